@@ -1,0 +1,104 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// The rooms of the house, lowest first. Every target states only what it stands on; kinds and
+/// settings are derived here once.
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// Targets where an unsafe call does not compile.
+let safe: [SwiftSetting] = strict + [.strictMemorySafety()]
+
+/// Targets that own raw memory, and spans over it.
+let raw: [SwiftSetting] = strict + [.enableExperimentalFeature("Lifetimes")]
+
+func room(
+  _ name: String, on dependencies: [Target.Dependency], settings: [SwiftSetting] = safe
+) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, on dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: name + "Tests", dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
+}
+
+let package = Package(
+  name: "decant",
+  products: [.executable(name: "decant", targets: ["Command"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-crypto", "3.0.0"..<"5.0.0"),
+  ],
+  targets: [
+    .target(name: "CKernels"),
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(
+      name: "Formats", path: "Formats", exclude: [], sources: ["Tables"], swiftSettings: safe),
+    room("Tensors", on: ["CKernels"], settings: raw),
+    room("Kernels", on: ["Tensors", "CKernels", "COpenBLAS"], settings: raw),
+    room("Checkpoints", on: ["Tensors"]),
+    room("Models", on: ["Tensors", "Formats"]),
+    room("Execution", on: ["Models", "Kernels", "Tensors"]),
+    room("Sampling", on: ["Execution", "Models", "Kernels", "Tensors", "CPNG"]),
+    room("Stripping", on: ["Models", "Tensors", "Formats"]),
+    room("Quantization", on: ["Models", "Kernels", "Tensors"]),
+    room(
+      "Calibration",
+      on: ["Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Tensors"]),
+    room(
+      "Packfiles",
+      on: ["Tensors", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
+    room(
+      "Verification",
+      on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "Tensors"]),
+    room(
+      "Workflow",
+      on: [
+        "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Checkpoints",
+        "Sampling", "Execution", "Models", "Kernels", "Tensors",
+      ]),
+    .executableTarget(
+      name: "Command",
+      dependencies: [
+        "Workflow", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: safe),
+    .target(
+      name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport",
+      swiftSettings: strict),
+    tests("Tensors", on: ["Tensors"]),
+    tests("Kernels", on: ["Kernels", "Tensors", "CKernels"]),
+    tests("Checkpoints", on: ["Checkpoints", "Tensors"]),
+    tests("Models", on: ["Models", "Checkpoints", "Tensors", "Formats"]),
+    tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "Tensors"]),
+    tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "Tensors"]),
+    tests("Stripping", on: ["Stripping", "Models", "Checkpoints", "Tensors", "Formats"]),
+    tests("Quantization", on: ["Quantization", "Models", "Checkpoints", "Kernels", "Tensors"]),
+    tests(
+      "Calibration",
+      on: [
+        "Calibration", "Quantization", "Sampling", "Execution", "Models", "Checkpoints", "Tensors",
+      ]),
+    tests("Packfiles", on: ["Packfiles", "Checkpoints", "Tensors"]),
+    tests(
+      "Verification",
+      on: [
+        "Verification", "Sampling", "Execution", "Quantization", "Models", "Checkpoints", "Tensors",
+      ]),
+    tests(
+      "Workflow",
+      on: [
+        "Workflow", "Verification", "Calibration", "Stripping", "Quantization", "Packfiles",
+        "Checkpoints", "Sampling", "Execution", "Models", "Tensors",
+      ]),
+    tests("Command", on: ["Command", "Workflow", "Tensors"]),
+  ]
+)

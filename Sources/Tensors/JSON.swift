@@ -1,0 +1,173 @@
+/// A JSON value that keeps the order of members, whole numbers apart from others, and null apart
+/// from absent. Foundation's parsers keep none of these and drop duplicate names in silence, and
+/// formats that Decant reads must be refused for them.
+package enum JSONValue: Hashable, Sendable {
+  case null
+  case bool(Bool)
+  case integer(Int)
+  case number(Double)
+  case string(String)
+  case array([JSONValue])
+  case object(JSONObject)
+
+  package var isNull: Bool { self == .null }
+
+  package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+
+  /// The number, when it is whole (`3` and `3.0` are).
+  package var integer: Int? {
+    switch self {
+    case .integer(let value): value
+    case .number(let value): Int(exactly: value)
+    default: nil
+    }
+  }
+
+  package var number: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .number(let value): value
+    default: nil
+    }
+  }
+
+  package var string: String? { if case .string(let value) = self { value } else { nil } }
+
+  package var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
+
+  package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
+
+  /// What messages call the kind of value.
+  package var kind: String {
+    switch self {
+    case .null: "null"
+    case .bool: "a Boolean"
+    case .integer, .number: "a number"
+    case .string: "a string"
+    case .array: "an array"
+    case .object: "an object"
+    }
+  }
+}
+
+/// Members of a JSON object in the order in which they were written.
+package struct JSONObject: Hashable, Sendable {
+  package private(set) var keys: [String] = []
+  private var values: [String: JSONValue] = [:]
+
+  package init() {}
+
+  package init(_ members: [(String, JSONValue)]) {
+    for (key, value) in members { self[key] = value }
+  }
+
+  /// The member, `.null` when it is written as null, `nil` when it is absent. Assigning `nil`
+  /// removes it; a new member goes to the end.
+  package subscript(key: String) -> JSONValue? {
+    get { values[key] }
+    set {
+      let isKnown = values[key] != nil
+      values[key] = newValue
+      switch (isKnown, newValue) {
+      case (false, _?): keys.append(key)
+      case (true, nil): keys.removeAll { $0 == key }
+      default: break
+      }
+    }
+  }
+
+  package var members: [(key: String, value: JSONValue)] {
+    keys.compactMap { key in values[key].map { (key, $0) } }
+  }
+
+  package var isEmpty: Bool { keys.isEmpty }
+}
+
+extension JSONObject: ExpressibleByDictionaryLiteral {
+  package init(dictionaryLiteral elements: (String, JSONValue)...) { self.init(elements) }
+}
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
+  ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
+{
+  package init(stringLiteral value: String) { self = .string(value) }
+  package init(integerLiteral value: Int) { self = .integer(value) }
+  package init(floatLiteral value: Double) { self = .number(value) }
+  package init(booleanLiteral value: Bool) { self = .bool(value) }
+  package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  package init(dictionaryLiteral elements: (String, JSONValue)...) {
+    self = .object(JSONObject(elements))
+  }
+  package init(nilLiteral: ()) { self = .null }
+}
+
+// MARK: - Writing
+
+extension JSONValue {
+  /// The value as text: on one line, or with `indent` spaces a level and a line a member.
+  ///
+  /// NaN and infinities, which JSON cannot hold, are written as null.
+  package func text(indent: Int? = nil) -> String {
+    var output = ""
+    write(to: &output, indent: indent, depth: 0)
+    return output
+  }
+
+  private func write(to output: inout String, indent: Int?, depth: Int) {
+    func line(_ depth: Int) {
+      guard let indent else { return }
+      output += "\n" + String(repeating: " ", count: indent * depth)
+    }
+    switch self {
+    case .null: output += "null"
+    case .bool(let value): output += value ? "true" : "false"
+    case .integer(let value): output += String(value)
+    case .number(let value): output += value.isFinite ? "\(value)" : "null"
+    case .string(let value): Self.quote(value, to: &output)
+    case .array(let values):
+      output += "["
+      for (index, value) in values.enumerated() {
+        if index > 0 { output += indent == nil ? "," : ", " }
+        value.write(to: &output, indent: value.isScalar ? nil : indent, depth: depth + 1)
+      }
+      output += "]"
+    case .object(let object):
+      output += "{"
+      for (index, member) in object.members.enumerated() {
+        if index > 0 { output += "," }
+        line(depth + 1)
+        Self.quote(member.key, to: &output)
+        output += indent == nil ? ":" : ": "
+        member.value.write(to: &output, indent: indent, depth: depth + 1)
+      }
+      if !object.isEmpty { line(depth) }
+      output += "}"
+    }
+  }
+
+  private var isScalar: Bool {
+    switch self {
+    case .array, .object: false
+    default: true
+    }
+  }
+
+  private static func quote(_ string: String, to output: inout String) {
+    output += "\""
+    for scalar in string.unicodeScalars {
+      switch scalar {
+      case "\"": output += "\\\""
+      case "\\": output += "\\\\"
+      case "\n": output += "\\n"
+      case "\r": output += "\\r"
+      case "\t": output += "\\t"
+      case "\u{0}"..<"\u{20}":
+        let digits = String(scalar.value, radix: 16)
+        output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: output.unicodeScalars.append(scalar)
+      }
+    }
+    output += "\""
+  }
+}

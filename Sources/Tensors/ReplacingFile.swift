@@ -1,0 +1,136 @@
+private import Foundation
+
+/// A file that appears whole or not at all: written beside its place, flushed, then renamed.
+///
+/// Whatever happens before ``commit()``, the place keeps what it held, and the sibling is removed
+/// when the value goes.
+package final class ReplacingFile {
+  package let path: String
+  private let temporary: String
+  private var descriptor: Int32
+  private var pending: [UInt8] = []
+  /// Bytes written so far.
+  package private(set) var offset = 0
+  private static let bufferSize = 1 << 20
+
+  /// - Throws: ``FileError`` when something stands at `path` and `replacing` is false, or the
+  ///   sibling cannot be made.
+  package init(path: String, replacing: Bool) throws(FileError) {
+    if !replacing, access(path, F_OK) == 0 { throw FileError(.exists, path) }
+    self.path = path
+    temporary = siblingPath(of: path)
+    descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw FileError(.create, path, errno) }
+    pending.reserveCapacity(Self.bufferSize)
+  }
+
+  deinit { discard() }
+
+  package func write(_ bytes: RawSpan) throws(FileError) {
+    offset += bytes.byteCount
+    if pending.count + bytes.byteCount <= Self.bufferSize {
+      bytes.withUnsafeBytes { pending.append(contentsOf: $0) }
+      return
+    }
+    try flush()
+    try bytes.withUnsafeBytes { (raw) throws(FileError) in try writeThrough(raw) }
+  }
+
+  package func write(_ bytes: [UInt8]) throws(FileError) { try write(bytes.span.bytes) }
+
+  package func write(_ slice: ByteSlice) throws(FileError) { try write(slice.bytes) }
+
+  /// Flushes everything to the disk and puts the file in its place.
+  package func commit() throws(FileError) {
+    try flush()
+    guard fsync(descriptor) == 0 else { throw FileError(.write, path, errno) }
+    close(descriptor)
+    descriptor = -1
+    guard rename(temporary, path) == 0 else {
+      let code = errno
+      unlink(temporary)
+      throw FileError(.rename, path, code)
+    }
+  }
+
+  private func flush() throws(FileError) {
+    guard !pending.isEmpty else { return }
+    let bytes = pending
+    pending.removeAll(keepingCapacity: true)
+    try bytes.span.bytes.withUnsafeBytes { (raw) throws(FileError) in try writeThrough(raw) }
+  }
+
+  private func writeThrough(_ raw: UnsafeRawBufferPointer) throws(FileError) {
+    var rest = raw
+    while let base = rest.baseAddress, !rest.isEmpty {
+      let written = Foundation.write(descriptor, base, min(rest.count, 1 << 30))
+      if written < 0 {
+        if errno == EINTR { continue }
+        let code = errno
+        discard()
+        throw FileError(.write, path, code)
+      }
+      rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+    }
+  }
+
+  private func discard() {
+    guard descriptor >= 0 else { return }
+    close(descriptor)
+    descriptor = -1
+    unlink(temporary)
+  }
+}
+
+/// A folder that appears whole or not at all: filled beside its place, then renamed.
+package final class ReplacingFolder {
+  package let path: String
+  private let replacing: Bool
+  /// Where to write: files here move with the folder when it is committed.
+  package let staging: String
+  private var isCommitted = false
+
+  package init(path: String, replacing: Bool) throws(FileError) {
+    self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    self.replacing = replacing
+    if !replacing, access(self.path, F_OK) == 0 { throw FileError(.exists, self.path) }
+    staging = siblingPath(of: self.path)
+    guard mkdir(staging, 0o755) == 0 else { throw FileError(.create, self.path, errno) }
+  }
+
+  deinit { if !isCommitted { try? FileManager.default.removeItem(atPath: staging) } }
+
+  /// A new file of the folder, by its path within it; folders on the way are made.
+  package func file(_ name: String) throws(FileError) -> ReplacingFile {
+    let path = staging + "/" + name
+    let parent = (path as NSString).deletingLastPathComponent
+    do {
+      try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+    } catch {
+      throw FileError(.create, parent, errno)
+    }
+    return try ReplacingFile(path: path, replacing: false)
+  }
+
+  /// Puts the folder in its place; a folder that stood there goes only once the new one stands.
+  package func commit() throws(FileError) {
+    let old = siblingPath(of: path)
+    let stood = replacing && access(path, F_OK) == 0
+    if stood, rename(path, old) != 0 { throw FileError(.rename, path, errno) }
+    guard rename(staging, path) == 0 else {
+      let code = errno
+      if stood { rename(old, path) }
+      throw FileError(.rename, path, code)
+    }
+    isCommitted = true
+    if stood { try? FileManager.default.removeItem(atPath: old) }
+  }
+}
+
+/// A name in the same folder that nothing has: `.name.1f3a….partial`.
+private func siblingPath(of path: String) -> String {
+  let name = (path as NSString).lastPathComponent
+  let folder = (path as NSString).deletingLastPathComponent
+  let tag = String(UInt64.random(in: .min ... .max), radix: 16)
+  return (folder.isEmpty ? "" : folder + "/") + ".\(name).\(tag).partial"
+}

@@ -1,0 +1,98 @@
+/// A tensor as it lies in a file or in memory: shape, encoding, and the bytes of its parts.
+///
+/// Numbers are widened to float32 when they are used, a run of rows at a time.
+package struct StoredTensor: Sendable {
+  package let shape: Shape
+  package let encoding: TensorEncoding
+  /// One slice for each of ``TensorEncoding/partNames``.
+  package let parts: [ByteSlice]
+
+  /// - Precondition: the parts have the sizes that ``TensorEncoding/partSizes(for:)`` gives.
+  package init(shape: Shape, encoding: TensorEncoding, parts: [ByteSlice]) {
+    precondition(
+      encoding.partSizes(for: shape) == parts.map(\.count),
+      "\(encoding.name) \(shape) with parts of \(parts.map(\.count)) bytes")
+    self.shape = shape
+    self.encoding = encoding
+    self.parts = parts
+  }
+
+  /// A float32 tensor.
+  package init(shape: Shape, floats: [Float]) {
+    self.init(shape: shape, encoding: .plain(.f32), parts: [ByteSlice(floats)])
+  }
+
+  package init(_ tensor: Tensor) { self.init(shape: tensor.shape, floats: tensor.values) }
+
+  package var entry: TensorEntry { TensorEntry(shape: shape, encoding: encoding) }
+
+  /// Bytes of all parts.
+  package var byteCount: Int { parts.reduce(0) { $0 + $1.count } }
+
+  /// All numbers as float32, row-major.
+  ///
+  /// - Precondition: the encoding can be widened (see ``ElementKind/isWidenable``).
+  package func floats() -> [Float] {
+    [Float](unsafeUninitializedCapacity: shape.count) { buffer, count in
+      widen(rows: 0..<shape.rows, into: buffer)
+      count = shape.count
+    }
+  }
+
+  /// The tensor widened to float32.
+  package func widened() -> Tensor { Tensor(shape: shape, values: floats()) }
+
+  /// Writes the numbers of `rows` as float32 to the start of `target`.
+  ///
+  /// - Precondition: `target` holds at least `rows.count * shape.rowLength` numbers.
+  package func widen(rows: Range<Int>, into target: inout MutableSpan<Float>) {
+    target.withUnsafeMutableBufferPointer { widen(rows: rows, into: $0) }
+  }
+
+  /// The numbers of `rows` where they lie, when they are stored as aligned float32; else `nil`.
+  package func withFloatsInPlace<Result>(
+    rows: Range<Int>, _ body: (Span<Float>) -> Result
+  ) -> Result? {
+    guard encoding == .plain(.f32) else { return nil }
+    let stride = shape.rowLength * 4
+    return parts[0][rows.lowerBound * stride..<rows.upperBound * stride].withUnsafeBytes { raw in
+      if raw.isEmpty { return body(Span()) }
+      guard let base = raw.baseAddress, UInt(bitPattern: base) % 4 == 0 else { return nil }
+      return body(Span(_unsafeElements: raw.bindMemory(to: Float.self)))
+    }
+  }
+}
+
+/// Shape and encoding of a stored tensor, known before its bytes are read.
+package struct TensorEntry: Hashable, Sendable {
+  package let shape: Shape
+  package let encoding: TensorEncoding
+
+  package init(shape: Shape, encoding: TensorEncoding) {
+    self.shape = shape
+    self.encoding = encoding
+  }
+
+  /// Bytes of all parts; 0 when the encoding cannot hold the shape.
+  package var byteCount: Int { encoding.byteCount(for: shape) ?? 0 }
+}
+
+/// Numbers in memory as float32, row-major: activations, latents, pictures before they are rounded.
+package struct Tensor: Sendable, Equatable {
+  package let shape: Shape
+  package var values: [Float]
+
+  /// - Precondition: `values` holds as many numbers as `shape` counts.
+  package init(shape: Shape, values: [Float]) {
+    precondition(values.count == shape.count, "\(values.count) numbers for \(shape)")
+    self.shape = shape
+    self.values = values
+  }
+
+  package init(zeros shape: Shape) {
+    self.init(shape: shape, values: [Float](repeating: 0, count: shape.count))
+  }
+
+  /// The same numbers with other extents.
+  package func reshaped(_ shape: Shape) -> Tensor { Tensor(shape: shape, values: values) }
+}

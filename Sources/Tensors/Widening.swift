@@ -1,0 +1,169 @@
+private import CKernels
+
+extension StoredTensor {
+  /// Writes the numbers of `rows` as float32 to the start of `target`, whatever their encoding.
+  func widen(rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
+    let length = shape.rowLength
+    let count = rows.count * length
+    precondition(
+      rows.lowerBound >= 0 && rows.upperBound <= shape.rows && target.count >= count,
+      "rows \(rows) of \(shape) into \(target.count) numbers")
+    guard count > 0, let output = target.baseAddress else { return }
+    switch encoding {
+    case .plain(let kind):
+      let width = kind.bitWidth / 8
+      parts[0].withUnsafeBytes { raw in
+        widenPlain(
+          kind, UnsafeRawBufferPointer(rebasing: raw[(rows.lowerBound * length * width)...]),
+          count: count, into: output)
+      }
+    case .symmetric(let bits, let groupSize):
+      let groups = encoding.groups(in: shape)
+      let scales = parts[1].withUnsafeBytes { raw in
+        (rows.lowerBound * groups..<rows.upperBound * groups).map { index in
+          groupSize == nil
+            ? raw.loadUnaligned(fromByteOffset: index * 4, as: Float.self)
+            : Float(
+              Float16(bitPattern: raw.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)))
+        }
+      }
+      parts[0].withUnsafeBytes { raw in
+        for (index, row) in rows.enumerated() {
+          let rowOutput = output + index * length
+          for group in 0..<groups {
+            let start = group * (groupSize ?? length)
+            let end = min(length, start + (groupSize ?? length))
+            let scale = scales[index * groups + group]
+            if bits == 8, let codes = raw.baseAddress {
+              decant_i8_to_f32(
+                (codes + row * length + start).assumingMemoryBound(to: Int8.self), scale,
+                rowOutput + start, end - start)
+            } else {
+              let rowBytes = row * ((length + 1) / 2)
+              for column in start..<end {
+                let byte = raw[rowBytes + column / 2]
+                let nibble = Int8(bitPattern: column % 2 == 0 ? byte << 4 : byte & 0xf0) >> 4
+                rowOutput[column] = scale * Float(nibble)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// Widens `count` numbers of `kind` that lie at the start of `source`, aligned or not.
+private func widenPlain(
+  _ kind: ElementKind, _ source: UnsafeRawBufferPointer, count: Int,
+  into target: UnsafeMutablePointer<Float>
+) {
+  func each<Stored: BitwiseCopyable>(_: Stored.Type, _ widen: (Stored) -> Float) {
+    let stride = MemoryLayout<Stored>.stride
+    for index in 0..<count {
+      target[index] = widen(source.loadUnaligned(fromByteOffset: index * stride, as: Stored.self))
+    }
+  }
+  switch kind {
+  case .f32:
+    UnsafeMutableRawPointer(target).copyMemory(
+      from: source.baseAddress ?? UnsafeRawPointer(target), byteCount: count * 4)
+  case .f16, .bf16:
+    guard let base = source.baseAddress else { return }
+    if UInt(bitPattern: base) % 2 == 0 {
+      let halves = base.assumingMemoryBound(to: UInt16.self)
+      if kind == .f16 {
+        decant_f16_to_f32(halves, target, count)
+      } else {
+        decant_bf16_to_f32(halves, target, count)
+      }
+    } else if kind == .f16 {
+      each(UInt16.self) { Float(Float16(bitPattern: $0)) }
+    } else {
+      each(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
+    }
+  case .f64: each(Double.self) { Float($0) }
+  case .f8e4m3: each(UInt8.self, widenE4M3)
+  case .f8e5m2: each(UInt8.self) { Float(Float16(bitPattern: UInt16($0) << 8)) }
+  case .bool: each(UInt8.self) { $0 == 0 ? 0 : 1 }
+  case .u8: each(UInt8.self) { Float($0) }
+  case .i8: each(Int8.self) { Float($0) }
+  case .u16: each(UInt16.self) { Float($0) }
+  case .i16: each(Int16.self) { Float($0) }
+  case .u32: each(UInt32.self) { Float($0) }
+  case .i32: each(Int32.self) { Float($0) }
+  case .u64: each(UInt64.self) { Float($0) }
+  case .i64: each(Int64.self) { Float($0) }
+  case .f4, .f6e2m3, .f6e3m2, .f8e8m0, .c64:
+    preconditionFailure("\(kind.rawValue) cannot be widened to float32")
+  }
+}
+
+/// OCP FP8 E4M3 ("FN": no infinities, 0x7f and 0xff are NaN), the kind torch.float8_e4m3fn is.
+private func widenE4M3(_ byte: UInt8) -> Float {
+  let sign: Float = byte & 0x80 == 0 ? 1 : -1
+  let exponent = Int(byte >> 3 & 15)
+  let mantissa = Float(byte & 7)
+  if byte & 0x7f == 0x7f { return .nan }
+  if exponent == 0 { return sign * mantissa * 0x1p-9 }
+  return sign * (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
+}
+
+extension StoredTensor {
+  /// Float32 numbers as a plain tensor of a floating-point `kind`, rounded to nearest even.
+  ///
+  /// - Precondition: `kind` is `f32`, `f16` or `bf16`.
+  package init(shape: Shape, floats: [Float], as kind: ElementKind) {
+    switch kind {
+    case .f32:
+      self.init(shape: shape, floats: floats)
+    case .f16, .bf16:
+      let halves = [UInt16](unsafeUninitializedCapacity: floats.count) { target, count in
+        count = floats.count
+        guard let output = target.baseAddress else { return }
+        floats.withUnsafeBufferPointer { source in
+          guard let input = source.baseAddress else { return }
+          if kind == .f16 {
+            decant_f32_to_f16(input, output, count)
+          } else {
+            decant_f32_to_bf16(input, output, count)
+          }
+        }
+      }
+      self.init(shape: shape, encoding: .plain(kind), parts: [ByteSlice(halves)])
+    default:
+      preconditionFailure("numbers are narrowed to f32, f16 or bf16, not to \(kind.rawValue)")
+    }
+  }
+
+  /// Whether a number that the tensor holds, or a scale of its codes, is NaN or infinite.
+  package var hasNonfinite: Bool {
+    switch encoding {
+    case .plain(let kind):
+      guard kind.isFloatingPoint, kind.isWidenable else { return false }
+      // Runs of rows keep the memory small, whatever the tensor's size.
+      let step = max(1, 1 << 18 / max(1, shape.rowLength))
+      return stride(from: 0, to: shape.rows, by: step).contains { row in
+        let range = row..<min(row + step, shape.rows)
+        if let found = withFloatsInPlace(rows: range, containsNonfinite) { return found }
+        let floats = [Float](unsafeUninitializedCapacity: range.count * shape.rowLength) {
+          widen(rows: range, into: $0)
+          $1 = range.count * shape.rowLength
+        }
+        return containsNonfinite(floats.span)
+      }
+    case .symmetric:
+      let kind = encoding.scaleKind ?? .f32
+      let count = parts[1].count / (kind.bitWidth / 8)
+      return StoredTensor(shape: [count], encoding: .plain(kind), parts: [parts[1]]).hasNonfinite
+    }
+  }
+}
+
+/// Whether any of `values` is NaN or infinite.
+package func containsNonfinite(_ values: Span<Float>) -> Bool {
+  values.withUnsafeBufferPointer { buffer in
+    guard let base = buffer.baseAddress else { return false }
+    return decant_f32_has_nonfinite(base, buffer.count) != 0
+  }
+}

@@ -1,0 +1,32 @@
+private import Foundation
+
+/// The path of a file in `Fixtures/`.
+package func fixture(_ name: String) -> String {
+  // Tests/TestSupport/Fixtures.swift stands two folders below the top.
+  let here = URL(fileURLWithPath: #filePath)
+  return here.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures").appendingPathComponent(name).path
+}
+
+/// A folder of its own for a test, removed afterwards.
+package func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
+  let folder = FileManager.default.temporaryDirectory
+    .appendingPathComponent("decant-test-\(UUID().uuidString)").path
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(atPath: folder) }
+  return try body(folder)
+}
+
+/// How far `found` is from `expected`: the root mean square of the difference over that of
+/// `expected`, in float64.
+package func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
+  precondition(found.count == expected.count, "\(found.count) numbers beside \(expected.count)")
+  var difference = 0.0
+  var power = 0.0
+  for (a, b) in zip(found, expected) {
+    let delta = Double(a) - Double(b)
+    difference += delta * delta
+    power += Double(b) * Double(b)
+  }
+  return power == 0 ? (difference == 0 ? 0 : .infinity) : (difference / power).squareRoot()
+}
