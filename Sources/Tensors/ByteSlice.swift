@@ -23,7 +23,7 @@ package struct ByteSlice: Sendable {
 
   package init(_ halves: [UInt16]) { self.init(ArrayOwner(halves)) }
 
-  private init(_ owner: any ByteOwner, start: Int, count: Int) {
+  init(_ owner: any ByteOwner, start: Int, count: Int) {
     self.owner = owner
     self.start = start
     self.count = count
@@ -37,6 +37,9 @@ package struct ByteSlice: Sendable {
       range.lowerBound >= 0 && range.upperBound <= count, "\(range) of a slice of \(count) bytes")
     return ByteSlice(owner, start: start + range.lowerBound, count: range.count)
   }
+
+  /// The mapped file that the slice is of; `nil` when it is of memory, or a window already.
+  var mapping: FileMapping? { owner as? FileMapping }
 
   /// The bytes, in place.
   package var bytes: RawSpan {

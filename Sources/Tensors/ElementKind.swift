@@ -1,4 +1,6 @@
-/// The kind of one stored number, with the names of the safetensors format.
+/// The kind of one stored number, with the names of the safetensors format (as of its release 0.8).
+///
+/// The cases stand in the format's own order, narrow ones first, which writers sort by.
 ///
 /// Every kind the format knows is listed, so that a file is refused for what is wrong with it and
 /// never for a kind that only this program has not heard of.
@@ -12,6 +14,8 @@ package enum ElementKind: String, CaseIterable, Sendable, Hashable {
   case f8e5m2 = "F8_E5M2"
   case f8e4m3 = "F8_E4M3"
   case f8e8m0 = "F8_E8M0"
+  case f8e4m3fnuz = "F8_E4M3FNUZ"
+  case f8e5m2fnuz = "F8_E5M2FNUZ"
   case i16 = "I16"
   case u16 = "U16"
   case f16 = "F16"
@@ -29,7 +33,7 @@ package enum ElementKind: String, CaseIterable, Sendable, Hashable {
     switch self {
     case .f4: 4
     case .f6e2m3, .f6e3m2: 6
-    case .bool, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0: 8
+    case .bool, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz: 8
     case .i16, .u16, .f16, .bf16: 16
     case .i32, .u32, .f32: 32
     case .c64, .f64, .i64, .u64: 64
@@ -45,7 +49,9 @@ package enum ElementKind: String, CaseIterable, Sendable, Hashable {
   /// Whether the elements are floating-point numbers, which may be NaN or infinite.
   package var isFloatingPoint: Bool {
     switch self {
-    case .f4, .f6e2m3, .f6e3m2, .f8e5m2, .f8e4m3, .f8e8m0, .f16, .bf16, .f32, .c64, .f64: true
+    case .f4, .f6e2m3, .f6e3m2, .f8e5m2, .f8e4m3, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz, .f16, .bf16,
+      .f32, .c64, .f64:
+      true
     case .bool, .u8, .i8, .i16, .u16, .i32, .u32, .i64, .u64: false
     }
   }
@@ -53,7 +59,7 @@ package enum ElementKind: String, CaseIterable, Sendable, Hashable {
   /// Whether the elements can be widened to float32. Sub-byte and complex kinds cannot.
   package var isWidenable: Bool {
     switch self {
-    case .f4, .f6e2m3, .f6e3m2, .f8e8m0, .c64: false
+    case .f4, .f6e2m3, .f6e3m2, .c64: false
     default: true
     }
   }

@@ -159,6 +159,8 @@ extension JSONValue {
       switch scalar {
       case "\"": output += "\\\""
       case "\\": output += "\\\\"
+      case "\u{8}": output += "\\b"
+      case "\u{c}": output += "\\f"
       case "\n": output += "\\n"
       case "\r": output += "\\r"
       case "\t": output += "\\t"

@@ -6,6 +6,7 @@ private import Foundation
 /// when the value goes.
 package final class ReplacingFile {
   package let path: String
+  private let place: String
   private let temporary: String
   private var descriptor: Int32
   private var pending: [UInt8] = []
@@ -15,12 +16,25 @@ package final class ReplacingFile {
 
   /// - Throws: ``FileError`` when something stands at `path` and `replacing` is false, or the
   ///   sibling cannot be made.
-  package init(path: String, replacing: Bool) throws(FileError) {
-    if !replacing, access(path, F_OK) == 0 { throw FileError(.exists, path) }
-    self.path = path
-    temporary = siblingPath(of: path)
+  package convenience init(path: String, replacing: Bool) throws(FileError) {
+    var status = stat()
+    if stat(path, &status) == 0 {
+      if !replacing { throw FileError(.exists, path) }
+      // A device or a folder is nothing that a file may take the place of.
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        throw FileError(.create, path, status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
+      }
+    }
+    try self.init(at: path, shownAs: path)
+  }
+
+  /// A file that messages call `shown`: within a folder in the making, its place to be.
+  fileprivate init(at place: String, shownAs shown: String) throws(FileError) {
+    path = shown
+    self.place = place
+    temporary = siblingPath(of: place)
     descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw FileError(.create, path, errno) }
+    guard descriptor >= 0 else { throw FileError(.create, shown, errno) }
     pending.reserveCapacity(Self.bufferSize)
   }
 
@@ -46,7 +60,7 @@ package final class ReplacingFile {
     guard fsync(descriptor) == 0 else { throw FileError(.write, path, errno) }
     close(descriptor)
     descriptor = -1
-    guard rename(temporary, path) == 0 else {
+    guard rename(temporary, place) == 0 else {
       let code = errno
       unlink(temporary)
       throw FileError(.rename, path, code)
@@ -102,14 +116,14 @@ package final class ReplacingFolder {
 
   /// A new file of the folder, by its path within it; folders on the way are made.
   package func file(_ name: String) throws(FileError) -> ReplacingFile {
-    let path = staging + "/" + name
-    let parent = (path as NSString).deletingLastPathComponent
-    do {
-      try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-    } catch {
-      throw FileError(.create, parent, errno)
+    let shown = path + "/" + name
+    var folder = staging
+    for part in name.split(separator: "/").dropLast() {
+      folder += "/" + part
+      if mkdir(folder, 0o755) != 0, errno != EEXIST { throw FileError(.create, shown, errno) }
     }
-    return try ReplacingFile(path: path, replacing: false)
+    if access(staging + "/" + name, F_OK) == 0 { throw FileError(.create, shown, EEXIST) }
+    return try ReplacingFile(at: staging + "/" + name, shownAs: shown)
   }
 
   /// Puts the folder in its place; a folder that stood there goes only once the new one stands.

@@ -81,7 +81,7 @@ package enum TensorEncoding: Hashable, Sendable {
       return kind.byteCount(of: shape.count).map { [$0] }
     case .symmetric(let bits, let groupSize):
       guard bits == 8 || bits == 4, groupSize ?? 1 > 0 else { return nil }
-      let rowBytes = bits == 8 ? shape.rowLength : (shape.rowLength + 1) / 2
+      let rowBytes = bits == 8 ? shape.rowLength : shape.rowLength / 2 + shape.rowLength % 2
       let codes = shape.rows.multipliedReportingOverflow(by: rowBytes)
       let scales = shape.rows.multipliedReportingOverflow(by: groups(in: shape))
       guard !codes.overflow, !scales.overflow,
@@ -91,9 +91,15 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
-  /// Bytes of all parts together.
+  /// Bytes of all parts together; `nil` when they overflow or the encoding cannot hold that shape.
   package func byteCount(for shape: Shape) -> Int? {
-    partSizes(for: shape).map { $0.reduce(0, +) }
+    var total = 0
+    for size in partSizes(for: shape) ?? [.max, .max] {
+      let (sum, overflow) = total.addingReportingOverflow(size)
+      if overflow { return nil }
+      total = sum
+    }
+    return total
   }
 
   /// Whether the numbers are integer codes rather than floating-point numbers of some width.

@@ -85,6 +85,12 @@ private func widenPlain(
   case .f64: each(Double.self) { Float($0) }
   case .f8e4m3: each(UInt8.self, widenE4M3)
   case .f8e5m2: each(UInt8.self) { Float(Float16(bitPattern: UInt16($0) << 8)) }
+  case .f8e8m0:
+    each(UInt8.self) {
+      $0 == 0xff ? .nan : Float(sign: .plus, exponent: Int($0) - 127, significand: 1)
+    }
+  case .f8e4m3fnuz: each(UInt8.self) { widenFNUZ($0, exponentBits: 4, mantissaBits: 3) }
+  case .f8e5m2fnuz: each(UInt8.self) { widenFNUZ($0, exponentBits: 5, mantissaBits: 2) }
   case .bool: each(UInt8.self) { $0 == 0 ? 0 : 1 }
   case .u8: each(UInt8.self) { Float($0) }
   case .i8: each(Int8.self) { Float($0) }
@@ -94,7 +100,7 @@ private func widenPlain(
   case .i32: each(Int32.self) { Float($0) }
   case .u64: each(UInt64.self) { Float($0) }
   case .i64: each(Int64.self) { Float($0) }
-  case .f4, .f6e2m3, .f6e3m2, .f8e8m0, .c64:
+  case .f4, .f6e2m3, .f6e3m2, .c64:
     preconditionFailure("\(kind.rawValue) cannot be widened to float32")
   }
 }
@@ -107,6 +113,20 @@ private func widenE4M3(_ byte: UInt8) -> Float {
   if byte & 0x7f == 0x7f { return .nan }
   if exponent == 0 { return sign * mantissa * 0x1p-9 }
   return sign * (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
+}
+
+/// The 8-bit kinds without infinities and negative zero (Noune et al., 2022): 0x80 is the one NaN,
+/// and the exponent's bias is one more than IEEE's.
+private func widenFNUZ(_ byte: UInt8, exponentBits: Int, mantissaBits: Int) -> Float {
+  if byte == 0x80 { return .nan }
+  let bias = 1 << (exponentBits - 1)
+  let exponent = Int(byte & 0x7f) >> mantissaBits
+  let mantissa = Float(Int(byte) & ((1 << mantissaBits) - 1)) / Float(1 << mantissaBits)
+  let magnitude =
+    exponent == 0
+    ? mantissa * Float(sign: .plus, exponent: 1 - bias, significand: 1)
+    : (1 + mantissa) * Float(sign: .plus, exponent: exponent - bias, significand: 1)
+  return byte & 0x80 == 0 ? magnitude : -magnitude
 }
 
 extension StoredTensor {
