@@ -1,0 +1,109 @@
+internal import Tensors
+private import Dispatch
+private import Foundation
+private import Synchronization
+
+/// How many threads compute.
+package enum Threads {
+  private static let limit = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
+
+  /// Threads that ``parallel(_:_:)`` may use at a time, for the whole process. It starts as the
+  /// number of active processors; no result depends on it.
+  ///
+  /// - Precondition: at least 1.
+  package static var count: Int {
+    get { limit.load(ordering: .relaxed) }
+    set {
+      precondition(newValue >= 1, "\(newValue) threads")
+      limit.store(newValue, ordering: .relaxed)
+    }
+  }
+}
+
+/// Runs `body` once for each of `0..<count`, on at most ``Threads/count`` threads, and returns when
+/// all are done.
+///
+/// The caller cuts its work into units by the shapes alone, never by the number of threads, and no
+/// unit reads what another one writes: so results are the same, bit for bit, whatever that number.
+package func parallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
+  let workers = min(Threads.count, count)
+  if workers <= 1 {
+    for unit in 0..<max(0, count) { body(unit) }
+    return
+  }
+  let next = Atomic<Int>(0)
+  DispatchQueue.concurrentPerform(iterations: workers) { _ in
+    while true {
+      let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
+      if unit >= count { return }
+      body(unit)
+    }
+  }
+}
+
+/// ``parallel(_:_:)`` with memory for each worker, uninitialized, that its units use one after
+/// another.
+///
+/// - Parameter scratch: floats for each worker.
+func parallel(
+  _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
+) {
+  let next = Atomic<Int>(0)
+  parallel(min(Threads.count, count)) { _ in
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(64, scratch * 4), alignment: 64)
+    defer { memory.deallocate() }
+    let floats = memory.bindMemory(to: Float.self, capacity: scratch)
+    while true {
+      let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
+      if unit >= count { return }
+      body(unit, floats)
+    }
+  }
+}
+
+/// Numbers that several threads read while nobody writes them.
+///
+/// Unchecked: whoever makes one keeps the memory alive and unchanged until `parallel` returns.
+struct Source: @unchecked Sendable {
+  let base: UnsafePointer<Float>
+
+  static func + (source: Source, offset: Int) -> UnsafePointer<Float> { source.base + offset }
+}
+
+/// Numbers that several threads write, each its own part.
+///
+/// Unchecked: units of `parallel` write disjoint ranges, and nobody reads before it returns.
+struct Target: @unchecked Sendable {
+  let base: UnsafeMutablePointer<Float>
+
+  static func + (target: Target, offset: Int) -> UnsafeMutablePointer<Float> {
+    target.base + offset
+  }
+}
+
+extension [Float] {
+  /// The numbers in place. An empty array gives a pointer that nobody may read.
+  func reading<Result>(_ body: (Source) -> Result) -> Result {
+    withUnsafeBufferPointer { buffer in
+      body(Source(base: buffer.baseAddress ?? UnsafePointer(bitPattern: 64)!))
+    }
+  }
+
+  /// The numbers in place, to be changed.
+  mutating func writing<Result>(_ body: (Target) -> Result) -> Result {
+    withUnsafeMutableBufferPointer { buffer in
+      body(Target(base: buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!))
+    }
+  }
+}
+
+extension Tensor {
+  /// A tensor whose every number `body` writes; nothing is filled before.
+  init(shape: Shape, writing body: (Target) -> Void) {
+    let values = [Float](unsafeUninitializedCapacity: shape.count) { buffer, count in
+      body(Target(base: buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!))
+      count = shape.count
+    }
+    self.init(shape: shape, values: values)
+  }
+}
