@@ -52,7 +52,10 @@ let package = Package(
     room("Quantization", on: ["Models", "Kernels", "Tensors"]),
     room(
       "Calibration",
-      on: ["Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Tensors"]),
+      on: [
+        "Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Kernels", "Tensors",
+        "Formats",
+      ]),
     room(
       "Packfiles",
       on: ["Tensors", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
@@ -81,7 +84,9 @@ let package = Package(
     tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "Tensors"]),
     tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "Tensors"]),
     tests("Stripping", on: ["Stripping", "Models", "Checkpoints", "Tensors", "Formats"]),
-    tests("Quantization", on: ["Quantization", "Models", "Checkpoints", "Kernels", "Tensors"]),
+    tests(
+      "Quantization",
+      on: ["Quantization", "Models", "Checkpoints", "Kernels", "Tensors", "CKernels"]),
     tests(
       "Calibration",
       on: [

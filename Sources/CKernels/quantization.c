@@ -1,0 +1,241 @@
+#include "CKernels.h"
+
+#include <string.h>
+
+/* Every form below must give the same bits: products are never fused with sums, and sums keep a
+   fixed number of lanes whatever the width of a register. */
+#pragma STDC FP_CONTRACT OFF
+
+/* Vectors are handed only to functions that are always inlined, so no call passes one. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpsabi"
+#endif
+
+#define LANES 16
+#define CHUNK 512
+typedef float lanes __attribute__((ext_vector_type(LANES)));
+typedef double wide __attribute__((ext_vector_type(LANES)));
+typedef signed char codes16 __attribute__((ext_vector_type(LANES)));
+
+/* Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even. */
+#define MAGIC 12582912.0f
+
+#define BODY static inline __attribute__((always_inline))
+
+BODY lanes load(const float *source) {
+  lanes value;
+  memcpy(&value, source, sizeof value);
+  return value;
+}
+
+BODY wide load_wide(const float *source) { return __builtin_convertvector(load(source), wide); }
+
+BODY lanes clamp(lanes value, float limit) {
+  lanes high = limit, low = -limit;
+  value = value < high ? value : high;
+  return value > low ? value : low;
+}
+
+BODY double sum(wide value) {
+  double total = 0;
+  for (int lane = 0; lane < LANES; lane++) total += value[lane];
+  return total;
+}
+
+BODY void scale_errors(const float *weights, const float *energies, size_t count, float unit,
+                       float limit, const float *ratios, size_t candidates, double *errors) {
+  float values[CHUNK], importance[CHUNK];
+  for (size_t start = 0; start < count; start += CHUNK) {
+    size_t filled = count - start < CHUNK ? count - start : CHUNK;
+    size_t padded = (filled + LANES - 1) / LANES * LANES;
+    for (size_t i = 0; i < filled; i++) values[i] = weights[start + i] / unit;
+    for (size_t i = 0; i < filled; i++) importance[i] = energies ? energies[start + i] : 1.0f;
+    /* Padding is zero and is rounded to zero without error. */
+    for (size_t i = filled; i < padded; i++) values[i] = importance[i] = 0;
+    for (size_t candidate = 0; candidate < candidates; candidate++) {
+      float ratio = ratios[candidate], inverse = 1.0f / ratio;
+      lanes total = 0;
+      for (size_t i = 0; i < padded; i += LANES) {
+        lanes value = load(values + i);
+        lanes rounded = (clamp(value * inverse, limit) + MAGIC) - MAGIC;
+        lanes difference = rounded * ratio - value;
+        lanes square = difference * difference;
+        total = total + square * load(importance + i);
+      }
+      errors[candidate] += sum(__builtin_convertvector(total, wide));
+    }
+  }
+}
+
+BODY void symmetric_codes(const float *weights, size_t count, float scale, float limit,
+                          int8_t *codes) {
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    lanes rounded = (clamp(load(weights + i) / scale, limit) + MAGIC) - MAGIC;
+    codes16 narrow = __builtin_convertvector(rounded, codes16);
+    memcpy(codes + i, &narrow, sizeof narrow);
+  }
+  for (; i < count; i++) {
+    float value = weights[i] / scale;
+    value = value < limit ? value : limit;
+    value = value > -limit ? value : -limit;
+    codes[i] = (int8_t)((value + MAGIC) - MAGIC);
+  }
+}
+
+BODY void code_error(const float *weights, const float *energies, const int8_t *codes,
+                     size_t count, float scale, double *sums) {
+  wide signal = 0, error = 0, weighted_signal = 0, weighted_error = 0;
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    codes16 code;
+    memcpy(&code, codes + i, sizeof code);
+    lanes widened = __builtin_convertvector(code, lanes) * scale;
+    wide weight = load_wide(weights + i);
+    wide difference = __builtin_convertvector(widened, wide) - weight;
+    wide power = weight * weight, noise = difference * difference;
+    signal += power;
+    error += noise;
+    if (energies) {
+      wide energy = load_wide(energies + i);
+      weighted_signal += energy * power;
+      weighted_error += energy * noise;
+    }
+  }
+  double tail[4] = {0, 0, 0, 0};
+  for (; i < count; i++) {
+    float widened = (float)codes[i] * scale;
+    double weight = weights[i], difference = (double)widened - weight;
+    double power = weight * weight, noise = difference * difference;
+    tail[0] += power;
+    tail[1] += noise;
+    if (energies) {
+      tail[2] += (double)energies[i] * power;
+      tail[3] += (double)energies[i] * noise;
+    }
+  }
+  sums[0] += sum(signal) + tail[0];
+  sums[1] += sum(error) + tail[1];
+  sums[2] += sum(weighted_signal) + tail[2];
+  sums[3] += sum(weighted_error) + tail[3];
+}
+
+BODY float largest(const float *values, size_t count) {
+  float lane[LANES] = {0};
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES)
+    for (int l = 0; l < LANES; l++) {
+      float magnitude = __builtin_fabsf(values[i + l]);
+      lane[l] = magnitude > lane[l] ? magnitude : lane[l];
+    }
+  for (; i < count; i++) {
+    float magnitude = __builtin_fabsf(values[i]);
+    lane[0] = magnitude > lane[0] ? magnitude : lane[0];
+  }
+  for (int l = 1; l < LANES; l++) lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
+  return lane[0];
+}
+
+BODY double plane_energy(const float *values, size_t count) {
+  wide total = 0;
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    wide value = load_wide(values + i);
+    total += value * value;
+  }
+  double tail = 0;
+  for (; i < count; i++) tail += (double)values[i] * (double)values[i];
+  return sum(total) + tail;
+}
+
+BODY void column_statistics(const float *values, size_t rows, size_t columns, size_t stride,
+                            float *maxima, double *energies) {
+  for (size_t row = 0; row < rows; row++) {
+    const float *line = values + row * stride;
+    for (size_t column = 0; column < columns; column++) {
+      float magnitude = __builtin_fabsf(line[column]);
+      maxima[column] = magnitude > maxima[column] ? magnitude : maxima[column];
+      energies[column] += (double)line[column] * (double)line[column];
+    }
+  }
+}
+
+#define SCALE_ERRORS_PARAMETERS                                                               \
+  (const float *weights, const float *energies, size_t count, float unit, float limit,       \
+   const float *ratios, size_t candidates, double *errors)
+#define SCALE_ERRORS_ARGUMENTS \
+  (weights, energies, count, unit, limit, ratios, candidates, errors)
+#define CODES_PARAMETERS \
+  (const float *weights, size_t count, float scale, float limit, int8_t *codes)
+#define CODES_ARGUMENTS (weights, count, scale, limit, codes)
+#define CODE_ERROR_PARAMETERS                                                              \
+  (const float *weights, const float *energies, const int8_t *codes, size_t count,        \
+   float scale, double *sums)
+#define CODE_ERROR_ARGUMENTS (weights, energies, codes, count, scale, sums)
+#define LARGEST_PARAMETERS (const float *values, size_t count)
+#define LARGEST_ARGUMENTS (values, count)
+#define COLUMNS_PARAMETERS                                                                \
+  (const float *values, size_t rows, size_t columns, size_t stride, float *maxima,       \
+   double *energies)
+#define COLUMNS_ARGUMENTS (values, rows, columns, stride, maxima, energies)
+
+/* A public function that runs the widest form of `body` that this machine has. */
+#if defined(__x86_64__)
+#define FORMS(result, name, body, parameters, arguments)                                  \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))) static result             \
+      body##_avx512 parameters {                                                          \
+    return body arguments;                                                                \
+  }                                                                                       \
+  __attribute__((target("avx2"))) static result body##_avx2 parameters {                  \
+    return body arguments;                                                                \
+  }                                                                                       \
+  static result body##_portable parameters { return body arguments; }                     \
+  result name parameters {                                                                \
+    switch (decant_quantization_form()) {                                                 \
+      case 2: return body##_avx512 arguments;                                             \
+      case 1: return body##_avx2 arguments;                                               \
+      default: return body##_portable arguments;                                          \
+    }                                                                                     \
+  }
+
+static int best_form(void) {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    return 2;
+  return __builtin_cpu_supports("avx2") ? 1 : 0;
+}
+#else
+#define FORMS(result, name, body, parameters, arguments) \
+  result name parameters { return body arguments; }
+static int best_form(void) { return 0; }
+#endif
+
+static _Atomic int form_limit = 2;
+
+void decant_limit_quantization_form(int limit) { form_limit = limit; }
+
+int decant_quantization_form(void) {
+  int best = best_form(), limit = form_limit;
+  return best < limit ? best : limit;
+}
+
+FORMS(void, decant_scale_errors, scale_errors, SCALE_ERRORS_PARAMETERS, SCALE_ERRORS_ARGUMENTS)
+FORMS(void, decant_symmetric_codes, symmetric_codes, CODES_PARAMETERS, CODES_ARGUMENTS)
+FORMS(void, decant_code_error, code_error, CODE_ERROR_PARAMETERS, CODE_ERROR_ARGUMENTS)
+FORMS(float, decant_largest_magnitude, largest, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
+FORMS(double, decant_plane_energy, plane_energy, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
+FORMS(void, decant_column_statistics, column_statistics, COLUMNS_PARAMETERS, COLUMNS_ARGUMENTS)
+
+void decant_magnitude_histogram(const float *values, size_t count, uint64_t *bins) {
+  /* A float's exponent and first three bits of fraction, read as one number, count eighths of
+     octaves; those of 2^-24 are subtracted. */
+  const int32_t base = (127 - 24) * 8;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, values + i, 4);
+    int32_t bin = (int32_t)((bits & 0x7fffffff) >> 20) - base + 1;
+    bin = bin < 0 ? 0 : bin;
+    bin = bin > DECANT_HISTOGRAM_BINS - 1 ? DECANT_HISTOGRAM_BINS - 1 : bin;
+    bins[bin]++;
+  }
+}

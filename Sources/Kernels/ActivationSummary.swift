@@ -1,0 +1,109 @@
+private import CKernels
+package import Tensors
+
+/// What an observer needs of the input of one module: by channel and as a histogram.
+package struct ActivationSummary: Sendable, Equatable {
+  /// The largest magnitude of each channel.
+  package var maxima: [Float]
+  /// The sum of squares of each channel, in float64 and in a fixed order.
+  package var energies: [Double]
+  /// Numbers of each channel that were seen.
+  package var positions: Int
+  /// Counts of magnitudes; see ``MagnitudeBins``.
+  package var histogram: [UInt64]
+}
+
+/// Bins of magnitudes, the same for every module, so that histograms add up exactly.
+///
+/// Bin 0 counts what lies below 2^-24, zero too; bins 1 to 320 divide each octave up to 2^16 into
+/// eighths of equal width; the last counts what is 2^16 or more.
+package enum MagnitudeBins {
+  package static let count = Int(DECANT_HISTOGRAM_BINS)
+
+  /// The lower edge of a bin; 0 for the first.
+  package static func lowerEdge(_ bin: Int) -> Double {
+    precondition((0..<count).contains(bin), "bin \(bin) of \(count)")
+    if bin == 0 { return 0 }
+    let octave = (bin - 1) / 8 - 24
+    return (1 + Double((bin - 1) % 8) / 8) * Double(sign: .plus, exponent: octave, significand: 1)
+  }
+}
+
+/// Summarizes consecutive samples of an activation of shape [rows, channels], [batch, tokens,
+/// channels] or [batch, channels, height, width].
+///
+/// - Parameters:
+///   - samples: which samples, of as many as the whole activation holds. Rows divide evenly.
+///   - count: how many samples it holds.
+/// - Precondition: `count` divides the outermost extent.
+package func summarize(
+  _ activation: Tensor, samples: Range<Int>, of count: Int
+) -> ActivationSummary {
+  let shape = activation.shape
+  precondition(
+    (2...4).contains(shape.rank) && count > 0 && shape[0] % count == 0
+      && samples.lowerBound >= 0 && samples.upperBound <= count,
+    "samples \(samples) of \(count) in an activation of \(shape)")
+  let outer = samples.lowerBound * shape[0] / count..<samples.upperBound * shape[0] / count
+  // Channels lie apart by planes in pictures and side by side in rows; rows are planes of one
+  // number whose channels are counted down the columns.
+  let isPicture = shape.rank == 4
+  let channels = isPicture ? shape[1] : shape[shape.rank - 1]
+  let inner = isPicture ? shape[2] * shape[3] : shape.rank == 3 ? shape[1] : 1
+  let width = isPicture ? 16 : 128
+  let units = channels == 0 ? 0 : (channels - 1) / width + 1
+  var summary = ActivationSummary(
+    maxima: [Float](repeating: 0, count: channels),
+    energies: [Double](repeating: 0, count: channels),
+    positions: outer.count * inner,
+    histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
+  var histograms = [UInt64](repeating: 0, count: units * MagnitudeBins.count)
+
+  activation.values.reading { source in
+    summary.maxima.withUnsafeMutableBufferPointer { maxima in
+      summary.energies.withUnsafeMutableBufferPointer { energies in
+        histograms.withUnsafeMutableBufferPointer { histograms in
+          guard let maxima = maxima.baseAddress, let energies = energies.baseAddress,
+            let histograms = histograms.baseAddress
+          else { return }
+          let target = SummaryTarget(maxima: maxima, energies: energies, histograms: histograms)
+          parallel(units) { unit in
+            let range = unit * width..<min(channels, (unit + 1) * width)
+            let bins = target.histograms + unit * MagnitudeBins.count
+            if isPicture {
+              for channel in range {
+                for sample in outer {
+                  let plane = source + (sample * channels + channel) * inner
+                  target.maxima[channel] = max(
+                    target.maxima[channel], decant_largest_magnitude(plane, inner))
+                  target.energies[channel] += decant_plane_energy(plane, inner)
+                  decant_magnitude_histogram(plane, inner, bins)
+                }
+              }
+            } else {
+              let first = source + outer.lowerBound * inner * channels + range.lowerBound
+              let rows = outer.count * inner
+              decant_column_statistics(
+                first, rows, range.count, channels, target.maxima + range.lowerBound,
+                target.energies + range.lowerBound)
+              for row in 0..<rows {
+                decant_magnitude_histogram(first + row * channels, range.count, bins)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  for (index, count) in histograms.enumerated() {
+    summary.histogram[index % MagnitudeBins.count] += count
+  }
+  return summary
+}
+
+/// Unchecked: each unit of work writes its own channels and its own histogram.
+private struct SummaryTarget: @unchecked Sendable {
+  let maxima: UnsafeMutablePointer<Float>
+  let energies: UnsafeMutablePointer<Double>
+  let histograms: UnsafeMutablePointer<UInt64>
+}

@@ -1,0 +1,295 @@
+private import CKernels
+package import Tensors
+
+/// A matrix as symmetric integer codes with scales, and what rounding it cost.
+package struct SymmetricCodes: Sendable {
+  /// One code a weight, rows one after another, whatever number of bits it needs.
+  package let codes: [Int8]
+  /// Scales, row by row and group by group.
+  package let scales: [Float]
+  /// The scale that was chosen, over that of plain rounding, for each of ``scales``.
+  package let ratios: [Float]
+  /// Sums with the chosen scales.
+  package let chosen: RoundingSums
+  /// Sums with the scale that takes the largest magnitude to the largest code.
+  package let plain: RoundingSums
+}
+
+/// Sums of squares of weights and of their rounding errors, in float64.
+package struct RoundingSums: Sendable, Equatable {
+  package var signal = 0.0
+  package var error = 0.0
+  /// The same with every square times the energy of its input; 0 without energies.
+  package var weightedSignal = 0.0
+  package var weightedError = 0.0
+}
+
+/// How the scale of a group of weights is found.
+package struct ScaleSearch: Sendable {
+  /// The largest code: 127 or 7.
+  package var limit: Int
+  /// Weights of a row that share a scale; `nil` for a scale a row.
+  package var groupSize: Int?
+  /// Whether scales are rounded to float16, as they are stored with groups.
+  package var halfScales: Bool
+  /// Scales to try, as parts of the plain one. Plain rounding (1) is always tried.
+  package var ratios: [Float]
+
+  package init(limit: Int, groupSize: Int?, halfScales: Bool, ratios: [Float]) {
+    self.limit = limit
+    self.groupSize = groupSize
+    self.halfScales = halfScales
+    self.ratios = ratios
+  }
+}
+
+/// Codes of `weights` with the scales that make the squared rounding error least.
+///
+/// For each row, or group of a row, the scale is `r * max|w| / limit` for the `r` among
+/// `search.ratios` (and 1) with the least `sum of e_k (scale * q_k - w_k)^2`, where
+/// `q = clamp(roundHalfToEven(w / scale), -limit, limit)` and `e` are the energies (mean squares)
+/// of the inputs, 1 where there are none. The search compares float32 sums; its winner is then
+/// measured in float64 against plain rounding, which stays unless it is worse. A group whose
+/// plain scale is not a normal number (all weights below `limit * 2^-126`) gets scale 0 and codes
+/// 0; a float16 scale is never rounded to 0, and in the subnormal range is rounded up where the
+/// nearest would clip.
+///
+/// The result does not depend on the number of threads or the instruction set.
+///
+/// - Parameter energies: one for each weight of a row, none negative; `nil` for all 1.
+/// - Precondition: all weights are finite, and `energies` has a row's length.
+package func symmetricCodes(
+  of weights: StoredTensor, energies: [Float]?, search: ScaleSearch
+) -> SymmetricCodes {
+  let rows = weights.shape.rows
+  let length = weights.shape.rowLength
+  precondition(
+    energies == nil || energies?.count == length,
+    "\(energies?.count ?? 0) energies for rows of \(length)")
+  let groups = length == 0 ? 0 : (length - 1) / (search.groupSize ?? length) + 1
+  let importance = energies.flatMap(normalized)
+  // Plain rounding comes first, and an equal error keeps the earlier candidate.
+  let ratios = [1] + search.ratios.filter { $0 != 1 }
+  // Small blocks keep widened weights near the processor; their number is fixed by the shape.
+  let rowsOfBlock = max(1, (1 << 16) / max(1, length))
+  let blocks = rows == 0 || length == 0 ? 0 : (rows - 1) / rowsOfBlock + 1
+
+  var scales = [Float](repeating: 0, count: rows * groups)
+  var chosenRatios = [Float](repeating: 1, count: rows * groups)
+  var sums = [GroupSums](repeating: GroupSums(), count: rows)
+  let codes = [Int8](unsafeUninitializedCapacity: rows * length) { codes, count in
+    count = rows * length
+    let codeRows = DisjointSlices(codes)
+    scales.withUnsafeMutableBufferPointer { scales in
+      chosenRatios.withUnsafeMutableBufferPointer { chosenRatios in
+        sums.withUnsafeMutableBufferPointer { sums in
+          let scaleRows = DisjointSlices(scales)
+          let ratioRows = DisjointSlices(chosenRatios)
+          let sumRows = DisjointSlices(sums)
+          parallel(blocks) { block in
+            let range = block * rowsOfBlock..<min(rows, (block + 1) * rowsOfBlock)
+            let widened = [Float](unsafeUninitializedCapacity: range.count * length) {
+              var target = MutableSpan(_unsafeElements: $0)
+              weights.widen(rows: range, into: &target)
+              $1 = range.count * length
+            }
+            var worker = GroupRounding(search: search, ratios: ratios)
+            for row in range {
+              for group in 0..<groups {
+                let start = group * (search.groupSize ?? length)
+                let columns = start..<min(length, start + (search.groupSize ?? length))
+                let offset = (row - range.lowerBound) * length
+                let result = worker.round(
+                  widened.span.extracting(offset + start..<offset + columns.upperBound),
+                  energies: importance?.span.extracting(columns),
+                  into: codeRows[row * length + start..<row * length + columns.upperBound])
+                scaleRows[row * groups + group] = result.scale
+                ratioRows[row * groups + group] = result.ratio
+                sumRows[row].add(result.sums)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  let total = sums.reduce(into: GroupSums()) { $0.add($1) }
+  return SymmetricCodes(
+    codes: codes, scales: scales, ratios: chosenRatios, chosen: total.chosen, plain: total.plain)
+}
+
+/// Energies divided by the largest, so that float32 sums of them neither overflow nor vanish;
+/// `nil` when all are 0.
+private func normalized(_ energies: [Float]) -> [Float]? {
+  guard let largest = energies.max(), largest > 0 else { return nil }
+  return energies.map { $0 / largest }
+}
+
+private struct GroupSums: Sendable {
+  var chosen = RoundingSums()
+  var plain = RoundingSums()
+
+  mutating func add(_ other: GroupSums) {
+    chosen.add(other.chosen)
+    plain.add(other.plain)
+  }
+}
+
+extension RoundingSums {
+  package mutating func add(_ other: RoundingSums) {
+    signal += other.signal
+    error += other.error
+    weightedSignal += other.weightedSignal
+    weightedError += other.weightedError
+  }
+}
+
+/// Rounds one group of weights after another.
+private struct GroupRounding {
+  let search: ScaleSearch
+  let ratios: [Float]
+  private let limit: Float
+  private var errors: [Double]
+  private var scales: [Float]
+  private var halves: [UInt16]
+  private var relative: [Float]
+
+  init(search: ScaleSearch, ratios: [Float]) {
+    self.search = search
+    self.ratios = ratios
+    limit = Float(search.limit)
+    errors = [Double](repeating: 0, count: ratios.count)
+    scales = ratios
+    relative = ratios
+    halves = [UInt16](repeating: 0, count: ratios.count)
+  }
+
+  struct Result {
+    var scale: Float = 0
+    var ratio: Float = 1
+    var sums = GroupSums()
+  }
+
+  mutating func round(
+    _ weights: Span<Float>, energies: Span<Float>?, into codes: UnsafeMutableBufferPointer<Int8>
+  ) -> Result {
+    var result = Result()
+    let unit = weights.withUnsafeBufferPointer { weights in
+      weights.baseAddress.map { decant_largest_magnitude($0, weights.count) / limit } ?? 0
+    }
+    guard unit.isNormal else {
+      codes.update(repeating: 0)
+      result.sums.plain = measure(weights, energies, codes, scale: 0)
+      result.sums.chosen = result.sums.plain
+      return result
+    }
+    findScales(unit: unit)
+    result.scale = scales[0]
+    narrow(weights, scale: scales[0], into: codes)
+    result.sums.plain = measure(weights, energies, codes, scale: scales[0])
+    result.sums.chosen = result.sums.plain
+    guard ratios.count > 1 else { return result }
+
+    let best = bestCandidate(weights, energies, unit: unit)
+    guard scales[best] != scales[0] else { return result }
+    withUnsafeTemporaryAllocation(of: Int8.self, capacity: codes.count) { candidate in
+      narrow(weights, scale: scales[best], into: candidate)
+      let sums = measure(weights, energies, candidate, scale: scales[best])
+      let isBetter =
+        energies == nil
+        ? sums.error < result.sums.plain.error
+        : sums.weightedError < result.sums.plain.weightedError
+      guard isBetter else { return }
+      _ = codes.update(fromContentsOf: candidate)
+      result.scale = scales[best]
+      result.ratio = ratios[best]
+      result.sums.chosen = sums
+    }
+    return result
+  }
+
+  /// Fills ``scales`` with the candidates as a reader will see them.
+  private mutating func findScales(unit: Float) {
+    for index in ratios.indices { scales[index] = ratios[index] * unit }
+    guard search.halfScales else { return }
+    decant_f32_to_f16(scales, &halves, scales.count)
+    for index in scales.indices {
+      let half = Float16(bitPattern: halves[index])
+      let isFarBelow = Float(half) < scales[index] * (1 - 0x1p-10)
+      // A subnormal half far below the scale would clip; the next one above does not. Above the
+      // largest half the scale stays as it is: the caller refuses to store it.
+      let stored = isFarBelow ? half.nextUp : half
+      if stored.isFinite { scales[index] = Float(stored) }
+    }
+  }
+
+  private mutating func bestCandidate(
+    _ weights: Span<Float>, _ energies: Span<Float>?, unit: Float
+  ) -> Int {
+    for index in ratios.indices {
+      errors[index] = 0
+      relative[index] = scales[index] / unit
+    }
+    weights.withUnsafeBufferPointer { weights in
+      guard let base = weights.baseAddress else { return }
+      func run(_ energies: UnsafePointer<Float>?) {
+        decant_scale_errors(
+          base, energies, weights.count, unit, limit, relative, ratios.count, &errors)
+      }
+      if let energies {
+        energies.withUnsafeBufferPointer { run($0.baseAddress) }
+      } else {
+        run(nil)
+      }
+    }
+    return errors.indices.min { errors[$0] < errors[$1] } ?? 0
+  }
+
+  private func narrow(
+    _ weights: Span<Float>, scale: Float, into codes: UnsafeMutableBufferPointer<Int8>
+  ) {
+    weights.withUnsafeBufferPointer { weights in
+      guard let base = weights.baseAddress, let output = codes.baseAddress else { return }
+      decant_symmetric_codes(base, weights.count, scale, limit, output)
+    }
+  }
+
+  private func measure(
+    _ weights: Span<Float>, _ energies: Span<Float>?, _ codes: UnsafeMutableBufferPointer<Int8>,
+    scale: Float
+  ) -> RoundingSums {
+    var sums = [0.0, 0, 0, 0]
+    weights.withUnsafeBufferPointer { weights in
+      guard let base = weights.baseAddress, let codes = UnsafePointer(codes.baseAddress) else {
+        return
+      }
+      if let energies {
+        energies.withUnsafeBufferPointer {
+          decant_code_error(base, $0.baseAddress, codes, weights.count, scale, &sums)
+        }
+      } else {
+        decant_code_error(base, nil, codes, weights.count, scale, &sums)
+      }
+    }
+    return RoundingSums(
+      signal: sums[0], error: sums[1], weightedSignal: sums[2], weightedError: sums[3])
+  }
+}
+
+/// Parts of one buffer that several threads fill.
+///
+/// Unchecked: whoever uses it takes ranges that do not overlap.
+private struct DisjointSlices<Element>: @unchecked Sendable {
+  private let buffer: UnsafeMutableBufferPointer<Element>
+
+  init(_ buffer: UnsafeMutableBufferPointer<Element>) { self.buffer = buffer }
+
+  subscript(index: Int) -> Element {
+    get { buffer[index] }
+    nonmutating set { buffer[index] = newValue }
+  }
+
+  subscript(range: Range<Int>) -> UnsafeMutableBufferPointer<Element> {
+    UnsafeMutableBufferPointer(rebasing: buffer[range])
+  }
+}
