@@ -1,0 +1,113 @@
+package import Tensors
+
+/// Why a file is not the safetensors file it should be. A case for each way to be wrong.
+package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
+  case unreadable(FileError)
+  /// The file cannot even hold the header's length.
+  case tooShort(path: String, bytes: Int)
+  case headerTooLong(path: String, bytes: UInt64, limit: Int)
+  case headerBeyondFile(path: String, bytes: Int, available: Int)
+  /// The header does not begin with `{`; `nil` where it has no bytes.
+  case headerStart(path: String, found: UInt8?)
+  case headerNotJSON(path: String, JSONError)
+  case metadataNotObject(path: String, found: String)
+  case metadataNotString(path: String, member: String, found: String)
+  case tensorNotObject(path: String, tensor: String, found: String)
+  case missingMember(path: String, tensor: String, member: String)
+  case unexpectedMember(path: String, tensor: String, member: String)
+  case wrongMember(path: String, tensor: String, member: String, found: String, expected: String)
+  case unknownKind(path: String, tensor: String, found: String)
+  /// The product of the extents, or the bytes they take, does not fit 63 bits.
+  case shapeOverflows(path: String, tensor: String, extents: [Int], kind: ElementKind)
+  /// Elements narrower than a byte that leave the last byte unfilled.
+  case partOfByte(path: String, tensor: String, shape: Shape, kind: ElementKind)
+  case offsetsReversed(path: String, tensor: String, begin: Int, end: Int)
+  case sizeDisagrees(
+    path: String, tensor: String, shape: Shape, kind: ElementKind, found: Int, expected: Int)
+  case beyondFile(path: String, tensor: String, end: Int, available: Int)
+  case overlap(path: String, tensor: String, begin: Int, other: String, otherEnd: Int)
+  case hole(path: String, tensor: String, begin: Int, expected: Int)
+  case trailingBytes(path: String, count: Int)
+
+  package var description: String {
+    switch self {
+    case .unreadable(let error):
+      return error.description
+    case .tooShort(let path, let bytes):
+      return "\(path): a file of \(bytes) bytes is no safetensors file, which begins with 8 bytes "
+        + "for the header's length; it is probably an incomplete download"
+    case .headerTooLong(let path, let bytes, let limit):
+      return "\(path): the header is said to be \(bytes) bytes long, at most \(limit) are allowed; "
+        + "this is no safetensors file, or a damaged one"
+    case .headerBeyondFile(let path, let bytes, let available):
+      return "\(path): the header is said to be \(bytes) bytes long, but only \(available) bytes "
+        + "follow its length; the file is incomplete or no safetensors file"
+    case .headerStart(let path, let found):
+      let seen = found.map { "begins with byte 0x\(hexadecimal($0))" } ?? "is empty"
+      return "\(path): the header \(seen), a '{' is expected; this is no safetensors file"
+    case .headerNotJSON(let path, let error):
+      return "\(path): the header is not the JSON it should be: \(error)"
+    case .metadataNotObject(let path, let found):
+      return "\(path): '__metadata__' is \(found), an object is expected"
+    case .metadataNotString(let path, let member, let found):
+      return "\(path): '__metadata__' member '\(shown(member))' is \(found), a string is expected"
+    case .tensorNotObject(let path, let tensor, let found):
+      return Self.about(path, tensor) + "described by \(found), an object is expected"
+    case .missingMember(let path, let tensor, let member):
+      return Self.about(path, tensor) + "has no '\(member)'"
+    case .unexpectedMember(let path, let tensor, let member):
+      return Self.about(path, tensor)
+        + "has a member '\(shown(member))', only dtype, shape and data_offsets are expected"
+    case .wrongMember(let path, let tensor, let member, let found, let expected):
+      return Self.about(path, tensor) + "\(member) is \(found), \(expected) is expected"
+    case .unknownKind(let path, let tensor, let found):
+      return Self.about(path, tensor) + "unknown dtype '\(shown(found))', known are "
+        + ElementKind.allCases.map(\.rawValue).joined(separator: ", ")
+    case .shapeOverflows(let path, let tensor, let extents, let kind):
+      return Self.about(path, tensor)
+        + "shape \(shown(extents.description)) of \(kind.rawValue) takes more bytes than can be counted"
+    case .partOfByte(let path, let tensor, let shape, let kind):
+      return Self.about(path, tensor) + "shape \(shown(shape.description)) of \(kind.rawValue), "
+        + "which has \(kind.bitWidth) bits, does not fill whole bytes"
+    case .offsetsReversed(let path, let tensor, let begin, let end):
+      return Self.about(path, tensor) + "begins at byte \(begin) and ends before that, at \(end)"
+    case .sizeDisagrees(let path, let tensor, let shape, let kind, let found, let expected):
+      return Self.about(path, tensor) + "data_offsets span \(found) bytes, "
+        + "shape \(shown(shape.description)) of \(kind.rawValue) takes \(expected)"
+    case .beyondFile(let path, let tensor, let end, let available):
+      return Self.about(path, tensor) + "ends at byte \(end) of the data, the file holds only "
+        + "\(available); it is probably an incomplete download, fetch it again"
+    case .overlap(let path, let tensor, let begin, let other, let otherEnd):
+      return Self.about(path, tensor) + "begins at byte \(begin) of the data, within tensor "
+        + "'\(shown(other))', which ends at \(otherEnd)"
+    case .hole(let path, let tensor, let begin, let expected):
+      return Self.about(path, tensor) + "begins at byte \(begin) of the data, \(expected) is "
+        + "expected: tensors lie without gaps"
+    case .trailingBytes(let path, let count):
+      return "\(path): \(count) bytes follow the last tensor, none are expected"
+    }
+  }
+
+  private static func about(_ path: String, _ tensor: String) -> String {
+    "\(path): tensor '\(shown(tensor))': "
+  }
+}
+
+/// A text of a file as a message may hold it: on one line, of bounded length, without characters
+/// that a terminal would obey.
+func shown(_ text: String, limit: Int = 120) -> String {
+  var result = ""
+  for (index, scalar) in text.unicodeScalars.enumerated() {
+    if index == limit { return result + "…" }
+    if scalar.properties.generalCategory == .control {
+      result += "\\u{\(String(scalar.value, radix: 16))}"
+    } else {
+      result.unicodeScalars.append(scalar)
+    }
+  }
+  return result
+}
+
+func hexadecimal(_ byte: UInt8) -> String {
+  (byte < 16 ? "0" : "") + String(byte, radix: 16)
+}
