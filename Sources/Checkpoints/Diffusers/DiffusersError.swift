@@ -1,0 +1,88 @@
+package import Tensors
+
+/// Why a folder is not the diffusers model it should be.
+package enum DiffusersError: Error, Equatable, CustomStringConvertible {
+  case unreadable(FileError)
+  /// A folder without `model_index.json`; `found` lists what it holds.
+  case missingIndex(folder: String, found: [String])
+  case notJSON(path: String, JSONError)
+  case notObject(path: String, found: String)
+  case malformedEntry(path: String, member: String)
+  /// Components that the index does not list.
+  case missingComponents(folder: String, missing: [String], listed: [String])
+  case missingFolder(folder: String, component: String)
+  case missingFile(folder: String, component: String, lookedFor: [String], found: [String])
+  case pickleOnly(folder: String, component: String, file: String)
+  case missingVariant(folder: String, component: String?, variant: String, found: [String])
+  case ambiguousVariant(folder: String, component: String, found: [String])
+  case malformedShardIndex(path: String, found: String)
+  case missingShard(index: String, shard: String)
+  case missingShardIndex(folder: String, component: String, shard: String, lookedFor: String)
+  case repeatedTensor(index: String, tensor: String, shards: [String])
+  case absentFromShard(index: String, tensor: String, shard: String)
+  case absentFromIndex(index: String, tensor: String, shard: String)
+  case collision(path: String, tensor: String, first: String, second: String)
+
+  package var description: String {
+    switch self {
+    case .unreadable(let error):
+      return error.description
+    case .missingIndex(let folder, let found):
+      return "\(folder): no model_index.json, which a diffusers model begins with; "
+        + "the folder holds \(listed(found)); name the folder of the whole pipeline"
+    case .notJSON(let path, let error):
+      return "\(path): not the JSON it should be: \(error)"
+    case .notObject(let path, let found):
+      return "\(path): the file holds \(found), an object is expected"
+    case .malformedEntry(let path, let member):
+      return "\(path): '\(shown(member))' must be a pair of library and class, or of two nulls"
+    case .missingComponents(let folder, let missing, let found):
+      return "\(folder)/model_index.json: no \(listed(missing)), which every model here needs; "
+        + "listed are \(listed(found))"
+    case .missingFolder(let folder, let component):
+      return "\(folder): component '\(component)' is listed in model_index.json, but there is no "
+        + "folder \(folder)/\(component)"
+    case .missingFile(let folder, let component, let lookedFor, let found):
+      return "\(folder)/\(component): component '\(component)' has no "
+        + "\(lookedFor.joined(separator: " or ")); the folder holds \(listed(found))"
+    case .pickleOnly(let folder, let component, let file):
+      return "\(folder)/\(component)/\(file): component '\(component)' has only pickled weights, "
+        + "which are not read; save the model as safetensors (save_pretrained of today's diffusers)"
+    case .missingVariant(let folder, let component, let variant, let found):
+      return "\(folder): no variant '\(shown(variant))' "
+        + (component.map { "of component '\($0)'" } ?? "of any component")
+        + "; there are \(listed(found))"
+    case .ambiguousVariant(let folder, let component, let found):
+      return "\(folder)/\(component): component '\(component)' has no plain weights and more than "
+        + "one variant, \(listed(found)); choose one with --variant"
+    case .malformedShardIndex(let path, let found):
+      return "\(path): \(found); a shard index holds 'weight_map', file names by tensor"
+    case .missingShard(let index, let shard):
+      return "\(index): shard '\(shown(shard))' is listed and does not exist; the download is "
+        + "probably incomplete"
+    case .missingShardIndex(let folder, let component, let shard, let lookedFor):
+      return "\(folder)/\(component): shard '\(shown(shard))' has no index, "
+        + "'\(lookedFor)' is expected beside it"
+    case .repeatedTensor(let index, let tensor, let shards):
+      return "\(index): tensor '\(shown(tensor))' lies in two shards, \(listed(shards)), "
+        + "one is expected"
+    case .absentFromShard(let index, let tensor, let shard):
+      return "\(index): tensor '\(shown(tensor))' is said to lie in '\(shown(shard))', which does "
+        + "not hold it"
+    case .absentFromIndex(let index, let tensor, let shard):
+      return "\(index): tensor '\(shown(tensor))' of shard '\(shown(shard))' is not listed"
+    case .collision(let path, let tensor, let first, let second):
+      return "\(path): tensors '\(shown(first))' and '\(shown(second))' are both "
+        + "'\(shown(tensor))', one is expected"
+    }
+  }
+}
+
+/// `a, b and c`; at most 12 are named.
+func listed(_ names: [String]) -> String {
+  let limit = 12
+  var items = names.prefix(limit).map { shown($0, limit: 80) }
+  if names.count > limit { items.append("\(names.count - limit) more") }
+  guard let last = items.popLast() else { return "nothing" }
+  return items.isEmpty ? last : items.joined(separator: ", ") + " and " + last
+}

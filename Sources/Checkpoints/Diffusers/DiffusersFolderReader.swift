@@ -1,0 +1,168 @@
+private import Foundation
+package import Tensors
+
+/// Reads a folder as diffusers' `save_pretrained` and the hub lay it out.
+///
+/// What the index lists is read; the parts that Decant has no use for (safety checker, feature
+/// extractor) are named in the provenance and left out.
+package struct DiffusersFolderReader: ModelReader {
+  package init() {}
+
+  package var layout: String { DiffusersLayout.name }
+
+  /// A folder with an index, or with what should have stood beside one.
+  package func recognizes(_ path: String) -> Bool {
+    let files = folderContents(path)
+    return files.contains(DiffusersLayout.indexFile)
+      || files.contains(DiffusersLayout.configFile)
+      || DiffusersLayout.components.contains { kind in
+        files.contains(kind.name) && isFolder(path + "/" + kind.name)
+      }
+  }
+
+  /// - Throws: ``DiffusersError``, or ``SafetensorsError`` for a file of weights.
+  package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
+    let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    let files = folderContents(folder)
+    guard files.contains(DiffusersLayout.indexFile) else {
+      throw DiffusersError.missingIndex(folder: folder, found: files)
+    }
+    let index = try readObject(folder + "/" + DiffusersLayout.indexFile)
+    let parts = try Self.parts(index, folder: folder)
+    try Self.checkComplete(parts, folder: folder)
+
+    let kinds = DiffusersLayout.components.filter { parts[$0.name] != nil }
+    let weights = try kinds.map { try Self.weights($0, folder: folder) }
+    if let variant = options.variant,
+      !weights.contains(where: { $0.choices.contains { $0.variant == variant } })
+    {
+      throw DiffusersError.missingVariant(
+        folder: folder, component: nil, variant: variant,
+        found: weights.flatMap { weight in weight.choices.map { "\(weight.kind.name)/\($0.file)" } }
+      )
+    }
+
+    var components: [ModelSource.Component] = []
+    var opened: [String: JSONValue] = [:]
+    var variants = JSONObject()
+    for weight in weights {
+      let choice = try weight.choose(options.variant)
+      let (source, names) = try weight.open(choice)
+      opened[weight.kind.name] = .array(names.map(JSONValue.string))
+      if let variant = choice.variant { variants[weight.kind.name] = .string(variant) }
+      components.append(
+        ModelSource.Component(
+          name: weight.kind.name, className: parts[weight.kind.name] ?? "",
+          config: try readObject("\(folder)/\(weight.kind.name)/\(DiffusersLayout.configFile)"),
+          weights: source))
+    }
+
+    var provenance: JSONObject = [
+      "source": .string(folder), "layout": .string(layout),
+      "weights": .object(JSONObject(opened.sorted { $0.key < $1.key })),
+    ]
+    if !variants.isEmpty { provenance["variants"] = .object(variants) }
+    let known = Set(
+      kinds.map(\.name) + DiffusersLayout.tokenizers + [DiffusersLayout.scheduler])
+    let left = parts.keys.filter { !known.contains($0) }.sorted()
+    if !left.isEmpty { provenance["left_out"] = .array(left.map(JSONValue.string)) }
+
+    return ModelSource(
+      location: folder, layout: layout, index: index, components: components,
+      scheduler: try Self.scheduler(parts, folder: folder),
+      files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
+  }
+
+  /// Classes by component, of what the index lists and is not null.
+  private static func parts(
+    _ index: JSONObject, folder: String
+  ) throws(DiffusersError) -> [String: String] {
+    var parts: [String: String] = [:]
+    for (name, value) in index.members {
+      guard let pair = value.array else { continue }
+      if pair == [.null, .null] { continue }
+      guard pair.count == 2, pair[0].string != nil, let className = pair[1].string else {
+        throw .malformedEntry(path: folder + "/" + DiffusersLayout.indexFile, member: name)
+      }
+      parts[name] = className
+    }
+    return parts
+  }
+
+  /// One component for each role: a U-Net alone is no model.
+  private static func checkComplete(
+    _ parts: [String: String], folder: String
+  ) throws(DiffusersError) {
+    let roles = Dictionary(grouping: DiffusersLayout.components, by: \.role)
+    let missing = roles.values
+      .filter { kinds in !kinds.contains { parts[$0.name] != nil } }
+      .map { $0[0].name }
+    guard missing.isEmpty else {
+      throw .missingComponents(
+        folder: folder, missing: missing.sorted(), listed: parts.keys.sorted())
+    }
+  }
+
+  private static func weights(
+    _ kind: DiffusersLayout.ComponentKind, folder: String
+  ) throws(DiffusersError) -> DiffusersWeights {
+    let place = folder + "/" + kind.name
+    guard isFolder(place) else { throw .missingFolder(folder: folder, component: kind.name) }
+    let files = folderContents(place)
+    guard files.contains(DiffusersLayout.configFile) else {
+      throw .missingFile(
+        folder: folder, component: kind.name, lookedFor: [DiffusersLayout.configFile], found: files)
+    }
+    return DiffusersWeights(folder: folder, kind: kind, files: files)
+  }
+
+  private static func scheduler(
+    _ parts: [String: String], folder: String
+  ) throws(DiffusersError) -> JSONObject? {
+    let name = DiffusersLayout.scheduler
+    guard parts[name] != nil else { return nil }
+    guard isFolder(folder + "/" + name) else {
+      throw .missingFolder(folder: folder, component: name)
+    }
+    let found = folderContents(folder + "/" + name)
+    guard found.contains("scheduler_config.json") else {
+      throw .missingFile(
+        folder: folder, component: name, lookedFor: ["scheduler_config.json"], found: found)
+    }
+    return try readObject(folder + "/" + DiffusersLayout.schedulerFile)
+  }
+
+  private static func tokenizerFiles(
+    _ parts: [String: String], folder: String
+  ) throws(DiffusersError) -> [ModelSource.File] {
+    var files: [ModelSource.File] = []
+    for name in DiffusersLayout.tokenizers where parts[name] != nil {
+      let place = folder + "/" + name
+      guard isFolder(place) else { throw .missingFolder(folder: folder, component: name) }
+      let found = Set(folderContents(place))
+      guard DiffusersLayout.tokenizerForms.contains(where: { found.isSuperset(of: $0) }) else {
+        throw .missingFile(
+          folder: folder, component: name,
+          lookedFor: DiffusersLayout.tokenizerForms.map { $0.joined(separator: " and ") },
+          found: found.sorted())
+      }
+      for file in DiffusersLayout.tokenizerFiles where found.contains(file) {
+        do {
+          files.append(
+            ModelSource.File(
+              path: "\(name)/\(file)", bytes: try ByteSlice.mapping("\(place)/\(file)")))
+        } catch { throw .unreadable(error) }
+      }
+    }
+    return files
+  }
+}
+
+/// Names in a folder, sorted; none where there is no folder. Links are followed.
+func folderContents(_ path: String) -> [String] {
+  ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
+}
+
+func isFolder(_ path: String) -> Bool {
+  (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
+}

@@ -1,0 +1,143 @@
+private import Foundation
+package import Tensors
+
+/// Why a model cannot be written as a diffusers folder.
+package enum DiffusersWriteError: Error, Equatable, CustomStringConvertible {
+  case unknownComponent(path: String, component: String)
+  /// A file of the model whose path leads elsewhere, or to a file that the writer makes.
+  case unsafePath(path: String, file: String)
+  /// Something stands at the place that is no model, and would be lost.
+  case notReplaceable(path: String, found: String)
+
+  package var description: String {
+    switch self {
+    case .unknownComponent(let path, let component):
+      "\(path): component '\(shown(component))' has no place in a diffusers folder, known are "
+        + listed(DiffusersLayout.components.map(\.name))
+    case .unsafePath(let path, let file):
+      "\(path): the model's file '\(shown(file))' has no place in a diffusers folder"
+    case .notReplaceable(let path, let found):
+      "\(path) is \(found), which is not replaced even with --force; choose another name or remove it"
+    }
+  }
+}
+
+/// Writes a folder that diffusers loads with `from_pretrained`.
+///
+/// The index lists exactly what is there. Safety checker and feature extractor are listed as null,
+/// since diffusers refuses a folder whose index lists what it lacks.
+package struct DiffusersFolderWriter: ModelWriter {
+  package init() {}
+
+  package var name: String { "diffusers" }
+  package var layout: String { DiffusersLayout.name }
+
+  /// Names that end in `/` or have no extension, and folders that stand.
+  package func claims(_ path: String) -> Bool {
+    path.hasSuffix("/") || (path as NSString).pathExtension.isEmpty || isFolder(path)
+  }
+
+  /// - Throws: ``DiffusersWriteError``, ``SafetensorsWriteError``, ``FileError``, what the
+  ///   weights' source throws, and `CancellationError`.
+  package func write(
+    _ model: ModelSource, to path: String, replacing: Bool = false,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws {
+    try Self.checkReplaceable(path)
+    var weights: [(file: String, plan: SafetensorsPlan)] = []
+    for component in model.components {
+      guard let kind = DiffusersLayout.components.first(where: { $0.name == component.name }) else {
+        throw DiffusersWriteError.unknownComponent(path: path, component: component.name)
+      }
+      let file = "\(component.name)/\(kind.stem).safetensors"
+      weights.append(
+        (
+          file,
+          try SafetensorsPlan([component.weights], metadata: [:], path: path + "/" + file)
+        ))
+    }
+    var texts: [(file: String, bytes: ByteSlice)] = [
+      (DiffusersLayout.indexFile, Self.text(Self.index(of: model)))
+    ]
+    for component in model.components {
+      texts.append(
+        ("\(component.name)/\(DiffusersLayout.configFile)", Self.text(component.config)))
+    }
+    if let scheduler = model.scheduler {
+      texts.append((DiffusersLayout.schedulerFile, Self.text(scheduler)))
+    }
+    var taken = Set(texts.map(\.file) + weights.map(\.file))
+    for file in model.files {
+      guard Self.isSafe(file.path), taken.insert(file.path).inserted else {
+        throw DiffusersWriteError.unsafePath(path: path, file: file.path)
+      }
+      texts.append((file.path, file.bytes))
+    }
+
+    let folder = try ReplacingFolder(path: path, replacing: replacing)
+    for (name, bytes) in texts {
+      let file = try folder.file(name)
+      try file.write(bytes)
+      try file.commit()
+    }
+    let total = weights.reduce(0) { $0 + $1.plan.byteCount }
+    var done = 0
+    for (name, plan) in weights {
+      let file = try folder.file(name)
+      try plan.write(to: file) { written, _ in progress(done + written, total) }
+      try file.commit()
+      done += plan.byteCount
+    }
+    try Task.checkCancellation()
+    try folder.commit()
+  }
+
+  private static func text(_ object: JSONObject) -> ByteSlice {
+    ByteSlice([UInt8]((JSONValue.object(object).text(indent: 2) + "\n").utf8))
+  }
+
+  /// A path within the folder, in folders of its own, that leads nowhere else.
+  private static func isSafe(_ path: String) -> Bool {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    return parts.count >= 2
+      && parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && !$0.utf8.contains(0) }
+  }
+
+  /// A wrong name after `-o` with `--force` must not cost a folder that is no model.
+  private static func checkReplaceable(_ path: String) throws(DiffusersWriteError) {
+    guard FileManager.default.fileExists(atPath: path) else { return }
+    guard isFolder(path) else { throw .notReplaceable(path: path, found: "a file") }
+    let files = folderContents(path)
+    if !files.isEmpty, !files.contains(DiffusersLayout.indexFile) {
+      throw .notReplaceable(path: path, found: "a folder without model_index.json")
+    }
+  }
+
+  /// The index of what is written: members of the old one that are no components stay, and
+  /// everything is sorted by name, as diffusers sorts it.
+  static func index(of model: ModelSource) -> JSONObject {
+    var members: [String: JSONValue] = [:]
+    for (name, value) in model.index.members {
+      members[name] = value.array == nil ? value : [nil, nil]
+    }
+    for name in DiffusersLayout.absentParts { members[name] = [nil, nil] }
+    members["requires_safety_checker"] = false
+    if members["_class_name"] == nil { members["_class_name"] = "StableDiffusionPipeline" }
+
+    for kind in DiffusersLayout.components {
+      guard let component = model[kind.name] else { continue }
+      members[kind.name] = [.string(kind.library), .string(component.className)]
+    }
+    if let scheduler = model.scheduler {
+      let name = DiffusersLayout.scheduler
+      let className = model.index[name]?.array?.last?.string ?? scheduler["_class_name"]?.string
+      members[name] = ["diffusers", .string(className ?? "PNDMScheduler")]
+    }
+    for name in DiffusersLayout.tokenizers
+    where model.files.contains(where: { $0.path.hasPrefix(name + "/") }) {
+      let className = model.index[name]?.array?.last?.string
+      members[name] = ["transformers", .string(className ?? "CLIPTokenizer")]
+    }
+    return JSONObject(members.sorted { $0.key < $1.key })
+  }
+}

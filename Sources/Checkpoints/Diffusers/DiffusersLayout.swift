@@ -1,0 +1,77 @@
+/// The facts of the diffusers folder layout that reader and writer share.
+///
+///     model_index.json                      component: [library, class]; [null, null] is absent
+///     unet/config.json                      and diffusion_pytorch_model.safetensors
+///     vae/config.json                       and diffusion_pytorch_model.safetensors
+///     text_encoder/config.json              and model.safetensors
+///     scheduler/scheduler_config.json
+///     tokenizer/                            vocab.json and merges.txt, or tokenizer.json
+enum DiffusersLayout {
+  static let name = "diffusers folder"
+  static let indexFile = "model_index.json"
+  static let configFile = "config.json"
+  static let scheduler = "scheduler"
+  static let schedulerFile = "scheduler/scheduler_config.json"
+
+  /// A part of a pipeline that has weights.
+  struct ComponentKind: Sendable {
+    /// Its folder, and its member of the index.
+    let name: String
+    let library: String
+    /// File names of its weights without variant, shard and extension.
+    let stem: String
+    let pickle: String
+    let rules: [KeyRule]
+    /// Components of which a model needs one of those that share the role.
+    let role: String
+  }
+
+  static let components: [ComponentKind] = [
+    ComponentKind(
+      name: "text_encoder", library: "transformers", stem: "model", pickle: "pytorch_model.bin",
+      rules: textEncoderRules, role: "text encoder"),
+    ComponentKind(
+      name: "text_encoder_2", library: "transformers", stem: "model", pickle: "pytorch_model.bin",
+      rules: textEncoderRules, role: "text encoder"),
+    ComponentKind(
+      name: "unet", library: "diffusers", stem: "diffusion_pytorch_model",
+      pickle: "diffusion_pytorch_model.bin", rules: [], role: "unet"),
+    ComponentKind(
+      name: "vae", library: "diffusers", stem: "diffusion_pytorch_model",
+      pickle: "diffusion_pytorch_model.bin", rules: autoencoderRules, role: "vae"),
+  ]
+
+  static let tokenizers = ["tokenizer", "tokenizer_2"]
+  /// Files of a tokenizer that belong to the model, in the order in which they are listed.
+  static let tokenizerFiles = [
+    "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json",
+    "tokenizer_config.json", "vocab.json",
+  ]
+  /// A tokenizer is whole when it has all files of one of these rows.
+  static let tokenizerForms = [["vocab.json", "merges.txt"], ["tokenizer.json"]]
+
+  /// Parts of the pipeline that Decant neither keeps nor writes, always listed as absent.
+  static let absentParts = ["feature_extractor", "safety_checker"]
+
+  /// CLIP text encoders. transformers 5.6 and later save `CLIPTextModel` without the `text_model.`
+  /// prefix that every reader understands. `position_ids` was a buffer of old releases.
+  static let textEncoderRules = [
+    KeyRule("**.position_ids", nil),
+    KeyRule("embeddings.**", "text_model.embeddings.**"),
+    KeyRule("encoder.**", "text_model.encoder.**"),
+    KeyRule("final_layer_norm.**", "text_model.final_layer_norm.**"),
+  ]
+
+  /// The VAE's attentions in hub files of SD 1.x and 2.x have their names of before diffusers 0.12,
+  /// and in some of them the matrices are still 1x1 convolutions.
+  static let autoencoderRules = [
+    KeyRule("**.attentions.*.query.*", "**.attentions.*.to_q.*", flattens: true),
+    KeyRule("**.attentions.*.key.*", "**.attentions.*.to_k.*", flattens: true),
+    KeyRule("**.attentions.*.value.*", "**.attentions.*.to_v.*", flattens: true),
+    KeyRule("**.attentions.*.proj_attn.*", "**.attentions.*.to_out.0.*", flattens: true),
+    KeyRule("**.attentions.*.to_q.*", "**.attentions.*.to_q.*", flattens: true),
+    KeyRule("**.attentions.*.to_k.*", "**.attentions.*.to_k.*", flattens: true),
+    KeyRule("**.attentions.*.to_v.*", "**.attentions.*.to_v.*", flattens: true),
+    KeyRule("**.attentions.*.to_out.0.*", "**.attentions.*.to_out.0.*", flattens: true),
+  ]
+}

@@ -1,0 +1,230 @@
+private import Foundation
+import Tensors
+
+/// The weight files of one component's folder: variants told apart, shards put together.
+struct DiffusersWeights {
+  /// One set of weights of a folder, of which others may lie beside it.
+  struct Choice: Equatable {
+    /// `nil` is the plain one.
+    let variant: String?
+    /// The weights' file, or the index of their shards.
+    let file: String
+    let isIndex: Bool
+  }
+
+  let folder: String
+  let kind: DiffusersLayout.ComponentKind
+  /// File names in the folder, sorted.
+  let files: [String]
+  let choices: [Choice]
+
+  /// - Parameter folder: the model's folder; the component lies in one of its own in it.
+  init(folder: String, kind: DiffusersLayout.ComponentKind, files: [String]) {
+    self.folder = folder
+    self.kind = kind
+    self.files = files
+    var choices: [Choice] = []
+    for file in files {
+      guard let choice = Self.choice(file, stem: kind.stem) else { continue }
+      // Where both lie, diffusers takes the single file.
+      if let index = choices.firstIndex(where: { $0.variant == choice.variant }) {
+        if choices[index].isIndex { choices[index] = choice }
+      } else {
+        choices.append(choice)
+      }
+    }
+    self.choices = choices
+  }
+
+  /// What a file name says, in every spelling that the hub has:
+  ///
+  ///     stem.safetensors                     stem.fp16.safetensors
+  ///     stem.safetensors.index.json          stem.safetensors.index.fp16.json
+  ///                                          stem.safetensors.fp16.index.json
+  ///                                          stem.fp16.safetensors.index.json
+  ///
+  /// `nil` for shards, which their index names, and for everything else.
+  static func choice(_ file: String, stem: String) -> Choice? {
+    guard file.hasPrefix(stem + ".") else { return nil }
+    var parts = file.dropFirst(stem.count + 1).split(
+      separator: ".", omittingEmptySubsequences: false)
+    guard let weights = parts.firstIndex(of: "safetensors") else { return nil }
+    parts.remove(at: weights)
+    var isIndex = false
+    if parts.last == "json", let index = parts.firstIndex(of: "index") {
+      parts.removeLast()
+      parts.remove(at: index)
+      isIndex = true
+    }
+    guard parts.count <= 1, isIndex || weights == parts.count, parts.first.map(isVariant) ?? true
+    else { return nil }
+    return Choice(variant: parts.first.map(String.init), file: file, isIndex: isIndex)
+  }
+
+  /// Letters, digits, `_` and `-`, and no shard's number: `fp16`, `non_ema`.
+  private static func isVariant(_ text: Substring) -> Bool {
+    !text.isEmpty && !isShardNumber(text)
+      && text.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+          true
+        default: false
+        }
+      }
+  }
+
+  /// `…-00001-of-00005`, as the end of a stem or of a variant.
+  private static func isShardNumber(_ text: Substring) -> Bool {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    return parts.count >= 3 && parts[parts.count - 2] == "of"
+      && Int(parts[parts.count - 1]) != nil && Int(parts[parts.count - 3]) != nil
+  }
+
+  /// The set to read: the plain one unless a variant is asked for, the only one where there is
+  /// one. A component that lacks the variant asked for is read plain, as diffusers reads it.
+  func choose(_ variant: String?) throws(DiffusersError) -> Choice {
+    if let variant, let choice = choices.first(where: { $0.variant == variant }) { return choice }
+    if let plain = choices.first(where: { $0.variant == nil }) { return plain }
+    if let variant, !choices.isEmpty {
+      throw .missingVariant(
+        folder: folder, component: kind.name, variant: variant, found: choices.map(\.file))
+    }
+    if choices.count > 1 {
+      throw .ambiguousVariant(
+        folder: folder, component: kind.name, found: choices.compactMap(\.variant))
+    }
+    if let only = choices.first { return only }
+    try refuseAbsent()
+  }
+
+  /// Says what is there instead of safetensors.
+  private func refuseAbsent() throws(DiffusersError) -> Never {
+    let lookedFor = kind.stem + ".safetensors"
+    let shard = files.first {
+      $0.hasPrefix(kind.stem) && $0.hasSuffix(".safetensors")
+        && $0.split(separator: ".").contains(where: Self.isShardNumber)
+    }
+    if let shard {
+      throw .missingShardIndex(
+        folder: folder, component: kind.name, shard: shard, lookedFor: lookedFor + ".index.json")
+    }
+    if let file = files.first(where: { $0.hasSuffix(".bin") }) {
+      throw .pickleOnly(folder: folder, component: kind.name, file: file)
+    }
+    throw .missingFile(
+      folder: folder, component: kind.name, lookedFor: [lookedFor, lookedFor + ".index.json"],
+      found: files)
+  }
+
+  /// The weights of `choice` under today's names, and the files that they lie in.
+  func open(_ choice: Choice) throws -> (weights: any WeightSource, files: [String]) {
+    let path = "\(folder)/\(kind.name)/\(choice.file)"
+    let base: any WeightSource
+    var names = [choice.file]
+    if choice.isIndex {
+      let shards = try ShardedSource(index: path)
+      base = shards
+      names = shards.files
+    } else {
+      base = try SafetensorsFile(path: path)
+    }
+    do {
+      return (
+        try RenamedSource(base, rules: kind.rules), names.map { "\(kind.name)/\($0)" }
+      )
+    } catch {
+      throw DiffusersError.collision(
+        path: path, tensor: error.name, first: error.first, second: error.second)
+    }
+  }
+}
+
+/// Several safetensors files and the index that says which tensor lies in which:
+/// `{"metadata": {"total_size": …}, "weight_map": {tensor: file}}`.
+struct ShardedSource: WeightSource {
+  let location: String
+  let names: [String]
+  /// File names of the shards, sorted.
+  let files: [String]
+  private let shards: [String: SafetensorsFile]
+  private let owners: [String: String]
+
+  /// - Throws: ``DiffusersError`` where index and shards disagree, ``SafetensorsError`` for a shard.
+  init(index path: String) throws {
+    location = path
+    let map = try Self.weightMap(path)
+    let folder = (path as NSString).deletingLastPathComponent
+    files = Set(map.values).sorted()
+
+    var shards: [String: SafetensorsFile] = [:]
+    var owners: [String: String] = [:]
+    var names: [String] = []
+    for file in files {
+      let place = folder + "/" + file
+      guard FileManager.default.fileExists(atPath: place) else {
+        throw DiffusersError.missingShard(index: path, shard: file)
+      }
+      let shard = try SafetensorsFile(path: place)
+      for name in shard.names {
+        if let other = owners.updateValue(file, forKey: name) {
+          throw DiffusersError.repeatedTensor(index: path, tensor: name, shards: [other, file])
+        }
+        names.append(name)
+      }
+      shards[file] = shard
+    }
+    for (name, file) in map.sorted(by: { $0.key < $1.key }) where owners[name] != file {
+      throw DiffusersError.absentFromShard(index: path, tensor: name, shard: file)
+    }
+    for name in names where map[name] == nil {
+      throw DiffusersError.absentFromIndex(index: path, tensor: name, shard: owners[name] ?? "")
+    }
+    self.shards = shards
+    self.owners = owners
+    self.names = names
+  }
+
+  private static func weightMap(_ path: String) throws(DiffusersError) -> [String: String] {
+    guard let map = try readObject(path)["weight_map"]?.object else {
+      throw .malformedShardIndex(path: path, found: "no object 'weight_map'")
+    }
+    var result: [String: String] = [:]
+    for (name, value) in map.members {
+      guard let file = value.string, !file.isEmpty, !file.contains("/"), file != "..", file != "."
+      else {
+        let found = value.string.map { "'\(shown($0))'" } ?? value.kind
+        throw .malformedShardIndex(
+          path: path, found: "tensor '\(shown(name))' is mapped to \(found), no file name")
+      }
+      result[name] = file
+    }
+    guard !result.isEmpty else {
+      throw .malformedShardIndex(path: path, found: "'weight_map' is empty")
+    }
+    return result
+  }
+
+  func entry(_ name: String) -> TensorEntry? {
+    owners[name].flatMap { shards[$0]?.entry(name) }
+  }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    guard let owner = owners[name], let shard = shards[owner] else {
+      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+    }
+    return try shard.tensor(name)
+  }
+}
+
+/// The JSON object that a file holds.
+func readObject(_ path: String) throws(DiffusersError) -> JSONObject {
+  let bytes: ByteSlice
+  do { bytes = try ByteSlice.mapping(path) } catch { throw .unreadable(error) }
+  let value: JSONValue
+  do { value = try JSONValue(parsing: bytes.bytes) } catch {
+    throw .notJSON(path: path, error)
+  }
+  guard let object = value.object else { throw .notObject(path: path, found: value.kind) }
+  return object
+}

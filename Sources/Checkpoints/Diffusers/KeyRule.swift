@@ -1,0 +1,124 @@
+import Tensors
+
+/// One row of a table that turns the names of a file into diffusers' names of today.
+///
+/// A pattern is a name with wildcards between dots: `*` is one part, `**` any number of parts,
+/// none included. What the wildcards of ``from`` match is put, in order, where those of ``to``
+/// stand. Tables are read top to bottom and the first rule that matches holds; a name that none
+/// matches stays as it is.
+struct KeyRule: Sendable {
+  let from: String
+  /// `nil` drops the tensor.
+  let to: String?
+  /// Whether a 1x1 convolution's weight [out, in, 1, 1] is read as the matrix [out, in] it is.
+  let flattens: Bool
+
+  init(_ from: String, _ to: String?, flattens: Bool = false) {
+    self.from = from
+    self.to = to
+    self.flattens = flattens
+  }
+
+  /// What the wildcards match, or `nil` when the pattern is not that of `name`.
+  func match(_ name: [Substring]) -> [[Substring]]? {
+    Self.match(from.split(separator: ".")[...], name[...])
+  }
+
+  private static func match(
+    _ pattern: ArraySlice<Substring>, _ name: ArraySlice<Substring>
+  ) -> [[Substring]]? {
+    guard let first = pattern.first else { return name.isEmpty ? [] : nil }
+    let rest = pattern.dropFirst()
+    switch first {
+    case "**":
+      for count in 0...name.count {
+        if let tail = match(rest, name.dropFirst(count)) {
+          return [Array(name.prefix(count))] + tail
+        }
+      }
+      return nil
+    case "*":
+      guard let part = name.first, let tail = match(rest, name.dropFirst()) else { return nil }
+      return [[part]] + tail
+    default:
+      return name.first == first ? match(rest, name.dropFirst()) : nil
+    }
+  }
+
+  /// ``to`` with its wildcards filled.
+  private func fill(_ to: String, with wildcards: [[Substring]]) -> String {
+    var rest = wildcards[...]
+    return to.split(separator: ".").flatMap { part in
+      part == "*" || part == "**" ? rest.popFirst() ?? [] : [part]
+    }.joined(separator: ".")
+  }
+
+  /// What becomes of a tensor's name.
+  enum Outcome: Equatable {
+    case dropped
+    case named(String, flattens: Bool)
+  }
+
+  static func apply(_ rules: [KeyRule], to name: String) -> Outcome {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    for rule in rules {
+      guard let wildcards = rule.match(parts) else { continue }
+      guard let to = rule.to else { return .dropped }
+      return .named(rule.fill(to, with: wildcards), flattens: rule.flattens)
+    }
+    return .named(name, flattens: false)
+  }
+}
+
+/// Two tensors of a source that rules give one name.
+struct KeyCollision: Error, Equatable {
+  let name: String
+  let first: String
+  let second: String
+}
+
+/// A source under the names that a table of rules gives.
+struct RenamedSource: WeightSource {
+  let names: [String]
+  private let base: any WeightSource
+  private let origins: [String: (name: String, entry: TensorEntry, flattened: Bool)]
+
+  init(_ base: any WeightSource, rules: [KeyRule]) throws(KeyCollision) {
+    var names: [String] = []
+    var origins: [String: (name: String, entry: TensorEntry, flattened: Bool)] = [:]
+    for origin in base.names {
+      guard case .named(let name, let flattens) = KeyRule.apply(rules, to: origin),
+        let entry = base.entry(origin)
+      else { continue }
+      if let other = origins[name] {
+        throw KeyCollision(name: name, first: other.name, second: origin)
+      }
+      names.append(name)
+      let matrix = flattens ? Self.matrix(entry) : nil
+      origins[name] = (origin, matrix ?? entry, matrix != nil)
+    }
+    self.base = base
+    self.names = names
+    self.origins = origins
+  }
+
+  private static func matrix(_ entry: TensorEntry) -> TensorEntry? {
+    guard entry.shape.rank == 4, entry.shape[2] == 1, entry.shape[3] == 1 else { return nil }
+    return TensorEntry(
+      shape: [entry.shape[0], entry.shape[1]], encoding: entry.encoding)
+  }
+
+  var location: String { base.location }
+
+  func entry(_ name: String) -> TensorEntry? { origins[name]?.entry }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    guard let origin = origins[name] else {
+      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+    }
+    let tensor = try base.tensor(origin.name)
+    guard origin.flattened else { return tensor }
+    return StoredTensor(
+      shape: origin.entry.shape, encoding: tensor.encoding, parts: tensor.parts)
+  }
+}
