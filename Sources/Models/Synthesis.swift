@@ -1,0 +1,126 @@
+package import Tensors
+
+/// Random weights for a list of modules, made a tensor at a time when they are asked for.
+///
+/// They serve to measure: sizes, memory and time of a full-size model that need not be downloaded.
+/// Numbers depend on the seed and the tensor's name alone, so any order of asking gives the same
+/// model. Matrices are scaled by their inputs, norms lie around 1, so that activations neither vanish
+/// nor explode and agreement with another implementation means something.
+package struct RandomWeights: WeightSource {
+  package let location: String
+  package let names: [String]
+  private let modules: [String: (module: ModuleSpec, tensor: TensorSpec)]
+  private let kind: ElementKind
+  private let seed: UInt64
+
+  /// - Precondition: `kind` is `f32`, `f16` or `bf16`.
+  package init(location: String, modules: [ModuleSpec], kind: ElementKind, seed: UInt64) {
+    self.location = location
+    self.kind = kind
+    self.seed = seed
+    names = modules.tensors.map(\.name)
+    self.modules = Dictionary(
+      uniqueKeysWithValues: modules.flatMap { module in
+        module.tensors.map { ($0.name, (module, $0)) }
+      })
+  }
+
+  package func entry(_ name: String) -> TensorEntry? {
+    modules[name].map { TensorEntry(shape: $0.tensor.shape, encoding: .plain(kind)) }
+  }
+
+  package func tensor(_ name: String) throws -> StoredTensor {
+    guard let (module, tensor) = modules[name] else {
+      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+    }
+    let (center, deviation) = Self.distribution(of: tensor, in: module)
+    var generator = NoiseGenerator(seed: seed, name: name)
+    return StoredTensor(
+      shape: tensor.shape,
+      floats: generator.numbers(tensor.shape.count, center: center, deviation: deviation),
+      as: kind)
+  }
+
+  private static func distribution(
+    of tensor: TensorSpec, in module: ModuleSpec
+  ) -> (center: Float, deviation: Float) {
+    if tensor == module.bias { return (0, 0.02) }
+    switch module.kind {
+    case .convolution, .linear: return (0, 1 / Float(tensor.shape.rowLength).squareRoot())
+    case .groupNorm, .layerNorm: return (1, 0.1)
+    case .embedding: return (0, 0.02)
+    }
+  }
+}
+
+/// A stream of nearly normal numbers, the same on every machine.
+private struct NoiseGenerator {
+  private var state: UInt64
+
+  init(seed: UInt64, name: String) {
+    // FNV-1a of the name, so that every tensor has a stream of its own.
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    state = seed &* 0x9e37_79b9_7f4a_7c15 ^ hash
+  }
+
+  /// SplitMix64 (Steele, Lea and Flood 2014).
+  private mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+    return z ^ z >> 31
+  }
+
+  /// Sums of four uniform numbers: normal but for the tails, which end at 3.5 deviations.
+  mutating func numbers(_ count: Int, center: Float, deviation: Float) -> [Float] {
+    // Four uniform 16-bit numbers sum to a mean of 2 * 65535 and a variance of (2^32 - 1) / 3.
+    let scale = deviation / (Float(0x1p32) / 3).squareRoot()
+    var numbers = [Float](repeating: center, count: count)
+    for index in numbers.indices {
+      let bits = next()
+      let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48)
+      numbers[index] += (Float(sum) - 131070) * scale
+    }
+    return numbers
+  }
+}
+
+extension Family {
+  /// A full-size model of the family with random weights; `nil` where the family is open.
+  ///
+  /// - Parameters:
+  ///   - files: files beside the family's own, such as a tokenizer's vocabulary and merges.
+  ///   - kind: `f32`, `f16` or `bf16`.
+  package func synthesize(
+    seed: UInt64, kind: ElementKind, files: [ModelSource.File] = []
+  ) throws(ConfigError) -> ModelSource? {
+    guard let template else { return nil }
+    let location = "\(name) (random)"
+    let configs = try template.configs(location: location)
+    var textEncoders = configs.textEncoders[...]
+    let components = template.components.map { component in
+      let modules: [ModuleSpec] =
+        switch component.name {
+        case "unet": configs.unet.modules
+        case "vae": configs.vae.modules
+        default: textEncoders.popFirst()?.modules ?? []
+        }
+      return ModelSource.Component(
+        name: component.name, className: component.className, config: component.config,
+        weights: RandomWeights(
+          location: "\(location)/\(component.name)", modules: modules, kind: kind, seed: seed))
+    }
+    let own = template.files.map { file in
+      ModelSource.File(path: file.path, bytes: ByteSlice([UInt8](file.text.utf8)))
+    }
+    return ModelSource(
+      location: location, layout: "random weights", index: template.index,
+      components: components, scheduler: template.scheduler,
+      files: (own + files).sorted { $0.path < $1.path },
+      provenance: [
+        "synthesized": ["family": .string(name), "seed": .string(String(seed))]
+      ])
+  }
+}
