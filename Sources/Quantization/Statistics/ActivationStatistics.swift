@@ -1,0 +1,50 @@
+package import Models
+private import Tensors
+
+/// What calibration saw of the inputs of every module of a component that is a matrix.
+package struct ActivationStatistics: Sendable, Equatable {
+  package let bands: TimestepBands
+  /// Names of the modules in the order of the component's list.
+  package let names: [String]
+  private var modules: [String: ModuleStatistics]
+
+  /// Nothing seen yet of the convolutions and linear layers among `modules`.
+  package init(modules: [ModuleSpec], bands: TimestepBands) {
+    self.init(
+      modules.filter(\.kind.isMatrix).map {
+        ($0.name, ModuleStatistics(channels: $0.weight.shape[1], bands: bands.count))
+      }, bands: bands)
+  }
+
+  /// - Precondition: no name occurs twice.
+  package init(_ modules: [(String, ModuleStatistics)], bands: TimestepBands) {
+    self.bands = bands
+    names = modules.map(\.0)
+    self.modules = Dictionary(uniqueKeysWithValues: modules)
+  }
+
+  package subscript(module: String) -> ModuleStatistics? { modules[module] }
+
+  /// Changes what was seen of one module.
+  ///
+  /// - Returns: `nil` when there is no such module.
+  package mutating func update<Result>(
+    _ module: String, _ body: (inout ModuleStatistics) -> Result
+  ) -> Result? {
+    guard let index = modules.index(forKey: module) else { return nil }
+    return body(&modules.values[index])
+  }
+
+  /// Adds what other runs saw.
+  ///
+  /// - Returns: the module whose sums grow too large, if one does.
+  /// - Precondition: both are of the same modules and bands.
+  package mutating func merge(_ other: ActivationStatistics) -> String? {
+    precondition(names == other.names && bands == other.bands, "statistics of other modules")
+    for name in names {
+      guard let theirs = other.modules[name] else { continue }
+      if update(name, { $0.merge(theirs) }) != true { return name }
+    }
+    return nil
+  }
+}

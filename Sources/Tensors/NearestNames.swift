@@ -1,0 +1,29 @@
+/// The names that are spelled most like `name`, best first, for "did you mean".
+///
+/// - Parameters:
+///   - count: how many at most.
+///   - distance: letters that may be inserted, removed or replaced; `nil` for any number.
+package func nearestNames(
+  to name: String, among names: some Sequence<String>, count: Int = 3, within distance: Int? = nil
+) -> [String] {
+  names.map { (name: $0, distance: editDistance(name, $0)) }
+    .filter { $0.distance <= distance ?? .max }
+    .sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }
+    .prefix(count).map(\.name)
+}
+
+/// Levenshtein's distance in characters.
+private func editDistance(_ a: String, _ b: String) -> Int {
+  let b = Array(b)
+  var row = Array(0...b.count)
+  for (i, x) in a.enumerated() {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for (j, y) in b.enumerated() {
+      let above = row[j + 1]
+      row[j + 1] = x == y ? diagonal : 1 + min(diagonal, above, row[j])
+      diagonal = above
+    }
+  }
+  return row[b.count]
+}
