@@ -48,6 +48,9 @@ package struct ModelSource: Sendable {
   package var files: [File]
   /// What is known of where the model came from and what was done to it.
   package var provenance: JSONObject
+  /// Members to add to the provenance, asked for once every tensor was read: what transforms did
+  /// is known only then. They take the place of members of the same name.
+  package var lateProvenance: (@Sendable () -> JSONObject)?
 
   package init(
     location: String, layout: String, index: JSONObject, components: [Component],
@@ -60,6 +63,13 @@ package struct ModelSource: Sendable {
     self.scheduler = scheduler
     self.files = files
     self.provenance = provenance
+  }
+
+  /// The whole provenance; writers ask for it after the last tensor.
+  package func completedProvenance() -> JSONObject {
+    var whole = provenance
+    for (name, value) in lateProvenance?().members ?? [] { whole[name] = value }
+    return whole
   }
 
   /// The component of that name, or `nil`; assigning replaces it where it stands.

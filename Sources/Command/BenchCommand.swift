@@ -1,0 +1,49 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct BenchCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measures models side by side: seconds and processor seconds a step, memory.",
+    discussion: """
+      With --guidance-scale 1 a step is one U-Net call.
+      Example: decant bench sd-v1-5/ small.decant --steps 4 --size 256x256 --json
+      """)
+
+  @Argument(help: "Diffusers folders or .decant files.")
+  var model: [String] = []
+
+  @Option(help: ArgumentHelp("A family with random weights: \(familyNames.joined(separator: ", ")).", valueName: "name"))
+  var family: [String] = []
+
+  @Option(help: ArgumentHelp("Sampler steps.", valueName: "n"))
+  var steps: Int = 4
+
+  @Option(help: ArgumentHelp("Picture size (each model's own unless given).", valueName: "WxH"))
+  var size: SizeArgument?
+
+  @Option(help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
+  var guidanceScale: Double = 7.5
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func validate() throws {
+    if model.isEmpty, family.isEmpty { throw ValidationError("Give a MODEL or --family NAME.") }
+    if steps < 1 { throw ValidationError("--steps takes 1 or more, not \(steps).") }
+  }
+
+  func job() -> BenchJob {
+    compute.apply()
+    return BenchJob(
+      models: model, families: family, reading: read.value, steps: steps,
+      size: size.map { PictureSize(width: $0.width, height: $0.height) },
+      guidanceScale: guidanceScale)
+  }
+}

@@ -1,0 +1,30 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct ConvertCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Writes a model in another layout or number type, every bit kept where it can be.",
+    discussion: "Example: decant convert sd-v1-5/ -o sd-v1-5.decant --type f16")
+
+  @Argument(help: "A diffusers folder or a .decant file.")
+  var model: String
+
+  @OptionGroup var output: OutputOptions
+
+  @Option(
+    help: ArgumentHelp("Number type of all weights: f32, f16, bf16 (as they are unless told).", valueName: "type"))
+  var type: String?
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func job() -> ConvertJob {
+    ConvertJob(model: model, reading: read.value, output: output.value, type: type)
+  }
+}

@@ -1,0 +1,57 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct ForwardCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "forward",
+    abstract: "Evaluates one component on given tensors, named as diffusers names the arguments.",
+    discussion: """
+      unet: sample [B,C,H,W], timestep [B] or [], encoder_hidden_states [B,77,D] -> sample
+      vae-decoder: latent -> image; vae-encoder: image -> mean, logvar
+      text-encoder: input_ids [B,77] -> last_hidden_state, hidden_states.K, pooler_output
+      Example: decant forward sd-v1-5/ --component unet --inputs in.safetensors -o out.safetensors
+      """)
+
+  @Argument(help: "A diffusers folder or a .decant file.")
+  var model: String
+
+  @Option(help: ArgumentHelp("\(ForwardJob.Component.names.joined(separator: ", ")).", valueName: "name"))
+  var component: String
+
+  @Option(help: ArgumentHelp("The arguments.", valueName: "in.safetensors"))
+  var inputs: String
+
+  @Option(
+    name: [.short, .customLong("output")],
+    help: ArgumentHelp("Where the results go.", valueName: "out.safetensors"))
+  var output: String
+
+  @Flag(help: "Replace what stands at the output's place.")
+  var force = false
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func validate() throws {
+    if ForwardJob.Component(rawValue: component) == nil {
+      throw ValidationError(
+        "No component '\(component)'; there are \(ForwardJob.Component.names.joined(separator: ", ")).")
+    }
+  }
+
+  func job() throws -> ForwardJob {
+    compute.apply()
+    guard let component = ForwardJob.Component(rawValue: component) else {
+      throw ValidationError("No component '\(component)'.")
+    }
+    return ForwardJob(
+      model: model, reading: read.value, component: component, inputs: inputs, output: output,
+      replacing: force)
+  }
+}

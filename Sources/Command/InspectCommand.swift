@@ -1,0 +1,30 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct InspectCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect",
+    abstract: "Tells what a model is: family, layout, parameters and bytes by component and block.",
+    discussion: "Example: decant inspect small.decant --check")
+
+  @Argument(help: "A diffusers folder or a .decant file.")
+  var model: String
+
+  @Flag(help: "List every tensor with shape and encoding.")
+  var tensors = false
+
+  @Flag(help: "Read every byte and prove it sound.")
+  var check = false
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func job() -> InspectJob {
+    InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
+  }
+}

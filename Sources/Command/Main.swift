@@ -1,0 +1,76 @@
+private import ArgumentParser
+private import Foundation
+private import Synchronization
+private import Workflow
+
+/// Parses, runs, and turns what happened into the promised exit codes: 0 done, 1 a check was not
+/// met, 2 unusable input or arguments, 130 interrupted.
+@main
+enum Main {
+  static func main() async {
+    signal(SIGPIPE, SIG_IGN)
+    let work = Task { () -> Int32 in
+      do {
+        var command = try Decant.parseAsRoot()
+        if var asynchronous = command as? any AsyncParsableCommand {
+          try await asynchronous.run()
+        } else {
+          try command.run()
+        }
+        return 0
+      } catch {
+        return report(error)
+      }
+    }
+    let interrupt = interruption { work.cancel() }
+    let code = await work.value
+    interrupt.cancel()
+    exit(code)
+  }
+
+  /// Says what went wrong and gives the exit code for it.
+  private static func report(_ error: any Error) -> Int32 {
+    if error is CancellationError {
+      printError("decant: interrupted; nothing was replaced")
+      return 130
+    }
+    if let check = error as? CheckNotMet {
+      printError("decant: \(check)")
+      return 1
+    }
+    if Decant.exitCode(for: error) == .success {
+      print(Decant.fullMessage(for: error))
+      return 0
+    }
+    if Decant.exitCode(for: error) == .validationFailure {
+      printError(Decant.fullMessage(for: error))
+    } else {
+      printError("decant: \(error)")
+    }
+    return 2
+  }
+
+  /// Calls `body` at the first interrupt or termination signal; a second one ends the program at
+  /// once.
+  private static func interruption(_ body: @escaping @Sendable () -> Void) -> any DispatchSourceSignal
+  {
+    let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+    let count = Mutex(0)
+    signal(SIGINT, SIG_IGN)
+    source.setEventHandler {
+      let times = count.withLock { value in
+        value += 1
+        return value
+      }
+      if times > 1 { _exit(130) }
+      body()
+    }
+    source.resume()
+    return source
+  }
+}
+
+/// Writes a line to standard error.
+func printError(_ line: String) {
+  FileHandle.standardError.write(Data((line + "\n").utf8))
+}

@@ -1,0 +1,106 @@
+internal import ArgumentParser
+internal import Workflow
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+  @Flag(name: .long, help: "Say nothing on standard error but errors.")
+  var quiet = false
+
+  @Flag(name: .long, help: "Say more on standard error.")
+  var verbose = false
+}
+
+/// How a model is read.
+struct ReadOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Read this variant of a diffusers folder, as fp16.", valueName: "name"))
+  var variant: String?
+
+  @Flag(help: "Accept NaN and infinite numbers in the weights.")
+  var allowNonfinite = false
+
+  var value: ReadingOptions { ReadingOptions(variant: variant, allowsNonfinite: allowNonfinite) }
+}
+
+/// Where a result goes.
+struct OutputOptions: ParsableArguments {
+  @Option(
+    name: [.short, .customLong("output")],
+    help: ArgumentHelp(
+      "Where to write; NAME.decant is a Decant file, NAME/ or a name without extension a diffusers folder.",
+      valueName: "out"))
+  var output: String
+
+  @Option(help: ArgumentHelp("Write this kind whatever the name: decant, diffusers.", valueName: "kind"))
+  var to: String?
+
+  @Flag(help: "Replace what stands at the output's place.")
+  var force = false
+
+  var value: OutputRequest { OutputRequest(path: output, kind: to, replacing: force) }
+}
+
+/// How computing is done.
+struct ComputeOptions: ParsableArguments {
+  enum Kind: String, ExpressibleByArgument, CaseIterable { case f32 }
+
+  @Option(help: ArgumentHelp("Processor threads (all processors unless told).", valueName: "n"))
+  var threads: Int?
+
+  @Option(help: ArgumentHelp("What arithmetic is done in.", valueName: "kind"))
+  var compute: Kind = .f32
+
+  func validate() throws {
+    if let threads, threads < 1 || threads > 1024 {
+      throw ValidationError("--threads takes 1 to 1024, not \(threads).")
+    }
+  }
+
+  func apply() {
+    if let threads { setThreads(threads) }
+  }
+}
+
+/// A picture's size as `WIDTHxHEIGHT`.
+struct SizeArgument: ExpressibleByArgument {
+  let width: Int
+  let height: Int
+
+  init?(argument: String) {
+    let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false)
+    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0, height > 0
+    else { return nil }
+    self.width = width
+    self.height = height
+  }
+
+  var defaultValueDescription: String { "\(width)x\(height)" }
+}
+
+/// A command that runs one job and prints what came of it.
+protocol JobCommand: AsyncParsableCommand {
+  associatedtype Work: Job
+  var common: CommonOptions { get }
+  /// Whether the outcome is printed as JSON.
+  var printsJSON: Bool { get }
+  func job() throws -> Work
+  /// Called with the outcome after it was printed: for checks that fail the command.
+  func check(_ outcome: Work.Outcome) throws
+}
+
+extension JobCommand {
+  var printsJSON: Bool { false }
+  func check(_ outcome: Work.Outcome) throws {}
+
+  func run() async throws {
+    let printer = ProgressPrinter(quiet: common.quiet, verbose: common.verbose)
+    defer { printer.finish() }
+    let outcome = try await job().run { printer.show($0) }
+    printer.finish()
+    if printsJSON {
+      print(outcome.json.text(indent: 2))
+    } else if !outcome.text.isEmpty {
+      print(outcome.text)
+    }
+    try check(outcome)
+  }
+}

@@ -1,0 +1,81 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct QuantizeCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "quantize",
+    abstract: "Writes the U-Net's convolutions and linear layers in fewer bits.",
+    discussion: """
+      Example: decant quantize sd-v1-5/ -o sd-v1-5-int8.decant --type int8 --calibration sd-v1-5.calibration
+      """)
+
+  @Argument(help: "A diffusers folder or a .decant file.")
+  var model: String
+
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var quantization: QuantizationOptions
+
+  @Option(help: ArgumentHelp("What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
+  var type: String
+
+  @Option(help: ArgumentHelp("A file that `decant calibrate` wrote.", valueName: "file"))
+  var calibration: String?
+
+  @Flag(help: "Print the plan and write nothing.")
+  var dryRun = false
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func job() -> QuantizeJob {
+    compute.apply()
+    return QuantizeJob(
+      model: model, reading: read.value, output: output.value,
+      request: quantization.request(type: type), calibration: calibration, isDryRun: dryRun)
+  }
+}
+
+/// How weights are quantized, for `quantize` and `shrink`.
+struct QuantizationOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "How scales are chosen: mse (least squared error, weighted by the calibration) or round.",
+      valueName: "method"))
+  var method: String = "mse"
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Modules to leave in --rest-type beside the standard ones, as 'up_blocks.3.*'.",
+      valueName: "pattern"))
+  var keep: [String] = []
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp("Quantize only these modules.", valueName: "pattern"))
+  var only: [String] = []
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "A type of their own for some modules, those left out by default too: 'conv_out=int8'.",
+      valueName: "pattern=type"))
+  var assign: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Type of all that is not quantized, text encoders and VAE too: f32, f16, bf16.",
+      valueName: "type"))
+  var restType: String = "f16"
+
+  func request(type: String) -> QuantizationRequest {
+    QuantizationRequest(
+      type: type, method: method, keep: keep, only: only, assign: assign, restType: restType)
+  }
+}

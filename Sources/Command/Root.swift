@@ -1,1 +1,0 @@
-@main struct Root { static func main() {} }

@@ -1,0 +1,64 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct ShrinkCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "shrink",
+    abstract: "Strips, calibrates, quantizes, writes and verifies in one go.",
+    discussion: """
+      Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8 --report report/
+      """)
+
+  @Argument(help: "A diffusers folder or a .decant file.")
+  var model: String
+
+  @OptionGroup var output: OutputOptions
+
+  @Option(help: ArgumentHelp("Blocks to strip first: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
+  var recipe: String?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp("Single blocks to strip, as `decant strip --drop` takes them.", valueName: "block"))
+  var drop: [String] = []
+
+  @Option(help: ArgumentHelp("What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
+  var type: String = "int8"
+
+  @OptionGroup var quantization: QuantizationOptions
+
+  @Option(help: ArgumentHelp("A file that `decant calibrate` wrote; else a short run is made.", valueName: "file"))
+  var calibration: String?
+
+  @OptionGroup var calibrating: CalibrationOptions
+  @OptionGroup var thresholds: ThresholdOptions
+
+  @Option(help: ArgumentHelp("Where the report goes (none unless given).", valueName: "dir"))
+  var report: String?
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func validate() throws {
+    if recipe != nil, !drop.isEmpty {
+      throw ValidationError("Give --recipe NAME or --drop BLOCK, not both.")
+    }
+  }
+
+  func job() -> ShrinkJob {
+    compute.apply()
+    return ShrinkJob(
+      model: model, reading: read.value, output: output.value,
+      cut: recipe.map(Cut.recipe) ?? (drop.isEmpty ? nil : .drops(drop)),
+      quantization: quantization.request(type: type), calibration: calibration,
+      calibrating: calibrating.value, report: report, thresholds: thresholds.value)
+  }
+
+  func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }
+}

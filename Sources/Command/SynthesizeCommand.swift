@@ -1,0 +1,31 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct SynthesizeCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "synthesize",
+    abstract: "Writes a full-size model of a family with random weights, to measure and test with.",
+    discussion: "Example: decant synthesize --family sd-v1-4 -o random-sd/ --type f16")
+
+  @Option(help: ArgumentHelp("\(familyNames.joined(separator: ", ")).", valueName: "name"))
+  var family: String
+
+  @OptionGroup var output: OutputOptions
+
+  @Option(help: ArgumentHelp("Seed of the weights.", valueName: "s"))
+  var seed: UInt64 = 0
+
+  @Option(help: ArgumentHelp("Number type: f32, f16.", valueName: "type"))
+  var type: String = "f32"
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func job() -> SynthesizeJob {
+    SynthesizeJob(family: family, seed: seed, type: type, output: output.value)
+  }
+}

@@ -1,0 +1,102 @@
+internal import ArgumentParser
+internal import Workflow
+
+struct VerifyCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Compares a model with its reference by tensor, block, step and picture.",
+    discussion: """
+      Exit code 1 when a threshold is not met.
+      Example: decant verify sd-v1-5/ small.decant --report report/ --min-psnr 30
+      """)
+
+  @Argument(help: "The model to compare with.")
+  var reference: String
+
+  @Argument(help: "The model to prove.")
+  var candidate: String
+
+  @Option(help: ArgumentHelp("Prompts, one a line.", valueName: "file"))
+  var prompts: String?
+
+  @Option(help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
+  var promptLimit: Int?
+
+  @Option(help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
+  var steps: Int = VerificationRequest.standard.steps
+
+  @Option(help: ArgumentHelp("Picture size (the model's own unless given).", valueName: "WxH"))
+  var size: SizeArgument?
+
+  @Option(help: ArgumentHelp("Pictures a prompt, with seeds 0, 1, ….", valueName: "n"))
+  var seeds: Int = VerificationRequest.standard.seeds
+
+  @Option(help: ArgumentHelp("How strongly the prompt guides.", valueName: "g"))
+  var guidanceScale: Double = VerificationRequest.standard.guidanceScale
+
+  @Flag(inversion: .prefixedNo, help: "Measure the reference in fp16 and in plainly rounded int8 beside.")
+  var baselines = true
+
+  @OptionGroup var thresholds: ThresholdOptions
+
+  @Option(help: ArgumentHelp("Write report.json and index.html there.", valueName: "dir"))
+  var report: String?
+
+  @Flag(help: "Replace a report that stands there.")
+  var force = false
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
+
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var common: CommonOptions
+
+  var printsJSON: Bool { json }
+
+  func validate() throws {
+    for (name, value) in [("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1)]
+    where value < 1 {
+      throw ValidationError("\(name) takes 1 or more, not \(value).")
+    }
+  }
+
+  func job() -> VerifyJob {
+    compute.apply()
+    var request = VerificationRequest.standard
+    request.promptsPath = prompts
+    request.promptLimit = promptLimit ?? (prompts == nil ? request.promptLimit : nil)
+    request.steps = steps
+    request.seeds = seeds
+    request.guidanceScale = guidanceScale
+    request.size = size.map { PictureSize(width: $0.width, height: $0.height) }
+    request.hasBaselines = baselines
+    return VerifyJob(
+      reference: reference, candidate: candidate, reading: read.value, request: request,
+      thresholds: thresholds.value, report: report, replacing: force)
+  }
+
+  func check(_ outcome: VerifyJob.Outcome) throws { try outcome.check() }
+}
+
+/// What a verification must meet.
+struct ThresholdOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Least PSNR of any picture.", valueName: "dB"))
+  var minPsnr: Double?
+
+  @Option(help: ArgumentHelp("Least SSIM of any picture.", valueName: "x"))
+  var minSsim: Double?
+
+  @Option(help: ArgumentHelp("Largest relative error of the final latents of any picture.", valueName: "x"))
+  var maxLatentError: Double?
+
+  @Option(
+    help: ArgumentHelp("Largest relative error of a noise prediction on the reference's trajectory.", valueName: "x"))
+  var maxStepError: Double?
+
+  var value: VerificationThresholds {
+    VerificationThresholds(
+      minimumPSNR: minPsnr, minimumSSIM: minSsim, maximumLatentError: maxLatentError,
+      maximumStepError: maxStepError)
+  }
+}

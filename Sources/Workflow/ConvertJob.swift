@@ -1,0 +1,120 @@
+internal import Quantization
+package import Tensors
+
+/// Writes a model in another layout or number type.
+package struct ConvertJob: Job {
+  private let model: String
+  private let reading: ReadingOptions
+  private let output: OutputRequest
+  private let type: String?
+
+  /// - Parameter type: `f32`, `f16` or `bf16` for all weights; `nil` keeps every bit.
+  package init(model: String, reading: ReadingOptions, output: OutputRequest, type: String?) {
+    self.model = model
+    self.reading = reading
+    self.output = output
+    self.type = type
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+    let writer = try output.writer(besides: [model])
+    let scheme = try type.map(plainScheme)
+    let source = try ModelSource.reading(model, reading)
+    let digest = SourceDigest()
+    let converted = source.mappingWeights { component in
+      let watched = digest.watching(component.name, component.weights)
+      return scheme.map { CastingSource(watched, to: $0) } ?? watched
+    }
+    var facts: JSONObject = [:]
+    if let scheme { facts["type"] = .string(scheme.name) }
+    let step = ProvenanceStep("convert", facts)
+    try output.write(
+      converted.noting([step], digest: digest, original: source), by: writer, events)
+    return WrittenModel(before: source, after: converted, output: output)
+  }
+}
+
+/// The scheme of plain floating-point numbers of that name.
+func plainScheme(_ name: String, option: String = "--type") throws -> any Scheme {
+  let plain = Schemes.all.filter { !$0.encoding.isQuantized }
+  guard let scheme = plain.first(where: { $0.name == name }) else {
+    throw JobError(
+      "\(option) \(name): there is no such number type; known are "
+        + plain.map(\.name).joined(separator: ", "))
+  }
+  return scheme
+}
+
+/// What a job wrote, beside what it was made from.
+package struct WrittenModel: JobOutcome {
+  package struct Part: Sendable {
+    package let name: String
+    package let parametersBefore: Int
+    package let parametersAfter: Int
+    package let bytesBefore: Int
+    package let bytesAfter: Int
+  }
+
+  package let path: String
+  /// Sizes of weights by component as they are encoded, before a file's lossless coding.
+  package let parts: [Part]
+  package let bytesOfInput: Int
+  package let bytesOfOutput: Int
+  /// What else the job has to say: a ledger.
+  package var details: [(name: String, json: JSONValue, text: String)] = []
+
+  init(before: ModelSource, after: ModelSource, output: OutputRequest) {
+    path = output.path
+    bytesOfInput = bytesOnDisk(before.location)
+    bytesOfOutput = output.byteCount
+    parts = after.components.map { component in
+      let old = before[component.name]?.weights
+      return Part(
+        name: component.name, parametersBefore: old?.parameterCount ?? 0,
+        parametersAfter: component.weights.parameterCount, bytesBefore: old?.byteCount ?? 0,
+        bytesAfter: component.weights.byteCount)
+    }
+  }
+
+  package var json: JSONValue {
+    var object: JSONObject = [
+      "output": .string(path),
+      "input_bytes": .integer(bytesOfInput),
+      "output_bytes": .integer(bytesOfOutput),
+      "components": .array(
+        parts.map {
+          [
+            "name": .string($0.name),
+            "parameters": [
+              "before": .integer($0.parametersBefore), "after": .integer($0.parametersAfter),
+            ],
+            "bytes": ["before": .integer($0.bytesBefore), "after": .integer($0.bytesAfter)],
+          ]
+        }),
+    ]
+    for detail in details { object[detail.name] = detail.json }
+    return .object(object)
+  }
+
+  package var text: String {
+    var rows = [["component", "parameters", "weights before", "after"]]
+    for part in parts {
+      rows.append([
+        part.name,
+        part.parametersBefore == part.parametersAfter
+          ? formatted(count: part.parametersAfter)
+          : "\(formatted(count: part.parametersBefore)) → \(formatted(count: part.parametersAfter))",
+        formatted(bytes: part.bytesBefore), formatted(bytes: part.bytesAfter),
+      ])
+    }
+    let ratio =
+      bytesOfInput == 0
+      ? "" : " (\(formatted(100 * Double(bytesOfOutput) / Double(bytesOfInput), digits: 3)) %)"
+    let files =
+      "\(path): \(formatted(bytes: bytesOfOutput))"
+      + (bytesOfInput == 0 ? "" : ", was \(formatted(bytes: bytesOfInput))" + ratio)
+    return
+      ([table(rows, rightAligned: [1, 2, 3]), files] + details.map(\.text).filter { !$0.isEmpty })
+      .joined(separator: "\n")
+  }
+}

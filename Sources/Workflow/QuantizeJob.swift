@@ -1,0 +1,205 @@
+private import Calibration
+private import Models
+internal import Quantization
+package import Tensors
+
+/// Names of the schemes that `quantize` and `shrink` know.
+package let schemeNames = Schemes.all.map(\.name)
+
+/// How weights are to be stored, as a user says it.
+package struct QuantizationRequest: Sendable {
+  package var type: String
+  package var method: String
+  package var keep: [String]
+  package var only: [String]
+  /// `pattern=type`.
+  package var assign: [String]
+  package var restType: String
+
+  package init(
+    type: String, method: String = "mse", keep: [String] = [], only: [String] = [],
+    assign: [String] = [], restType: String = "f16"
+  ) {
+    self.type = type
+    self.method = method
+    self.keep = keep
+    self.only = only
+    self.assign = assign
+    self.restType = restType
+  }
+
+  /// The request with every name looked up.
+  func choices() throws -> QuantizationPlan.Choices {
+    guard let method = RoundingMethod(rawValue: method) else {
+      throw JobError(
+        "--method \(method): there is no such method; known are "
+          + RoundingMethod.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    var choices = QuantizationPlan.Choices(
+      scheme: try scheme(type, option: "--type"), method: method,
+      rest: try plainScheme(restType, option: "--rest-type"))
+    choices.keep = keep.map(ModulePattern.init)
+    choices.only = only.map(ModulePattern.init)
+    choices.assign = try assign.map { text in
+      let pieces = text.split(separator: "=", omittingEmptySubsequences: false)
+      guard pieces.count == 2, !pieces[0].isEmpty else {
+        throw JobError("--assign \(text): PATTERN=TYPE is expected, as 'conv_out=int8'")
+      }
+      return (ModulePattern(String(pieces[0])), try scheme(String(pieces[1]), option: "--assign"))
+    }
+    return choices
+  }
+
+  private func scheme(_ name: String, option: String) throws -> any Scheme {
+    guard let scheme = Schemes.named(name) else {
+      throw JobError(
+        "\(option) \(name): there is no such type; known are "
+          + schemeNames.joined(separator: ", "))
+    }
+    return scheme
+  }
+}
+
+/// Stores the U-Net in fewer bits and writes the model.
+package struct QuantizeJob: Job {
+  private let model: String
+  private let reading: ReadingOptions
+  private let output: OutputRequest
+  private let request: QuantizationRequest
+  private let calibration: String?
+  private let isDryRun: Bool
+
+  package init(
+    model: String, reading: ReadingOptions, output: OutputRequest, request: QuantizationRequest,
+    calibration: String?, isDryRun: Bool
+  ) {
+    self.model = model
+    self.reading = reading
+    self.output = output
+    self.request = request
+    self.calibration = calibration
+    self.isDryRun = isDryRun
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
+    let writer = try output.writer(besides: [model] + (calibration.map { [$0] } ?? []))
+    let source = try ModelSource.reading(model, reading)
+    let digest = SourceDigest()
+    let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
+    let file = try calibration.map { try CalibrationFile(path: $0) }
+    let quantized = try QuantizedModel(watched, request, calibration: file)
+    if isDryRun { return .planned(quantized.plan) }
+    try output.write(
+      quantized.model.noting([quantized.step], digest: digest, original: source), by: writer,
+      events)
+    var outcome = WrittenModel(before: source, after: quantized.model, output: output)
+    outcome.details.append(quantized.detail)
+    return .written(outcome)
+  }
+}
+
+/// What `quantize` did, or would do.
+package enum QuantizeOutcome: JobOutcome {
+  case planned(QuantizationPlan)
+  case written(WrittenModel)
+
+  package var json: JSONValue {
+    switch self {
+    case .planned(let plan): ["plan": plan.json]
+    case .written(let model): model.json
+    }
+  }
+
+  package var text: String {
+    switch self {
+    case .planned(let plan): plan.table
+    case .written(let model): model.text
+    }
+  }
+}
+
+/// A model whose components are stored as a request says, each tensor encoded when it is asked for.
+struct QuantizedModel {
+  let model: ModelSource
+  let plan: QuantizationPlan
+  private let ledger: QuantizationLedger
+  private let request: QuantizationRequest
+  private let calibration: JSONObject?
+
+  init(
+    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile?
+  ) throws {
+    let bound = try Model.bind(source)
+    let choices = try request.choices()
+    guard let unet = bound["unet"] else { throw JobError("\(source.location): there is no U-Net") }
+    let plan = try QuantizationPlan(modules: unet.modules, choices: choices)
+    try calibration?.check(against: unet.modules)
+    let quantized = try QuantizedSource(
+      unet.weights, plan: plan, statistics: calibration?.statistics)
+    model = source.mappingWeights { component in
+      component.name == "unet" ? quantized : CastingSource(component.weights, to: choices.rest)
+    }
+    self.plan = plan
+    self.request = request
+    self.calibration = calibration?.provenance
+    ledger = quantized.ledger
+  }
+
+  var step: ProvenanceStep {
+    var facts: JSONObject = [
+      "type": .string(request.type), "method": .string(request.method),
+      "rest_type": .string(request.restType),
+      "keep": .array(request.keep.map { .string($0) }),
+      "only": .array(request.only.map { .string($0) }),
+      "assign": .array(request.assign.map { .string($0) }),
+    ]
+    facts["calibration"] = calibration.map { .object($0) } ?? .null
+    let ledger = ledger
+    return ProvenanceStep("quantize", facts) { ["ledger": ledger.json] }
+  }
+
+  /// Records of tensors that got integer codes, worst first.
+  private var worstFirst: [QuantizationLedger.Record] {
+    ledger.records.filter(\.after.isQuantized).sorted { $0.figures.sqnr < $1.figures.sqnr }
+  }
+
+  var detail: (name: String, json: JSONValue, text: String) {
+    (
+      "quantize",
+      ["plan": .array(plan.groups.map(\.json)), "ledger": ledger.json], text
+    )
+  }
+
+  private var text: String {
+    let records = worstFirst
+    guard !records.isEmpty else { return plan.table }
+    func mean(_ value: (RoundingFigures) -> Double) -> String {
+      formatted(records.reduce(0) { $0 + value($1.figures) } / Double(records.count), digits: 4)
+    }
+    var lines = [plan.table]
+    lines.append(
+      "SQNR of \(records.count) quantized tensors: mean \(mean(\.sqnr)) dB "
+        + "(plain rounding \(mean(\.plainSQNR)) dB)")
+    if records.allSatisfy({ $0.figures.weightedSQNR != nil }) {
+      lines.append(
+        "weighted by the calibration: mean \(mean { $0.weightedSQNR ?? 0 }) dB "
+          + "(plain rounding \(mean { $0.plainWeightedSQNR ?? 0 }) dB)")
+    }
+    lines.append("lowest:")
+    lines.append(
+      table(
+        records.prefix(5).map {
+          ["  " + $0.tensor, formatted($0.figures.sqnr, digits: 4) + " dB"]
+        }, rightAligned: [1]))
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension QuantizationPlan.Group {
+  fileprivate var json: JSONValue {
+    [
+      "scheme": .string(scheme), "reason": .string(reason), "tensors": .integer(tensors),
+      "parameters": .integer(parameters), "bytes": .integer(byteCount),
+    ]
+  }
+}

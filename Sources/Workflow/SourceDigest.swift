@@ -1,0 +1,51 @@
+private import Crypto
+private import Synchronization
+package import Tensors
+
+/// The SHA-256 digest of every tensor that was read through it, gathered while a conversion
+/// streams, so that the source is read once.
+package final class SourceDigest: Sendable {
+  private let digests = Mutex<[String: [UInt8]]>([:])
+
+  package init() {}
+
+  func watching(_ component: String, _ base: any WeightSource) -> any WeightSource {
+    WatchedSource(base: base, component: component, digest: self)
+  }
+
+  /// SHA-256, in hexadecimal, over the lines `component/tensor digest` in the order of names.
+  package var hexadecimal: String {
+    let lines = digests.withLock { all in
+      all.sorted { $0.key < $1.key }.map { "\($0.key) \(Self.text($0.value))\n" }
+    }
+    return Self.text(Array(SHA256.hash(data: Array(lines.joined().utf8))))
+  }
+
+  fileprivate func add(_ name: String, _ tensor: StoredTensor) {
+    var hash = SHA256()
+    hash.update(data: Array("\(tensor.encoding.name) \(tensor.shape)\n".utf8))
+    for part in tensor.parts { part.hash(into: &hash) }
+    let digest = Array(hash.finalize())
+    digests.withLock { $0[name] = digest }
+  }
+
+  private static func text(_ bytes: [UInt8]) -> String {
+    bytes.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+  }
+}
+
+private struct WatchedSource: WeightSource {
+  let base: any WeightSource
+  let component: String
+  let digest: SourceDigest
+
+  var location: String { base.location }
+  var names: [String] { base.names }
+  func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    let tensor = try base.tensor(name)
+    digest.add("\(component)/\(name)", tensor)
+    return tensor
+  }
+}

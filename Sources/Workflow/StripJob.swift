@@ -1,0 +1,94 @@
+private import Models
+private import Stripping
+package import Tensors
+
+/// Names of the recipes that `strip` and `shrink` know.
+package let recipeNames = StripPlan.recipes.map(\.name)
+
+/// Which blocks of the U-Net go.
+package enum Cut: Sendable {
+  /// A recipe, by name.
+  case recipe(String)
+  /// Blocks, by diffusers' names.
+  case drops([String])
+}
+
+/// Removes blocks of the U-Net and writes the rest.
+package struct StripJob: Job {
+  private let model: String
+  private let reading: ReadingOptions
+  private let output: OutputRequest
+  private let cut: Cut
+
+  package init(model: String, reading: ReadingOptions, output: OutputRequest, cut: Cut) {
+    self.model = model
+    self.reading = reading
+    self.output = output
+    self.cut = cut
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+    let writer = try output.writer(besides: [model])
+    let source = try ModelSource.reading(model, reading)
+    let digest = SourceDigest()
+    let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
+    let stripped = try StrippedModel(watched, cut)
+    try output.write(
+      stripped.model.noting([stripped.step], digest: digest, original: source), by: writer, events)
+    var outcome = WrittenModel(before: source, after: stripped.model, output: output)
+    outcome.details.append(stripped.detail)
+    return outcome
+  }
+}
+
+/// A model whose U-Net was cut, with the account of the cut.
+struct StrippedModel {
+  let model: ModelSource
+  let ledger: StripLedger
+
+  init(_ source: ModelSource, _ cut: Cut) throws {
+    let bound = try Model.bind(source)
+    let plan =
+      switch cut {
+      case .recipe(let name): try StripPlan(recipe: name, for: bound.unet)
+      case .drops(let blocks): try StripPlan(dropping: blocks, for: bound.unet)
+      }
+    var model = source
+    if var unet = model["unet"] {
+      unet.config = plan.student.json
+      unet.weights = plan.weights(from: unet.weights)
+      model["unet"] = unet
+    }
+    _ = try Model.bind(model)
+    self.model = model
+    ledger = plan.ledger
+  }
+
+  var step: ProvenanceStep { ProvenanceStep("strip", ledger.json) }
+
+  var detail: (name: String, json: JSONValue, text: String) {
+    ("strip", .object(ledger.json), text)
+  }
+
+  private var text: String {
+    let share = Double(ledger.removedParameters) / Double(max(1, ledger.teacher.parameters))
+    var lines = [
+      "stripped \(ledger.removed.count) blocks: \(formatted(count: ledger.removedParameters)) of "
+        + "\(formatted(count: ledger.teacher.parameters)) U-Net parameters "
+        + "(\(formatted(100 * share, digits: 3)) %)"
+    ]
+    lines.append(
+      table(
+        ledger.removed.map { ["  " + $0.block, formatted(count: $0.parameters), $0.cause] },
+        rightAligned: [1]))
+    if !ledger.mirrored.isEmpty {
+      lines.append("also removed, for a config to say what is left: "
+        + ledger.mirrored.joined(separator: ", "))
+    }
+    if !ledger.zeroed.isEmpty {
+      lines.append("kept but filled with zeros: "
+        + ledger.zeroed.map(\.tensor).joined(separator: ", "))
+    }
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,42 @@
+private import Models
+private import Sampling
+private import Tensors
+
+/// The families that can be synthesized, by name.
+package let familyNames = Family.all.filter { $0.template != nil }.map(\.name)
+
+/// Writes a full-size model of a family with random weights.
+package struct SynthesizeJob: Job {
+  private let family: String
+  private let seed: UInt64
+  private let type: String
+  private let output: OutputRequest
+
+  package init(family: String, seed: UInt64, type: String, output: OutputRequest) {
+    self.family = family
+    self.seed = seed
+    self.type = type
+    self.output = output
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+    let writer = try output.writer(besides: [])
+    let source = try syntheticModel(family: family, seed: seed, type: type)
+    try output.write(source, by: writer, events)
+    return WrittenModel(before: source, after: source, output: output)
+  }
+}
+
+/// A family's full-size model with random weights and CLIP's tokenizer.
+func syntheticModel(family name: String, seed: UInt64, type: String) throws -> ModelSource {
+  guard let family = Family.named(name), family.template != nil else {
+    throw JobError(
+      "--family \(name): there is no such family; known are "
+        + familyNames.joined(separator: ", "))
+  }
+  guard
+    case .plain(let kind) = try plainScheme(type).encoding,
+    let source = try family.synthesize(seed: seed, kind: kind, files: CLIPVocabulary.files())
+  else { throw JobError("--family \(name): the family has no sizes of its own to synthesize") }
+  return source
+}

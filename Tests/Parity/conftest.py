@@ -1,0 +1,41 @@
+"""Live cross-checks: what `decant` computes and writes, beside diffusers, transformers and safetensors."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+DECANT = Path(os.environ.get("DECANT", TOP / ".build" / "release" / "decant"))
+FIXTURES = TOP / "Fixtures"
+
+
+def run(*arguments, code=0):
+    """Runs decant and returns its standard output; any other exit code fails the test."""
+    done = subprocess.run(
+        [str(DECANT), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, f"exit {done.returncode}: {' '.join(map(str, arguments))}\n{done.stderr}"
+    return done.stdout if code == 0 else done.stderr
+
+
+def facts(*arguments):
+    """The JSON that decant prints."""
+    return json.loads(run(*arguments, "--json", "--quiet"))
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory):
+    """Fresh random pipelines of every shape, saved as diffusers folders: name -> (pipeline, folder)."""
+    from random_models import SHAPES, make_pipeline
+
+    root = tmp_path_factory.mktemp("pipelines")
+    made = {}
+    for seed, name in enumerate(SHAPES):
+        pipeline = make_pipeline(name, seed)
+        folder = root / name
+        pipeline.save_pretrained(folder)
+        made[name] = (pipeline, folder)
+    return made
