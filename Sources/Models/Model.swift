@@ -29,6 +29,16 @@ package struct Model: Sendable {
   /// The component of that name, or `nil`.
   package subscript(name: String) -> Component? { components.first { $0.name == name } }
 
+  /// The weights of a component.
+  ///
+  /// - Precondition: the model has a component of that name, as it has `unet` and `vae`.
+  package func weights(of name: String) -> any WeightSource {
+    guard let component = self[name] else {
+      preconditionFailure("no component '\(name)' among \(components.map(\.name))")
+    }
+    return component.weights
+  }
+
   /// Height and width of a picture, in pixels, that the model was trained on.
   package var defaultSize: SampleSize {
     // 64 latent pixels a side is what diffusers' pipelines take where the config is silent.

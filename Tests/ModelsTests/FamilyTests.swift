@@ -1,0 +1,100 @@
+import Foundation
+import Models
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct FamilyTests {
+  @Test func namesAreUnique() {
+    let names = Family.all.map(\.name)
+    #expect(Set(names).count == names.count)
+    for family in Family.all {
+      #expect(Family.named(family.name)?.title == family.title)
+      if let parent = family.parent { #expect(Family.named(parent) != nil) }
+    }
+  }
+
+  /// Every published model is found as itself, or as the one of its line with the same tree.
+  @Test(arguments: [
+    ("sd-v1-4", "sd-v1-4"), ("sd-v1-5", "sd-v1-4"), ("bk-sdm-base", "bk-sdm-base"),
+    ("bk-sdm-small", "bk-sdm-small"), ("bk-sdm-tiny", "bk-sdm-tiny"),
+  ])
+  func aSynthesizedModelIsRecognized(name: String, found: String) throws {
+    let family = try #require(Family.named(name))
+    let source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    let model = try Model.bind(source)
+    #expect(model.family.name == found)
+    #expect(model.defaultSize == SampleSize(height: 512, width: 512))
+    #expect(model.scheduler?["_class_name"] == "PNDMScheduler")
+  }
+
+  @Test func anotherLatentScaleIsAnotherModel() throws {
+    let family = try #require(Family.named("sd-v1-4"))
+    var source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    source["vae"]?.config["scaling_factor"] = 0.13025
+    #expect(try Model.bind(source).family.name == "sd-v1-custom")
+  }
+
+  @Test func anOpenFamilyCannotBeSynthesized() throws {
+    let family = try #require(Family.named("sd-v1-custom"))
+    #expect(try family.synthesize(seed: 0, kind: .f16) == nil)
+  }
+
+  /// What varies by family is a property of the `Family` value, so nobody else asks for names.
+  @Test func nobodySwitchesOnFamilies() throws {
+    let sources = URL(fileURLWithPath: fixture("")).deletingLastPathComponent()
+      .appendingPathComponent("Sources").resolvingSymlinksInPath()
+    let enumerator = FileManager.default.enumerator(
+      at: sources, includingPropertiesForKeys: nil)
+    var seen = 0
+    while let file = enumerator?.nextObject() as? URL {
+      guard file.pathExtension == "swift" else { continue }
+      seen += 1
+      if file.path.contains("/Models/Famil") { continue }
+      let text = try String(contentsOf: file, encoding: .utf8)
+      for pattern in ["family.name ==", "family.name !=", "switch family", "switch model.family"] {
+        #expect(!text.contains(pattern), "\(file.lastPathComponent) has '\(pattern)'")
+      }
+    }
+    #expect(seen > 20)
+  }
+}
+
+@Suite struct RandomWeightsTests {
+  private func weights(seed: UInt64, kind: ElementKind = .f32) throws -> RandomWeights {
+    let config = try UNetConfig(json: MiniModel.unet, location: "")
+    return RandomWeights(location: "random", modules: config.modules, kind: kind, seed: seed)
+  }
+
+  @Test func theSeedDecides() throws {
+    let name = "conv_in.weight"
+    let first = try weights(seed: 1).tensor(name).floats()
+    #expect(try weights(seed: 1).tensor(name).floats() == first)
+    #expect(try weights(seed: 2).tensor(name).floats() != first)
+    #expect(try weights(seed: 1).tensor("conv_out.weight").floats() != first)
+  }
+
+  @Test func spreadFollowsTheInputs() throws {
+    let values = try weights(seed: 3).tensor("mid_block.resnets.0.conv1.weight").floats()
+    let mean = values.reduce(0, +) / Float(values.count)
+    let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(values.count)
+    // 9216 numbers: the mean lies within four of its own deviations, the variance within 6 %.
+    let deviation = 1 / Float(32 * 9).squareRoot()
+    #expect(abs(mean) < 4 * deviation / Float(values.count).squareRoot())
+    #expect(abs(variance / (deviation * deviation) - 1) < 0.06)
+  }
+
+  @Test func normsLieAroundOne() throws {
+    let values = try weights(seed: 3).tensor("conv_norm_out.weight").floats()
+    #expect(values.allSatisfy { $0 > 0.6 && $0 < 1.4 })
+  }
+
+  @Test func kindAndShapeAreAsTold() throws {
+    let weights = try weights(seed: 1, kind: .bf16)
+    let entry = weights.entry("conv_in.weight")
+    #expect(entry == TensorEntry(shape: [16, 4, 3, 3], encoding: .plain(.bf16)))
+    #expect(try weights.tensor("conv_in.weight").entry == entry)
+    #expect(weights.entry("conv_inn.weight") == nil)
+    #expect(throws: WeightError.self) { try weights.tensor("conv_inn.weight") }
+  }
+}
