@@ -15,6 +15,11 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
   /// Byte at which it was seen, counted from 0.
   package let offset: Int
 
+  package init(reason: Reason, offset: Int) {
+    self.reason = reason
+    self.offset = offset
+  }
+
   package var description: String {
     let what =
       switch reason {

@@ -9,6 +9,7 @@ package func fixture(_ name: String) -> String {
 }
 
 /// A folder of its own for a test, removed afterwards.
+@discardableResult
 package func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
   let folder = FileManager.default.temporaryDirectory
     .appendingPathComponent("decant-test-\(UUID().uuidString)").path

@@ -1,0 +1,167 @@
+import Tensors
+import Testing
+
+struct JSONParsingTests {
+  @Test(
+    arguments: [
+      ("null", nil), (" true ", true), ("false", false), ("0", 0), ("-0", 0), ("-12", -12),
+      ("9223372036854775807", .integer(Int.max)), ("-9223372036854775808", .integer(Int.min)),
+      ("9223372036854775808", .number(0x1p63)), ("1.0", .number(1)), ("1e3", .number(1000)),
+      ("-2.5E-2", .number(-0.025)), ("1e-400", .number(0)), ("\"\"", ""), ("[]", []), ("{}", [:]),
+      ("[1, [2, {}]]", [1, [2, [:]]]), ("\t{\"a\" :\r\n{\"b\":[ ]} }", ["a": ["b": []]]),
+      (#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"), (#""\u00e9\u20ac""#, "é€"),
+      (#""\ud83d\ude00""#, "😀"), ("\"é😀\u{7f}\"", "é😀\u{7f}"), (#""\u0000""#, "\u{0}"),
+    ] as [(String, JSONValue)])
+  func readsWhatIsAllowed(text: String, value: JSONValue) throws {
+    #expect(try JSONValue(parsing: text) == value)
+  }
+
+  @Test func keepsTheOrderOfMembersAndTellsNullFromAbsent() throws {
+    let object = try #require(try JSONValue(parsing: #"{"z":1,"a":null,"m":3}"#).object)
+    #expect(object.keys == ["z", "a", "m"])
+    #expect(object["a"] == .some(.null))
+    #expect(object["b"] == nil)
+    #expect(object.members.map(\.key) == ["z", "a", "m"])
+  }
+
+  @Test func tellsWholeNumbersFromOthers() throws {
+    #expect(try JSONValue(parsing: "3") == .integer(3))
+    #expect(try JSONValue(parsing: "3.0") == .number(3))
+    #expect(try JSONValue(parsing: "3.0").integer == 3)
+    #expect(try JSONValue(parsing: "3.5").integer == nil)
+    #expect(try JSONValue(parsing: "1e300").integer == nil)
+    #expect(try JSONValue(parsing: "3").number == 3)
+  }
+
+  @Test(
+    arguments: [
+      ("", .unexpectedEnd, 0), ("  ", .unexpectedEnd, 2), ("{", .unexpectedEnd, 1),
+      ("[1", .unexpectedEnd, 2), ("\"abc", .unexpectedEnd, 4), ("\"\\", .unexpectedEnd, 2),
+      ("\"\\u12", .unexpectedEnd, 5), ("tru", .unexpectedEnd, 3), ("{\"a\"", .unexpectedEnd, 4),
+      ("x", .unexpected(byte: 0x78), 0), ("trux", .unexpected(byte: 0x78), 3),
+      ("[1 2]", .unexpected(byte: 0x32), 3), ("[,]", .unexpected(byte: 0x2c), 1),
+      ("[1,]", .unexpected(byte: 0x5d), 3), ("{\"a\" 1}", .unexpected(byte: 0x31), 5),
+      ("{1:2}", .unexpected(byte: 0x31), 1), ("{\"a\":1,}", .unexpected(byte: 0x7d), 7),
+      ("{\"a\":1 \"b\"}", .unexpected(byte: 0x22), 7), ("\"a\nb\"", .unexpected(byte: 0x0a), 2),
+      ("'a'", .unexpected(byte: 0x27), 0), ("NaN", .unexpected(byte: 0x4e), 0),
+      ("\u{feff}1", .unexpected(byte: 0xef), 0),
+      ("-", .invalidNumber, 1), ("1.", .invalidNumber, 2), ("1e", .invalidNumber, 2),
+      ("-x", .invalidNumber, 1), ("1e999", .invalidNumber, 0), ("[-1e999]", .invalidNumber, 1),
+      ("01", .trailingBytes, 1), ("1 1", .trailingBytes, 2), ("{}}", .trailingBytes, 2),
+      (#""\x""#, .invalidEscape, 3), (#""\u12g4""#, .invalidEscape, 6),
+      (#""\ud800\u0041""#, .invalidEscape, 13), (#""\udc00""#, .invalidEscape, 7),
+      (#"{"a":1,"a":2}"#, .duplicateName("a"), 7), (#"{"a":1,"\u0061":2}"#, .duplicateName("a"), 7),
+    ] as [(String, JSONError.Reason, Int)])
+  func refusesWhatIsNot(text: String, reason: JSONError.Reason, offset: Int) {
+    #expect(throws: JSONError(reason: reason, offset: offset)) { try JSONValue(parsing: text) }
+  }
+
+  @Test(
+    arguments: [
+      [0x22, 0xff, 0x22], [0x22, 0xc0, 0x80, 0x22], [0x22, 0xed, 0xa0, 0x80, 0x22],
+      [0x22, 0xe2, 0x82, 0x22], [0x22, 0xf4, 0x90, 0x80, 0x80, 0x22],
+    ] as [[UInt8]])
+  func refusesWhatIsNotUTF8(bytes: [UInt8]) {
+    #expect(throws: JSONError(reason: .invalidUTF8, offset: 0)) {
+      try JSONValue(parsing: ByteSlice(bytes).bytes)
+    }
+  }
+
+  @Test func refusesDeepNesting() throws {
+    func nested(_ levels: Int) -> String {
+      String(repeating: "[", count: levels) + String(repeating: "]", count: levels)
+    }
+    _ = try JSONValue(parsing: nested(65))
+    #expect(throws: JSONError(reason: .tooDeep(limit: 64), offset: 65)) {
+      try JSONValue(parsing: nested(66))
+    }
+    #expect(throws: JSONError(reason: .tooDeep(limit: 64), offset: 65)) {
+      try JSONValue(parsing: String(repeating: "[", count: 1_000_000))
+    }
+  }
+
+  /// A million members take about as long a piece as a thousand do.
+  @Test(.timeLimit(.minutes(1))) func takesTimeInProportionToTheText() throws {
+    let text = "{" + (0..<200_000).map { "\"k\($0)\":\($0)" }.joined(separator: ",") + "}"
+    #expect(try JSONValue(parsing: text).object?.keys.count == 200_000)
+  }
+
+  @Test(
+    arguments: [
+      (.unexpectedEnd, "the text ends too early (at byte 7)"),
+      (.unexpected(byte: 0x2c), "unexpected byte 0x2c (at byte 7)"),
+      (.invalidUTF8, "a string is not UTF-8 (at byte 7)"),
+      (.invalidEscape, "a string holds an invalid escape (at byte 7)"),
+      (.invalidNumber, "a number is malformed or too large (at byte 7)"),
+      (.duplicateName("a"), "the name 'a' occurs twice in one object (at byte 7)"),
+      (.tooDeep(limit: 64), "nested deeper than 64 levels (at byte 7)"),
+      (.trailingBytes, "something follows the value (at byte 7)"),
+    ] as [(JSONError.Reason, String)])
+  func saysWhy(reason: JSONError.Reason, text: String) {
+    #expect(JSONError(reason: reason, offset: 7).description == text)
+  }
+}
+
+struct JSONWritingTests {
+  static let value: JSONValue = [
+    "name": "a \"b\"\\\n\u{8}\u{c}\u{1}é", "list": [1, 2.5, nil], "nested": ["x": [:], "y": []],
+    "flag": true,
+  ]
+
+  @Test func onOneLine() {
+    #expect(
+      Self.value.text()
+        == #"{"name":"a \"b\"\\\n\b\f\u0001é","list":[1,2.5,null],"nested":{"x":{},"y":[]},"flag":true}"#
+    )
+  }
+
+  @Test func withIndentation() {
+    #expect(
+      Self.value.text(indent: 2) == #"""
+        {
+          "name": "a \"b\"\\\n\b\f\u0001é",
+          "list": [1, 2.5, null],
+          "nested": {
+            "x": {},
+            "y": []
+          },
+          "flag": true
+        }
+        """#)
+  }
+
+  @Test(arguments: [nil, 0, 2] as [Int?])
+  func readsBackAsItWas(indent: Int?) throws {
+    #expect(try JSONValue(parsing: Self.value.text(indent: indent)) == Self.value)
+  }
+
+  @Test(arguments: [0, -0.1, 1e-5, 1e20, 1e300, 2.5e-300, 0.18215, 3])
+  func numbersKeepEveryBit(number: Double) throws {
+    #expect(try JSONValue(parsing: JSONValue.number(number).text()).number == number)
+  }
+
+  @Test func whatJSONCannotHoldIsNull() {
+    #expect(JSONValue.number(.nan).text() == "null")
+    #expect(JSONValue.number(.infinity).text() == "null")
+  }
+
+  @Test func kindsHaveNames() {
+    let values: [JSONValue] = [nil, true, 1, 1.5, "", [], [:]]
+    #expect(
+      values.map(\.kind) == [
+        "null", "a Boolean", "a number", "a number", "a string", "an array", "an object",
+      ])
+    #expect(values.map(\.isNull) == [true, false, false, false, false, false, false])
+    #expect(values[1].bool == true && values[4].string == "" && values[5].array == [])
+  }
+
+  @Test func membersAreReplacedInPlaceAndRemoved() {
+    var object: JSONObject = ["a": 1, "b": 2, "c": 3]
+    object["b"] = nil as JSONValue?
+    object["a"] = 4
+    object["d"] = .null
+    #expect(object == JSONObject([("a", 4), ("c", 3), ("d", nil)]))
+    #expect(object.keys == ["a", "c", "d"])
+    #expect(!object.isEmpty && JSONObject().isEmpty)
+  }
+}

@@ -1,0 +1,45 @@
+import Tensors
+import Testing
+
+struct SourceTests {
+  static let memory = MemorySource(
+    location: "memory",
+    [
+      ("b", StoredTensor(shape: [2], floats: [1, 2])),
+      ("a", StoredTensor(shape: [1, 3], floats: [1, 2, 3], as: .f16)),
+    ])
+
+  @Test func memoryKeepsTheOrderOfItsTensors() throws {
+    #expect(Self.memory.names == ["b", "a"])
+    #expect(Self.memory.entry("a") == TensorEntry(shape: [1, 3], encoding: .plain(.f16)))
+    #expect(Self.memory.entry("c") == nil)
+    #expect(try Self.memory.tensor("a").floats() == [1, 2, 3])
+    #expect(Self.memory.parameterCount == 5)
+    #expect(Self.memory.byteCount == 14)
+  }
+
+  @Test func whatIsAbsentIsNamed() {
+    let error = WeightError(location: "memory", tensor: "c", found: "nothing of that name")
+    #expect(throws: error) { try Self.memory.tensor("c") }
+    #expect(error.description == "memory: tensor 'c': nothing of that name")
+  }
+
+  @Test func componentsAreFoundReplacedAddedAndRemoved() {
+    func component(_ name: String, _ className: String) -> ModelSource.Component {
+      ModelSource.Component(name: name, className: className, config: [:], weights: Self.memory)
+    }
+    var model = ModelSource(
+      location: "here", layout: "test", index: [:],
+      components: [component("unet", "A"), component("vae", "B")], scheduler: nil,
+      files: [ModelSource.File(path: "tokenizer/vocab.json", bytes: ByteSlice([1] as [UInt8]))])
+    model["unet"] = component("unet", "C")
+    model["text_encoder"] = component("text_encoder", "D")
+    model["vae"] = nil
+    model["absent"] = nil
+    #expect(model.components.map(\.className) == ["C", "D"])
+    #expect(model["unet"]?.className == "C" && model["vae"] == nil)
+    #expect(model.file("tokenizer/vocab.json")?.array == [1])
+    #expect(model.file("tokenizer/merges.txt") == nil)
+    #expect(ReadOptions() == ReadOptions(variant: nil))
+  }
+}

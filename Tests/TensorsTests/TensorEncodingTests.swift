@@ -1,0 +1,72 @@
+import Tensors
+import Testing
+
+struct TensorEncodingTests {
+  static let named: [(String, TensorEncoding)] = [
+    ("f32", .plain(.f32)), ("bf16", .plain(.bf16)), ("f8_e4m3", .plain(.f8e4m3)),
+    ("bool", .plain(.bool)), ("int8", .int8), ("int4", .symmetric(bits: 4, groupSize: nil)),
+    ("int8-g64", .symmetric(bits: 8, groupSize: 64)),
+    ("int4-g32", .symmetric(bits: 4, groupSize: 32)),
+  ]
+
+  @Test(arguments: named)
+  func namesRoundTrip(name: String, encoding: TensorEncoding) {
+    #expect(encoding.name == name)
+    #expect(TensorEncoding(name: name) == encoding)
+  }
+
+  @Test(arguments: [
+    "", "F32", "f33", "int3", "int16", "int8-", "int8-g", "int8-g0", "int8-g-1", "int8-g064",
+    "int8-g64-g64", "int8-64", "Int8", "int8-g9223372036854775808",
+  ])
+  func unknownNamesAreRefused(name: String) {
+    #expect(TensorEncoding(name: name) == nil)
+  }
+
+  @Test(
+    arguments: [
+      (.plain(.f16), [2, 3], [12]), (.plain(.f4), [3], nil), (.plain(.f32), [], [4]),
+      (.plain(.f32), [0, 3], [0]),
+      (.int8, [2, 3], [6, 8]), (.int8, [2, 3, 1, 1], [6, 8]), (.int8, [5], [5, 20]),
+      (.int8, [0, 3], [0, 0]), (.int8, [3, 0], [0, 0]),
+      (.symmetric(bits: 4, groupSize: nil), [2, 3], [4, 8]),
+      (.symmetric(bits: 4, groupSize: nil), [2, 4], [4, 8]),
+      (.symmetric(bits: 8, groupSize: 2), [2, 3], [6, 8]),
+      (.symmetric(bits: 8, groupSize: 3), [2, 3], [6, 4]),
+      (.symmetric(bits: 8, groupSize: 64), [2, 3], [6, 4]),
+      (.symmetric(bits: 4, groupSize: 32), [3, 65], [99, 18]),
+      (.symmetric(bits: 8, groupSize: 0), [2, 3], nil),
+      (.symmetric(bits: 5, groupSize: nil), [2, 3], nil),
+      (.plain(.f32), [Int.max], nil),
+      (.int8, [Int.max], nil),
+      (.symmetric(bits: 4, groupSize: nil), [1, Int.max], [Int.max / 2 + 1, 4]),
+    ] as [(TensorEncoding, [Int], [Int]?)])
+  func sizesOfParts(encoding: TensorEncoding, extents: [Int], sizes: [Int]?) {
+    #expect(encoding.partSizes(for: Shape(extents)) == sizes)
+  }
+
+  @Test func bytesOfAllPartsAreCountedWithoutOverflow() {
+    #expect(TensorEncoding.int8.byteCount(for: [2, 3]) == 14)
+    #expect(TensorEncoding.int8.byteCount(for: [1, Int.max - 2]) == nil)
+    #expect(TensorEncoding.plain(.f4).byteCount(for: [3]) == nil)
+    #expect(TensorEntry(shape: [2, 3], encoding: .int8).byteCount == 14)
+    #expect(TensorEntry(shape: [3], encoding: .plain(.f4)).byteCount == 0)
+  }
+
+  @Test(arguments: [(nil, 1), (1, 7), (3, 3), (7, 1), (8, 1)] as [(Int?, Int)])
+  func groupsOfARow(groupSize: Int?, groups: Int) {
+    #expect(TensorEncoding.symmetric(bits: 8, groupSize: groupSize).groups(in: [2, 7]) == groups)
+    #expect(TensorEncoding.symmetric(bits: 8, groupSize: groupSize).groups(in: [2, 0]) == 0)
+    #expect(TensorEncoding.plain(.f32).groups(in: [2, 7]) == 0)
+  }
+
+  @Test func partsAndScalesHaveTheirKinds() {
+    #expect(TensorEncoding.plain(.f16).partNames == ["data"])
+    #expect(TensorEncoding.int8.partNames == ["codes", "scales"])
+    #expect(TensorEncoding.plain(.f16).scaleKind == nil)
+    #expect(TensorEncoding.int8.scaleKind == .f32)
+    #expect(TensorEncoding.symmetric(bits: 4, groupSize: 32).scaleKind == .f16)
+    #expect(TensorEncoding.int8.isQuantized)
+    #expect(!TensorEncoding.plain(.i8).isQuantized)
+  }
+}
