@@ -1,26 +1,8 @@
-#include "CKernels.h"
-
-#include <string.h>
+#include "forms.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define F16C __attribute__((target("avx2,f16c")))
-static int has_f16c(void) {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
-}
 #endif
-
-static uint32_t bits_of(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, 4);
-  return bits;
-}
-
-static float float_of(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, 4);
-  return value;
-}
 
 static float widen_half(uint16_t half) {
   uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31,
@@ -44,14 +26,14 @@ static uint16_t narrow_half(float value) {
 }
 
 #if defined(__x86_64__)
-F16C static size_t f16_to_f32_avx2(const uint16_t *source, float *target, size_t count) {
+TARGET_AVX2 static size_t f16_to_f32_avx2(const uint16_t *source, float *target, size_t count) {
   size_t i = 0;
   for (; i + 8 <= count; i += 8)
     _mm256_storeu_ps(target + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(source + i))));
   return i;
 }
 
-F16C static size_t f32_to_f16_avx2(const float *source, uint16_t *target, size_t count) {
+TARGET_AVX2 static size_t f32_to_f16_avx2(const float *source, uint16_t *target, size_t count) {
   size_t i = 0;
   for (; i + 8 <= count; i += 8)
     _mm_storeu_si128((__m128i *)(target + i),
@@ -63,7 +45,7 @@ F16C static size_t f32_to_f16_avx2(const float *source, uint16_t *target, size_t
 void decant_f16_to_f32(const uint16_t *source, float *target, size_t count) {
   size_t i = 0;
 #if defined(__x86_64__)
-  if (has_f16c()) i = f16_to_f32_avx2(source, target, count);
+  if (decant_simd_level() > 0) i = f16_to_f32_avx2(source, target, count);
 #endif
   for (; i < count; i++) target[i] = widen_half(source[i]);
 }
@@ -71,16 +53,16 @@ void decant_f16_to_f32(const uint16_t *source, float *target, size_t count) {
 void decant_f32_to_f16(const float *source, uint16_t *target, size_t count) {
   size_t i = 0;
 #if defined(__x86_64__)
-  if (has_f16c()) i = f32_to_f16_avx2(source, target, count);
+  if (decant_simd_level() > 0) i = f32_to_f16_avx2(source, target, count);
 #endif
   for (; i < count; i++) target[i] = narrow_half(source[i]);
 }
 
-void decant_bf16_to_f32(const uint16_t *source, float *target, size_t count) {
+BODY void bf16_to_f32(const uint16_t *source, float *target, size_t count) {
   for (size_t i = 0; i < count; i++) target[i] = float_of((uint32_t)source[i] << 16);
 }
 
-void decant_f32_to_bf16(const float *source, uint16_t *target, size_t count) {
+BODY void f32_to_bf16(const float *source, uint16_t *target, size_t count) {
   for (size_t i = 0; i < count; i++) {
     uint32_t bits = bits_of(source[i]);
     uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -89,9 +71,38 @@ void decant_f32_to_bf16(const float *source, uint16_t *target, size_t count) {
   }
 }
 
-void decant_i8_to_f32(const int8_t *codes, float scale, float *target, size_t count) {
+BODY void i8_to_f32(const int8_t *codes, float scale, float *target, size_t count) {
   for (size_t i = 0; i < count; i++) target[i] = scale * (float)codes[i];
 }
+
+BODY float nibble(uint8_t byte, int high) {
+  return (float)((int8_t)(high ? byte & 0xf0 : (uint8_t)(byte << 4)) >> 4);
+}
+
+BODY void i4_to_f32(const uint8_t *codes, size_t first, float scale, float *target,
+                    size_t count) {
+  if (count > 0 && first % 2 == 1) {
+    *target++ = scale * nibble(codes[first / 2], 1);
+    first++;
+    count--;
+  }
+  const uint8_t *pairs = codes + first / 2;
+  for (size_t i = 0; i < count / 2; i++) {
+    target[2 * i] = scale * nibble(pairs[i], 0);
+    target[2 * i + 1] = scale * nibble(pairs[i], 1);
+  }
+  if (count % 2 == 1) target[count - 1] = scale * nibble(pairs[count / 2], 0);
+}
+
+FORMS(void, bf16_to_f32, (const uint16_t *source, float *target, size_t count),
+      (source, target, count))
+FORMS(void, f32_to_bf16, (const float *source, uint16_t *target, size_t count),
+      (source, target, count))
+FORMS(void, i8_to_f32, (const int8_t *codes, float scale, float *target, size_t count),
+      (codes, scale, target, count))
+FORMS(void, i4_to_f32,
+      (const uint8_t *codes, size_t first, float scale, float *target, size_t count),
+      (codes, first, scale, target, count))
 
 int decant_f32_has_nonfinite(const float *values, size_t count) {
   uint32_t found = 0;

@@ -1,6 +1,4 @@
-#include "CKernels.h"
-
-#include <string.h>
+#include "forms.h"
 
 /* Every form below must give the same bits: products are never fused with sums, and sums keep a
    fixed number of lanes whatever the width of a register. */
@@ -19,8 +17,6 @@ typedef signed char codes16 __attribute__((ext_vector_type(LANES)));
 
 /* Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even. */
 #define MAGIC 12582912.0f
-
-#define BODY static inline __attribute__((always_inline))
 
 BODY lanes load(const float *source) {
   lanes value;
@@ -120,7 +116,7 @@ BODY void code_error(const float *weights, const float *energies, const int8_t *
   sums[3] += sum(weighted_error) + tail[3];
 }
 
-BODY float largest(const float *values, size_t count) {
+BODY float largest_magnitude(const float *values, size_t count) {
   float lane[LANES] = {0};
   size_t i = 0;
   for (; i + LANES <= count; i += LANES)
@@ -179,52 +175,12 @@ BODY void column_statistics(const float *values, size_t rows, size_t columns, si
    double *energies)
 #define COLUMNS_ARGUMENTS (values, rows, columns, stride, maxima, energies)
 
-/* A public function that runs the widest form of `body` that this machine has. */
-#if defined(__x86_64__)
-#define FORMS(result, name, body, parameters, arguments)                                  \
-  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))) static result             \
-      body##_avx512 parameters {                                                          \
-    return body arguments;                                                                \
-  }                                                                                       \
-  __attribute__((target("avx2"))) static result body##_avx2 parameters {                  \
-    return body arguments;                                                                \
-  }                                                                                       \
-  static result body##_portable parameters { return body arguments; }                     \
-  result name parameters {                                                                \
-    switch (decant_quantization_form()) {                                                 \
-      case 2: return body##_avx512 arguments;                                             \
-      case 1: return body##_avx2 arguments;                                               \
-      default: return body##_portable arguments;                                          \
-    }                                                                                     \
-  }
-
-static int best_form(void) {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    return 2;
-  return __builtin_cpu_supports("avx2") ? 1 : 0;
-}
-#else
-#define FORMS(result, name, body, parameters, arguments) \
-  result name parameters { return body arguments; }
-static int best_form(void) { return 0; }
-#endif
-
-static _Atomic int form_limit = 2;
-
-void decant_limit_quantization_form(int limit) { form_limit = limit; }
-
-int decant_quantization_form(void) {
-  int best = best_form(), limit = form_limit;
-  return best < limit ? best : limit;
-}
-
-FORMS(void, decant_scale_errors, scale_errors, SCALE_ERRORS_PARAMETERS, SCALE_ERRORS_ARGUMENTS)
-FORMS(void, decant_symmetric_codes, symmetric_codes, CODES_PARAMETERS, CODES_ARGUMENTS)
-FORMS(void, decant_code_error, code_error, CODE_ERROR_PARAMETERS, CODE_ERROR_ARGUMENTS)
-FORMS(float, decant_largest_magnitude, largest, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
-FORMS(double, decant_plane_energy, plane_energy, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
-FORMS(void, decant_column_statistics, column_statistics, COLUMNS_PARAMETERS, COLUMNS_ARGUMENTS)
+FORMS(void, scale_errors, SCALE_ERRORS_PARAMETERS, SCALE_ERRORS_ARGUMENTS)
+FORMS(void, symmetric_codes, CODES_PARAMETERS, CODES_ARGUMENTS)
+FORMS(void, code_error, CODE_ERROR_PARAMETERS, CODE_ERROR_ARGUMENTS)
+FORMS(float, largest_magnitude, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
+FORMS(double, plane_energy, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
+FORMS(void, column_statistics, COLUMNS_PARAMETERS, COLUMNS_ARGUMENTS)
 
 void decant_magnitude_histogram(const float *values, size_t count, uint64_t *bins) {
   /* A float's exponent and first three bits of fraction, read as one number, count eighths of

@@ -1,31 +1,39 @@
-private import Foundation
+private import CKernels
 package import Tensors
 
-/// `x * sigmoid(x)`.
+/// `x * sigmoid(x)`, also called swish.
 package func silu(_ x: consuming Tensor) -> Tensor {
-  Tensor(shape: x.shape, values: x.values.map { $0 / (1 + exp(-$0)) })
+  eachNumber(x, decant_silu)
 }
 
-/// `x * Φ(x)` with the exact (erf) normal distribution.
+/// `x` times the distribution function of the normal distribution: torch's gelu, the exact one.
 package func gelu(_ x: consuming Tensor) -> Tensor {
-  Tensor(shape: x.shape, values: x.values.map { $0 * 0.5 * (1 + erf($0 * Float(0.5).squareRoot())) })
+  eachNumber(x, decant_gelu)
 }
 
-/// `x * sigmoid(1.702 x)`.
+/// `x * sigmoid(1.702 x)`, CLIP's approximation of gelu.
 package func quickGELU(_ x: consuming Tensor) -> Tensor {
-  Tensor(shape: x.shape, values: x.values.map { $0 / (1 + exp(-1.702 * $0)) })
+  eachNumber(x, decant_quick_gelu)
 }
 
-/// The first half of the last axis times gelu of the second half.
+/// The gate of diffusers' GEGLU (Shazeer, 2020): of each row [2n], the first half times ``gelu(_:)``
+/// of the second.
+///
+/// - Parameter x: [..., 2n].
+/// - Returns: [..., n].
 package func geglu(_ x: Tensor) -> Tensor {
-  let width = (x.shape.extents.last ?? 0) / 2
-  let rows = x.shape.count / max(1, 2 * width)
-  return Tensor(shape: Shape(x.shape.extents.dropLast() + [width])) { output in
-    for row in 0..<rows {
-      for i in 0..<width {
-        let gate = x.values[(2 * row + 1) * width + i]
-        output.base[row * width + i] =
-          x.values[2 * row * width + i] * gate * 0.5 * (1 + erf(gate * Float(0.5).squareRoot()))
+  let features = x.shape.extents.last ?? 0
+  precondition(x.shape.rank >= 1 && features % 2 == 0, "halves of rows of \(x.shape)")
+  let width = features / 2
+  let rows = features == 0 ? 0 : x.shape.count / features
+  let shape = Shape(x.shape.extents.dropLast() + [width])
+  return x.values.reading { x in
+    Tensor(shape: shape) { output in
+      parallelBlocks(rows, size: max(1, blockSize / max(1, features))) { block in
+        for row in block {
+          let hidden = x + row * features
+          decant_geglu(hidden, hidden + width, output + row * width, width)
+        }
       }
     }
   }
@@ -34,16 +42,46 @@ package func geglu(_ x: Tensor) -> Tensor {
 /// `a + b`, of equal shapes.
 package func add(_ a: consuming Tensor, _ b: Tensor) -> Tensor {
   precondition(a.shape == b.shape, "sum of \(a.shape) and \(b.shape)")
-  return Tensor(shape: a.shape, values: zip(a.values, b.values).map { $0 + $1 })
+  let count = a.shape.count
+  a.values.writing { sum in
+    b.values.reading { b in
+      parallelBlocks(count) { block in
+        decant_add(
+          sum + block.lowerBound, b + block.lowerBound, sum + block.lowerBound, block.count)
+      }
+    }
+  }
+  return a
 }
 
-/// `x` [B, C, H, W] with `bias` [B, C] added to each channel of each picture.
+/// `x` [batch, channels, height, width] with a number of `bias` [batch, channels] added to each
+/// plane: how a residual block takes the time embedding.
 package func addChannelBias(_ x: consuming Tensor, _ bias: Tensor) -> Tensor {
   precondition(
     x.shape.rank == 4 && bias.shape.extents == Array(x.shape.extents[..<2]),
     "sum of \(x.shape) and \(bias.shape)")
-  var result = x
-  let area = result.shape[2] * result.shape[3]
-  for i in result.values.indices { result.values[i] += bias.values[i / area] }
-  return result
+  let area = x.shape[2] * x.shape[3]
+  x.values.writing { values in
+    parallelBlocks(bias.shape.count, size: max(1, blockSize / max(1, area))) { block in
+      for plane in block {
+        let numbers = values + plane * area
+        decant_scale_and_shift(numbers, 0, 1, bias.values[plane], numbers, area)
+      }
+    }
+  }
+  return x
+}
+
+/// `x` with each block of its numbers replaced in place by what `function` makes of it.
+private func eachNumber(
+  _ x: consuming Tensor,
+  _ function: @Sendable (UnsafePointer<Float>?, UnsafeMutablePointer<Float>?, Int) -> Void
+) -> Tensor {
+  let count = x.shape.count
+  x.values.writing { values in
+    parallelBlocks(count) { block in
+      function(values + block.lowerBound, values + block.lowerBound, block.count)
+    }
+  }
+  return x
 }

@@ -1,24 +1,42 @@
+private import CKernels
 package import Tensors
 
-/// Each pixel of `x` [B, C, H, W] as a square of four.
+/// `x` [batch, channels, height, width] with each pixel as a square of four.
 package func upsampleNearest2x(_ x: Tensor) -> Tensor {
-  upsampleNearest(x, height: 2 * x.shape[2], width: 2 * x.shape[3])
+  precondition(x.shape.rank == 4, "pictures of \(x.shape)")
+  return upsampleNearest(x, height: 2 * x.shape[2], width: 2 * x.shape[3])
 }
 
-/// `x` [B, C, H, W] at another size, each pixel from `floor(y * H / height)`, as torch's nearest.
+/// `x` [batch, channels, H, W] at another size, each pixel a copy of one of the old ones: what
+/// torch.nn.functional.interpolate does with mode "nearest" and a size.
 package func upsampleNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
+  precondition(
+    x.shape.rank == 4 && x.shape[2] > 0 && x.shape[3] > 0, "\(x.shape) as \(height) x \(width)")
   let (planes, oldHeight, oldWidth) = (x.shape[0] * x.shape[1], x.shape[2], x.shape[3])
+  let rows = nearest(height, of: oldHeight)
+  let columns = nearest(width, of: oldWidth)
   return x.values.reading { source in
     Tensor(shape: [x.shape[0], x.shape[1], height, width]) { output in
       parallel(planes) { plane in
-        for y in 0..<height {
-          let from = source + (plane * oldHeight + y * oldHeight / height) * oldWidth
+        for (y, row) in rows.enumerated() {
           let to = output + (plane * height + y) * width
-          for column in 0..<width { to[column] = from[column * oldWidth / width] }
+          if y > 0 && rows[y - 1] == row {
+            to.update(from: to - width, count: width)
+          } else {
+            let from = source + (plane * oldHeight + row) * oldWidth
+            for (index, column) in columns.enumerated() { to[index] = from[column] }
+          }
         }
       }
     }
   }
+}
+
+/// For each of `count` places the nearest of `old` ones before it, with torch's rounding: the ratio
+/// and the product are float32.
+private func nearest(_ count: Int, of old: Int) -> [Int] {
+  let scale = Float(old) / Float(count)
+  return (0..<count).map { min(old - 1, Int((Float($0) * scale).rounded(.down))) }
 }
 
 /// The channels of `a` [B, C, H, W], then those of `b` [B, D, H, W].
@@ -28,22 +46,23 @@ package func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
       && a.shape[2] == b.shape[2] && a.shape[3] == b.shape[3],
     "channels of \(a.shape) and \(b.shape)")
   let (batch, height, width) = (a.shape[0], a.shape[2], a.shape[3])
-  let (first, second) = (a.shape[1] * height * width, b.shape[1] * height * width)
-  return a.values.reading { a_ in
-    b.values.reading { b_ in
+  let (firstSize, secondSize) = (a.shape[1] * height * width, b.shape[1] * height * width)
+  return a.values.reading { first in
+    b.values.reading { second in
       Tensor(shape: [batch, a.shape[1] + b.shape[1], height, width]) { output in
         for image in 0..<batch {
-          let to = output + image * (first + second)
-          to.update(from: a_ + image * first, count: first)
-          (to + first).update(from: b_ + image * second, count: second)
+          let to = output + image * (firstSize + secondSize)
+          to.update(from: first + image * firstSize, count: firstSize)
+          (to + firstSize).update(from: second + image * secondSize, count: secondSize)
         }
       }
     }
   }
 }
 
-/// `x` [B, C, H, W] as [B, H*W, C]: a row of features for each pixel.
+/// `x` [B, C, H, W] as [B, H*W, C]: a row of features for each pixel, what attention works on.
 package func tokens(from x: Tensor) -> Tensor {
+  precondition(x.shape.rank == 4, "pictures of \(x.shape)")
   let (batch, channels, area) = (x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
   return transposed(x, batch: batch, rows: channels, columns: area, shape: [batch, area, channels])
 }
@@ -60,12 +79,14 @@ package func image(from x: Tensor, height: Int, width: Int) -> Tensor {
 private func transposed(_ x: Tensor, batch: Int, rows: Int, columns: Int, shape: Shape) -> Tensor {
   x.values.reading { source in
     Tensor(shape: shape) { output in
-      parallel(batch) { b in
-        let from = source + b * rows * columns
-        let to = output + b * rows * columns
-        for row in 0..<rows {
-          for column in 0..<columns { to[column * rows + row] = from[row * columns + column] }
-        }
+      let tiles = Tiles(rows: rows, columns: columns)
+      parallel(batch * tiles.count) { unit in
+        let start = unit / max(1, tiles.count) * rows * columns
+        let tile = tiles[unit % max(1, tiles.count)]
+        decant_transpose(
+          source + start + tile.rows.lowerBound * columns + tile.columns.lowerBound, columns,
+          tile.rows.count, tile.columns.count,
+          output + start + tile.columns.lowerBound * rows + tile.rows.lowerBound, rows)
       }
     }
   }

@@ -1,43 +1,65 @@
+private import CKernels
 private import COpenBLAS
 package import Tensors
 
-/// OpenBLAS computes each product on the calling thread; the threads are ours.
+/// OpenBLAS computes each product on the calling thread; the threads are ours. (Its calls may then
+/// run side by side: they share only a table of buffers, which is locked.)
 private let openBLASOnOneThread: Void = openblas_set_num_threads(1)
 
-/// A matrix in memory: where its first number is, and how many numbers lie between rows.
+/// A matrix in memory, row-major: where its first number is, and how many lie between rows.
 struct Matrix {
   let base: UnsafePointer<Float>
   let stride: Int
-  var transposed = false
+  var isTransposed = false
+
+  /// The transpose, of the same numbers in place.
+  var transpose: Matrix { Matrix(base: base, stride: stride, isTransposed: !isTransposed) }
 }
 
-/// `C = scale * A B + keep * C`, row-major, A being [m, k], B [k, n] and C [m, n] after the
-/// transposition that each asks for.
+/// `c = scale * a b + keep * c` on the calling thread; `a` is [m, k], `b` [k, n] and `c` [m, n].
+///
+/// With `keep` 0, `c` is not read.
 func multiply(
   _ a: Matrix, _ b: Matrix, into c: UnsafeMutablePointer<Float>, stride: Int,
   m: Int, n: Int, k: Int, scale: Float = 1, keep: Float = 0
 ) {
   _ = openBLASOnOneThread
   cblas_sgemm(
-    CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans,
-    b.transposed ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), scale, a.base,
+    CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans,
+    b.isTransposed ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), scale, a.base,
     Int32(a.stride), b.base, Int32(b.stride), keep, c, Int32(stride))
 }
 
-/// The matrix product of `a` [M, K] and `b` [K, N].
+/// The matrix product of `a` [M, K] and `b` [K, N]: [M, N].
 package func matmul(_ a: Tensor, _ b: Tensor) -> Tensor {
   precondition(
     a.shape.rank == 2 && b.shape.rank == 2 && a.shape[1] == b.shape[0],
     "product of \(a.shape) and \(b.shape)")
   let (m, k, n) = (a.shape[0], a.shape[1], b.shape[1])
-  if m * n * k == 0 { return Tensor(zeros: [m, n]) }
-  return a.values.reading { left in
-    b.values.reading { right in
+  let tiles = Tiles(rows: m, columns: n)
+  let sums = sumParts(k)
+  if sums.isEmpty { return Tensor(zeros: [m, n]) }
+  return a.values.reading { a in
+    b.values.reading { b in
       Tensor(shape: [m, n]) { output in
-        multiply(
-          Matrix(base: left.base, stride: k), Matrix(base: right.base, stride: n),
-          into: output.base, stride: n, m: m, n: n, k: k)
+        parallel(tiles.count) { unit in
+          let tile = tiles[unit]
+          for (index, part) in sums.enumerated() {
+            multiply(
+              Matrix(base: a + tile.rows.lowerBound * k + part.lowerBound, stride: k),
+              Matrix(base: b + part.lowerBound * n + tile.columns.lowerBound, stride: n),
+              into: output + tile.rows.lowerBound * n + tile.columns.lowerBound, stride: n,
+              m: tile.rows.count, n: tile.columns.count, k: part.count, keep: index == 0 ? 0 : 1)
+          }
+        }
       }
     }
   }
+}
+
+/// The sum of products of `a` and `b`, in float64.
+package func dot(_ a: [Float], _ b: [Float]) -> Double {
+  precondition(a.count == b.count, "\(a.count) numbers by \(b.count)")
+  let count = a.count
+  return a.reading { a in b.reading { b in decant_dot(a.base, b.base, count) } }
 }

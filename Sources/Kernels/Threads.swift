@@ -1,7 +1,7 @@
-internal import Tensors
 private import Dispatch
 private import Foundation
 private import Synchronization
+internal import Tensors
 
 /// How many threads compute.
 package enum Threads {
@@ -58,6 +58,18 @@ func parallel(
       if unit >= count { return }
       body(unit, floats)
     }
+  }
+}
+
+/// Numbers that make a block of simple work: 128 KB, far more work than it takes to share it out.
+let blockSize = 1 << 15
+
+/// Runs `body` for blocks of `0..<count`, of `size` each but the last.
+func parallelBlocks(
+  _ count: Int, size: Int = blockSize, _ body: @Sendable (Range<Int>) -> Void
+) {
+  parallel((count + size - 1) / size) { block in
+    body(block * size..<min(count, (block + 1) * size))
   }
 }
 

@@ -49,6 +49,16 @@ package struct StoredTensor: Sendable {
     target.withUnsafeMutableBufferPointer { widen(rows: rows, into: $0) }
   }
 
+  /// Writes the numbers `columns` of each of `rows` as float32 to the start of `target`, one row
+  /// after another.
+  ///
+  /// - Precondition: `target` holds at least `rows.count * columns.count` numbers.
+  package func widen(
+    rows: Range<Int>, columns: Range<Int>, into target: inout MutableSpan<Float>
+  ) {
+    target.withUnsafeMutableBufferPointer { widen(rows: rows, columns: columns, into: $0) }
+  }
+
   /// The numbers of `rows` where they lie, when they are stored as aligned float32; else `nil`.
   package func withFloatsInPlace<Result>(
     rows: Range<Int>, _ body: (Span<Float>) -> Result

@@ -3,54 +3,68 @@ private import CKernels
 extension StoredTensor {
   /// Writes the numbers of `rows` as float32 to the start of `target`, whatever their encoding.
   func widen(rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
+    widen(rows: rows, columns: 0..<shape.rowLength, into: target)
+  }
+
+  /// Writes the numbers `columns` of each of `rows`, one row after another.
+  func widen(
+    rows: Range<Int>, columns: Range<Int>, into target: UnsafeMutableBufferPointer<Float>
+  ) {
     let length = shape.rowLength
-    let count = rows.count * length
+    let count = rows.count * columns.count
     precondition(
-      rows.lowerBound >= 0 && rows.upperBound <= shape.rows && target.count >= count,
-      "rows \(rows) of \(shape) into \(target.count) numbers")
+      rows.lowerBound >= 0 && rows.upperBound <= shape.rows && columns.lowerBound >= 0
+        && columns.upperBound <= length && target.count >= count,
+      "rows \(rows), columns \(columns) of \(shape) into \(target.count) numbers")
     guard count > 0, let output = target.baseAddress else { return }
     switch encoding {
     case .plain(let kind):
       let width = kind.bitWidth / 8
       parts[0].withUnsafeBytes { raw in
-        widenPlain(
-          kind, UnsafeRawBufferPointer(rebasing: raw[(rows.lowerBound * length * width)...]),
-          count: count, into: output)
+        // Whole rows lie one after another, as one long row.
+        let runs = columns.count == length ? 1 : rows.count
+        for run in 0..<runs {
+          let first = (rows.lowerBound + run) * length + columns.lowerBound
+          widenPlain(
+            kind, UnsafeRawBufferPointer(rebasing: raw[(first * width)...]), count: count / runs,
+            into: output + run * columns.count)
+        }
       }
     case .symmetric(let bits, let groupSize):
       let groups = encoding.groups(in: shape)
-      let scales = parts[1].withUnsafeBytes { raw in
-        (rows.lowerBound * groups..<rows.upperBound * groups).map { index in
-          groupSize == nil
-            ? raw.loadUnaligned(fromByteOffset: index * 4, as: Float.self)
-            : Float(
-              Float16(bitPattern: raw.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)))
-        }
-      }
-      parts[0].withUnsafeBytes { raw in
-        for (index, row) in rows.enumerated() {
-          let rowOutput = output + index * length
-          for group in 0..<groups {
-            let start = group * (groupSize ?? length)
-            let end = min(length, start + (groupSize ?? length))
-            let scale = scales[index * groups + group]
-            if bits == 8, let codes = raw.baseAddress {
-              decant_i8_to_f32(
-                (codes + row * length + start).assumingMemoryBound(to: Int8.self), scale,
-                rowOutput + start, end - start)
-            } else {
-              let rowBytes = row * ((length + 1) / 2)
-              for column in start..<end {
-                let byte = raw[rowBytes + column / 2]
-                let nibble = Int8(bitPattern: column % 2 == 0 ? byte << 4 : byte & 0xf0) >> 4
-                rowOutput[column] = scale * Float(nibble)
+      let size = groupSize ?? length
+      parts[1].withUnsafeBytes { scales in
+        parts[0].withUnsafeBytes { raw in
+          guard let codes = raw.baseAddress else { return }
+          for (index, row) in rows.enumerated() {
+            var start = columns.lowerBound
+            while start < columns.upperBound {
+              let group = start / size
+              let end = min(columns.upperBound, (group + 1) * size)
+              let scale = scaleOf(group: row * groups + group, scales, half: groupSize != nil)
+              let place = output + index * columns.count + start - columns.lowerBound
+              if bits == 8 {
+                decant_i8_to_f32(
+                  (codes + row * length + start).assumingMemoryBound(to: Int8.self), scale, place,
+                  end - start)
+              } else {
+                decant_i4_to_f32(
+                  (codes + row * ((length + 1) / 2)).assumingMemoryBound(to: UInt8.self), start,
+                  scale, place, end - start)
               }
+              start = end
             }
           }
         }
       }
     }
   }
+}
+
+private func scaleOf(group: Int, _ scales: UnsafeRawBufferPointer, half: Bool) -> Float {
+  half
+    ? Float(Float16(bitPattern: scales.loadUnaligned(fromByteOffset: group * 2, as: UInt16.self)))
+    : scales.loadUnaligned(fromByteOffset: group * 4, as: Float.self)
 }
 
 /// Widens `count` numbers of `kind` that lie at the start of `source`, aligned or not.

@@ -1,0 +1,117 @@
+import Kernels
+import Tensors
+import Testing
+
+/// `convolve`.
+struct ConvolutionTests {
+  /// The twin, in float64.
+  private func reference(
+    _ x: Tensor, _ w: Tensor, _ bias: [Float]?, stride: Int, padding: Padding
+  ) -> (Shape, [Double]) {
+    let (channels, height, width) = (x.shape[1], x.shape[2], x.shape[3])
+    let (kernelHeight, kernelWidth) = (w.shape[2], w.shape[3])
+    let outHeight = (height + padding.top + padding.bottom - kernelHeight) / stride + 1
+    let outWidth = (width + padding.left + padding.right - kernelWidth) / stride + 1
+    var values: [Double] = []
+    for b in 0..<x.shape[0] {
+      for o in 0..<w.shape[0] {
+        for y in 0..<outHeight {
+          for column in 0..<outWidth {
+            var sum = Double(bias?[o] ?? 0)
+            for i in 0..<kernelHeight {
+              let sourceY = y * stride + i - padding.top
+              guard (0..<height).contains(sourceY) else { continue }
+              for j in 0..<kernelWidth {
+                let sourceX = column * stride + j - padding.left
+                guard (0..<width).contains(sourceX) else { continue }
+                for c in 0..<channels {
+                  let pixel = x.values[((b * channels + c) * height + sourceY) * width + sourceX]
+                  let weight = w.values[((o * channels + c) * kernelHeight + i) * kernelWidth + j]
+                  sum += Double(pixel) * Double(weight)
+                }
+              }
+            }
+            values.append(sum)
+          }
+        }
+      }
+    }
+    return ([x.shape[0], w.shape[0], outHeight, outWidth], values)
+  }
+
+  private func check(
+    _ x: Shape, _ w: Shape, stride: Int = 1, padding: Padding = Padding(1), bias: Bool = true
+  ) {
+    let pictures = randomTensor(x, seed: x.count)
+    let weights = randomTensor(w, seed: w.count)
+    let bias = bias ? randomTensor([w[0]], seed: 7).values : nil
+    let found = convolve(
+      pictures, weight: StoredTensor(weights), bias: bias, stride: stride, padding: padding)
+    let (shape, expected) = reference(pictures, weights, bias, stride: stride, padding: padding)
+    let distance = error(found.values, expected, floor: 0.1)
+    #expect(found.shape == shape)
+    #expect(distance < Tolerance.sums, "\(x), \(w), \(stride), \(padding): \(distance)")
+  }
+
+  private let paddings = [
+    Padding(0), Padding(1), Padding(2), Padding(top: 0, left: 0, bottom: 1, right: 1),
+    Padding(top: 3, left: 0, bottom: 0, right: 2),
+  ]
+
+  @Test(arguments: [(1, 1), (3, 3), (2, 3), (5, 4)])
+  func everySmallPicture(kernelHeight: Int, kernelWidth: Int) {
+    for (batch, channels, outputs) in [(1, 1, 1), (2, 3, 2)] {
+      for height in [1, 2, 3, 4, 7] {
+        for width in [1, 2, 3, 5, 8] {
+          for padding in paddings {
+            for stride in 1...3
+            where height + padding.top + padding.bottom >= kernelHeight
+              && width + padding.left + padding.right >= kernelWidth
+            {
+              check(
+                [batch, channels, height, width], [outputs, channels, kernelHeight, kernelWidth],
+                stride: stride, padding: padding, bias: stride != 2)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// More than one tile down and across, more than one part of the sum, and tiles over the border
+  /// between two pictures.
+  @Test func picturesOfSeveralTiles() {
+    check([2, 131, 19, 21], [37, 131, 3, 3])
+    check([3, 5, 16, 16], [330, 5, 3, 3])
+    check(
+      [2, 9, 40, 23], [6, 9, 3, 3], stride: 2,
+      padding: Padding(top: 0, left: 0, bottom: 1, right: 1))
+    check([1, 40, 31, 33], [18, 40, 1, 1], padding: Padding(0))
+    check([2, 1160, 5, 6], [18, 1160, 1, 1], padding: Padding(0))
+    check([1, 70, 9, 9], [4, 70, 1, 1], stride: 2, padding: Padding(0))
+  }
+
+  @Test(arguments: weightEncodings)
+  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding) {
+    let x = randomTensor([2, 131, 9, 7], seed: 1)
+    for shape in [[20, 131, 3, 3], [20, 131, 1, 1]] as [Shape] {
+      let weights = randomWeights(shape, encoding, seed: 2)
+      let bias = randomTensor([20], seed: 3).values
+      undisturbed {
+        let found = convolve(x, weight: weights, bias: bias)
+        #expect(found == convolve(x, weight: StoredTensor(weights.widened()), bias: bias))
+      }
+    }
+  }
+
+  @Test func threadsDoNotMatter() {
+    let x = randomTensor([2, 20, 24, 25], seed: 1)
+    for shape in [[70, 20, 3, 3], [70, 20, 1, 1]] as [Shape] {
+      let weights = randomWeights(shape, .plain(.f16), seed: 2)
+      let found = atEveryThreadCount {
+        convolve(x, weight: weights, bias: nil, padding: Padding(0))
+      }
+      #expect(found[0] == found[1] && found[0] == found[2])
+    }
+  }
+}

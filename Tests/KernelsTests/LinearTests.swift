@@ -1,0 +1,113 @@
+import Kernels
+import Tensors
+import Testing
+
+/// `linear`, `matmul` and `dot`.
+struct LinearTests {
+  /// The twin of `linear`: x [rows, in], w [out, in], in float64.
+  private func reference(_ x: [Float], _ w: [Float], _ bias: [Float]?, inputs: Int) -> [Double] {
+    let (rows, outputs) = (x.count / inputs, w.count / inputs)
+    return (0..<rows * outputs).map { index in
+      let (row, output) = (index / outputs, index % outputs)
+      var sum = Double(bias?[output] ?? 0)
+      for i in 0..<inputs { sum += Double(x[row * inputs + i]) * Double(w[output * inputs + i]) }
+      return sum
+    }
+  }
+
+  private func check(rows: Int, inputs: Int, outputs: Int) {
+    let x = randomTensor([rows, inputs], seed: rows)
+    let w = randomTensor([outputs, inputs], seed: inputs)
+    for bias in [nil, randomTensor([outputs], seed: outputs).values] {
+      let found = linear(x, weight: StoredTensor(w), bias: bias)
+      let expected = reference(x.values, w.values, bias, inputs: inputs)
+      let distance = error(found.values, expected, floor: 0.1)
+      #expect(found.shape == [rows, outputs])
+      #expect(distance < Tolerance.sums, "\(rows) x \(inputs) -> \(outputs): \(distance)")
+    }
+  }
+
+  @Test func everySmallShape() {
+    for rows in [0, 1, 2, 3, 7, 16, 17] {
+      for inputs in [1, 2, 3, 8, 15, 33] {
+        for outputs in [1, 2, 5, 16, 17, 66] { check(rows: rows, inputs: inputs, outputs: outputs) }
+      }
+    }
+  }
+
+  @Test(arguments: [(1, 320, 1280), (77, 768, 100), (330, 40, 530), (3, 2500, 70), (5, 1153, 3)])
+  func shapesOfSeveralTiles(rows: Int, inputs: Int, outputs: Int) {
+    check(rows: rows, inputs: inputs, outputs: outputs)
+  }
+
+  @Test func leadingAxesAreKept() {
+    let x = randomTensor([2, 3, 8], seed: 1)
+    let w = StoredTensor(randomTensor([5, 8, 1, 1], seed: 2))
+    let found = linear(x, weight: w, bias: nil)
+    #expect(found.shape == [2, 3, 5])
+    #expect(found.values == linear(x.reshaped([6, 8]), weight: w, bias: nil).values)
+  }
+
+  /// Long sums are cut in parts that do not end where groups of codes do.
+  @Test(arguments: weightEncodings, [33, 2500])
+  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding, inputs: Int) {
+    let x = randomTensor([40, inputs], seed: 1)
+    let weights = randomWeights([70, inputs], encoding, seed: 2)
+    let bias = randomTensor([70], seed: 3).values
+    undisturbed {
+      let found = linear(x, weight: weights, bias: bias)
+      #expect(found == linear(x, weight: StoredTensor(weights.widened()), bias: bias))
+    }
+  }
+
+  @Test func misalignedWeightsAreRead() {
+    let x = randomTensor([4, 9], seed: 1)
+    let w = randomTensor([6, 9], seed: 2)
+    let bytes = [0] + ByteSlice(w.values).array
+    let weights = StoredTensor(
+      shape: w.shape, encoding: .plain(.f32), parts: [ByteSlice(bytes)[1..<bytes.count]])
+    undisturbed {
+      let found = linear(x, weight: weights, bias: nil)
+      #expect(found == linear(x, weight: StoredTensor(w), bias: nil))
+    }
+  }
+
+  @Test(arguments: [TensorEncoding.plain(.f32), .plain(.f16), .symmetric(bits: 4, groupSize: 32)])
+  func threadsDoNotMatter(_ encoding: TensorEncoding) {
+    let x = randomTensor([700, 90], seed: 1)
+    let weights = randomWeights([650, 90], encoding, seed: 2)
+    let found = atEveryThreadCount { linear(x, weight: weights, bias: nil) }
+    #expect(found[0] == found[1] && found[0] == found[2])
+  }
+
+  @Test func matrixProducts() {
+    for m in [0, 1, 2, 17, 330] {
+      for k in [0, 1, 3, 40, 1200] {
+        for n in [1, 2, 33, 70] {
+          let a = randomTensor([m, k], seed: 1)
+          let b = randomTensor([k, n], seed: 2)
+          let expected = (0..<m * n).map { index in
+            (0..<k).reduce(0.0) {
+              $0 + Double(a.values[index / n * k + $1]) * Double(b.values[$1 * n + index % n])
+            }
+          }
+          let found = matmul(a, b)
+          let distance = error(found.values, expected, floor: 0.1)
+          #expect(found.shape == [m, n])
+          #expect(distance < Tolerance.sums, "\(m) x \(k) x \(n): \(distance)")
+        }
+      }
+    }
+  }
+
+  @Test func dotIsFloat64() {
+    atEveryLevel { level in
+      for count in [0, 1, 2, 15, 16, 17, 100, 1000] {
+        let a = randomTensor([count], seed: 1).values
+        let b = randomTensor([count], seed: 2).values
+        let expected = zip(a, b).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+        #expect(abs(dot(a, b) - expected) <= 1e-13 * Double(count), "level \(level), \(count)")
+      }
+    }
+  }
+}

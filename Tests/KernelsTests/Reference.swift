@@ -1,0 +1,119 @@
+import CKernels
+import Kernels
+import Synchronization
+import Tensors
+import TestSupport
+
+/// How far results may be from their float64 twins, as relative root mean square.
+enum Tolerance {
+  /// Sums of some thousand float32 products, each rounded to 2^-24 of itself, grouped by tiles.
+  static let sums = 1e-6
+  /// Exponentials and quotients: a few roundings to 2^-24, an approximation within 1e-7.
+  static let functions = 3e-7
+  /// One product and two sums, each rounded to 2^-24; statistics are float64.
+  static let normalization = 2e-7
+}
+
+/// The relative root mean square error against numbers in float64; NaN or a missing number is
+/// infinitely far.
+///
+/// - Parameter floor: the least root mean square that the error is measured by, so that a few sums
+///   whose terms happen to cancel are not held against float32.
+func error(_ found: [Float], _ expected: [Double], floor: Double = 0) -> Double {
+  if found.count != expected.count { return .infinity }
+  var difference = 0.0
+  var power = 0.0
+  for (a, b) in zip(found, expected) {
+    difference += (Double(a) - b) * (Double(a) - b)
+    power += b * b
+  }
+  if difference == 0 { return 0 }
+  power = max(power, floor * floor * Double(expected.count))
+  return difference.isFinite && power > 0 ? (difference / power).squareRoot() : .infinity
+}
+
+/// Numbers that look random and are the same every time: SplitMix64 (Steele et al., 2014).
+struct Numbers {
+  private var state: UInt64
+
+  init(seed: Int) { state = UInt64(truncatingIfNeeded: seed) &* 0x9e37_79b9_7f4a_7c15 }
+
+  mutating func bits() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  /// Uniform in [-1, 1).
+  mutating func float() -> Float { Float(Int64(bitPattern: bits()) >> 40) * 0x1p-23 }
+
+  mutating func floats(_ count: Int) -> [Float] { (0..<count).map { _ in float() } }
+}
+
+func randomTensor(_ shape: Shape, seed: Int) -> Tensor {
+  var numbers = Numbers(seed: seed)
+  return Tensor(shape: shape, values: numbers.floats(shape.count))
+}
+
+/// Random weights of any encoding: codes over their whole range, scales of a usual size.
+func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> StoredTensor {
+  var numbers = Numbers(seed: seed)
+  switch encoding {
+  case .plain(let kind):
+    return StoredTensor(shape: shape, floats: numbers.floats(shape.count), as: kind)
+  case .symmetric(let bits, let groupSize):
+    let rowBytes = bits == 8 ? shape.rowLength : (shape.rowLength + 1) / 2
+    var codes = (0..<shape.rows * rowBytes).map { _ in
+      Int8(truncatingIfNeeded: numbers.bits() >> 8)
+    }
+    if bits == 4 && shape.rowLength % 2 == 1 {
+      for row in 0..<shape.rows { codes[(row + 1) * rowBytes - 1] &= 0x0f }
+    }
+    let scales = numbers.floats(shape.rows * encoding.groups(in: shape)).map { 0.01 + abs($0) / 8 }
+    let parts: [ByteSlice] = [
+      ByteSlice(codes),
+      groupSize == nil ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
+    ]
+    return StoredTensor(shape: shape, encoding: encoding, parts: parts)
+  }
+}
+
+/// Encodings that weights are kept in.
+let weightEncodings: [TensorEncoding] = [
+  .plain(.f32), .plain(.f16), .plain(.bf16), .int8, .symmetric(bits: 8, groupSize: 64),
+  .symmetric(bits: 4, groupSize: 32),
+]
+
+/// The number of threads and the instruction set are the process's: tests that change one of them,
+/// or compare bits across calls, wait for each other.
+private let settings = Mutex(())
+
+/// Runs `body` while nobody else changes settings of the kernels.
+func undisturbed<Result: Sendable>(_ body: () throws -> Result) rethrows -> Result {
+  try settings.withLock { _ in try body() }
+}
+
+/// Runs `body` for each instruction set that the machine has: 0, the portable one, first.
+func atEveryLevel(_ body: (Int) throws -> Void) rethrows {
+  try settings.withLock { _ in
+    defer { decant_limit_simd_level(2) }
+    for level in 0...2 {
+      decant_limit_simd_level(Int32(level))
+      if decant_simd_level() == level { try body(level) }
+    }
+  }
+}
+
+/// What `body` gives on 1, 2 and 3 threads.
+func atEveryThreadCount<Result: Sendable>(_ body: () -> Result) -> [Result] {
+  settings.withLock { _ in
+    let usual = Threads.count
+    defer { Threads.count = usual }
+    return (1...3).map {
+      Threads.count = $0
+      return body()
+    }
+  }
+}
