@@ -43,6 +43,17 @@ package struct ModuleSpec: Hashable, Sendable {
   /// `nil` where the layer has none.
   package let bias: TensorSpec?
 
+  package init(
+    name: String, kind: Kind, role: Role, block: String, weight: TensorSpec, bias: TensorSpec?
+  ) {
+    self.name = name
+    self.kind = kind
+    self.role = role
+    self.block = block
+    self.weight = weight
+    self.bias = bias
+  }
+
   package var tensors: [TensorSpec] { [weight] + (bias.map { [$0] } ?? []) }
 
   package var parameterCount: Int { tensors.reduce(0) { $0 + $1.shape.count } }
@@ -53,6 +64,11 @@ package struct TensorSpec: Hashable, Sendable {
   /// Name within the component: `down_blocks.0.resnets.0.conv1.weight`.
   package let name: String
   package let shape: Shape
+
+  package init(name: String, shape: Shape) {
+    self.name = name
+    self.shape = shape
+  }
 }
 
 extension [ModuleSpec] {
