@@ -11,6 +11,13 @@ package struct ActivationSummary: Sendable, Equatable {
   package var positions: Int
   /// Counts of magnitudes; see ``MagnitudeBins``.
   package var histogram: [UInt64]
+
+  package init(maxima: [Float], energies: [Double], positions: Int, histogram: [UInt64]) {
+    self.maxima = maxima
+    self.energies = energies
+    self.positions = positions
+    self.histogram = histogram
+  }
 }
 
 /// Bins of magnitudes, the same for every module, so that histograms add up exactly.

@@ -1,0 +1,151 @@
+import Models
+import Quantization
+import Tensors
+import Testing
+
+struct PlanTests {
+  static func modules() throws -> [ModuleSpec] {
+    let family = try #require(Family.named("sd-v1-4"))
+    let template = try #require(family.template)
+    return try template.configs(location: "sd-v1-4").unet.modules
+  }
+
+  static func choices(_ scheme: String = "int8") throws -> QuantizationPlan.Choices {
+    QuantizationPlan.Choices(scheme: try #require(Schemes.named(scheme)))
+  }
+
+  @Test func quantizesEveryMatrixButTheExcludedOnes() throws {
+    let modules = try Self.modules()
+    let plan = try QuantizationPlan(modules: modules, choices: try Self.choices())
+    #expect(plan.entries.count == 686)
+    #expect(plan.entries.map(\.tensor) == modules.tensors.map(\.name))
+    #expect(plan.entries.reduce(0) { $0 + $1.shape.count } == 859_520_964)
+
+    let kept = plan.entries.filter {
+      $0.tensor.hasSuffix(".weight") && $0.shape.rank > 1 && $0.scheme.name == "f16"
+    }
+    #expect(
+      kept.map(\.module)
+        == ["conv_in", "time_embedding.linear_1", "time_embedding.linear_2", "conv_out"]
+        .sorted {
+          modules.map(\.name).firstIndex(of: $0)! < modules.map(\.name).firstIndex(of: $1)!
+        })
+    let quantized = plan.entries.filter { $0.scheme.name == "int8" }
+    #expect(quantized.allSatisfy { $0.shape.rank >= 2 })
+    #expect(quantized.contains { $0.module == "down_blocks.0.resnets.0.time_emb_proj" })
+    // Norms, biases and the exclusions are a third of a percent.
+    let share = Double(quantized.reduce(0) { $0 + $1.shape.count }) / 859_520_964
+    #expect((0.997...0.999).contains(share))
+  }
+
+  @Test func saysWhyEachTensorIsKept() throws {
+    let plan = try QuantizationPlan(modules: try Self.modules(), choices: try Self.choices())
+    #expect(plan["conv_in.weight"]?.reason == "first convolution: every pixel passes it")
+    #expect(plan["conv_in.bias"]?.reason == "bias")
+    #expect(plan["conv_out.weight"]?.reason == "last convolution: its error is the output's")
+    #expect(
+      plan["time_embedding.linear_2.weight"]?.reason == "time embedding: every block hears it")
+    #expect(
+      plan["down_blocks.0.resnets.0.norm1.weight"]?.reason
+        == "norm: a few numbers that scale whole channels")
+    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "convolution")
+    #expect(plan["nothing"] == nil)
+  }
+
+  @Test func printsAsATable() throws {
+    let plan = try QuantizationPlan(modules: try Self.modules(), choices: try Self.choices())
+    let lines = plan.table.split(separator: "\n")
+    #expect(lines[0].hasPrefix("scheme  tensors  parameters"))
+    #expect(lines[1].hasPrefix("int8"))
+    #expect(lines[1].hasSuffix("convolution"))
+    #expect(lines.count == 1 + plan.groups.count)
+    #expect(plan.groups.reduce(0) { $0 + $1.tensors } == 686)
+    #expect(plan.groups.reduce(0) { $0 + $1.parameters } == 859_520_964)
+    #expect(plan.json.array?.count == 686)
+  }
+
+  @Test func keepsAndAssignsWhatPatternsSay() throws {
+    var choices = try Self.choices()
+    choices.keep = [ModulePattern("*.attn2.to_k"), ModulePattern("mid_block")]
+    choices.assign = [
+      (ModulePattern("conv_in"), try #require(Schemes.named("int8"))),
+      (ModulePattern("mid_block.resnets"), try #require(Schemes.named("int8-g64"))),
+      (ModulePattern("mid_block.resnets.1"), try #require(Schemes.named("bf16"))),
+    ]
+    let plan = try QuantizationPlan(modules: try Self.modules(), choices: choices)
+    #expect(plan["conv_in.weight"]?.scheme.name == "int8")
+    #expect(plan["conv_in.weight"]?.reason == "--assign conv_in=int8")
+    #expect(plan["conv_in.bias"]?.scheme.name == "f16")
+    #expect(plan["mid_block.resnets.0.conv1.weight"]?.scheme.name == "int8-g64")
+    #expect(plan["mid_block.resnets.1.conv1.weight"]?.scheme.name == "bf16")
+    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.scheme.name == "f16")
+    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "--keep mid_block")
+    let key = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+    #expect(plan[key]?.scheme.name == "f16")
+    #expect(plan[key]?.reason == "--keep *.attn2.to_k")
+  }
+
+  @Test func onlyQuantizesWhatOnlySays() throws {
+    var choices = try Self.choices()
+    choices.only = [ModulePattern("*.attn?.*"), ModulePattern("conv_in")]
+    let plan = try QuantizationPlan(modules: try Self.modules(), choices: choices)
+    #expect(plan["conv_in.weight"]?.scheme.name == "int8")
+    #expect(
+      plan["mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"]?.scheme.name == "int8")
+    #expect(plan["mid_block.resnets.0.conv1.weight"]?.reason == "not in --only")
+  }
+
+  @Test func fourBitsLeaveSensitiveModulesAtEight() throws {
+    let plan = try QuantizationPlan(
+      modules: try Self.modules(), choices: try Self.choices("int4-g32"))
+    #expect(plan["mid_block.resnets.0.conv1.weight"]?.scheme.name == "int4-g32")
+    for module in [
+      "up_blocks.1.resnets.0.conv_shortcut", "mid_block.resnets.0.time_emb_proj",
+      "down_blocks.0.downsamplers.0.conv", "up_blocks.0.upsamplers.0.conv",
+      "mid_block.attentions.0.proj_in", "down_blocks.0.resnets.0.conv1",
+    ] {
+      #expect(plan[module + ".weight"]?.scheme.name == "int8")
+      #expect(plan[module + ".weight"]?.reason == "too sensitive for 4 bits")
+    }
+    var choices = try Self.choices("int4-g32")
+    choices.assign = [(ModulePattern("*.proj_in"), choices.scheme)]
+    let changed = try QuantizationPlan(modules: try Self.modules(), choices: choices)
+    #expect(changed["mid_block.attentions.0.proj_in.weight"]?.scheme.name == "int4-g32")
+  }
+
+  @Test(arguments: [
+    ("--keep", "mid_blok", "'mid_block', "),
+    ("--only", "conv_inn", "'conv_in', 'conv_out', "),
+    ("--assign", "*.norm1", nil),
+  ])
+  func refusesPatternsThatMatchNothing(option: String, pattern: String, nearest: String?) throws {
+    var choices = try Self.choices()
+    let found = ModulePattern(pattern)
+    switch option {
+    case "--keep": choices.keep = [found]
+    case "--only": choices.only = [found]
+    default: choices.assign = [(found, choices.scheme)]
+    }
+    let modules = try Self.modules()
+    let error = #expect(throws: PlanError.self) {
+      try QuantizationPlan(modules: modules, choices: choices)
+    }
+    let description = error?.description ?? ""
+    let start =
+      "\(option) '\(pattern)' matches no convolution or linear layer of the model; "
+      + "names like it are \(nearest ?? "")"
+    #expect(description.hasPrefix(start), "\(description)")
+  }
+
+  @Test(arguments: [
+    ("conv_in", "conv_in", true), ("conv_in", "conv_in2", false),
+    ("mid_block", "mid_block.a.b", true),
+    ("*", "anything.at.all", true), ("*.conv1", "a.b.conv1", true), ("*.conv1", "a.b.conv2", false),
+    ("a.*.c", "a.b.x.c", true), ("a.?.c", "a.b.c", true), ("a.?.c", "a.bb.c", false),
+    ("*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaab", true), ("*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaac", false),
+    ("", "a", false), ("a", "", false),
+  ])
+  func patternsMatchAsShellsDo(pattern: String, name: String, expected: Bool) {
+    #expect(ModulePattern(pattern).matches(name) == expected)
+  }
+}

@@ -1,0 +1,160 @@
+import Foundation
+import Kernels
+import Quantization
+import Tensors
+import Testing
+
+struct SchemeTests {
+  static let integers = Schemes.all.filter(\.encoding.isQuantized).map(\.name)
+
+  @Test func everySchemeHasItsOwnName() {
+    #expect(
+      Schemes.all.map(\.name) == [
+        "f32", "f16", "bf16", "int8", "int8-g64", "int8-g128", "int4-g32", "int4-g64",
+      ])
+    for scheme in Schemes.all {
+      #expect(Schemes.named(scheme.name)?.encoding == scheme.encoding)
+      #expect(!scheme.summary.isEmpty)
+    }
+    #expect(Schemes.named("int3") == nil)
+  }
+
+  /// Uniform rounding error of a normal row whose largest weight is 3.2 to 4.4 deviations off.
+  @Test func int8OfNormalWeightsHasTheExpectedNoise() throws {
+    var generator = SeededGenerator(3)
+    let weights = StoredTensor(
+      shape: [64, 1280], floats: (0..<64 * 1280).map { _ in generator.normal() })
+    let scheme = try #require(Schemes.named("int8"))
+    let encoded = try scheme.encode(weights, method: .round, energies: nil)
+    #expect((40.0...43.0).contains(encoded.figures.sqnr))
+    let measures = ErrorMeasures(reference: weights, candidate: encoded.tensor)
+    #expect(abs(measures.sqnr - encoded.figures.sqnr) < 1e-9)
+  }
+
+  @Test(arguments: integers, [true, false])
+  func theSearchIsNeverWorseThanRounding(name: String, isCalibrated: Bool) throws {
+    let scheme = try #require(Schemes.named(name))
+    for seed in 0..<20 {
+      var generator = SeededGenerator(UInt64(seed))
+      let length = Int.random(in: 1...400, using: &generator)
+      let weights = StoredTensor(shape: [6, length], floats: generator.weights(6 * length))
+      let energies = isCalibrated ? generator.energies(length) : nil
+      let plain = try scheme.encode(weights, method: .round, energies: energies)
+      let best = try scheme.encode(weights, method: .mse, energies: energies)
+      #expect(best.figures.plainSQNR == plain.figures.sqnr)
+      if isCalibrated {
+        let weighted = try #require(best.figures.weightedSQNR)
+        #expect(weighted >= (try #require(best.figures.plainWeightedSQNR)))
+      } else {
+        #expect(best.figures.sqnr >= best.figures.plainSQNR)
+        #expect(best.figures.weightedSQNR == nil)
+      }
+      #expect(best.tensor.encoding == scheme.encoding)
+    }
+  }
+
+  @Test(arguments: integers)
+  func codesAreSymmetricAndScalesWide(name: String) throws {
+    let scheme = try #require(Schemes.named(name))
+    guard case .symmetric(let bits, _) = scheme.encoding else { return }
+    var generator = SeededGenerator(5)
+    let weights = StoredTensor(shape: [7, 101], floats: generator.weights(707))
+    let tensor = try scheme.encode(weights, method: .round, energies: nil).tensor
+    let codes = tensor.parts[0].array
+    if bits == 8 {
+      #expect(!codes.contains(0x80))
+      #expect(codes.contains(127) || codes.contains(129))
+    } else {
+      #expect(codes.allSatisfy { $0 & 15 != 8 && $0 >> 4 != 8 })
+    }
+  }
+
+  @Test(arguments: [1, 2, 3, 31, 32, 33, 65])
+  func int4PacksAndUnpacks(length: Int) throws {
+    let scheme = try #require(Schemes.named("int4-g32"))
+    // Whole numbers from -7 to 7, with a 7 in every group: scales are 1 and nothing is lost.
+    let floats = (0..<3 * length).map { index -> Float in
+      let column = index % length
+      return column % 32 == 0 ? 7 : Float(index % 15) - 7
+    }
+    let encoded = try scheme.encode(
+      StoredTensor(shape: [3, length], floats: floats), method: .round, energies: nil)
+    #expect(encoded.tensor.floats() == floats)
+    #expect(encoded.figures.sqnr == .infinity)
+    if length % 2 == 1 {
+      let rowBytes = length / 2 + 1
+      for row in 1...3 { #expect(encoded.tensor.parts[0].array[row * rowBytes - 1] >> 4 == 0) }
+    }
+  }
+
+  @Test(arguments: integers, [Float.nan, .infinity, -.infinity])
+  func integersRefuseWhatIsNotFinite(name: String, value: Float) throws {
+    let scheme = try #require(Schemes.named(name))
+    let weights = StoredTensor(shape: [2, 3], floats: [0, 1, 2, 3, value, 5])
+    #expect(throws: SchemeError.nonfinite) {
+      try scheme.encode(weights, method: .mse, energies: nil)
+    }
+  }
+
+  @Test func halfRefusesWhatItCannotHold() throws {
+    let half = try #require(Schemes.named("f16"))
+    #expect(throws: SchemeError.overflowsHalf) {
+      try half.encode(
+        StoredTensor(shape: [2], floats: [1, 65520]), method: .round, energies: nil)
+    }
+    let largest = StoredTensor(shape: [2], floats: [65519, -65504])
+    #expect(
+      try half.encode(largest, method: .round, energies: nil).tensor.floats() == [65504, -65504])
+    let bfloat = try #require(Schemes.named("bf16"))
+    #expect(
+      try bfloat.encode(
+        StoredTensor(shape: [1], floats: [65536]), method: .round, energies: nil
+      ).tensor.floats() == [65536])
+  }
+
+  @Test func groupsRefuseScalesThatHalfCannotHold() throws {
+    let grouped = try #require(Schemes.named("int8-g64"))
+    let weights = StoredTensor(shape: [1, 2], floats: [1, 127 * 70000])
+    #expect(throws: SchemeError.scaleOverflowsHalf(70000)) {
+      try grouped.encode(weights, method: .round, energies: nil)
+    }
+    let rows = try #require(Schemes.named("int8"))
+    #expect(
+      try rows.encode(weights, method: .round, energies: nil).tensor.parts[0].array == [0, 127])
+  }
+
+  @Test(arguments: ["f32", "f16", "bf16"])
+  func plainSchemesRoundToNearest(name: String) throws {
+    let scheme = try #require(Schemes.named(name))
+    var generator = SeededGenerator(9)
+    let floats = generator.weights(1000)
+    let encoded = try scheme.encode(
+      StoredTensor(shape: [10, 100], floats: floats), method: .round, energies: nil)
+    let expected = StoredTensor(
+      shape: [10, 100], floats: floats, as: name == "f32" ? .f32 : name == "f16" ? .f16 : .bf16)
+    #expect(encoded.tensor.parts[0].array == expected.parts[0].array)
+    #expect(encoded.figures.clip == nil)
+    let range = ["f32": 1e9...Double.infinity, "f16": 70...80, "bf16": 52...60][name]
+    #expect(range?.contains(encoded.figures.sqnr) == true)
+  }
+
+  /// Prints how fast weights are quantized; no threshold, for machines differ.
+  @Test func printsTheThroughput() throws {
+    var generator = SeededGenerator(13)
+    let row = generator.weights(11520)
+    let shape: Shape = [256, 1280, 3, 3]
+    let weights = StoredTensor(shape: shape, floats: (0..<256).flatMap { _ in row })
+    let energies = generator.energies(11520)
+    for name in ["int8", "int8-g64", "int4-g32"] {
+      let scheme = try #require(Schemes.named(name))
+      let clock = ContinuousClock()
+      let time = try clock.measure {
+        _ = try scheme.encode(weights, method: .mse, energies: energies)
+      }
+      let seconds = Double(time.components.attoseconds) * 1e-18 + Double(time.components.seconds)
+      print(
+        "\(name) mse: \(Int(Double(shape.count) / seconds / 1e6)) M weights/s, \(Threads.count) threads"
+      )
+    }
+  }
+}
