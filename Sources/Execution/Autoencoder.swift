@@ -1,0 +1,183 @@
+import Kernels
+package import Models
+package import Tensors
+
+/// The middle of encoder and decoder: diffusers' `UNetMidBlock2D` with attention of one head.
+private struct AutoencoderMidBlock: Sendable {
+  private struct PixelAttention: Sendable {
+    let name: String
+    let norm: GroupNorm
+    let attention: Attention
+
+    init(_ spec: VAESpec.Attention, _ weights: any WeightSource) throws {
+      name = spec.name
+      norm = try GroupNorm(spec.norm, weights)
+      attention = try Attention(spec.attention, weights)
+    }
+
+    func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
+      try Task.checkCancellation()
+      let attended = attention(tokens(from: norm(x)), text: nil, observer)
+      let output = add(image(from: attended, height: x.shape[2], width: x.shape[3]), x)
+      observer?.didRun(block: name, output: output)
+      return output
+    }
+  }
+
+  private let resnet1: Resnet
+  private let attention: PixelAttention?
+  private let resnet2: Resnet
+
+  init(_ spec: VAESpec.MidBlock, _ weights: any WeightSource) throws {
+    resnet1 = try Resnet(spec.resnet1, weights)
+    attention = try spec.attention.map { try PixelAttention($0, weights) }
+    resnet2 = try Resnet(spec.resnet2, weights)
+  }
+
+  func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
+    var x = try resnet1(x, time: nil, observer)
+    if let attention { x = try attention(x, observer) }
+    return try resnet2(x, time: nil, observer)
+  }
+}
+
+private struct AutoencoderLevel: Sendable {
+  let resnets: [Resnet]
+  let sampler: Sampler?
+
+  init(_ spec: VAESpec.Level, _ weights: any WeightSource) throws {
+    resnets = try spec.resnets.map { try Resnet($0, weights) }
+    sampler = try spec.sampler.map { try Sampler($0, weights) }
+  }
+}
+
+/// The decoder of a variational autoencoder (diffusers' `AutoencoderKL.decode`) in float32.
+package struct VAEDecoder: Sendable {
+  private let latentChannels: Int
+  private let postQuantConv: Convolution?
+  private let convIn: Convolution
+  private let midBlock: AutoencoderMidBlock
+  private let levels: [AutoencoderLevel]
+  private let convNormOut: GroupNorm
+  private let convOut: Convolution
+
+  /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
+  package init(config: VAEConfig, weights: any WeightSource) throws {
+    let spec = VAESpec(config).decoder
+    latentChannels = config.latentChannels
+    postQuantConv = try spec.postQuantConv.map { try Convolution($0, weights) }
+    convIn = try Convolution(spec.convIn, weights)
+    midBlock = try AutoencoderMidBlock(spec.midBlock, weights)
+    levels = try spec.levels.map { try AutoencoderLevel($0, weights) }
+    convNormOut = try GroupNorm(spec.convNormOut, weights)
+    convOut = try Convolution(spec.convOut, weights)
+  }
+
+  package init(_ model: Model) throws {
+    try self.init(config: model.vae, weights: model.weights(of: "vae"))
+  }
+
+  /// The picture of a latent.
+  ///
+  /// - Parameter latent: [B, C, H, W], already divided by the config's `scaling_factor`.
+  /// - Returns: [B, 3, factor * H, factor * W], from about -1 to 1.
+  /// - Throws: ``InputError`` for a latent of another shape; `CancellationError`.
+  package func decode(
+    _ latent: Tensor, observer: (any ActivationObserver)? = nil
+  ) throws -> Tensor {
+    try check(
+      latent, "latent",
+      [("batch", nil), ("channels", latentChannels), ("height", nil), ("width", nil)])
+    var x = latent
+    if let postQuantConv {
+      x = postQuantConv(x, observer)
+      observer?.didRun(block: "post_quant_conv", output: x)
+    }
+    x = convIn(x, observer)
+    observer?.didRun(block: "decoder.conv_in", output: x)
+    x = try midBlock(x, observer)
+    for level in levels {
+      for resnet in level.resnets { x = try resnet(x, time: nil, observer) }
+      if let upsampler = level.sampler { x = try upsampler(upsampleNearest2x(x), observer) }
+    }
+    x = convOut(convNormOut(x, silu: true), observer)
+    observer?.didRun(block: "decoder.conv_out", output: x)
+    return x
+  }
+}
+
+/// The encoder of a variational autoencoder (diffusers' `AutoencoderKL.encode`) in float32.
+package struct VAEEncoder: Sendable {
+  private let inChannels: Int
+  private let factor: Int
+  private let convIn: Convolution
+  private let levels: [AutoencoderLevel]
+  private let midBlock: AutoencoderMidBlock
+  private let convNormOut: GroupNorm
+  private let convOut: Convolution
+  private let quantConv: Convolution?
+
+  /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
+  package init(config: VAEConfig, weights: any WeightSource) throws {
+    let spec = VAESpec(config).encoder
+    inChannels = config.inChannels
+    factor = config.downsamplingFactor
+    convIn = try Convolution(spec.convIn, weights)
+    levels = try spec.levels.map { try AutoencoderLevel($0, weights) }
+    midBlock = try AutoencoderMidBlock(spec.midBlock, weights)
+    convNormOut = try GroupNorm(spec.convNormOut, weights)
+    convOut = try Convolution(spec.convOut, weights)
+    quantConv = try spec.quantConv.map { try Convolution($0, weights) }
+  }
+
+  package init(_ model: Model) throws {
+    try self.init(config: model.vae, weights: model.weights(of: "vae"))
+  }
+
+  /// The normal distribution of a picture's latents.
+  ///
+  /// - Parameter image: [B, 3, H, W], from -1 to 1; sides that are no multiple of the factor lose
+  ///   their last pixels.
+  /// - Returns: mean and logarithm of the variance, [B, C, H / factor, W / factor] each, not
+  ///   multiplied by the config's `scaling_factor`; the latter kept from -30 to 20.
+  /// - Throws: ``InputError`` for a picture of another shape; `CancellationError`.
+  package func encode(
+    _ image: Tensor, observer: (any ActivationObserver)? = nil
+  ) throws -> (mean: Tensor, logvar: Tensor) {
+    try check(
+      image, "image",
+      [("batch", nil), ("channels", inChannels), ("height", nil), ("width", nil)])
+    guard min(image.shape[2], image.shape[3]) >= factor else {
+      throw InputError(
+        input: "image", found: image.shape.description, expected: "sides of at least \(factor)")
+    }
+    var x = convIn(image, observer)
+    observer?.didRun(block: "encoder.conv_in", output: x)
+    for level in levels {
+      for resnet in level.resnets { x = try resnet(x, time: nil, observer) }
+      if let downsampler = level.sampler { x = try downsampler(x, observer) }
+    }
+    x = try midBlock(x, observer)
+    x = convOut(convNormOut(x, silu: true), observer)
+    observer?.didRun(block: "encoder.conv_out", output: x)
+    if let quantConv {
+      x = quantConv(x, observer)
+      observer?.didRun(block: "quant_conv", output: x)
+    }
+    return moments(x)
+  }
+
+  /// Channels of `x` [B, 2C, H, W] halved into mean and clamped log variance.
+  private func moments(_ x: Tensor) -> (mean: Tensor, logvar: Tensor) {
+    let shape: Shape = [x.shape[0], x.shape[1] / 2, x.shape[2], x.shape[3]]
+    let half = shape.rowLength
+    var mean: [Float] = []
+    var logvar: [Float] = []
+    for picture in 0..<x.shape[0] {
+      let start = picture * 2 * half
+      mean += x.values[start..<start + half]
+      logvar += x.values[start + half..<start + 2 * half].map { min(max($0, -30), 20) }
+    }
+    return (Tensor(shape: shape, values: mean), Tensor(shape: shape, values: logvar))
+  }
+}

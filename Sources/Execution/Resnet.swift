@@ -1,0 +1,66 @@
+import Kernels
+import Models
+import Tensors
+
+/// diffusers' `ResnetBlock2D`.
+struct Resnet: Sendable {
+  private let spec: ResnetSpec
+  private let norm1: GroupNorm
+  private let conv1: Convolution
+  private let timeProjection: Linear?
+  private let norm2: GroupNorm
+  private let conv2: Convolution
+  private let shortcut: Convolution?
+
+  init(_ spec: ResnetSpec, _ weights: any WeightSource) throws {
+    self.spec = spec
+    norm1 = try GroupNorm(spec.norm1, weights)
+    conv1 = try Convolution(spec.conv1, weights)
+    timeProjection = try spec.timeProjection.map { try Linear($0, weights) }
+    norm2 = try GroupNorm(spec.norm2, weights)
+    conv2 = try Convolution(spec.conv2, weights)
+    shortcut = try spec.shortcut.map { try Convolution($0, weights) }
+  }
+
+  /// - Parameters:
+  ///   - x: [B, C, H, W].
+  ///   - time: the time embedding after SiLU, [B, D]; `nil` in an autoencoder.
+  func callAsFunction(
+    _ x: Tensor, time: Tensor?, _ observer: (any ActivationObserver)?
+  ) throws -> Tensor {
+    try Task.checkCancellation()
+    var hidden = conv1(norm1(x, silu: true), observer)
+    if let timeProjection, let time {
+      hidden = addChannelBias(hidden, timeProjection(time, observer))
+    }
+    hidden = conv2(norm2(hidden, silu: true), observer)
+    var output = add(hidden, shortcut.map { $0(x, observer) } ?? x)
+    if spec.outputScale != 1 { output = divide(output, by: spec.outputScale) }
+    observer?.didRun(block: spec.name, output: output)
+    return output
+  }
+}
+
+/// A convolution before or after which the sides are halved or doubled.
+struct Sampler: Sendable {
+  private let name: String
+  private let conv: Convolution
+
+  init(_ spec: SamplerSpec, _ weights: any WeightSource) throws {
+    name = spec.name
+    conv = try Convolution(spec.conv, weights)
+  }
+
+  /// The convolution, with a stride of 2 where the spec says so.
+  func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
+    try Task.checkCancellation()
+    let output = conv(x, observer)
+    observer?.didRun(block: name, output: output)
+    return output
+  }
+}
+
+private func divide(_ x: consuming Tensor, by divisor: Float) -> Tensor {
+  for index in x.values.indices { x.values[index] /= divisor }
+  return x
+}

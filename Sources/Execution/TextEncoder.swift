@@ -1,0 +1,140 @@
+import Kernels
+package import Models
+package import Tensors
+
+/// What a text encoder makes of token sequences.
+package struct TextEncoderOutput: Sendable {
+  /// The last layer's output after the final norm, [B, words, D].
+  package let lastHiddenState: Tensor
+  /// The embeddings, then what each layer gives, before the final norm: [B, words, D] each.
+  package let hiddenStates: [Tensor]
+  /// The last hidden state at each sequence's end, [B, D].
+  package let poolerOutput: Tensor
+  /// The pooled output through the projection, [B, P]; `nil` where there is none.
+  package let textEmbeds: Tensor?
+}
+
+/// CLIP's text encoder (Radford et al. 2021): transformers' `CLIPTextModel`, with or without
+/// projection, in float32.
+///
+/// The mask is causal and nothing else: padding is attended to, as Stable Diffusion was trained.
+package struct TextEncoder: Sendable {
+  private struct Layer: Sendable {
+    let spec: TextEncoderSpec.Layer
+    let norm1: LayerNorm
+    let query: Linear
+    let key: Linear
+    let value: Linear
+    let out: Linear
+    let norm2: LayerNorm
+    let feedForwardIn: Linear
+    let feedForwardOut: Linear
+
+    init(_ spec: TextEncoderSpec.Layer, _ weights: any WeightSource) throws {
+      self.spec = spec
+      norm1 = try LayerNorm(spec.norm1, weights)
+      query = try Linear(spec.query, weights)
+      key = try Linear(spec.key, weights)
+      value = try Linear(spec.value, weights)
+      out = try Linear(spec.out, weights)
+      norm2 = try LayerNorm(spec.norm2, weights)
+      feedForwardIn = try Linear(spec.feedForwardIn, weights)
+      feedForwardOut = try Linear(spec.feedForwardOut, weights)
+    }
+  }
+
+  package let spec: TextEncoderSpec
+  private let tokenEmbedding: Embedding
+  private let positionEmbedding: Embedding
+  private let layers: [Layer]
+  private let finalNorm: LayerNorm
+  private let projection: Linear?
+
+  /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
+  package init(config: TextEncoderConfig, weights: any WeightSource) throws {
+    let spec = TextEncoderSpec(config)
+    self.spec = spec
+    tokenEmbedding = try Embedding(spec.tokenEmbedding, weights)
+    positionEmbedding = try Embedding(spec.positionEmbedding, weights)
+    layers = try spec.layers.map { try Layer($0, weights) }
+    finalNorm = try LayerNorm(spec.finalNorm, weights)
+    projection = try spec.projection.map { try Linear($0, weights) }
+  }
+
+  /// - Parameter inputIDs: sequences of one length, each with its start and end tokens.
+  /// - Throws: ``InputError`` for tokens that the tables lack; `CancellationError`.
+  package func callAsFunction(
+    inputIDs: [[Int]], observer: (any ActivationObserver)? = nil
+  ) throws -> TextEncoderOutput {
+    try check(inputIDs)
+    let (batch, length) = (inputIDs.count, inputIDs[0].count)
+    let positions = inputIDs.flatMap { $0.indices }
+    var x = add(tokenEmbedding(inputIDs.flatMap { $0 }), positionEmbedding(positions))
+      .reshaped([batch, length, tokenEmbedding.width])
+    observer?.didRun(block: TextEncoderSpec.embeddingsBlock, output: x)
+
+    var hiddenStates = [x]
+    for layer in layers {
+      try Task.checkCancellation()
+      let normed = layer.norm1(x)
+      let attended = attention(
+        query: layer.query(normed, observer), key: layer.key(normed, observer),
+        value: layer.value(normed, observer), heads: spec.heads, causal: true)
+      x = add(layer.out(attended, observer), x)
+      let wide = layer.feedForwardIn(layer.norm2(x), observer)
+      x = add(layer.feedForwardOut(activate(wide), observer), x)
+      observer?.didRun(block: layer.spec.name, output: x)
+      hiddenStates.append(x)
+    }
+
+    let last = finalNorm(x)
+    observer?.didRun(block: spec.finalNorm.module.block, output: last)
+    let pooled = pool(last, inputIDs)
+    return TextEncoderOutput(
+      lastHiddenState: last, hiddenStates: hiddenStates, poolerOutput: pooled,
+      textEmbeds: projection.map { $0(pooled, observer) })
+  }
+
+  private func activate(_ x: consuming Tensor) -> Tensor {
+    switch spec.activation {
+    case .quickGELU: quickGELU(x)
+    case .gelu: gelu(x)
+    }
+  }
+
+  /// The state of each sequence's end token, [B, D].
+  private func pool(_ states: Tensor, _ inputIDs: [[Int]]) -> Tensor {
+    let (length, width) = (states.shape[1], states.shape[2])
+    var values: [Float] = []
+    for (index, row) in inputIDs.enumerated() {
+      // Where the config says 2, which is no end token, the highest number is taken; where the end
+      // token does not occur, the first: both as the reference does.
+      let end = spec.eosTokenID == 2 ? row.max() : spec.eosTokenID
+      let position = end.flatMap { row.firstIndex(of: $0) } ?? 0
+      let start = (index * length + position) * width
+      values += states.values[start..<start + width]
+    }
+    return Tensor(shape: [inputIDs.count, width], values: values)
+  }
+
+  private func check(_ inputIDs: [[Int]]) throws(InputError) {
+    let length = inputIDs.first?.count ?? 0
+    guard length > 0, inputIDs.allSatisfy({ $0.count == length }) else {
+      throw InputError(
+        input: "input_ids", found: "sequences of \(inputIDs.map(\.count)) tokens",
+        expected: "sequences of one length")
+    }
+    guard length <= positionEmbedding.rows else {
+      throw InputError(
+        input: "input_ids", found: "sequences of \(length) tokens",
+        expected: "at most \(positionEmbedding.rows)")
+    }
+    for row in inputIDs {
+      for token in row where token < 0 || token >= tokenEmbedding.rows {
+        throw InputError(
+          input: "input_ids", found: "token \(token)",
+          expected: "tokens from 0 to \(tokenEmbedding.rows - 1)")
+      }
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import Kernels
+package import Models
+package import Tensors
+
+/// A U-Net that predicts the noise in a latent (Ho et al. 2020; Rombach et al. 2022): diffusers'
+/// `UNet2DConditionModel` in float32.
+///
+/// Weights stay as they are stored, and are widened a tile at a time where they are used.
+package struct UNet: Sendable {
+  /// What SDXL adds to the time embedding.
+  package struct AddedConditioning: Sendable {
+    /// The pooled text, [B, P].
+    package let textEmbeds: Tensor
+    /// Sizes and crops, [B, 6].
+    package let timeIDs: Tensor
+
+    package init(textEmbeds: Tensor, timeIDs: Tensor) {
+      self.textEmbeds = textEmbeds
+      self.timeIDs = timeIDs
+    }
+  }
+
+  /// Resnets with an attention after each, or with none.
+  private struct Layers: Sendable {
+    let resnets: [Resnet]
+    let attentions: [Transformer]
+    let sampler: Sampler?
+
+    init(
+      _ resnets: [ResnetSpec], _ attentions: [TransformerSpec], _ sampler: SamplerSpec?,
+      _ weights: any WeightSource
+    ) throws {
+      self.resnets = try resnets.map { try Resnet($0, weights) }
+      self.attentions = try attentions.map { try Transformer($0, weights) }
+      self.sampler = try sampler.map { try Sampler($0, weights) }
+    }
+  }
+
+  package let spec: UNetSpec
+  private let downsamplingFactor: Int
+  private let convIn: Convolution
+  private let timeEmbedding: TimeEmbedding
+  private let addEmbedding: TimeEmbedding?
+  private let downBlocks: [Layers]
+  private let midBlock: Layers?
+  private let upBlocks: [Layers]
+  private let convNormOut: GroupNorm
+  private let convOut: Convolution
+
+  /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
+  package init(config: UNetConfig, weights: any WeightSource) throws {
+    let spec = UNetSpec(config)
+    self.spec = spec
+    downsamplingFactor = config.downsamplingFactor
+    convIn = try Convolution(spec.convIn, weights)
+    timeEmbedding = try TimeEmbedding(spec.timeEmbedding, weights)
+    addEmbedding = try spec.addedEmbedding.map { try TimeEmbedding($0.embedding, weights) }
+    downBlocks = try spec.downBlocks.map {
+      try Layers($0.resnets, $0.attentions, $0.downsampler, weights)
+    }
+    midBlock = try spec.midBlock.map { try Layers($0.resnets, $0.attentions, nil, weights) }
+    upBlocks = try spec.upBlocks.map {
+      try Layers($0.resnets, $0.attentions, $0.upsampler, weights)
+    }
+    convNormOut = try GroupNorm(spec.convNormOut, weights)
+    convOut = try Convolution(spec.convOut, weights)
+  }
+
+  package init(_ model: Model) throws {
+    try self.init(config: model.unet, weights: model.weights(of: "unet"))
+  }
+
+  /// The U-Net's prediction for `sample`.
+  ///
+  /// - Parameters:
+  ///   - sample: the noisy latent, [B, C, H, W], of any size.
+  ///   - timesteps: one for all pictures, or one for each.
+  ///   - encoderHiddenStates: the text, [B, words, D].
+  ///   - timestepCondition: the guidance embedding of latent consistency models, [B, width].
+  ///   - added: what SDXL adds; needed where the config has `addition_embed_type`.
+  /// - Returns: [B, out channels, H, W].
+  /// - Throws: ``InputError`` for an input of another shape; `CancellationError`.
+  package func callAsFunction(
+    sample: Tensor, timesteps: [Float], encoderHiddenStates: Tensor,
+    timestepCondition: Tensor? = nil, added: AddedConditioning? = nil,
+    observer: (any ActivationObserver)? = nil
+  ) throws -> Tensor {
+    try checkInputs(sample, timesteps, encoderHiddenStates, timestepCondition, added)
+    let text = encoderHiddenStates
+    let time = try embedTime(
+      timesteps, batch: sample.shape[0], condition: timestepCondition, added: added, observer)
+
+    var x = convIn(spec.centerInputSample ? centered(sample) : sample, observer)
+    observer?.didRun(block: "conv_in", output: x)
+
+    // What each resnet of the way up takes from the way down, last in, first out.
+    var skips = [x]
+    for block in downBlocks {
+      for (index, resnet) in block.resnets.enumerated() {
+        x = try resnet(x, time: time, observer)
+        if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
+        skips.append(x)
+      }
+      if let downsampler = block.sampler {
+        x = try downsampler(x, observer)
+        skips.append(x)
+      }
+    }
+
+    if let midBlock {
+      x = try midBlock.resnets[0](x, time: time, observer)
+      for (attention, resnet) in zip(midBlock.attentions, midBlock.resnets.dropFirst()) {
+        x = try attention(x, text: text, observer)
+        x = try resnet(x, time: time, observer)
+      }
+    }
+
+    for block in upBlocks {
+      for (index, resnet) in block.resnets.enumerated() {
+        x = try resnet(concatenateChannels(x, skips.removeLast()), time: time, observer)
+        if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
+      }
+      if let upsampler = block.sampler, let skip = skips.last {
+        // Twice the size, or one less where the way down rounded a side up.
+        let (height, width) = (skip.shape[2], skip.shape[3])
+        x = try upsampler(upsampleNearest(x, height: height, width: width), observer)
+      }
+    }
+
+    x = convOut(convNormOut(x, silu: true), observer)
+    observer?.didRun(block: "conv_out", output: x)
+    return x
+  }
+
+  /// The time embedding after SiLU, [B, D], as every resnet takes it.
+  private func embedTime(
+    _ timesteps: [Float], batch: Int, condition: Tensor?, added: AddedConditioning?,
+    _ observer: (any ActivationObserver)?
+  ) throws -> Tensor {
+    let steps =
+      timesteps.count == batch ? timesteps : [Float](repeating: timesteps[0], count: batch)
+    var embedding = timeEmbedding(
+      sineEmbedding(steps, spec.timeSines), condition: condition, observer)
+    observer?.didRun(block: "time_embedding", output: embedding)
+    if let addEmbedding, let addedSpec = spec.addedEmbedding, let added {
+      let sines = sineEmbedding(added.timeIDs.values, addedSpec.sines)
+      let row = sines.shape.count / batch
+      let width = added.textEmbeds.shape[1]
+      var values: [Float] = []
+      for picture in 0..<batch {
+        values += added.textEmbeds.values[picture * width..<(picture + 1) * width]
+        values += sines.values[picture * row..<(picture + 1) * row]
+      }
+      let extra = addEmbedding(
+        Tensor(shape: [batch, width + row], values: values), observer)
+      observer?.didRun(block: "add_embedding", output: extra)
+      embedding = add(extra, embedding)
+    }
+    return silu(embedding)
+  }
+
+  private func checkInputs(
+    _ sample: Tensor, _ timesteps: [Float], _ text: Tensor, _ condition: Tensor?,
+    _ added: AddedConditioning?
+  ) throws(InputError) {
+    try check(
+      sample, "sample",
+      [("batch", nil), ("channels", spec.inChannels), ("height", nil), ("width", nil)])
+    let batch = sample.shape[0]
+    let side = min(sample.shape[2], sample.shape[3])
+    // Without zeros around it a side of 1 cannot be halved; with them it stays 1.
+    let smallest = spec.halvesWithPadding ? 1 : downsamplingFactor
+    guard side >= smallest else {
+      throw InputError(
+        input: "sample", found: sample.shape.description,
+        expected: "sides of at least \(smallest)")
+    }
+    guard timesteps.count == 1 || timesteps.count == batch else {
+      throw InputError(
+        input: "timestep", found: "\(timesteps.count) numbers", expected: "1 or \(batch)")
+    }
+    try check(
+      text, "encoder_hidden_states",
+      [("batch", batch), ("words", nil), ("features", spec.textWidth)])
+    if let condition {
+      guard let projection = spec.timeEmbedding.conditionProjection else {
+        throw InputError(
+          input: "timestep_cond", found: condition.shape.description,
+          expected: "nothing, because the config has no 'time_cond_proj_dim'")
+      }
+      try check(
+        condition, "timestep_cond",
+        [("batch", batch), ("features", projection.module.weight.shape[1])])
+    }
+    switch (spec.addedEmbedding, added) {
+    case (nil, nil): break
+    case (nil, let added?):
+      throw InputError(
+        input: "text_embeds", found: added.textEmbeds.shape.description,
+        expected: "nothing, because the config has no 'addition_embed_type'")
+    case (_?, nil):
+      throw InputError(
+        input: "text_embeds", found: "absent",
+        expected: "pooled text and 'time_ids', because the config has 'addition_embed_type'")
+    case (let addedSpec?, let added?):
+      try check(added.textEmbeds, "text_embeds", [("batch", batch), ("features", nil)])
+      let identifiers =
+        (addedSpec.inputWidth - added.textEmbeds.shape[1]) / addedSpec.sines.width
+      try check(added.timeIDs, "time_ids", [("batch", batch), ("numbers", identifiers)])
+      let width = added.textEmbeds.shape[1] + identifiers * addedSpec.sines.width
+      guard width == addedSpec.inputWidth else {
+        throw InputError(
+          input: "text_embeds", found: added.textEmbeds.shape.description,
+          expected: "a width that fills \(addedSpec.inputWidth) with 'time_ids'")
+      }
+    }
+  }
+}
+
+extension UNetSpec {
+  /// Whether zeros surround the picture where its sides are halved.
+  fileprivate var halvesWithPadding: Bool {
+    downBlocks.allSatisfy { $0.downsampler?.conv.paddingBefore != 0 }
+  }
+}
+
+/// `2 x - 1`: numbers from 0 to 1 as numbers from -1 to 1.
+private func centered(_ x: Tensor) -> Tensor {
+  Tensor(shape: x.shape, values: x.values.map { 2 * $0 - 1 })
+}
