@@ -36,6 +36,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "CKernels"),
+    .target(name: "CVocabulary", exclude: ["clip-merges.txt", "LICENSE"]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
@@ -47,7 +48,9 @@ let package = Package(
     room("Checkpoints", on: ["Tensors"]),
     room("Models", on: ["Tensors", "Formats"]),
     room("Execution", on: ["Models", "Kernels", "Tensors"]),
-    room("Sampling", on: ["Execution", "Models", "Kernels", "Tensors", "CPNG"]),
+    room(
+      "Sampling",
+      on: ["Execution", "Models", "Kernels", "Tensors", "CPNG", "CVocabulary"]),
     room("Stripping", on: ["Models", "Tensors", "Formats"]),
     room("Quantization", on: ["Models", "Kernels", "Tensors"]),
     room(
@@ -83,7 +86,7 @@ let package = Package(
     tests("Models", on: ["Models", "Checkpoints", "Tensors", "Formats"]),
     tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "Tensors"]),
     tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "Tensors"]),
-    tests("Stripping", on: ["Stripping", "Models", "Checkpoints", "Tensors", "Formats"]),
+    tests("Stripping", on: ["Stripping", "Models", "Tensors"]),
     tests(
       "Quantization",
       on: ["Quantization", "Models", "Checkpoints", "Kernels", "Tensors", "CKernels"]),
@@ -92,7 +95,7 @@ let package = Package(
       on: [
         "Calibration", "Quantization", "Sampling", "Execution", "Models", "Checkpoints", "Tensors",
       ]),
-    tests("Packfiles", on: ["Packfiles", "Checkpoints", "Tensors"]),
+    tests("Packfiles", on: ["Packfiles", "Tensors"]),
     tests(
       "Verification",
       on: [
