@@ -1,0 +1,116 @@
+private import Tensors
+
+/// How a picture was made, as the text that A1111's web UI and its friends write into PNG files
+/// under the keyword `parameters`, and read to repeat it.
+///
+///     a photo of a cat
+///     Negative prompt: blurry
+///     Steps: 25, Sampler: PLMS, CFG scale: 7.5, Seed: 42, Size: 512x512, Model: sd-v1-4, Version: Decant
+package struct GenerationParameters: Sendable, Equatable {
+  package var prompt: String
+  package var negativePrompt: String
+  package var steps: Int
+  /// ``SchedulerKind/title``.
+  package var sampler: String
+  package var guidanceScale: Double
+  package var seed: UInt64
+  package var width: Int
+  package var height: Int
+  package var model: String
+  package var version = "Decant"
+
+  package static let keyword = "parameters"
+
+  package init(
+    prompt: String, negativePrompt: String, steps: Int, sampler: String, guidanceScale: Double,
+    seed: UInt64, width: Int, height: Int, model: String
+  ) {
+    self.prompt = prompt
+    self.negativePrompt = negativePrompt
+    self.steps = steps
+    self.sampler = sampler
+    self.guidanceScale = guidanceScale
+    self.seed = seed
+    self.width = width
+    self.height = height
+    self.model = model
+  }
+
+  package var text: String {
+    let scale =
+      guidanceScale == guidanceScale.rounded() && abs(guidanceScale) < 1e9
+      ? String(Int(guidanceScale)) : "\(guidanceScale)"
+    let members = [
+      ("Steps", String(steps)), ("Sampler", sampler), ("CFG scale", scale), ("Seed", String(seed)),
+      ("Size", "\(width)x\(height)"), ("Model", model), ("Version", version),
+    ]
+    let line = members.map { "\($0): \(Self.quoted($1))" }.joined(separator: ", ")
+    return prompt + "\n"
+      + (negativePrompt.isEmpty ? "" : Self.negativePrefix + negativePrompt + "\n")
+      + line
+  }
+
+  /// Reads such a text, Decant's own or another program's; `nil` when steps, seed or size are
+  /// missing. Members that Decant does not have are passed over.
+  package init?(text: String) {
+    var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
+    guard let last = lines.popLast(), last.hasPrefix("Steps: ") else { return nil }
+    let members = Self.members(of: last)
+    let size = members["Size"]?.split(separator: "x").compactMap { Int($0) } ?? []
+    guard let steps = members["Steps"].flatMap({ Int($0) }),
+      let seed = members["Seed"].flatMap({ UInt64($0) }), size.count == 2
+    else { return nil }
+    let split = lines.firstIndex { $0.hasPrefix(Self.negativePrefix) } ?? lines.count
+    prompt = lines[..<split].joined(separator: "\n")
+    negativePrompt = String(
+      lines[split...].joined(separator: "\n").dropFirst(Self.negativePrefix.count))
+    self.steps = steps
+    self.seed = seed
+    (width, height) = (size[0], size[1])
+    sampler = members["Sampler"] ?? ""
+    guidanceScale = members["CFG scale"].flatMap { Double($0) } ?? 1
+    model = members["Model"] ?? ""
+    version = members["Version"] ?? ""
+  }
+
+  private static let negativePrefix = "Negative prompt: "
+
+  /// A value in quotes when it would be mistaken for more than one, as A1111 does.
+  private static func quoted(_ value: String) -> String {
+    value.contains { $0 == "," || $0 == ":" || $0 == "\n" } ? JSONValue.string(value).text() : value
+  }
+
+  /// `Name: value, Name: "value, with comma"` by name.
+  private static func members(of line: String) -> [String: String] {
+    var members: [String: String] = [:]
+    var rest = Substring(line)
+    while let colon = rest.firstIndex(of: ":") {
+      let name = rest[..<colon].drop { $0 == " " || $0 == "," }
+      rest = rest[rest.index(after: colon)...].drop { $0 == " " }
+      var end = rest.firstIndex(of: ",") ?? rest.endIndex
+      var value = String(rest[..<end])
+      if rest.first == "\"", let close = closingQuote(of: rest) {
+        end = rest.index(after: close)
+        value = (try? JSONValue(parsing: String(rest[..<end])))?.string ?? String(rest[..<end])
+      }
+      members[String(name)] = value
+      rest = rest[end...].drop { $0 == "," }
+    }
+    return members
+  }
+
+  /// The quotation mark that ends the string which `text` begins with.
+  private static func closingQuote(of text: Substring) -> Substring.Index? {
+    var isEscaped = false
+    for index in text.indices.dropFirst() {
+      if isEscaped {
+        isEscaped = false
+      } else if text[index] == "\\" {
+        isEscaped = true
+      } else if text[index] == "\"" {
+        return index
+      }
+    }
+    return nil
+  }
+}

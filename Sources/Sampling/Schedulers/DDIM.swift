@@ -1,0 +1,80 @@
+package import Tensors
+
+extension SchedulerKind {
+  static let ddim = SchedulerKind(
+    name: "ddim", title: "DDIM", className: "DDIMScheduler", overrides: [:]
+  ) { (config, steps) throws(SchedulerError) in try DDIMScheduler(config, steps: steps) }
+}
+
+/// Denoising diffusion implicit models, without added noise (eta 0).
+///
+/// Song and others, arXiv 2010.02502, formulas (12) and (16). Ported from diffusers'
+/// `DDIMScheduler`.
+package struct DDIMScheduler: Scheduler {
+  package let timesteps: [Float]
+  package let initialNoiseSigma: Float = 1
+
+  private let schedule: NoiseSchedule
+  private let finalAlpha: Float
+  private let prediction: PredictionType
+  private let stride: Int
+  /// Largest magnitude of a predicted picture; `nil` when it is not clipped.
+  private let clip: Float?
+
+  package init(_ json: JSONObject, steps: Int) throws(SchedulerError) {
+    let config = SchedulerConfig(json, className: "DDIMScheduler")
+    try config.refuse("thresholding")
+    let training = try config.trainTimesteps()
+    try checkSteps(steps, className: config.className, trainTimesteps: training)
+    schedule = try NoiseSchedule(config)
+    finalAlpha =
+      try config.bool("set_alpha_to_one", default: true) ? 1 : schedule.alphasCumprod[0]
+    prediction = try config.predictionType()
+    clip =
+      try config.bool("clip_sample", default: true)
+      ? Float(try config.number("clip_sample_range") ?? 1) : nil
+    stride = training / steps
+    let ascending: [Double]
+    switch try config.spacing(default: .leading) {
+    case .linspace:
+      ascending = Timesteps.linspace(last: training - 1, count: steps)
+        .map { $0.rounded(.toNearestOrEven) }
+    case .leading:
+      ascending = Timesteps.leading(
+        ratio: stride, count: steps, offset: try config.stepsOffset())
+    case .trailing:
+      ascending = Timesteps.trailing(
+        last: training, ratio: Double(training) / Double(steps), count: steps)
+    }
+    try checkTimesteps(
+      ascending, steps: steps, className: config.className, trainTimesteps: training)
+    timesteps = ascending.reversed().map { Float($0) }
+  }
+
+  package mutating func step(
+    _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
+  ) -> Tensor {
+    let timestep = Int(timesteps[step])
+    let alpha = schedule.alphasCumprod[timestep]
+    let next = timestep >= stride ? schedule.alphasCumprod[timestep - stride] : finalAlpha
+    let (scale, spread) = (alpha.squareRoot(), (1 - alpha).squareRoot())
+    var picture: Tensor
+    let noisePart: Tensor
+    switch prediction {
+    case .epsilon:
+      picture = combine(1 / scale, sample, -spread / scale, modelOutput)
+      noisePart = modelOutput
+    case .sample:
+      picture = modelOutput
+      noisePart = combine(1 / spread, sample, -scale / spread, modelOutput)
+    case .velocity:
+      picture = combine(scale, sample, -spread, modelOutput)
+      noisePart = combine(scale, modelOutput, spread, sample)
+    }
+    if let clip {
+      picture = Tensor(
+        shape: picture.shape, values: picture.values.map { min(max($0, -clip), clip) })
+    }
+    return combine(next.squareRoot(), picture, (1 - next).squareRoot(), noisePart)
+  }
+}

@@ -1,0 +1,167 @@
+private import Foundation
+package import Tensors
+
+extension SchedulerKind {
+  static let dpmSolverMultistep = SchedulerKind(
+    name: "dpm++2m", title: "DPM++ 2M", className: "DPMSolverMultistepScheduler",
+    overrides: [
+      "algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": false,
+    ]
+  ) { (config, steps) throws(SchedulerError) in
+    try DPMSolverMultistepScheduler(config, steps: steps)
+  }
+
+  static let dpmSolverMultistepKarras = SchedulerKind(
+    name: "dpm++2m-karras", title: "DPM++ 2M Karras", className: "DPMSolverMultistepScheduler",
+    overrides: ["algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": true]
+  ) { (config, steps) throws(SchedulerError) in
+    try DPMSolverMultistepScheduler(config, steps: steps)
+  }
+}
+
+/// DPM-Solver++ with outputs of earlier steps: Lu and others, arXiv 2211.01095, algorithm 2.
+///
+/// Ported from diffusers' `DPMSolverMultistepScheduler` with `algorithm_type` `dpmsolver++`, of
+/// first and second order.
+package struct DPMSolverMultistepScheduler: Scheduler {
+  package let timesteps: [Float]
+  package let initialNoiseSigma: Float = 1
+  /// One for each step, and the last step's target.
+  package let sigmas: [Float]
+
+  private let prediction: PredictionType
+  private let order: Int
+  private let solver: Solver
+  private let takesFirstOrderLast: Bool
+  /// The last picture that was predicted, and the one before it.
+  private var pictures: [Tensor] = []
+
+  private enum Solver: String, CaseIterable {
+    case midpoint
+    case heun
+    // diffusers reads these, which are other solvers' words, as its default.
+    case logrho
+    case bh1
+    case bh2
+  }
+
+  package init(_ json: JSONObject, steps: Int) throws(SchedulerError) {
+    let config = SchedulerConfig(json, className: "DPMSolverMultistepScheduler")
+    try config.refuse(
+      "thresholding", "use_lu_lambdas", "use_beta_sigmas", "use_flow_sigmas",
+      "use_dynamic_shifting")
+    try config.require("algorithm_type", ["dpmsolver++", "deis"])
+    try config.require("solver_order", [1, 2])
+    try config.require("variance_type", [])
+    let training = try config.trainTimesteps()
+    try checkSteps(steps, className: config.className, trainTimesteps: training)
+    let schedule = try NoiseSchedule(config, replacesTerminalZero: true)
+    prediction = try config.predictionType()
+    order = try config.integer("solver_order", default: 2)
+    solver = try config.choice("solver_type", default: Solver.midpoint)
+
+    var asked = try Self.timesteps(config, schedule: schedule, training: training, steps: steps)
+    let trained = schedule.sigmas
+    let logSigmas = trained.map { logf($0) }
+    var spread = asked.map { NoiseSchedule.interpolate(trained, at: $0) }
+    let largest = try config.number("sigma_max") ?? Double(trained[training - 1])
+    let smallest = try config.number("sigma_min") ?? Double(trained[0])
+    let usesKarras = try config.bool("use_karras_sigmas", default: false)
+    if usesKarras {
+      spread = NoiseSchedule.karras(from: largest, to: smallest, count: steps)
+      asked = spread.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
+      if config.json["beta_schedule"]?.string != "squaredcos_cap_v2" {
+        asked = asked.map { $0.rounded(.toNearestOrEven) }
+      }
+    }
+    if try config.bool("use_exponential_sigmas", default: false) {
+      if usesKarras { throw config.unsupported("use_exponential_sigmas", supported: ["false"]) }
+      spread = NoiseSchedule.exponential(from: largest, to: smallest, count: steps)
+      asked = spread.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
+    }
+    let final = try config.choice("final_sigmas_type", default: FinalSigma.zero)
+    sigmas = spread.map { Float($0) } + [final == .zero ? 0 : trained[0]]
+    timesteps = asked.map { Float($0.rounded(.towardZero)) }
+
+    // Few steps, and a last step to sigma zero, are unstable in second order.
+    let isShort = try config.bool("lower_order_final", default: true) && steps < 15
+    takesFirstOrderLast =
+      try config.bool("euler_at_final", default: false) || isShort || final == .zero
+  }
+
+  private static func timesteps(
+    _ config: SchedulerConfig, schedule: NoiseSchedule, training: Int, steps: Int
+  ) throws(SchedulerError) -> [Double] {
+    // `lambda_min_clipped` leaves out the noisiest timesteps, which the cosine schedule needs.
+    let threshold = try config.number("lambda_min_clipped") ?? -.infinity
+    let clipped = schedule.alphasCumprod.reversed().firstIndex { alpha in
+      Double(logf(alpha.squareRoot()) - logf((1 - alpha).squareRoot())) >= threshold
+    }
+    let last = clipped.map { $0.base } ?? 0
+    guard last > steps || last == training else {
+      throw .outOfRange(
+        key: "lambda_min_clipped", found: "\(threshold)",
+        expected: "a number that leaves more timesteps than the \(steps) steps")
+    }
+    switch try config.spacing(default: .linspace) {
+    case .linspace:
+      return Timesteps.linspace(last: last - 1, count: steps + 1)
+        .map { $0.rounded(.toNearestOrEven) }.dropFirst().reversed()
+    case .leading:
+      return Timesteps.leading(
+        ratio: last / (steps + 1), count: steps + 1, offset: try config.stepsOffset()
+      ).dropFirst().reversed()
+    case .trailing:
+      let ratio = Double(training) / Double(steps)
+      let count = min(steps, Int((Double(last) / ratio).rounded(.up)))
+      return Timesteps.trailing(last: last, ratio: ratio, count: count).reversed()
+    }
+  }
+
+  package mutating func step(
+    _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
+  ) -> Tensor {
+    let from = Level(sigma: sigmas[step])
+    let picture = predictedPicture(modelOutput, sample: sample, at: from)
+    let earlier = pictures.last
+    pictures = [picture]
+
+    let to = Level(sigma: sigmas[step + 1])
+    let width = to.lambda - from.lambda
+    let decay = to.alpha * (exp(-width) - 1)
+    let first = combine(to.spread / from.spread, sample, -decay, picture)
+    guard order == 2, let earlier, !(takesFirstOrderLast && step == timesteps.count - 1) else {
+      return first
+    }
+    let ratio = (from.lambda - Level(sigma: sigmas[step - 1]).lambda) / width
+    let slope = combine(1 / ratio, picture, -1 / ratio, earlier)
+    let weight =
+      solver == .heun ? to.alpha * ((exp(-width) - 1) / width + 1) : -0.5 * decay
+    return combine(1, first, weight, slope)
+  }
+
+  private func predictedPicture(
+    _ modelOutput: Tensor, sample: Tensor, at level: Level
+  ) -> Tensor {
+    switch prediction {
+    case .epsilon:
+      combine(1 / level.alpha, sample, -level.spread / level.alpha, modelOutput)
+    case .sample: modelOutput
+    case .velocity: combine(level.alpha, sample, -level.spread, modelOutput)
+    }
+  }
+
+  /// A sigma as the share of the picture, the share of noise, and half the logarithm of the ratio
+  /// of their powers.
+  private struct Level {
+    let alpha: Float
+    let spread: Float
+    let lambda: Float
+
+    init(sigma: Float) {
+      alpha = 1 / (sigma * sigma + 1).squareRoot()
+      spread = sigma * alpha
+      lambda = logf(alpha) - logf(spread)
+    }
+  }
+}

@@ -1,0 +1,53 @@
+package import Tensors
+
+extension SchedulerKind {
+  static let eulerAncestral = SchedulerKind(
+    name: "euler-a", title: "Euler a", className: "EulerAncestralDiscreteScheduler", overrides: [:]
+  ) { (config, steps) throws(SchedulerError) in
+    try EulerAncestralDiscreteScheduler(config, steps: steps)
+  }
+}
+
+/// Euler's method with fresh noise after every step, as much as the step took away too much.
+///
+/// Ported from diffusers' `EulerAncestralDiscreteScheduler`, which follows k-diffusion's
+/// `sample_euler_ancestral`.
+package struct EulerAncestralDiscreteScheduler: Scheduler {
+  package let timesteps: [Float]
+  package let initialNoiseSigma: Float
+  /// One for each step, and a zero.
+  package let sigmas: [Float]
+  private let prediction: PredictionType
+
+  package init(_ json: JSONObject, steps: Int) throws(SchedulerError) {
+    let config = SchedulerConfig(json, className: "EulerAncestralDiscreteScheduler")
+    let training = try config.trainTimesteps()
+    try checkSteps(steps, className: config.className, trainTimesteps: training)
+    let trained = try NoiseSchedule(config, replacesTerminalZero: true).sigmas
+    prediction = try config.predictionType()
+    if prediction == .sample {
+      throw config.unsupported("prediction_type", supported: ["'epsilon'", "'v_prediction'"])
+    }
+    let spacing = try config.spacing(default: .linspace)
+    let asked = try eulerTimesteps(config, spacing: spacing, training: training, steps: steps)
+    sigmas = asked.map { Float(NoiseSchedule.interpolate(trained, at: $0)) } + [0]
+    timesteps = asked.map { Float($0) }
+    initialNoiseSigma = eulerNoiseSigma(sigmas, spacing: spacing)
+  }
+
+  package func modelInput(_ sample: Tensor, at step: Int) -> Tensor {
+    eulerModelInput(sample, sigma: sigmas[step])
+  }
+
+  package mutating func step(
+    _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
+  ) -> Tensor {
+    let (from, to) = (sigmas[step], sigmas[step + 1])
+    let picture = eulerPicture(modelOutput, sample: sample, sigma: from, prediction)
+    let up = (to * to * (from * from - to * to) / (from * from)).squareRoot()
+    let down = (to * to - up * up).squareRoot()
+    let stepped = combine(1, sample, (down - from) / from, combine(1, sample, -1, picture))
+    // Drawn even where none of it is added, so that the generator stands where diffusers' does.
+    return combine(1, stepped, up, noise())
+  }
+}

@@ -1,0 +1,150 @@
+package import Tensors
+
+extension SchedulerKind {
+  static let pndm = SchedulerKind(
+    name: "pndm", title: "PLMS", className: "PNDMScheduler", overrides: [:]
+  ) { (config, steps) throws(SchedulerError) in try PNDMScheduler(config, steps: steps) }
+}
+
+/// Pseudo numerical methods for diffusion models: linear multi-steps, with Runge and Kutta's steps
+/// before them unless `skip_prk_steps` is set, as it is for Stable Diffusion (PLMS).
+///
+/// Liu and others, arXiv 2202.09778. Ported from diffusers' `PNDMScheduler`.
+package struct PNDMScheduler: Scheduler {
+  package let timesteps: [Float]
+  package let initialNoiseSigma: Float = 1
+
+  private let schedule: NoiseSchedule
+  private let finalAlpha: Float
+  private let prediction: PredictionType
+  /// Timesteps between two steps, rounded down.
+  private let stride: Int
+  /// Calls that belong to Runge and Kutta's steps; they are the first.
+  private let rungeKuttaSteps: Int
+
+  private var outputs: [Tensor] = []
+  private var start: Tensor?
+  private var sum: Tensor?
+
+  package init(_ json: JSONObject, steps: Int) throws(SchedulerError) {
+    let config = SchedulerConfig(json, className: "PNDMScheduler")
+    let skipsRungeKutta = try config.bool("skip_prk_steps", default: false)
+    let training = try config.trainTimesteps()
+    try checkSteps(
+      steps, className: config.className, trainTimesteps: training,
+      least: skipsRungeKutta ? 1 : Self.order)
+    schedule = try NoiseSchedule(unscaled: config)
+    finalAlpha =
+      try config.bool("set_alpha_to_one", default: false) ? 1 : schedule.alphasCumprod[0]
+    prediction = try config.predictionType()
+    if prediction == .sample {
+      throw config.unsupported("prediction_type", supported: ["'epsilon'", "'v_prediction'"])
+    }
+    let stride = training / steps
+    self.stride = stride
+    let ascending: [Double]
+    switch try config.spacing(default: .leading) {
+    case .linspace:
+      ascending = Timesteps.linspace(last: training - 1, count: steps)
+        .map { $0.rounded(.toNearestOrEven) }
+    case .leading:
+      ascending = Timesteps.leading(
+        ratio: stride, count: steps, offset: try config.stepsOffset())
+    case .trailing:
+      ascending = Timesteps.trailing(
+        last: training, ratio: Double(training) / Double(steps), count: steps)
+    }
+    let calls: [Double]
+    if skipsRungeKutta {
+      // The second step is taken twice: from where the first started, and again with the mean.
+      calls = (ascending.dropLast() + ascending.dropLast().suffix(1) + ascending.suffix(1))
+        .reversed()
+      rungeKuttaSteps = 0
+    } else {
+      let doubled = ascending.suffix(Self.order).flatMap { [$0, $0 + Double(stride / 2)] }
+      let rungeKutta = doubled.dropLast().flatMap { [$0, $0] }.dropFirst().dropLast().reversed()
+      calls = rungeKutta + ascending.dropLast(Self.order - 1).reversed()
+      rungeKuttaSteps = rungeKutta.count
+    }
+    try checkTimesteps(calls, steps: steps, className: config.className, trainTimesteps: training)
+    timesteps = calls.map { Float($0) }
+  }
+
+  private static let order = 4
+
+  package mutating func step(
+    _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
+  ) -> Tensor {
+    step < rungeKuttaSteps
+      ? rungeKuttaStep(modelOutput, at: step, sample: sample)
+      : linearStep(modelOutput, at: step, sample: sample)
+  }
+
+  /// One of four calls whose weighted mean makes a step; each starts where the first did.
+  private mutating func rungeKuttaStep(
+    _ modelOutput: Tensor, at step: Int, sample: Tensor
+  ) -> Tensor {
+    let target = Int(timesteps[step]) - (step % 2 == 0 ? stride / 2 : 0)
+    let origin = Int(timesteps[step / 4 * 4])
+    var output = modelOutput
+    switch step % 4 {
+    case 0:
+      sum = scaled(1 / 6, modelOutput)
+      outputs.append(modelOutput)
+      start = sample
+    case 1, 2: sum = sum.map { combine(1, $0, 1 / 3, modelOutput) }
+    default:
+      output = sum.map { combine(1, $0, 1 / 6, modelOutput) } ?? modelOutput
+      sum = nil
+    }
+    return previous(start ?? sample, from: origin, to: target, output)
+  }
+
+  private mutating func linearStep(
+    _ modelOutput: Tensor, at step: Int, sample: Tensor
+  ) -> Tensor {
+    var sample = sample
+    var origin = Int(timesteps[step])
+    var target = origin - stride
+    // Counted over all calls, as diffusers does: after Runge and Kutta's steps it is never 1.
+    if step == 1 {
+      target = origin
+      origin += stride
+    } else {
+      outputs = outputs.suffix(3) + [modelOutput]
+    }
+    var output = modelOutput
+    let last = outputs.count - 1
+    switch outputs.count {
+    case 1 where step == 0: start = sample
+    case 1:
+      output = combine(0.5, modelOutput, 0.5, outputs[0])
+      sample = start ?? sample
+      start = nil
+    case 2: output = combine(1.5, outputs[last], -0.5, outputs[last - 1])
+    case 3:
+      output = combine(
+        1 / 12, combine(23, outputs[last], -16, outputs[last - 1]), 5 / 12, outputs[last - 2])
+    default:
+      output = combine(
+        1 / 24, combine(55, outputs[last], -59, outputs[last - 1]),
+        1 / 24, combine(37, outputs[last - 2], -9, outputs[last - 3]))
+    }
+    return previous(sample, from: origin, to: target, output)
+  }
+
+  /// Formula (9) of the paper.
+  private func previous(
+    _ sample: Tensor, from timestep: Int, to target: Int, _ modelOutput: Tensor
+  ) -> Tensor {
+    let alpha = schedule.alphasCumprod[timestep]
+    let next = target >= 0 ? schedule.alphasCumprod[target] : finalAlpha
+    var output = modelOutput
+    if prediction == .velocity {
+      output = combine(alpha.squareRoot(), modelOutput, (1 - alpha).squareRoot(), sample)
+    }
+    let denominator =
+      alpha * (1 - next).squareRoot() + (alpha * (1 - alpha) * next).squareRoot()
+    return combine((next / alpha).squareRoot(), sample, -(next - alpha) / denominator, output)
+  }
+}

@@ -1,0 +1,131 @@
+private import Foundation
+package import Tensors
+
+/// The members of a `scheduler_config.json`, read by name with a class's own defaults.
+///
+/// As with diffusers' `from_config`, a member that is absent or null takes the default of the class
+/// that reads it, members that the class does not know are not looked at, and so a config that was
+/// written for one class serves another.
+package struct SchedulerConfig: Sendable {
+  package let json: JSONObject
+  /// The class that reads the config, for messages.
+  package let className: String
+
+  package init(_ json: JSONObject, className: String) {
+    self.json = json
+    self.className = className
+  }
+
+  private func member(_ key: String) -> JSONValue? {
+    guard let value = json[key], !value.isNull else { return nil }
+    return value
+  }
+
+  func bool(_ key: String, default standard: Bool) throws(SchedulerError) -> Bool {
+    guard let value = member(key) else { return standard }
+    guard let bool = value.bool else { throw malformed(key, value, "true or false") }
+    return bool
+  }
+
+  func integer(_ key: String, default standard: Int) throws(SchedulerError) -> Int {
+    guard let value = member(key) else { return standard }
+    guard let integer = value.integer else { throw malformed(key, value, "a whole number") }
+    return integer
+  }
+
+  func number(_ key: String) throws(SchedulerError) -> Double? {
+    guard let value = member(key) else { return nil }
+    guard let number = value.number else { throw malformed(key, value, "a number") }
+    return number
+  }
+
+  /// One of the words of an enumeration.
+  func choice<Choice: RawRepresentable & CaseIterable>(
+    _ key: String, default standard: Choice
+  ) throws(SchedulerError) -> Choice where Choice.RawValue == String {
+    guard let value = member(key) else { return standard }
+    guard let word = value.string else { throw malformed(key, value, "a string") }
+    guard let choice = Choice(rawValue: word) else {
+      throw unsupported(key, supported: Choice.allCases.map { "'\($0.rawValue)'" })
+    }
+    return choice
+  }
+
+  /// Refuses the config unless the member is absent, null or one of `allowed`.
+  func require(_ key: String, _ allowed: [JSONValue]) throws(SchedulerError) {
+    guard let value = member(key), !allowed.contains(value) else { return }
+    throw unsupported(key, supported: allowed.map { Self.quoted($0) })
+  }
+
+  /// Refuses each of the options that is switched on.
+  func refuse(_ keys: String...) throws(SchedulerError) {
+    for key in keys { try require(key, [false]) }
+  }
+
+  func unsupported(_ key: String, supported: [String]) -> SchedulerError {
+    .unsupported(
+      className: className, key: key, found: Self.quoted(json[key] ?? .null),
+      supported: supported.joined(separator: " or "))
+  }
+
+  private func malformed(_ key: String, _ value: JSONValue, _ expected: String) -> SchedulerError {
+    .malformed(key: key, found: value.kind, expected: expected)
+  }
+
+  private static func quoted(_ value: JSONValue) -> String {
+    value.string.map { "'\($0)'" } ?? value.text()
+  }
+
+  // MARK: - Members that all schedulers share
+
+  /// Length of the training schedule.
+  func trainTimesteps() throws(SchedulerError) -> Int {
+    let count = try integer("num_train_timesteps", default: 1000)
+    guard 1...1_000_000 ~= count else {
+      throw .outOfRange(
+        key: "num_train_timesteps", found: String(count), expected: "1 to 1000000")
+    }
+    return count
+  }
+
+  func stepsOffset() throws(SchedulerError) -> Int {
+    let offset = try integer("steps_offset", default: 0)
+    let limit = try trainTimesteps()
+    guard 0..<limit ~= offset else {
+      throw .outOfRange(
+        key: "steps_offset", found: String(offset), expected: "0 to less than \(limit)")
+    }
+    return offset
+  }
+
+  func predictionType() throws(SchedulerError) -> PredictionType {
+    try choice("prediction_type", default: .epsilon)
+  }
+
+  func spacing(default standard: TimestepSpacing) throws(SchedulerError) -> TimestepSpacing {
+    try choice("timestep_spacing", default: standard)
+  }
+}
+
+/// What the U-Net's output stands for.
+package enum PredictionType: String, CaseIterable, Sendable {
+  /// The noise.
+  case epsilon
+  /// The picture without noise.
+  case sample
+  /// The velocity of Salimans and Ho (arXiv 2202.00512), section 2.4 of Imagen Video.
+  case velocity = "v_prediction"
+}
+
+/// How timesteps are spread: table 2 of Lin and others, arXiv 2305.08891.
+package enum TimestepSpacing: String, CaseIterable, Sendable {
+  case leading
+  case linspace
+  case trailing
+}
+
+/// What the last sigma is.
+enum FinalSigma: String, CaseIterable {
+  case zero
+  case smallest = "sigma_min"
+}

@@ -1,0 +1,60 @@
+package import Tensors
+
+/// CLIP's tokenizer: text to the numbers that the text encoder reads.
+///
+/// Byte-level byte pairs, exactly as the `CLIPTokenizer` of transformers gives them for the same
+/// files with `padding="max_length", truncation=True`, which is how diffusers' pipelines call it.
+package struct CLIPTokenizer: Sendable {
+  /// Numbers of one encoded text, the two special tokens and the padding counted; 77 for every
+  /// published model.
+  package let maximumLength: Int
+  package let beginID: Int
+  package let endID: Int
+  package let paddingID: Int
+
+  private let bytePairs: BytePairs
+  private let addedTokens: AddedTokenMatcher
+
+  /// - Parameters:
+  ///   - source: a model with the files of its tokenizer.
+  ///   - folder: where they lie: `tokenizer`, or `tokenizer_2` of the families that have two.
+  package init(_ source: ModelSource, folder: String = "tokenizer") throws(TokenizerError) {
+    try self.init(files: source.files, folder: folder, location: source.location)
+  }
+
+  package init(
+    files: [ModelSource.File], folder: String = "tokenizer", location: String
+  ) throws(TokenizerError) {
+    let parts = try TokenizerFiles(files, folder: folder, location: location)
+    bytePairs = try BytePairs(
+      vocabulary: parts.vocabulary, merges: parts.merges, unknown: parts.unknown,
+      path: parts.mergesPath)
+    addedTokens = AddedTokenMatcher(parts.addedTokens)
+    beginID = Int(parts.begin)
+    endID = Int(parts.end)
+    paddingID = Int(parts.padding)
+    maximumLength = parts.maximumLength
+  }
+
+  /// The numbers of a text's own tokens: no beginning, no end, nothing cut off.
+  package func tokens(_ text: String) -> [Int] {
+    addedTokens.pieces(of: text).flatMap { piece -> [Int] in
+      switch piece {
+      case .token(let number): [Int(number)]
+      case .text(let scalars):
+        TextSplitting.words(scalars).flatMap { bytePairs.encode($0).map { Int($0) } }
+      }
+    }
+  }
+
+  /// ``maximumLength`` numbers: the beginning, as many tokens as fit, the end, and padding.
+  package func encode(_ text: String) -> [Int] {
+    let kept = [beginID] + tokens(text).prefix(maximumLength - 2) + [endID]
+    return kept + [Int](repeating: paddingID, count: maximumLength - kept.count)
+  }
+
+  /// How many of the text's tokens ``encode(_:)`` cuts off.
+  package func overflow(_ text: String) -> Int {
+    max(0, tokens(text).count - (maximumLength - 2))
+  }
+}

@@ -1,0 +1,233 @@
+import Tensors
+
+/// The files of a tokenizer folder, read: `tokenizer.json`, or `vocab.json` and `merges.txt`, with
+/// the configs beside them.
+///
+/// Where files disagree, transformers' rules decide: `tokenizer.json` comes before `vocab.json`,
+/// and `special_tokens_map.json` before `tokenizer_config.json`, unless the latter lists
+/// `added_tokens_decoder`, which newer ones do.
+struct TokenizerFiles {
+  private(set) var vocabulary: [String: Int32] = [:]
+  private(set) var merges: [(String, String)] = []
+  private(set) var mergesPath = ""
+  private(set) var addedTokens: [(token: AddedToken, number: Int32)] = []
+  private(set) var begin: Int32 = 0
+  private(set) var end: Int32 = 0
+  private(set) var unknown: Int32 = 0
+  private(set) var padding: Int32 = 0
+  private(set) var maximumLength = 77
+
+  private let files: [ModelSource.File]
+  private let folder: String
+  private let location: String
+
+  init(
+    _ files: [ModelSource.File], folder: String, location: String
+  ) throws(TokenizerError) {
+    self.files = files
+    self.folder = folder
+    self.location = location
+    var listed = try readVocabulary()
+    let config = try object("tokenizer_config.json") ?? JSONObject()
+    var named = config
+    if let decoder = config["added_tokens_decoder"]?.object {
+      listed = []
+      for (key, json) in decoder.members {
+        guard let number = Int32(key), number >= 0,
+          let token = AddedToken(json, isSpecial: false)
+        else {
+          throw malformed(
+            "tokenizer_config.json", "added_tokens_decoder's '\(key)'", json.kind,
+            "a token with a number for a name")
+        }
+        listed.append((token, number))
+      }
+    } else {
+      for (key, value) in try object("special_tokens_map.json")?.members ?? [] {
+        named[key] = value
+      }
+      for (content, json) in try object("added_tokens.json")?.members ?? [] {
+        let number = try tokenNumber(json, of: content, in: "added_tokens.json")
+        listed.append((AddedToken(content, isNormalized: true), number))
+      }
+    }
+    try resolve(named, listed: listed)
+    // Absent, or astronomically large as transformers writes it for "not known": the 77 positions
+    // that every CLIP text encoder has.
+    if let length = config["model_max_length"]?.integer, length < 1 << 20 {
+      guard length >= 2 else {
+        throw malformed(
+          "tokenizer_config.json", "model_max_length", String(length), "2 or more")
+      }
+      maximumLength = length
+    }
+  }
+
+  // MARK: - Special tokens
+
+  /// Numbers of the named tokens, and which tokens are looked for in the text.
+  private mutating func resolve(
+    _ named: JSONObject, listed: [(token: AddedToken, number: Int32)]
+  ) throws(TokenizerError) {
+    // Of named tokens with the same content the last one says whether it is normalized.
+    var known = listed
+    let listedContents = Set(listed.map(\.token.content))
+    func number(_ role: String, _ standard: String) throws(TokenizerError) -> Int32 {
+      var token = AddedToken(standard)
+      if let json = named[role], !json.isNull {
+        guard let read = AddedToken(json, isSpecial: true) else {
+          throw malformed(
+            "tokenizer_config.json", role, json.kind, "a string or an object with 'content'")
+        }
+        token = read
+      }
+      if listedContents.contains(token.content),
+        let entry = listed.last(where: { $0.token.content == token.content })
+      {
+        return vocabulary[token.content] ?? entry.number
+      }
+      guard let number = vocabulary[token.content] else {
+        throw .specialTokenMissing(
+          path: "\(location)/\(folder)", role: role, token: token.content)
+      }
+      known.removeAll { $0.token.content == token.content }
+      known.append((token, number))
+      return number
+    }
+    begin = try number("bos_token", CLIPVocabulary.begin)
+    end = try number("eos_token", CLIPVocabulary.end)
+    unknown = try number("unk_token", CLIPVocabulary.end)
+    padding = try number("pad_token", CLIPVocabulary.end)
+    for key in ["additional_special_tokens", "extra_special_tokens"] {
+      for json in named[key]?.array ?? [] {
+        guard let token = AddedToken(json, isSpecial: true) else { continue }
+        if known.contains(where: { $0.token.content == token.content }) { continue }
+        guard let number = vocabulary[token.content] else {
+          throw .specialTokenMissing(
+            path: "\(location)/\(folder)", role: key, token: token.content)
+        }
+        known.append((token, number))
+      }
+    }
+    // The tokenizers library takes a token's number from the vocabulary where it is in there,
+    // whatever number it was added with.
+    addedTokens = known.map { ($0.token, vocabulary[$0.token.content] ?? $0.number) }
+  }
+
+  // MARK: - Vocabulary and merges
+
+  /// Reads tokens and merges; gives the added tokens that `tokenizer.json` lists.
+  private mutating func readVocabulary() throws(TokenizerError) -> [(
+    token: AddedToken, number: Int32
+  )] {
+    guard let whole = try object("tokenizer.json") else {
+      guard let tokens = try object("vocab.json") else {
+        throw .missing(location: location, file: "vocab.json")
+      }
+      try setVocabulary(tokens, from: "vocab.json")
+      guard let bytes = file("merges.txt") else {
+        throw .missing(location: location, file: "merges.txt")
+      }
+      try readMergeLines(bytes)
+      return []
+    }
+    guard let model = whole["model"]?.object, let tokens = model["vocab"]?.object,
+      let pairs = model["merges"]?.array
+    else {
+      throw malformed(
+        "tokenizer.json", "model", "something else", "an object with 'vocab' and 'merges'")
+    }
+    if let type = model["type"]?.string, type != "BPE" {
+      throw malformed("tokenizer.json", "the model's type", "'\(type)'", "'BPE'")
+    }
+    if let suffix = model["end_of_word_suffix"]?.string, suffix != CLIPVocabulary.wordEnd {
+      throw malformed("tokenizer.json", "end_of_word_suffix", "'\(suffix)'", "'</w>'")
+    }
+    try setVocabulary(tokens, from: "tokenizer.json")
+    mergesPath = path("tokenizer.json")
+    for (index, json) in pairs.enumerated() {
+      // A string with a space in older files, an array of two strings in newer ones.
+      let parts =
+        json.string?.split(separator: " ", omittingEmptySubsequences: false).map { String($0) }
+        ?? json.array?.compactMap(\.string) ?? []
+      guard parts.count == 2 else {
+        throw malformed("tokenizer.json", "merge \(index + 1)", json.text(), "two tokens")
+      }
+      merges.append((parts[0], parts[1]))
+    }
+    var listed: [(AddedToken, Int32)] = []
+    for json in whole["added_tokens"]?.array ?? [] {
+      guard let token = AddedToken(json, isSpecial: false), let number = json.object?["id"] else {
+        throw malformed(
+          "tokenizer.json", "an added token", json.text(), "an object with 'content' and 'id'")
+      }
+      listed.append((token, try tokenNumber(number, of: token.content, in: "tokenizer.json")))
+    }
+    return listed
+  }
+
+  private mutating func setVocabulary(
+    _ tokens: JSONObject, from name: String
+  ) throws(TokenizerError) {
+    var owners: [Int32: String] = [:]
+    owners.reserveCapacity(tokens.keys.count)
+    vocabulary.reserveCapacity(tokens.keys.count)
+    for (token, json) in tokens.members {
+      let number = try tokenNumber(json, of: token, in: name)
+      if let other = owners.updateValue(token, forKey: number) {
+        throw .duplicateNumber(path: path(name), number: Int(number), tokens: [other, token])
+      }
+      vocabulary[token] = number
+    }
+  }
+
+  private mutating func readMergeLines(_ bytes: ByteSlice) throws(TokenizerError) {
+    mergesPath = path("merges.txt")
+    guard let text = String(validating: bytes.array, as: UTF8.self) else {
+      throw malformed("merges.txt", "the text", "not UTF-8", "UTF-8")
+    }
+    for (index, line) in text.split(whereSeparator: \.isNewline).enumerated() {
+      if index == 0, line.hasPrefix("#version") { continue }
+      let parts = line.split(separator: " ")
+      guard parts.count == 2 else {
+        throw malformed("merges.txt", "line \(index + 1)", "'\(line)'", "two tokens")
+      }
+      merges.append((String(parts[0]), String(parts[1])))
+    }
+  }
+
+  private func tokenNumber(
+    _ json: JSONValue, of token: String, in name: String
+  ) throws(TokenizerError) -> Int32 {
+    guard let integer = json.integer, let number = Int32(exactly: integer), number >= 0 else {
+      throw malformed(name, "the number of '\(token)'", json.text(), "a number from 0 up")
+    }
+    return number
+  }
+
+  // MARK: - Files
+
+  private func path(_ name: String) -> String { "\(location)/\(folder)/\(name)" }
+
+  private func file(_ name: String) -> ByteSlice? {
+    files.first { $0.path == "\(folder)/\(name)" }?.bytes
+  }
+
+  private func object(_ name: String) throws(TokenizerError) -> JSONObject? {
+    guard let bytes = file(name) else { return nil }
+    let value: JSONValue
+    do { value = try JSONValue(parsing: bytes.bytes) } catch {
+      throw .notJSON(path: path(name), error)
+    }
+    guard let object = value.object else {
+      throw malformed(name, "the value", value.kind, "an object")
+    }
+    return object
+  }
+
+  private func malformed(
+    _ name: String, _ what: String, _ found: String, _ expected: String
+  ) -> TokenizerError {
+    .malformed(path: path(name), what: what, found: found, expected: expected)
+  }
+}

@@ -1,0 +1,174 @@
+import Sampling
+import Tensors
+import TestSupport
+import Testing
+
+@Suite("Pictures")
+struct PictureTests {
+  static let small = Picture(width: 3, height: 2, pixels: (0..<18).map { UInt8($0 * 13) })
+
+  @Test("are rounded from the VAE's numbers as diffusers does")
+  func rounding() {
+    // (x / 2 + 0.5) * 255: 127.5 goes to the even 128, and what lies outside is held.
+    let levels: [Float] = [-1, 1, 0, -2, 2, .nan, 1 / 255, 0.5]
+    let values = levels.flatMap { [$0, $0] } + levels + levels.reversed()
+    let batch = Tensor(shape: [1, 3, 2, 4], values: Array(values.prefix(8)) + levels + levels)
+    let picture = Picture.pictures(decoded: batch)[0]
+    #expect(picture.width == 4 && picture.height == 2)
+    let green = stride(from: 1, to: 24, by: 3).map { picture.pixels[$0] }
+    #expect(green == [0, 255, 128, 0, 255, 0, 128, 191])
+  }
+
+  @Test("go through PNG unchanged")
+  func roundTrip() throws {
+    let bytes = try Self.small.png()
+    #expect(try Picture(png: bytes, location: "test") == Self.small)
+    #expect(bytes.prefix(4) == [0x89, 0x50, 0x4e, 0x47])
+  }
+
+  @Test("are read as PIL wrote them, parameters and all")
+  func fromPIL() throws {
+    let bytes = try ByteSlice.mapping(fixture("golden/pipeline-picture.png")).array
+    let picture = try Picture(png: bytes, location: "golden")
+    #expect(picture.width == 5 && picture.height == 3)
+    #expect(picture.pixels == (0..<45).map { UInt8($0 * 5) })
+    let texts = try PNGChunks.texts(bytes, location: "golden")
+    #expect(texts.map(\.keyword) == ["parameters", "note"])
+    #expect(texts[0].text.hasPrefix("a café\nNegative prompt: blurry\nSteps: 20"))
+    #expect(texts[1].text == "日本語")
+  }
+
+  @Test("carry texts of any script", arguments: ["plain", "café ½\nsecond line", "日本語 😀", ""])
+  func texts(text: String) throws {
+    let bytes = try Self.small.png(text: [("parameters", text), ("other", "x")])
+    let found = try PNGChunks.texts(bytes, location: "test")
+    #expect(found.map(\.keyword) == ["parameters", "other"])
+    #expect(found.map(\.text) == [text, "x"])
+    #expect(try Picture(png: bytes, location: "test") == Self.small)
+    let isLatin1 = text.unicodeScalars.allSatisfy { $0.value < 256 }
+    #expect(bytes[37..<41].elementsEqual((isLatin1 ? "tEXt" : "iTXt").utf8))
+  }
+
+  @Test("are written to a file whole or not at all")
+  func files() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/picture.png"
+      try Self.small.write(to: path, replacing: false)
+      #expect(throws: FileError(.exists, path)) {
+        try Self.small.write(to: path, replacing: false)
+      }
+      let bytes = try ByteSlice.mapping(path).array
+      #expect(try Picture(png: bytes, location: path) == Self.small)
+    }
+  }
+
+  @Test("make a contact sheet")
+  func contactSheet() {
+    let red = Picture(width: 2, height: 2, red: 255, green: 0, blue: 0)
+    let blue = Picture(width: 2, height: 2, red: 0, green: 0, blue: 255)
+    let sheet = Picture.contactSheet([red, blue, red], columns: 2, margin: 1)
+    #expect(sheet.width == 7 && sheet.height == 7)
+    func pixel(_ x: Int, _ y: Int) -> [UInt8] {
+      Array(sheet.pixels[(y * 7 + x) * 3..<(y * 7 + x) * 3 + 3])
+    }
+    #expect(pixel(0, 0) == [255, 255, 255] && pixel(3, 1) == [255, 255, 255])
+    #expect(pixel(1, 1) == [255, 0, 0] && pixel(2, 2) == [255, 0, 0])
+    #expect(pixel(4, 1) == [0, 0, 255] && pixel(1, 4) == [255, 0, 0])
+    #expect(pixel(4, 4) == [255, 255, 255])
+  }
+
+  // MARK: - Refusals
+
+  @Test("are refused when the bytes are no PNG")
+  func notPNG() {
+    #expect(throws: PNGError.notPNG(location: "x")) {
+      try Picture(png: [0xff, 0xd8, 0xff], location: "x")
+    }
+    #expect(throws: PNGError.notPNG(location: "x")) { try Picture(png: [], location: "x") }
+    #expect(
+      PNGError.notPNG(location: "x").description
+        == "x is not a PNG: it does not begin with PNG's signature")
+  }
+
+  @Test("are refused when a byte is cut off or flipped, wherever it is")
+  func damage() throws {
+    let bytes = try Self.small.png(text: [("parameters", "text")])
+    for count in 8..<bytes.count {
+      #expect(throws: PNGError.self) {
+        try Picture(png: Array(bytes.prefix(count)), location: "x")
+      }
+    }
+    for index in 8..<bytes.count {
+      var flipped = bytes
+      flipped[index] ^= 0x10
+      #expect(throws: PNGError.self, "byte \(index)") { try Picture(png: flipped, location: "x") }
+    }
+    #expect(throws: PNGError.damaged(location: "x", chunk: "IHDR", offset: 8)) {
+      try Picture(png: Array(bytes.prefix(20)), location: "x")
+    }
+  }
+
+  @Test("are refused when they claim too many pixels, before memory is taken for them")
+  func tooLarge() throws {
+    let bytes = try ByteSlice.mapping(fixture("golden/pipeline-large.png")).array
+    #expect(throws: PNGError.tooLarge(location: "x", width: 60_000, height: 60_000)) {
+      try Picture(png: bytes, location: "x")
+    }
+    #expect(
+      PNGError.tooLarge(location: "x", width: 60_000, height: 60_000).description
+        == "x: 60000 x 60000 pixels are more than the 67108864 that are read")
+  }
+}
+
+@Suite("Generation parameters")
+struct GenerationParametersTests {
+  static let plain = GenerationParameters(
+    prompt: "a cat, sitting\nin the sun", negativePrompt: "blurry, \"ugly\"", steps: 25,
+    sampler: "DPM++ 2M Karras", guidanceScale: 7.5, seed: 1 << 63, width: 512, height: 768,
+    model: "sd-v1-4")
+
+  @Test("are written as A1111 writes them")
+  func text() {
+    #expect(
+      Self.plain.text == """
+        a cat, sitting
+        in the sun
+        Negative prompt: blurry, "ugly"
+        Steps: 25, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 9223372036854775808, \
+        Size: 512x768, Model: sd-v1-4, Version: Decant
+        """)
+  }
+
+  @Test("can be read back")
+  func roundTrip() {
+    var parameters = Self.plain
+    #expect(GenerationParameters(text: parameters.text) == parameters)
+    parameters.negativePrompt = ""
+    parameters.guidanceScale = 1
+    parameters.model = "a, \"strange\": name"
+    #expect(GenerationParameters(text: parameters.text) == parameters)
+    parameters.prompt = ""
+    #expect(GenerationParameters(text: parameters.text) == parameters)
+  }
+
+  @Test("of another program are read for what they share")
+  func foreign() throws {
+    let text = """
+      masterpiece
+      Negative prompt: bad
+      worse
+      Steps: 20, Sampler: Euler a, Schedule type: Automatic, CFG scale: 7, Seed: 3, Size: 640x448, \
+      Model hash: abc, Model: v1-5-pruned, Lora hashes: "a: b, c: d", Version: v1.9.4
+      """
+    let read = try #require(GenerationParameters(text: text))
+    #expect(read.prompt == "masterpiece" && read.negativePrompt == "bad\nworse")
+    #expect(read.sampler == "Euler a" && read.guidanceScale == 7 && read.version == "v1.9.4")
+    #expect(read.width == 640 && read.height == 448 && read.model == "v1-5-pruned")
+  }
+
+  @Test(
+    "are refused when they are something else", arguments: ["", "a cat", "Steps: x, Size: 1x1"])
+  func refusals(text: String) {
+    #expect(GenerationParameters(text: text) == nil)
+  }
+}

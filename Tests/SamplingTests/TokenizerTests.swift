@@ -1,0 +1,165 @@
+import Sampling
+import Tensors
+import Testing
+
+@Suite("CLIP tokenizer")
+struct TokenizerTests {
+  static func file(_ name: String, _ text: String) -> ModelSource.File {
+    ModelSource.File(path: "tokenizer/" + name, bytes: ByteSlice([UInt8](text.utf8)))
+  }
+
+  @Test("gives the numbers of transformers' tokenizer, for every kind of tokenizer folder")
+  func numbers() throws {
+    let values = try golden("tokenizer.json")
+    let texts = try values.array("texts").map { try #require($0.string) }
+    let builtIn = CLIPVocabulary.files().filter {
+      $0.path == "tokenizer/vocab.json" || $0.path == "tokenizer/merges.txt"
+    }
+    for case .object(let entry) in try values.array("tokenizers") {
+      var files = try entry.object("files").members.map {
+        Self.file($0.key, try #require($0.value.string))
+      }
+      let isWhole = files.contains {
+        $0.path.hasSuffix("vocab.json") || $0.path.hasSuffix("tokenizer.json")
+      }
+      if !isWhole { files += builtIn }
+      let tokenizer = try CLIPTokenizer(files: files, location: "golden")
+      let name = try entry.string("name")
+      #expect(try tokenizer.maximumLength == entry.integer("length"), "\(name)")
+      #expect(try tokenizer.paddingID == entry.integer("padding"), "\(name)")
+      for (text, numbers) in zip(texts, try entry.array("ids")) {
+        let kept = try #require(numbers.array).compactMap(\.integer)
+        let padding = [Int](
+          repeating: tokenizer.paddingID, count: tokenizer.maximumLength - kept.count)
+        #expect(tokenizer.encode(text) == kept + padding, "\(name): \(text.debugDescription)")
+      }
+    }
+  }
+
+  @Test("has CLIP's vocabulary built in")
+  func vocabulary() throws {
+    let files = CLIPVocabulary.files(folder: "tokenizer_2")
+    #expect(files.map(\.path).allSatisfy { $0.hasPrefix("tokenizer_2/") })
+    #expect(CLIPVocabulary.merges().count == 524_619)
+    let last = try #require(files.last)
+    let vocabulary = try #require(try JSONValue(parsing: last.bytes.bytes).object)
+    #expect(vocabulary.keys.count == 49_408)
+    #expect(vocabulary["<|endoftext|>"] == 49_407)
+    let tokenizer = try CLIPTokenizer(files: files, folder: "tokenizer_2", location: "built in")
+    #expect(
+      tokenizer.tokens("a photo of an astronaut riding a horse on mars")
+        == [320, 1125, 539, 550, 18376, 6765, 320, 4558, 525, 7496])
+    #expect(tokenizer.beginID == 49_406 && tokenizer.endID == 49_407)
+  }
+
+  @Test("says how much of a text is cut off")
+  func overflow() throws {
+    let tokenizer = try CLIPTokenizer(files: CLIPVocabulary.files(), location: "built in")
+    #expect(tokenizer.overflow("a cat") == 0)
+    let long = [String](repeating: "cat", count: 80).joined(separator: " ")
+    #expect(tokenizer.overflow(long) == 5)
+    #expect(tokenizer.encode(long).count == 77 && tokenizer.encode(long).last == 49_407)
+  }
+
+  // MARK: - Refusals
+
+  static let smallVocabulary =
+    #"{"a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "ab</w>": 4, "<|startoftext|>": 5, "<|endoftext|>": 6}"#
+  static let smallMerges = "#version: 0.2\na b</w>\n"
+
+  @Test("works with a vocabulary that lacks most bytes: they become the unknown token")
+  func unknown() throws {
+    let tokenizer = try CLIPTokenizer(
+      files: [
+        Self.file("vocab.json", Self.smallVocabulary), Self.file("merges.txt", Self.smallMerges),
+      ],
+      location: "small")
+    #expect(tokenizer.tokens("ab b ac") == [4, 3, 0, 6])
+  }
+
+  @Test(
+    "refuses files that are missing or disagree, in a sentence",
+    arguments: [
+      (
+        [:],
+        "model: the tokenizer's vocab.json is missing; a tokenizer is vocab.json and merges.txt, or "
+          + "tokenizer.json"
+      ),
+      (
+        ["vocab.json": smallVocabulary],
+        "model: the tokenizer's merges.txt is missing; a tokenizer is vocab.json and merges.txt, or "
+          + "tokenizer.json"
+      ),
+      (
+        ["vocab.json": "{", "merges.txt": smallMerges],
+        "model/tokenizer/vocab.json is not JSON: the text ends too early (at byte 1)"
+      ),
+      (
+        ["vocab.json": "[]", "merges.txt": smallMerges],
+        "model/tokenizer/vocab.json: the value is an array, expected an object"
+      ),
+      (
+        ["vocab.json": #"{"a": -1}"#, "merges.txt": smallMerges],
+        "model/tokenizer/vocab.json: the number of 'a' is -1, expected a number from 0 up"
+      ),
+      (
+        ["vocab.json": #"{"a": 1, "b": 1}"#, "merges.txt": smallMerges],
+        "model/tokenizer/vocab.json: the number 1 belongs to two tokens, 'a' and 'b'"
+      ),
+      (
+        ["vocab.json": smallVocabulary, "merges.txt": "a b</w>\nab c</w>\n"],
+        "model/tokenizer/merges.txt: merge 2 needs the token 'ab', which the vocabulary does not hold"
+      ),
+      (
+        ["vocab.json": smallVocabulary, "merges.txt": "#version: 0.2\na b c\n"],
+        "model/tokenizer/merges.txt: line 2 is 'a b c', expected two tokens"
+      ),
+      (
+        ["vocab.json": #"{"a": 1}"#, "merges.txt": ""],
+        "model/tokenizer: the bos_token '<|startoftext|>' is not in the vocabulary"
+      ),
+      (
+        [
+          "vocab.json": smallVocabulary, "merges.txt": smallMerges,
+          "special_tokens_map.json": #"{"pad_token": "!"}"#,
+        ],
+        "model/tokenizer: the pad_token '!' is not in the vocabulary"
+      ),
+      (
+        [
+          "vocab.json": smallVocabulary, "merges.txt": smallMerges,
+          "tokenizer_config.json": #"{"pad_token": 3}"#,
+        ],
+        "model/tokenizer/tokenizer_config.json: pad_token is a number, expected a string or an object "
+          + "with 'content'"
+      ),
+      (
+        [
+          "vocab.json": smallVocabulary, "merges.txt": smallMerges,
+          "tokenizer_config.json": #"{"model_max_length": 1}"#,
+        ],
+        "model/tokenizer/tokenizer_config.json: model_max_length is 1, expected 2 or more"
+      ),
+      (
+        ["tokenizer.json": #"{"model": {"type": "WordPiece", "vocab": {}, "merges": []}}"#],
+        "model/tokenizer/tokenizer.json: the model's type is 'WordPiece', expected 'BPE'"
+      ),
+      (
+        ["tokenizer.json": #"{"model": {"vocab": {"a": 0}, "merges": [["a"]]}}"#],
+        #"model/tokenizer/tokenizer.json: merge 1 is ["a"], expected two tokens"#
+      ),
+      (
+        ["tokenizer.json": #"{"version": "1.0"}"#],
+        "model/tokenizer/tokenizer.json: model is something else, expected an object with 'vocab' and "
+          + "'merges'"
+      ),
+    ] as [([String: String], String)])
+  func refusals(files: [String: String], sentence: String) {
+    do throws(TokenizerError) {
+      _ = try CLIPTokenizer(files: files.map { Self.file($0, $1) }, location: "model")
+      Issue.record("not refused")
+    } catch {
+      #expect(error.description == sentence)
+    }
+  }
+}
