@@ -5,7 +5,7 @@ package enum SafetensorsWriteError: Error, Equatable, CustomStringConvertible {
   case unsupportedEncoding(path: String, tensor: String, encoding: TensorEncoding)
   case duplicateName(path: String, tensor: String, sources: [String])
   case reservedName(path: String, tensor: String)
-  case headerTooLong(path: String, bytes: Int, limit: Int)
+  case headerTooLong(path: String, limit: Int)
   /// A source that gave another tensor than it had announced.
   case changed(path: String, tensor: String, announced: TensorEntry, found: TensorEntry)
 
@@ -19,8 +19,8 @@ package enum SafetensorsWriteError: Error, Equatable, CustomStringConvertible {
         + "one of them is expected"
     case .reservedName(let path, let tensor):
       "\(path): a tensor cannot be called '\(tensor)', safetensors keeps that name for itself"
-    case .headerTooLong(let path, let bytes, let limit):
-      "\(path): the header would take \(bytes) bytes, safetensors allows \(limit)"
+    case .headerTooLong(let path, let limit):
+      "\(path): the header would take more than the \(limit) bytes that safetensors allows"
     case .changed(let path, let tensor, let announced, let found):
       "\(path): tensor '\(shown(tensor))' was announced as \(announced.encoding.name) "
         + "\(announced.shape) and came as \(found.encoding.name) \(found.shape)"
@@ -107,10 +107,13 @@ struct SafetensorsPlan {
     self.path = path
     self.items = items
     byteCount = items.reduce(0) { $0 + $1.entry.byteCount }
-    header = Self.header(items, metadata: metadata)
-    if header.count > SafetensorsHeader.lengthLimit {
-      throw .headerTooLong(path: path, bytes: header.count, limit: SafetensorsHeader.lengthLimit)
+    let limit = SafetensorsHeader.lengthLimit
+    // Names alone may be too long; the text is not made to find that out.
+    guard items.reduce(0, { $0 + $1.name.utf8.count }) <= limit else {
+      throw .headerTooLong(path: path, limit: limit)
     }
+    header = Self.header(items, metadata: metadata)
+    guard header.count <= limit else { throw .headerTooLong(path: path, limit: limit) }
   }
 
   /// The JSON, padded with spaces to a multiple of 8 bytes so that the data is aligned.

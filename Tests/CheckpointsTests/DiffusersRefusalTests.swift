@@ -1,0 +1,149 @@
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+struct DiffusersRefusalTests {
+  /// What is said after `damage` was done to a good folder.
+  private func refusal(_ damage: (TinyFolder) throws -> Void) throws -> String {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try damage(tiny)
+      return tiny.refusal()
+    }
+  }
+
+  @Test func aFolderWithoutIndex() throws {
+    #expect(
+      try refusal { try $0.remove("model_index.json") }
+        == "model: no model_index.json, which a diffusers model begins with; the folder holds safety_checker, scheduler, text_encoder, tokenizer, unet and vae; name the folder of the whole pipeline"
+    )
+  }
+
+  @Test func theFolderOfOneComponent() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      let text = message { _ = try Readers.all.read(tiny.path + "/unet") }
+      #expect(
+        text.replacingOccurrences(of: tiny.path, with: "model")
+          == "model/unet: no model_index.json, which a diffusers model begins with; the folder holds config.json and diffusion_pytorch_model.safetensors; name the folder of the whole pipeline"
+      )
+    }
+  }
+
+  @Test func anIndexThatIsNoJSON() throws {
+    #expect(
+      try refusal { try $0.write("{\"unet\":", "model_index.json") }
+        == "model/model_index.json: not the JSON it should be: the text ends too early (at byte 8)")
+    #expect(
+      try refusal { try $0.write("[]", "model_index.json") }
+        == "model/model_index.json: the file holds an array, an object is expected")
+  }
+
+  @Test(arguments: [#"["diffusers"]"#, #"["a", "b", "c"]"#, #"[null, "b"]"#, "[1, 2]", "[]"])
+  func anEntryThatIsNoPair(pair: String) throws {
+    #expect(
+      try refusal { try $0.write("{\"unet\": \(pair)}", "model_index.json") }
+        == "model/model_index.json: 'unet' must be a pair of library and class, or of two nulls")
+  }
+
+  @Test func componentsThatTheIndexDoesNotList() throws {
+    #expect(
+      try refusal {
+        try $0.write(#"{"unet": ["diffusers", "UNet2DConditionModel"]}"#, "model_index.json")
+      }
+        == "model/model_index.json: no text_encoder and vae, which every model here needs; listed are unet"
+    )
+    #expect(
+      try refusal { try $0.write("{}", "model_index.json") }
+        == "model/model_index.json: no text_encoder, unet and vae, which every model here needs; listed are nothing"
+    )
+  }
+
+  @Test(arguments: ["unet", "vae", "text_encoder", "scheduler", "tokenizer"])
+  func aFolderThatIsNotThere(component: String) throws {
+    #expect(
+      try refusal { try $0.remove(component) }
+        == "model: component '\(component)' is listed in model_index.json, but there is no folder model/\(component)"
+    )
+  }
+
+  @Test(arguments: [
+    (
+      "unet/config.json",
+      "model/unet: component 'unet' has no config.json; the folder holds diffusion_pytorch_model.safetensors"
+    ),
+    (
+      "unet/diffusion_pytorch_model.safetensors",
+      "model/unet: component 'unet' has no diffusion_pytorch_model.safetensors or diffusion_pytorch_model.safetensors.index.json; the folder holds config.json"
+    ),
+    (
+      "text_encoder/model.safetensors",
+      "model/text_encoder: component 'text_encoder' has no model.safetensors or model.safetensors.index.json; the folder holds config.json"
+    ),
+    (
+      "scheduler/scheduler_config.json",
+      "model/scheduler: component 'scheduler' has no scheduler_config.json; the folder holds nothing"
+    ),
+    (
+      "tokenizer/merges.txt",
+      "model/tokenizer: component 'tokenizer' has no vocab.json and merges.txt or tokenizer.json; the folder holds vocab.json"
+    ),
+  ])
+  func aFileThatIsNotThere(file: String, message: String) throws {
+    #expect(try refusal { try $0.remove(file) } == message)
+  }
+
+  @Test(arguments: [
+    ("unet", "unet/diffusion_pytorch_model", "unet/diffusion_pytorch_model.bin"),
+    ("text_encoder", "text_encoder/model", "text_encoder/pytorch_model.bin"),
+  ])
+  func pickledWeightsAlone(component: String, stem: String, pickle: String) throws {
+    #expect(
+      try refusal {
+        try $0.remove(stem + ".safetensors")
+        try $0.write("pickle", pickle)
+      }
+        == "model/\(pickle): component '\(component)' has only pickled weights, which are not read; save the model as safetensors (save_pretrained of today's diffusers)"
+    )
+  }
+
+  @Test func aConfigThatIsNoJSON() throws {
+    #expect(
+      try refusal { try $0.write("{} {}", "vae/config.json") }
+        == "model/vae/config.json: not the JSON it should be: something follows the value (at byte 3)"
+    )
+    #expect(
+      try refusal { try $0.write("1", "scheduler/scheduler_config.json") }
+        == "model/scheduler/scheduler_config.json: the file holds a number, an object is expected")
+  }
+
+  @Test func twoSpellingsOfOneTensor() throws {
+    #expect(
+      try refusal {
+        try $0.weights(
+          [
+            ("final_layer_norm.bias", counting([1])),
+            ("text_model.final_layer_norm.bias", counting([1])),
+          ], "text_encoder/model.safetensors")
+      }
+        == "model/text_encoder/model.safetensors: tensors 'final_layer_norm.bias' and 'text_model.final_layer_norm.bias' are both 'text_model.final_layer_norm.bias', one is expected"
+    )
+  }
+
+  @Test func weightsThatAreNoSafetensors() throws {
+    #expect(
+      try refusal { try $0.write("PK", "unet/diffusion_pytorch_model.safetensors") }
+        == "model/unet/diffusion_pytorch_model.safetensors: a file of 2 bytes is no safetensors file, which begins with 8 bytes for the header's length; it is probably an incomplete download"
+    )
+  }
+
+  @Test func aFolderInAFilesPlace() throws {
+    #expect(
+      try refusal {
+        try $0.remove("vae/config.json")
+        try $0.write("x", "vae/config.json/x")
+      } == "cannot open model/vae/config.json: Is a directory")
+  }
+}

@@ -1,0 +1,83 @@
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+struct LayoutTests {
+  /// What is said of a file of these bytes.
+  private func refusal(_ bytes: [UInt8]) throws -> String {
+    try withTemporaryFolder { folder in
+      try write(bytes, to: folder + "/f")
+      return message { _ = try Readers.all.read(folder + "/f") }
+        .replacingOccurrences(of: folder + "/", with: "")
+    }
+  }
+
+  static let readable = "which is no model that is known here; readable are diffusers folder"
+
+  @Test(
+    arguments: [
+      ([], "an empty file"),
+      (Array("GGUF....".utf8), "a GGUF file"),
+      (Array("PK\u{3}\u{4}....".utf8), "a ZIP archive, as PyTorch saves checkpoints"),
+      ([0x80, 0x02, 0x8a], "a Python pickle"),
+      (
+        Array("version https://git-lfs.github.com/spec/v1\n".utf8),
+        "a pointer of Git LFS instead of the file itself"
+      ),
+      (safetensors("{}"), "a safetensors file of its own, no diffusers folder"),
+      ([1, 2, 3], "a file of 3 bytes that begins with 01 02 03"),
+      (Array("hello, world".utf8), "a file of 12 bytes that begins with 68 65 6c 6c 6f 2c 20 77"),
+    ] as [([UInt8], String)])
+  func filesAreDescribed(bytes: [UInt8], found: String) throws {
+    #expect(try refusal(bytes) == "f: \(found), \(Self.readable)")
+  }
+
+  @Test func foldersAreDescribed() throws {
+    try withTemporaryFolder { folder in
+      for name in (10..<25).map({ "file\($0)" }) { try write("x", to: folder + "/f/" + name) }
+      #expect(
+        message { _ = try Readers.all.read(folder + "/f") }.hasSuffix(
+          "/f: a folder that holds file10, file11, file12, file13, file14, file15, file16, file17, file18, file19, file20, file21 and 3 more, \(Self.readable)"
+        ))
+    }
+  }
+
+  @Test func nothingIsNothing() {
+    #expect(
+      message { _ = try Readers.all.read("/absent/model") }
+        == "/absent/model: there is no such file or folder")
+  }
+
+  @Test func aFolderIsKnownByWhatItHolds() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      #expect(try Readers.all.reader(for: tiny.path).layout == "diffusers folder")
+      // A name says nothing: a folder may be called as a file is.
+      try FileManager.default.moveItem(atPath: tiny.path, toPath: folder + "/m.safetensors")
+      #expect(
+        try Readers.all.reader(for: folder + "/m.safetensors").layout == "diffusers folder")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ("out/", "diffusers"), ("out", "diffusers"), ("a.b/out", "diffusers"),
+      ("out.d/", "diffusers"),
+      ("out.gguf", nil), ("out.ckpt", nil),
+    ] as [(String, String?)])
+  func writersAreFoundByName(path: String, name: String?) {
+    #expect((try? Writers.all.writer(for: path))?.name == name)
+  }
+
+  @Test func writersMayBeNamed() throws {
+    #expect(try Writers.all.writer(for: "out.gguf", named: "diffusers").name == "diffusers")
+    #expect(
+      message { _ = try Writers.all.writer(for: "out", named: "zip") }
+        == "'zip' is nothing to write a model as, known are diffusers")
+    #expect(
+      message { _ = try Writers.all.writer(for: "out.x") }
+        == "out.x: the name says nothing about what to write; writable with --to are diffusers")
+  }
+}

@@ -1,0 +1,252 @@
+import Checkpoints
+import Tensors
+import Testing
+
+/// A file for each way to be wrong, and the sentence for it.
+struct SafetensorsRefusalTests {
+  private static func tensor(
+    _ kind: String = #""F32""#, shape: String = "[2]", offsets: String = "[0,8]"
+  ) -> String {
+    #"{"dtype":\#(kind),"shape":\#(shape),"data_offsets":\#(offsets)}"#
+  }
+
+  static let cases: [(bytes: [UInt8], message: String)] = [
+    (
+      [],
+      "f: a file of 0 bytes is no safetensors file, which begins with 8 bytes for the header's length; it is probably an incomplete download"
+    ),
+    (
+      [1, 2, 3, 4, 5, 6, 7],
+      "f: a file of 7 bytes is no safetensors file, which begins with 8 bytes for the header's length; it is probably an incomplete download"
+    ),
+    (
+      safetensors("{}", length: 100_000_001),
+      "f: the header is said to be 100000001 bytes long, at most 100000000 are allowed; this is no safetensors file, or a damaged one"
+    ),
+    (
+      safetensors("{}", length: .max),
+      "f: the header is said to be 18446744073709551615 bytes long, at most 100000000 are allowed; this is no safetensors file, or a damaged one"
+    ),
+    (
+      safetensors("{}", length: 3),
+      "f: the header is said to be 3 bytes long, but only 2 bytes follow its length; the file is incomplete or no safetensors file"
+    ),
+    (safetensors(""), "f: the header is empty, a '{' is expected; this is no safetensors file"),
+    (
+      safetensors(" {}"),
+      "f: the header begins with byte 0x20, a '{' is expected; this is no safetensors file"
+    ),
+    (
+      safetensors("[1]"),
+      "f: the header begins with byte 0x5b, a '{' is expected; this is no safetensors file"
+    ),
+    (
+      safetensors("{"),
+      "f: the header is not the JSON it should be: the text ends too early (at byte 1)"
+    ),
+    (
+      safetensors("{}x"),
+      "f: the header is not the JSON it should be: something follows the value (at byte 2)"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor()),"a":\#(tensor())}"#, data: 8),
+      "f: the header is not the JSON it should be: the name 'a' occurs twice in one object (at byte 54)"
+    ),
+    (
+      safetensors(#"{"a":{"dtype":"F32","dtype":"F32"}}"#),
+      "f: the header is not the JSON it should be: the name 'dtype' occurs twice in one object (at byte 20)"
+    ),
+    (
+      Array(safetensors("{\"")) + [0xff] + [],
+      "f: the header is not the JSON it should be: the text ends too early (at byte 2)"
+    ),
+    (
+      [4, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0x22, 0xff, 0x22],
+      "f: the header is not the JSON it should be: a string is not UTF-8 (at byte 1)"
+    ),
+    (
+      safetensors(#"{"a":"# + String(repeating: "[", count: 100)),
+      "f: the header is not the JSON it should be: nested deeper than 64 levels (at byte 69)"
+    ),
+    (safetensors(#"{"__metadata__":[]}"#), "f: '__metadata__' is an array, an object is expected"),
+    (
+      safetensors(#"{"__metadata__":{"format":1}}"#),
+      "f: '__metadata__' member 'format' is a number, a string is expected"
+    ),
+    (safetensors(#"{"a":[]}"#), "f: tensor 'a': described by an array, an object is expected"),
+    (safetensors(#"{"a":{"shape":[],"data_offsets":[0,0]}}"#), "f: tensor 'a': has no 'dtype'"),
+    (safetensors(#"{"a":{"dtype":"F32","data_offsets":[0,0]}}"#), "f: tensor 'a': has no 'shape'"),
+    (safetensors(#"{"a":{"dtype":"F32","shape":[]}}"#), "f: tensor 'a': has no 'data_offsets'"),
+    (
+      safetensors(
+        #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"strides":[1]}}"#, data: 8),
+      "f: tensor 'a': has a member 'strides', only dtype, shape and data_offsets are expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor("7"))}"#, data: 8),
+      "f: tensor 'a': dtype is a number, a string is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(#""F33""#))}"#, data: 8),
+      "f: tensor 'a': unknown dtype 'F33', known are BOOL, F4, F6_E2M3, F6_E3M2, U8, I8, F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, I16, U16, F16, BF16, I32, U32, F32, C64, F64, I64, U64"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "2"))}"#, data: 8),
+      "f: tensor 'a': shape is a number, an array of whole numbers from 0 is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "[-2]"))}"#, data: 8),
+      "f: tensor 'a': shape is an array that holds -2, an array of whole numbers from 0 is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "[2.0]"))}"#, data: 8),
+      "f: tensor 'a': shape is an array that holds 2.0, an array of whole numbers from 0 is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: #"["2"]"#))}"#, data: 8),
+      "f: tensor 'a': shape is an array that holds a string, an array of whole numbers from 0 is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "[18446744073709551616]"))}"#, data: 8),
+      "f: tensor 'a': shape is an array that holds 1.8446744073709552e+19, an array of whole numbers from 0 is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(offsets: "{}"))}"#, data: 8),
+      "f: tensor 'a': data_offsets is an object, an array of whole numbers from 0 is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(offsets: "[0,8,8]"))}"#, data: 8),
+      "f: tensor 'a': data_offsets is an array of 3, one of 2 numbers is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(offsets: "[-8,0]"))}"#, data: 8),
+      "f: tensor 'a': data_offsets is an array that holds -8, an array of whole numbers from 0 is expected"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "[4294967296,4294967296]"))}"#, data: 8),
+      "f: tensor 'a': shape [4294967296, 4294967296] of F32 takes more bytes than can be counted"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "[4611686018427387904]"))}"#, data: 8),
+      "f: tensor 'a': shape [4611686018427387904] of F32 takes more bytes than can be counted"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(#""F4""#, shape: "[3]", offsets: "[0,2]"))}"#, data: 2),
+      "f: tensor 'a': shape [3] of F4, which has 4 bits, does not fill whole bytes"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(#""F6_E2M3""#, shape: "[2]", offsets: "[0,2]"))}"#, data: 2),
+      "f: tensor 'a': shape [2] of F6_E2M3, which has 6 bits, does not fill whole bytes"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(offsets: "[8,0]"))}"#, data: 8),
+      "f: tensor 'a': begins at byte 8 and ends before that, at 0"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "[3]"))}"#, data: 8),
+      "f: tensor 'a': data_offsets span 8 bytes, shape [3] of F32 takes 12"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(shape: "[0]"))}"#, data: 8),
+      "f: tensor 'a': data_offsets span 8 bytes, shape [0] of F32 takes 0"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor())}"#, data: 7),
+      "f: tensor 'a': ends at byte 8 of the data, the file holds only 7; it is probably an incomplete download, fetch it again"
+    ),
+    (
+      safetensors(
+        #"{"a":\#(tensor(offsets: "[9223372036854775799,9223372036854775807]"))}"#, data: 8),
+      "f: tensor 'a': ends at byte 9223372036854775807 of the data, the file holds only 8; it is probably an incomplete download, fetch it again"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor()),"b":\#(tensor(offsets: "[4,12]"))}"#, data: 12),
+      "f: tensor 'b': begins at byte 4 of the data, within tensor 'a', which ends at 8"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor()),"b":\#(tensor())}"#, data: 8),
+      "f: tensor 'b': begins at byte 0 of the data, within tensor 'a', which ends at 8"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor()),"b":\#(tensor(shape: "[0]", offsets: "[4,4]"))}"#, data: 8),
+      "f: tensor 'b': begins at byte 4 of the data, within tensor 'a', which ends at 8"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor()),"b":\#(tensor(offsets: "[12,20]"))}"#, data: 20),
+      "f: tensor 'b': begins at byte 12 of the data, 8 is expected: tensors lie without gaps"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(offsets: "[4,12]"))}"#, data: 12),
+      "f: tensor 'a': begins at byte 4 of the data, 0 is expected: tensors lie without gaps"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor())}"#, data: 9),
+      "f: 1 bytes follow the last tensor, none are expected"
+    ),
+    (safetensors("{}", data: 3), "f: 3 bytes follow the last tensor, none are expected"),
+  ]
+
+  @Test(arguments: cases)
+  func isRefusedAndSaysWhy(bytes: [UInt8], message expected: String) {
+    #expect(message { _ = try SafetensorsFile(ByteSlice(bytes), path: "f") } == expected)
+  }
+
+  /// Names of a file can neither flood nor command a terminal.
+  @Test func namesAreShownOnOneLineAndNotAtAnyLength() {
+    let name = "\\u001b[31m" + String(repeating: "x", count: 1000)
+    let bytes = safetensors(#"{"\#(name)":[]}"#)
+    let shown = "\\u{1b}[31m" + String(repeating: "x", count: 115) + "…"
+    #expect(
+      message { _ = try SafetensorsFile(ByteSlice(bytes), path: "f") }
+        == "f: tensor '\(shown)': described by an array, an object is expected")
+  }
+
+  @Test func aFileThatIsNotThereIsNamed() {
+    #expect(
+      message { _ = try SafetensorsFile(path: "/absent/f") }
+        == "cannot open /absent/f: No such file or directory")
+  }
+
+  @Test func errorsHoldTheFacts() {
+    #expect(
+      throws: SafetensorsError.beyondFile(path: "f", tensor: "a", end: 8, available: 7)
+    ) {
+      try SafetensorsFile(
+        ByteSlice(safetensors(#"{"a":\#(Self.tensor())}"#, data: 7)), path: "f")
+    }
+  }
+
+  /// Every truncation of a good file is refused, and every flip of a bit of its header either
+  /// refused or harmless; nothing traps.
+  @Test func noTruncationIsTaken() throws {
+    let whole = safetensors(
+      #"{"a":\#(Self.tensor()),"b":\#(Self.tensor(#""U8""#, shape: "[3]", offsets: "[8,11]"))}"#,
+      data: 11)
+    _ = try SafetensorsFile(ByteSlice(whole), path: "f")
+    for count in 0..<whole.count {
+      #expect(throws: SafetensorsError.self) {
+        try SafetensorsFile(ByteSlice(Array(whole[0..<count])), path: "f")
+      }
+    }
+    for position in 0..<whole.count - 11 {
+      for bit in 0..<8 {
+        var bytes = whole
+        bytes[position] ^= 1 << bit
+        do {
+          let file = try SafetensorsFile(ByteSlice(bytes), path: "f")
+          for name in file.names { _ = try file.tensor(name) }
+        } catch is SafetensorsError {}
+      }
+    }
+  }
+
+  /// A header at the limit of what is sensible is read in time linear in its length.
+  @Test(.timeLimit(.minutes(1))) func aHeaderOfManyTensorsTakesNoLonger() throws {
+    let count = 50_000
+    let members = (0..<count).map {
+      "\"t\($0)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[\($0),\($0 + 1)]}"
+    }
+    let bytes = safetensors("{" + members.joined(separator: ",") + "}", data: count)
+    #expect(try SafetensorsFile(ByteSlice(bytes), path: "f").names.count == count)
+  }
+}
