@@ -30,7 +30,6 @@ BODY float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
    by 1 / (1 + 0.6 |log(erfc(t))|); so small values far left keep their relative accuracy. */
 BODY float normal(float x) {
   float t = __builtin_fabsf(x) * 0.707106781f;
-  t = t > 5.5f ? 5.5f : t;
   float p = -5.590373497454948e-09f;
   p = p * t + 2.0124865329762542e-07f;
   p = p * t - 3.2320510854333406e-06f;
@@ -43,28 +42,29 @@ BODY float normal(float x) {
   p = p * t - 1.0282627493143082e-01f;
   p = p * t - 6.3660794496536255e-01f;
   p = p * t - 1.1283800601959229f;
-  float half = 0.5f * exponential(p * t);
+  /* Beyond, where the polynomial no longer holds, there is less than 1e-14 left. */
+  float half = t > 5.5f ? 0.0f : 0.5f * exponential(p * t);
   return x < 0 ? half : 1.0f - half;
 }
 
 BODY void exponentials(const float *x, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = exponential(x[i]);
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = exponential(x[i]);
 }
 
 BODY void silu(const float *x, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = x[i] * sigmoid(x[i]);
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = x[i] * sigmoid(x[i]);
 }
 
 BODY void gelu(const float *x, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = x[i] * normal(x[i]);
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = x[i] * normal(x[i]);
 }
 
 BODY void quick_gelu(const float *x, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = x[i] * sigmoid(1.702f * x[i]);
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = x[i] * sigmoid(1.702f * x[i]);
 }
 
 BODY void geglu(const float *hidden, const float *gate, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = hidden[i] * (gate[i] * normal(gate[i]));
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = hidden[i] * (gate[i] * normal(gate[i]));
 }
 
 BODY float largest_of(const float *x, size_t count) {
@@ -83,9 +83,18 @@ BODY float largest_of(const float *x, size_t count) {
 BODY float softmax(float *x, size_t count) {
 #pragma clang fp reassociate(on)
   float top = largest_of(x, count), sum = 0;
-  for (size_t i = 0; i < count; i++) {
+  size_t whole = count / 16 * 16;
+  for (size_t i = 0; i < whole; i++) {
     x[i] = exponential(x[i] - top);
     sum += x[i];
+  }
+  /* Rows of 77 are common: the rest is one more vector, filled up with what has exponential 0. */
+  if (whole < count) {
+    float rest[16];
+    for (size_t i = 0; i < 16; i++) rest[i] = whole + i < count ? x[whole + i] - top : -1000.0f;
+    for (size_t i = 0; i < 16; i++) rest[i] = exponential(rest[i]);
+    for (size_t i = 0; i < 16; i++) sum += rest[i];
+    memcpy(x + whole, rest, (count - whole) * sizeof(float));
   }
   return sum;
 }

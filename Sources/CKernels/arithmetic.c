@@ -13,12 +13,12 @@ BODY void moments(const float *x, size_t count, double *sum, double *squares) {
 
 BODY void scale_and_shift(const float *x, float center, float scale, float shift, float *y,
                           size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = (x[i] - center) * scale + shift;
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = (x[i] - center) * scale + shift;
 }
 
 BODY void normalize(const float *x, float center, float factor, float rest, const float *scale,
                     const float *bias, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++)
+  EACH_ELEMENT for (size_t i = 0; i < count; i++)
     y[i] = ((x[i] - center) * factor + rest) * scale[i] + bias[i];
 }
 
@@ -30,7 +30,7 @@ BODY double dot(const float *a, const float *b, size_t count) {
 }
 
 BODY void add(const float *a, const float *b, float *y, size_t count) {
-  for (size_t i = 0; i < count; i++) y[i] = a[i] + b[i];
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = a[i] + b[i];
 }
 
 FORMS(void, moments, (const float *x, size_t count, double *sum, double *squares),

@@ -1,6 +1,6 @@
 #include "forms.h"
 
-static _Atomic int level_limit = 2;
+static _Thread_local int level_limit = 2;
 
 void decant_limit_simd_level(int limit) { level_limit = limit; }
 

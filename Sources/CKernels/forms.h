@@ -31,6 +31,10 @@
   result decant_##name parameters { return name arguments; }
 #endif
 
+/* Before a loop over elements whose result may replace its argument: the compiler must not leave
+   out the vectors when it finds both at one address. */
+#define EACH_ELEMENT _Pragma("clang loop vectorize(assume_safety)")
+
 BODY uint32_t bits_of(float value) {
   uint32_t bits;
   memcpy(&bits, &value, 4);

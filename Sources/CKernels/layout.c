@@ -1,5 +1,33 @@
 #include "forms.h"
 
+/* `count` pixels of a plane from `first` on, moved by (dy, dx), with zeros where they come from
+   outside; output rows are as long as the plane's. A copy, and then the edges: pictures of few
+   pixels have many short rows. */
+static void shift(const float *plane, ptrdiff_t height, ptrdiff_t width, ptrdiff_t dy,
+                  ptrdiff_t dx, ptrdiff_t first, ptrdiff_t count, float *target) {
+  ptrdiff_t top = dy < 0 ? -dy : 0, bottom = height - dy > top ? height - dy : top;
+  ptrdiff_t low = top * width > first ? top * width : first;
+  ptrdiff_t high = bottom * width < first + count ? bottom * width : first + count;
+  if (low >= high) {
+    memset(target, 0, (size_t)count * sizeof(float));
+    return;
+  }
+  memset(target, 0, (size_t)(low - first) * sizeof(float));
+  memset(target + (high - first), 0, (size_t)(first + count - high) * sizeof(float));
+  /* What a copy would read before or after the plane lies in the columns that are cleared. */
+  ptrdiff_t offset = dy * width + dx;
+  ptrdiff_t begin = low + offset < 0 ? -offset : low;
+  ptrdiff_t end = high + offset > height * width ? height * width - offset : high;
+  if (begin < end)
+    memcpy(target + (begin - first), plane + begin + offset, (size_t)(end - begin) * sizeof(float));
+  ptrdiff_t from = dx < 0 ? 0 : width - dx, to = dx < 0 ? -dx : width;
+  if (from < 0) from = 0;
+  if (to > width) to = width;
+  for (ptrdiff_t row = low / width * width; row < high; row += width)
+    for (ptrdiff_t pixel = row + from; pixel < row + to; pixel++)
+      if (pixel >= low && pixel < high) target[pixel - first] = 0;
+}
+
 /* One run of pixels of an output row: where a weight of the window meets them in a source row. */
 static void gather(const float *row, ptrdiff_t first, size_t stride, size_t width, size_t count,
                    float *target) {
@@ -31,20 +59,29 @@ void decant_window_columns(const float *pictures, const struct decant_window *wi
     size_t tap_y = tap / window->kernel_width, tap_x = tap % window->kernel_width;
     size_t picture = first_column / area, pixel = first_column % area;
     size_t out_y = pixel / window->out_width, out_x = pixel % window->out_width;
+    ptrdiff_t dy = (ptrdiff_t)tap_y - (ptrdiff_t)window->top;
+    ptrdiff_t dx = (ptrdiff_t)tap_x - (ptrdiff_t)window->left;
     float *line = target + row * columns;
-    for (size_t done = 0; done < columns;) {
-      size_t run = window->out_width - out_x;
+    for (size_t done = 0, run; done < columns; done += run) {
+      const float *source = pictures + (picture * window->channels + channel) * plane;
+      if (window->stride == 1 && window->out_width == window->width) {
+        run = area - pixel < columns - done ? area - pixel : columns - done;
+        shift(source, (ptrdiff_t)window->height, (ptrdiff_t)window->width, dy, dx,
+              (ptrdiff_t)pixel, (ptrdiff_t)run, line + done);
+        pixel = 0;
+        picture++;
+        continue;
+      }
+      run = window->out_width - out_x;
       if (run > columns - done) run = columns - done;
-      ptrdiff_t y = (ptrdiff_t)(out_y * window->stride + tap_y) - (ptrdiff_t)window->top;
-      ptrdiff_t x = (ptrdiff_t)(out_x * window->stride + tap_x) - (ptrdiff_t)window->left;
+      ptrdiff_t y = (ptrdiff_t)(out_y * window->stride) + dy;
+      ptrdiff_t x = (ptrdiff_t)(out_x * window->stride) + dx;
       if (y < 0 || y >= (ptrdiff_t)window->height) {
         memset(line + done, 0, run * sizeof(float));
       } else {
-        const float *source = pictures + (picture * window->channels + channel) * plane;
         gather(source + (size_t)y * window->width, x, window->stride, window->width, run,
                line + done);
       }
-      done += run;
       out_x = 0;
       if (++out_y == window->out_height) {
         out_y = 0;

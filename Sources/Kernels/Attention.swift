@@ -33,7 +33,8 @@ package func attention(
     key.values.reading { key in
       value.values.reading { value in
         Tensor(shape: [batch, queries, width]) { output in
-          parallel(batch * heads * tiles, scratch: step * keys) { unit, scores in
+          parallel(batch * heads * tiles, scratch: step * (keys + 1)) { unit, scores in
+            let sums = scores + step * keys
             let rows = unit % tiles * step..<min(queries, (unit % tiles + 1) * step)
             let (picture, head) = (unit / tiles / heads, unit / tiles % heads)
             let first = (picture * queries + rows.lowerBound) * width + head * d
@@ -47,13 +48,16 @@ package func attention(
             for (index, row) in rows.enumerated() {
               let line = scores + index * seen
               let visible = causal ? row + 1 : keys
-              let sum = decant_softmax(line, visible)
-              decant_scale_and_shift(line, 0, 1 / sum, 0, line, visible)
+              sums[index] = decant_softmax(line, visible)
               (line + visible).update(repeating: 0, count: seen - visible)
             }
             multiply(
               Matrix(base: scores, stride: seen), Matrix(base: value + keyed, stride: width),
               into: output + first, stride: width, m: rows.count, n: d, k: seen)
+            for index in 0..<rows.count {
+              let line = output + first + index * width
+              decant_scale_and_shift(line, 0, 1 / sums[index], 0, line, d)
+            }
           }
         }
       }

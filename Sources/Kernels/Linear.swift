@@ -13,9 +13,9 @@ package import Tensors
 package func linear(_ x: Tensor, weight: StoredTensor, bias: [Float]?) -> Tensor {
   let (outputs, inputs) = (weight.shape.rows, weight.shape.rowLength)
   precondition(
-    x.shape.extents.last == inputs && (bias == nil || bias?.count == outputs),
+    x.shape.extents.last == inputs && inputs > 0 && (bias == nil || bias?.count == outputs),
     "\(x.shape) by the transpose of \(weight.shape) and \(bias?.count ?? outputs) numbers of bias")
-  let rows = inputs == 0 ? 0 : x.shape.count / inputs
+  let rows = x.shape.count / inputs
   let shape = Shape(x.shape.extents.dropLast() + [outputs])
   let tiles = Tiles(rows: rows, columns: outputs)
   let sums = sumParts(inputs)

@@ -79,9 +79,7 @@ struct ConversionTests {
         // The nearest of the two brain halves around it, the even one of two that are as near.
         let low = Float(bitPattern: float.bitPattern & 0xffff_0000)
         let high = Double(Float(bitPattern: (float.bitPattern >> 16 + 1) << 16))
-        let up = abs(
-          Double(low) + (Double(low) - high).magnitude * (low.sign == .minus ? -1 : 1)
-            - Double(float))
+        let up = abs(high - Double(float))
         let down = abs(Double(float) - Double(low))
         let roundsUp = up < down || up == down && low.bitPattern >> 16 & 1 == 1
         let expected = UInt16(truncatingIfNeeded: low.bitPattern >> 16) + (roundsUp ? 1 : 0)

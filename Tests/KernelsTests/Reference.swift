@@ -86,19 +86,21 @@ let weightEncodings: [TensorEncoding] = [
   .symmetric(bits: 4, groupSize: 32),
 ]
 
-/// The number of threads and the instruction set are the process's: tests that change one of them,
-/// or compare bits across calls, wait for each other.
-private let settings = Mutex(())
-
-/// Runs `body` while nobody else changes settings of the kernels.
-func undisturbed<Result: Sendable>(_ body: () throws -> Result) rethrows -> Result {
-  try settings.withLock { _ in try body() }
-}
+/// The number of threads is the process's: tests that change it wait for each other. (For others it
+/// is of no matter.)
+private let threads = Mutex(())
 
 /// Runs `body` for each instruction set that the machine has: 0, the portable one, first.
+///
+/// A limit holds for the calling thread, which therefore does all of the work.
 func atEveryLevel(_ body: (Int) throws -> Void) rethrows {
-  try settings.withLock { _ in
-    defer { decant_limit_simd_level(2) }
+  try threads.withLock { _ in
+    let usual = Threads.count
+    Threads.count = 1
+    defer {
+      Threads.count = usual
+      decant_limit_simd_level(2)
+    }
     for level in 0...2 {
       decant_limit_simd_level(Int32(level))
       if decant_simd_level() == level { try body(level) }
@@ -108,7 +110,7 @@ func atEveryLevel(_ body: (Int) throws -> Void) rethrows {
 
 /// What `body` gives on 1, 2 and 3 threads.
 func atEveryThreadCount<Result: Sendable>(_ body: () -> Result) -> [Result] {
-  settings.withLock { _ in
+  threads.withLock { _ in
     let usual = Threads.count
     defer { Threads.count = usual }
     return (1...3).map {

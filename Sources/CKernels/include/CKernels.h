@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 /* The instruction set whose forms run: 0 portable, 1 AVX2 with FMA, 2 AVX-512; and a limit to it,
-   for tests. Integer results are the same on all; floating-point ones of the functions from here
-   to quantization may differ in the last bits, for sums are grouped and fused differently. */
+   for tests, on the calling thread alone. Integer results are the same on all; floating-point ones
+   of the functions from here to quantization may differ in the last bits, for sums are grouped and
+   fused differently. */
 int decant_simd_level(void);
 void decant_limit_simd_level(int limit);
 

@@ -1,0 +1,113 @@
+private import Foundation
+import Kernels
+import Tensors
+import Testing
+
+/// `attention`.
+struct AttentionTests {
+  /// The twin, in float64.
+  private func reference(
+    _ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool, scale: Double
+  ) -> [Double] {
+    let (batch, queries, width) = (query.shape[0], query.shape[1], query.shape[2])
+    let keys = key.shape[1]
+    let d = width / heads
+    var result = [Double](repeating: 0, count: query.shape.count)
+    for b in 0..<batch {
+      for h in 0..<heads {
+        for i in 0..<queries {
+          let q = (b * queries + i) * width + h * d
+          let scores = (0..<(causal ? i + 1 : keys)).map { j in
+            let k = (b * keys + j) * width + h * d
+            return scale
+              * (0..<d).reduce(0.0) {
+                $0 + Double(query.values[q + $1]) * Double(key.values[k + $1])
+              }
+          }
+          let top = scores.max() ?? 0
+          let weights = scores.map { exp($0 - top) }
+          let sum = weights.reduce(0, +)
+          for (j, weight) in weights.enumerated() {
+            let v = (b * keys + j) * width + h * d
+            for e in 0..<d { result[q + e] += weight / sum * Double(value.values[v + e]) }
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  private func check(
+    batch: Int = 1, queries: Int, keys: Int, heads: Int, d: Int, causal: Bool = false,
+    scale: Float? = nil
+  ) {
+    let query = randomTensor([batch, queries, heads * d], seed: queries)
+    let key = randomTensor([batch, keys, heads * d], seed: keys + 1000)
+    let value = randomTensor([batch, keys, heads * d], seed: d + 2000)
+    let found = attention(
+      query: query, key: key, value: value, heads: heads, causal: causal, scale: scale)
+    let expected = reference(
+      query, key, value, heads: heads, causal: causal,
+      scale: scale.map(Double.init) ?? 1 / Double(d).squareRoot())
+    let distance = error(found.values, expected, floor: 0.01)
+    #expect(found.shape == query.shape)
+    #expect(
+      distance < Tolerance.sums,
+      "\(batch) x \(queries) to \(keys), \(heads) of \(d), causal \(causal): \(distance)")
+  }
+
+  @Test func everySmallShape() {
+    for queries in [1, 2, 3, 7, 17] {
+      for keys in [1, 2, 5, 16, 33] {
+        for (heads, d) in [(1, 1), (1, 8), (2, 3), (3, 40), (2, 64)] {
+          for batch in [1, 2] {
+            check(batch: batch, queries: queries, keys: keys, heads: heads, d: d)
+          }
+        }
+      }
+    }
+  }
+
+  @Test func everySmallCausalShape() {
+    for tokens in Array(1...20) + [77] {
+      for (heads, d) in [(1, 1), (2, 8), (3, 5), (2, 64)] {
+        check(batch: 2, queries: tokens, keys: tokens, heads: heads, d: d, causal: true)
+      }
+    }
+  }
+
+  @Test func severalTilesOfQueries() {
+    check(batch: 2, queries: 300, keys: 77, heads: 2, d: 40)
+    check(queries: 530, keys: 530, heads: 1, d: 8, causal: true)
+    check(queries: 100, keys: 20000, heads: 1, d: 8)
+    check(queries: 70, keys: 64, heads: 1, d: 512)
+  }
+
+  @Test func anyScale() {
+    check(queries: 5, keys: 6, heads: 2, d: 4, scale: 1)
+    check(queries: 5, keys: 6, heads: 2, d: 4, scale: 0.01)
+  }
+
+  /// Scores in the thousands: their exponentials are no float32 numbers.
+  @Test func largeScores() {
+    let query = randomTensor([1, 4, 8], seed: 1)
+    let key = Tensor(
+      shape: [1, 6, 8], values: randomTensor([48], seed: 2).values.map { $0 * 4096 })
+    let value = randomTensor([1, 6, 8], seed: 3)
+    let found = attention(query: query, key: key, value: value, heads: 1)
+    let expected = reference(
+      query, key, value, heads: 1, causal: false, scale: 1 / 8.0.squareRoot())
+    // A score of 3000 is rounded to 2^-13, and so far is a weight from what it should be.
+    #expect(error(found.values, expected) < 0x1p-12)
+  }
+
+  @Test func threadsDoNotMatter() {
+    let x = randomTensor([2, 530, 24], seed: 1)
+    for causal in [false, true] {
+      let found = atEveryThreadCount {
+        attention(query: x, key: x, value: x, heads: 3, causal: causal)
+      }
+      #expect(found[0] == found[1] && found[0] == found[2])
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import Kernels
+import Synchronization
+import Tensors
+import Testing
+
+/// Moving numbers, and sharing out work.
+struct LayoutTests {
+  /// Numbers that tell where they were.
+  private func counting(_ shape: Shape) -> Tensor {
+    Tensor(shape: shape, values: (0..<shape.count).map(Float.init))
+  }
+
+  @Test func twiceTheSize() {
+    let found = upsampleNearest2x(Tensor(shape: [1, 2, 1, 2], values: [1, 2, 3, 4]))
+    #expect(found.shape == [1, 2, 2, 4])
+    #expect(found.values == [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4])
+  }
+
+  /// Sizes as they come when a picture's is no multiple of 64.
+  @Test func anySize() {
+    for height in 1...7 {
+      for width in 1...5 {
+        for (newHeight, newWidth) in [
+          (1, 1), (height, width), (2 * height - 1, 2 * width), (9, 11),
+        ] {
+          let x = counting([2, 3, height, width])
+          let found = upsampleNearest(x, height: newHeight, width: newWidth)
+          let expected = (0..<6 * newHeight * newWidth).map { index -> Float in
+            let (plane, pixel) = (index / newHeight / newWidth, index % (newHeight * newWidth))
+            let row = pixel / newWidth * height / newHeight
+            let column = pixel % newWidth * width / newWidth
+            return Float((plane * height + row) * width + column)
+          }
+          #expect(found.shape == [2, 3, newHeight, newWidth])
+          #expect(found.values == expected, "\(height) x \(width) to \(newHeight) x \(newWidth)")
+        }
+      }
+    }
+  }
+
+  @Test func channelsOfBoth() {
+    let a = Tensor(shape: [2, 1, 1, 2], values: [1, 2, 3, 4])
+    let b = Tensor(shape: [2, 2, 1, 2], values: [5, 6, 7, 8, 9, 10, 11, 12])
+    let found = concatenateChannels(a, b)
+    #expect(found.shape == [2, 3, 1, 2])
+    #expect(found.values == [1, 2, 5, 6, 7, 8, 3, 4, 9, 10, 11, 12])
+  }
+
+  @Test func tokensAndBack() {
+    for (channels, height, width) in [
+      (1, 1, 1), (2, 1, 3), (3, 5, 7), (16, 16, 1), (33, 9, 11), (70, 24, 24),
+    ] {
+      let x = counting([2, channels, height, width])
+      let found = tokens(from: x)
+      let area = height * width
+      #expect(found.shape == [2, area, channels])
+      let expected = (0..<x.shape.count).map { index -> Float in
+        let (picture, rest) = (index / (area * channels), index % (area * channels))
+        return Float((picture * channels + rest % channels) * area + rest / channels)
+      }
+      #expect(found.values == expected)
+      #expect(image(from: found, height: height, width: width) == x)
+    }
+  }
+
+  @Test func everyUnitRunsOnce() {
+    for count in [0, 1, 2, 3, 100, 1000] {
+      let runs = atEveryThreadCount {
+        let seen = Mutex([Int](repeating: 0, count: count))
+        parallel(count) { unit in seen.withLock { $0[unit] += 1 } }
+        return seen.withLock { $0 }
+      }
+      #expect(runs == [[Int]](repeating: [Int](repeating: 1, count: count), count: 3))
+    }
+  }
+
+  @Test func unitsMayShareOutTheirOwn() {
+    let sum = Mutex(0)
+    parallel(4) { outer in parallel(5) { inner in sum.withLock { $0 += outer * inner } } }
+    #expect(sum.withLock { $0 } == 60)
+  }
+
+  @Test func aThreadAtLeast() async {
+    await #expect(processExitsWith: .failure) { Threads.count = 0 }
+  }
+}
