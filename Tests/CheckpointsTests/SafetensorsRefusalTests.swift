@@ -66,7 +66,28 @@ struct SafetensorsRefusalTests {
     ),
     (
       safetensors(#"{"a":"# + String(repeating: "[", count: 100)),
-      "f: the header is not the JSON it should be: nested deeper than 64 levels (at byte 69)"
+      "f: tensor 'a': described by an array, an object is expected"
+    ),
+    (
+      safetensors(#"{"a":x"#),
+      "f: the header is not the JSON it should be: unexpected byte 0x78 (at byte 5)"
+    ),
+    (
+      safetensors(#"{"__metadata__":{},"__metadata__":{}}"#),
+      "f: the header is not the JSON it should be: the name '__metadata__' occurs twice in one object (at byte 19)"
+    ),
+    (
+      safetensors(#"{"__metadata__":{"a":"1","a":"2"}}"#),
+      "f: the header is not the JSON it should be: the name 'a' occurs twice in one object (at byte 25)"
+    ),
+    (
+      safetensors(#"{"a":\#(tensor(offsets: "[8]"))}"#, data: 8),
+      "f: tensor 'a': data_offsets is an array of 1, one of 2 numbers is expected"
+    ),
+    (
+      safetensors(
+        #"{"a":\#(tensor(shape: "[" + String(repeating: "1,", count: 64) + "2]"))}"#, data: 8),
+      "f: tensor 'a': shape is an array of more than 64, an array of at most 64 whole numbers from 0 is expected"
     ),
     (safetensors(#"{"__metadata__":[]}"#), "f: '__metadata__' is an array, an object is expected"),
     (
@@ -92,35 +113,35 @@ struct SafetensorsRefusalTests {
     ),
     (
       safetensors(#"{"a":\#(tensor(shape: "2"))}"#, data: 8),
-      "f: tensor 'a': shape is a number, an array of whole numbers from 0 is expected"
+      "f: tensor 'a': shape is a number, an array of at most 64 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(shape: "[-2]"))}"#, data: 8),
-      "f: tensor 'a': shape is an array that holds -2, an array of whole numbers from 0 is expected"
+      "f: tensor 'a': shape is an array that holds -2, an array of at most 64 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(shape: "[2.0]"))}"#, data: 8),
-      "f: tensor 'a': shape is an array that holds 2.0, an array of whole numbers from 0 is expected"
+      "f: tensor 'a': shape is an array that holds 2.0, an array of at most 64 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(shape: #"["2"]"#))}"#, data: 8),
-      "f: tensor 'a': shape is an array that holds a string, an array of whole numbers from 0 is expected"
+      "f: tensor 'a': shape is an array that holds a string, an array of at most 64 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(shape: "[18446744073709551616]"))}"#, data: 8),
-      "f: tensor 'a': shape is an array that holds 1.8446744073709552e+19, an array of whole numbers from 0 is expected"
+      "f: tensor 'a': shape is an array that holds 1.8446744073709552e+19, an array of at most 64 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(offsets: "{}"))}"#, data: 8),
-      "f: tensor 'a': data_offsets is an object, an array of whole numbers from 0 is expected"
+      "f: tensor 'a': data_offsets is an object, an array of at most 2 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(offsets: "[0,8,8]"))}"#, data: 8),
-      "f: tensor 'a': data_offsets is an array of 3, one of 2 numbers is expected"
+      "f: tensor 'a': data_offsets is an array of more than 2, an array of at most 2 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(offsets: "[-8,0]"))}"#, data: 8),
-      "f: tensor 'a': data_offsets is an array that holds -8, an array of whole numbers from 0 is expected"
+      "f: tensor 'a': data_offsets is an array that holds -8, an array of at most 2 whole numbers from 0 is expected"
     ),
     (
       safetensors(#"{"a":\#(tensor(shape: "[4294967296,4294967296]"))}"#, data: 8),

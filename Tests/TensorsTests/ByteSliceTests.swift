@@ -25,6 +25,21 @@ struct ByteSliceTests {
     #expect(ByteSlice([-1] as [Int8]).array == [0xff])
   }
 
+  @Test func piecesAreGathered() {
+    let slice = ByteSlice(gathering: 5) { append in
+      append([1, 2])
+      append([])
+      append([3, 4, 5])
+    }
+    #expect(slice.array == [1, 2, 3, 4, 5])
+    #expect(ByteSlice([1, 1 << 63] as [UInt64]).words == [1, 1 << 63])
+  }
+
+  @Test func tooFewOrTooManyPiecesTrap() async {
+    await #expect(processExitsWith: .failure) { _ = ByteSlice(gathering: 5) { $0([1]) } }
+    await #expect(processExitsWith: .failure) { _ = ByteSlice(gathering: 1) { $0([1, 2]) } }
+  }
+
   @Test func aMappedFileHasItsBytes() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/file"

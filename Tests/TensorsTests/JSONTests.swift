@@ -102,6 +102,53 @@ struct JSONParsingTests {
   }
 }
 
+struct JSONReaderTests {
+  @Test func readsPieceByPiece() throws {
+    let bytes = ByteSlice([UInt8](#" { "a" : [1, {"b":2} ], "a":"x" } "#.utf8))
+    var reader = JSONReader(bytes.bytes)
+    let kind = try reader.nextKind()
+    #expect(kind == "an object")
+    try reader.beginObject()
+    let first = try reader.nextName(after: 0)
+    #expect(first == "a" && reader.nameOffset == 3)
+    try reader.beginArray()
+    var elements: [JSONValue] = []
+    while try reader.nextElement(after: elements.count) { elements.append(try reader.value()) }
+    #expect(elements == [1, ["b": 2]])
+    let second = try reader.nextName(after: 1)
+    let value = try reader.string()
+    let end = try reader.nextName(after: 2)
+    #expect(second == "a" && value == "x" && end == nil)
+    try reader.end()
+    #expect(reader.offset == bytes.count)
+  }
+
+  @Test(arguments: [
+    ("{}", "an object"), ("[]", "an array"), ("\"\"", "a string"), ("true", "a Boolean"),
+    ("false", "a Boolean"), ("null", "null"), ("-1", "a number"), (" 7", "a number"),
+  ])
+  func namesTheKindThatComesNext(text: String, kind: String) throws {
+    let bytes = ByteSlice([UInt8](text.utf8))
+    var reader = JSONReader(bytes.bytes)
+    let next = try reader.nextKind()
+    let value = try reader.value()
+    #expect(next == kind && value.kind == kind)
+  }
+
+  @Test(arguments: [("", JSONError.Reason.unexpectedEnd), ("x", .unexpected(byte: 0x78))])
+  func whatComesNextMayBeNothing(text: String, reason: JSONError.Reason) {
+    let bytes = ByteSlice([UInt8](text.utf8))
+    #expect(throws: JSONError(reason: reason, offset: 0)) {
+      var reader = JSONReader(bytes.bytes)
+      _ = try reader.nextKind()
+    }
+    #expect(throws: JSONError(reason: reason, offset: 0)) {
+      var reader = JSONReader(bytes.bytes)
+      try reader.beginObject()
+    }
+  }
+}
+
 struct JSONWritingTests {
   static let value: JSONValue = [
     "name": "a \"b\"\\\n\u{8}\u{c}\u{1}é", "list": [1, 2.5, nil], "nested": ["x": [:], "y": []],

@@ -121,6 +121,28 @@ struct WideningTests {
     #expect(target == [3, 4, 5, 6, 7, 8, -1, -1])
   }
 
+  /// A tile of a matrix, in every encoding: the same numbers as those of the whole.
+  @Test(arguments: [
+    TensorEncoding.plain(.f32), .plain(.f16), .plain(.i16), .int8,
+    .symmetric(bits: 8, groupSize: 3), .symmetric(bits: 4, groupSize: nil),
+    .symmetric(bits: 4, groupSize: 5),
+  ])
+  func aTile(encoding: TensorEncoding) throws {
+    let shape: Shape = [5, 13]
+    let parts = try #require(encoding.partSizes(for: shape)).map { size in
+      ByteSlice((0..<size).map { UInt8($0 * 37 & 0x3b) })
+    }
+    let tensor = StoredTensor(shape: shape, encoding: encoding, parts: parts)
+    let whole = tensor.floats()
+    for columns in [0..<13, 0..<1, 3..<8, 4..<13, 12..<13, 6..<6] {
+      let expected = (1..<4).flatMap { row in columns.map { whole[row * 13 + $0] } }
+      var target = [Float](repeating: -1, count: expected.count + 1)
+      var span = target.mutableSpan
+      tensor.widen(rows: 1..<4, columns: columns, into: &span)
+      #expect(target == expected + [-1])
+    }
+  }
+
   @Test func rowsBeyondTheTensorTrap() async {
     await #expect(processExitsWith: .failure) {
       var target = [Float](repeating: 0, count: 8)

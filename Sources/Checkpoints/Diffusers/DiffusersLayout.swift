@@ -20,7 +20,8 @@ enum DiffusersLayout {
     let library: String
     /// File names of its weights without variant, shard and extension.
     let stem: String
-    let pickle: String
+    /// The same for pickled weights, which are named in messages and not read.
+    let pickleStem: String
     let rules: [KeyRule]
     /// Components of which a model needs one of those that share the role.
     let role: String
@@ -28,17 +29,17 @@ enum DiffusersLayout {
 
   static let components: [ComponentKind] = [
     ComponentKind(
-      name: "text_encoder", library: "transformers", stem: "model", pickle: "pytorch_model.bin",
+      name: "text_encoder", library: "transformers", stem: "model", pickleStem: "pytorch_model",
       rules: textEncoderRules, role: "text encoder"),
     ComponentKind(
-      name: "text_encoder_2", library: "transformers", stem: "model", pickle: "pytorch_model.bin",
+      name: "text_encoder_2", library: "transformers", stem: "model", pickleStem: "pytorch_model",
       rules: textEncoderRules, role: "text encoder"),
     ComponentKind(
       name: "unet", library: "diffusers", stem: "diffusion_pytorch_model",
-      pickle: "diffusion_pytorch_model.bin", rules: [], role: "unet"),
+      pickleStem: "diffusion_pytorch_model", rules: [], role: "unet"),
     ComponentKind(
       name: "vae", library: "diffusers", stem: "diffusion_pytorch_model",
-      pickle: "diffusion_pytorch_model.bin", rules: autoencoderRules, role: "vae"),
+      pickleStem: "diffusion_pytorch_model", rules: autoencoderRules, role: "vae"),
   ]
 
   static let tokenizers = ["tokenizer", "tokenizer_2"]

@@ -109,7 +109,7 @@ struct DiffusersWeights {
       throw .missingShardIndex(
         folder: folder, component: kind.name, shard: shard, lookedFor: lookedFor + ".index.json")
     }
-    if let file = files.first(where: { $0.hasSuffix(".bin") }) {
+    if let file = files.first(where: { $0.hasPrefix(kind.pickleStem) && $0.hasSuffix(".bin") }) {
       throw .pickleOnly(folder: folder, component: kind.name, file: file)
     }
     throw .missingFile(

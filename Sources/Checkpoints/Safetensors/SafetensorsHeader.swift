@@ -10,7 +10,7 @@ import Tensors
 /// The header is an object: `__metadata__` (optional, strings by name), and for each tensor its
 /// `dtype`, `shape` and `data_offsets` [begin, end), counted from the data's first byte.
 /// Everything that <https://github.com/huggingface/safetensors> checks is checked, and members
-/// that it would pass over are refused.
+/// that it would pass over are refused, as are more dimensions than PyTorch has.
 struct SafetensorsHeader {
   struct Item {
     let name: String
@@ -23,6 +23,8 @@ struct SafetensorsHeader {
   static let lengthBytes = 8
   /// The limit of the format's own library.
   static let lengthLimit = 100_000_000
+  /// PyTorch's own limit on the number of dimensions.
+  static let rankLimit = 64
   static let metadataName = "__metadata__"
 
   let metadata: [String: String]
@@ -50,104 +52,12 @@ struct SafetensorsHeader {
     let first = text.count == 0 ? nil : text[0..<1].array.first
     guard first == UInt8(ascii: "{") else { throw .headerStart(path: path, found: first) }
 
-    let header: JSONValue
-    do { header = try JSONValue(parsing: text.bytes) } catch {
-      throw .headerNotJSON(path: path, error)
-    }
-    var metadata: [String: String] = [:]
-    var items: [Item] = []
-    for (name, value) in header.object?.members ?? [] {
-      if name == Self.metadataName {
-        metadata = try Self.metadata(value, path: path)
-      } else {
-        items.append(try Self.item(name, value, path: path))
-      }
-    }
+    var reader = JSONReader(text.bytes)
+    var (metadata, items) = try Self.read(&reader, path: path)
     items.sort { ($0.begin, $0.end) < ($1.begin, $1.end) }
     try Self.checkContiguous(items, available: contents.count - dataStart, path: path)
     self.metadata = metadata
     self.items = items
-  }
-
-  private static func metadata(
-    _ value: JSONValue, path: String
-  ) throws(SafetensorsError) -> [String: String] {
-    guard let object = value.object else {
-      throw .metadataNotObject(path: path, found: value.kind)
-    }
-    var metadata: [String: String] = [:]
-    for (name, value) in object.members {
-      guard let text = value.string else {
-        throw .metadataNotString(path: path, member: name, found: value.kind)
-      }
-      metadata[name] = text
-    }
-    return metadata
-  }
-
-  /// One tensor's description, checked by itself.
-  private static func item(
-    _ name: String, _ value: JSONValue, path: String
-  ) throws(SafetensorsError) -> Item {
-    guard let object = value.object else {
-      throw .tensorNotObject(path: path, tensor: name, found: value.kind)
-    }
-    func member(_ member: String) throws(SafetensorsError) -> JSONValue {
-      guard let value = object[member] else {
-        throw .missingMember(path: path, tensor: name, member: member)
-      }
-      return value
-    }
-    func wrong(_ member: String, _ found: String, _ expected: String) -> SafetensorsError {
-      .wrongMember(path: path, tensor: name, member: member, found: found, expected: expected)
-    }
-    func numbers(_ member: String, _ value: JSONValue) throws(SafetensorsError) -> [Int] {
-      let expected = "an array of whole numbers from 0"
-      guard let array = value.array else { throw wrong(member, value.kind, expected) }
-      var numbers: [Int] = []
-      for value in array {
-        guard case .integer(let number) = value, number >= 0 else {
-          let found = value.number == nil ? value.kind : shown(value.text(), limit: 40)
-          throw wrong(member, "an array that holds \(found)", expected)
-        }
-        numbers.append(number)
-      }
-      return numbers
-    }
-
-    let kindValue = try member("dtype")
-    let shapeValue = try member("shape")
-    let offsetsValue = try member("data_offsets")
-    for name_ in object.keys where !["dtype", "shape", "data_offsets"].contains(name_) {
-      throw .unexpectedMember(path: path, tensor: name, member: name_)
-    }
-    guard let kindName = kindValue.string else {
-      throw wrong("dtype", kindValue.kind, "a string")
-    }
-    guard let kind = ElementKind(rawValue: kindName) else {
-      throw .unknownKind(path: path, tensor: name, found: kindName)
-    }
-    let extents = try numbers("shape", shapeValue)
-    let offsets = try numbers("data_offsets", offsetsValue)
-    guard offsets.count == 2 else {
-      throw wrong("data_offsets", "an array of \(offsets.count)", "one of 2 numbers")
-    }
-    let (begin, end) = (offsets[0], offsets[1])
-
-    guard let shape = Shape(checking: extents),
-      !shape.count.multipliedReportingOverflow(by: kind.bitWidth).overflow
-    else { throw .shapeOverflows(path: path, tensor: name, extents: extents, kind: kind) }
-    guard let size = kind.byteCount(of: shape.count) else {
-      throw .partOfByte(path: path, tensor: name, shape: shape, kind: kind)
-    }
-    guard begin <= end else {
-      throw .offsetsReversed(path: path, tensor: name, begin: begin, end: end)
-    }
-    guard end - begin == size else {
-      throw .sizeDisagrees(
-        path: path, tensor: name, shape: shape, kind: kind, found: end - begin, expected: size)
-    }
-    return Item(name: name, kind: kind, shape: shape, begin: begin, end: end)
   }
 
   /// Every byte of the data belongs to one tensor.
@@ -173,5 +83,165 @@ struct SafetensorsHeader {
     guard position == available else {
       throw .trailingBytes(path: path, count: available - position)
     }
+  }
+}
+
+// MARK: - The text
+
+/// The header is read member by member and nothing is kept but what describes a tensor, so that it
+/// costs no more memory than a few times its length, whatever it says.
+extension SafetensorsHeader {
+  private static func read(
+    _ reader: inout JSONReader, path: String
+  ) throws(SafetensorsError) -> (metadata: [String: String], items: [Item]) {
+    var metadata: [String: String] = [:]
+    var items: [Item] = []
+    var seen: Set<String> = []
+    try step(&reader, path) { text throws(JSONError) in try text.beginObject() }
+    while let name = try nextName(&reader, seen: &seen, path: path) {
+      if name == metadataName {
+        metadata = try readMetadata(&reader, path: path)
+      } else {
+        items.append(try readItem(name, &reader, path: path))
+      }
+    }
+    try step(&reader, path) { text throws(JSONError) in try text.end() }
+    return (metadata, items)
+  }
+
+  /// A step of the reader, whose faults are faults of the header's text.
+  private static func step<Value>(
+    _ reader: inout JSONReader, _ path: String,
+    _ step: (inout JSONReader) throws(JSONError) -> Value
+  ) throws(SafetensorsError) -> Value {
+    do { return try step(&reader) } catch { throw .headerNotJSON(path: path, error) }
+  }
+
+  private static func nextName(
+    _ reader: inout JSONReader, seen: inout Set<String>, path: String
+  ) throws(SafetensorsError) -> String? {
+    let count = seen.count
+    guard
+      let name = try step(
+        &reader, path, { text throws(JSONError) in try text.nextName(after: count) })
+    else { return nil }
+    guard seen.insert(name).inserted else {
+      throw .headerNotJSON(
+        path: path, JSONError(reason: .duplicateName(name), offset: reader.nameOffset))
+    }
+    return name
+  }
+
+  private static func readMetadata(
+    _ reader: inout JSONReader, path: String
+  ) throws(SafetensorsError) -> [String: String] {
+    let kind = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
+    guard kind == "an object" else { throw .metadataNotObject(path: path, found: kind) }
+    var metadata: [String: String] = [:]
+    var seen: Set<String> = []
+    try step(&reader, path) { text throws(JSONError) in try text.beginObject() }
+    while let name = try nextName(&reader, seen: &seen, path: path) {
+      let kind = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
+      guard kind == "a string" else {
+        throw .metadataNotString(path: path, member: name, found: kind)
+      }
+      metadata[name] = try step(&reader, path) { text throws(JSONError) in try text.string() }
+    }
+    return metadata
+  }
+
+  /// One tensor's description, checked by itself.
+  private static func readItem(
+    _ name: String, _ reader: inout JSONReader, path: String
+  ) throws(SafetensorsError) -> Item {
+    let found = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
+    guard found == "an object" else {
+      throw .tensorNotObject(path: path, tensor: name, found: found)
+    }
+    var dtype: String?
+    var extents: [Int]?
+    var offsets: [Int]?
+    var seen: Set<String> = []
+    try step(&reader, path) { text throws(JSONError) in try text.beginObject() }
+    while let member = try nextName(&reader, seen: &seen, path: path) {
+      switch member {
+      case "dtype":
+        let found = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
+        guard found == "a string" else {
+          throw .wrongMember(
+            path: path, tensor: name, member: member, found: found, expected: "a string")
+        }
+        dtype = try step(&reader, path) { text throws(JSONError) in try text.string() }
+      case "shape":
+        extents = try readNumbers(member, of: name, atMost: rankLimit, &reader, path: path)
+      case "data_offsets":
+        offsets = try readNumbers(member, of: name, atMost: 2, &reader, path: path)
+      default:
+        throw .unexpectedMember(path: path, tensor: name, member: member)
+      }
+    }
+    guard let dtype else { throw .missingMember(path: path, tensor: name, member: "dtype") }
+    guard let extents else { throw .missingMember(path: path, tensor: name, member: "shape") }
+    guard let offsets else {
+      throw .missingMember(path: path, tensor: name, member: "data_offsets")
+    }
+    guard let kind = ElementKind(rawValue: dtype) else {
+      throw .unknownKind(path: path, tensor: name, found: dtype)
+    }
+    guard offsets.count == 2 else {
+      throw .wrongMember(
+        path: path, tensor: name, member: "data_offsets", found: "an array of \(offsets.count)",
+        expected: "one of 2 numbers")
+    }
+    return try item(name, kind, extents, begin: offsets[0], end: offsets[1], path: path)
+  }
+
+  private static func readNumbers(
+    _ member: String, of tensor: String, atMost limit: Int, _ reader: inout JSONReader,
+    path: String
+  ) throws(SafetensorsError) -> [Int] {
+    func wrong(_ found: String) -> SafetensorsError {
+      .wrongMember(
+        path: path, tensor: tensor, member: member, found: found,
+        expected: "an array of at most \(limit) whole numbers from 0")
+    }
+    let found = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
+    guard found == "an array" else { throw wrong(found) }
+    var numbers: [Int] = []
+    try step(&reader, path) { text throws(JSONError) in try text.beginArray() }
+    while true {
+      let count = numbers.count
+      guard
+        try step(&reader, path, { text throws(JSONError) in try text.nextElement(after: count) })
+      else { return numbers }
+      if count == limit { throw wrong("an array of more than \(limit)") }
+      let found = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
+      guard found == "a number" else { throw wrong("an array that holds \(found)") }
+      let value = try step(&reader, path) { text throws(JSONError) in try text.value() }
+      guard case .integer(let number) = value, number >= 0 else {
+        throw wrong("an array that holds \(shown(value.text(), limit: 40))")
+      }
+      numbers.append(number)
+    }
+  }
+
+  /// The numbers of one tensor, checked against each other.
+  private static func item(
+    _ name: String, _ kind: ElementKind, _ extents: [Int], begin: Int, end: Int, path: String
+  ) throws(SafetensorsError) -> Item {
+    guard let shape = Shape(checking: extents),
+      !shape.count.multipliedReportingOverflow(by: kind.bitWidth).overflow
+    else { throw .shapeOverflows(path: path, tensor: name, extents: extents, kind: kind) }
+    guard let size = kind.byteCount(of: shape.count) else {
+      throw .partOfByte(path: path, tensor: name, shape: shape, kind: kind)
+    }
+    guard begin <= end else {
+      throw .offsetsReversed(path: path, tensor: name, begin: begin, end: end)
+    }
+    guard end - begin == size else {
+      throw .sizeDisagrees(
+        path: path, tensor: name, shape: shape, kind: kind, found: end - begin, expected: size)
+    }
+    return Item(name: name, kind: kind, shape: shape, begin: begin, end: end)
   }
 }

@@ -1,0 +1,254 @@
+/// Reads JSON piece by piece, strictly, for who must not build what a hostile text describes.
+///
+/// The caller says what comes next and learns where it is wrong: a text is never read further than
+/// what is asked for, and nothing is kept.
+///
+///     var reader = JSONReader(bytes)
+///     try reader.beginObject()
+///     var count = 0
+///     while let name = try reader.nextName(after: count) {
+///       let value = try reader.value()
+///       count += 1
+///     }
+///     try reader.end()
+package struct JSONReader: ~Escapable {
+  private let bytes: RawSpan
+  /// Bytes read so far.
+  package private(set) var offset = 0
+  /// Where the name that was read last begins.
+  package private(set) var nameOffset = 0
+  private static let depthLimit = 64
+
+  @_lifetime(copy bytes)
+  package init(_ bytes: RawSpan) { self.bytes = bytes }
+
+  // MARK: Pieces
+
+  /// What messages call the kind of the value that comes next; see ``JSONValue/kind``.
+  package mutating func nextKind() throws(JSONError) -> String {
+    skipSpace()
+    guard let byte = peek() else { throw error(.unexpectedEnd) }
+    switch byte {
+    case UInt8(ascii: "{"): return "an object"
+    case UInt8(ascii: "["): return "an array"
+    case UInt8(ascii: "\""): return "a string"
+    case UInt8(ascii: "t"), UInt8(ascii: "f"): return "a Boolean"
+    case UInt8(ascii: "n"): return "null"
+    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return "a number"
+    default: throw error(.unexpected(byte: byte))
+    }
+  }
+
+  package mutating func beginObject() throws(JSONError) {
+    skipSpace()
+    try expect(UInt8(ascii: "{"))
+  }
+
+  /// The name of the member that comes after `count` of them, up to its value; `nil` at the end of
+  /// the object, which is passed. Names are not checked to be different.
+  package mutating func nextName(after count: Int) throws(JSONError) -> String? {
+    guard try isNext(after: count, end: UInt8(ascii: "}")) else { return nil }
+    nameOffset = offset
+    let name = try string()
+    skipSpace()
+    try expect(UInt8(ascii: ":"))
+    return name
+  }
+
+  package mutating func beginArray() throws(JSONError) {
+    skipSpace()
+    try expect(UInt8(ascii: "["))
+  }
+
+  /// Whether another element comes after `count` of them; the end of the array is passed.
+  package mutating func nextElement(after count: Int) throws(JSONError) -> Bool {
+    try isNext(after: count, end: UInt8(ascii: "]"))
+  }
+
+  /// That nothing but space follows.
+  package mutating func end() throws(JSONError) {
+    skipSpace()
+    if offset != bytes.byteCount { throw error(.trailingBytes) }
+  }
+
+  private mutating func isNext(after count: Int, end: UInt8) throws(JSONError) -> Bool {
+    skipSpace()
+    guard let found = peek() else { throw error(.unexpectedEnd) }
+    if found == end {
+      offset += 1
+      return false
+    }
+    if count > 0 {
+      try expect(UInt8(ascii: ","))
+      skipSpace()
+    }
+    return true
+  }
+
+  // MARK: Values
+
+  /// The whole value that comes next, at most 64 levels deep and without duplicate names.
+  package mutating func value() throws(JSONError) -> JSONValue { try value(depth: 0) }
+
+  private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
+    if depth > Self.depthLimit { throw error(.tooDeep(limit: Self.depthLimit)) }
+    skipSpace()
+    guard let byte = peek() else { throw error(.unexpectedEnd) }
+    switch byte {
+    case UInt8(ascii: "{"): return .object(try object(depth: depth))
+    case UInt8(ascii: "["): return .array(try array(depth: depth))
+    case UInt8(ascii: "\""): return .string(try string())
+    case UInt8(ascii: "t"): return try word("true", .bool(true))
+    case UInt8(ascii: "f"): return try word("false", .bool(false))
+    case UInt8(ascii: "n"): return try word("null", .null)
+    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
+    default: throw error(.unexpected(byte: byte))
+    }
+  }
+
+  private mutating func word(_ word: StaticString, _ value: JSONValue) throws(JSONError)
+    -> JSONValue
+  {
+    for byte in "\(word)".utf8 { try expect(byte) }
+    return value
+  }
+
+  private mutating func object(depth: Int) throws(JSONError) -> JSONObject {
+    var object = JSONObject()
+    try beginObject()
+    while let name = try nextName(after: object.keys.count) {
+      if object[name] != nil { throw JSONError(reason: .duplicateName(name), offset: nameOffset) }
+      object[name] = try value(depth: depth + 1)
+    }
+    return object
+  }
+
+  private mutating func array(depth: Int) throws(JSONError) -> [JSONValue] {
+    var values: [JSONValue] = []
+    try beginArray()
+    while try nextElement(after: values.count) { values.append(try value(depth: depth + 1)) }
+    return values
+  }
+
+  /// The string that comes next.
+  package mutating func string() throws(JSONError) -> String {
+    skipSpace()
+    let start = offset
+    try expect(UInt8(ascii: "\""))
+    var units: [UInt8] = []
+    while true {
+      let byte = try next()
+      switch byte {
+      case UInt8(ascii: "\""):
+        guard let string = String(validating: units, as: UTF8.self) else {
+          throw JSONError(reason: .invalidUTF8, offset: start)
+        }
+        return string
+      case UInt8(ascii: "\\"): try escape(into: &units)
+      case 0..<0x20:
+        offset -= 1
+        throw error(.unexpected(byte: byte))
+      default: units.append(byte)
+      }
+    }
+  }
+
+  private mutating func escape(into units: inout [UInt8]) throws(JSONError) {
+    switch try next() {
+    case UInt8(ascii: "\""): units.append(0x22)
+    case UInt8(ascii: "\\"): units.append(0x5c)
+    case UInt8(ascii: "/"): units.append(0x2f)
+    case UInt8(ascii: "b"): units.append(0x08)
+    case UInt8(ascii: "f"): units.append(0x0c)
+    case UInt8(ascii: "n"): units.append(0x0a)
+    case UInt8(ascii: "r"): units.append(0x0d)
+    case UInt8(ascii: "t"): units.append(0x09)
+    case UInt8(ascii: "u"):
+      var code = try hexadecimal()
+      if 0xd800..<0xdc00 ~= code {
+        try expect(UInt8(ascii: "\\"))
+        try expect(UInt8(ascii: "u"))
+        let low = try hexadecimal()
+        guard 0xdc00..<0xe000 ~= low else { throw error(.invalidEscape) }
+        code = 0x10000 + (code - 0xd800) << 10 + (low - 0xdc00)
+      }
+      guard let scalar = Unicode.Scalar(code) else { throw error(.invalidEscape) }
+      units.append(contentsOf: String(Character(scalar)).utf8)
+    default: throw error(.invalidEscape)
+    }
+  }
+
+  private mutating func hexadecimal() throws(JSONError) -> UInt32 {
+    var code: UInt32 = 0
+    for _ in 0..<4 {
+      let byte = try next()
+      guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else {
+        throw error(.invalidEscape)
+      }
+      code = code << 4 | UInt32(digit)
+    }
+    return code
+  }
+
+  /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
+  private mutating func number() throws(JSONError) -> JSONValue {
+    let start = offset
+    var isWhole = true
+    if peek() == UInt8(ascii: "-") { offset += 1 }
+    if peek() == UInt8(ascii: "0") { offset += 1 } else { try digits() }
+    if peek() == UInt8(ascii: ".") {
+      isWhole = false
+      offset += 1
+      try digits()
+    }
+    if peek() == UInt8(ascii: "e") || peek() == UInt8(ascii: "E") {
+      isWhole = false
+      offset += 1
+      if peek() == UInt8(ascii: "+") || peek() == UInt8(ascii: "-") { offset += 1 }
+      try digits()
+    }
+    let text = String(decoding: (start..<offset).map { byte(at: $0) }, as: UTF8.self)
+    if isWhole, let integer = Int(text) { return .integer(integer) }
+    guard let number = Double(text), number.isFinite else {
+      throw JSONError(reason: .invalidNumber, offset: start)
+    }
+    return .number(number)
+  }
+
+  /// One decimal digit or more.
+  private mutating func digits() throws(JSONError) {
+    let start = offset
+    while let byte = peek(), 0x30...0x39 ~= byte { offset += 1 }
+    if offset == start { throw error(.invalidNumber) }
+  }
+
+  // MARK: Bytes
+
+  private func error(_ reason: JSONError.Reason) -> JSONError {
+    JSONError(reason: reason, offset: offset)
+  }
+
+  private func byte(at index: Int) -> UInt8 {
+    bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self)
+  }
+
+  private func peek() -> UInt8? { offset < bytes.byteCount ? byte(at: offset) : nil }
+
+  private mutating func next() throws(JSONError) -> UInt8 {
+    guard let byte = peek() else { throw error(.unexpectedEnd) }
+    offset += 1
+    return byte
+  }
+
+  private mutating func expect(_ byte: UInt8) throws(JSONError) {
+    guard let found = peek() else { throw error(.unexpectedEnd) }
+    if found != byte { throw error(.unexpected(byte: found)) }
+    offset += 1
+  }
+
+  private mutating func skipSpace() {
+    while let byte = peek(), byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 {
+      offset += 1
+    }
+  }
+}
