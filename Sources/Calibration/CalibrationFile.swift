@@ -1,0 +1,166 @@
+package import Models
+package import Quantization
+package import Tensors
+
+/// What a calibration found, with everything that is needed to tell what it is of and to merge it:
+/// a file as `Formats/calibration.md` specifies it, in memory.
+package struct CalibrationFile: Sendable, Equatable {
+  package static let version = 1
+  static let metadataKey = "decant.calibration"
+
+  /// Where messages say that it lies.
+  package var path: String
+  /// The program that made it, with its version.
+  package var tool: String
+  /// Whether every run that was asked for is in it.
+  package var isComplete: Bool
+  package var model: CalibratedModel
+  package var settings: CalibrationSettings
+  /// Sorted, none twice.
+  package internal(set) var runs: [CalibrationRun]
+  package internal(set) var statistics: ActivationStatistics
+
+  /// A calibration without runs.
+  package init(
+    path: String, tool: String, model: CalibratedModel, settings: CalibrationSettings,
+    modules: [ModuleSpec], bands: TimestepBands
+  ) {
+    self.init(
+      path: path, tool: tool, isComplete: false, model: model, settings: settings, runs: [],
+      statistics: ActivationStatistics(modules: modules, bands: bands))
+  }
+
+  init(
+    path: String, tool: String, isComplete: Bool, model: CalibratedModel,
+    settings: CalibrationSettings, runs: [CalibrationRun], statistics: ActivationStatistics
+  ) {
+    self.path = path
+    self.tool = tool
+    self.isComplete = isComplete
+    self.model = model
+    self.settings = settings
+    self.runs = runs
+    self.statistics = statistics
+  }
+
+  /// Adds what one run saw.
+  mutating func add(
+    _ run: CalibrationRun, _ seen: ActivationStatistics
+  ) throws(CalibrationError) {
+    if let module = statistics.merge(seen) { throw .overflow(module: module) }
+    runs.append(run)
+    runs.sort()
+  }
+
+  /// What a quantized model's provenance says of the calibration.
+  package var provenance: JSONObject {
+    [
+      "tool": .string(tool), "model": .object(model.json), "settings": .object(settings.json),
+      "bands": .array(statistics.bands.boundaries.map(JSONValue.integer)),
+      "runs": .integer(runs.count),
+      "prompts": .integer(Set(runs.map { [$0.prompt, $0.negativePrompt] }).count),
+    ]
+  }
+
+  /// Refuses a model that the calibration is not of.
+  ///
+  /// - Throws: ``CalibrationError`` when it is incomplete, or the model's convolutions and linear
+  ///   layers are others or have other input channels.
+  package func check(against modules: [ModuleSpec]) throws(CalibrationError) {
+    guard isComplete else { throw .incomplete(path: path, runs: runs.count) }
+    let matrices = modules.filter(\.kind.isMatrix)
+    let expected = matrices.map(\.name)
+    if expected != statistics.names {
+      let (ours, theirs) = (Set(statistics.names), Set(expected))
+      throw .otherModules(
+        path: path, missing: expected.filter { !ours.contains($0) },
+        unexpected: statistics.names.filter { !theirs.contains($0) })
+    }
+    for module in matrices {
+      let channels = statistics[module.name]?.channels ?? 0
+      if channels != module.weight.shape[1] {
+        throw .otherChannels(
+          path: path, module: module.name, found: channels, expected: module.weight.shape[1])
+      }
+    }
+  }
+}
+
+// MARK: - Merging
+
+extension CalibrationFile {
+  /// All of `files` together, as if their runs had been made in one calibration: the same bytes.
+  ///
+  /// - Parameters:
+  ///   - path: where messages say that the result lies.
+  ///   - tool: the program that merges, with its version.
+  /// - Throws: ``CalibrationError`` when there are less than two, one is incomplete, they differ in
+  ///   what must agree, or have runs in common.
+  package static func merging(
+    _ files: [CalibrationFile], path: String, tool: String
+  ) throws(CalibrationError) -> CalibrationFile {
+    guard var result = files.first, files.count > 1 else { throw .nothingToMerge }
+    for file in files where !file.isComplete {
+      throw .incomplete(path: file.path, runs: file.runs.count)
+    }
+    var owners = Dictionary(uniqueKeysWithValues: result.runs.map { ($0, result.path) })
+    for file in files.dropFirst() {
+      try result.checkMerging(file)
+      let common = file.runs.filter { owners[$0] != nil }
+      if let run = common.first, let owner = owners[run] {
+        throw .overlap(paths: [owner, file.path], count: common.count, run: run)
+      }
+      for run in file.runs { owners[run] = file.path }
+      if let module = result.statistics.merge(file.statistics) { throw .overflow(module: module) }
+      result.runs += file.runs
+    }
+    result.runs.sort()
+    result.path = path
+    result.tool = tool
+    return result
+  }
+
+  private func checkMerging(_ other: CalibrationFile) throws(CalibrationError) {
+    for difference in differences(from: other) {
+      throw .differ(
+        paths: [path, other.path], what: difference.what,
+        found: [difference.ours, difference.theirs])
+    }
+  }
+
+  /// In what two calibrations differ that must agree if they are to be added up.
+  func differences(
+    from other: CalibrationFile
+  ) -> [(what: String, ours: String, theirs: String)] {
+    var found: [(what: String, ours: String, theirs: String)] = []
+    func compare<Value: Equatable>(_ what: String, _ ours: Value, _ theirs: Value) {
+      if ours != theirs { found.append((what, "\(ours)", "\(theirs)")) }
+    }
+    compare("the component", model.component, other.model.component)
+    compare("the model's digest", model.digest, other.model.digest)
+    compare("steps", settings.steps, other.settings.steps)
+    compare("the scheduler", settings.scheduler, other.settings.scheduler)
+    compare("the guidance scale", settings.guidanceScale, other.settings.guidanceScale)
+    compare("the width", settings.width, other.settings.width)
+    compare("the height", settings.height, other.settings.height)
+    compare(
+      "the timestep bands", statistics.bands.boundaries, other.statistics.bands.boundaries)
+    let (ours, theirs) = (statistics.names, other.statistics.names)
+    if ours != theirs {
+      let index = zip(ours, theirs).enumerated().first { $0.element.0 != $0.element.1 }?.offset
+      let place = index ?? min(ours.count, theirs.count)
+      found.append(
+        (
+          "the modules", ours.indices.contains(place) ? ours[place] : "none",
+          theirs.indices.contains(place) ? theirs[place] : "none"
+        ))
+    } else {
+      for name in ours {
+        compare(
+          "the input channels of '\(name)'", statistics[name]?.channels ?? 0,
+          other.statistics[name]?.channels ?? 0)
+      }
+    }
+    return found
+  }
+}

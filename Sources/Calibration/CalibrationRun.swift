@@ -1,0 +1,107 @@
+/// One picture that calibration makes: a prompt, what it must not show, and the noise to begin
+/// with.
+package struct CalibrationRun: Hashable, Sendable {
+  package let prompt: String
+  package let negativePrompt: String
+  package let seed: UInt64
+
+  /// - Precondition: `seed` is below 2^63, as files keep it.
+  package init(prompt: String, negativePrompt: String, seed: UInt64) {
+    precondition(seed >> 63 == 0, "seed \(seed)")
+    self.prompt = prompt
+    self.negativePrompt = negativePrompt
+    self.seed = seed
+  }
+}
+
+extension CalibrationRun: Comparable {
+  /// By the bytes of the prompt, then of the negative prompt, then by seed: the same everywhere,
+  /// whatever the language.
+  package static func < (left: CalibrationRun, right: CalibrationRun) -> Bool {
+    if left.prompt != right.prompt {
+      return left.prompt.utf8.lexicographicallyPrecedes(right.prompt.utf8)
+    }
+    if left.negativePrompt != right.negativePrompt {
+      return left.negativePrompt.utf8.lexicographicallyPrecedes(right.negativePrompt.utf8)
+    }
+    return left.seed < right.seed
+  }
+
+  // Swift's strings compare by canonical equivalence; a file must tell bytes apart.
+  package static func == (left: CalibrationRun, right: CalibrationRun) -> Bool {
+    left.seed == right.seed && left.prompt.utf8.elementsEqual(right.prompt.utf8)
+      && left.negativePrompt.utf8.elementsEqual(right.negativePrompt.utf8)
+  }
+
+  package func hash(into hasher: inout Hasher) {
+    hasher.combine(seed)
+    for byte in prompt.utf8 { hasher.combine(byte) }
+    hasher.combine(0 as UInt8)
+    for byte in negativePrompt.utf8 { hasher.combine(byte) }
+  }
+}
+
+/// A line of a prompt file.
+package struct CalibrationPrompt: Sendable, Equatable {
+  package let prompt: String
+  package let negativePrompt: String
+
+  package init(_ prompt: String, negativePrompt: String = "") {
+    self.prompt = prompt
+    self.negativePrompt = negativePrompt
+  }
+
+  /// Runs of this prompt with `count` seeds, which come from its text: prompts start from
+  /// different noise, and the same prompt from the same one whatever list it stands in.
+  package func runs(seeds count: Int) -> [CalibrationRun] {
+    let bytes = Array(prompt.utf8) + [0] + Array(negativePrompt.utf8)
+    // FNV-1a, 64 bits (Fowler, Noll, Vo).
+    let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+      ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+    }
+    return (0..<UInt64(count)).map {
+      CalibrationRun(
+        prompt: prompt, negativePrompt: negativePrompt, seed: (hash & 0xffff_ffff) + $0)
+    }
+  }
+}
+
+extension [CalibrationPrompt] {
+  /// Prompts of a file's text: one a line, a tab before a negative prompt; empty lines and those
+  /// that begin with `#` are skipped.
+  ///
+  /// - Parameter path: the file, for messages.
+  package init(text: String, path: String) throws(CalibrationError) {
+    self = []
+    var lines: [String: Int] = [:]
+    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+      .enumerated()
+    {
+      let content = line.trimmed
+      if content.isEmpty || content.first == "#" { continue }
+      let pieces = content.split(separator: "\t", omittingEmptySubsequences: false).map(\.trimmed)
+      guard pieces.count <= 2 else { throw .promptTabs(path: path, line: index + 1) }
+      let prompt = CalibrationPrompt(
+        String(pieces[0]), negativePrompt: pieces.count == 2 ? String(pieces[1]) : "")
+      let key = prompt.prompt + "\t" + prompt.negativePrompt
+      if let first = lines.updateValue(index + 1, forKey: key) {
+        throw .promptRepeated(path: path, line: index + 1, first: first)
+      }
+      append(prompt)
+    }
+    if isEmpty { throw .noPrompts(path: path) }
+  }
+
+  /// All runs of all prompts.
+  package func runs(seeds count: Int) -> [CalibrationRun] { flatMap { $0.runs(seeds: count) } }
+}
+
+extension Substring {
+  /// Without spaces and tabs at both ends.
+  fileprivate var trimmed: Substring {
+    let isSpace: (Character) -> Bool = { $0 == " " || $0 == "\t" }
+    var rest = drop(while: isSpace)
+    while let last = rest.last, isSpace(last) { rest.removeLast() }
+    return rest
+  }
+}

@@ -1,0 +1,116 @@
+private import Checkpoints
+private import Kernels
+internal import Quantization
+internal import Tensors
+
+extension CalibrationFile {
+  /// Writes the calibration to ``path``, whole or not at all.
+  ///
+  /// - Parameter replacing: whether a file that lies there may be replaced.
+  package func write(replacing: Bool) throws {
+    try writeSafetensors(
+      StatisticsSource(location: path, statistics: statistics),
+      metadata: [Self.metadataKey: JSONValue.object(metadata).text()], to: path,
+      replacing: replacing)
+  }
+
+  var metadata: JSONObject {
+    [
+      "version": .integer(Self.version),
+      "tool": .string(tool),
+      "complete": .bool(isComplete),
+      "model": .object(model.json),
+      "settings": .object(settings.json),
+      "bands": .array(statistics.bands.boundaries.map(JSONValue.integer)),
+      "passes": Self.passes,
+      "histogram": .object(Self.histogram),
+      "modules": .array(statistics.names.map { .string($0) }),
+      "runs": .array(runs.map { .object($0.json) }),
+    ]
+  }
+
+  static let passes = JSONValue.array(GuidancePass.allCases.map { .string($0.name) })
+
+  static let histogram: JSONObject = [
+    "bins": .integer(MagnitudeBins.count), "octaves": [-24, 16], "bins_per_octave": 8,
+  ]
+}
+
+extension CalibrationRun {
+  var json: JSONObject {
+    [
+      "prompt": .string(prompt), "negative_prompt": .string(negativePrompt),
+      "seed": .integer(Int(seed)),
+    ]
+  }
+}
+
+/// The tensors of one module, by what follows its name.
+enum StatisticsTensor: String, CaseIterable {
+  case maximum
+  case energy
+  case positions
+  case histogram
+
+  var kind: ElementKind { self == .maximum ? .f32 : .u64 }
+
+  func shape(channels: Int, bands: Int) -> Shape {
+    let passes = GuidancePass.allCases.count
+    return switch self {
+    case .maximum: [bands, passes, channels]
+    case .energy: [bands, passes, channels, 2]
+    case .positions: [bands, passes]
+    case .histogram: [bands, passes, MagnitudeBins.count]
+    }
+  }
+
+  func name(of module: String) -> String { module + "." + rawValue }
+
+  func stored(_ module: ModuleStatistics) -> StoredTensor {
+    let bytes =
+      switch self {
+      case .maximum: ByteSlice(module.maxima)
+      case .energy: ByteSlice(module.energies.flatMap { [$0.whole, $0.fraction] })
+      case .positions: ByteSlice(module.positions)
+      case .histogram: ByteSlice(module.histogram)
+      }
+    return StoredTensor(
+      shape: shape(channels: module.channels, bands: module.bands), encoding: .plain(kind),
+      parts: [bytes])
+  }
+}
+
+/// Statistics as named tensors, made when they are asked for.
+private struct StatisticsSource: WeightSource {
+  let location: String
+  let statistics: ActivationStatistics
+
+  var names: [String] {
+    statistics.names.flatMap { module in
+      StatisticsTensor.allCases.map { $0.name(of: module) }
+    }
+  }
+
+  private func place(_ name: String) -> (ModuleStatistics, StatisticsTensor)? {
+    guard let dot = name.lastIndex(of: "."),
+      let tensor = StatisticsTensor(rawValue: String(name[name.index(after: dot)...])),
+      let module = statistics[String(name[..<dot])]
+    else { return nil }
+    return (module, tensor)
+  }
+
+  func entry(_ name: String) -> TensorEntry? {
+    place(name).map { module, tensor in
+      TensorEntry(
+        shape: tensor.shape(channels: module.channels, bands: module.bands),
+        encoding: .plain(tensor.kind))
+    }
+  }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    guard let (module, tensor) = place(name) else {
+      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+    }
+    return tensor.stored(module)
+  }
+}
