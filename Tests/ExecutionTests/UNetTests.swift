@@ -1,0 +1,241 @@
+import Execution
+import Kernels
+import Models
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct UNetTests {
+  private static let goldens = ["unet-sd1", "unet-stripped", "unet-xl"]
+
+  private struct Inputs {
+    let sample: Tensor
+    let timesteps: [Float]
+    let text: Tensor
+    let condition: Tensor?
+    let added: UNet.AddedConditioning?
+
+    init(_ golden: Golden) throws {
+      sample = try golden.input("sample")
+      timesteps = try golden.input("timestep").values
+      text = try golden.input("encoder_hidden_states")
+      condition = golden.has("input.timestep_cond") ? try golden.input("timestep_cond") : nil
+      added =
+        golden.has("input.text_embeds")
+        ? UNet.AddedConditioning(
+          textEmbeds: try golden.input("text_embeds"), timeIDs: try golden.input("time_ids")) : nil
+    }
+
+    func run(
+      _ unet: UNet, sample: Tensor? = nil, timesteps: [Float]? = nil, text: Tensor? = nil,
+      observer: (any ActivationObserver)? = nil
+    ) throws -> Tensor {
+      try unet(
+        sample: sample ?? self.sample, timesteps: timesteps ?? self.timesteps,
+        encoderHiddenStates: text ?? self.text, timestepCondition: condition, added: added,
+        observer: observer)
+    }
+  }
+
+  private func unet(_ golden: Golden) throws -> UNet {
+    try UNet(
+      config: UNetConfig(json: golden.config, location: golden.location), weights: golden.weights)
+  }
+
+  @Test(arguments: goldens)
+  func agreesWithDiffusers(name: String) throws {
+    let golden = try Golden(name)
+    let unet = try unet(golden)
+    let recorder = Recorder()
+    let output = try Inputs(golden).run(unet, observer: recorder)
+    #expect(try output.shape == golden.tensor("output.sample").shape)
+    try golden.expect(output, "output.sample")
+    try golden.expect(recorder)
+    recorder.expectAll(of: unet.spec.modules)
+  }
+
+  /// The list that binding checks is the one that diffusers writes.
+  @Test(arguments: goldens)
+  func listsTheTensorsThatDiffusersHas(name: String) throws {
+    let golden = try Golden(name)
+    let config = try UNetConfig(json: golden.config, location: "")
+    #expect(Set(config.modules.tensors.map(\.name)) == Set(golden.weights.names))
+    for tensor in config.modules.tensors {
+      #expect(golden.weights.entry(tensor.name)?.shape == tensor.shape, "\(tensor.name)")
+    }
+  }
+
+  @Test func threadsDoNotMatter() throws {
+    let golden = try Golden("unet-sd1")
+    let unet = try unet(golden)
+    let inputs = try Inputs(golden)
+    let count = Threads.count
+    defer { Threads.count = count }
+    Threads.count = 1
+    let one = try inputs.run(unet)
+    Threads.count = 3
+    #expect(try inputs.run(unet) == one)
+  }
+
+  @Test func oneTimestepServesAllPictures() throws {
+    let golden = try Golden("unet-sd1")
+    let unet = try unet(golden)
+    let inputs = try Inputs(golden)
+    let one = try inputs.run(unet, timesteps: [41])
+    #expect(try inputs.run(unet, timesteps: [41, 41]) == one)
+    #expect(try inputs.run(unet, timesteps: [41, 42]) != one)
+  }
+
+  /// Whatever the encoding, a model computes what its widened weights do.
+  @Test(arguments: [TensorEncoding.plain(.f16), .plain(.bf16), .int8])
+  func storedWeightsAreWidened(encoding: TensorEncoding) throws {
+    let golden = try Golden("unet-sd1")
+    let config = try UNetConfig(json: golden.config, location: "")
+    let inputs = try Inputs(golden)
+    let stored = try EncodedWeights(golden.weights, encoding: encoding, widened: false)
+    let widened = try EncodedWeights(golden.weights, encoding: encoding, widened: true)
+    let output = try inputs.run(UNet(config: config, weights: stored))
+    #expect(try inputs.run(UNet(config: config, weights: widened)) == output)
+    #expect(try inputs.run(UNet(config: config, weights: golden.weights)) != output)
+  }
+
+  @Test func cancellationStopsIt() async throws {
+    let golden = try Golden("unet-sd1")
+    let unet = try unet(golden)
+    let inputs = try Inputs(golden)
+    let task = Task { () throws -> Tensor in
+      while !Task.isCancelled { await Task.yield() }
+      return try unet(
+        sample: inputs.sample, timesteps: [1], encoderHiddenStates: inputs.text)
+    }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { _ = try await task.value }
+  }
+
+  @Test func aMisshapenTensorIsNamed() throws {
+    let golden = try Golden("unet-sd1")
+    var json = golden.config
+    json["in_channels"] = 5
+    let config = try UNetConfig(json: json, location: "")
+    let error = try #require(throws: WeightError.self) {
+      _ = try UNet(config: config, weights: golden.weights)
+    }
+    #expect(error.tensor == "conv_in.weight")
+    #expect(error.found == "found [16, 4, 3, 3], expected [16, 5, 3, 3]")
+  }
+
+  // MARK: - Refusals of inputs
+
+  private func refusal(_ name: String, _ change: (UNet, Inputs) throws -> Tensor) throws -> String {
+    let golden = try Golden(name)
+    let unet = try unet(golden)
+    let inputs = try Inputs(golden)
+    return try #require(throws: InputError.self) { _ = try change(unet, inputs) }.description
+  }
+
+  @Test func refusesASampleOfOtherChannels() throws {
+    let message = try refusal("unet-sd1") {
+      try $1.run($0, sample: Tensor(zeros: [2, 9, 8, 8]))
+    }
+    #expect(
+      message == "input 'sample' is [2, 9, 8, 8], expected [batch, channels 4, height, width]")
+  }
+
+  @Test func refusesASampleThatCannotBeHalved() throws {
+    let message = try refusal("unet-stripped") {
+      try $1.run($0, sample: Tensor(zeros: [2, 5, 3, 8]))
+    }
+    #expect(message == "input 'sample' is [2, 5, 3, 8], expected sides of at least 4")
+  }
+
+  @Test func refusesTimestepsForOtherPictures() throws {
+    let message = try refusal("unet-sd1") { try $1.run($0, timesteps: [1, 2, 3]) }
+    #expect(message == "input 'timestep' is 3 numbers, expected 1 or 2")
+  }
+
+  @Test func refusesTextOfAnotherWidth() throws {
+    let message = try refusal("unet-sd1") { try $1.run($0, text: Tensor(zeros: [2, 7, 21])) }
+    #expect(
+      message
+        == "input 'encoder_hidden_states' is [2, 7, 21], expected [batch 2, words, features 20]")
+  }
+
+  @Test func refusesAConditionThatTheConfigDoesNotHave() throws {
+    let message = try refusal("unet-sd1") {
+      try $0(
+        sample: $1.sample, timesteps: $1.timesteps, encoderHiddenStates: $1.text,
+        timestepCondition: Tensor(zeros: [2, 6]))
+    }
+    #expect(message.contains("expected nothing, because the config has no 'time_cond_proj_dim'"))
+  }
+
+  @Test func refusesAddedConditioningThatTheConfigDoesNotHave() throws {
+    let message = try refusal("unet-sd1") {
+      try $0(
+        sample: $1.sample, timesteps: $1.timesteps, encoderHiddenStates: $1.text,
+        added: .init(textEmbeds: Tensor(zeros: [2, 4]), timeIDs: Tensor(zeros: [2, 6])))
+    }
+    #expect(message.contains("expected nothing, because the config has no 'addition_embed_type'"))
+  }
+
+  @Test func refusesMissingAddedConditioning() throws {
+    let message = try refusal("unet-xl") {
+      try $0(sample: $1.sample, timesteps: $1.timesteps, encoderHiddenStates: $1.text)
+    }
+    #expect(message.hasPrefix("input 'text_embeds' is absent, expected pooled text"))
+  }
+
+  @Test(arguments: [
+    (12, 5, "input 'time_ids' is [2, 5], expected [batch 2, numbers 6]"),
+    (13, 5, "input 'text_embeds' is [2, 13], expected a width that fills 60 with 'time_ids'"),
+  ])
+  func refusesAddedConditioningOfOtherWidths(pooled: Int, ids: Int, expected: String) throws {
+    let message = try refusal("unet-xl") {
+      try $0(
+        sample: $1.sample, timesteps: $1.timesteps, encoderHiddenStates: $1.text,
+        added: .init(
+          textEmbeds: Tensor(zeros: [2, pooled]), timeIDs: Tensor(zeros: [2, ids])))
+    }
+    #expect(message == expected)
+  }
+}
+
+/// Weights in another encoding, or what these widen to.
+private struct EncodedWeights: WeightSource {
+  private let memory: MemorySource
+
+  init(_ base: any WeightSource, encoding: TensorEncoding, widened: Bool) throws {
+    memory = MemorySource(
+      location: "encoded",
+      try base.names.map { name in
+        let tensor = try base.tensor(name)
+        let encoded = Self.encode(tensor, encoding)
+        return (name, widened ? StoredTensor(encoded.widened()) : encoded)
+      })
+  }
+
+  private static func encode(_ tensor: StoredTensor, _ encoding: TensorEncoding) -> StoredTensor {
+    let floats = tensor.floats()
+    switch encoding {
+    case .plain(let kind): return StoredTensor(shape: tensor.shape, floats: floats, as: kind)
+    case .symmetric:
+      guard tensor.shape.rank > 1 else { return tensor }
+      let length = tensor.shape.rowLength
+      var codes: [Int8] = []
+      var scales: [Float] = []
+      for row in 0..<tensor.shape.rows {
+        let values = floats[row * length..<(row + 1) * length]
+        let scale = max(values.map(abs).max() ?? 0, .leastNormalMagnitude) / 127
+        scales.append(scale)
+        codes += values.map { Int8(($0 / scale).rounded()) }
+      }
+      return StoredTensor(
+        shape: tensor.shape, encoding: .int8, parts: [ByteSlice(codes), ByteSlice(scales)])
+    }
+  }
+
+  var location: String { memory.location }
+  var names: [String] { memory.names }
+  func entry(_ name: String) -> TensorEntry? { memory.entry(name) }
+  func tensor(_ name: String) throws -> StoredTensor { try memory.tensor(name) }
+}
