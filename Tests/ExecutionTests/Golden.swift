@@ -39,9 +39,6 @@ struct Golden {
     #expect(found.shape.count == expected.shape.count, "\(name)", sourceLocation: location)
     let error = relativeError(found.values, expected.values)
     #expect(error <= goldenTolerance, "\(name): \(error)", sourceLocation: location)
-    if goldenPrints {
-      print("golden \(file.path.split(separator: "/").last ?? "") \(name) \(error)")
-    }
   }
 
   /// Compares all blocks and layers that the file has with what an observer saw.
@@ -105,5 +102,3 @@ final class Recorder: ActivationObserver {
     #expect(missing.subtracting(["text_projection"]).isEmpty)
   }
 }
-
-private let goldenPrints = false
