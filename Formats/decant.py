@@ -1,0 +1,501 @@
+#!/usr/bin/env python3
+"""Reads `.decant` files: an independent reader, written from decant.md with numpy and zlib alone.
+
+    python decant.py FILE                          what the file holds, in a few lines
+    python decant.py FILE --list                   every tensor with its shape, encoding and bytes
+    python decant.py FILE --check                  proves every byte of the file
+    python decant.py FILE --digests                SHA-256 of every part, and of the tensor as float32
+    python decant.py FILE --to-safetensors FOLDER  a .safetensors file for each component, float32
+
+    import decant
+    with decant.open("model.decant") as model:
+        weight = model.tensor("unet", "conv_in.weight")   # float32
+        codes, scales = model.parts("unet", "mid_block.attentions.0.proj_in.weight")
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import mmap
+import re
+import struct
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+
+VERSION = 1
+HEADER_MAGIC = b"\x89DCNT\r\n\x1a"
+FOOTER_MAGIC = b"DCNTend\n"
+HEADER_SIZE, FOOTER_SIZE = 64, 96
+MANIFEST_LIMIT = 16 << 20
+BLOCK = 1 << 18
+EXPANSION = 16
+CODECS = {0: "stored", 1: "deflate"}
+
+# Bits of one number of each plain kind, and the numpy type of those that numpy has.
+KINDS: dict[str, tuple[int, str | None]] = {
+    "bool": (8, "?"), "f4": (4, None), "f6_e2m3": (6, None), "f6_e3m2": (6, None),
+    "u8": (8, "u1"), "i8": (8, "i1"), "f8_e5m2": (8, None), "f8_e4m3": (8, None),
+    "f8_e8m0": (8, None), "f8_e4m3fnuz": (8, None), "f8_e5m2fnuz": (8, None), "i16": (16, "<i2"),
+    "u16": (16, "<u2"), "f16": (16, "<f2"), "bf16": (16, None), "i32": (32, "<i4"),
+    "u32": (32, "<u4"), "f32": (32, "<f4"), "c64": (64, "<c8"), "f64": (64, "<f8"),
+    "i64": (64, "<i8"), "u64": (64, "<u8"),
+}
+
+
+class DecantError(Exception):
+    """What is wrong with a file, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The stored form of one part of a tensor, or of one file."""
+
+    place: str
+    offset: int
+    length: int
+    decoded: int
+    crc32: int
+    planes: int | None = None
+    table: int | None = None
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the numbers of a tensor are stored."""
+
+    name: str
+    bits: int
+    kind: str | None = None  # plain encodings
+    group: int | None = None  # symmetric encodings with a scale a group
+
+    @staticmethod
+    def named(name: str, place: str) -> Encoding:
+        if name in KINDS:
+            return Encoding(name, KINDS[name][0], kind=name)
+        match = re.fullmatch(r"int(4|8)(?:-g([1-9][0-9]{0,18}))?", name, re.ASCII)
+        _require(match is not None, f"{place} is encoded as {name!r}, which this reader does not know")
+        return Encoding(name, int(match[1]), group=int(match[2]) if match[2] else None)
+
+    def groups(self, length: int) -> int:
+        return 0 if length == 0 else -(-length // self.group) if self.group else 1
+
+    def sizes(self, shape: tuple[int, ...], place: str) -> list[int]:
+        """Bytes of each part."""
+        rows, length = matrix(shape)
+        if self.kind is not None:
+            bits = rows * length * self.bits
+            _require(bits % 8 == 0, f"{place}: {self.name} numbers of shape {shape} fill no whole bytes")
+            return [bits // 8]
+        codes = length if self.bits == 8 else -(-length // 2)
+        return [rows * codes, rows * self.groups(length) * (2 if self.group else 4)]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    name: str
+    shape: tuple[int, ...]
+    encoding: Encoding
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class Component:
+    name: str
+    class_name: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def matrix(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The shape as rows and the length of a row."""
+    rows = shape[0] if shape else 1
+    return rows, math.prod(shape[1:]) if rows else 0
+
+
+def align(offset: int) -> int:
+    return -(-offset // 64) * 64
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise DecantError(message)
+
+
+# --- the manifest, strictly ---------------------------------------------------------------------
+
+
+def _parse_json(data: bytes) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        _require(len(result) == len(pairs), "the manifest names a member twice in one object")
+        return result
+
+    def constant(text: str) -> None:
+        raise DecantError(f"the manifest holds {text}, which is no JSON")
+
+    def number(text: str) -> float:
+        _require(abs(float(text)) != float("inf"), f"the manifest holds {text}, which is too large")
+        return float(text)
+
+    _require(not data.startswith(b"\xef\xbb\xbf"), "the manifest begins with a byte order mark")
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=unique, parse_constant=constant, parse_float=number)
+    except (ValueError, RecursionError) as error:
+        raise DecantError(f"the manifest is no valid JSON: {error}") from None
+    level, deepest = [value], 0
+    while level:  # levels below the root
+        level = [inner for outer in level if isinstance(outer, (dict, list))
+                 for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        deepest += bool(level)
+    _require(deepest <= 64, f"the manifest is nested {deepest} levels deep, at most 64 are allowed")
+    return value
+
+
+def _members(value: Any, place: str, names: list[str]) -> list[Any]:
+    """The values of an object that must have exactly these members."""
+    _require(type(value) is dict, f"{place} is not an object")
+    for name in names:
+        _require(name in value, f"{place} lacks the member {name!r}")
+    for name in value:
+        _require(name in names, f"{place} has the unknown member {name!r}")
+    return [value[name] for name in names]
+
+
+def _integer(value: Any, place: str, below: int = 1 << 53) -> int:
+    _require(type(value) is int and 0 <= value < below, f"{place} is {value!r}, not a whole number below {below}")
+    return value
+
+
+def _typed(value: Any, kind: Any, place: str) -> Any:
+    _require(isinstance(value, kind), f"{place} is {type(value).__name__}, not {kind}")
+    return value
+
+
+def _text(value: Any, pattern: str, place: str) -> str:
+    _require(type(value) is str and re.fullmatch(pattern, value) is not None, f"{place} is {value!r}")
+    return value
+
+
+class File:
+    """An opened file: header, footer and manifest are proven, nothing else is read yet."""
+
+    def __init__(self, data: bytes | mmap.mmap) -> None:
+        self.data = data
+        self._next = HEADER_SIZE
+        self._limit, manifest = self._frame()
+        model, scheduler, components, files, codecs, provenance, parity = _members(
+            _parse_json(manifest), "the manifest",
+            ["model", "scheduler", "components", "files", "codecs", "provenance", "parity"])
+        self.model_index: dict[str, Any] = _typed(model, dict, "'model'")
+        self.scheduler: dict[str, Any] | None = _typed(scheduler, dict | None, "'scheduler'")
+        self.provenance: dict[str, Any] = _typed(provenance, dict, "'provenance'")
+        self.parity: dict[str, Any] | None = _typed(parity, dict | None, "'parity'")
+        self.codecs = [_integer(codec, "a codec") for codec in _typed(codecs, list, "'codecs'")]
+        _require(self.codecs == sorted(set(self.codecs)), "'codecs' is not ascending")
+        for codec in self.codecs:
+            _require(codec in CODECS, f"the file uses codec {codec}, which this reader does not know")
+        self.components: dict[str, Component] = {}
+        for value in _typed(components, list, "'components'"):
+            component = self._component(value)
+            _require(component.name not in self.components, f"component {component.name!r} occurs twice")
+            self.components[component.name] = component
+        self.files: dict[str, Region] = {}
+        for value in _typed(files, list, "'files'"):
+            path, size, part = _members(value, "a file", ["path", "size", "data"])
+            _text(path, r"[ -\[\]-~]{1,255}", "a file's path")
+            _require(
+                not any(piece in ("", ".", "..") for piece in path.split("/")),
+                f"the path {path!r} leads out of the model's folder")
+            _require(path not in self.files, f"file {path!r} occurs twice")
+            self.files[path] = self._region(part, f"file {path!r}", _integer(size, "a file's size"))
+        _require(self._next == self._limit, f"regions end at {self._next}, the manifest begins at {self._limit}")
+
+    def __enter__(self) -> File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if isinstance(self.data, mmap.mmap):
+            self.data.close()
+
+    # The frame.
+
+    def _frame(self) -> tuple[int, bytes]:
+        data, size = self.data, len(self.data)
+        _require(data[:8] == HEADER_MAGIC, "this is no .decant file, or its header is damaged")
+        _require(size >= HEADER_SIZE + FOOTER_SIZE, f"the file has {size} bytes: it was cut short")
+        self._block(data[:HEADER_SIZE], "header", [(12, 60)])
+        footer = data[size - FOOTER_SIZE : size]
+        _require(footer[:8] == FOOTER_MAGIC, "the footer is missing: the file was cut short or is damaged")
+        self._block(footer, "footer", [(12, 16), (72, 92)])
+        offset, length, total = struct.unpack_from("<QQQ", footer, 16)
+        _require(total == size, f"the file has {size} bytes, its footer says {total}")
+        _require(length <= MANIFEST_LIMIT, f"the manifest has {length} bytes, at most {MANIFEST_LIMIT} are allowed")
+        _require(
+            offset >= HEADER_SIZE and offset % 64 == 0 and offset + length == size - FOOTER_SIZE,
+            f"the manifest does not fit at offset {offset} with {length} bytes")
+        manifest = data[offset : offset + length]
+        _require(hashlib.sha256(manifest).digest() == footer[40:72], "the manifest is damaged")
+        return offset, manifest
+
+    @staticmethod
+    def _block(block: bytes, name: str, zeros: list[tuple[int, int]]) -> None:
+        (crc,) = struct.unpack("<I", block[-4:])
+        _require(zlib.crc32(block[:-4]) == crc, f"the {name} is damaged")
+        (version,) = struct.unpack_from("<I", block, 8)
+        _require(version == VERSION, f"the {name} is of version {version}, this reader knows {VERSION}")
+        for start, end in zeros:
+            _require(not any(block[start:end]), f"bytes {start}-{end - 1} of the {name} are not zero")
+
+    # Parts of the manifest.
+
+    def _component(self, value: Any) -> Component:
+        name, class_name, config, tensors = _members(value, "a component", ["name", "class", "config", "tensors"])
+        _text(name, r"[A-Za-z0-9_-]{1,64}", "a component's name")
+        result = Component(
+            name, _typed(class_name, str, f"the class of {name}"), _typed(config, dict, f"the config of {name}"), {})
+        for item in _typed(tensors, list, f"the tensors of {name}"):
+            tensor = self._tensor(item, name)
+            _require(tensor.name not in result.tensors, f"{name} tensor {tensor.name!r} occurs twice")
+            result.tensors[tensor.name] = tensor
+        return result
+
+    def _tensor(self, value: Any, component: str) -> Tensor:
+        name, extents, encoding_name, parts = _members(
+            value, f"a tensor of {component}", ["name", "shape", "encoding", "parts"])
+        place = f"{component} tensor {_text(name, r'[!-~]{1,512}', 'the name of a tensor')!r}"
+        shape = tuple(_integer(extent, f"an extent of {place}", 1 << 31) for extent in _typed(extents, list, place))
+        product = math.prod(extent or 1 for extent in shape)
+        _require(len(shape) <= 8 and product < 1 << 63, f"{place} has an impossible shape {shape}")
+        encoding = Encoding.named(_typed(encoding_name, str, f"the encoding of {place}"), place)
+        sizes = encoding.sizes(shape, place)
+        _require(sum(sizes) < 1 << 63, f"{place} is too large")
+        _require(len(_typed(parts, list, place)) == len(sizes), f"{place} has {len(parts)} parts, {len(sizes)} expected")
+        regions = tuple(
+            self._region(part, f"{place} (part {index})", size) for index, (part, size) in enumerate(zip(parts, sizes)))
+        return Tensor(name, shape, encoding, regions)
+
+    def _region(self, value: Any, place: str, decoded: int) -> Region:
+        coded = type(value) is dict and ("planes" in value or "table" in value)
+        names = ["offset", "length", "crc32"] + (["planes", "table"] if coded else [])
+        offset, length, crc, *coding = _members(value, place, names)
+        _integer(offset, f"the offset of {place}")
+        _integer(length, f"the length of {place}")
+        crc = int(_text(crc, "[0-9a-f]{8}", f"the checksum of {place}"), 16)
+        _require(offset == self._next, f"{place} lies at offset {offset}, {self._next} is expected")
+        _require(offset + length <= self._limit, f"{place} ends at {offset + length}, behind the last region's end")
+        self._next = align(offset + length)
+        if not coded:
+            _require(length == decoded, f"{place} has {length} bytes, {decoded} are expected")
+            return Region(place, offset, length, decoded, crc)
+        planes = _integer(coding[0], f"the planes of {place}")
+        _require(
+            planes in (1, 2, 4, 8) and decoded > 0 and decoded % planes == 0,
+            f"{place} has {planes} planes for {decoded} bytes")
+        stored = length - 12 * planes * -(-decoded // (planes * BLOCK))
+        _require(0 < stored <= decoded <= EXPANSION * stored, f"{place} holds {decoded} bytes in {length}")
+        table = int(_text(coding[1], "[0-9a-f]{8}", f"the table of {place}"), 16)
+        return Region(place, offset, length, decoded, crc, planes, table)
+
+    # What regions hold.
+
+    def read(self, region: Region) -> bytes:
+        """What a region holds, proven."""
+        data = self._decode(region) if region.planes else self.data[region.offset : region.end]
+        _require(zlib.crc32(data) == region.crc32, f"{region.place} does not agree with its checksum")
+        padding = self.data[region.end : align(region.end)]
+        _require(not any(padding), f"the bytes after {region.place} are not zero")
+        return data
+
+    def _decode(self, region: Region) -> bytes:
+        planes = region.planes or 1
+        elements = region.decoded // planes
+        blocks = [min(BLOCK, elements - start) for start in range(0, elements, BLOCK)]
+        table_start = region.end - 12 * planes * len(blocks)
+        table = self.data[table_start : region.end]
+        _require(zlib.crc32(table) == region.table, f"the chunk table of {region.place} is damaged")
+        entries = struct.iter_unpack("<III", table)
+        result, start, number = [], region.offset, 0
+        for count in blocks:
+            block = np.empty((count, planes), np.uint8)
+            for plane in range(planes):
+                stored, crc, codec = next(entries)
+                place = f"chunk {number} of {region.place}"
+                _require(codec in self.codecs, f"{place} uses codec {codec}, which the manifest does not list")
+                _require(stored <= count <= EXPANSION * stored, f"{place} holds {count} bytes in {stored}")
+                _require(start + stored <= table_start, f"{place} reaches into the chunk table")
+                chunk = self.data[start : start + stored]
+                _require(zlib.crc32(chunk) == crc, f"{place} is damaged")
+                block[:, plane] = np.frombuffer(_decode_chunk(chunk, codec, count, place), np.uint8)
+                start += stored
+                number += 1
+            result.append(block.tobytes())
+        _require(start == table_start, f"the chunks of {region.place} end at {start}, not at the table")
+        return b"".join(result)
+
+    def file(self, path: str) -> bytes:
+        """A small file, by its path in a diffusers folder."""
+        return self.read(self.files[path])
+
+    def parts(self, component: str, name: str) -> tuple[np.ndarray, ...]:
+        """A tensor as it is stored: its numbers, or codes and scales.
+
+        Integer codes are int8 of [rows, length], scales float32 or float16 of [rows, groups]; kinds
+        that numpy lacks are unsigned integers of their width, or bytes below 8 bits.
+        """
+        tensor = self.components[component].tensors[name]
+        raw = [self.read(region) for region in tensor.regions]
+        encoding = tensor.encoding
+        if encoding.kind is not None:
+            dtype = KINDS[encoding.kind][1] or {8: "u1", 16: "<u2"}.get(encoding.bits, "u1")
+            numbers = np.frombuffer(raw[0], dtype)
+            return (numbers.reshape(tensor.shape) if encoding.bits >= 8 else numbers,)
+        rows, length = matrix(tensor.shape)
+        scales = np.frombuffer(raw[1], "<f2" if encoding.group else "<f4")
+        scales = scales.reshape(rows, encoding.groups(length))
+        if encoding.bits == 8:
+            return np.frombuffer(raw[0], np.int8).reshape(rows, length), scales
+        packed = np.frombuffer(raw[0], np.uint8).reshape(rows, -(-length // 2))
+        nibbles = np.stack([packed << 4, packed & 0xF0], axis=-1).reshape(rows, 2 * packed.shape[1])
+        return nibbles[:, :length].view(np.int8) >> 4, scales
+
+    def tensor(self, component: str, name: str) -> np.ndarray:
+        """A tensor widened to float32."""
+        tensor = self.components[component].tensors[name]
+        parts, encoding = self.parts(component, name), tensor.encoding
+        if encoding.kind is not None:
+            return _widen(parts[0], encoding.kind)
+        codes, scales = parts
+        length = codes.shape[1]
+        each = np.repeat(scales.astype(np.float32), encoding.group or max(1, length), axis=1)[:, :length]
+        return (codes.astype(np.float32) * each).reshape(tensor.shape)
+
+    def regions(self) -> Iterator[Region]:
+        for component in self.components.values():
+            for tensor in component.tensors.values():
+                yield from tensor.regions
+        yield from self.files.values()
+
+    def check(self) -> int:
+        """Proves every region; the number of them."""
+        return sum(1 for region in self.regions() if self.read(region) is not None)
+
+
+def _decode_chunk(chunk: bytes, codec: int, count: int, place: str) -> bytes:
+    if codec == 0:
+        _require(len(chunk) == count, f"{place} has {len(chunk)} bytes, {count} are expected")
+        return chunk
+    decoder = zlib.decompressobj(-15)
+    try:
+        data = decoder.decompress(chunk, count + 1)
+    except zlib.error as error:
+        raise DecantError(f"{place} is no valid deflate data: {error}") from None
+    _require(
+        decoder.eof and len(data) == count and not decoder.unused_data and not decoder.unconsumed_tail,
+        f"{place} does not decode to exactly {count} bytes")
+    return data
+
+
+def _widen(numbers: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "bf16":
+        return (numbers.astype(np.uint32) << 16).view(np.float32).reshape(numbers.shape)
+    if kind == "f8_e5m2":
+        return (numbers.astype(np.uint16) << 8).view(np.float16).astype(np.float32)
+    if KINDS[kind][1] is None or kind == "c64":
+        raise DecantError(f"this reader does not widen {kind} to float32; parts() gives its bits")
+    with np.errstate(over="ignore"):
+        return numbers.astype(np.float32)
+
+
+def open(path: str | Path) -> File:  # noqa: A001 - the module is used as `decant.open`
+    """Opens the file at `path`, in time that depends on its manifest alone."""
+    with Path(path).open("rb") as file:
+        _require(file.seek(0, 2) > 0, "the file is empty")
+        return File(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+def digests(model: File) -> dict[str, Any]:
+    """SHA-256 of every part as it is stored and of every tensor as float32, and of every file."""
+    def sha256(data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()
+
+    tensors: dict[str, Any] = {}
+    for component in model.components.values():
+        for tensor in component.tensors.values():
+            entry: dict[str, Any] = {
+                "shape": list(tensor.shape), "encoding": tensor.encoding.name,
+                "parts": [sha256(model.read(region)) for region in tensor.regions]}
+            try:
+                entry["float32"] = sha256(model.tensor(component.name, tensor.name).astype("<f4").tobytes())
+            except DecantError:
+                entry["float32"] = None
+            tensors[f"{component.name}/{tensor.name}"] = entry
+    return {"tensors": tensors, "files": {path: sha256(model.file(path)) for path in model.files}}
+
+
+def write_safetensors(model: File, folder: Path) -> None:
+    """Writes each component as float32 to `folder`/COMPONENT.safetensors, a tensor at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for component in model.components.values():
+        header, end = {}, 0
+        for tensor in component.tensors.values():
+            rows, length = matrix(tensor.shape)
+            start, end = end, end + rows * length * 4
+            header[tensor.name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with (folder / f"{component.name}.safetensors").open("wb") as output:
+            output.write(struct.pack("<Q", len(text)) + text)
+            for name in component.tensors:
+                output.write(model.tensor(component.name, name).astype("<f4").tobytes())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Reads .decant files.")
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--list", action="store_true", help="every tensor")
+    parser.add_argument("--check", action="store_true", help="prove every byte")
+    parser.add_argument("--digests", action="store_true", help="SHA-256 of everything, as JSON")
+    parser.add_argument("--to-safetensors", metavar="FOLDER", type=Path, help="write float32 weights")
+    arguments = parser.parse_args()
+    try:
+        with open(arguments.file) as model:
+            if arguments.digests:
+                print(json.dumps(digests(model), indent=1))
+                return 0
+            print(f"{arguments.file}: {len(model.data)} bytes")
+            for component in model.components.values():
+                stored = sum(region.length for tensor in component.tensors.values() for region in tensor.regions)
+                print(f"{component.name} ({component.class_name}): {len(component.tensors)} tensors, {stored} bytes")
+                for tensor in component.tensors.values() if arguments.list else ():
+                    sizes = "+".join(f"{region.length}/{region.decoded}" for region in tensor.regions)
+                    print(f"  {tensor.name} {list(tensor.shape)} {tensor.encoding.name} {sizes}")
+            for path, region in model.files.items():
+                print(f"{path}: {region.decoded} bytes in {region.length}")
+            if arguments.check:
+                print(f"all {model.check()} regions agree with their checksums")
+            if arguments.to_safetensors:
+                write_safetensors(model, arguments.to_safetensors)
+    except (DecantError, OSError) as error:
+        print(f"{arguments.file}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

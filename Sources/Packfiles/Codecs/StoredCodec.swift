@@ -1,0 +1,15 @@
+package import Tensors
+
+/// Codec 0: the bytes as they are, for chunks that coding does not shorten.
+package struct StoredCodec: Codec {
+  package init() {}
+
+  package let identifier = 0
+  package let name = "stored"
+
+  package func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]? { nil }
+
+  package func decode(_ bytes: ByteSlice, count: Int) -> [UInt8]? {
+    bytes.count == count ? bytes.array : nil
+  }
+}

@@ -1,0 +1,120 @@
+private import Crypto
+private import Foundation
+internal import Tensors
+
+/// What stands around the regions: the header before them, manifest and footer after them.
+package enum Frame {
+  /// The 64 bytes that begin every file.
+  package static var header: [UInt8] {
+    var bytes = Packfile.headerMagic
+    bytes.append(Packfile.version)
+    bytes += [UInt8](repeating: 0, count: Packfile.headerSize - 4 - bytes.count)
+    bytes.append(crc32(of: bytes))
+    return bytes
+  }
+
+  /// The 96 bytes that end a file whose manifest begins at `offset`.
+  package static func footer(manifest: [UInt8], at offset: Int) -> [UInt8] {
+    var bytes = Packfile.footerMagic
+    bytes.append(Packfile.version)
+    bytes.append(UInt32(0))
+    bytes.append(UInt64(offset))
+    bytes.append(UInt64(manifest.count))
+    bytes.append(UInt64(offset + manifest.count + Packfile.footerSize))
+    bytes += digest(manifest)
+    bytes += [UInt8](repeating: 0, count: Packfile.footerSize - 4 - bytes.count)
+    bytes.append(crc32(of: bytes))
+    return bytes
+  }
+
+  /// Where the manifest lies, once header, footer and manifest are proven whole.
+  static func manifest(of contents: ByteSlice, _ location: String) throws(PackfileError)
+    -> Range<Int>
+  {
+    try checkHeader(contents, location)
+    let footerStart = contents.count - Packfile.footerSize
+    let footer = contents[footerStart..<contents.count].array
+    guard Packfile.ends(contents) else {
+      throw PackfileError(location, .missingFooter(bytes: contents.count))
+    }
+    try checkBlock(footer, zeros: [12..<16, 72..<92], location, .damagedFooter)
+    let length = footer.integer64(at: 32)
+    if length != UInt64(contents.count) {
+      throw PackfileError(location, .wrongLength(found: contents.count, expected: length))
+    }
+    let (offset, count) = (footer.integer64(at: 16), footer.integer64(at: 24))
+    if count > Packfile.manifestLimit {
+      throw PackfileError(location, .manifestTooLong(bytes: count))
+    }
+    // Both are below the file's length once the first two hold, so nothing overflows.
+    guard offset >= UInt64(Packfile.headerSize), offset <= UInt64(footerStart),
+      offset + count == UInt64(footerStart), offset % UInt64(Packfile.alignment) == 0
+    else {
+      throw PackfileError(location, .manifestOutOfPlace(offset: offset, length: count))
+    }
+    let range = Int(offset)..<footerStart
+    if digest(contents[range].array) != Array(footer[40..<72]) {
+      throw PackfileError(location, .damagedManifest)
+    }
+    return range
+  }
+
+  private static func checkHeader(
+    _ contents: ByteSlice, _ location: String
+  ) throws(PackfileError) {
+    guard Packfile.begins(contents) else {
+      let first = contents[0..<min(8, contents.count)].array
+      throw PackfileError(
+        location, Packfile.ends(contents) ? .damagedHeader : .noPackfile(firstBytes: first))
+    }
+    guard contents.count >= Packfile.headerSize + Packfile.footerSize else {
+      throw PackfileError(location, .tooShort(bytes: contents.count))
+    }
+    try checkBlock(
+      contents[0..<Packfile.headerSize].array, zeros: [12..<60], location, .damagedHeader)
+  }
+
+  /// Checks what header and footer have in common: CRC at the end, version at 8, zeros.
+  private static func checkBlock(
+    _ block: [UInt8], zeros: [Range<Int>], _ location: String, _ damage: PackfileError.Reason
+  ) throws(PackfileError) {
+    let end = block.count - 4
+    guard crc32(of: Array(block[..<end])) == block.integer32(at: end) else {
+      throw PackfileError(location, damage)
+    }
+    let version = block.integer32(at: 8)
+    if version != Packfile.version { throw PackfileError(location, .unknownVersion(version)) }
+    for range in zeros where block[range].contains(where: { $0 != 0 }) {
+      throw PackfileError(
+        location,
+        .invalid(
+          place: "byte range \(range.lowerBound)-\(range.upperBound - 1) of the "
+            + (damage == .damagedHeader ? "header" : "footer"),
+          found: "not zero", expected: "zero"))
+    }
+  }
+
+  /// SHA-256.
+  package static func digest(_ bytes: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
+}
+
+extension [UInt8] {
+  /// The little-endian integer of four bytes at `offset`.
+  func integer32(at offset: Int) -> UInt32 {
+    self[offset..<offset + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+  }
+
+  /// The little-endian integer of eight bytes at `offset`.
+  func integer64(at offset: Int) -> UInt64 {
+    self[offset..<offset + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+  }
+
+  /// Appends the bytes of `integer`, little-endian.
+  mutating func append(_ integer: some FixedWidthInteger) {
+    var rest = integer
+    for _ in 0..<integer.bitWidth / 8 {
+      append(UInt8(truncatingIfNeeded: rest))
+      rest >>= 8
+    }
+  }
+}

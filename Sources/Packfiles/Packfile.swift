@@ -1,0 +1,110 @@
+private import Foundation
+package import Tensors
+
+/// The `.decant` file: one file that holds a whole model, specified in `Formats/decant.md`.
+///
+///     0        64                                                     length - 96
+///     +--------+----------+---+----------+---+-- … --+---+----------+--------+
+///     | header | region 0 | 0 | region 1 | 0 |       | 0 | manifest | footer |
+///     +--------+----------+---+----------+---+-- … --+---+----------+--------+
+///
+/// A region is the stored form of one part of a tensor, or of one small file. Regions, zeros up to
+/// the next multiple of 64, and the manifest tile the file without a gap.
+package enum Packfile {
+  package static let version: UInt32 = 1
+  package static let layout = "decant file"
+
+  static let headerMagic: [UInt8] = [0x89, 0x44, 0x43, 0x4e, 0x54, 0x0d, 0x0a, 0x1a]
+  static let footerMagic: [UInt8] = [UInt8]("DCNTend\n".utf8)
+  static let headerSize = 64
+  static let footerSize = 96
+  static let alignment = 64
+  static let manifestLimit = 16 << 20
+
+  /// Elements of a block of a coded region.
+  static let blockElements = 1 << 18
+  static let tableEntrySize = 12
+  /// How many times its stored size a chunk may have when it is decoded.
+  static let expansionLimit = 16
+
+  /// The smallest multiple of 64 that is not below `offset`.
+  static func align(_ offset: Int) -> Int { (offset + alignment - 1) / alignment * alignment }
+
+  /// Whether the file at `path` begins or ends as a `.decant` file does, whatever its name.
+  ///
+  /// Either end is enough, so that a file that lost one of them is called damaged rather than
+  /// unknown.
+  package static func recognizes(_ path: String) -> Bool {
+    guard let contents = try? ByteSlice.mapping(path) else { return false }
+    return begins(contents) || ends(contents)
+  }
+
+  static func begins(_ contents: ByteSlice) -> Bool {
+    contents.count >= headerMagic.count && contents[0..<headerMagic.count].array == headerMagic
+  }
+
+  static func ends(_ contents: ByteSlice) -> Bool {
+    guard contents.count >= footerSize else { return false }
+    let start = contents.count - footerSize
+    return contents[start..<start + footerMagic.count].array == footerMagic
+  }
+
+  /// Checks every byte of the file at `path`; see ``PackfileReader/check(progress:)``.
+  package static func check(
+    _ path: String, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {
+    try PackfileReader(path: path).check(progress: progress)
+  }
+
+  /// Puts the parity record into the file at `path`, or takes it out where `parity` is `nil`.
+  ///
+  /// Everything before the manifest is copied as it is to a sibling file, which then takes the
+  /// place of the old one: a file that may be mapped is never changed.
+  ///
+  /// - Parameter progress: called with bytes copied so far, and in all.
+  package static func record(
+    parity: JSONObject?, in path: String, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {
+    let reader = try PackfileReader(path: path)
+    var manifest = reader.manifest
+    manifest.parity = parity
+    let file = try ReplacingFile(path: path, replacing: true)
+    let total = reader.manifestOffset
+    let step = 8 << 20
+    for start in stride(from: 0, to: total, by: step) {
+      try Task.checkCancellation()
+      try file.write(reader.contents.window(start..<min(start + step, total)))
+      progress(min(start + step, total), total)
+    }
+    try file.finish(manifest)
+  }
+}
+
+/// `.decant` files among the layouts that models are read from.
+package struct PackfileLayout: ModelReader {
+  package init() {}
+
+  package var layout: String { Packfile.layout }
+
+  package func recognizes(_ path: String) -> Bool { Packfile.recognizes(path) }
+
+  package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
+    if let variant = options.variant {
+      throw PackfileError(path, .variant(variant))
+    }
+    return try PackfileReader(path: path).model()
+  }
+}
+
+/// Values of `body` for `0..<count` in order, computed by at most `threads` threads.
+func mapConcurrently<Value: Sendable>(
+  _ count: Int, threads: Int, _ body: @Sendable (Int) -> Value
+) -> [Value] {
+  let workers = min(threads, count)
+  if workers <= 1 { return (0..<count).map(body) }
+  let values = Slots<Value>(count)
+  DispatchQueue.concurrentPerform(iterations: workers) { worker in
+    for index in stride(from: worker, to: count, by: workers) { values.put(body(index), at: index) }
+  }
+  return values.all
+}

@@ -1,0 +1,42 @@
+internal import Tensors
+
+extension PackfileReader {
+  /// Proves every byte of the file that opening it has not proven: each region as it is stored,
+  /// what it decodes to, and the zeros that follow it. Memory does not depend on the file's size.
+  ///
+  /// - Parameter progress: called with bytes of the file checked so far, and in all.
+  /// - Throws: ``PackfileError`` that names the first tensor or file with damage, or
+  ///   `CancellationError` when the task is cancelled.
+  package func check(progress: (_ done: Int, _ total: Int) -> Void) throws {
+    for component in manifest.components {
+      for tensor in component.tensors {
+        for (part, region) in tensor.regions.enumerated() {
+          try check(region, tensor.place(part, in: component.name), progress)
+        }
+      }
+    }
+    for file in manifest.files { try check(file.region, file.place, progress) }
+    progress(byteCount, byteCount)
+  }
+
+  private func check(
+    _ region: Manifest.Region, _ place: String, _ progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {
+    let end = region.offset + region.length
+    if let coding = region.coding {
+      try Task.checkCancellation()
+      try decode(region, coding, place) { _ in }
+    } else {
+      var crc: UInt32 = 0
+      let step = 4 << 20
+      for start in stride(from: region.offset, to: end, by: step) {
+        try Task.checkCancellation()
+        let slice = contents.window(start..<min(start + step, end))
+        crc = crc32(of: slice.bytes, after: crc)
+      }
+      if crc != region.crc { throw PackfileError(location, .damaged(region: place)) }
+    }
+    try checkPadding(after: region, place)
+    progress(end, byteCount)
+  }
+}

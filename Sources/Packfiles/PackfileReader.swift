@@ -1,0 +1,119 @@
+private import Foundation
+private import Synchronization
+package import Tensors
+
+/// A `.decant` file, opened: header, footer and manifest are proven, nothing else is read yet.
+///
+/// A tensor is proven when it is first read; one that is stored as it is stays where it lies in
+/// the mapped file, a coded one is decoded into memory each time.
+package final class PackfileReader: Sendable {
+  package let location: String
+  package let manifest: Manifest
+  /// Bytes of the whole file.
+  package var byteCount: Int { contents.count }
+  /// Where the regions end.
+  let manifestOffset: Int
+  let contents: ByteSlice
+  let threads: Int
+  /// Offsets of the uncoded regions that were proven.
+  private let proven = Mutex<Set<Int>>([])
+
+  /// Opens the file at `path`, in time that depends on its manifest alone.
+  ///
+  /// - Throws: ``FileError`` or ``PackfileError``.
+  package convenience init(
+    path: String, threads: Int = ProcessInfo.processInfo.activeProcessorCount
+  ) throws {
+    try self.init(contents: .mapping(path), location: path, threads: threads)
+  }
+
+  /// Opens a file whose bytes are at hand.
+  package init(contents: ByteSlice, location: String, threads: Int) throws(PackfileError) {
+    let range = try Frame.manifest(of: contents, location)
+    manifest = try Manifest(
+      parsing: contents[range], regionsEnd: range.lowerBound, location)
+    manifestOffset = range.lowerBound
+    self.contents = contents
+    self.location = location
+    self.threads = threads
+  }
+
+  /// The figures of the model's verification; `nil` when there was none.
+  package var parity: JSONObject? { manifest.parity }
+
+  /// The model. Small files are read now, weights when they are asked for.
+  package func model() throws(PackfileError) -> ModelSource {
+    var files: [ModelSource.File] = []
+    for file in manifest.files {
+      files.append(
+        ModelSource.File(path: file.path, bytes: try bytes(of: file.region, file.place)))
+    }
+    return ModelSource(
+      location: location, layout: Packfile.layout, index: manifest.index,
+      components: manifest.components.map { component in
+        ModelSource.Component(
+          name: component.name, className: component.className, config: component.config,
+          weights: PackedWeights(self, component))
+      },
+      scheduler: manifest.scheduler, files: files, provenance: manifest.provenance)
+  }
+
+  /// What a region holds, proven: in place, or decoded.
+  func bytes(of region: Manifest.Region, _ place: String) throws(PackfileError) -> ByteSlice {
+    if let coding = region.coding {
+      let bytes = try ByteSlice(gathering: region.decodedLength) {
+        (append) throws(PackfileError) in
+        try decode(region, coding, place) { append($0) }
+      }
+      try checkPadding(after: region, place)
+      return bytes
+    }
+    let slice = contents.window(region.offset..<region.offset + region.length)
+    if proven.withLock({ $0.contains(region.offset) }) { return slice }
+    if crc32(of: slice.bytes) != region.crc {
+      throw PackfileError(location, .damaged(region: place))
+    }
+    try checkPadding(after: region, place)
+    // The region after an empty one has the same offset, and is not proven by it.
+    if region.length > 0 { proven.withLock { _ = $0.insert(region.offset) } }
+    return slice
+  }
+
+  /// Proves that the bytes between a region's end and the next multiple of 64 are zero.
+  func checkPadding(after region: Manifest.Region, _ place: String) throws(PackfileError) {
+    let end = region.offset + region.length
+    if contents[end..<Packfile.align(end)].array.contains(where: { $0 != 0 }) {
+      throw PackfileError(location, .damagedPadding(region: place))
+    }
+  }
+}
+
+/// The weights of one component of an opened file.
+private struct PackedWeights: WeightSource {
+  private let reader: PackfileReader
+  private let component: String
+  let names: [String]
+  private let tensors: [String: Manifest.PackedTensor]
+
+  init(_ reader: PackfileReader, _ component: Manifest.Component) {
+    self.reader = reader
+    self.component = component.name
+    names = component.tensors.map(\.name)
+    tensors = Dictionary(uniqueKeysWithValues: component.tensors.map { ($0.name, $0) })
+  }
+
+  var location: String { reader.location }
+
+  func entry(_ name: String) -> TensorEntry? { tensors[name]?.entry }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    guard let tensor = tensors[name] else {
+      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+    }
+    return StoredTensor(
+      shape: tensor.entry.shape, encoding: tensor.entry.encoding,
+      parts: try tensor.regions.enumerated().map { index, region in
+        try reader.bytes(of: region, tensor.place(index, in: component))
+      })
+  }
+}

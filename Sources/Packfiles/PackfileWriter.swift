@@ -1,0 +1,122 @@
+private import Foundation
+package import Tensors
+
+/// Writes a model as one `.decant` file, in one pass and with bounded memory: a tensor at a time,
+/// coded a window of blocks at a time.
+///
+/// The same model gives the same bytes, whatever the number of threads, with the same zlib.
+package struct PackfileWriter: ModelWriter {
+  /// The figures of a verification, when they are known already.
+  package var parity: JSONObject?
+  /// Whether parts are coded where that saves 2 %; else all are usable in place.
+  package var codes: Bool
+  package var threads: Int
+
+  package init(
+    parity: JSONObject? = nil, codes: Bool = true,
+    threads: Int = ProcessInfo.processInfo.activeProcessorCount
+  ) {
+    self.parity = parity
+    self.codes = codes
+    self.threads = threads
+  }
+
+  package var name: String { "decant" }
+  package var layout: String { Packfile.layout }
+  package var holdsQuantized: Bool { true }
+
+  package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".decant") }
+
+  /// Writes the model whole or not at all.
+  ///
+  /// - Throws: what reading a tensor throws, ``FileError``, ``PackfileError`` when a name cannot be
+  ///   written, or `CancellationError` when the task is cancelled.
+  package func write(
+    _ model: ModelSource, to path: String, replacing: Bool,
+    progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {
+    try checkNames(of: model, path)
+    let file = try ReplacingFile(path: path, replacing: replacing)
+    let regions = RegionWriter(file, codes: codes, threads: threads)
+    var manifest = Manifest(
+      index: model.index, scheduler: model.scheduler, components: [], files: [], codecs: [],
+      provenance: [:], parity: parity)
+
+    let total =
+      model.components.reduce(0) { $0 + $1.weights.byteCount }
+      + model.files.reduce(0) { $0 + $1.bytes.count }
+    var done = 0
+    func advance(_ bytes: Int) {
+      done += bytes
+      progress(min(done, total), total)
+    }
+
+    try file.write(Frame.header)
+    for component in model.components {
+      manifest.components.append(try write(component, to: regions, advance))
+    }
+    for item in model.files {
+      let region = try regions.append(item.bytes, planes: 1, as: .text, advance: advance)
+      manifest.files.append(Manifest.File(path: item.path, region: region))
+    }
+    manifest.codecs = regions.codecs.sorted()
+    manifest.provenance = model.completedProvenance()
+    try file.finish(manifest)
+  }
+
+  private func write(
+    _ component: ModelSource.Component, to regions: RegionWriter, _ advance: (Int) -> Void
+  ) throws -> Manifest.Component {
+    var packed = Manifest.Component(
+      name: component.name, className: component.className, config: component.config, tensors: [])
+    for name in component.weights.names {
+      try Task.checkCancellation()
+      let tensor = try component.weights.tensor(name)
+      let widths = tensor.encoding.numberWidths
+      packed.tensors.append(
+        Manifest.PackedTensor(
+          name: name, entry: tensor.entry,
+          regions: try zip(tensor.parts, widths).map { part, width in
+            try regions.append(part, planes: width, as: .weights, advance: advance)
+          }))
+    }
+    return packed
+  }
+
+  /// Refuses what the manifest could not hold before anything is written.
+  private func checkNames(of model: ModelSource, _ location: String) throws(PackfileError) {
+    func check(
+      _ names: [String], _ rule: Names, _ kind: String, in place: String
+    ) throws(PackfileError) {
+      var seen: Set<String> = []
+      for name in names {
+        if !rule.accepts(name) {
+          throw PackfileError(
+            location,
+            .unwritable(place: "the name of \(kind)", found: quoted(name), expected: rule.text))
+        }
+        if !seen.insert(name).inserted {
+          throw PackfileError(location, .duplicate(place: place, name: name))
+        }
+      }
+    }
+    try check(model.components.map(\.name), .component, "a component", in: "the model")
+    try check(model.files.map(\.path), .path, "a file", in: "the model")
+    for component in model.components {
+      let place = "component '\(component.name)'"
+      try check(component.weights.names, .tensor, "a tensor of \(place)", in: place)
+    }
+  }
+}
+
+extension TensorEncoding {
+  /// Bytes of one number of each part: the planes that it is cut into.
+  fileprivate var numberWidths: [Int] {
+    switch self {
+    // Complex numbers are two floating-point numbers.
+    case .plain(.c64): [4]
+    case .plain(let kind): [max(1, kind.bitWidth / 8)]
+    case .symmetric: [1, (scaleKind?.bitWidth ?? 8) / 8]
+    }
+  }
+}

@@ -1,0 +1,147 @@
+private import Foundation
+internal import Tensors
+
+/// Writes parts one after another as regions, each coded where that saves enough.
+final class RegionWriter {
+  let file: ReplacingFile
+  private let codes: Bool
+  private let threads: Int
+  private(set) var codecs: Set<Int> = []
+
+  /// Parts below this size are stored as they are: there is little to save, and many of them.
+  private static let smallestCoded = 4096
+  /// The share of a part, or of a chunk, that coding must promise to save.
+  private static let leastSaving = 0.02
+
+  init(_ file: ReplacingFile, codes: Bool, threads: Int) {
+    self.file = file
+    self.codes = codes
+    self.threads = threads
+  }
+
+  /// Writes one part and zeros up to the next region.
+  ///
+  /// - Parameters:
+  ///   - planes: bytes of one number, each of which may go to a plane of its own.
+  ///   - advance: called with bytes done since the last call.
+  func append(
+    _ part: ByteSlice, planes: Int, as content: ChunkContent, advance: (Int) -> Void
+  ) throws -> Manifest.Region {
+    let offset = file.offset
+    var region = Manifest.Region(
+      offset: offset, length: part.count, decodedLength: part.count, crc: crc32(of: part.bytes))
+    if let plan = plan(part, planes: planes) {
+      region.coding = Manifest.Coding(
+        planes: planes,
+        tableCRC: try writeCoded(part, planes: planes, plan, as: content, advance: advance))
+      region.length = file.offset - offset
+    } else {
+      try file.write(part)
+      advance(part.count)
+    }
+    try file.align()
+    return region
+  }
+
+  /// Which chunks are worth coding, in the order of the chunk table; `nil` when the part is not.
+  private func plan(_ part: ByteSlice, planes: Int) -> [Bool]? {
+    guard codes, part.count >= Self.smallestCoded else { return nil }
+    let estimates = mapConcurrently(
+      Manifest.Region.blocks(part.count, planes: planes), threads: threads
+    ) { block in
+      split(part, block: block, planes: planes).map { plane in
+        let promised = codedSize(of: plane)
+        let isWorthIt = promised <= Double(plane.count) * (1 - Self.leastSaving)
+        return (isWorthIt, isWorthIt ? promised : Double(plane.count))
+      }
+    }.flatMap { $0 }
+    let size =
+      estimates.reduce(0) { $0 + $1.1 } + Double(estimates.count * Packfile.tableEntrySize)
+    return size <= Double(part.count) * (1 - Self.leastSaving) ? estimates.map(\.0) : nil
+  }
+
+  /// Writes chunks and table, a window of blocks at a time, and returns the table's CRC.
+  private func writeCoded(
+    _ part: ByteSlice, planes: Int, _ plan: [Bool], as content: ChunkContent,
+    advance: (Int) -> Void
+  ) throws -> UInt32 {
+    let blocks = Manifest.Region.blocks(part.count, planes: planes)
+    let window = max(8, 2 * threads)
+    var table: [UInt8] = []
+    for first in stride(from: 0, to: blocks, by: window) {
+      try Task.checkCancellation()
+      let count = min(window, blocks - first)
+      let coded = mapConcurrently(count, threads: threads) { index in
+        split(part, block: first + index, planes: planes).enumerated().map { plane, bytes in
+          Chunk(bytes, tryingToCode: plan[(first + index) * planes + plane], as: content)
+        }
+      }
+      for chunk in coded.joined() {
+        try file.write(chunk.bytes)
+        table.append(UInt32(chunk.bytes.count))
+        table.append(chunk.crc)
+        table.append(UInt32(chunk.codec))
+        codecs.insert(chunk.codec)
+      }
+      advance(
+        blockRange(first + count - 1, part.count, planes).upperBound
+          - blockRange(first, part.count, planes).lowerBound)
+    }
+    try file.write(table)
+    return crc32(of: table)
+  }
+}
+
+/// One chunk as it is stored.
+private struct Chunk: Sendable {
+  let bytes: [UInt8]
+  let codec: Int
+  let crc: UInt32
+
+  /// The shortest of what the codecs make of `plane`, the earlier codec where two are equal.
+  init(_ plane: [UInt8], tryingToCode: Bool, as content: ChunkContent) {
+    var best = (bytes: plane, codec: 0)
+    if tryingToCode {
+      for codec in Codecs.all {
+        if let coded = codec.encode(plane, as: content), coded.count < best.bytes.count,
+          coded.count * Packfile.expansionLimit >= plane.count
+        {
+          best = (coded, codec.identifier)
+        }
+      }
+    }
+    bytes = best.bytes
+    codec = best.codec
+    crc = crc32(of: bytes)
+  }
+}
+
+/// The bytes of a part that block `block` covers.
+func blockRange(_ block: Int, _ count: Int, _ planes: Int) -> Range<Int> {
+  let size = Packfile.blockElements * planes
+  return block * size..<min(count, (block + 1) * size)
+}
+
+/// The planes of one block.
+private func split(_ part: ByteSlice, block: Int, planes: Int) -> [[UInt8]] {
+  let bytes = part[blockRange(block, part.count, planes)].array
+  if planes == 1 { return [bytes] }
+  return (0..<planes).map { plane in
+    var output = [UInt8](repeating: 0, count: bytes.count / planes)
+    for index in output.indices { output[index] = bytes[index * planes + plane] }
+    return output
+  }
+}
+
+/// About how many bytes Huffman codes need for `bytes`: their entropy, and the tables of the codes.
+private func codedSize(of bytes: [UInt8]) -> Double {
+  var counts = [Int](repeating: 0, count: 256)
+  for byte in bytes { counts[Int(byte)] += 1 }
+  let total = Double(bytes.count)
+  let bits = counts.reduce(0.0) { bits, count in
+    count == 0 ? bits : bits + Double(count) * log2(total / Double(count))
+  }
+  // One table for every 32 Ki bytes, about five bits for each byte value that occurs.
+  let tables = (bytes.count - 1) / 32_768 + 1
+  return max(bits, total) / 8 + Double(tables * counts.count { $0 > 0 }) * 5 / 8
+}

@@ -1,0 +1,164 @@
+import Packfiles
+import Tensors
+import TestSupport
+import Testing
+
+/// Coded regions with right checksums whose chunks are not what they must be.
+@Suite struct HostileChunkTests {
+  typealias Chunk = HostileFile.Chunk
+
+  /// So many zeros, coded.
+  static let zeros = DeflateCodec().encode([UInt8](repeating: 0, count: 2400), as: .weights) ?? []
+  static let fewer = DeflateCodec().encode([UInt8](repeating: 0, count: 2399), as: .weights) ?? []
+  static let more = DeflateCodec().encode([UInt8](repeating: 0, count: 2401), as: .weights) ?? []
+  static let stored = Chunk(bytes: [UInt8](repeating: 0, count: 2400), codec: 0)
+  static let coded = Chunk(bytes: zeros)
+  static let place = "unet tensor 'b'"
+
+  static let cases: [([Chunk], PackfileError.Reason)] = [
+    // What decodes to fewer or more bytes, or leaves some over, or is no deflate data at all.
+    ([stored, Chunk(bytes: fewer)], .undecodable(region: place, chunk: 1, codec: "deflate")),
+    ([stored, Chunk(bytes: more)], .undecodable(region: place, chunk: 1, codec: "deflate")),
+    ([Chunk(bytes: zeros + [0]), stored], .undecodable(region: place, chunk: 0, codec: "deflate")),
+    (
+      [Chunk(bytes: zeros.dropLast()), stored],
+      .undecodable(region: place, chunk: 0, codec: "deflate")
+    ),
+    (
+      [stored, Chunk(bytes: [UInt8](repeating: 0xaa, count: 400))],
+      .undecodable(region: place, chunk: 1, codec: "deflate")
+    ),
+    // A table that does not fit.
+    (
+      [stored, Chunk(bytes: zeros, codec: 2)],
+      .invalidTable(
+        region: place, chunk: 1, found: "codec 2", expected: "one of the file's codecs [0, 1]")
+    ),
+    (
+      [stored, Chunk(bytes: [UInt8](repeating: 1, count: 149))],
+      .invalidTable(
+        region: place, chunk: 1, found: "149 bytes for 2400",
+        expected: "1 to 16 decoded bytes for each")
+    ),
+    (
+      [stored, Chunk(bytes: zeros, length: 2401)],
+      .invalidTable(
+        region: place, chunk: 1, found: "2401 bytes for 2400",
+        expected: "1 to 16 decoded bytes for each")
+    ),
+    (
+      [stored, Chunk(bytes: zeros, length: zeros.count + 1)],
+      .invalidTable(
+        region: place, chunk: 1, found: "\(zeros.count + 1) bytes",
+        expected: "at most \(zeros.count)")
+    ),
+    (
+      [stored, Chunk(bytes: zeros, length: zeros.count - 1)],
+      .invalidTable(
+        region: place, chunk: 1, found: "its end at offset \(512 + 2400 + zeros.count - 1)",
+        expected: "offset \(512 + 2400 + zeros.count)")
+    ),
+    // Whole in itself, and not what the manifest's checksum says.
+    ([stored, coded], .damaged(region: place)),
+  ]
+
+  @Test(arguments: cases.indices) func isRefused(index: Int) throws {
+    let (chunks, reason) = Self.cases[index]
+    var file = try HostileFile()
+    file.setChunks(chunks)
+    let reader = try PackfileReader(contents: file.bytes, location: "x", threads: 1)
+    #expect(throws: PackfileError("x", reason)) { try reader.check { _, _ in } }
+    #expect(throws: PackfileError("x", reason)) {
+      try reader.model().components[0].weights.tensor("b")
+    }
+  }
+
+  @Test func rightChunksAreRead() throws {
+    var file = try HostileFile()
+    file.setChunks([Self.stored, Self.coded])
+    let crc = crc32(of: [UInt8](repeating: 0, count: 4800))
+    file.set(HostileFile.partB + ["crc32"], to: .string(hexadecimalText(UInt64(crc), digits: 8)))
+    let reader = try PackfileReader(contents: file.bytes, location: "x", threads: 1)
+    let tensor = try reader.model().components[0].weights.tensor("b")
+    #expect(tensor.parts[0].array == [UInt8](repeating: 0, count: 4800))
+  }
+
+  @Test func paddingMustBeZero() throws {
+    var file = try HostileFile()
+    file.regions[64 + 400] = 1
+    let reader = try PackfileReader(contents: file.bytes, location: "x", threads: 1)
+    #expect(throws: PackfileError("x", .damagedPadding(region: "unet tensor 'a'"))) {
+      try reader.model().components[0].weights.tensor("a")
+    }
+  }
+
+  @Test func everyMessageIsOneSentenceThatSaysWhatToDo() {
+    let reasons: [PackfileError.Reason] =
+      Self.cases.map(\.1) + [
+        .noPackfile(firstBytes: [80, 75]), .tooShort(bytes: 9), .damagedHeader,
+        .missingFooter(bytes: 900), .damagedFooter, .unknownVersion(2),
+        .wrongLength(found: 1, expected: 2), .manifestOutOfPlace(offset: 1, length: 2),
+        .manifestTooLong(bytes: 1 << 30), .damagedManifest,
+        .damagedPadding(region: Self.place), .damagedTable(region: Self.place),
+        .damagedChunk(region: Self.place, chunk: 3), .variant("fp16"),
+      ]
+    for reason in reasons {
+      let text = PackfileError("x.decant", reason).description
+      #expect(text.hasPrefix("x.decant: "))
+      #expect(!text.contains("\n") && !text.hasSuffix("."))
+      #expect(
+        ["again", "newer Decant", "pass a", "shorten", "ask for none"].contains {
+          text.contains($0)
+        },
+        "\(text)")
+    }
+  }
+}
+
+@Suite struct CodecTests {
+  @Test func identifiersAreNeverChanged() {
+    #expect(Codecs.all.map(\.identifier) == [0, 1])
+    #expect(Codecs.all.map(\.name) == ["stored", "deflate"])
+  }
+
+  @Test(arguments: [1, 2, 255, 256, 65_536, 262_144]) func chunksComeBack(count: Int) throws {
+    var randoms = Randoms(seed: UInt64(count))
+    let skewed = (0..<count).map { _ in UInt8(truncatingIfNeeded: Int(randoms.gaussian() * 9)) }
+    for codec in Codecs.all {
+      for content in [ChunkContent.weights, .text] {
+        for bytes in [skewed, randoms.bytes(count), [UInt8](repeating: 3, count: count)] {
+          guard let coded = codec.encode(bytes, as: content) else { continue }
+          #expect(coded.count < count)
+          #expect(coded.count * 16 >= count)
+          #expect(codec.decode(ByteSlice(coded), count: count) == bytes)
+          #expect(codec.decode(ByteSlice(coded), count: count - 1) == nil)
+          #expect(codec.decode(ByteSlice(coded), count: count + 1) == nil)
+          #expect(codec.decode(ByteSlice(coded + [0]), count: count) == nil)
+          #expect(codec.decode(ByteSlice(coded.dropLast()), count: count) == nil)
+        }
+      }
+    }
+    #expect(DeflateCodec().encode(randoms.bytes(count), as: .weights) == nil)
+  }
+
+  /// A stream of 104 KiB that would give 16 MiB is stopped at the bytes that it may give.
+  @Test func aBombGivesNoMoreThanItsChunk() {
+    #expect(DeflateCodec().decode(ByteSlice(bomb), count: 1000) == nil)
+    // It is a right stream all the same.
+    #expect(
+      DeflateCodec().decode(ByteSlice(bomb), count: 1 + 65_536 * 258)?.allSatisfy { $0 == 0 }
+        == true)
+  }
+
+  /// One fixed-Huffman block: a zero, then matches of 258 bytes at distance 1, 64 Ki of them.
+  private var bomb: [UInt8] {
+    var bits: [UInt8] = [1, 1, 0]
+    bits += [0, 0, 1, 1, 0, 0, 0, 0]
+    for _ in 0..<65_536 { bits += [1, 1, 0, 0, 0, 1, 0, 1] + [0, 0, 0, 0, 0] }
+    bits += [0, 0, 0, 0, 0, 0, 0]
+    bits += [UInt8](repeating: 0, count: (8 - bits.count % 8) % 8)
+    return stride(from: 0, to: bits.count, by: 8).map { start in
+      (0..<8).reduce(0) { $0 | bits[start + $1] << UInt8($1) }
+    }
+  }
+}

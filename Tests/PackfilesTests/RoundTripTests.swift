@@ -1,0 +1,116 @@
+import Packfiles
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct RoundTripTests {
+  static let encodings: [TensorEncoding] =
+    ElementKind.allCases.map { .plain($0) } + [
+      .int8, .symmetric(bits: 8, groupSize: 1), .symmetric(bits: 8, groupSize: 3),
+      .symmetric(bits: 8, groupSize: 64), .symmetric(bits: 4, groupSize: nil),
+      .symmetric(bits: 4, groupSize: 1), .symmetric(bits: 4, groupSize: 32),
+    ]
+
+  static let shapes: [Shape] = [
+    [], [0], [1], [7], [8], [0, 3], [3, 0], [1, 1], [5, 3], [4, 32], [2, 3, 3, 3], [16, 8, 4, 4],
+    [1, 2, 1, 2, 1, 2, 1, 2], [40, 130],
+  ]
+
+  @Test(arguments: [true, false]) func everyEncodingAndShape(codes: Bool) throws {
+    var tensors: [(String, StoredTensor)] = []
+    for encoding in Self.encodings {
+      for shape in Self.shapes where encoding.partSizes(for: shape) != nil {
+        tensors.append(
+          ("\(encoding.name)\(shape.extents)".filter { $0 != " " }, Samples.noise(shape, encoding)))
+      }
+    }
+    #expect(tensors.count > 330)
+    let model = Samples.model(tensors)
+    try withTemporaryFolder { folder in
+      let reader = try written(model, in: folder, as: PackfileWriter(codes: codes))
+      let copy = try reader.model()
+      #expect(copy.components[0].weights.names == tensors.map(\.0))
+      for (name, tensor) in tensors {
+        #expect(copy.components[0].weights.entry(name) == tensor.entry, "\(name)")
+        let read = try copy.components[0].weights.tensor(name)
+        #expect(read.entry == tensor.entry, "\(name)")
+        #expect(read.parts.map(\.array) == tensor.parts.map(\.array), "\(name)")
+      }
+      try reader.check { _, _ in }
+    }
+  }
+
+  /// Elements of a block on both sides of its size, in 1, 2 and 4 planes.
+  @Test(arguments: [262_143, 262_144, 262_145, 700_000])
+  func blocks(count: Int) throws {
+    let model = Samples.model([
+      ("f16", Samples.gaussian([count], .f16)), ("f32", Samples.gaussian([count], .f32)),
+      ("codes", Samples.int8([1, count])),
+    ])
+    try withTemporaryFolder { folder in
+      let reader = try written(model, in: folder)
+      let tensors = reader.manifest.components[0].tensors
+      #expect(tensors.map(\.isCoded) == [true, true, true])
+      #expect(tensors.map { $0.regions[0].coding?.planes } == [2, 4, 1])
+      #expect(try contents(of: reader.model()) == contents(of: model))
+    }
+  }
+
+  @Test func everythingElseIsKept() throws {
+    try withTemporaryFolder { folder in
+      let model = Samples.mixed
+      let reader = try written(
+        model, in: folder, as: PackfileWriter(parity: ["psnr": 42.5, "pictures": [1, nil]]))
+      let copy = try reader.model()
+      #expect(copy.index == model.index)
+      #expect(copy.scheduler == model.scheduler)
+      #expect(copy.provenance == model.provenance)
+      #expect(copy.components.map(\.name) == ["unet", "vae"])
+      #expect(copy.components.map(\.className) == ["UNet2DConditionModel", "AutoencoderKL"])
+      #expect(copy.components.map(\.config) == model.components.map(\.config))
+      #expect(copy.components[0].config["mid"] == .null)
+      #expect(copy.files.map(\.path) == ["tokenizer/merges.txt", "notes"])
+      #expect(copy.files.map(\.bytes.array) == model.files.map(\.bytes.array))
+      #expect(copy.layout == "decant file")
+      #expect(reader.parity == ["psnr": 42.5, "pictures": [1, nil]])
+      #expect(try contents(of: copy) == contents(of: model))
+    }
+  }
+
+  @Test func aModelWithoutSchedulerOrWeights() throws {
+    try withTemporaryFolder { folder in
+      var model = Samples.model([])
+      model.scheduler = nil
+      model.components = []
+      let reader = try written(model, in: folder)
+      #expect(try reader.model().scheduler == nil)
+      #expect(try reader.model().components.isEmpty)
+      #expect(reader.parity == nil)
+      try reader.check { _, _ in }
+    }
+  }
+
+  @Test func aLongFileIsCodedAndKept() throws {
+    try withTemporaryFolder { folder in
+      let lines = (0..<60_000).map { "token \($0)\n" }.joined()
+      let zeros = ModelSource.File(
+        path: "zeros", bytes: ByteSlice([UInt8](repeating: 0, count: 600_000)))
+      let model = Samples.model([], files: [Samples.file("vocab.txt", lines), zeros])
+      let reader = try written(model, in: folder)
+      #expect(reader.manifest.files[0].region.length * 2 < lines.utf8.count)
+      // The format lets no chunk grow more than sixteenfold, however little it holds.
+      #expect(reader.manifest.files[1].region.length * 16 > 600_000)
+      #expect(reader.manifest.files[1].region.length * 7 < 600_000)
+      #expect(try reader.model().files[0].bytes.array == Array(lines.utf8))
+      #expect(try reader.model().files[1].bytes.array == zeros.bytes.array)
+    }
+  }
+
+  @Test func unknownNamesAreRefused() throws {
+    try withTemporaryFolder { folder in
+      let weights = try written(Samples.mixed, in: folder).model().components[0].weights
+      #expect(weights.entry("none") == nil)
+      #expect(throws: WeightError.self) { try weights.tensor("none") }
+    }
+  }
+}
