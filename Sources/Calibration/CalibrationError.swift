@@ -27,6 +27,7 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
   case noRuns
   case unfinished(path: String, output: String)
   case otherCalibration(path: String, what: String, found: String, expected: String)
+  case otherRun(path: String, run: CalibrationRun)
   case nonfinite(module: String, timestep: Double, run: CalibrationRun)
   case overflow(module: String)
   case unknownModule(String)
@@ -59,8 +60,8 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
     case .repeatedRun(let path, let run):
       "\(path): \(run.description) is listed twice in 'runs'"
     case .incomplete(let path, let runs):
-      "\(path): the calibration was interrupted after \(runs) runs; finish it with "
-        + "decant calibrate --resume"
+      "\(path): the calibration was interrupted after \(Self.counted(runs)); finish it "
+        + "with decant calibrate --resume"
     case .otherModules(let path, let missing, let unexpected):
       "\(path): the calibration is of another model: "
         + Self.difference(missing: missing, unexpected: unexpected)
@@ -74,16 +75,19 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
       "\(paths.joined(separator: " and ")) differ in \(what) "
         + "(\(found.joined(separator: " and "))), so they cannot be merged"
     case .overlap(let paths, let count, let run):
-      "\(paths.joined(separator: " and ")) have \(count) runs in common, \(run.description) among "
-        + "them, so merging would count them twice"
+      "\(paths.joined(separator: " and ")) have \(Self.counted(count)) in common, as "
+        + "\(run.description), so merging would count it twice"
     case .noRuns:
       "there is nothing to calibrate with: no prompts, or no seeds"
     case .unfinished(let path, let output):
       "\(path) is left from an interrupted calibration of \(output): pass --resume to go on with "
         + "it, or --force to begin again"
     case .otherCalibration(let path, let what, let found, let expected):
-      "\(path) is of another calibration: \(what) is \(found) there and \(expected) now; pass "
+      "\(path) is of another calibration, \(what) being \(found) there and \(expected) now; pass "
         + "--force to begin again"
+    case .otherRun(let path, let run):
+      "\(path) holds \(run.description), which this calibration does not ask for; pass --force to "
+        + "begin again"
     case .nonfinite(let module, let timestep, let run):
       "the input of '\(module)' is NaN or infinite at timestep \(timestep) of \(run.description); "
         + "the model's weights are damaged, or outgrow float32"
@@ -100,6 +104,8 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
       "\(path), line \(line): the same prompt as in line \(first)"
     }
   }
+
+  private static func counted(_ runs: Int) -> String { runs == 1 ? "1 run" : "\(runs) runs" }
 
   private static func difference(missing: [String], unexpected: [String]) -> String {
     func list(_ names: [String]) -> String {

@@ -18,11 +18,10 @@ extension CalibrationRun: Comparable {
   /// By the bytes of the prompt, then of the negative prompt, then by seed: the same everywhere,
   /// whatever the language.
   package static func < (left: CalibrationRun, right: CalibrationRun) -> Bool {
-    if left.prompt != right.prompt {
-      return left.prompt.utf8.lexicographicallyPrecedes(right.prompt.utf8)
-    }
-    if left.negativePrompt != right.negativePrompt {
-      return left.negativePrompt.utf8.lexicographicallyPrecedes(right.negativePrompt.utf8)
+    for (ours, theirs) in [
+      (left.prompt.utf8, right.prompt.utf8), (left.negativePrompt.utf8, right.negativePrompt.utf8),
+    ] where !ours.elementsEqual(theirs) {
+      return ours.lexicographicallyPrecedes(theirs)
     }
     return left.seed < right.seed
   }

@@ -97,9 +97,7 @@ package struct Calibrator: Sendable {
     }
     let wanted = Set(runs)
     if let other = partial.runs.first(where: { !wanted.contains($0) }) {
-      throw CalibrationError.otherCalibration(
-        path: partialPath, what: "a finished run", found: other.description,
-        expected: "not asked for")
+      throw CalibrationError.otherRun(path: partialPath, run: other)
     }
     partial.path = blank.path
     partial.tool = blank.tool

@@ -1,0 +1,195 @@
+import Calibration
+import Foundation
+import Kernels
+import Models
+import Quantization
+import Synchronization
+import Tensors
+import TestSupport
+import Testing
+
+struct CalibratorTests {
+  @Test func writesWhatItReturns() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/all.safetensors"
+      let calls = Mutex<[[Int]]>([])
+      let file = try calibrator(path).calibrate(runs, on: FakeSubject()) { done, total in
+        calls.withLock { $0.append([done, total]) }
+      }
+      #expect(file.isComplete)
+      #expect(file.runs == runs.sorted())
+      #expect(calls.withLock { $0 } == (0...15).map { [$0, 15] })
+      #expect(try CalibrationFile(path: path) == file)
+      #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
+      try file.check(against: modules)
+      let linear = try #require(file.statistics["block.linear"])
+      // Timesteps 900, 500 and 100; in each seven rows a pass of each of five runs.
+      #expect(linear.positions == [35, 35, 0, 0, 35, 35, 35, 35])
+      #expect(linear.meanSquares()?.count == 5)
+      #expect(file.provenance["runs"] == 5)
+      #expect(file.provenance["prompts"] == 4)
+    }
+  }
+
+  @Test func theSameCalibrationGivesTheSameBytes() throws {
+    try withTemporaryFolder { folder in
+      _ = try calibrator(folder + "/a").calibrate(runs, on: FakeSubject())
+      _ = try calibrator(folder + "/b").calibrate(runs.reversed(), on: FakeSubject())
+      #expect(try bytes(folder + "/a") == bytes(folder + "/b"))
+    }
+  }
+
+  @Test(arguments: ["dog", "cat", "bird", "fish"])
+  func goesOnWhereItWasInterrupted(prompt: String) throws {
+    try withTemporaryFolder { folder in
+      let (straight, resumed) = (folder + "/straight", folder + "/resumed")
+      _ = try calibrator(straight).calibrate(runs, on: FakeSubject())
+      #expect(throws: CancellationError.self) {
+        try calibrator(resumed).calibrate(runs, on: FakeSubject(interruptedAt: prompt))
+      }
+      #expect(!FileManager.default.fileExists(atPath: resumed))
+      let done = runs.firstIndex { $0.prompt == prompt } ?? 0
+      if done > 0 {
+        let partial = try CalibrationFile(path: resumed + ".partial")
+        #expect(!partial.isComplete)
+        #expect(partial.runs == runs[..<done].sorted())
+        #expect(throws: CalibrationError.incomplete(path: resumed + ".partial", runs: done)) {
+          try partial.check(against: modules)
+        }
+      }
+      let calls = Mutex<[Int]>([])
+      _ = try calibrator(resumed, resuming: true).calibrate(runs, on: FakeSubject()) { done, _ in
+        calls.withLock { $0.append(done) }
+      }
+      #expect(calls.withLock { $0.first } == 3 * done)
+      #expect(calls.withLock { $0.last } == 15)
+      #expect(try bytes(straight) == bytes(resumed))
+      #expect(!FileManager.default.fileExists(atPath: resumed + ".partial"))
+    }
+  }
+
+  @Test func stopsBetweenRunsWhenItsTaskIsCancelled() async throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let path = folder.path + "/c"
+    let task = Task {
+      withUnsafeCurrentTask { $0?.cancel() }
+      _ = try calibrator(path).calibrate(runs, on: FakeSubject())
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  @Test func refusesToReplaceAnOutputBeforeItRuns() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c"
+      _ = try calibrator(path).calibrate([runs[0]], on: FakeSubject())
+      #expect(throws: FileError(.exists, path)) {
+        try calibrator(path).calibrate(runs, on: FakeSubject(interruptedAt: "dog"))
+      }
+      _ = try calibrator(path, replacing: true).calibrate(runs, on: FakeSubject())
+      #expect(try CalibrationFile(path: path).runs.count == 5)
+    }
+  }
+
+  @Test func asksWhatToDoWithWhatIsLeft() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c"
+      #expect(throws: CancellationError.self) {
+        try calibrator(path).calibrate(runs, on: FakeSubject(interruptedAt: "bird"))
+      }
+      let error = #expect(throws: CalibrationError.self) {
+        try calibrator(path).calibrate(runs, on: FakeSubject())
+      }
+      #expect(
+        error?.description
+          == "\(path).partial is left from an interrupted calibration of \(path): pass --resume to "
+          + "go on with it, or --force to begin again")
+      let fresh = try calibrator(path, replacing: true).calibrate([runs[4]], on: FakeSubject())
+      #expect(fresh.runs == [runs[4]])
+      #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
+    }
+  }
+
+  @Test func refusesToGoOnWithAnotherCalibration() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c"
+      #expect(throws: CancellationError.self) {
+        try calibrator(path).calibrate(runs, on: FakeSubject(interruptedAt: "bird"))
+      }
+      var other = settings
+      other.steps = 7
+      func message(_ calibrator: Calibrator, _ runs: [CalibrationRun]) -> String? {
+        let error = #expect(throws: CalibrationError.self) {
+          try calibrator.calibrate(runs, on: FakeSubject())
+        }
+        return error?.description
+      }
+      let tail = "; pass --force to begin again"
+      #expect(
+        message(calibrator(path, settings: other, resuming: true), runs)
+          == "\(path).partial is of another calibration, steps being 3 there and 7 now" + tail)
+      #expect(
+        message(calibrator(path, model: CalibratedModel(digest: "xyz"), resuming: true), runs)
+          == "\(path).partial is of another calibration, the model's digest being abc there and xyz now"
+          + tail)
+      #expect(
+        message(calibrator(path, bands: TimestepBands(count: 1), resuming: true), runs)
+          == "\(path).partial is of another calibration, the timestep bands being "
+          + "[0, 250, 500, 750, 1000] there and [0, 1000] now" + tail)
+      #expect(
+        message(calibrator(path, resuming: true), [runs[0], runs[3]])
+          == "\(path).partial holds the run of 'cat' with seed 0, which this calibration does not ask "
+          + "for" + tail)
+    }
+  }
+
+  @Test func refusesToRunNothing() throws {
+    try withTemporaryFolder { folder in
+      let error = #expect(throws: CalibrationError.self) {
+        try calibrator(folder + "/c").calibrate([], on: FakeSubject())
+      }
+      #expect(error?.description == "there is nothing to calibrate with: no prompts, or no seeds")
+    }
+  }
+
+  @Test func keepsPassesApart() throws {
+    let collector = StatisticsCollector(
+      modules: modules, bands: TimestepBands(count: 1), run: runs[0])
+    collector.begin(timestep: 1, passes: [.unconditional, .conditional])
+    collector.willRun(
+      module: "block.linear",
+      input: Tensor(shape: [2, 5], values: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]))
+    collector.begin(timestep: 1, passes: [.conditional])
+    collector.willRun(
+      module: "block.linear", input: Tensor(shape: [1, 5], values: [0, 0, 0, 0, -20]))
+    let statistics = try #require(collector.finish()["block.linear"])
+    #expect(statistics.maxima(passes: [.unconditional]) == [1, 2, 3, 4, 5])
+    #expect(statistics.maxima(passes: [.conditional]) == [6, 7, 8, 9, 20])
+    #expect(statistics.meanSquares(passes: [.conditional]) == [18, 24.5, 32, 40.5, 250])
+    #expect(statistics.positions == [1, 2])
+  }
+
+  @Test func reportsNumbersThatAreNotFinite() throws {
+    let collector = StatisticsCollector(modules: modules, bands: TimestepBands(), run: runs[1])
+    collector.begin(timestep: 441, passes: [.conditional])
+    collector.willRun(
+      module: "block.linear", input: Tensor(shape: [1, 5], values: [0, 0, .nan, 0, 1]))
+    collector.willRun(module: "block.linear", input: Tensor(zeros: [1, 5]))
+    let error = #expect(throws: CalibrationError.self) { try collector.finish() }
+    #expect(
+      error?.description
+        == "the input of 'block.linear' is NaN or infinite at timestep 441.0 of the run of 'cat' with "
+        + "seed 1; the model's weights are damaged, or outgrow float32")
+  }
+
+  @Test func reportsModulesThatNobodyListed() throws {
+    let collector = StatisticsCollector(modules: modules, bands: TimestepBands(), run: runs[1])
+    collector.begin(timestep: 441, passes: [.conditional])
+    collector.willRun(module: "stranger", input: Tensor(zeros: [1, 5]))
+    let error = #expect(throws: CalibrationError.self) { try collector.finish() }
+    #expect(
+      error?.description == "module 'stranger' ran and is not in the model's list of modules")
+  }
+}

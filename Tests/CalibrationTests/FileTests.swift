@@ -1,0 +1,243 @@
+import Calibration
+import Checkpoints
+import Foundation
+import Kernels
+import Models
+import Quantization
+import Tensors
+import TestSupport
+import Testing
+
+struct FileTests {
+  /// A sound file with its metadata or its tensors changed.
+  static func changed(
+    _ folder: String, metadata change: (inout JSONObject) -> Void = { _ in },
+    tensors: (inout [(String, StoredTensor)]) -> Void = { _ in }
+  ) throws -> String {
+    let sound = folder + "/sound-\(UUID().uuidString)"
+    _ = try calibrator(sound).calibrate([runs[0]], on: FakeSubject())
+    let file = try SafetensorsFile(path: sound)
+    let text = try #require(file.metadata["decant.calibration"])
+    var object = try #require(JSONValue(parsing: text).object)
+    change(&object)
+    var all = try file.names.map { ($0, try file.tensor($0)) }
+    tensors(&all)
+    let path = folder + "/changed"
+    try writeSafetensors(
+      MemorySource(location: path, all),
+      metadata: ["decant.calibration": JSONValue.object(object).text()], to: path)
+    return path
+  }
+
+  static func refusal(_ path: String) -> String? {
+    let error = #expect(throws: CalibrationError.self) { try CalibrationFile(path: path) }
+    return error?.description
+  }
+
+  @Test func holdsWhatTheSpecificationSays() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c.safetensors"
+      let file = try calibrator(path).calibrate([runs[0], runs[1]], on: FakeSubject())
+      let tensors = try SafetensorsFile(path: path)
+      #expect(
+        tensors.names.sorted() == [
+          "block.linear.energy", "block.linear.histogram", "block.linear.maximum",
+          "block.linear.positions", "conv_in.energy", "conv_in.histogram", "conv_in.maximum",
+          "conv_in.positions",
+        ])
+      func entry(_ name: String) -> TensorEntry? { tensors.entry(name) }
+      #expect(entry("conv_in.maximum") == TensorEntry(shape: [4, 2, 3], encoding: .plain(.f32)))
+      #expect(entry("conv_in.energy") == TensorEntry(shape: [4, 2, 3, 2], encoding: .plain(.u64)))
+      #expect(entry("conv_in.positions") == TensorEntry(shape: [4, 2], encoding: .plain(.u64)))
+      #expect(
+        entry("conv_in.histogram") == TensorEntry(shape: [4, 2, 322], encoding: .plain(.u64)))
+
+      // The mean square, as the specification tells a reader to compute it.
+      let words = try tensors.tensor("block.linear.energy").parts[0].words
+      let positions = try tensors.tensor("block.linear.positions").parts[0].words
+      let seen = Double(positions.reduce(0, +))
+      let expected = try #require(file.statistics["block.linear"]?.meanSquares())
+      for channel in 0..<5 {
+        let sum = (0..<8).reduce(0.0) { sum, cell in
+          let place = (cell * 5 + channel) * 2
+          return sum + Double(words[place]) + Double(words[place + 1]) * 0x1p-64
+        }
+        #expect(abs(sum / seen - expected[channel]) < 1e-12 * expected[channel])
+      }
+
+      let text = try #require(tensors.metadata["decant.calibration"])
+      let metadata = try #require(try JSONValue(parsing: text).object)
+      #expect(
+        metadata.keys == [
+          "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
+          "modules", "runs",
+        ])
+      #expect(metadata["version"] == 1)
+      #expect(metadata["complete"] == true)
+      #expect(metadata["model"] == ["component": "unet", "digest": "abc"])
+      #expect(
+        metadata["settings"] == [
+          "steps": 3, "scheduler": "ddim", "guidance_scale": 7.5, "width": 64, "height": 64,
+        ])
+      #expect(metadata["modules"] == ["conv_in", "block.linear"])
+      #expect(
+        metadata["runs"] == [
+          ["prompt": "cat", "negative_prompt": "", "seed": 1],
+          ["prompt": "dog", "negative_prompt": "", "seed": 0],
+        ])
+    }
+  }
+
+  @Test func refusesFilesThatAreNoCalibration() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/weights.safetensors"
+      try writeSafetensors(
+        MemorySource(location: path, [("w", StoredTensor(shape: [1], floats: [1]))]), to: path)
+      #expect(
+        Self.refusal(path)
+          == "\(path): the safetensors metadata has no 'decant.calibration', so it is no calibration; "
+          + "make one with decant calibrate")
+      #expect(throws: SafetensorsError.self) { try CalibrationFile(path: folder + "/nothing") }
+    }
+  }
+
+  static let metadataCases: [(String, JSONValue?, String)] = [
+    ("version", 2, "a calibration of version 2, this program reads version 1"),
+    ("tool", nil, "'tool' of the calibration is absent, expected a value"),
+    ("tool", 3, "'tool' of the calibration is 3, expected a string"),
+    ("extra", 1, "'extra' of the calibration is 1, expected no such member in version 1"),
+    ("complete", "yes", "'complete' of the calibration is \"yes\", expected a Boolean"),
+    ("model", [], "'model' of the calibration is [], expected an object"),
+    (
+      "model", ["component": "unet"],
+      "'model.digest' of the calibration is absent, expected a value"
+    ),
+    (
+      "settings",
+      ["steps": 0, "scheduler": "ddim", "guidance_scale": 1, "width": 8, "height": 8],
+      "'settings.steps' of the calibration is 0, expected a whole number from 1"
+    ),
+    (
+      "settings",
+      ["steps": 1, "scheduler": "ddim", "guidance_scale": "x", "width": 8, "height": 8],
+      "'settings.guidance_scale' of the calibration is \"x\", expected a number"
+    ),
+    (
+      "bands", [0, 500, 500, 750, 1000],
+      "'bands' of the calibration is [0,500,500,750,1000], expected ascending whole numbers, at "
+        + "least two"
+    ),
+    (
+      "passes", ["conditional"],
+      "'passes' of the calibration is [\"conditional\"], expected [\"unconditional\",\"conditional\"]"
+    ),
+    (
+      "histogram", ["bins": 322, "octaves": [-24, 16], "bins_per_octave": 4],
+      "'histogram.bins_per_octave' of the calibration is 4, expected 8"
+    ),
+    (
+      "modules", ["conv_in", "conv_in"],
+      "'modules' of the calibration is [\"conv_in\",\"conv_in\"], expected names, none twice"
+    ),
+    ("runs", [], "'runs' of the calibration is [], expected at least one run"),
+    (
+      "runs", [["prompt": "a", "negative_prompt": "", "seed": -1]],
+      "'runs[0].seed' of the calibration is -1, expected a whole number from 0"
+    ),
+    ("modules", ["conv_in"], "tensor 'block.linear.energy' belongs to none of 'modules'"),
+    (
+      "modules", ["conv_in", "block.linear", "more"],
+      "tensor 'more.maximum' is missing, 'modules' asks for it"
+    ),
+    (
+      "bands", [0, 1000],
+      "tensor 'conv_in.maximum' is f32 [4, 2, 3], expected f32 [1, 2, 3]"
+    ),
+  ]
+
+  @Test(arguments: metadataCases.indices)
+  func refusesMetadata(index: Int) throws {
+    let (member, value, message) = Self.metadataCases[index]
+    try withTemporaryFolder { folder in
+      let path = try Self.changed(folder, metadata: { $0[member] = value })
+      #expect(Self.refusal(path) == "\(path): \(message)")
+    }
+  }
+
+  @Test func refusesARunThatIsListedTwice() throws {
+    try withTemporaryFolder { folder in
+      let run: JSONValue = ["prompt": "a", "negative_prompt": "b", "seed": 4]
+      let path = try Self.changed(folder, metadata: { $0["runs"] = [run, run] })
+      #expect(
+        Self.refusal(path)
+          == "\(path): the run of 'a' without 'b' with seed 4 is listed twice in 'runs'")
+    }
+  }
+
+  @Test func refusesMetadataThatIsNoJSON() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c"
+      try writeSafetensors(
+        MemorySource(location: path, []), metadata: ["decant.calibration": "{"], to: path)
+      #expect(
+        Self.refusal(path)?.hasPrefix("\(path): the calibration's metadata is not JSON: ") == true)
+    }
+  }
+
+  @Test func refusesTensors() throws {
+    try withTemporaryFolder { folder in
+      let path = try Self.changed(
+        folder,
+        tensors: { all in
+          all.removeAll { $0.0 == "conv_in.histogram" }
+        })
+      #expect(
+        Self.refusal(path)
+          == "\(path): tensor 'conv_in.histogram' is missing, 'modules' asks for it")
+    }
+    try withTemporaryFolder { folder in
+      let path = try Self.changed(
+        folder,
+        tensors: { all in
+          all.removeAll { $0.0 == "conv_in.positions" }
+          all.append(
+            ("conv_in.positions", StoredTensor(shape: [4, 2], floats: [0, 0, 0, 0, 0, 0, 0, 0])))
+        })
+      #expect(
+        Self.refusal(path)
+          == "\(path): tensor 'conv_in.positions' is f32 [4, 2], expected u64 [4, 2]")
+    }
+  }
+
+  @Test(arguments: [(Float.nan, "nan"), (.infinity, "inf"), (-1, "-1.0")])
+  func refusesMaximaThatAreNone(value: Float, shown: String) throws {
+    try withTemporaryFolder { folder in
+      let path = try Self.changed(
+        folder,
+        tensors: { all in
+          let index = all.firstIndex { $0.0 == "conv_in.maximum" }!
+          var floats = all[index].1.floats()
+          floats[5] = value
+          all[index].1 = StoredTensor(shape: [4, 2, 3], floats: floats)
+        })
+      #expect(
+        Self.refusal(path)
+          == "\(path): tensor 'conv_in.maximum' holds \(shown), magnitudes are finite and not negative"
+      )
+    }
+  }
+
+  @Test func refusesModelsOfOtherChannels() throws {
+    try withTemporaryFolder { folder in
+      let file = try calibrator(folder + "/c").calibrate([runs[0]], on: FakeSubject())
+      let wider = modules.map {
+        $0.name == "block.linear" ? module("block.linear", .linear, [6, 10]) : $0
+      }
+      let error = #expect(throws: CalibrationError.self) { try file.check(against: wider) }
+      #expect(
+        error?.description
+          == "\(folder)/c: the calibration is of another model: 'block.linear' has 5 input channels "
+          + "there and 10 in the model; calibrate this one")
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import Calibration
+import Models
+import Quantization
+import Tensors
+import TestSupport
+import Testing
+
+struct MergeTests {
+  static func file(
+    _ path: String, _ runs: [CalibrationRun], settings: CalibrationSettings = settings,
+    model: CalibratedModel = model, bands: TimestepBands = TimestepBands()
+  ) throws -> CalibrationFile {
+    try calibrator(path, model: model, settings: settings, bands: bands)
+      .calibrate(runs, on: FakeSubject())
+  }
+
+  @Test func mergingGivesTheBytesOfOneCalibration() throws {
+    try withTemporaryFolder { folder in
+      _ = try Self.file(folder + "/all", runs)
+      let parts = try [[0, 3], [1], [2, 4]].enumerated().map { index, places in
+        try Self.file(folder + "/part\(index)", places.map { runs[$0] })
+      }
+      for (index, order) in [[0, 1, 2], [2, 0, 1], [1, 2, 0]].enumerated() {
+        let path = folder + "/merged\(index)"
+        let merged = try CalibrationFile.merging(
+          order.map { parts[$0] }, path: path, tool: "decant test")
+        try merged.write(replacing: false)
+        #expect(try bytes(path) == bytes(folder + "/all"))
+      }
+      // In two steps, too.
+      let pair = try CalibrationFile.merging([parts[2], parts[1]], path: "pair", tool: "x")
+      let merged = try CalibrationFile.merging(
+        [pair, parts[0]], path: folder + "/steps", tool: "decant test")
+      try merged.write(replacing: false)
+      #expect(try bytes(folder + "/steps") == bytes(folder + "/all"))
+    }
+  }
+
+  static func message(_ files: [CalibrationFile]) -> String? {
+    let error = #expect(throws: CalibrationError.self) {
+      try CalibrationFile.merging(files, path: "c", tool: "x")
+    }
+    return error?.description
+  }
+
+  @Test func refusesRunsInCommon() throws {
+    try withTemporaryFolder { folder in
+      let (a, b) = (folder + "/a", folder + "/b")
+      let files = [
+        try Self.file(a, [runs[0], runs[1], runs[2]]),
+        try Self.file(b, [runs[2], runs[1], runs[3]]),
+      ]
+      #expect(
+        Self.message(files)
+          == "\(a) and \(b) have 2 runs in common, as the run of 'cat' with seed 0, so merging would "
+          + "count it twice")
+    }
+  }
+
+  @Test func refusesFilesThatDiffer() throws {
+    try withTemporaryFolder { folder in
+      let a = try Self.file(folder + "/a", [runs[0]])
+      var other = settings
+      other.guidanceScale = 5
+      let cases: [(CalibrationFile, String)] = [
+        (
+          try Self.file(folder + "/b", [runs[1]], settings: other),
+          "the guidance scale (7.5 and 5.0)"
+        ),
+        (
+          try Self.file(folder + "/c", [runs[1]], model: CalibratedModel(digest: "z")),
+          "the model's digest (abc and z)"
+        ),
+        (
+          try Self.file(folder + "/d", [runs[1]], bands: TimestepBands(count: 2)),
+          "the timestep bands ([0, 250, 500, 750, 1000] and [0, 500, 1000])"
+        ),
+      ]
+      for (file, what) in cases {
+        #expect(
+          Self.message([a, file])
+            == "\(folder)/a and \(file.path) differ in \(what), so they cannot be merged")
+      }
+    }
+  }
+
+  @Test func refusesOtherModules() throws {
+    try withTemporaryFolder { folder in
+      let a = try Self.file(folder + "/a", [runs[0]])
+      let others = modules.map {
+        $0.name == "conv_in" ? module("conv_inn", .convolution, [4, 3, 3, 3]) : $0
+      }
+      let b = try CalibratorTests.renamed(folder + "/b", modules: others)
+      #expect(
+        Self.message([a, b])
+          == "\(folder)/a and \(folder)/b differ in the modules (conv_in and conv_inn), so they cannot "
+          + "be merged")
+      let error = #expect(throws: CalibrationError.self) { try b.check(against: modules) }
+      #expect(
+        error?.description
+          == "\(folder)/b: the calibration is of another model: it lacks 'conv_in', the model lacks "
+          + "'conv_inn'; calibrate this one")
+    }
+  }
+
+  @Test func refusesOneFileAndUnfinishedOnes() throws {
+    try withTemporaryFolder { folder in
+      let a = try Self.file(folder + "/a", [runs[0]])
+      #expect(Self.message([a]) == "--merge: at least two calibrations are expected")
+      var b = try Self.file(folder + "/b", [runs[1]])
+      b.isComplete = false
+      #expect(
+        Self.message([a, b])
+          == "\(folder)/b: the calibration was interrupted after 1 run; finish it with "
+          + "decant calibrate --resume")
+    }
+  }
+}
+
+extension CalibratorTests {
+  /// A calibration whose modules have other names.
+  static func renamed(_ path: String, modules: [ModuleSpec]) throws -> CalibrationFile {
+    struct Renaming: CalibrationSubject {
+      let names: [String]
+      var callsPerRun: Int { 1 }
+      func perform(_ run: CalibrationRun, watchedBy collector: StatisticsCollector) throws {
+        collector.begin(timestep: 0, passes: [.conditional])
+        collector.willRun(module: names[0], input: Tensor(zeros: [1, 3, 2, 2]))
+      }
+    }
+    return try calibrator(path, modules: modules)
+      .calibrate([runs[1]], on: Renaming(names: modules.map(\.name)))
+  }
+}

@@ -1,0 +1,83 @@
+import Calibration
+import Formats
+import Testing
+
+struct PromptTests {
+  @Test func readsPromptsCommentsAndNegatives() throws {
+    let text = """
+      # what the model was trained on
+      a red circle
+
+        a blue square \t blurry, dark
+      a\u{a0}green star\r
+      """
+    let prompts = try [CalibrationPrompt](text: text, path: "prompts.txt")
+    #expect(
+      prompts == [
+        CalibrationPrompt("a red circle"),
+        CalibrationPrompt("a blue square", negativePrompt: "blurry, dark"),
+        CalibrationPrompt("a\u{a0}green star"),
+      ])
+  }
+
+  @Test(arguments: [
+    ("", "p.txt: there is no prompt in it; one a line is expected"),
+    ("# nothing\n\n", "p.txt: there is no prompt in it; one a line is expected"),
+    (
+      "a\nb\tc\td",
+      "p.txt, line 2: more than one tab; a prompt and, after a tab, a negative prompt are expected"
+    ),
+    ("a\n\nb\n a ", "p.txt, line 4: the same prompt as in line 1"),
+  ])
+  func refusesPromptFiles(text: String, message: String) {
+    let error = #expect(throws: CalibrationError.self) {
+      try [CalibrationPrompt](text: text, path: "p.txt")
+    }
+    #expect(error?.description == message)
+  }
+
+  @Test func aPromptMayStandTwiceWithOtherNegatives() throws {
+    #expect(try [CalibrationPrompt](text: "a\na\tb", path: "p").count == 2)
+  }
+
+  @Test func seedsComeFromThePromptAlone() throws {
+    let prompts = ["a", "b", "a much longer prompt"].map { CalibrationPrompt($0) }
+    let together = prompts.runs(seeds: 2)
+    #expect(together.count == 6)
+    #expect(Set(together).count == 6)
+    #expect(together[2...3].elementsEqual([prompts[1]].runs(seeds: 2)))
+    #expect(together[1].seed == together[0].seed + 1)
+    #expect(together.allSatisfy { $0.seed < 1 << 33 })
+    // FNV-1a of "a", 0: computed by hand from the published constants.
+    let hash = ([97, 0] as [UInt64]).reduce(14_695_981_039_346_656_037) {
+      ($0 ^ $1) &* 1_099_511_628_211
+    }
+    #expect(together[0].seed == hash & 0xffff_ffff)
+    #expect(
+      CalibrationPrompt("a", negativePrompt: "b").runs(seeds: 1)[0].seed != together[0].seed)
+  }
+
+  @Test func runsSortByBytesAndTellNormalFormsApart() {
+    let composed = CalibrationRun(prompt: "\u{e9}", negativePrompt: "", seed: 0)
+    let decomposed = CalibrationRun(prompt: "e\u{301}", negativePrompt: "", seed: 0)
+    #expect(composed != decomposed)
+    #expect(decomposed < composed)
+    #expect(Set([composed, decomposed]).count == 2)
+    let sorted = [
+      CalibrationRun(prompt: "b", negativePrompt: "", seed: 0),
+      CalibrationRun(prompt: "a", negativePrompt: "b", seed: 0),
+      CalibrationRun(prompt: "a", negativePrompt: "", seed: 5),
+      CalibrationRun(prompt: "a", negativePrompt: "", seed: 1),
+    ].sorted()
+    #expect(sorted.map(\.seed) == [1, 5, 0, 0])
+    #expect(sorted.last?.prompt == "b")
+  }
+
+  @Test func theDefaultListIsVaried() {
+    let prompts = CalibrationPrompts.all
+    #expect(prompts.count >= 32)
+    #expect(Set(prompts).count == prompts.count)
+    #expect(prompts.allSatisfy { (20...120).contains($0.count) && !$0.contains("\t") })
+    #expect(prompts.map { CalibrationPrompt($0) }.runs(seeds: 1).count == prompts.count)
+  }
+}

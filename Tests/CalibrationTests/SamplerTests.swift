@@ -1,0 +1,124 @@
+import Calibration
+import Checkpoints
+import Models
+import Quantization
+import Sampling
+import Tensors
+import TestSupport
+import Testing
+
+/// Calibration of the miniature model, as `decant calibrate` does it.
+struct SamplerTests {
+  static let prompts = [
+    CalibrationPrompt("a red circle on a blue background"),
+    CalibrationPrompt("a small green square", negativePrompt: "yellow"),
+  ]
+
+  static func model() throws -> Model {
+    try Model.bind(try Readers.all.read(fixture("mini-sd")))
+  }
+
+  static func calibrate(
+    _ subject: SamplerSubject, _ model: Model, _ path: String, prompts: [CalibrationPrompt]
+  ) throws -> CalibrationFile {
+    try Calibrator(
+      path: path, tool: "decant test", model: CalibratedModel(digest: "mini"),
+      settings: subject.settings, modules: model.unet.modules
+    ).calibrate(prompts.runs(seeds: 1), on: subject)
+  }
+
+  @Test func seesEveryModuleInBothPassesAndEveryBand() throws {
+    try withTemporaryFolder { folder in
+      let model = try Self.model()
+      let subject = try SamplerSubject(try Sampler(model), steps: 4, scheduler: "ddim")
+      #expect(subject.callsPerRun == 4)
+      #expect(subject.settings.scheduler == "ddim")
+      #expect(subject.settings.guidanceScale == 7.5)
+      #expect(subject.settings.width == model.defaultSize.width)
+      let file = try Self.calibrate(subject, model, folder + "/all", prompts: Self.prompts)
+      try file.check(against: model.unet.modules)
+      #expect(try CalibrationFile(path: folder + "/all") == file)
+
+      for name in file.statistics.names {
+        let module = try #require(file.statistics[name])
+        // One call a band (1, 251, 501, 751), as many numbers in each pass.
+        #expect(module.positions.allSatisfy { $0 == module.positions[0] && $0 > 0 }, "\(name)")
+        #expect(try #require(module.meanSquares()).contains { $0 > 0 }, "\(name)")
+        let largest = Double(try #require(module.maxima().max()))
+        let percentile = try #require(module.percentile(0.999))
+        #expect(percentile <= largest, "\(name)")
+      }
+      // The sampler's latents are what conv_in sees.
+      let latent = try #require(file.statistics["conv_in"])
+      #expect(latent.channels == 4)
+      let (width, height) = (
+        subject.settings.width / model.vae.downsamplingFactor,
+        subject.settings.height / model.vae.downsamplingFactor
+      )
+      #expect(latent.positions[0] == UInt64(2 * width * height))
+      // The halves of the batch hold the same latents, and the text differs.
+      #expect(
+        latent.meanSquares(passes: [.conditional]) == latent.meanSquares(passes: [.unconditional]))
+      let key = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+      let text = try #require(file.statistics[key])
+      #expect(
+        text.meanSquares(passes: [.conditional]) != text.meanSquares(passes: [.unconditional]))
+    }
+  }
+
+  @Test func partsMergeToTheWhole() throws {
+    try withTemporaryFolder { folder in
+      let model = try Self.model()
+      let subject = try SamplerSubject(try Sampler(model), steps: 2)
+      _ = try Self.calibrate(subject, model, folder + "/all", prompts: Self.prompts)
+      let parts = try Self.prompts.indices.map {
+        try Self.calibrate(subject, model, folder + "/\($0)", prompts: [Self.prompts[$0]])
+      }
+      let merged = try CalibrationFile.merging(
+        parts, path: folder + "/merged", tool: "decant test")
+      try merged.write(replacing: false)
+      #expect(try bytes(folder + "/merged") == bytes(folder + "/all"))
+    }
+  }
+
+  @Test func withoutGuidanceOnlyTheTextIsSeen() throws {
+    try withTemporaryFolder { folder in
+      let model = try Self.model()
+      let subject = try SamplerSubject(
+        try Sampler(model), steps: 2, scheduler: "euler", guidanceScale: 1)
+      let file = try Self.calibrate(subject, model, folder + "/c", prompts: [Self.prompts[0]])
+      let module = try #require(file.statistics["conv_in"])
+      #expect(module.meanSquares(passes: [.unconditional]) == nil)
+      #expect(module.meanSquares(passes: [.conditional]) != nil)
+    }
+  }
+
+  /// The calibrated search must lessen the weighted error of the model that it was made for.
+  @Test func calibrationServesQuantization() throws {
+    try withTemporaryFolder { folder in
+      let model = try Self.model()
+      let subject = try SamplerSubject(try Sampler(model), steps: 2)
+      let file = try Self.calibrate(subject, model, folder + "/c", prompts: [Self.prompts[0]])
+      let plan = try QuantizationPlan(
+        modules: model.unet.modules,
+        choices: QuantizationPlan.Choices(scheme: try #require(Schemes.named("int8"))))
+      let source = try QuantizedSource(
+        model.weights(of: "unet"), plan: plan, statistics: file.statistics)
+      for name in source.names { _ = try source.tensor(name) }
+      let quantized = source.ledger.records.filter(\.after.isQuantized)
+      #expect(quantized.count == plan.entries.count { $0.scheme.name == "int8" })
+      for record in quantized {
+        let weighted = try #require(record.figures.weightedSQNR)
+        let plain = try #require(record.figures.plainWeightedSQNR)
+        #expect(weighted >= plain, "\(record.tensor)")
+        #expect(weighted > 30, "\(record.tensor)")
+      }
+    }
+  }
+
+  @Test func refusesSchedulersThatThereAreNot() throws {
+    let model = try Self.model()
+    let sampler = try Sampler(model)
+    #expect(throws: SchedulerError.self) { try SamplerSubject(sampler, scheduler: "nothing") }
+  }
+}

@@ -1,0 +1,66 @@
+import Calibration
+import Checkpoints
+import Models
+import Quantization
+import Tensors
+import Testing
+
+/// A U-Net of two matrices and a norm, in names.
+let modules: [ModuleSpec] = [
+  module("conv_in", .convolution, [4, 3, 3, 3]),
+  module("norm", .groupNorm, [4]),
+  module("block.linear", .linear, [6, 5]),
+]
+
+func module(_ name: String, _ kind: ModuleSpec.Kind, _ shape: Shape) -> ModuleSpec {
+  ModuleSpec(
+    name: name, kind: kind, role: .linear, block: name,
+    weight: TensorSpec(name: name + ".weight", shape: shape), bias: nil)
+}
+
+let settings = CalibrationSettings(steps: 3, scheduler: "ddim", width: 64, height: 64)
+let model = CalibratedModel(digest: "abc")
+
+func run(_ prompt: String, seed: UInt64 = 0) -> CalibrationRun {
+  CalibrationRun(prompt: prompt, negativePrompt: "", seed: seed)
+}
+
+let runs = [run("dog"), run("cat", seed: 1), run("cat"), run("bird"), run("fish")]
+
+func calibrator(
+  _ path: String, model: CalibratedModel = model, settings: CalibrationSettings = settings,
+  modules: [ModuleSpec] = modules, bands: TimestepBands = TimestepBands(), replacing: Bool = false,
+  resuming: Bool = false
+) -> Calibrator {
+  Calibrator(
+    path: path, tool: "decant test", model: model, settings: settings, modules: modules,
+    bands: bands, replacing: replacing, resuming: resuming)
+}
+
+/// Shows the collector numbers that depend on the run alone.
+struct FakeSubject: CalibrationSubject {
+  var callsPerRun: Int { 3 }
+  /// Runs of this prompt are interrupted at their last call.
+  var interruptedAt: String?
+
+  func perform(_ run: CalibrationRun, watchedBy collector: StatisticsCollector) throws {
+    var state = run.prompt.utf8.reduce(run.seed &* 77 &+ 1) { $0 &* 31 &+ UInt64($1) }
+    func numbers(_ shape: Shape) -> Tensor {
+      Tensor(
+        shape: shape,
+        values: (0..<shape.count).map { _ in
+          state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+          return Float(Int64(bitPattern: state) >> 40) / 0x1p20
+        })
+    }
+    for call in 0..<3 {
+      if call == 2, run.prompt == interruptedAt { throw CancellationError() }
+      collector.begin(
+        timestep: Double(900 - 400 * call), passes: [.unconditional, .conditional])
+      collector.willRun(module: "conv_in", input: numbers([2, 3, 4, 4]))
+      collector.willRun(module: "block.linear", input: numbers([14, 5]))
+    }
+  }
+}
+
+func bytes(_ path: String) throws -> [UInt8] { try ByteSlice.mapping(path).array }
