@@ -148,6 +148,8 @@ struct GenerationParametersTests {
     parameters.model = "a, \"strange\": name"
     #expect(GenerationParameters(text: parameters.text) == parameters)
     parameters.prompt = ""
+    parameters.batch = .init(size: 4, position: 3)
+    #expect(parameters.text.hasSuffix("Batch size: 4, Batch pos: 3, Version: Decant"))
     #expect(GenerationParameters(text: parameters.text) == parameters)
   }
 

@@ -18,6 +18,19 @@ package struct GenerationParameters: Sendable, Equatable {
   package var height: Int
   package var model: String
   package var version = "Decant"
+  /// For one of several pictures that were made at once.
+  package var batch: Batch?
+
+  package struct Batch: Sendable, Equatable {
+    package var size: Int
+    /// From 0.
+    package var position: Int
+
+    package init(size: Int, position: Int) {
+      self.size = size
+      self.position = position
+    }
+  }
 
   package static let keyword = "parameters"
 
@@ -40,10 +53,13 @@ package struct GenerationParameters: Sendable, Equatable {
     let scale =
       guidanceScale == guidanceScale.rounded() && abs(guidanceScale) < 1e9
       ? String(Int(guidanceScale)) : "\(guidanceScale)"
-    let members = [
+    var members = [
       ("Steps", String(steps)), ("Sampler", sampler), ("CFG scale", scale), ("Seed", String(seed)),
       ("Size", "\(width)x\(height)"), ("Model", model), ("Version", version),
     ]
+    if let batch {
+      members.insert(contentsOf: Self.members(of: batch), at: members.count - 1)
+    }
     let line = members.map { "\($0): \(Self.quoted($1))" }.joined(separator: ", ")
     return prompt + "\n"
       + (negativePrompt.isEmpty ? "" : Self.negativePrefix + negativePrompt + "\n")
@@ -71,6 +87,15 @@ package struct GenerationParameters: Sendable, Equatable {
     guidanceScale = members["CFG scale"].flatMap { Double($0) } ?? 1
     model = members["Model"] ?? ""
     version = members["Version"] ?? ""
+    if let size = members["Batch size"].flatMap({ Int($0) }),
+      let position = members["Batch pos"].flatMap({ Int($0) })
+    {
+      batch = Batch(size: size, position: position)
+    }
+  }
+
+  private static func members(of batch: Batch) -> [(String, String)] {
+    [("Batch size", String(batch.size)), ("Batch pos", String(batch.position))]
   }
 
   private static let negativePrefix = "Negative prompt: "

@@ -55,23 +55,27 @@ extension Picture {
   /// Memory is bounded by ``pixelLimit``, whatever the file claims.
   package init(png bytes: [UInt8], location: String) throws(PNGError) {
     _ = try PNGChunks.texts(bytes, location: location)
-    var image = unsafe png_image()
-    unsafe image.version = UInt32(PNG_IMAGE_VERSION)
-    defer { unsafe png_image_free(&image) }
-    guard unsafe png_image_begin_read_from_memory(&image, bytes, bytes.count) != 0 else {
-      throw unsafe .refused(location: location, message: message(of: image))
+    // libpng keeps the address between its two calls.
+    self = try unsafe bytes.span.bytes.withUnsafeBytes { (raw) throws(PNGError) in
+      var image = unsafe png_image()
+      unsafe image.version = UInt32(PNG_IMAGE_VERSION)
+      defer { unsafe png_image_free(&image) }
+      guard
+        let base = raw.baseAddress,
+        unsafe png_image_begin_read_from_memory(&image, base, raw.count) != 0
+      else { throw unsafe .refused(location: location, message: message(of: image)) }
+      let (width, height) = unsafe (Int(image.width), Int(image.height))
+      guard width * height <= Self.pixelLimit else {
+        throw .tooLarge(location: location, width: width, height: height)
+      }
+      unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR)
+      var pixels = [UInt8](repeating: 0, count: width * height * 3)
+      var black = png_color(red: 0, green: 0, blue: 0)
+      guard unsafe png_image_finish_read(&image, &black, &pixels, 0, nil) != 0 else {
+        throw unsafe .refused(location: location, message: message(of: image))
+      }
+      return Picture(width: width, height: height, pixels: pixels)
     }
-    let (width, height) = unsafe (Int(image.width), Int(image.height))
-    guard width * height <= Self.pixelLimit else {
-      throw .tooLarge(location: location, width: width, height: height)
-    }
-    unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR)
-    var pixels = [UInt8](repeating: 0, count: width * height * 3)
-    var black = png_color(red: 0, green: 0, blue: 0)
-    guard unsafe png_image_finish_read(&image, &black, &pixels, 0, nil) != 0 else {
-      throw unsafe .refused(location: location, message: message(of: image))
-    }
-    self.init(width: width, height: height, pixels: pixels)
   }
 
   /// Writes the picture as a PNG file that appears whole or not at all.

@@ -1,0 +1,290 @@
+package import Execution
+package import Models
+package import Tensors
+
+/// Makes pictures from text: diffusers' `StableDiffusionPipeline` on the CPU, in float32.
+///
+/// Components are loaded once; stored weights stay as they are stored and are widened when they are
+/// used. Results do not depend on the number of threads.
+package struct Sampler: Sendable {
+  package let model: Model
+  package let tokenizer: CLIPTokenizer
+  /// Latent pixels of all pictures that go through the U-Net in one call, which bounds its memory:
+  /// four pictures of 512 x 512 with and without the text.
+  package var latentPixelsPerCall = 4 * 64 * 64
+
+  private let textEncoder: TextEncoder
+  private let unet: UNet
+  private let decoder: VAEDecoder
+
+  /// - Throws: ``TokenizerError``, ``SamplingError``, or what the model's weights throw.
+  package init(_ model: Model) throws {
+    let location = model.source.location
+    guard model.textEncoders.count == 1, model.unet.additionEmbedding == nil else {
+      throw SamplingError.notTextToImage(
+        location: location, found: "it has \(model.textEncoders.count) text encoders, expected 1")
+    }
+    guard model.unet.inChannels == model.vae.latentChannels else {
+      throw SamplingError.notTextToImage(
+        location: location,
+        found: "the U-Net takes \(model.unet.inChannels) channels, "
+          + "the autoencoder has \(model.vae.latentChannels)")
+    }
+    self.model = model
+    tokenizer = try CLIPTokenizer(model.source)
+    let positions = model.textEncoders[0].maxPositionEmbeddings
+    guard tokenizer.maximumLength <= positions else {
+      throw SamplingError.textLength(
+        location: location, tokenizer: tokenizer.maximumLength, encoder: positions)
+    }
+    textEncoder = try TextEncoder(
+      config: model.textEncoders[0], weights: model.weights(of: "text_encoder"))
+    unet = try UNet(model)
+    decoder = try VAEDecoder(model)
+  }
+
+  // MARK: - Whole runs
+
+  /// Latents and pictures of a request.
+  ///
+  /// - Parameters:
+  ///   - observer: sees the U-Net's calls and the steps.
+  ///   - progress: called with U-Net calls and decoded pictures that are done, and their number.
+  /// - Throws: ``SamplingError``, ``SchedulerError``, `CancellationError`, or what weights throw.
+  package func generate(
+    _ request: SamplingRequest, observer: (any SamplingObserver)? = nil,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws -> (latents: Tensor, pictures: [Picture]) {
+    var steps = 0
+    let latents = try denoise(request, observer: observer) { done, total in
+      steps = total
+      progress(done, total + request.count)
+    }
+    let pictures = try decode(latents) { done, total in progress(steps + done, steps + total) }
+    return (latents, pictures)
+  }
+
+  /// The latents after the last step, before the autoencoder: [count, channels, height / 8,
+  /// width / 8].
+  ///
+  /// - Parameter conditioning: texts that are encoded already; `nil` encodes the request's.
+  package func denoise(
+    _ request: SamplingRequest, conditioning: Conditioning? = nil,
+    observer: (any SamplingObserver)? = nil,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws -> Tensor {
+    let shape = try latentShape(for: request)
+    var scheduler = try scheduler(for: request)
+    let conditioning = try conditioning ?? self.conditioning(for: request)
+    var generator = TorchGenerator(seed: request.seed)
+    var latents = scaled(
+      scheduler.initialNoiseSigma, request.latents ?? generator.randn(shape))
+    for (index, timestep) in scheduler.timesteps.enumerated() {
+      let input = scheduler.modelInput(latents, at: index)
+      let prediction = try predict(
+        input, timestep: timestep, conditioning: conditioning, step: index, observer: observer)
+      let earlier = scheduler
+      var noise: Tensor?
+      let after = scheduler.step(prediction.guided, at: index, sample: latents) {
+        let drawn = generator.randn(shape)
+        noise = drawn
+        return drawn
+      }
+      observer?.didStep(
+        SamplingStep(
+          index: index, timestep: timestep, before: latents, modelInput: input,
+          prediction: prediction, after: after, scheduler: earlier, noise: noise))
+      latents = after
+      progress(index + 1, scheduler.timesteps.count)
+    }
+    return latents
+  }
+
+  // MARK: - Parts of a run
+
+  /// Texts as the U-Net reads them, and how they are weighed.
+  package struct Conditioning: Sendable {
+    /// The prompt, [1, words, D].
+    package let conditional: Tensor
+    /// The negative prompt; `nil` without guidance.
+    package let unconditional: Tensor?
+    package let guidanceScale: Float
+
+    package init(conditional: Tensor, unconditional: Tensor?, guidanceScale: Float) {
+      self.conditional = conditional
+      self.unconditional = unconditional
+      self.guidanceScale = guidanceScale
+    }
+  }
+
+  package func conditioning(for request: SamplingRequest) throws -> Conditioning {
+    guard request.guidanceScale.isFinite else {
+      throw SamplingError.guidanceScale(request.guidanceScale)
+    }
+    return Conditioning(
+      conditional: try embed(request.prompt),
+      unconditional: request.guidanceScale > 1 ? try embed(request.negativePrompt) : nil,
+      guidanceScale: Float(request.guidanceScale))
+  }
+
+  /// The last hidden state of a text, after the final norm: [1, words, D].
+  package func embed(
+    _ text: String, observer: (any ActivationObserver)? = nil
+  ) throws -> Tensor {
+    try textEncoder(inputIDs: [tokenizer.encode(text)], observer: observer).lastHiddenState
+  }
+
+  /// The scheduler of a request, with the corrections that diffusers' pipeline makes to configs.
+  package func scheduler(for request: SamplingRequest) throws(SchedulerError) -> any Scheduler {
+    try Schedulers.make(
+      name: request.scheduler, config: schedulerConfig(for: request), steps: request.steps)
+  }
+
+  private func schedulerConfig(for request: SamplingRequest) -> JSONObject {
+    Schedulers.correctedForStableDiffusion(
+      request.schedulerConfig ?? model.scheduler ?? Schedulers.stableDiffusionConfig,
+      name: request.scheduler)
+  }
+
+  /// Asks the U-Net, with guidance where the conditioning has it.
+  ///
+  /// Pictures of a batch go through the U-Net together, the unconditional half first, as diffusers
+  /// does; large ones in several calls, which bounds memory and changes nothing else.
+  ///
+  /// - Parameters:
+  ///   - modelInput: latents as the scheduler scaled them, [count, channels, h, w].
+  ///   - step: index of the step, for the observer.
+  package func predict(
+    _ modelInput: Tensor, timestep: Float, conditioning: Conditioning, step: Int = 0,
+    observer: (any SamplingObserver)? = nil
+  ) throws -> NoisePrediction {
+    let count = modelInput.shape[0]
+    let area = modelInput.shape[2] * modelInput.shape[3]
+    let perCall = max(1, latentPixelsPerCall / max(1, area))
+    var unconditional: [Float] = []
+    var conditional: [Float] = []
+    for start in stride(from: 0, to: count, by: perCall) {
+      try Task.checkCancellation()
+      let pictures = start..<min(start + perCall, count)
+      let sample = modelInput.entries(pictures)
+      let call = UNetCall(
+        step: step, timestep: timestep,
+        branches: conditioning.unconditional == nil
+          ? [.conditional] : [.unconditional, .conditional],
+        pictures: pictures)
+      let texts = [conditioning.unconditional, conditioning.conditional].compactMap { $0 }
+      let output = try unet(
+        sample: Tensor(stacking: texts.map { _ in sample }), timesteps: [timestep],
+        encoderHiddenStates: Tensor(
+          stacking: texts.flatMap { text in pictures.map { _ in text } }),
+        observer: observer?.activationObserver(for: call))
+      if texts.count == 2 {
+        unconditional += output.entries(0..<pictures.count).values
+        conditional += output.entries(pictures.count..<2 * pictures.count).values
+      } else {
+        conditional += output.values
+      }
+    }
+    let withText = Tensor(shape: modelInput.shape, values: conditional)
+    guard conditioning.unconditional != nil else {
+      return NoisePrediction(unconditional: nil, conditional: withText, guided: withText)
+    }
+    let withoutText = Tensor(shape: modelInput.shape, values: unconditional)
+    var guided = withoutText
+    for index in guided.values.indices {
+      guided.values[index] +=
+        conditioning.guidanceScale * (withText.values[index] - withoutText.values[index])
+    }
+    return NoisePrediction(
+      unconditional: withoutText, conditional: withText, guided: guided)
+  }
+
+  /// The pictures of latents, one after another.
+  package func decode(
+    _ latents: Tensor, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws -> [Picture] {
+    let count = latents.shape[0]
+    return try (0..<count).map { index in
+      let picture = Picture.pictures(decoded: try image(of: latents.entries(index..<index + 1)))[0]
+      progress(index + 1, count)
+      return picture
+    }
+  }
+
+  /// The autoencoder's numbers for latents as the sampler has them: [B, 3, H, W], -1 to 1.
+  package func image(of latents: Tensor) throws -> Tensor {
+    try Task.checkCancellation()
+    let factor = Float(model.vae.scalingFactor)
+    return try decoder.decode(
+      Tensor(shape: latents.shape, values: latents.values.map { $0 / factor }))
+  }
+
+  // MARK: - What a request comes to
+
+  /// Width and height in pixels.
+  package func size(for request: SamplingRequest) -> (width: Int, height: Int) {
+    (request.width ?? model.defaultSize.width, request.height ?? model.defaultSize.height)
+  }
+
+  private func latentShape(for request: SamplingRequest) throws(SamplingError) -> Shape {
+    let (width, height) = size(for: request)
+    let factor = model.vae.downsamplingFactor
+    for side in [width, height] {
+      guard factor...SamplingError.sideLimit ~= side, side % factor == 0 else {
+        throw .size(width: width, height: height, factor: factor)
+      }
+    }
+    guard 1...SamplingError.countLimit ~= request.count else { throw .count(request.count) }
+    let shape: Shape = [
+      request.count, model.vae.latentChannels, height / factor, width / factor,
+    ]
+    if let latents = request.latents, latents.shape != shape {
+      throw .latents(found: latents.shape, expected: shape)
+    }
+    return shape
+  }
+
+  /// What a picture of the request carries as its `parameters`.
+  ///
+  /// - Parameters:
+  ///   - picture: which of the request's pictures, from 0.
+  ///   - name: how the model is called there.
+  package func parameters(
+    for request: SamplingRequest, picture: Int, modelName name: String
+  ) throws(SchedulerError) -> GenerationParameters {
+    let kind =
+      if let name = request.scheduler {
+        try Schedulers.named(name)
+      } else {
+        try Schedulers.described(by: schedulerConfig(for: request))
+      }
+    let (width, height) = size(for: request)
+    var parameters = GenerationParameters(
+      prompt: request.prompt, negativePrompt: request.negativePrompt, steps: request.steps,
+      sampler: kind.title, guidanceScale: request.guidanceScale, seed: request.seed, width: width,
+      height: height, model: name)
+    if request.count > 1 {
+      parameters.batch = GenerationParameters.Batch(size: request.count, position: picture)
+    }
+    return parameters
+  }
+}
+
+extension Tensor {
+  /// Some entries of the first axis.
+  func entries(_ range: Range<Int>) -> Tensor {
+    if range == 0..<shape[0] { return self }
+    let size = shape.rowLength
+    return Tensor(
+      shape: Shape([range.count] + shape.extents.dropFirst()),
+      values: Array(values[range.lowerBound * size..<range.upperBound * size]))
+  }
+
+  /// Tensors of one shape after another along the first axis.
+  init(stacking tensors: [Tensor]) {
+    let extents = tensors[0].shape.extents
+    self.init(
+      shape: Shape([tensors.reduce(0) { $0 + $1.shape[0] }] + extents.dropFirst()),
+      values: tensors.flatMap(\.values))
+  }
+}

@@ -1,0 +1,257 @@
+import Checkpoints
+import Execution
+import Foundation
+import Models
+import Sampling
+import Synchronization
+import Tensors
+import TestSupport
+import Testing
+
+@Suite("Sampler")
+struct SamplerTests {
+  /// Relative root mean square of latents after up to 20 steps. The contract is 1e-3; float32
+  /// sums in another order are this much closer.
+  static let latentTolerance = 2e-5
+
+  /// The tiny random pipeline of make_pipeline.py.
+  static func sampler() throws -> Sampler {
+    let source = try DiffusersFolderReader().read(
+      fixture("golden/pipeline"), options: ReadOptions())
+    return try Sampler(Model.bind(source))
+  }
+
+  static func request(_ entry: JSONObject, of model: Model) throws -> SamplingRequest {
+    var request = SamplingRequest(prompt: try entry.string("prompt"))
+    request.negativePrompt = try entry.string("negative")
+    request.steps = try entry.integer("steps")
+    request.guidanceScale = try #require(entry["scale"]?.number)
+    request.scheduler = entry["scheduler"]?.string
+    request.seed = try #require(UInt64(try entry.string("seed")))
+    request.width = try entry.integer("width")
+    request.height = try entry.integer("height")
+    request.count = try entry.integer("count")
+    if let values = entry["given"]?.floats {
+      request.latents = Tensor(shape: [1, 4, 8, 8], values: values)
+    }
+    let changes = try entry.object("changes")
+    if !changes.isEmpty {
+      var config = try #require(model.scheduler)
+      for (key, value) in changes.members { config[key] = value }
+      request.schedulerConfig = config
+    }
+    return request
+  }
+
+  @Test("makes the latents and pictures that diffusers makes")
+  func pipeline() throws {
+    let sampler = try Self.sampler()
+    for case .object(let entry) in try golden("pipeline.json").array("cases") {
+      let name = try entry.string("name")
+      let request = try Self.request(entry, of: sampler.model)
+      let recorder = StepRecorder()
+      let latents = try sampler.denoise(request, observer: recorder)
+      #expect(latents.shape.extents == (try entry.array("shape")).compactMap(\.integer), "\(name)")
+      let error = relativeError(latents.values, try entry.floats("latents"))
+      print("\(name), \(request.steps) steps: latents' relative error \(error)")
+      #expect(error < Self.latentTolerance, "\(name)")
+      let sizes = try entry.array("sizes").compactMap(\.number)
+      #expect(recorder.steps.count == sizes.count, "\(name)")
+      for (step, size) in zip(recorder.steps, sizes) {
+        let power = step.after.values.reduce(0) { $0 + Double($1) * Double($1) }
+        let root = (power / Double(step.after.values.count)).squareRoot()
+        #expect(abs(root / size - 1) < 1e-5, "\(name), step \(step.index)")
+      }
+      guard entry["picture"] == true else { continue }
+      for (index, picture) in try sampler.decode(latents).enumerated() {
+        let path = fixture("golden/pipeline-\(name)-\(index).png")
+        let expected = try Picture(png: try ByteSlice.mapping(path).array, location: path)
+        #expect(picture.width == expected.width && picture.height == expected.height)
+        let far = zip(picture.pixels, expected.pixels).count { abs(Int($0) - Int($1)) > 1 }
+        let equal = zip(picture.pixels, expected.pixels).count { $0 == $1 }
+        print("\(name) \(index): \(equal) of \(picture.pixels.count) levels equal, \(far) off by 2")
+        #expect(Double(far) <= 0.001 * Double(picture.pixels.count), "\(name)")
+      }
+    }
+  }
+
+  @Test("tells observers the branches, pictures and timesteps of its calls")
+  func calls() throws {
+    let sampler = try Self.sampler()
+    var request = SamplingRequest(prompt: "a red cat")
+    request.steps = 2
+    request.count = 2
+    let recorder = StepRecorder()
+    _ = try sampler.denoise(request, observer: recorder)
+    // PLMS takes its second step twice.
+    #expect(recorder.calls.map(\.timestep) == [501, 1, 1])
+    #expect(recorder.calls.allSatisfy { $0.branches == [.unconditional, .conditional] })
+    #expect(recorder.calls.allSatisfy { $0.pictures == 0..<2 })
+    // Both branches of both pictures went through the first layer at once.
+    #expect(recorder.activations.inputs["conv_in"] == [4, 4, 8, 8])
+    request.guidanceScale = 1
+    let unguided = StepRecorder()
+    _ = try sampler.denoise(request, observer: unguided)
+    #expect(unguided.calls.allSatisfy { $0.branches == [.conditional] })
+    #expect(unguided.steps.allSatisfy { $0.prediction.unconditional == nil })
+    #expect(unguided.activations.inputs["conv_in"] == [2, 4, 8, 8])
+  }
+
+  @Test("steps along the same way again from any step", arguments: ["pndm", "euler-a", "dpm++2m"])
+  func again(scheduler: String) throws {
+    let sampler = try Self.sampler()
+    var request = SamplingRequest(prompt: "a red cat")
+    request.steps = 5
+    request.scheduler = scheduler
+    let recorder = StepRecorder()
+    let latents = try sampler.denoise(request, observer: recorder)
+    let conditioning = try sampler.conditioning(for: request)
+    for step in recorder.steps {
+      let again = try sampler.predict(
+        step.modelInput, timestep: step.timestep, conditioning: conditioning)
+      #expect(again.guided == step.prediction.guided)
+      #expect(step.after(again.guided) == step.after)
+    }
+    #expect(recorder.steps.last?.after == latents)
+  }
+
+  @Test("gives each picture of a batch what it would be in calls of its own")
+  func batches() throws {
+    let sampler = try Self.sampler()
+    var request = SamplingRequest(prompt: "a red cat")
+    request.steps = 3
+    request.count = 3
+    let together = try sampler.denoise(request)
+    var split = sampler
+    split.latentPixelsPerCall = 2 * 8 * 8
+    let recorder = StepRecorder()
+    #expect(
+      relativeError(try split.denoise(request, observer: recorder).values, together.values) < 1e-5)
+    #expect(recorder.calls.prefix(2).map(\.pictures) == [0..<2, 2..<3])
+    var noise = TorchGenerator(seed: 0)
+    let latents = noise.randn([3, 4, 8, 8])
+    for index in 0..<3 {
+      request.count = 1
+      request.latents = Tensor(
+        shape: [1, 4, 8, 8], values: Array(latents.values[index * 256..<(index + 1) * 256]))
+      let alone = try sampler.denoise(request)
+      let slice = Array(together.values[index * 256..<(index + 1) * 256])
+      #expect(relativeError(alone.values, slice) < 1e-5)
+    }
+  }
+
+  @Test("reports progress over steps and pictures")
+  func progress() throws {
+    let sampler = try Self.sampler()
+    var request = SamplingRequest(prompt: "a red cat")
+    request.steps = 2
+    request.count = 2
+    request.scheduler = "ddim"
+    var reported: [[Int]] = []
+    let (latents, pictures) = try sampler.generate(request) { reported.append([$0, $1]) }
+    #expect(reported == [[1, 4], [2, 4], [3, 4], [4, 4]])
+    #expect(latents.shape == [2, 4, 8, 8] && pictures.count == 2)
+    #expect(pictures[0].width == 64 && pictures[0] != pictures[1])
+  }
+
+  @Test("stops between calls when its task is cancelled")
+  func cancellation() async throws {
+    let sampler = try Self.sampler()
+    let task = Task {
+      withUnsafeCurrentTask { $0?.cancel() }
+      return try sampler.denoise(SamplingRequest(prompt: "a red cat"))
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+  }
+
+  @Test("says how a picture was made")
+  func parameters() throws {
+    let sampler = try Self.sampler()
+    var request = SamplingRequest(prompt: "a red cat")
+    request.scheduler = "dpm++2m-karras"
+    request.seed = 9
+    request.count = 2
+    let text = try sampler.parameters(for: request, picture: 1, modelName: "tiny").text
+    #expect(
+      text == """
+        a red cat
+        Steps: 25, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 9, Size: 64x64, Model: tiny, \
+        Batch size: 2, Batch pos: 1, Version: Decant
+        """)
+    request.scheduler = nil
+    #expect(try sampler.parameters(for: request, picture: 0, modelName: "").sampler == "PLMS")
+  }
+
+  // MARK: - Refusals
+
+  @Test("refuses what it cannot make, in a sentence")
+  func refusals() throws {
+    let sampler = try Self.sampler()
+    func sentence(_ change: (inout SamplingRequest) -> Void) -> String {
+      var request = SamplingRequest(prompt: "a red cat")
+      change(&request)
+      do {
+        _ = try sampler.denoise(request)
+        return "not refused"
+      } catch {
+        return "\(error)"
+      }
+    }
+    #expect(
+      sentence { $0.width = 60 }
+        == "a size of 60x64 cannot be sampled; choose multiples of 8 from 8 to 8192")
+    #expect(
+      sentence { $0.height = 0 }
+        == "a size of 64x0 cannot be sampled; choose multiples of 8 from 8 to 8192")
+    #expect(sentence { $0.width = Int.max }.hasPrefix("a size of 9223372036854775807x64"))
+    #expect(sentence { $0.count = 0 } == "0 pictures cannot be made at once; choose 1 to 1024")
+    #expect(
+      sentence { $0.guidanceScale = .infinity }
+        == "the guidance scale is inf, expected a finite number")
+    #expect(
+      sentence { $0.latents = Tensor(zeros: [1, 4, 8, 9]) }
+        == "the latents are [1, 4, 8, 9], expected [1, 4, 8, 8] for this size and count")
+    #expect(sentence { $0.steps = 0 } == "PNDMScheduler cannot take 0 steps; choose 1 to 1000")
+    #expect(sentence { $0.scheduler = "plms" }.hasPrefix("there is no scheduler 'plms'"))
+  }
+
+  @Test("refuses a tokenizer whose texts are too long for the text encoder")
+  func textLength() throws {
+    var source = try DiffusersFolderReader().read(
+      fixture("golden/pipeline"), options: ReadOptions())
+    let name = "tokenizer/tokenizer_config.json"
+    source.files.removeAll { $0.path == name }
+    source.files.append(
+      ModelSource.File(path: name, bytes: ByteSlice([UInt8](#"{"model_max_length": 78}"#.utf8))))
+    let model = try Model.bind(source)
+    #expect(
+      throws: SamplingError.textLength(
+        location: source.location, tokenizer: 78, encoder: 77)
+    ) { try Sampler(model) }
+  }
+}
+
+/// Keeps every call and step of a run.
+private final class StepRecorder: SamplingObserver {
+  private let state = Mutex<(calls: [UNetCall], steps: [SamplingStep])>(([], []))
+  let activations = InputRecorder()
+
+  var calls: [UNetCall] { state.withLock { $0.calls } }
+  var steps: [SamplingStep] { state.withLock { $0.steps } }
+
+  func activationObserver(for call: UNetCall) -> (any ActivationObserver)? {
+    state.withLock { $0.calls.append(call) }
+    return activations
+  }
+
+  func didStep(_ step: SamplingStep) { state.withLock { $0.steps.append(step) } }
+}
+
+/// Keeps the shapes of the last inputs of layers.
+private final class InputRecorder: ActivationObserver {
+  private let shapes = Mutex<[String: Shape]>([:])
+
+  var inputs: [String: Shape] { shapes.withLock { $0 } }
+
+  func willRun(module name: String, input: Tensor) { shapes.withLock { $0[name] = input.shape } }
+}
