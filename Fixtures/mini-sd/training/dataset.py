@@ -8,6 +8,7 @@ import random
 import numpy as np
 import torch
 import torch.nn.functional as F
+
 from mini import SCALING_FACTOR
 from shapes import COLORS, captions_drawn, describe, render
 

@@ -1,6 +1,6 @@
 """Writes the averaged weights of a run as a diffusers folder in half precision.
 
-    export.py RUN [FOLDER]      # FOLDER: Fixtures/mini-sd
+export.py RUN [FOLDER]      # FOLDER: Fixtures/mini-sd
 """
 
 import argparse
@@ -10,8 +10,9 @@ import pathlib
 
 import torch
 from diffusers import AutoencoderKL
-from mini import make_scheduler, make_text_encoder, read_tokenizer, write_json, write_tokenizer
 from safetensors.torch import save_file
+
+from mini import make_scheduler, make_text_encoder, read_tokenizer, write_json, write_tokenizer
 from shapes import captions_drawn
 from train import Trainee
 
@@ -58,7 +59,7 @@ def export(run, folder):
     trainee = Trainee(tokenizer)
     state = torch.load(f"{run}/state.pt")
     trainee.bind(state["averages"])
-    vae = AutoencoderKL.from_pretrained(f"{run}/vae")
+    vae = AutoencoderKL.from_pretrained(f"{run}/vae", dtype=torch.float32)
 
     write_tokenizer(f"{folder}/tokenizer", captions_drawn(24000))
     text = make_text_encoder(tokenizer).config.to_diff_dict()
@@ -68,9 +69,7 @@ def export(run, folder):
     for name, module in (("unet", trainee.unet), ("vae", vae)):
         write_config(f"{folder}/{name}", diffusers_config(module))
         write_weights(f"{folder}/{name}/diffusion_pytorch_model.safetensors", module)
-    write_config(
-        f"{folder}/scheduler", diffusers_config(make_scheduler()), "scheduler_config.json"
-    )
+    write_config(f"{folder}/scheduler", diffusers_config(make_scheduler()), "scheduler_config.json")
     write_json(f"{folder}/model_index.json", INDEX)
     return state["step"], state["spent"]
 

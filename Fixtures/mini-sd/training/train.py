@@ -16,8 +16,10 @@ import time
 import torch
 import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
-from dataset import drawings, encode, latents
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from dataset import drawings, encode, latents
 from mini import (
     alphas_cumulative,
     cosine,
@@ -31,9 +33,8 @@ from mini import (
     write_tokenizer,
 )
 from shapes import captions_drawn
-from transformers import CLIPTextModel
 
-SAVE_EVERY = 100
+SAVE_EVERY = 50
 WARM_UP = 200
 AVERAGE = 0.999
 NOISES = 2  # noisy copies of each picture in a batch: the text is encoded once for all of them
@@ -55,7 +56,11 @@ def train_vae(options):
     torch.set_num_threads(options.workers)
     images, _ = drawings(options.drawings)
     path = f"{options.run}/vae"
-    vae = AutoencoderKL.from_pretrained(path) if os.path.exists(path) else make_vae()
+    vae = (
+        AutoencoderKL.from_pretrained(path, dtype=torch.float32)
+        if os.path.exists(path)
+        else make_vae()
+    )
     vae = vae.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=0, weight_decay=1e-4, betas=(0.9, 0.98))
     start = time.time()
@@ -71,7 +76,8 @@ def train_vae(options):
         optimizer.step()
         if step % 100 == 0:
             pace = (time.time() - start) / (step + 1)
-            log(f"vae {step}", "rec %.4f edge %.4f kl %.2f" % parts, f"{pace:.2f} s/step")
+            rebuilt, edges, spread = parts
+            log(f"vae {step} rec {rebuilt:.4f} edge {edges:.4f} kl {spread:.2f} {pace:.2f} s/step")
         if (step + 1) % 500 == 0:
             vae.save_pretrained(path)
     standardize(vae, encode(vae, images[:6000]))
@@ -144,7 +150,7 @@ class Trainee:
 
     def load(self, folder):
         text = CLIPTextModel.from_pretrained(f"{folder}/text_encoder", dtype=torch.float32)
-        unet = UNet2DConditionModel.from_pretrained(f"{folder}/unet", torch_dtype=torch.float32)
+        unet = UNet2DConditionModel.from_pretrained(f"{folder}/unet", dtype=torch.float32)
         self.text.load_state_dict(text.state_dict())
         self.unet.load_state_dict(unet.state_dict())
 
@@ -157,9 +163,9 @@ class Sampler:
         self.latents, self.cells, self.ids = data
         self.alphas = alphas_cumulative()
         ratio = signal_to_noise()
-        # Between the usual loss (which hardly sees what is decided at high noise) and the loss of
-        # a velocity model; the last, nearly noiseless steps count less.
-        self.importance = (1 + 1 / ratio).sqrt() * (5 / ratio).clamp(max=1)
+        # Between the usual loss (which hardly sees what is decided at high noise) and that of
+        # a velocity model, nearer the latter; the last, nearly noiseless steps count less.
+        self.importance = (1 + 1 / ratio) ** 0.75 * (5 / ratio).clamp(max=1)
 
     def loss(self, focus):
         pictures = self.batch // NOISES
@@ -182,12 +188,94 @@ class Sampler:
         weight = weight * self.importance[times][:, None, None, None]
         return (error * weight).mean(), plain
 
+    @torch.no_grad()
+    def validate(self, count=192):
+        """The loss on fixed pictures, times and noise: all of it, and its object cells alone."""
+        draw = torch.Generator().manual_seed(5)
+        clean, cells, ids = (item[:count] for item in (self.latents, self.cells, self.ids))
+        times = ((torch.arange(count) * 0.618034) % 1 * len(self.alphas)).long()
+        alpha = self.alphas[times][:, None, None, None]
+        noise = torch.randn(clean.shape, generator=draw)
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        guess = self.trainee.unet(noisy, times, self.trainee.text(ids).last_hidden_state).sample
+        error = ((guess - noise) ** 2).mean(1, keepdim=True)
+        error *= self.importance[times][:, None, None, None]
+        return error.mean().item(), error[cells].mean().item()
+
+
+class Muon:
+    """Orthogonalized momentum for the matrices and filters, Adam for everything else.
+
+    The update of a matrix has the size that Adam's would have, so one learning rate does for both.
+    """
+
+    def __init__(self, weights, first, second, step):
+        self.groups, vectors = {}, []
+        for weight, momentum, square in zip(weights, first, second, strict=True):
+            if weight.dim() < 2 or min(weight.shape[0], weight[0].numel()) < 16:
+                vectors.append((weight, momentum, square))
+            else:
+                shape = (weight.shape[0], weight[0].numel())
+                self.groups.setdefault(shape, []).append((weight, momentum))
+        self.adam = torch.optim.AdamW([item[0] for item in vectors], weight_decay=1e-3, fused=True)
+        for weight, momentum, square in vectors:
+            self.adam.state[weight] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": momentum,
+                "exp_avg_sq": square,
+            }
+
+    @torch.no_grad()
+    def step(self, rate):
+        self.adam.param_groups[0]["lr"] = rate
+        self.adam.step()
+        for (rows, columns), members in self.groups.items():
+            updates = []
+            for weight, momentum in members:
+                momentum.lerp_(weight.grad, 0.05)
+                updates.append(flat_matrix(weight.grad.lerp(momentum, 0.95)))
+            updates = orthogonalize(torch.stack(updates))
+            size = rate * 0.2 * max(rows, columns) ** 0.5
+            for (weight, _), update in zip(members, updates, strict=True):
+                flat_matrix(weight.data).sub_(update, alpha=size)
+
+
+def flat_matrix(tensor):
+    """A view as a matrix, with the filters in the order in which they lie in memory."""
+    if tensor.dim() == 4:
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.view(tensor.shape[0], -1)
+
+
+def orthogonalize(matrices, rounds=5):
+    """Newton-Schulz iterations towards the nearest orthogonal matrix of each."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
+    for _ in range(rounds):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, -4.7750 * gram + 2.0315 * gram @ gram, x, beta=3.4445)
+    return x.mT if tall else x
+
 
 def schedule(step, progress):
     """Learning rate (relative) and the extra weight of cells with an object in them."""
     rate = min(1, (step + 1) / WARM_UP) * (0.02 + 0.98 * cosine((progress - 0.3) / 0.7))
     focus = 3 * cosine((progress - 0.5) / 0.3)
     return rate, focus
+
+
+def share(trainee, rank, workers):
+    """The worker's own weights: a slice of the flat vector, and one of the list of weights."""
+    effort, bounds = 0, [0]
+    efforts = [w.numel() * min(w.shape[0], 128) if w.dim() > 1 else 0 for w in trainee.weights]
+    for i, effort_here in enumerate(efforts):
+        effort += effort_here
+        if effort >= sum(efforts) * len(bounds) / workers and len(bounds) < workers:
+            bounds.append(i + 1)
+    bounds.append(len(efforts))
+    starts = [sum(w.numel() for w in trainee.weights[:bound]) for bound in bounds]
+    return slice(*starts[rank : rank + 2]), slice(*bounds[rank : rank + 2])
 
 
 def work(rank, options, shared, barrier):
@@ -200,19 +288,20 @@ def work(rank, options, shared, barrier):
     empty = token_ids(tokenizer, [""])[0]
     sampler = Sampler(trainee, shared["data"], empty, options.batch)
 
-    share = -(-trainee.size // options.workers)
-    mine = slice(rank * share, min((rank + 1) * share, trainee.size))
-    part = torch.nn.Parameter(shared["weights"][mine])
-    part.data = shared["weights"][mine]
-    optimizer = torch.optim.AdamW([part], lr=0, weight_decay=1e-3, fused=True)
-    optimizer.state[part] = {
-        "step": torch.tensor(float(shared["state"]["step"])),
-        "exp_avg": shared["first"][mine],
-        "exp_avg_sq": shared["second"][mine],
-    }
+    mine, owned = share(trainee, rank, options.workers)
+    momenta, squares, gradients = (
+        list(trainee.views(flat))[owned]
+        for flat in (shared["first"], shared["second"], shared["mean"])
+    )
+    local = [torch.nn.Parameter(weight.data) for weight in trainee.weights[owned]]
+    for weight, gradient in zip(local, gradients, strict=True):
+        weight.grad = gradient
+    optimizer = Muon(local, momenta, squares, shared["state"]["step"])
     step, spent = shared["state"]["step"], shared["state"]["spent"]
-    begun, first, mean = time.time(), step, None
+    begun, first, mean, parent = time.time(), step, None, os.getppid()
     while True:
+        if os.getppid() != parent:  # the run was killed: leave no orphans
+            barrier.abort()
         # Worker 0 holds the clock.
         if rank == 0:
             shared["clock"][0] = spent + time.time() - begun
@@ -221,7 +310,8 @@ def work(rank, options, shared, barrier):
         shared["losses"][rank] = plain
         barrier.wait()
 
-        gradient = torch.stack([row[mine] for row in shared["gradients"]]).mean(0)
+        gradient = shared["mean"][mine]
+        torch.mean(shared["gradients"][:, mine], 0, out=gradient)
         shared["norms"][rank] = gradient.norm() ** 2
         progress = float(shared["clock"][0]) / (60 * options.minutes)
         rate, focus = schedule(step, progress)
@@ -229,10 +319,8 @@ def work(rank, options, shared, barrier):
 
         shared["gradients"][rank].zero_()
         gradient *= min(1.0, 1.0 / (float(shared["norms"].sum()) ** 0.5 + 1e-6))
-        part.grad = gradient
-        optimizer.param_groups[0]["lr"] = options.rate * rate
-        optimizer.step()
-        keep = min(AVERAGE, (step + 1) / (step + 20))
+        optimizer.step(options.rate * rate)
+        keep = min(AVERAGE, (step + 1) / (step + 10))
         shared["averages"][mine].lerp_(shared["weights"][mine], 1 - keep)
         if rank == 0:
             shared["clock"][1] = focus
@@ -249,6 +337,10 @@ def work(rank, options, shared, barrier):
                 state = {k: shared[k] for k in ("weights", "averages", "first", "second")}
                 state.update(step=step, spent=float(shared["clock"][0]))
                 save(state, f"{options.run}/state.pt")
+                trainee.bind(shared["averages"])
+                whole, objects = sampler.validate()
+                log(f"validation: all {whole:.4f}, objects {objects:.4f}")
+                trainee.bind(shared["weights"])
         if progress >= 1 or step >= options.steps:
             return
 
@@ -258,7 +350,7 @@ def train_unet(options):
     if not os.path.exists(f"{folder}/tokenizer"):
         write_tokenizer(f"{folder}/tokenizer", captions_drawn(24000))
     tokenizer = read_tokenizer(f"{folder}/tokenizer")
-    vae = AutoencoderKL.from_pretrained(f"{folder}/vae").eval()
+    vae = AutoencoderKL.from_pretrained(f"{folder}/vae", dtype=torch.float32).eval()
     values, cells, captions = latents(folder, vae, options.drawings, log=log)
     log(f"{len(captions)} drawings; deviation of the latents", values.std((0, 2, 3)).tolist())
 
@@ -276,6 +368,7 @@ def train_unet(options):
             trainee.load(options.start)
         trainee.flatten(shared["weights"])
         shared["averages"].copy_(shared["weights"])
+    shared["mean"] = torch.zeros(trainee.size)
     shared["gradients"] = torch.zeros(options.workers, trainee.size)
     shared["data"] = (values, cells, token_ids(tokenizer, captions))
     shared["losses"] = torch.zeros(options.workers)

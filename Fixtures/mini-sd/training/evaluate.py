@@ -1,0 +1,279 @@
+"""Measures on the pictures how well a mini-sd paints what its held-out prompts ask for.
+
+    evaluate.py                       # the fixture itself, painted by diffusers
+    evaluate.py --model FOLDER        # another diffusers folder
+    evaluate.py --pictures FOLDER     # 000.png, 001.png, ... painted by another program
+    evaluate.py --self-test           # the measure, on true drawings
+
+A picture has its background right if the colour asked for is the most frequent of the palette
+outside the objects; the colours if it is the most frequent inside each object; shape and place
+if, of the eight shapes drawn at the size and the place asked for, the one asked for covers the
+painted object best, and well enough.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import random
+
+import numpy as np
+from PIL import Image
+
+from dataset import held_out
+from shapes import COLORS, SHAPES, SIDE, Scene, Shape, describe, parse, render
+
+FIXTURE = pathlib.Path(__file__).parent.parent
+STEPS, GUIDANCE = 25, 4.0
+# The bounds of what counts as right.
+GROUND_SHARE = 0.6  # of the pixels outside the objects
+COLOR_SHARE = 0.5  # of the pixels inside an object
+OVERLAP = 0.6  # intersection over union with the best template
+DRIFT = 4  # pixels between the centres of the painted and the asked shape
+SHIFTS = range(-3, 4)
+GROWTHS = (-1, 0, 1)
+NAMES = list(COLORS)
+
+
+def lab(pixels):
+    """CIE L*a*b* of sRGB values from 0 to 255."""
+    value = np.asarray(pixels, np.float64) / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    matrix = [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+    xyz = linear @ np.array(matrix).T / [0.95047, 1, 1.08883]
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    x, y, z = np.moveaxis(root, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+PALETTE = lab(list(COLORS.values()))
+
+
+def distance(left, right):
+    return np.linalg.norm(left - right, axis=-1)
+
+
+def most_frequent(colors):
+    """The palette colour that most of the colours are nearest to, and its share."""
+    if not len(colors):
+        return None, 0.0
+    nearest = distance(colors[:, None], PALETTE).argmin(1)
+    counts = np.bincount(nearest, minlength=len(NAMES))
+    best = int(counts.argmax())
+    return NAMES[best], counts[best] / len(colors)
+
+
+def mask_of(item):
+    scene = Scene("white", (dataclasses.replace(item, color="black"),), "")
+    return np.asarray(render(scene))[..., 0] < 128
+
+
+@functools.cache
+def templates(x, y, radius):
+    """Masks of each shape at a place, moved and grown by a few pixels: (names, flat masks)."""
+    names, masks = [], []
+    for shape in SHAPES:
+        for growth in GROWTHS:
+            mask = mask_of(Shape("black", shape, x, y, radius + growth))
+            for dx in SHIFTS:
+                for dy in SHIFTS:
+                    names.append(shape)
+                    masks.append(np.roll(mask, (dy, dx), (0, 1)).ravel())
+    return names, np.array(masks, np.float32)
+
+
+def grow(mask, by):
+    """The mask with all pixels nearer than `by` to it (shrunk if negative)."""
+    if by < 0:
+        return ~grow(~mask, -by)
+    padded = np.pad(mask, by)
+    moves = [(dy, dx) for dy in range(2 * by + 1) for dx in range(2 * by + 1)]
+    return np.any([padded[dy:, dx:][: mask.shape[0], : mask.shape[1]] for dy, dx in moves], 0)
+
+
+def half_of(scene, item):
+    """The part of the picture in which an object is looked for."""
+    part = np.ones((SIDE, SIDE), bool)
+    if len(scene.shapes) == 2:
+        rows, columns = np.mgrid[:SIDE, :SIDE]
+        first, second = scene.shapes
+        along = columns if first.y == second.y else rows
+        part = along < SIDE / 2 if item is first else along >= SIDE / 2
+    return part
+
+
+def judge(picture, caption):
+    """What a picture (an RGB image) has right of its caption, and what was seen."""
+    if picture.size != (SIDE, SIDE):
+        picture = picture.resize((SIDE, SIDE), Image.BOX)
+    colors = lab(np.asarray(picture.convert("RGB")))
+    scene = parse(caption)
+    asked = np.any([grow(mask_of(item), 3) for item in scene.shapes], 0)
+    outside = colors[~asked]
+    ground, share = most_frequent(outside)
+    nearest = distance(outside[:, None], PALETTE).argmin(1)
+    ground_color = np.median(outside[nearest == NAMES.index(ground)], 0)
+    verdict = {
+        "background": ground == scene.background and share >= GROUND_SHARE,
+        "colors": True,
+        "shapes": True,
+        "seen": [ground],
+    }
+    for item in scene.shapes:
+        color, shape, fit = look(colors, ground_color, half_of(scene, item), item)
+        verdict["colors"] &= color == item.color
+        verdict["shapes"] &= shape == item.shape
+        verdict["seen"].append(f"{color} {shape} {fit:.2f}")
+    return verdict
+
+
+def look(colors, ground, part, item):
+    """The colour and the shape of the object in a part of the picture."""
+    painted = part & (distance(colors, ground) > 16)
+    core = grow(painted, -1)
+    core = core if core.sum() >= 6 else painted
+    if core.sum() < 6:
+        return None, None, 0.0
+    color, share = most_frequent(colors[core])
+    color = color if share >= COLOR_SHARE else None
+    # An edge pixel is the object's if it is nearer to its colour than to the background's.
+    middle = np.median(colors[core], 0)
+    painted &= distance(colors, middle) < np.maximum(distance(colors, ground), 16)
+    names, masks = templates(item.x, item.y, item.radius)
+    masks = masks * part.ravel()
+    common = masks @ painted.ravel().astype(np.float32)
+    fits = common / (masks.sum(1) + painted.sum() - common)
+    best = int(fits.argmax())
+    near = drift(painted, mask_of(item) & part) <= DRIFT
+    shape = names[best] if near and fits[best] >= OVERLAP else None
+    return color, shape, float(fits[best])
+
+
+def drift(left, right):
+    if not left.any() or not right.any():
+        return float("inf")
+    return float(np.linalg.norm(np.argwhere(left).mean(0) - np.argwhere(right).mean(0)))
+
+
+def report(verdicts, prompts, misses=False):
+    """A table of the shares that are right, and one line of JSON."""
+
+    def share(name, which):
+        chosen = [v for v, caption in zip(verdicts, prompts, strict=True) if which(caption)]
+        return sum(bool(v[name]) for v in chosen) / max(1, len(chosen)), len(chosen)
+
+    groups = {
+        "all": lambda _: True,
+        "one object": lambda caption: len(parse(caption).shapes) == 1,
+        "two objects": lambda caption: len(parse(caption).shapes) == 2,
+        "tiny": lambda caption: " tiny " in caption,
+    }
+    for verdict in verdicts:
+        verdict["everything"] = verdict["background"] and verdict["colors"] and verdict["shapes"]
+    names = ("background", "colors", "shapes", "everything")
+    print(f"{'':12}{'count':>7}" + "".join(f"{name:>12}" for name in names))
+    for group, which in groups.items():
+        count = share("background", which)[1]
+        cells = "".join(f"{share(name, which)[0]:12.1%}" for name in names)
+        print(f"{group:12}{count:7}{cells}")
+    if misses:
+        for index, (verdict, caption) in enumerate(zip(verdicts, prompts, strict=True)):
+            if not verdict["everything"]:
+                wrong = [name for name in names[:3] if not verdict[name]]
+                print(f"{index:03} {caption}: {', '.join(wrong)}; seen {verdict['seen']}")
+    totals = {name: round(share(name, groups["all"])[0], 4) for name in names}
+    print(json.dumps({"pictures": len(verdicts), **totals}))
+    return totals
+
+
+def paint(folder, prompts, threads, batch=16):
+    """The pictures that diffusers paints, the seed of each being its index."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    torch.set_num_threads(threads)
+    pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    pictures = []
+    for start in range(0, len(prompts), batch):
+        part = prompts[start : start + batch]
+        seeds = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
+        done = pipe(part, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=seeds)
+        pictures += done.images
+    return pictures
+
+
+def self_test(folder):
+    """Judges true drawings: of the prompts, of 400 more scenes, and both after the VAE."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    from dataset import encode
+
+    rng = random.Random(3)
+    scenes = [parse(caption) for caption in held_out()] + [describe(rng) for _ in range(400)]
+    prompts = [scene.caption for scene in scenes]
+    pictures = [render(scene) for scene in scenes]
+    print("drawings")
+    plain = report([judge(*pair) for pair in zip(pictures, prompts, strict=True)], prompts, True)
+    vae = AutoencoderKL.from_pretrained(f"{folder}/vae", dtype=torch.float32)
+    pixels = torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1) for p in pictures])
+    with torch.no_grad():
+        back = torch.cat([vae.decode(z).sample for z in encode(vae, pixels).split(64)])
+    back = ((back / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    print("drawings that went through the VAE")
+    pictures = [Image.fromarray(picture) for picture in back]
+    coded = report([judge(*pair) for pair in zip(pictures, prompts, strict=True)], prompts, True)
+    print("drawings with the caption of another: all should be wrong")
+    other = prompts[1:] + prompts[:1]
+    report([judge(*pair) for pair in zip(pictures, other, strict=True)], other)
+    # What the VAE blurs (tiny stars become diamonds) no U-Net can mend: the second is a ceiling.
+    if plain["everything"] < 0.99 or coded["everything"] < 0.93:
+        raise SystemExit("the measure does not recognize true drawings")
+
+
+def contact_sheet(pictures, path, columns=12):
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * SIDE, rows * SIDE))
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (i % columns * SIDE, i // columns * SIDE))
+    sheet.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=str(FIXTURE), help="diffusers folder")
+    parser.add_argument("--pictures", help="folder with 000.png, 001.png, ...")
+    parser.add_argument("--count", type=int, help="only the first so many prompts")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--save", help="folder to put the pictures in")
+    parser.add_argument("--sheet", help="file for a contact sheet")
+    parser.add_argument("--misses", action="store_true", help="list what is wrong")
+    parser.add_argument("--self-test", action="store_true", help="judge true drawings")
+    options = parser.parse_args()
+    if options.self_test:
+        return self_test(options.model)
+    prompts = held_out()[: options.count]
+    if options.pictures:
+        files = [f"{options.pictures}/{i:03}.png" for i in range(len(prompts))]
+        pictures = [Image.open(file).convert("RGB") for file in files]
+    else:
+        pictures = paint(options.model, prompts, options.threads)
+    if options.save:
+        os.makedirs(options.save, exist_ok=True)
+        for i, picture in enumerate(pictures):
+            picture.save(f"{options.save}/{i:03}.png")
+    if options.sheet:
+        contact_sheet(pictures, options.sheet)
+    verdicts = [judge(*pair) for pair in zip(pictures, prompts, strict=True)]
+    report(verdicts, prompts, options.misses)
+
+
+if __name__ == "__main__":
+    main()
