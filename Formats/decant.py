@@ -13,8 +13,6 @@
         codes, scales = model.parts("unet", "mid_block.attentions.0.proj_in.weight")
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -81,7 +79,7 @@ class Encoding:
     group: int | None = None  # symmetric encodings with a scale a group
 
     @staticmethod
-    def named(name: str, place: str) -> Encoding:
+    def named(name: str, place: str) -> "Encoding":
         if name in KINDS:
             return Encoding(name, KINDS[name][0], kind=name)
         match = re.fullmatch(r"int(4|8)(?:-g([1-9][0-9]{0,18}))?", name, re.ASCII)
@@ -223,14 +221,12 @@ class File:
             self.files[path] = self._region(part, f"file {path!r}", _integer(size, "a file's size"))
         _require(self._next == self._limit, f"regions end at {self._next}, the manifest begins at {self._limit}")
 
-    def __enter__(self) -> File:
+    def __enter__(self) -> "File":
         return self
 
     def __exit__(self, *_: object) -> None:
         if isinstance(self.data, mmap.mmap):
             self.data.close()
-
-    # The frame.
 
     def _frame(self) -> tuple[int, bytes]:
         data, size = self.data, len(self.data)
@@ -258,8 +254,6 @@ class File:
         _require(version == VERSION, f"the {name} is of version {version}, this reader knows {VERSION}")
         for start, end in zeros:
             _require(not any(block[start:end]), f"bytes {start}-{end - 1} of the {name} are not zero")
-
-    # Parts of the manifest.
 
     def _component(self, value: Any) -> Component:
         name, class_name, config, tensors = _members(value, "a component", ["name", "class", "config", "tensors"])
@@ -309,8 +303,6 @@ class File:
         table = int(_text(coding[1], "[0-9a-f]{8}", f"the table of {place}"), 16)
         return Region(place, offset, length, decoded, crc, planes, table)
 
-    # What regions hold.
-
     def read(self, region: Region) -> bytes:
         """What a region holds, proven."""
         data = self._decode(region) if region.planes else self.data[region.offset : region.end]
@@ -348,6 +340,10 @@ class File:
     def file(self, path: str) -> bytes:
         """A small file, by its path in a diffusers folder."""
         return self.read(self.files[path])
+
+    def names(self, component: str) -> list[str]:
+        """The names of a component's tensors, in the order of the file."""
+        return list(self.components[component].tensors)
 
     def parts(self, component: str, name: str) -> tuple[np.ndarray, ...]:
         """A tensor as it is stored: its numbers, or codes and scales.
@@ -485,8 +481,8 @@ def main() -> int:
                 for tensor in component.tensors.values() if arguments.list else ():
                     sizes = "+".join(f"{region.length}/{region.decoded}" for region in tensor.regions)
                     print(f"  {tensor.name} {list(tensor.shape)} {tensor.encoding.name} {sizes}")
-            for path, region in model.files.items():
-                print(f"{path}: {region.decoded} bytes in {region.length}")
+            for region in model.files.values():
+                print(f"{region.place}: {region.decoded} bytes in {region.length}")
             if arguments.check:
                 print(f"all {model.check()} regions agree with their checksums")
             if arguments.to_safetensors:

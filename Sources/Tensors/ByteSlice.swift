@@ -23,6 +23,26 @@ package struct ByteSlice: Sendable {
 
   package init(_ halves: [UInt16]) { self.init(ArrayOwner(halves)) }
 
+  /// `count` bytes of its own that `fill` appends piece by piece, so that each is copied once.
+  ///
+  /// - Precondition: the pieces have `count` bytes together.
+  package init<Failure: Error>(
+    gathering count: Int, _ fill: (_ append: ([UInt8]) -> Void) throws(Failure) -> Void
+  ) throws(Failure) {
+    let owner = ArrayOwner(uninitialized: count)
+    let target = UnsafeMutableRawBufferPointer(mutating: owner.buffer)
+    var filled = 0
+    try fill { piece in
+      precondition(piece.count <= count - filled, "more than \(count) bytes are gathered")
+      piece.withUnsafeBytes {
+        UnsafeMutableRawBufferPointer(rebasing: target[filled...]).copyMemory(from: $0)
+      }
+      filled += piece.count
+    }
+    precondition(filled == count, "\(filled) of \(count) bytes are gathered")
+    self.init(owner)
+  }
+
   init(_ owner: any ByteOwner, start: Int, count: Int) {
     self.owner = owner
     self.start = start
@@ -82,6 +102,12 @@ final class ArrayOwner: ByteOwner, @unchecked Sendable {
       copy.copyMemory(from: source)
       return UnsafeRawBufferPointer(copy)
     }
+  }
+
+  /// `count` bytes that the caller writes before anybody else sees them.
+  init(uninitialized count: Int) {
+    buffer = UnsafeRawBufferPointer(
+      UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64))
   }
 
   deinit { buffer.deallocate() }
