@@ -1,4 +1,3 @@
-private import Foundation
 package import Tensors
 
 /// The `.decant` file: one file that holds a whole model, specified in `Formats/decant.md`.
@@ -24,6 +23,8 @@ package enum Packfile {
   /// Elements of a block of a coded region.
   static let blockElements = 1 << 18
   static let tableEntrySize = 12
+  /// Blocks that are coded or decoded at a time, which bounds the memory that they take.
+  static let window = 16
   /// How many times its stored size a chunk may have when it is decoded.
   static let expansionLimit = 16
 
@@ -94,17 +95,4 @@ package struct PackfileLayout: ModelReader {
     }
     return try PackfileReader(path: path).model()
   }
-}
-
-/// Values of `body` for `0..<count` in order, computed by at most `threads` threads.
-func mapConcurrently<Value: Sendable>(
-  _ count: Int, threads: Int, _ body: @Sendable (Int) -> Value
-) -> [Value] {
-  let workers = min(threads, count)
-  if workers <= 1 { return (0..<count).map(body) }
-  let values = Slots<Value>(count)
-  DispatchQueue.concurrentPerform(iterations: workers) { worker in
-    for index in stride(from: worker, to: count, by: workers) { values.put(body(index), at: index) }
-  }
-  return values.all
 }

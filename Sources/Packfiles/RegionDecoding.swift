@@ -12,10 +12,9 @@ extension PackfileReader {
     let planes = coding.planes
     let blocks = Manifest.Region.blocks(region.decodedLength, planes: planes)
     let chunks = try chunkTable(of: region, coding, count: blocks * planes, place)
-    let window = max(8, 2 * threads)
     var crc: UInt32 = 0
-    for first in stride(from: 0, to: blocks, by: window) {
-      let count = min(window, blocks - first)
+    for first in stride(from: 0, to: blocks, by: Packfile.window) {
+      let count = min(Packfile.window, blocks - first)
       let run = chunks[first * planes..<(first + count) * planes]
       let start = run.first?.range.lowerBound ?? 0
       let stored = contents.window(start..<(run.last?.range.upperBound ?? start))

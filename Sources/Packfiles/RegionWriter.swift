@@ -66,11 +66,10 @@ final class RegionWriter {
     advance: (Int) -> Void
   ) throws -> UInt32 {
     let blocks = Manifest.Region.blocks(part.count, planes: planes)
-    let window = max(8, 2 * threads)
     var table: [UInt8] = []
-    for first in stride(from: 0, to: blocks, by: window) {
+    for first in stride(from: 0, to: blocks, by: Packfile.window) {
       try Task.checkCancellation()
-      let count = min(window, blocks - first)
+      let count = min(Packfile.window, blocks - first)
       let coded = mapConcurrently(count, threads: threads) { index in
         split(part, block: first + index, planes: planes).enumerated().map { plane, bytes in
           Chunk(bytes, tryingToCode: plan[(first + index) * planes + plane], as: content)

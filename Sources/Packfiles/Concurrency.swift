@@ -1,0 +1,27 @@
+private import Dispatch
+private import Synchronization
+
+/// Values of `body` for `0..<count` in order, computed by at most `threads` threads.
+func mapConcurrently<Value: Sendable>(
+  _ count: Int, threads: Int, _ body: @Sendable (Int) -> Value
+) -> [Value] {
+  let workers = min(threads, count)
+  if workers <= 1 { return (0..<count).map(body) }
+  let values = Slots<Value>(count)
+  DispatchQueue.concurrentPerform(iterations: workers) { worker in
+    for index in stride(from: worker, to: count, by: workers) { values.put(body(index), at: index) }
+  }
+  return values.all
+}
+
+/// Places that several threads fill, each once.
+private final class Slots<Value: Sendable>: Sendable {
+  private let values: Mutex<[Value?]>
+
+  init(_ count: Int) { values = Mutex([Value?](repeating: nil, count: count)) }
+
+  func put(_ value: Value, at index: Int) { values.withLock { $0[index] = value } }
+
+  /// The values in the order of their places.
+  var all: [Value] { values.withLock { $0.compactMap { $0 } } }
+}
