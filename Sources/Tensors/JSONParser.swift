@@ -39,8 +39,11 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
 extension JSONValue {
   /// Parses RFC 8259 JSON in UTF-8, strictly: no duplicate names, nothing after the value, at most
   /// 64 levels deep. Time and memory are linear in the text.
-  package init(parsing bytes: RawSpan) throws(JSONError) {
+  ///
+  /// - Parameter acceptingInfinity: see ``JSONReader/acceptsInfinity``.
+  package init(parsing bytes: RawSpan, acceptingInfinity: Bool = false) throws(JSONError) {
     var reader = JSONReader(bytes)
+    reader.acceptsInfinity = acceptingInfinity
     self = try reader.value()
     try reader.end()
   }

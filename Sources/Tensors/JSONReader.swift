@@ -17,6 +17,8 @@ package struct JSONReader: ~Escapable {
   package private(set) var offset = 0
   /// Where the name that was read last begins.
   package private(set) var nameOffset = 0
+  /// Whether `Infinity` and `-Infinity` are numbers, as Python's writer has them and RFC 8259 has not.
+  package var acceptsInfinity = false
   private static let depthLimit = 64
 
   @_lifetime(copy bytes)
@@ -101,6 +103,7 @@ package struct JSONReader: ~Escapable {
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
+    case UInt8(ascii: "I") where acceptsInfinity: return try word("Infinity", .number(.infinity))
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     default: throw error(.unexpected(byte: byte))
     }
@@ -195,6 +198,9 @@ package struct JSONReader: ~Escapable {
     let start = offset
     var isWhole = true
     if peek() == UInt8(ascii: "-") { offset += 1 }
+    if acceptsInfinity, offset > start, peek() == UInt8(ascii: "I") {
+      return try word("Infinity", .number(-.infinity))
+    }
     if peek() == UInt8(ascii: "0") { offset += 1 } else { try digits() }
     if peek() == UInt8(ascii: ".") {
       isWhole = false

@@ -47,6 +47,17 @@ struct DiffusersReaderTests {
     }
   }
 
+  /// As `DPMSolverMultistepScheduler.save_pretrained` writes it.
+  @Test func aSchedulersInfinityIsItsDefault() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try write(
+        #"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity}"#,
+        to: tiny.path + "/scheduler/scheduler_config.json")
+      #expect(try tiny.read().scheduler == ["_class_name": "DPMSolverMultistepScheduler"])
+    }
+  }
+
   @Test func aSlashAtTheEndAndLinksWithinAreFine() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)

@@ -24,6 +24,16 @@ struct JSONParsingTests {
     #expect(object.members.map(\.key) == ["z", "a", "m"])
   }
 
+  @Test func takesPythonsInfinitiesWhenAsked() throws {
+    let bytes = ByteSlice([UInt8]("[-Infinity, Infinity, -1]".utf8))
+    #expect(
+      try JSONValue(parsing: bytes.bytes, acceptingInfinity: true)
+        == [.number(-.infinity), .number(.infinity), -1])
+    #expect(throws: JSONError(reason: .invalidNumber, offset: 2)) {
+      try JSONValue(parsing: bytes.bytes)
+    }
+  }
+
   @Test func tellsWholeNumbersFromOthers() throws {
     #expect(try JSONValue(parsing: "3") == .integer(3))
     #expect(try JSONValue(parsing: "3.0") == .number(3))

@@ -129,7 +129,12 @@ package struct DiffusersFolderReader: ModelReader {
       throw .missingFile(
         folder: folder, component: name, lookedFor: ["scheduler_config.json"], found: found)
     }
-    return try readObject(folder + "/" + DiffusersLayout.schedulerFile)
+    var config = try readObject(
+      folder + "/" + DiffusersLayout.schedulerFile, acceptingInfinity: true)
+    // diffusers writes `"lambda_min_clipped": -Infinity`, which is that member's default and no
+    // JSON; absent, it means the same to every reader.
+    for (key, value) in config.members where value.number?.isFinite == false { config[key] = nil }
+    return config
   }
 
   private static func tokenizerFiles(

@@ -218,11 +218,13 @@ struct ShardedSource: WeightSource {
 }
 
 /// The JSON object that a file holds.
-func readObject(_ path: String) throws(DiffusersError) -> JSONObject {
+func readObject(
+  _ path: String, acceptingInfinity: Bool = false
+) throws(DiffusersError) -> JSONObject {
   let bytes: ByteSlice
   do { bytes = try ByteSlice.mapping(path) } catch { throw .unreadable(error) }
   let value: JSONValue
-  do { value = try JSONValue(parsing: bytes.bytes) } catch {
+  do { value = try JSONValue(parsing: bytes.bytes, acceptingInfinity: acceptingInfinity) } catch {
     throw .notJSON(path: path, error)
   }
   guard let object = value.object else { throw .notObject(path: path, found: value.kind) }
