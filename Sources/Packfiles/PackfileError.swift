@@ -55,8 +55,9 @@ extension PackfileError.Reason {
   fileprivate var sentence: String {
     switch self {
     case .noPackfile(let bytes):
-      "is no .decant file: it begins with \(Self.hexadecimal(bytes)), "
-        + "\(Self.hexadecimal(Packfile.headerMagic)) is expected; pass a .decant file"
+      (bytes.isEmpty ? "is empty, " : "begins with \(Self.hexadecimal(bytes)), ")
+        + "\(Self.hexadecimal(Packfile.headerMagic)) is expected of a .decant file; "
+        + "pass a .decant file, or get or make it again"
     case .tooShort(let bytes):
       "has \(bytes) bytes, a .decant file has at least "
         + "\(Packfile.headerSize + Packfile.footerSize); it was cut short, get or make it again"
