@@ -150,6 +150,8 @@ private struct GroupRounding {
   let ratios: [Float]
   private let limit: Float
   private var errors: [Double]
+  /// Reused, for there may be a hundred million groups.
+  private var sums = [0.0, 0, 0, 0]
   private var scales: [Float]
   private var halves: [UInt16]
   private var relative: [Float]
@@ -254,11 +256,11 @@ private struct GroupRounding {
     }
   }
 
-  private func measure(
+  private mutating func measure(
     _ weights: Span<Float>, _ energies: Span<Float>?, _ codes: UnsafeMutableBufferPointer<Int8>,
     scale: Float
   ) -> RoundingSums {
-    var sums = [0.0, 0, 0, 0]
+    for index in sums.indices { sums[index] = 0 }
     weights.withUnsafeBufferPointer { weights in
       guard let base = weights.baseAddress, let codes = UnsafePointer(codes.baseAddress) else {
         return

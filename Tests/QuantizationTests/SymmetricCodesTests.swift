@@ -96,7 +96,7 @@ import Testing
 
   @Test(arguments: [search(), search(limit: 7, group: 32)])
   func rowsOfZeroAndOfTinyNumbersGiveZeroCodes(search: ScaleSearch) {
-    let weights = [Float](repeating: 0, count: 64) + [Float](repeating: 1e-37, count: 64)
+    let weights = [Float](repeating: 0, count: 64) + [Float](repeating: 5e-38, count: 64)
     let result = symmetricCodes(
       of: StoredTensor(shape: [2, 64], floats: weights), energies: nil, search: search)
     #expect(result.codes.allSatisfy { $0 == 0 })
@@ -122,7 +122,7 @@ import Testing
     // Plain scales from 2^-14 down to below the least half.
     for exponent in stride(from: -14, through: -23, by: -1) {
       let unit = 1.49 * Float(sign: .plus, exponent: exponent, significand: 1)
-      let weights = (0..<32).map { Float($0 * 8 % 128) / 127 * unit * 127 }
+      let weights = (0..<32).map { Float($0 * 127 / 31) * unit }
       let result = symmetricCodes(
         of: StoredTensor(shape: [1, 32], floats: weights), energies: nil,
         search: Self.search(group: 32, ratios: [1]))
