@@ -1,3 +1,5 @@
+import Tensors
+
 /// One block that can be asked to go, in the teacher's numbers.
 enum Drop: Hashable, Sendable {
   enum Side: String, Hashable, Sendable {
@@ -72,7 +74,8 @@ enum Drop: Hashable, Sendable {
     let members = all.filter { matches($0, wanted + ["*"]) }
     if !members.isEmpty { return members }
     if let reason = refusal(pattern) { throw .notDroppable(pattern, because: reason) }
-    throw .unknownBlock(pattern, suggestions: suggestions(for: pattern, among: all.map(\.name)))
+    throw .unknownBlock(
+      pattern, suggestions: nearestNames(to: pattern, among: all.map(\.name), count: 2, within: 4))
   }
 
   /// Why a part that every U-Net has is not on the list.
@@ -94,28 +97,4 @@ enum Drop: Hashable, Sendable {
     }
     return nil
   }
-
-  /// Up to two names that are spelled much like `name`.
-  private static func suggestions(for name: String, among names: [String]) -> [String] {
-    names.map { (name: $0, distance: editDistance(name, $0)) }
-      .filter { $0.distance <= 4 }
-      .sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }
-      .prefix(2).map(\.name)
-  }
-}
-
-/// Levenshtein's distance in characters.
-private func editDistance(_ a: String, _ b: String) -> Int {
-  let b = Array(b)
-  var row = Array(0...b.count)
-  for (i, x) in a.enumerated() {
-    var diagonal = row[0]
-    row[0] = i + 1
-    for (j, y) in b.enumerated() {
-      let above = row[j + 1]
-      row[j + 1] = x == y ? diagonal : 1 + min(diagonal, above, row[j])
-      diagonal = above
-    }
-  }
-  return row[b.count]
 }

@@ -206,7 +206,11 @@ struct Surgery {
       attention.isIdentity = true
       isFound = true
     }
-    if isFound { causes[Drop.attention(place).name] = .asked }
+    guard isFound else { return }
+    let name = Drop.attention(place).name
+    // Its transformer blocks went with it, whatever was said of them before.
+    causes = causes.filter { !$0.key.hasPrefix(name + ".") }
+    causes[name] = .asked
   }
 
   private mutating func dropTransformerBlock(_ block: Int, at place: Drop.Place) {

@@ -1,0 +1,106 @@
+private import Foundation
+
+/// A line chart of relative errors by step, as SVG without scripts: logarithmic upwards, a line a
+/// model, with the worst case shaded where there is more than one picture.
+struct ErrorChart {
+  struct Line {
+    let name: String
+    /// Index of the line's color in the page's style.
+    let color: Int
+    let mean: [Double]
+    let worst: [Double]
+  }
+
+  let title: String
+  let lines: [Line]
+  /// What stands under each step.
+  let labels: [String]
+
+  private static let size = (width: 640.0, height: 300.0)
+  private static let frame = (left: 56.0, right: 16.0, top: 16.0, bottom: 44.0)
+
+  var svg: HTML {
+    let values = lines.flatMap { $0.mean + $0.worst }.filter { $0.isFinite && $0 > 0 }
+    guard let least = values.min(), let most = values.max(), let count = lines.first?.mean.count
+    else {
+      return "<p class=\"note\">\(title): no model differs from the reference at any step.</p>"
+    }
+    let low = floor(log10(least))
+    let high = max(low + 1, ceil(log10(most)))
+    let plot = (
+      width: Self.size.width - Self.frame.left - Self.frame.right,
+      height: Self.size.height - Self.frame.top - Self.frame.bottom
+    )
+    func x(_ step: Int) -> Double {
+      Self.frame.left + plot.width * (count < 2 ? 0.5 : Double(step) / Double(count - 1))
+    }
+    func y(_ value: Double) -> Double {
+      // No error has no logarithm: it lies on the floor.
+      let place = value > 0 ? (log10(value) - low) / (high - low) : 0
+      return Self.frame.top + plot.height * (1 - min(max(place, 0), 1))
+    }
+    func points(_ values: [Double]) -> String {
+      values.enumerated().filter { $0.element.isFinite }
+        .map { "\(fixed(x($0.offset), 1)),\(fixed(y($0.element), 1))" }.joined(separator: " ")
+    }
+
+    var body: HTML = ""
+    let decades = Int(high - low)
+    for decade in stride(from: 0, through: decades, by: max(1, (decades + 5) / 6)) {
+      let value = pow(10, low + Double(decade))
+      body =
+        body + """
+          <line class="grid" x1="\(fixed(Self.frame.left, 0))" x2="\(fixed(Self.size.width - Self.frame.right, 0))" \
+          y1="\(fixed(y(value), 1))" y2="\(fixed(y(value), 1))"/>\
+          <text class="tick" text-anchor="end" x="\(fixed(Self.frame.left - 8, 0))" \
+          y="\(fixed(y(value) + 4, 1))">\(percent(value))</text>
+          """
+    }
+    let every = max(1, (count + 9) / 10)
+    for step in stride(from: 0, to: count, by: every) {
+      body =
+        body + """
+          <text class="tick" text-anchor="middle" x="\(fixed(x(step), 1))" \
+          y="\(fixed(Self.size.height - Self.frame.bottom + 18, 0))">\(labels[step])</text>
+          """
+    }
+    body =
+      body + """
+        <text class="tick" text-anchor="middle" x="\(fixed(Self.frame.left + plot.width / 2, 0))" \
+        y="\(fixed(Self.size.height - 6, 0))">step</text>
+        """
+    // The candidate comes first and is drawn last, above the baselines.
+    for line in lines.reversed() {
+      if line.mean != line.worst {
+        let band =
+          points(line.worst) + " "
+          + points(line.mean).split(separator: " ").reversed()
+          .joined(separator: " ")
+        body = body + "<polygon class=\"band s\(line.color)\" points=\"\(band)\"/>"
+      }
+      body = body + "<polyline class=\"line s\(line.color)\" points=\"\(points(line.mean))\"/>"
+      for (step, value) in line.mean.enumerated() where value.isFinite {
+        body =
+          body + """
+            <circle class="dot s\(line.color)" cx="\(fixed(x(step), 1))" cy="\(fixed(y(value), 1))" r="2.5">\
+            <title>\(line.name), step \(step + 1): \(percent(value)), worst \(percent(line.worst[step]))</title></circle>
+            """
+      }
+    }
+    return """
+      <figure><figcaption>\(title)</figcaption>\
+      <svg viewBox="0 0 \(Int(Self.size.width)) \(Int(Self.size.height))" role="img" \
+      aria-label="\(title)">\(body)</svg>\(legend)</figure>
+      """
+  }
+
+  private var legend: HTML {
+    let items = lines.map { line -> HTML in
+      "<span class=\"key\"><i class=\"swatch s\(line.color)\"></i>\(line.name)</span>"
+    }
+    return "<p class=\"legend\">\(items)</p>"
+  }
+}
+
+/// A ratio in percent with two digits, fewer zeros for small ones.
+func percent(_ ratio: Double) -> String { significant(ratio * 100, 2) + "\u{202f}%" }

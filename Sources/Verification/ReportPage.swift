@@ -1,0 +1,203 @@
+import Sampling
+import Tensors
+
+/// A report as one HTML file: style, curves and pictures are in it, and nothing is fetched.
+package struct ReportPage {
+  let report: VerificationReport
+  private let candidate: VerificationReport.Summary
+
+  package init(_ report: VerificationReport) {
+    self.report = report
+    candidate = report.summary(of: 0)
+  }
+
+  /// The whole document.
+  ///
+  /// - Throws: `PNGError` when a picture cannot be written as PNG.
+  package func html() throws -> String {
+    let body: HTML = """
+      \(head)\(try pictures())\(curves)\(blocks)\(sizes)\(tensors)\(made)\(settings)
+      """
+    let page: HTML = """
+      <!DOCTYPE html>
+      <html lang="en"><head><meta charset="utf-8">
+      <meta name="viewport" content="width=device-width, initial-scale=1">
+      <title>\(name(0)) beside \(report.reference.name)</title>
+      <style>\(reportStyle)</style></head>
+      <body><main>\(body)
+      <footer>\(report.tool) · \(report.machine)</footer></main></body></html>
+
+      """
+    return page.markup
+  }
+
+  private func name(_ index: Int) -> String { report.compared[index].name }
+
+  private func color(_ index: Int) -> Int { index % 5 }
+
+  // MARK: - What comes first
+
+  private var head: HTML {
+    let reference = report.reference
+    let subject = report.compared[0]
+    let before = reference.fileBytes ?? reference.bytes
+    let after = subject.fileBytes ?? subject.bytes
+    let share = before > 0 ? Double(after) / Double(before) : 1
+    let tiles: [(String, String)] = [
+      ("\(bytes(before)) → \(bytes(after))", "\(significant(share * 100, 3)) % of the size"),
+      (
+        candidate.leastPSNR == .infinity ? "identical" : "\(significant(candidate.leastPSNR)) dB",
+        "least PSNR of \(report.pictures.count) pictures"
+      ),
+      (candidate.leastSSIM.map { fixed($0, 3) } ?? "–", "least SSIM"),
+      (percent(candidate.meanPredictionError), "mean error of a noise prediction"),
+      (percent(candidate.worstLatentError), "worst error of final latents"),
+    ]
+    return """
+      <h1>\(subject.name) <span class="s1">beside</span> \(reference.name)</h1>
+      \(verdict)
+      <div class="tiles">\(tiles.map { "<div class=\"tile\"><b>\($0.0)</b><span>\($0.1)</span></div>" as HTML })</div>
+      \(checks)\(report.notes.map { "<p class=\"note\">\($0)</p>" as HTML })
+      <h2>Beside the baselines</h2>\(summaries)
+      """
+  }
+
+  private var verdict: HTML {
+    if report.checks.isEmpty { return "<p class=\"note\">No threshold was asked for.</p>" }
+    return report.isMet
+      ? "<span class=\"verdict met\">All thresholds are met</span>"
+      : "<span class=\"verdict unmet\">A threshold is not met</span>"
+  }
+
+  private var checks: HTML {
+    if report.checks.isEmpty { return "" }
+    let rows = report.checks.map { check -> HTML in
+      let sign = check.side == .least ? "at least" : "at most"
+      let measured = check.measured.map { significant($0, 4) + check.unit } ?? "not measurable"
+      return """
+        <tr><td>\(check.title)</td><td class="n">\(sign) \(significant(check.limit, 4))\(check.unit)</td>\
+        <td class="n">\(measured)</td><td><span class="verdict \(check.isMet ? "met" : "unmet")">\
+        \(check.isMet ? "met" : "not met")</span></td></tr>
+        """
+    }
+    return table(["Threshold", "#limit", "#measured", ""], rows)
+  }
+
+  private var summaries: HTML {
+    let rows = report.compared.indices.map { index -> HTML in
+      let summary = report.summary(of: index)
+      let subject = report.compared[index]
+      let isSame = summary.leastPSNR == .infinity
+      return """
+        <tr\(index == 0 ? " class=\"main\"" as HTML : "")><td><i class="swatch s\(color(index))"></i>\(subject.name)</td>\
+        <td class="n">\(bytes(subject.fileBytes ?? subject.bytes))</td>\
+        <td class="n">\(isSame ? "identical" : significant(summary.leastPSNR) + " dB")</td>\
+        <td class="n">\(isSame ? "–" : significant(summary.meanPSNR) + " dB")</td>\
+        <td class="n">\(summary.leastSSIM.map { fixed($0, 4) } ?? "–")</td>\
+        <td class="n">\(significant(summary.largestDifference))</td>\
+        <td class="n">\(percent(summary.leastShareWithinOneLevel))</td>\
+        <td class="n">\(percent(summary.worstLatentError))</td>\
+        <td class="n">\(percent(summary.worstPredictionError))</td></tr>
+        """
+    }
+    return table(
+      [
+        "Model", "#size", "#least PSNR", "#mean PSNR", "#least SSIM", "#largest difference",
+        "#pixels within 1 level", "#worst latents", "#worst prediction",
+      ], rows)
+  }
+
+  // MARK: - Pictures
+
+  private func pictures() throws -> HTML {
+    let pairs = try report.pictures.map { pair -> HTML in
+      let first = pair.results[0]
+      var shots = [
+        try shot(pair.reference, "<b>\(report.reference.name)</b>"),
+        try shot(first.picture, caption(name(0), first)),
+        try shot(
+          first.picture.difference(from: pair.reference),
+          "<b>difference × 8</b><br>largest \(significant(first.comparison.largestDifference)) levels"
+        ),
+      ]
+      for (index, result) in pair.results.enumerated().dropFirst() {
+        shots.append(try shot(result.picture, caption(name(index), result)))
+      }
+      return """
+        <div class="pair"><p>“\(pair.prompt)” <span class="note">seed \(String(pair.seed))</span></p>\
+        <div class="shots">\(shots)</div></div>
+        """
+    }
+    return """
+      <h2>Pictures</h2><p class="note">Each model's own run from the same noise. Small errors early in a \
+      run can lead to another picture of the same quality; the baselines show how easily.</p>\(pairs)
+      """
+  }
+
+  private func caption(
+    _ name: String, _ result: VerificationReport.PictureResult.Result
+  ) -> HTML {
+    let comparison = result.comparison
+    if comparison.isIdentical { return "<b>\(name)</b><br>identical" }
+    let ssim = comparison.ssim.map { ", SSIM " + fixed($0, 3) } ?? ""
+    return "<b>\(name)</b><br>\(significant(comparison.psnr)) dB\(ssim)"
+  }
+
+  private func shot(_ picture: Picture, _ caption: HTML) throws -> HTML {
+    let isSmall = picture.width < 200
+    return """
+      <figure class="shot"><img\(isSmall ? " class=\"small\"" as HTML : "") width="\(picture.width)" \
+      height="\(picture.height)" alt="" src="data:image/png;base64,\(base64(try picture.png()))">\
+      <figcaption>\(caption)</figcaption></figure>
+      """
+  }
+
+  // MARK: - Curves and blocks
+
+  private var curves: HTML {
+    let labels = report.steps.indices.map { String($0 + 1) }
+    func chart(
+      _ title: String, _ spreads: (VerificationReport.StepResult) -> [VerificationReport.Spread]
+    ) -> HTML {
+      ErrorChart(
+        title: title,
+        lines: report.compared.indices.map { index in
+          ErrorChart.Line(
+            name: name(index), color: color(index),
+            mean: report.steps.map { spreads($0)[index].mean },
+            worst: report.steps.map { spreads($0)[index].worst })
+        }, labels: labels
+      ).svg
+    }
+    return """
+      <h2>Step by step</h2><p class="note">Relative error against the reference: root mean square of the \
+      difference over that of the reference. Lines are means over pictures, shades reach to the worst.</p>\
+      <div class="charts">\(chart("Noise predictions on the reference's own trajectory", \.predictions))\
+      \(chart("Latents after each step, each model on its own trajectory", \.latents))</div>
+      """
+  }
+
+  private var blocks: HTML {
+    let most =
+      report.blocks.flatMap { $0.results.compactMap { $0?.mean } }
+      .filter(\.isFinite).max() ?? 0
+    func bar(_ index: Int, _ spread: VerificationReport.Spread?) -> HTML {
+      guard let spread, most > 0, spread.mean.isFinite else { return "" }
+      let width = fixed(100 * min(1, spread.mean / most), 2)
+      return "<div class=\"s\(color(index))\" style=\"width:\(width)%\"></div>"
+    }
+    let rows = report.blocks.map { block -> HTML in
+      let figures = block.results.map { $0.map { percent($0.mean) } ?? "–" }
+      return """
+        <tr><td>\(block.component)</td><td class="name">\(block.name)</td>\
+        <td class="bar">\(block.results.enumerated().map { bar($0.offset, $0.element) })</td>\
+        \(figures.map { "<td class=\"n\">\($0)</td>" as HTML })</tr>
+        """
+    }
+    return """
+      <h2>Block by block</h2><p class="note">What each block gives when every model is fed what the \
+      reference was fed, in the order in which they run; errors of earlier blocks pass through later ones.</p>\
+      <div class="bars">\(table(["Component", "Block", "mean relative error"] + report.compared.indices.map { "#" + name($0) }, rows))</div>
+      """
+  }
+}

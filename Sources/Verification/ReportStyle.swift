@@ -1,0 +1,46 @@
+/// The page's style: system fonts, two color schemes, nothing that is fetched.
+let reportStyle: HTML = """
+  :root { color-scheme: light dark; --paper: #fbfaf8; --card: #ffffff; --ink: #1d1f23; --soft: #62666e;
+    --rule: #e3e1dc; --good: #1f7a4d; --bad: #b3261e; --good-soft: #e4f3ea; --bad-soft: #fbe6e3;
+    --c0: #3457d5; --c1: #8a8f98; --c2: #c77700; --c3: #7a4fb5; --c4: #00817c; }
+  @media (prefers-color-scheme: dark) { :root { --paper: #15171a; --card: #1d2024; --ink: #e9e8e4; --soft: #9ba0a8;
+    --rule: #31353b; --good: #6fcf97; --bad: #ff8a80; --good-soft: #173226; --bad-soft: #3b1d1b;
+    --c0: #8aa4ff; --c1: #8a8f98; --c2: #f0a63c; --c3: #c3a0f0; --c4: #53c7c1; } }
+  * { box-sizing: border-box; }
+  body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+  main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 80px; }
+  h1 { font-size: 27px; line-height: 1.25; margin: 0 0 6px; letter-spacing: -.01em; overflow-wrap: anywhere; }
+  h2 { font-size: 19px; margin: 46px 0 12px; letter-spacing: -.005em; }
+  h3 { font-size: 15px; margin: 22px 0 8px; }
+  p { margin: 0 0 10px; max-width: 76ch; } .note { color: var(--soft); font-size: 13.5px; }
+  .verdict { display: inline-block; padding: 3px 12px; border-radius: 999px; font-weight: 600; font-size: 14px; margin: 10px 0 4px; }
+  .met { background: var(--good-soft); color: var(--good); } .unmet { background: var(--bad-soft); color: var(--bad); }
+  .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); gap: 12px; margin: 20px 0 6px; }
+  .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 16px; }
+  .tile b { display: block; font-size: 23px; font-weight: 620; letter-spacing: -.01em; white-space: nowrap; }
+  .tile span { color: var(--soft); font-size: 13px; }
+  .scroll { overflow-x: auto; }
+  table { border-collapse: collapse; width: 100%; font-size: 13.5px; background: var(--card); border: 1px solid var(--rule); border-radius: 10px; border-spacing: 0; }
+  th, td { padding: 6px 12px; text-align: left; border-bottom: 1px solid var(--rule); vertical-align: top; }
+  tr:last-child > td, tr:last-child > th { border-bottom: 0; } th { font-weight: 600; color: var(--soft); white-space: nowrap; }
+  td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+  code, td.name { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 12.5px; overflow-wrap: anywhere; }
+  tr.main td { font-weight: 600; }
+  .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 7px; background: currentColor; }
+  .s0 { color: var(--c0); } .s1 { color: var(--c1); } .s2 { color: var(--c2); } .s3 { color: var(--c3); } .s4 { color: var(--c4); }
+  .shots { display: flex; gap: 12px; overflow-x: auto; padding-bottom: 8px; }
+  .shot { flex: 0 0 auto; width: 200px; margin: 0; } .shot img { width: 200px; height: auto; display: block; border-radius: 8px; border: 1px solid var(--rule); background: #000; }
+  .shot img.small { image-rendering: pixelated; } .shot figcaption { font-size: 12.5px; color: var(--soft); margin-top: 5px; line-height: 1.4; } .shot figcaption b { color: var(--ink); }
+  .pair { border-top: 1px solid var(--rule); padding: 14px 0 8px; } .pair p { margin-bottom: 8px; }
+  .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 16px; }
+  figure { margin: 0; } .charts figure { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 16px 8px; } figcaption { font-weight: 600; font-size: 13.5px; }
+  svg { width: 100%; height: auto; display: block; } .grid { stroke: var(--rule); } .tick { fill: var(--soft); font: 12px system-ui, sans-serif; }
+  .line { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: round; } .band { fill: currentColor; opacity: .13; } .dot { fill: currentColor; }
+  .legend { margin: 4px 0 6px; font-size: 13px; } .key { margin-right: 18px; white-space: nowrap; }
+  .bars td { padding: 2px 12px; border: 0; } .bars td.bar { width: 46%; } .bar div { height: 5px; border-radius: 3px; background: currentColor; margin: 2px 0; min-width: 2px; }
+  details { margin: 10px 0; background: var(--card); border: 1px solid var(--rule); border-radius: 10px; } details > summary { cursor: pointer; padding: 10px 16px; font-weight: 600; font-size: 14px; }
+  details table { border: 0; border-top: 1px solid var(--rule); border-radius: 0; } details > .note { padding: 0 16px; } details .tree { padding: 0 16px 12px; }
+  .tree table { border: 1px solid var(--rule); margin: 4px 0; } .tree td, .tree th { padding: 3px 10px; }
+  footer { margin-top: 56px; color: var(--soft); font-size: 13px; border-top: 1px solid var(--rule); padding-top: 14px; }
+  @media print { main { max-width: none; padding: 0; } .shots { flex-wrap: wrap; } }
+  """

@@ -1,0 +1,148 @@
+private import Foundation
+private import Tensors
+
+extension ReportPage {
+  /// A table; a heading that begins with `#` stands over numbers.
+  func table(_ headings: [String], _ rows: [HTML]) -> HTML {
+    let cells = headings.map { heading -> HTML in
+      heading.hasPrefix("#")
+        ? "<th class=\"n\">\(String(heading.dropFirst()))</th>" : "<th>\(heading)</th>"
+    }
+    return """
+      <div class="scroll"><table><tr>\(cells)</tr>\(rows)</table></div>
+      """
+  }
+
+  var sizes: HTML {
+    let subjects = [report.reference] + report.compared
+    let rows = report.reference.components.map(\.name).map { component -> HTML in
+      let cells = subjects.map { subject -> HTML in
+        guard let found = subject.components.first(where: { $0.name == component }) else {
+          return "<td class=\"n\">–</td>"
+        }
+        let encodings = found.encodings.map(\.name).joined(separator: ", ")
+        return """
+          <td class="n">\(bytes(found.bytes))<br><span class="note">\(grouped(found.parameters)) parameters<br>\
+          \(encodings)</span></td>
+          """
+      }
+      return "<tr><td class=\"name\">\(component)</td>\(cells)</tr>"
+    }
+    let totals = subjects.map { subject -> HTML in
+      let file = subject.fileBytes.map {
+        "<br><span class=\"note\">file \(bytes($0))</span>" as HTML
+      }
+      return "<td class=\"n\">\(bytes(subject.bytes))\(file ?? "")</td>"
+    }
+    let sum: HTML = "<tr class=\"main\"><td>all weights</td>\(totals)</tr>"
+    return """
+      <h2>Size</h2>\(table(["Component"] + subjects.map { "#" + $0.name }, rows + [sum]))
+      """
+  }
+
+  /// Every tensor, the worst first; those that changed shown at once, the others folded away.
+  var tensors: HTML {
+    let sorted = report.tensors.sorted { a, b in
+      // A number that is none is the worst of all.
+      let (x, y) = (a.sqnr.isNaN ? -.infinity : a.sqnr, b.sqnr.isNaN ? -.infinity : b.sqnr)
+      return (x, a.component, a.name) < (y, b.component, b.name)
+    }
+    let changed = sorted.filter { $0.sqnr != .infinity }
+    func row(_ tensor: VerificationReport.TensorResult) -> HTML {
+      let original: HTML =
+        tensor.reference == tensor.name
+        ? "" : "<br><span class=\"note\">from \(tensor.reference)</span>"
+      return """
+        <tr><td>\(tensor.component)</td><td class="name">\(tensor.name)\(original)</td>\
+        <td>\(tensor.shape.extents.map(String.init).joined(separator: "×"))</td>\
+        <td>\(tensor.before.name) → \(tensor.after.name)</td>\
+        <td class="n">\(significant(tensor.sqnr)) dB</td><td class="n">\(percent(tensor.relativeError))</td>\
+        <td class="n">\(fixed(tensor.cosine, 6))</td><td class="n">\(significant(tensor.largestDifference))</td></tr>
+        """
+    }
+    let headings = [
+      "Component", "Tensor", "Shape", "Stored as", "#SQNR", "#relative error", "#cosine",
+      "#largest difference",
+    ]
+    let equal = sorted.count - changed.count
+    let folded: HTML =
+      changed.count > 12
+      ? """
+      <details><summary>All \(changed.count) tensors that differ</summary>\(table(headings, changed.map(row)))</details>
+      """ : ""
+    return """
+      <h2>Tensor by tensor</h2><p class="note">\(grouped(changed.count)) tensors differ from the reference's, \
+      \(grouped(equal)) are the same numbers, and \(grouped(report.absentTensors)) of the reference's are gone. \
+      The worst first.</p>\(changed.isEmpty ? "" : table(headings, changed.prefix(12).map(row)))\(folded)
+      """
+  }
+
+  // MARK: - How it was made
+
+  var made: HTML {
+    if report.provenance.isEmpty { return "" }
+    return """
+      <h2>What was done</h2><p class="note">As the candidate's own provenance has it.</p>\
+      \(report.provenance.members.map { fold($0.key, $0.value) })
+      """
+  }
+
+  private func fold(_ name: String, _ value: JSONValue) -> HTML {
+    let isLong = value.array != nil || value.object != nil
+    return isLong
+      ? "<details><summary>\(words(name))</summary><div class=\"tree\">\(tree(value))</div></details>"
+      : "<p><b>\(words(name))</b> \(tree(value))</p>"
+  }
+
+  /// A JSON value as nested tables; lists of like objects are one table with a column a member.
+  private func tree(_ value: JSONValue) -> HTML {
+    switch value {
+    case .object(let object):
+      let rows = object.members.map { member -> HTML in
+        "<tr><th>\(words(member.key))</th><td>\(tree(member.value))</td></tr>"
+      }
+      return "<table>\(rows)</table>"
+    case .array(let values):
+      let objects = values.compactMap(\.object)
+      guard objects.count == values.count, let first = objects.first, !first.isEmpty else {
+        return "\(values.map { $0.string ?? $0.text() }.joined(separator: ", "))"
+      }
+      guard objects.count > 1, objects.allSatisfy({ $0.keys == first.keys }) else {
+        return HTML(markup: values.map { tree($0).markup }.joined())
+      }
+      let rows = objects.map { object -> HTML in
+        "<tr>\(object.members.map { "<td>\(tree($0.value))</td>" as HTML })</tr>"
+      }
+      return
+        "<div class=\"scroll\"><table><tr>\(first.keys.map { "<th>\(words($0))</th>" as HTML })</tr>\(rows)</table></div>"
+    case .integer(let number): return "\(grouped(number))"
+    case .number(let number): return "\(significant(number, 4))"
+    case .string(let text): return "\(text)"
+    default: return "\(value.text())"
+    }
+  }
+
+  private func words(_ name: String) -> String { name.replacingOccurrences(of: "_", with: " ") }
+
+  var settings: HTML {
+    let settings = report.settings
+    let facts: [(String, String)] = [
+      ("prompts", "\(settings.prompts.count)"),
+      ("negative prompt", settings.negativePrompt.isEmpty ? "none" : settings.negativePrompt),
+      ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
+      ("steps", "\(settings.steps) (\(report.steps.count) calls of the U-Net)"),
+      ("guidance scale", significant(settings.guidanceScale)),
+      ("scheduler", settings.scheduler ?? "the reference's own"),
+      ("size", "\(settings.width ?? 0) × \(settings.height ?? 0)"),
+      ("blocks compared at", "\(settings.blockSteps) steps of each run"),
+      ("machine", report.machine),
+      ("made by", report.tool),
+    ]
+    return """
+      <h2>Settings</h2>\(table([], facts.map { "<tr><th>\($0.0)</th><td>\($0.1)</td></tr>" as HTML }))
+      """
+  }
+}
+
+/// Bytes as base64, for a `data:` address.
+func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }

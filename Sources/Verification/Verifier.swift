@@ -1,0 +1,241 @@
+package import Models
+private import Quantization
+import Sampling
+import Tensors
+
+/// Compares models with a reference on the same prompts and seeds: by tensor, by block, by step and
+/// by picture.
+///
+/// The models run one after another, each beside the reference, so no more than two are in memory.
+package struct Verifier: Sendable {
+  /// A model, as the report calls it.
+  package struct Subject: Sendable {
+    package let name: String
+    package let model: Model
+    /// Bytes of its file or files; `nil` where it is in none.
+    package let fileBytes: Int?
+
+    package init(name: String, model: Model, fileBytes: Int? = nil) {
+      self.name = name
+      self.model = model
+      self.fileBytes = fileBytes
+    }
+  }
+
+  package let settings: VerificationSettings
+  package let thresholds: VerificationThresholds
+  /// Who compares, for the report: `decant 1.0`.
+  package let tool: String
+  /// Where, for the report: processor, threads, libraries.
+  package let machine: String
+
+  package init(
+    settings: VerificationSettings, thresholds: VerificationThresholds = VerificationThresholds(),
+    tool: String, machine: String
+  ) {
+    self.settings = settings
+    self.thresholds = thresholds
+    self.tool = tool
+    self.machine = machine
+  }
+
+  /// - Parameters:
+  ///   - baselines: other ways to make the reference small, measured beside the candidate.
+  ///   - renames: blocks that have other numbers in the candidate; `nil` takes them from its
+  ///     provenance.
+  ///   - progress: called with units of work that are done, and their number.
+  /// - Throws: ``VerificationError``, what the sampler throws, or `CancellationError`.
+  package func verify(
+    reference: Subject, candidate: Subject, baselines: [Subject] = [],
+    renames: BlockRenames? = nil, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws -> VerificationReport {
+    let compared = [candidate] + baselines
+    try compared.forEach { try checkComparable($0, with: reference) }
+    guard !settings.prompts.isEmpty else { throw VerificationError.noPrompts }
+    guard !settings.seeds.isEmpty else { throw VerificationError.noSeeds }
+    let provenance = candidate.model.source.completedProvenance()
+    let renames =
+      renames
+      ?? BlockRenames(
+        candidate: provenance, reference: reference.model.source.completedProvenance())
+
+    let sampler = try Sampler(reference.model)
+    let settings = settings(for: sampler)
+    let requests = requests(settings, scheduler: reference.model.scheduler)
+    let stepCount = try sampler.scheduler(for: requests[0]).timesteps.count
+    let blockSteps = Self.spread(settings.blockSteps, over: stepCount)
+
+    var done = 0
+    let perPicture = stepCount + compared.count * (2 * stepCount + blockSteps.count)
+    let total = 1 + requests.count * perPicture
+    func count() {
+      done += 1
+      progress(done, total)
+    }
+
+    let (tensors, absent) = try compareTensors(candidate.model, reference.model, renames)
+    count()
+    let trajectories = try requests.map { try Trajectory($0, of: sampler, progress: count) }
+    var measures: [Measures] = []
+    for (index, subject) in compared.enumerated() {
+      let other = try Sampler(subject.model)
+      let subjectRenames = index == 0 ? renames : BlockRenames()
+      measures.append(
+        Measures(
+          deviations: try trajectories.map {
+            try Deviation(
+              other, from: $0, reference: sampler, blockSteps: blockSteps,
+              renames: subjectRenames, progress: count)
+          },
+          texts: try compareTexts(other, sampler, settings)))
+    }
+
+    return report(
+      settings: settings, reference: reference, compared: compared, tensors: tensors,
+      absent: absent, trajectories: trajectories, measures: measures,
+      order: try blockOrder(sampler, trajectories[0]), provenance: provenance)
+  }
+
+  // MARK: - What is asked
+
+  private func checkComparable(
+    _ candidate: Subject, with reference: Subject
+  ) throws(VerificationError) {
+    let (a, b) = (reference.model, candidate.model)
+    let numbers: [(String, Int, Int)] = [
+      ("latents have channels", a.vae.latentChannels, b.vae.latentChannels),
+      (
+        "pixels a latent pixel stands for are", a.vae.downsamplingFactor, b.vae.downsamplingFactor
+      ),
+      ("U-Nets take channels", a.unet.inChannels, b.unet.inChannels),
+      ("the text's width is", a.unet.crossAttentionDim[0], b.unet.crossAttentionDim[0]),
+    ]
+    for (what, referenceHas, candidateHas) in numbers where referenceHas != candidateHas {
+      throw .unlike(
+        what: what, reference: reference.name, referenceHas: referenceHas,
+        candidate: candidate.name, candidateHas: candidateHas)
+    }
+  }
+
+  /// The settings with everything that the reference decides written out.
+  private func settings(for sampler: Sampler) -> VerificationSettings {
+    var settings = settings
+    var request = SamplingRequest(prompt: "")
+    request.width = settings.width
+    request.height = settings.height
+    (settings.width, settings.height) = sampler.size(for: request)
+    return settings
+  }
+
+  private func requests(
+    _ settings: VerificationSettings, scheduler: JSONObject?
+  ) -> [SamplingRequest] {
+    settings.prompts.flatMap { prompt in
+      settings.seeds.map { seed in
+        var request = SamplingRequest(prompt: prompt)
+        request.negativePrompt = settings.negativePrompt
+        request.steps = settings.steps
+        request.guidanceScale = settings.guidanceScale
+        request.scheduler = settings.scheduler
+        // One schedule for all, so that steps can be laid beside each other.
+        request.schedulerConfig = scheduler ?? Schedulers.stableDiffusionConfig
+        request.seed = seed
+        request.width = settings.width
+        request.height = settings.height
+        return request
+      }
+    }
+  }
+
+  /// So many of the indices below `count`, from the first to the last.
+  static func spread(_ wanted: Int, over count: Int) -> Set<Int> {
+    let wanted = min(wanted, count)
+    guard wanted > 1 else { return wanted == 1 ? [count / 2] : [] }
+    return Set((0..<wanted).map { $0 * (count - 1) / (wanted - 1) })
+  }
+
+  // MARK: - Tensors and texts
+
+  private func compareTensors(
+    _ candidate: Model, _ reference: Model, _ renames: BlockRenames
+  ) throws -> (results: [VerificationReport.TensorResult], absent: Int) {
+    var results: [VerificationReport.TensorResult] = []
+    var absent = 0
+    for expected in reference.components {
+      guard let found = candidate[expected.name] else {
+        absent += expected.modules.tensors.count
+        continue
+      }
+      let shapes = Dictionary(
+        uniqueKeysWithValues: expected.modules.tensors.map { ($0.name, $0.shape) })
+      let before = results.count
+      for tensor in found.modules.tensors {
+        try Task.checkCancellation()
+        let original =
+          expected.name == "unet" ? renames.original(of: tensor.name) : tensor.name
+        guard shapes[original] == tensor.shape else { continue }
+        let (a, b) = (
+          try expected.weights.tensor(original), try found.weights.tensor(tensor.name)
+        )
+        let measures = ErrorMeasures(reference: a, candidate: b)
+        results.append(
+          VerificationReport.TensorResult(
+            component: expected.name, name: tensor.name, reference: original,
+            shape: tensor.shape, before: a.encoding, after: b.encoding, sqnr: measures.sqnr,
+            relativeError: measures.relativeRMS, cosine: measures.cosine,
+            largestDifference: measures.largestDifference))
+      }
+      absent += shapes.count - (results.count - before)
+    }
+    return (results, absent)
+  }
+
+  /// Relative errors of the text encoder's blocks for each text.
+  private func compareTexts(
+    _ sampler: Sampler, _ reference: Sampler, _ settings: VerificationSettings
+  ) throws -> [[String: Double]] {
+    try texts(settings).map { text in
+      let expected = RecordingTap()
+      _ = try reference.embed(text, observer: expected)
+      let tap = ComparingTap(expected, renames: BlockRenames())
+      _ = try sampler.embed(text, observer: tap)
+      return tap.errors
+    }
+  }
+
+  private func texts(_ settings: VerificationSettings) -> [String] {
+    settings.prompts + (settings.guidanceScale > 1 ? [settings.negativePrompt] : [])
+  }
+
+  /// Names of the text encoder's and the U-Net's blocks, in the order in which they run.
+  private func blockOrder(
+    _ sampler: Sampler, _ trajectory: Trajectory
+  ) throws -> [(component: String, name: String)] {
+    let text = RecordingTap()
+    _ = try sampler.embed(trajectory.request.prompt, observer: text)
+    let unet = RecordingTap()
+    if let step = trajectory.steps.first {
+      _ = try sampler.predict(
+        step.modelInput, timestep: step.timestep, conditioning: trajectory.conditioning,
+        observer: unet)
+    }
+    return text.names.map { ("text_encoder", $0) } + unet.names.map { ("unet", $0) }
+      + [("vae", "decoder")]
+  }
+}
+
+/// Everything that was measured of one model.
+struct Measures {
+  /// One for each trajectory.
+  let deviations: [Deviation]
+  /// Relative errors of the text encoder's blocks, for each text.
+  let texts: [[String: Double]]
+
+  func errors(_ component: String, _ block: String) -> [Double] {
+    switch component {
+    case "text_encoder": texts.compactMap { $0[block] }
+    case "vae": deviations.map(\.decoder)
+    default: deviations.flatMap { $0.blocks.compactMap { $0[block] } }
+    }
+  }
+}

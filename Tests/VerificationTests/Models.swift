@@ -1,0 +1,56 @@
+import Checkpoints
+import Models
+import Tensors
+import TestSupport
+import Verification
+
+/// The random pipeline of a few thousand weights that the sampler's golden values are made with.
+func smallModel() throws -> Model {
+  try Model.bind(try Readers.all.read(fixture("golden/pipeline")))
+}
+
+/// A source whose weights are moved by a share of their own size, up and down in turn.
+struct MovedSource: WeightSource {
+  let base: any WeightSource
+  let share: Float
+
+  var location: String { base.location }
+  var names: [String] { base.names }
+  func entry(_ name: String) -> TensorEntry? {
+    base.entry(name).map { TensorEntry(shape: $0.shape, encoding: .plain(.f32)) }
+  }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    let tensor = try base.tensor(name)
+    guard name.hasSuffix("weight") else {
+      return StoredTensor(shape: tensor.shape, floats: tensor.floats())
+    }
+    let values = tensor.floats().enumerated().map { index, value in
+      value * (1 + (index % 2 == 0 ? share : -share))
+    }
+    return StoredTensor(shape: tensor.shape, floats: values)
+  }
+}
+
+extension Model {
+  /// The model with one component's weights moved.
+  func moved(_ component: String = "unet", by share: Float) throws -> Model {
+    var source = source
+    if var found = source[component] {
+      found.weights = MovedSource(base: found.weights, share: share)
+      source[component] = found
+    }
+    return try Model.bind(source)
+  }
+}
+
+func verifier(_ thresholds: VerificationThresholds = VerificationThresholds()) -> Verifier {
+  Verifier(
+    settings: VerificationSettings(
+      prompts: ["a red circle", "two <b>squares</b> & \"more\""], seeds: [7], steps: 4,
+      guidanceScale: 3, blockSteps: 2),
+    thresholds: thresholds, tool: "decant test", machine: "a machine")
+}
+
+/// The trained miniature, whose texts are of another width.
+func miniature() throws -> ModelSource { try Readers.all.read(fixture("mini-sd")) }

@@ -1,0 +1,194 @@
+import Models
+import Tensors
+import TestSupport
+import Testing
+import Verification
+
+struct VerifierTests {
+  @Test func aModelBesideItselfIsPerfect() throws {
+    let model = try smallModel()
+    let report = try verifier(
+      VerificationThresholds(
+        minimumPSNR: 99, minimumSSIM: 1, maximumLatentError: 0, maximumStepError: 0)
+    ).verify(
+      reference: .init(name: "original", model: model),
+      candidate: .init(name: "same", model: model))
+    let summary = report.summary(of: 0)
+    #expect(summary.leastPSNR == .infinity)
+    #expect(summary.meanPSNR == .infinity)
+    #expect(summary.leastSSIM == 1)
+    #expect(summary.largestDifference == 0)
+    #expect(summary.leastShareWithinOneLevel == 1)
+    #expect(summary.worstLatentError == 0)
+    #expect(summary.worstPredictionError == 0)
+    #expect(report.checks.count == 4)
+    #expect(report.isMet)
+    #expect(report.tensors.allSatisfy { $0.sqnr == .infinity && $0.relativeError == 0 })
+    #expect(report.tensors.count == model.components.reduce(0) { $0 + $1.modules.tensors.count })
+    #expect(report.absentTensors == 0)
+    #expect(report.notes == [])
+    #expect(report.blocks.allSatisfy { $0.results == [.init([0, 0])] })
+    #expect(report.blocks.map(\.name).contains("mid_block.attentions.0"))
+    #expect(Set(report.blocks.map(\.component)) == ["text_encoder", "unet", "vae"])
+    #expect(report.pictures.count == 2)
+    #expect(report.pictures.allSatisfy { $0.results[0].picture == $0.reference })
+  }
+
+  @Test func moreNoiseIsWorseEverywhere() throws {
+    let model = try smallModel()
+    let report = try verifier().verify(
+      reference: .init(name: "original", model: model),
+      candidate: .init(name: "little", model: try model.moved(by: 0.002)),
+      baselines: [
+        .init(name: "more", model: try model.moved(by: 0.02)),
+        .init(name: "much", model: try model.moved(by: 0.2)),
+      ])
+    let summaries = (0..<3).map { report.summary(of: $0) }
+    for (better, worse) in zip(summaries, summaries.dropFirst()) {
+      #expect(better.leastPSNR > worse.leastPSNR)
+      #expect(better.worstLatentError < worse.worstLatentError)
+      #expect(better.worstPredictionError < worse.worstPredictionError)
+      #expect(better.meanPredictionError < worse.meanPredictionError)
+      #expect(try #require(better.leastSSIM) > worse.leastSSIM ?? 1)
+    }
+    for step in report.steps {
+      #expect(step.predictions[0].mean < step.predictions[1].mean)
+      #expect(step.predictions[1].mean < step.predictions[2].mean)
+      #expect(step.latents[0].worst >= step.latents[0].mean)
+    }
+    let last = try #require(report.blocks.last { $0.component == "unet" })
+    #expect(last.name == "conv_out")
+    let errors = last.results.compactMap { $0?.mean }
+    #expect(errors.count == 3 && errors[0] < errors[1] && errors[1] < errors[2])
+    // The text encoder and the decoder are untouched.
+    for block in report.blocks where block.component != "unet" {
+      #expect(block.results.allSatisfy { $0?.worst == 0 }, "\(block.name)")
+    }
+    // A share of 0.002 of every weight, up or down, is 54 dB.
+    let weight = try #require(report.tensors.first { $0.name == "conv_in.weight" })
+    #expect(abs(weight.sqnr - 53.98) < 0.01)
+    #expect(abs(weight.relativeError - 0.002) < 1e-5)
+  }
+
+  @Test func otherComponentsAreSeen() throws {
+    let model = try smallModel()
+    let report = try verifier().verify(
+      reference: .init(name: "original", model: model),
+      candidate: .init(name: "text", model: try model.moved("text_encoder", by: 0.05)),
+      baselines: [.init(name: "vae", model: try model.moved("vae", by: 0.05))])
+    let decoder = try #require(report.blocks.last)
+    #expect(decoder.component == "vae")
+    #expect(decoder.results[0]?.worst == 0)
+    #expect(try #require(decoder.results[1]).worst > 0)
+    let text = report.blocks.filter { $0.component == "text_encoder" }
+    #expect(text.allSatisfy { ($0.results[0]?.worst ?? 0) > 0 && $0.results[1]?.worst == 0 })
+    // The noise prediction is asked with the reference's texts, the runs with each model's own.
+    #expect(report.summary(of: 0).worstPredictionError == 0)
+    #expect(report.summary(of: 0).worstLatentError > 0)
+    #expect(report.summary(of: 1).worstLatentError == 0)
+    #expect(report.summary(of: 1).leastPSNR < .infinity)
+  }
+
+  @Test func thresholdsFailWhereTheyAreNotMet() throws {
+    let model = try smallModel()
+    let moved = try model.moved(by: 0.05)
+    func checks(_ thresholds: VerificationThresholds) throws -> VerificationReport {
+      try verifier(thresholds).verify(
+        reference: .init(name: "original", model: model),
+        candidate: .init(name: "moved", model: moved))
+    }
+    let strict = try checks(
+      VerificationThresholds(
+        minimumPSNR: 90, minimumSSIM: 0.99999, maximumLatentError: 1e-9, maximumStepError: 1e-9))
+    #expect(!strict.isMet)
+    #expect(strict.checks.map(\.isMet) == [false, false, false, false])
+    #expect(
+      strict.checks.map(\.name)
+        == ["min-psnr", "min-ssim", "max-latent-error", "max-step-error"])
+    let summary = strict.summary(of: 0)
+    #expect(strict.checks[0].measured == summary.leastPSNR)
+    #expect(strict.checks[1].measured == summary.leastSSIM)
+    #expect(strict.checks[2].measured == summary.worstLatentError)
+    #expect(strict.checks[3].measured == summary.worstPredictionError)
+    #expect(try checks(VerificationThresholds(minimumPSNR: 1, maximumStepError: 10)).isMet)
+  }
+
+  @Test func settingsAreWrittenOut() throws {
+    let model = try smallModel()
+    let report = try verifier().verify(
+      reference: .init(name: "original", model: model, fileBytes: 5),
+      candidate: .init(name: "same", model: model))
+    #expect(report.settings.width == model.defaultSize.width)
+    #expect(report.settings.height == model.defaultSize.height)
+    #expect(report.reference.fileBytes == 5)
+    #expect(report.reference.parameters > 0)
+    #expect(report.reference.bytes == report.reference.parameters * 2)
+    #expect(report.reference.components.map(\.name) == ["text_encoder", "unet", "vae"])
+  }
+
+  @Test func anotherScheduleIsNoted() throws {
+    let model = try smallModel()
+    var source = model.source
+    source.scheduler?["beta_end"] = 0.02
+    let report = try verifier().verify(
+      reference: .init(name: "original", model: model),
+      candidate: .init(name: "same", model: try Model.bind(source)))
+    #expect(
+      report.notes == [
+        "The models come with different scheduler configs; all pictures were made with the "
+          + "reference's."
+      ])
+    #expect(report.summary(of: 0).leastPSNR == .infinity)
+  }
+
+  @Test func progressCountsToItsTotal() throws {
+    let model = try smallModel()
+    var seen: [Int] = []
+    var total = 0
+    _ = try verifier().verify(
+      reference: .init(name: "a", model: model), candidate: .init(name: "b", model: model)
+    ) {
+      seen.append($0)
+      total = $1
+    }
+    #expect(seen == Array(1...total))
+  }
+
+  // MARK: - Refusals
+
+  @Test func modelsOfOtherText() throws {
+    let model = try smallModel()
+    let other = try Model.bind(try miniature())
+    #expect(
+      throws: VerificationError.unlike(
+        what: "the text's width is", reference: "original",
+        referenceHas: model.unet.crossAttentionDim[0], candidate: "other",
+        candidateHas: other.unet.crossAttentionDim[0])
+    ) {
+      _ = try verifier().verify(
+        reference: .init(name: "original", model: model),
+        candidate: .init(name: "other", model: other))
+    }
+    #expect(
+      VerificationError.unlike(
+        what: "latents have channels", reference: "a", referenceHas: 4, candidate: "b",
+        candidateHas: 16
+      ).description
+        == "b cannot be compared with a: latents have channels 16 in the one and 4 in the other; "
+        + "compare a model with what it was made from")
+  }
+
+  @Test func nothingToMake() throws {
+    let model = try smallModel()
+    func verify(prompts: [String], seeds: [UInt64]) throws {
+      _ = try Verifier(
+        settings: VerificationSettings(prompts: prompts, seeds: seeds), tool: "", machine: ""
+      ).verify(
+        reference: .init(name: "a", model: model), candidate: .init(name: "b", model: model))
+    }
+    #expect(throws: VerificationError.noPrompts) { try verify(prompts: [], seeds: [1]) }
+    #expect(throws: VerificationError.noSeeds) { try verify(prompts: ["a"], seeds: []) }
+    #expect(VerificationError.noPrompts.description == "there is no prompt to make pictures of")
+    #expect(VerificationError.noSeeds.description == "there is no seed to make pictures with")
+  }
+}
