@@ -42,7 +42,9 @@ let package = Package(
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
-      name: "Formats", path: "Formats", exclude: [], sources: ["Tables"], swiftSettings: safe),
+      name: "Formats", path: "Formats",
+      exclude: ["calibration.md", "decant.md", "decant.py", "recipes.md"], sources: ["Tables"],
+      swiftSettings: safe),
     room("Tensors", on: ["CKernels"], settings: raw),
     room("Kernels", on: ["Tensors", "CKernels", "COpenBLAS"], settings: raw),
     room("Checkpoints", on: ["Tensors"]),
@@ -69,7 +71,8 @@ let package = Package(
       "Workflow",
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Checkpoints",
-        "Sampling", "Execution", "Models", "Kernels", "Tensors",
+        "Sampling", "Execution", "Models", "Kernels", "Tensors", "Formats",
+        .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(
       name: "Command",

@@ -13,7 +13,9 @@ struct BenchCommand: JobCommand {
   @Argument(help: "Diffusers folders or .decant files.")
   var model: [String] = []
 
-  @Option(help: ArgumentHelp("A family with random weights: \(familyNames.joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "A family with random weights: \(familyNames.joined(separator: ", ")).", valueName: "name"))
   var family: [String] = []
 
   @Option(help: ArgumentHelp("Sampler steps.", valueName: "n"))
@@ -22,7 +24,8 @@ struct BenchCommand: JobCommand {
   @Option(help: ArgumentHelp("Picture size (each model's own unless given).", valueName: "WxH"))
   var size: SizeArgument?
 
-  @Option(help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
+  @Option(
+    help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = 7.5
 
   @Flag(help: "Print the facts as JSON.")

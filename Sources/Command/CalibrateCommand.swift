@@ -15,7 +15,8 @@ struct CalibrateCommand: JobCommand {
 
   @Option(
     parsing: .upToNextOption,
-    help: ArgumentHelp("Join calibration files of disjoint runs instead of running.", valueName: "file"))
+    help: ArgumentHelp(
+      "Join calibration files of disjoint runs instead of running.", valueName: "file"))
   var merge: [String] = []
 
   @Option(
@@ -61,7 +62,9 @@ struct CalibrateCommand: JobCommand {
 
 /// What a calibration runs.
 struct CalibrationOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Prompts, one a line (a list of Decant's own unless given).", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Prompts, one a line (a list of Decant's own unless given).", valueName: "file"))
   var prompts: String?
 
   @Option(help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
@@ -77,7 +80,9 @@ struct CalibrationOptions: ParsableArguments {
   var seeds: Int = CalibrationRequest.standard.seeds
 
   func validate() throws {
-    for (name, value) in [("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1)]
+    for (name, value) in [
+      ("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1),
+    ]
     where value < 1 {
       throw ValidationError("\(name) takes 1 or more, not \(value).")
     }

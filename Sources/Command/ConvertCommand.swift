@@ -13,7 +13,8 @@ struct ConvertCommand: JobCommand {
   @OptionGroup var output: OutputOptions
 
   @Option(
-    help: ArgumentHelp("Number type of all weights: f32, f16, bf16 (as they are unless told).", valueName: "type"))
+    help: ArgumentHelp(
+      "Number type of all weights: f32, f16, bf16 (as they are unless told).", valueName: "type"))
   var type: String?
 
   @Flag(help: "Print the facts as JSON.")

@@ -15,7 +15,8 @@ struct ForwardCommand: JobCommand {
   @Argument(help: "A diffusers folder or a .decant file.")
   var model: String
 
-  @Option(help: ArgumentHelp("\(ForwardJob.Component.names.joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("\(ForwardJob.Component.names.joined(separator: ", ")).", valueName: "name"))
   var component: String
 
   @Option(help: ArgumentHelp("The arguments.", valueName: "in.safetensors"))
@@ -41,7 +42,8 @@ struct ForwardCommand: JobCommand {
   func validate() throws {
     if ForwardJob.Component(rawValue: component) == nil {
       throw ValidationError(
-        "No component '\(component)'; there are \(ForwardJob.Component.names.joined(separator: ", ")).")
+        "No component '\(component)'; there are \(ForwardJob.Component.names.joined(separator: ", "))."
+      )
     }
   }
 

@@ -14,30 +14,40 @@ struct GenerateCommand: JobCommand {
   @Argument(help: "A diffusers folder or a .decant file; several to compare them with --grid.")
   var model: [String]
 
-  @Option(name: [.short, .long], parsing: .unconditionalSingleValue, help: "What to paint; may be repeated.")
+  @Option(
+    name: [.short, .long], parsing: .unconditionalSingleValue,
+    help: "What to paint; may be repeated.")
   var prompt: [String]
 
   @Option(
-    name: [.customShort("n"), .customLong("negative-prompt")], parsing: .unconditionalSingleValue,
+    name: [.customShort("n"), .customLong("negative-prompt")], parsing: .unconditional,
     help: "What to keep out of the picture.")
   var negativePrompt: String = ""
 
   @Option(help: ArgumentHelp("Sampler steps.", valueName: "n"))
   var steps: Int = GenerateRequest.standard.steps
 
-  @Option(help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
+  @Option(
+    help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = GenerateRequest.standard.guidanceScale
 
-  @Option(help: ArgumentHelp("\(schedulerNames.joined(separator: ", ")) (the model's own unless given).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "\(schedulerNames.joined(separator: ", ")) (the model's own unless given).", valueName: "name"
+    ))
   var scheduler: String?
 
   @Option(help: ArgumentHelp("Seed of the noise.", valueName: "s"))
   var seed: UInt64 = 0
 
-  @Option(name: [.customShort("W"), .long], help: ArgumentHelp("Width in pixels (the model's own unless given).", valueName: "w"))
+  @Option(
+    name: [.customShort("W"), .long],
+    help: ArgumentHelp("Width in pixels (the model's own unless given).", valueName: "w"))
   var width: Int?
 
-  @Option(name: [.customShort("H"), .long], help: ArgumentHelp("Height in pixels (the model's own unless given).", valueName: "h"))
+  @Option(
+    name: [.customShort("H"), .long],
+    help: ArgumentHelp("Height in pixels (the model's own unless given).", valueName: "h"))
   var height: Int?
 
   @Option(help: ArgumentHelp("Pictures a prompt.", valueName: "n"))
@@ -45,16 +55,22 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     name: [.short, .customLong("output")],
-    help: ArgumentHelp("Where the picture goes; several become NAME-1.png, NAME-2.png, ….", valueName: "file.png"))
+    help: ArgumentHelp(
+      "Where the picture goes; several become NAME-1.png, NAME-2.png, ….", valueName: "file.png"))
   var output: String?
 
-  @Option(help: ArgumentHelp("One picture of all: a row a model, a column a prompt.", valueName: "file.png"))
+  @Option(
+    help: ArgumentHelp(
+      "One picture of all: a row a model, a column a prompt.", valueName: "file.png"))
   var grid: String?
 
-  @Option(help: ArgumentHelp("Initial noise: tensor 'latents' [B,4,H/8,W/8].", valueName: "in.safetensors"))
+  @Option(
+    help: ArgumentHelp(
+      "Initial noise: tensor 'latents' [B,4,H/8,W/8].", valueName: "in.safetensors"))
   var latents: String?
 
-  @Option(help: ArgumentHelp("Write the latents after the last step.", valueName: "out.safetensors"))
+  @Option(
+    help: ArgumentHelp("Write the latents after the last step.", valueName: "out.safetensors"))
   var saveLatents: String?
 
   @Flag(help: "Replace files that stand at the outputs' places.")
@@ -71,7 +87,9 @@ struct GenerateCommand: JobCommand {
 
   func validate() throws {
     if model.isEmpty { throw ValidationError("Give a MODEL.") }
-    for (name, value) in [("--steps", steps), ("--count", count), ("-W", width ?? 8), ("-H", height ?? 8)]
+    for (name, value) in [
+      ("--steps", steps), ("--count", count), ("-W", width ?? 8), ("-H", height ?? 8),
+    ]
     where value < 1 {
       throw ValidationError("\(name) takes 1 or more, not \(value).")
     }

@@ -52,7 +52,8 @@ enum Main {
 
   /// Calls `body` at the first interrupt or termination signal; a second one ends the program at
   /// once.
-  private static func interruption(_ body: @escaping @Sendable () -> Void) -> any DispatchSourceSignal
+  private static func interruption(_ body: @escaping @Sendable () -> Void)
+    -> any DispatchSourceSignal
   {
     let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
     let count = Mutex(0)

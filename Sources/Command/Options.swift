@@ -12,7 +12,8 @@ struct CommonOptions: ParsableArguments {
 
 /// How a model is read.
 struct ReadOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Read this variant of a diffusers folder, as fp16.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("Read this variant of a diffusers folder, as fp16.", valueName: "name"))
   var variant: String?
 
   @Flag(help: "Accept NaN and infinite numbers in the weights.")
@@ -30,7 +31,8 @@ struct OutputOptions: ParsableArguments {
       valueName: "out"))
   var output: String
 
-  @Option(help: ArgumentHelp("Write this kind whatever the name: decant, diffusers.", valueName: "kind"))
+  @Option(
+    help: ArgumentHelp("Write this kind whatever the name: decant, diffusers.", valueName: "kind"))
   var to: String?
 
   @Flag(help: "Replace what stands at the output's place.")
@@ -67,7 +69,8 @@ struct SizeArgument: ExpressibleByArgument {
 
   init?(argument: String) {
     let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false)
-    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0, height > 0
+    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0,
+      height > 0
     else { return nil }
     self.width = width
     self.height = height
@@ -97,7 +100,7 @@ extension JobCommand {
     let outcome = try await job().run { printer.show($0) }
     printer.finish()
     if printsJSON {
-      print(outcome.json.text(indent: 2))
+      print(outcome.jsonText)
     } else if !outcome.text.isEmpty {
       print(outcome.text)
     }

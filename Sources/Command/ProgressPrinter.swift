@@ -60,7 +60,9 @@ final class ProgressPrinter: Sendable {
       state.hasBar = true
       let filled = percent * 24 / 100
       let bar = String(repeating: "█", count: filled) + String(repeating: "·", count: 24 - filled)
-      write("\r\u{1b}[K\(state.stage) \(bar) \(percent) %\(remaining(done, total, now - state.started))")
+      write(
+        "\r\u{1b}[K\(state.stage) \(bar) \(percent) %\(remaining(done, total, now - state.started))"
+      )
     } else if now - state.shown > .seconds(10), percent > state.lastPercent {
       state.shown = now
       state.lastPercent = percent
@@ -69,7 +71,7 @@ final class ProgressPrinter: Sendable {
   }
 
   private func remaining(_ done: Int, _ total: Int, _ elapsed: Duration) -> String {
-    guard done > 0, done < total, elapsed > .seconds(2) else { return "" }
+    guard done > 0, total > done, elapsed > .seconds(2) else { return "" }
     let seconds = Int((elapsed * Double(total - done) / Double(done)).components.seconds)
     return seconds >= 60 ? ", \(seconds / 60) min \(seconds % 60) s left" : ", \(seconds) s left"
   }

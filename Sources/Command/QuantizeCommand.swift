@@ -15,7 +15,9 @@ struct QuantizeCommand: JobCommand {
   @OptionGroup var output: OutputOptions
   @OptionGroup var quantization: QuantizationOptions
 
-  @Option(help: ArgumentHelp("What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
+  @Option(
+    help: ArgumentHelp(
+      "What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
   var type: String
 
   @Option(help: ArgumentHelp("A file that `decant calibrate` wrote.", valueName: "file"))

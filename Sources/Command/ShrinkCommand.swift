@@ -14,20 +14,27 @@ struct ShrinkCommand: JobCommand {
 
   @OptionGroup var output: OutputOptions
 
-  @Option(help: ArgumentHelp("Blocks to strip first: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "Blocks to strip first: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
   var recipe: String?
 
   @Option(
     parsing: .upToNextOption,
-    help: ArgumentHelp("Single blocks to strip, as `decant strip --drop` takes them.", valueName: "block"))
+    help: ArgumentHelp(
+      "Single blocks to strip, as `decant strip --drop` takes them.", valueName: "block"))
   var drop: [String] = []
 
-  @Option(help: ArgumentHelp("What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
+  @Option(
+    help: ArgumentHelp(
+      "What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
   var type: String = "int8"
 
   @OptionGroup var quantization: QuantizationOptions
 
-  @Option(help: ArgumentHelp("A file that `decant calibrate` wrote; else a short run is made.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "A file that `decant calibrate` wrote; else a short run is made.", valueName: "file"))
   var calibration: String?
 
   @OptionGroup var calibrating: CalibrationOptions
@@ -53,11 +60,16 @@ struct ShrinkCommand: JobCommand {
 
   func job() -> ShrinkJob {
     compute.apply()
+    var verification = VerificationRequest.standard
+    thresholds.apply(to: &verification)
+    var calibration = calibrating.value
+    // A short run: a long one is `decant calibrate`, whose file --calibration takes.
+    calibration.promptLimit = calibration.promptLimit ?? 4
     return ShrinkJob(
       model: model, reading: read.value, output: output.value,
       cut: recipe.map(Cut.recipe) ?? (drop.isEmpty ? nil : .drops(drop)),
-      quantization: quantization.request(type: type), calibration: calibration,
-      calibrating: calibrating.value, report: report, thresholds: thresholds.value)
+      quantization: quantization.request(type: type), calibration: self.calibration,
+      calibrating: calibration, verification: verification, report: report)
   }
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }

@@ -15,7 +15,9 @@ struct StripCommand: JobCommand {
 
   @OptionGroup var output: OutputOptions
 
-  @Option(help: ArgumentHelp("Which blocks go: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "Which blocks go: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
   var recipe: String?
 
   @Option(

@@ -34,7 +34,9 @@ struct VerifyCommand: JobCommand {
   @Option(help: ArgumentHelp("How strongly the prompt guides.", valueName: "g"))
   var guidanceScale: Double = VerificationRequest.standard.guidanceScale
 
-  @Flag(inversion: .prefixedNo, help: "Measure the reference in fp16 and in plainly rounded int8 beside.")
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Measure the reference in fp16 and in plainly rounded int8 beside.")
   var baselines = true
 
   @OptionGroup var thresholds: ThresholdOptions
@@ -55,7 +57,9 @@ struct VerifyCommand: JobCommand {
   var printsJSON: Bool { json }
 
   func validate() throws {
-    for (name, value) in [("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1)]
+    for (name, value) in [
+      ("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1),
+    ]
     where value < 1 {
       throw ValidationError("\(name) takes 1 or more, not \(value).")
     }
@@ -71,9 +75,10 @@ struct VerifyCommand: JobCommand {
     request.guidanceScale = guidanceScale
     request.size = size.map { PictureSize(width: $0.width, height: $0.height) }
     request.hasBaselines = baselines
+    thresholds.apply(to: &request)
     return VerifyJob(
       reference: reference, candidate: candidate, reading: read.value, request: request,
-      thresholds: thresholds.value, report: report, replacing: force)
+      report: report, replacing: force)
   }
 
   func check(_ outcome: VerifyJob.Outcome) throws { try outcome.check() }
@@ -87,16 +92,21 @@ struct ThresholdOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Least SSIM of any picture.", valueName: "x"))
   var minSsim: Double?
 
-  @Option(help: ArgumentHelp("Largest relative error of the final latents of any picture.", valueName: "x"))
+  @Option(
+    help: ArgumentHelp(
+      "Largest relative error of the final latents of any picture.", valueName: "x"))
   var maxLatentError: Double?
 
   @Option(
-    help: ArgumentHelp("Largest relative error of a noise prediction on the reference's trajectory.", valueName: "x"))
+    help: ArgumentHelp(
+      "Largest relative error of a noise prediction on the reference's trajectory.", valueName: "x")
+  )
   var maxStepError: Double?
 
-  var value: VerificationThresholds {
-    VerificationThresholds(
-      minimumPSNR: minPsnr, minimumSSIM: minSsim, maximumLatentError: maxLatentError,
-      maximumStepError: maxStepError)
+  func apply(to request: inout VerificationRequest) {
+    request.minimumPSNR = minPsnr
+    request.minimumSSIM = minSsim
+    request.maximumLatentError = maxLatentError
+    request.maximumStepError = maxStepError
   }
 }

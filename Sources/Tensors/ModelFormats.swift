@@ -30,6 +30,9 @@ package protocol ModelWriter: Sendable {
   /// What messages call the layout: `diffusers folder`.
   var layout: String { get }
 
+  /// Whether integer codes with scales can be written; else only plain numbers.
+  var holdsQuantized: Bool { get }
+
   /// Whether an output of this name is of this layout.
   func claims(_ path: String) -> Bool
 

@@ -50,7 +50,7 @@ package struct Verifier: Sendable {
     renames: BlockRenames? = nil, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> VerificationReport {
     let compared = [candidate] + baselines
-    try compared.forEach { try checkComparable($0, with: reference) }
+    for subject in compared { try checkComparable(subject, with: reference) }
     guard !settings.prompts.isEmpty else { throw VerificationError.noPrompts }
     guard !settings.seeds.isEmpty else { throw VerificationError.noSeeds }
     let provenance = candidate.model.source.completedProvenance()

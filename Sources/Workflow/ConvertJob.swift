@@ -18,7 +18,7 @@ package struct ConvertJob: Job {
 
   package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [model])
-    let scheme = try type.map(plainScheme)
+    let scheme = try type.map { try plainScheme($0) }
     let source = try ModelSource.reading(model, reading)
     let digest = SourceDigest()
     let converted = source.mappingWeights { component in

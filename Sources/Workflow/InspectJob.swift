@@ -1,4 +1,4 @@
-private import Models
+internal import Models
 private import Packfiles
 package import Tensors
 

@@ -18,6 +18,11 @@ package protocol JobOutcome: Sendable {
   var text: String { get }
 }
 
+extension JobOutcome {
+  /// ``json`` as text, a line a member.
+  package var jsonText: String { json.text(indent: 2) }
+}
+
 /// What a job says while it runs.
 package enum JobEvent: Sendable {
   /// A stage begins: "reading", "calibrating".

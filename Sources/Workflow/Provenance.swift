@@ -1,4 +1,4 @@
-package import Tensors
+internal import Tensors
 
 /// Decant's version, in files and on the command line.
 package let toolVersion = "0.1.0"

@@ -1,6 +1,6 @@
-private import Calibration
-private import Models
-internal import Quantization
+internal import Calibration
+internal import Models
+package import Quantization
 package import Tensors
 
 /// Names of the schemes that `quantize` and `shrink` know.
@@ -89,6 +89,7 @@ package struct QuantizeJob: Job {
     let file = try calibration.map { try CalibrationFile(path: $0) }
     let quantized = try QuantizedModel(watched, request, calibration: file)
     if isDryRun { return .planned(quantized.plan) }
+    try output.refuseUnheld(quantized.plan, by: writer)
     try output.write(
       quantized.model.noting([quantized.step], digest: digest, original: source), by: writer,
       events)
@@ -136,8 +137,9 @@ struct QuantizedModel {
     try calibration?.check(against: unet.modules)
     let quantized = try QuantizedSource(
       unet.weights, plan: plan, statistics: calibration?.statistics)
-    model = source.mappingWeights { component in
-      component.name == "unet" ? quantized : CastingSource(component.weights, to: choices.rest)
+    model = source.mappingWeights { component -> any WeightSource in
+      if component.name == "unet" { return quantized }
+      return CastingSource(component.weights, to: choices.rest)
     }
     self.plan = plan
     self.request = request

@@ -1,6 +1,6 @@
 private import Checkpoints
 private import Packfiles
-package import Tensors
+internal import Tensors
 
 /// How a model is read.
 package struct ReadingOptions: Sendable {

@@ -1,20 +1,19 @@
 private import Crypto
+private import Foundation
 private import Synchronization
-package import Tensors
+internal import Tensors
 
 /// The SHA-256 digest of every tensor that was read through it, gathered while a conversion
 /// streams, so that the source is read once.
-package final class SourceDigest: Sendable {
+final class SourceDigest: Sendable {
   private let digests = Mutex<[String: [UInt8]]>([:])
-
-  package init() {}
 
   func watching(_ component: String, _ base: any WeightSource) -> any WeightSource {
     WatchedSource(base: base, component: component, digest: self)
   }
 
   /// SHA-256, in hexadecimal, over the lines `component/tensor digest` in the order of names.
-  package var hexadecimal: String {
+  var hexadecimal: String {
     let lines = digests.withLock { all in
       all.sorted { $0.key < $1.key }.map { "\($0.key) \(Self.text($0.value))\n" }
     }
@@ -24,7 +23,13 @@ package final class SourceDigest: Sendable {
   fileprivate func add(_ name: String, _ tensor: StoredTensor) {
     var hash = SHA256()
     hash.update(data: Array("\(tensor.encoding.name) \(tensor.shape)\n".utf8))
-    for part in tensor.parts { part.hash(into: &hash) }
+    // A run at a time, so that a mapped tensor is not copied whole.
+    let run = 1 << 20
+    for part in tensor.parts {
+      for start in stride(from: 0, to: part.count, by: run) {
+        hash.update(data: part[start..<min(start + run, part.count)].array)
+      }
+    }
     let digest = Array(hash.finalize())
     digests.withLock { $0[name] = digest }
   }

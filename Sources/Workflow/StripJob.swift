@@ -1,6 +1,6 @@
 private import Models
-private import Stripping
-package import Tensors
+internal import Stripping
+internal import Tensors
 
 /// Names of the recipes that `strip` and `shrink` know.
 package let recipeNames = StripPlan.recipes.map(\.name)
@@ -82,12 +82,14 @@ struct StrippedModel {
         ledger.removed.map { ["  " + $0.block, formatted(count: $0.parameters), $0.cause] },
         rightAligned: [1]))
     if !ledger.mirrored.isEmpty {
-      lines.append("also removed, for a config to say what is left: "
-        + ledger.mirrored.joined(separator: ", "))
+      lines.append(
+        "also removed, for a config to say what is left: "
+          + ledger.mirrored.joined(separator: ", "))
     }
     if !ledger.zeroed.isEmpty {
-      lines.append("kept but filled with zeros: "
-        + ledger.zeroed.map(\.tensor).joined(separator: ", "))
+      lines.append(
+        "kept but filled with zeros: "
+          + ledger.zeroed.map(\.tensor).joined(separator: ", "))
     }
     return lines.joined(separator: "\n")
   }

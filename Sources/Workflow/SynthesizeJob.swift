@@ -1,6 +1,7 @@
 private import Models
+private import Quantization
 private import Sampling
-private import Tensors
+internal import Tensors
 
 /// The families that can be synthesized, by name.
 package let familyNames = Family.all.filter { $0.template != nil }.map(\.name)

@@ -1,6 +1,6 @@
 private import Checkpoints
 private import Foundation
-package import Tensors
+internal import Tensors
 
 /// Where a model goes.
 package struct OutputRequest: Sendable {
@@ -47,9 +47,15 @@ func refuseOverwriting(_ path: String, replacing: Bool, inputs: [String]) throws
     throw FileError(.exists, path)
   }
   let parent = (output as NSString).deletingLastPathComponent
-  var isFolder: ObjCBool = false
-  guard FileManager.default.fileExists(atPath: parent, isDirectory: &isFolder), isFolder.boolValue
-  else { throw JobError("\(path): the folder \(parent) to write to does not exist; make it first") }
+  guard isFolder(parent) else {
+    throw JobError("\(path): the folder \(parent) to write to does not exist; make it first")
+  }
+}
+
+private func isFolder(_ path: String) -> Bool {
+  let attributes = try? FileManager.default.attributesOfItem(
+    atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
+  return attributes?[.type] as? FileAttributeType == .typeDirectory
 }
 
 /// The path without links, `.` and `..`, whether or not something stands there.
@@ -66,16 +72,7 @@ func bytesOnDisk(_ path: String) -> Int {
       atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
     return (attributes?[.size] as? Int) ?? 0
   }
-  guard let names = FileManager.default.enumerator(atPath: path) else { return size(path) }
-  var isFolder: ObjCBool = false
-  guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
-  else { return size(path) }
-  var total = 0
-  for case let name as String in names {
-    let file = path + "/" + name
-    if FileManager.default.fileExists(atPath: file, isDirectory: &isFolder), !isFolder.boolValue {
-      total += size(file)
-    }
-  }
-  return total
+  guard isFolder(path) else { return size(path) }
+  let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
+  return names.map { path + "/" + $0 }.filter { !isFolder($0) }.reduce(0) { $0 + size($1) }
 }

@@ -31,6 +31,7 @@ package struct DiffusersFolderWriter: ModelWriter {
 
   package var name: String { "diffusers" }
   package var layout: String { DiffusersLayout.name }
+  package var holdsQuantized: Bool { false }
 
   /// Names that end in `/` or have no extension, and folders that stand.
   package func claims(_ path: String) -> Bool {

@@ -1,0 +1,197 @@
+private import Foundation
+private import Kernels
+private import Models
+private import Sampling
+private import Synchronization
+package import Tensors
+
+/// Measures models side by side. It prints and asserts nothing: machines are noisy.
+package struct BenchJob: Job {
+  private let models: [String]
+  private let families: [String]
+  private let reading: ReadingOptions
+  private let steps: Int
+  private let size: PictureSize?
+  private let guidanceScale: Double
+
+  /// - Parameter families: families that are measured with random weights, made for the purpose.
+  package init(
+    models: [String], families: [String], reading: ReadingOptions, steps: Int, size: PictureSize?,
+    guidanceScale: Double
+  ) {
+    self.models = models
+    self.families = families
+    self.reading = reading
+    self.steps = steps
+    self.size = size
+    self.guidanceScale = guidanceScale
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> BenchResults {
+    var results: [BenchResults.Row] = []
+    for path in models {
+      let source = try ModelSource.reading(path, reading)
+      results.append(try measure(lastPathComponent(path), source, bytesOnDisk(path), events))
+    }
+    for family in families {
+      let source = try syntheticModel(family: family, seed: 0, type: "f32")
+      results.append(try measure(family, source, nil, events))
+    }
+    return BenchResults(rows: results)
+  }
+
+  private func measure(
+    _ name: String, _ source: ModelSource, _ fileBytes: Int?, _ events: EventSink
+  ) throws -> BenchResults.Row {
+    events(.stage("loading \(name)"))
+    resetPeakMemory()
+    let model = try Model.bind(source)
+    let sampler = try Sampler(model)
+    var request = SamplingRequest(prompt: "a photo of a cat")
+    request.steps = steps
+    request.guidanceScale = guidanceScale
+    let size = try PictureSize.resolving(size, for: model)
+    request.width = size.width
+    request.height = size.height
+    events(.stage("measuring \(name)"))
+    let clock = StepClock()
+    let start = ContinuousClock.now
+    _ = try sampler.generate(request, observer: clock) { done, total in
+      events(.progress(done: done, total: total))
+    }
+    let whole = ContinuousClock.now - start
+    let (wall, processor) = clock.perStep
+    return BenchResults.Row(
+      name: name, family: model.family.name, threads: Threads.count,
+      parameters: source.components.reduce(0) { $0 + $1.weights.parameterCount },
+      fileBytes: fileBytes, size: size, steps: steps, secondsPerStep: wall,
+      cpuSecondsPerStep: processor, secondsPerPicture: whole.seconds, peakBytes: peakMemory())
+  }
+}
+
+/// Times steps of the sampler, the first one apart: it reads the weights from the disk.
+private final class StepClock: SamplingObserver {
+  private struct Mark {
+    let wall: ContinuousClock.Instant
+    let processor: Double
+  }
+
+  private let marks = Mutex<[Mark]>([])
+
+  func didStep(_ step: SamplingStep) { note() }
+
+  private func note() {
+    let mark = Mark(wall: .now, processor: processorSeconds())
+    marks.withLock { $0.append(mark) }
+  }
+
+  init() { note() }
+
+  /// Seconds of a step by the wall and of all processors, without the first step where there are
+  /// others.
+  var perStep: (wall: Double, processor: Double) {
+    let all = marks.withLock { $0 }
+    // The start, then the end of each step.
+    let used = all.count > 2 ? Array(all.dropFirst()) : all
+    let steps = Double(max(1, used.count - 1))
+    return (
+      (used[used.count - 1].wall - used[0].wall).seconds / steps,
+      (used[used.count - 1].processor - used[0].processor) / steps
+    )
+  }
+}
+
+extension Duration {
+  fileprivate var seconds: Double {
+    Double(components.seconds) + Double(components.attoseconds) * 1e-18
+  }
+}
+
+/// Processor seconds of this process so far, in all threads.
+private func processorSeconds() -> Double {
+  var usage = rusage()
+  guard unsafe getrusage(.init(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+  func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) * 1e-6 }
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+/// The most memory that the process held at once since ``resetPeakMemory()``, in bytes.
+private func peakMemory() -> Int {
+  guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else {
+    return 0
+  }
+  let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+  return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first).flatMap { Int($0) }
+    .map { $0 * 1024 } ?? 0
+}
+
+/// Lets the kernel count the peak anew, so that models measured one after another stand apart.
+private func resetPeakMemory() {
+  try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
+}
+
+/// Figures of several models, measured in one run.
+package struct BenchResults: JobOutcome {
+  struct Row: Sendable {
+    let name: String
+    let family: String
+    let threads: Int
+    let parameters: Int
+    let fileBytes: Int?
+    let size: PictureSize
+    let steps: Int
+    let secondsPerStep: Double
+    let cpuSecondsPerStep: Double
+    let secondsPerPicture: Double
+    let peakBytes: Int
+  }
+
+  let rows: [Row]
+
+  package var json: JSONValue {
+    [
+      "machine": .string(machineName()),
+      "models": .array(
+        rows.map { row in
+          [
+            "name": .string(row.name), "family": .string(row.family), "compute": "f32",
+            "threads": .integer(row.threads), "parameters": .integer(row.parameters),
+            "file_bytes": row.fileBytes.map { .integer($0) } ?? .null,
+            "width": .integer(row.size.width), "height": .integer(row.size.height),
+            "steps": .integer(row.steps),
+            "seconds_per_step": .number(row.secondsPerStep),
+            "cpu_seconds_per_step": .number(row.cpuSecondsPerStep),
+            "seconds_per_picture": .number(row.secondsPerPicture),
+            "peak_bytes": .integer(row.peakBytes),
+          ]
+        }),
+    ]
+  }
+
+  package var text: String {
+    var lines = [
+      [
+        "model", "family", "size", "parameters", "file", "s/step", "CPU s/step", "s/picture",
+        "peak memory",
+      ]
+    ]
+    for row in rows {
+      lines.append([
+        row.name, row.family, "\(row.size.width)x\(row.size.height)",
+        formatted(count: row.parameters), row.fileBytes.map(formatted(bytes:)) ?? "-",
+        formatted(row.secondsPerStep, digits: 3), formatted(row.cpuSecondsPerStep, digits: 3),
+        formatted(row.secondsPerPicture, digits: 3), formatted(bytes: row.peakBytes),
+      ])
+    }
+    return machineName() + "\n" + table(lines, rightAligned: Set(2...8))
+  }
+}
+
+/// The processor's name and how many there are.
+func machineName() -> String {
+  let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+  let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
+  let name = line?.split(separator: ":").last.map { $0.trimmingCharacters(in: .whitespaces) }
+  return
+    "\(name ?? "unknown processor"), \(ProcessInfo.processInfo.activeProcessorCount) processors"
+}

@@ -1,0 +1,88 @@
+internal import Calibration
+internal import Models
+private import Quantization
+private import Sampling
+package import Tensors
+
+/// Runs prompts through the sampler and records what the U-Net's layers see; or joins such records.
+package struct CalibrateJob: Job {
+  package enum Task: Sendable {
+    case run(
+      model: String, reading: ReadingOptions, settings: CalibrationRequest, resumes: Bool)
+    case merge([String])
+  }
+
+  private let task: Task
+  private let output: String
+  private let replacing: Bool
+
+  package init(task: Task, output: String, replacing: Bool) {
+    self.task = task
+    self.output = output
+    self.replacing = replacing
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> CalibrationOutcome {
+    switch task {
+    case .run(let model, let reading, let settings, let resumes):
+      try refuseOverwriting(output, replacing: replacing, inputs: [model])
+      let bound = try Model.bind(try ModelSource.reading(model, reading))
+      let file = try calibrate(
+        bound, settings, to: output, replacing: replacing, resuming: resumes, events)
+      return CalibrationOutcome(file: file)
+    case .merge(let paths):
+      try refuseOverwriting(output, replacing: replacing, inputs: paths)
+      let merged = try CalibrationFile.merging(
+        paths.map { try CalibrationFile(path: $0) }, path: output, tool: "decant \(toolVersion)")
+      try merged.write(replacing: replacing)
+      return CalibrationOutcome(file: merged)
+    }
+  }
+}
+
+/// Calibrates `model` and writes the file.
+func calibrate(
+  _ model: Model, _ request: CalibrationRequest, to path: String, replacing: Bool, resuming: Bool,
+  _ events: @escaping EventSink
+) throws -> CalibrationFile {
+  guard let unet = model["unet"] else {
+    throw JobError("\(model.source.location): there is no U-Net")
+  }
+  let runs = try request.prompts.runs(seeds: request.seeds)
+  events(.stage("reading \(model.source.location)"))
+  let digest = SourceDigest()
+  let watched = digest.watching("unet", unet.weights)
+  for name in watched.names {
+    try Swift.Task.checkCancellation()
+    _ = try watched.tensor(name)
+  }
+  let subject = try SamplerSubject(
+    Sampler(model), steps: request.steps, width: request.size?.width,
+    height: request.size?.height)
+  let calibrator = Calibrator(
+    path: path, tool: "decant \(toolVersion)",
+    model: CalibratedModel(digest: digest.hexadecimal), settings: subject.settings,
+    modules: unet.modules, replacing: replacing, resuming: resuming)
+  events(
+    .stage(
+      "calibrating with \(runs.count) pictures of "
+        + "\(subject.settings.width)x\(subject.settings.height)"))
+  return try calibrator.calibrate(runs, on: subject) { done, total in
+    events(.progress(done: done, total: total))
+  }
+}
+
+/// What a calibration found.
+package struct CalibrationOutcome: JobOutcome {
+  let file: CalibrationFile
+
+  package var json: JSONValue {
+    .object(
+      JSONObject([("output", .string(file.path))]).appending(file.provenance))
+  }
+
+  package var text: String {
+    "\(file.path): \(file.runs.count) pictures, \(file.settings.steps) steps each, "
+      + "\(file.settings.width)x\(file.settings.height); \(file.statistics.names.count) layers watched"
+  }
+}

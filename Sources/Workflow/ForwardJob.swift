@@ -1,0 +1,183 @@
+private import Checkpoints
+private import Execution
+private import Models
+package import Tensors
+
+/// Evaluates one component on given tensors.
+package struct ForwardJob: Job {
+  package enum Component: String, CaseIterable, Sendable {
+    case unet
+    case vaeDecoder = "vae-decoder"
+    case vaeEncoder = "vae-encoder"
+    case textEncoder = "text-encoder"
+    case textEncoder2 = "text-encoder-2"
+
+    package static let names = allCases.map(\.rawValue)
+  }
+
+  private let model: String
+  private let reading: ReadingOptions
+  private let component: Component
+  private let inputs: String
+  private let output: String
+  private let replacing: Bool
+
+  /// - Parameters:
+  ///   - inputs: a safetensors file of the component's arguments, by diffusers' names.
+  ///   - output: the safetensors file to write.
+  package init(
+    model: String, reading: ReadingOptions, component: Component, inputs: String, output: String,
+    replacing: Bool
+  ) {
+    self.model = model
+    self.reading = reading
+    self.component = component
+    self.inputs = inputs
+    self.output = output
+    self.replacing = replacing
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> ForwardOutcome {
+    try refuseOverwriting(output, replacing: replacing, inputs: [model, inputs])
+    let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)
+    let bound = try Model.bind(try ModelSource.reading(model, reading))
+    events(.stage("computing \(component.rawValue)"))
+    let results = try evaluate(bound, arguments)
+    try writeSafetensors(
+      MemorySource(location: output, results.map { ($0.0, StoredTensor($0.1)) }),
+      to: output, replacing: replacing)
+    return ForwardOutcome(path: output, tensors: results.map { ($0.0, $0.1.shape) })
+  }
+
+  private func evaluate(_ model: Model, _ arguments: Arguments) throws -> [(String, Tensor)] {
+    switch component {
+    case .unet:
+      var added: UNet.AddedConditioning?
+      if let text = try arguments.tensor(optional: "text_embeds"),
+        let times = try arguments.tensor(optional: "time_ids")
+      {
+        added = UNet.AddedConditioning(textEmbeds: text, timeIDs: times)
+      }
+      let sample = try UNet(model)(
+        sample: arguments.tensor("sample"), timesteps: arguments.tensor("timestep").values,
+        encoderHiddenStates: arguments.tensor("encoder_hidden_states"),
+        timestepCondition: arguments.tensor(optional: "timestep_cond"), added: added)
+      return [("sample", sample)]
+    case .vaeDecoder:
+      return [("image", try VAEDecoder(model).decode(arguments.tensor("latent")))]
+    case .vaeEncoder:
+      let (mean, logvar) = try VAEEncoder(model).encode(arguments.tensor("image"))
+      return [("mean", mean), ("logvar", logvar)]
+    case .textEncoder: return try encode(model, "text_encoder", arguments)
+    case .textEncoder2: return try encode(model, "text_encoder_2", arguments)
+    }
+  }
+
+  private func encode(
+    _ model: Model, _ name: String, _ arguments: Arguments
+  ) throws -> [(String, Tensor)] {
+    let encoders = model.components.filter { $0.name.hasPrefix("text_encoder") }
+    guard let index = encoders.firstIndex(where: { $0.name == name }) else {
+      throw JobError("\(model.source.location): the model has no component '\(name)'")
+    }
+    let ids = try arguments.tensor("input_ids")
+    guard ids.shape.rank == 2, ids.shape.count > 0 else {
+      throw InputError(
+        input: "input_ids", found: ids.shape.description, expected: "[batch, tokens]")
+    }
+    let length = ids.shape[1]
+    let rows = try (0..<ids.shape[0]).map { row in
+      try ids.values[row * length..<(row + 1) * length].map { value in
+        guard let token = Int(exactly: value) else {
+          throw InputError(input: "input_ids", found: "\(value)", expected: "whole numbers")
+        }
+        return token
+      }
+    }
+    let encoder = try TextEncoder(
+      config: model.textEncoders[index], weights: encoders[index].weights)
+    let output = try encoder(inputIDs: rows)
+    var results = [
+      ("last_hidden_state", output.lastHiddenState), ("pooler_output", output.poolerOutput),
+    ]
+    for (layer, state) in output.hiddenStates.enumerated() {
+      results.append(("hidden_states.\(layer)", state))
+    }
+    if let embeds = output.textEmbeds { results.append(("text_embeds", embeds)) }
+    return results
+  }
+}
+
+extension ForwardJob.Component {
+  /// Arguments that the component takes; those in `optional` may be absent.
+  fileprivate var inputs: (required: [String], optional: [String]) {
+    switch self {
+    case .unet:
+      (
+        ["sample", "timestep", "encoder_hidden_states"],
+        ["text_embeds", "time_ids", "timestep_cond"]
+      )
+    case .vaeDecoder: (["latent"], [])
+    case .vaeEncoder: (["image"], [])
+    case .textEncoder, .textEncoder2: (["input_ids"], [])
+    }
+  }
+}
+
+/// A component's arguments in a file.
+private struct Arguments {
+  private let file: SafetensorsFile
+
+  /// - Throws: ``JobError`` that lists what is missing and what nobody takes.
+  init(_ file: SafetensorsFile, of component: ForwardJob.Component) throws {
+    let (required, optional) = component.inputs
+    let missing = required.filter { file.entry($0) == nil }
+    let extra = file.names.filter { !(required + optional).contains($0) }
+    guard missing.isEmpty, extra.isEmpty else {
+      let found = file.names.isEmpty ? "nothing" : file.names.joined(separator: ", ")
+      let also =
+        optional.isEmpty ? "" : " (and where the model has use for them \(listed(optional)))"
+      throw JobError(
+        "\(file.path): \(component.rawValue) takes \(listed(required))\(also); found \(found)")
+    }
+    self.file = file
+  }
+
+  func tensor(_ name: String) throws -> Tensor {
+    let tensor = try file.tensor(name)
+    guard case .plain(let kind) = tensor.encoding, kind.isWidenable else {
+      throw InputError(input: name, found: tensor.encoding.name, expected: "numbers")
+    }
+    return tensor.widened()
+  }
+
+  func tensor(optional name: String) throws -> Tensor? {
+    file.entry(name) == nil ? nil : try tensor(name)
+  }
+}
+
+/// Names as a list of a sentence.
+private func listed(_ names: [String]) -> String { names.joined(separator: ", ") }
+
+/// What `forward` computed.
+package struct ForwardOutcome: JobOutcome {
+  let path: String
+  let tensors: [(name: String, shape: Shape)]
+
+  package var json: JSONValue {
+    [
+      "output": .string(path),
+      "tensors": .array(
+        tensors.map {
+          [
+            "name": .string($0.name),
+            "shape": .array($0.shape.extents.map { .integer($0) }),
+          ]
+        }),
+    ]
+  }
+
+  package var text: String {
+    "\(path): " + tensors.map { "\($0.name) \($0.shape)" }.joined(separator: ", ")
+  }
+}

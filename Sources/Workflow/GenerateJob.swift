@@ -1,0 +1,159 @@
+private import Checkpoints
+private import Foundation
+private import Models
+internal import Sampling
+package import Tensors
+
+/// Names of the schedulers that `generate` knows.
+package let schedulerNames = Schedulers.all.map(\.name)
+
+/// Pictures, as a user asks for them.
+package struct GenerateRequest: Sendable {
+  package var prompts: [String]
+  package var negativePrompt: String
+  package var steps: Int
+  package var guidanceScale: Double
+  /// A scheduler's name; `nil` is the model's own.
+  package var scheduler: String?
+  package var seed: UInt64
+  package var width: Int?
+  package var height: Int?
+  /// Pictures a prompt.
+  package var count: Int
+  /// A safetensors file with the initial noise as `latents`.
+  package var latentsPath: String?
+
+  package static let standard: GenerateRequest = {
+    let request = SamplingRequest(prompt: "")
+    return GenerateRequest(
+      prompts: [], negativePrompt: request.negativePrompt, steps: request.steps,
+      guidanceScale: request.guidanceScale, scheduler: nil, seed: request.seed, width: nil,
+      height: nil, count: request.count, latentsPath: nil)
+  }()
+
+  /// What the sampler is asked for one of the prompts.
+  func sampling(_ prompt: String) throws -> SamplingRequest {
+    var request = SamplingRequest(prompt: prompt)
+    request.negativePrompt = negativePrompt
+    request.steps = steps
+    request.guidanceScale = guidanceScale
+    request.scheduler = scheduler
+    request.seed = seed
+    request.width = width
+    request.height = height
+    request.count = count
+    if let latentsPath {
+      let file = try SafetensorsFile(path: latentsPath)
+      guard file.entry("latents") != nil else {
+        throw JobError(
+          "\(latentsPath): a tensor 'latents' [B,4,H/8,W/8] is expected, found "
+            + (file.names.isEmpty ? "nothing" : file.names.joined(separator: ", ")))
+      }
+      request.latents = try file.tensor("latents").widened()
+    }
+    return request
+  }
+}
+
+/// Paints pictures with the reference sampler.
+package struct GenerateJob: Job {
+  private let models: [String]
+  private let reading: ReadingOptions
+  private let request: GenerateRequest
+  private let output: String?
+  private let grid: String?
+  private let latentsOutput: String?
+  private let replacing: Bool
+
+  /// - Parameters:
+  ///   - output: where the pictures go; several become NAME-1.png, NAME-2.png, ….
+  ///   - grid: where one picture of all goes: a row a model, a column a picture.
+  ///   - latentsOutput: where the latents after the last step go.
+  package init(
+    models: [String], reading: ReadingOptions, request: GenerateRequest, output: String?,
+    grid: String?, latentsOutput: String?, replacing: Bool
+  ) {
+    self.models = models
+    self.reading = reading
+    self.request = request
+    self.output = output
+    self.grid = grid
+    self.latentsOutput = latentsOutput
+    self.replacing = replacing
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> GeneratedPictures {
+    let paths = output.map { picturePaths($0, count: request.prompts.count * request.count) } ?? []
+    for path in paths + [grid, latentsOutput].compactMap({ $0 }) {
+      try refuseOverwriting(path, replacing: replacing, inputs: models)
+    }
+    let requests = try request.prompts.map(request.sampling)
+    if let name = request.scheduler { _ = try Schedulers.named(name) }
+    var rows: [[Picture]] = []
+    var written: [String] = []
+    for path in models {
+      events(.stage("reading \(path)"))
+      let sampler = try Sampler(Model.bind(try ModelSource.reading(path, reading)))
+      var row: [Picture] = []
+      for (index, sampling) in requests.enumerated() {
+        events(
+          .stage("painting with \(lastPathComponent(path)), \(index + 1) of \(requests.count)"))
+        let (latents, pictures) = try sampler.generate(sampling) { done, total in
+          events(.progress(done: done, total: total))
+        }
+        row += pictures
+        guard models.count == 1 else { continue }
+        if let latentsOutput {
+          try writeSafetensors(
+            MemorySource(location: latentsOutput, [("latents", StoredTensor(latents))]),
+            to: latentsOutput, replacing: replacing)
+          written.append(latentsOutput)
+        }
+        for (picture, pixels) in pictures.enumerated() where output != nil {
+          let file = paths[index * request.count + picture]
+          try pixels.write(
+            to: file, text: try texts(sampler, sampling, picture, path), replacing: replacing)
+          written.append(file)
+        }
+      }
+      rows.append(row)
+    }
+    if let grid, let columns = rows.first?.count {
+      try Picture.contactSheet(rows.flatMap { $0 }, columns: columns)
+        .write(to: grid, replacing: replacing)
+      written.append(grid)
+    }
+    return GeneratedPictures(paths: written, seed: request.seed)
+  }
+
+  private func texts(
+    _ sampler: Sampler, _ sampling: SamplingRequest, _ picture: Int, _ path: String
+  ) throws -> [(keyword: String, text: String)] {
+    let parameters = try sampler.parameters(
+      for: sampling, picture: picture, modelName: lastPathComponent(path))
+    return [(GenerationParameters.keyword, parameters.text)]
+  }
+}
+
+/// `a.png` for one picture; `a-1.png`, `a-2.png`, … for several.
+private func picturePaths(_ path: String, count: Int) -> [String] {
+  if count == 1 { return [path] }
+  let stem = (path as NSString).deletingPathExtension
+  let suffix = (path as NSString).pathExtension
+  return (1...count).map { "\(stem)-\($0)" + (suffix.isEmpty ? "" : ".\(suffix)") }
+}
+
+/// What `generate` wrote.
+package struct GeneratedPictures: JobOutcome {
+  let paths: [String]
+  let seed: UInt64
+
+  package var json: JSONValue {
+    [
+      "outputs": .array(paths.map { .string($0) }),
+      "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
+    ]
+  }
+
+  package var text: String { paths.joined(separator: "\n") }
+}

@@ -1,0 +1,123 @@
+internal import Calibration
+private import Models
+private import Packfiles
+internal import Quantization
+package import Tensors
+private import Verification
+
+/// Strips, calibrates, quantizes, writes and verifies in one go.
+package struct ShrinkJob: Job {
+  private let model: String
+  private let reading: ReadingOptions
+  private let output: OutputRequest
+  private let cut: Cut?
+  private let quantization: QuantizationRequest
+  private let calibration: String?
+  private let calibrating: CalibrationRequest
+  private let verification: VerificationRequest
+  private let report: String?
+
+  /// - Parameters:
+  ///   - cut: blocks to strip first, if any.
+  ///   - calibration: a calibration file; `nil` makes one beside the output.
+  ///   - report: the folder for the report; `nil` writes none.
+  package init(
+    model: String, reading: ReadingOptions, output: OutputRequest, cut: Cut?,
+    quantization: QuantizationRequest, calibration: String?, calibrating: CalibrationRequest,
+    verification: VerificationRequest, report: String?
+  ) {
+    self.model = model
+    self.reading = reading
+    self.output = output
+    self.cut = cut
+    self.quantization = quantization
+    self.calibration = calibration
+    self.calibrating = calibrating
+    self.verification = verification
+    self.report = report
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
+    let writer = try output.writer(besides: [model])
+    if let report {
+      try refuseOverwriting(report, replacing: output.replacing, inputs: [model, output.path])
+    }
+    let source = try ModelSource.reading(model, reading)
+    let digest = SourceDigest()
+    var current = source.mappingWeights { digest.watching($0.name, $0.weights) }
+    var steps: [ProvenanceStep] = []
+    var details: [(name: String, json: JSONValue, text: String)] = []
+    if let cut {
+      let stripped = try StrippedModel(current, cut)
+      current = stripped.model
+      steps.append(stripped.step)
+      details.append(stripped.detail)
+    }
+    // What the writer could only refuse in the end is refused before hours of computing.
+    let plan = try QuantizedModel(current, quantization, calibration: nil).plan
+    try output.refuseUnheld(plan, by: writer)
+
+    let file = try calibrated(current, plan, events)
+    let quantized = try QuantizedModel(current, quantization, calibration: file)
+    steps.append(quantized.step)
+    try output.write(
+      quantized.model.noting(steps, digest: digest, original: source), by: writer, events)
+
+    var request = verification
+    request.promptsPath = request.promptsPath ?? calibrating.promptsPath
+    request.promptsSkipped = file == nil ? 0 : (calibrating.promptLimit ?? 0)
+    let result = try verify(source, try ModelSource.reading(output.path, reading), request, events)
+    if let report { try result.write(to: report, replacing: output.replacing) }
+    let outcome = VerificationOutcome(report: result, path: report)
+    if Packfile.recognizes(output.path) {
+      try Packfile.record(parity: outcome.record, in: output.path) { done, total in
+        events(.progress(done: done, total: total))
+      }
+    }
+    var written = WrittenModel(before: source, after: quantized.model, output: output)
+    written.details = details + [quantized.detail]
+    return ShrinkOutcome(written: written, verification: outcome)
+  }
+
+  /// The calibration to quantize with: the user's, one made now, or none where the plan has no use
+  /// for it.
+  private func calibrated(
+    _ source: ModelSource, _ plan: QuantizationPlan, _ events: @escaping EventSink
+  ) throws -> CalibrationFile? {
+    if let calibration { return try CalibrationFile(path: calibration) }
+    guard plan.method != .round, plan.entries.contains(where: \.scheme.encoding.isQuantized) else {
+      return nil
+    }
+    var path = output.path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    path += ".calibration"
+    events(.note("the calibration is kept as \(path); an interrupted one goes on from there"))
+    return try calibrate(
+      try Model.bind(source), calibrating, to: path, replacing: output.replacing, resuming: true,
+      events)
+  }
+}
+
+extension OutputRequest {
+  /// Refuses a plan with integer codes for a layout that cannot hold them.
+  func refuseUnheld(_ plan: QuantizationPlan, by writer: any ModelWriter) throws {
+    guard !writer.holdsQuantized,
+      let entry = plan.entries.first(where: \.scheme.encoding.isQuantized)
+    else { return }
+    throw JobError(
+      "\(path): a \(writer.layout) cannot hold \(entry.scheme.name) weights; "
+        + "write NAME.decant, or use --type f16")
+  }
+}
+
+/// What `shrink` did.
+package struct ShrinkOutcome: JobOutcome {
+  package let written: WrittenModel
+  package let verification: VerificationOutcome
+
+  package var json: JSONValue {
+    ["written": written.json, "verification": verification.json]
+  }
+
+  package var text: String { written.text + "\n\n" + verification.text }
+}

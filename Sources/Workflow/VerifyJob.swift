@@ -1,0 +1,199 @@
+private import Calibration
+private import Kernels
+internal import Models
+private import Quantization
+package import Tensors
+internal import Verification
+
+/// A verification, as a user says it.
+package struct VerificationRequest: Sendable {
+  /// A file with a prompt a line; `nil` is Decant's own list.
+  package var promptsPath: String?
+  /// Use only so many prompts.
+  package var promptLimit: Int?
+  /// Leave out so many prompts first: those that a calibration has seen.
+  package var promptsSkipped: Int
+  package var steps: Int
+  /// Pictures a prompt, with seeds 0, 1, ….
+  package var seeds: Int
+  package var guidanceScale: Double
+  package var size: PictureSize?
+  /// Whether the reference in fp16 and in plainly rounded int8 is measured beside the candidate.
+  package var hasBaselines: Bool
+  /// Least PSNR of any picture, in decibels; `nil` asks for nothing, here and below.
+  package var minimumPSNR: Double?
+  /// Least SSIM of any picture.
+  package var minimumSSIM: Double?
+  /// Largest relative error of the final latents of any picture.
+  package var maximumLatentError: Double?
+  /// Largest relative error of a noise prediction on the reference's trajectory.
+  package var maximumStepError: Double?
+
+  package static let standard = VerificationRequest(
+    promptsPath: nil, promptLimit: 2, promptsSkipped: 0, steps: 20, seeds: 1, guidanceScale: 7.5,
+    size: nil, hasBaselines: true)
+
+  fileprivate var thresholds: VerificationThresholds {
+    VerificationThresholds(
+      minimumPSNR: minimumPSNR, minimumSSIM: minimumSSIM, maximumLatentError: maximumLatentError,
+      maximumStepError: maximumStepError)
+  }
+
+  /// The prompts; when all were to be left out, the last ones of the list all the same.
+  fileprivate var prompts: [String] {
+    get throws {
+      let all = try readPrompts(promptsPath, limit: nil).map(\.prompt)
+      let skipped = min(promptsSkipped, max(0, all.count - (promptLimit ?? 1)))
+      return Array(all.dropFirst(skipped).prefix(promptLimit ?? all.count))
+    }
+  }
+}
+
+/// Compares a candidate with its reference and writes the report.
+package struct VerifyJob: Job {
+  private let reference: String
+  private let candidate: String
+  private let reading: ReadingOptions
+  private let request: VerificationRequest
+  private let report: String?
+  private let replacing: Bool
+
+  /// - Parameter report: the folder for `report.json` and `index.html`; `nil` writes none.
+  package init(
+    reference: String, candidate: String, reading: ReadingOptions, request: VerificationRequest,
+    report: String?, replacing: Bool
+  ) {
+    self.reference = reference
+    self.candidate = candidate
+    self.reading = reading
+    self.request = request
+    self.report = report
+    self.replacing = replacing
+  }
+
+  package func run(_ events: @escaping EventSink) async throws -> VerificationOutcome {
+    if let report {
+      try refuseOverwriting(report, replacing: replacing, inputs: [reference, candidate])
+    }
+    events(.stage("reading \(reference) and \(candidate)"))
+    let original = try ModelSource.reading(reference, reading)
+    let other = try ModelSource.reading(candidate, reading)
+    let result = try verify(original, other, request, events)
+    if let report { try result.write(to: report, replacing: replacing) }
+    return VerificationOutcome(report: result, path: report)
+  }
+}
+
+/// Compares two models that were read from files.
+func verify(
+  _ reference: ModelSource, _ candidate: ModelSource, _ request: VerificationRequest,
+  _ events: EventSink
+) throws -> VerificationReport {
+  let settings = VerificationSettings(
+    prompts: try request.prompts, seeds: (0..<request.seeds).map { UInt64($0) },
+    steps: request.steps, guidanceScale: request.guidanceScale, width: request.size?.width,
+    height: request.size?.height)
+  let verifier = Verifier(
+    settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
+    machine: "\(machineName()), \(Threads.count) threads")
+  func subject(_ source: ModelSource) throws -> Verifier.Subject {
+    Verifier.Subject(
+      name: lastPathComponent(source.location), model: try Model.bind(source),
+      fileBytes: bytesOnDisk(source.location))
+  }
+  let baselines = request.hasBaselines ? try plainBaselines(of: reference) : []
+  let (original, other) = (try subject(reference), try subject(candidate))
+  events(.stage("verifying \(other.name) against \(original.name)"))
+  return try verifier.verify(reference: original, candidate: other, baselines: baselines) {
+    events(.progress(done: $0, total: $1))
+  }
+}
+
+/// The reference made small without any care: what a candidate must be better than to be worth it.
+private func plainBaselines(of reference: ModelSource) throws -> [Verifier.Subject] {
+  // A reference that is quantized itself has no plain baseline.
+  let entries = reference.components.flatMap { component in
+    component.weights.names.compactMap(component.weights.entry)
+  }
+  if entries.contains(where: \.encoding.isQuantized) { return [] }
+  return try ["f16", "int8"].map { type in
+    let request = QuantizationRequest(type: type, method: "round")
+    let quantized = try QuantizedModel(reference, request, calibration: nil)
+    return Verifier.Subject(
+      name: type == "int8" ? "int8, plain rounding" : "fp16",
+      model: try Model.bind(quantized.model))
+  }
+}
+
+/// What a verification found.
+package struct VerificationOutcome: JobOutcome {
+  let report: VerificationReport
+  /// Where the report was written.
+  let path: String?
+
+  /// - Throws: ``CheckNotMet`` that tells each threshold that is not met.
+  package func check() throws {
+    let unmet = report.checks.filter { !$0.isMet }
+    if unmet.isEmpty { return }
+    throw CheckNotMet(
+      "not good enough: "
+        + unmet.map { check in
+          let measured = check.measured.map { formatted($0, digits: 4) } ?? "not measurable"
+          return "\(check.title) is \(measured)\(check.unit), "
+            + "at \(check.side == .least ? "least" : "most") "
+            + "\(formatted(check.limit, digits: 4))\(check.unit) is asked for (--\(check.name))"
+        }.joined(separator: "; "))
+  }
+
+  /// What a `.decant` file keeps of it: the figures, without pictures and tensors.
+  var record: JSONObject {
+    let whole = report.json
+    var record: JSONObject = [:]
+    for name in ["tool", "machine", "settings", "thresholds", "met"] { record[name] = whole[name] }
+    record["results"] = .array(
+      report.compared.enumerated().map { index, subject in
+        ["name": .string(subject.name), "summary": report.summary(of: index).json]
+      })
+    return record
+  }
+
+  package var json: JSONValue {
+    var object = report.json
+    if let path { object["report"] = .string(path) }
+    return .object(object)
+  }
+
+  package var text: String {
+    var rows = [
+      [
+        "beside the reference", "weights", "PSNR least", "mean", "SSIM least", "latent error",
+        "step error mean", "worst",
+      ]
+    ]
+    for (index, subject) in report.compared.enumerated() {
+      let summary = report.summary(of: index)
+      rows.append([
+        subject.name, formatted(bytes: subject.bytes), decibels(summary.leastPSNR),
+        decibels(summary.meanPSNR), summary.leastSSIM.map { formatted($0, digits: 4) } ?? "-",
+        formatted(summary.worstLatentError, digits: 3),
+        formatted(summary.meanPredictionError, digits: 3),
+        formatted(summary.worstPredictionError, digits: 3),
+      ])
+    }
+    let size = "\(report.settings.width ?? 0)x\(report.settings.height ?? 0)"
+    var lines = [
+      "\(report.pictures.count) pictures of \(size), \(report.settings.steps) steps; "
+        + "reference \(report.reference.name), \(formatted(bytes: report.reference.bytes))",
+      table(rows, rightAligned: Set(1...7)),
+    ]
+    for check in report.checks where check.isMet {
+      lines.append("met: \(check.title), --\(check.name) \(formatted(check.limit, digits: 4))")
+    }
+    if let path { lines.append("report: \(path)/index.html") }
+    return lines.joined(separator: "\n")
+  }
+
+  private func decibels(_ value: Double) -> String {
+    value == .infinity ? "identical" : formatted(value, digits: 4) + " dB"
+  }
+}
