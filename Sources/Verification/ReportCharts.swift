@@ -9,6 +9,8 @@ struct ErrorChart {
     let color: Int
     let mean: [Double]
     let worst: [Double]
+
+    var hasErrors: Bool { worst.contains { $0 != 0 } }
   }
 
   let title: String
@@ -69,8 +71,9 @@ struct ErrorChart {
         <text class="tick" text-anchor="middle" x="\(fixed(Self.frame.left + plot.width / 2, 0))" \
         y="\(fixed(Self.size.height - 6, 0))">step</text>
         """
-    // The candidate comes first and is drawn last, above the baselines.
-    for line in lines.reversed() {
+    // The candidate comes first and is drawn last, above the baselines. A model without any error
+    // has no place on a logarithmic scale.
+    for line in lines.reversed() where line.hasErrors {
       if line.mean != line.worst {
         let band =
           points(line.worst) + " "
@@ -96,7 +99,8 @@ struct ErrorChart {
 
   private var legend: HTML {
     let items = lines.map { line -> HTML in
-      "<span class=\"key\"><i class=\"swatch s\(line.color)\"></i>\(line.name)</span>"
+      let name = line.hasErrors ? line.name : line.name + ": no difference"
+      return "<span class=\"key\"><i class=\"swatch s\(line.color)\"></i>\(name)</span>"
     }
     return "<p class=\"legend\">\(items)</p>"
   }

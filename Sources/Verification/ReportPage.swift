@@ -40,11 +40,16 @@ package struct ReportPage {
   private var head: HTML {
     let reference = report.reference
     let subject = report.compared[0]
-    let before = reference.fileBytes ?? reference.bytes
-    let after = subject.fileBytes ?? subject.bytes
+    // Files beside files, or weights beside weights: a file may be compressed.
+    let (before, after) =
+      if let file = reference.fileBytes, let other = subject.fileBytes {
+        (file, other)
+      } else {
+        (reference.bytes, subject.bytes)
+      }
     let share = before > 0 ? Double(after) / Double(before) : 1
     let tiles: [(String, String)] = [
-      ("\(bytes(before)) → \(bytes(after))", "\(significant(share * 100, 3)) % of the size"),
+      (bytes(after), "\(significant(share * 100, 3)) % of the reference's \(bytes(before))"),
       (
         candidate.leastPSNR == .infinity ? "identical" : "\(significant(candidate.leastPSNR)) dB",
         "least PSNR of \(report.pictures.count) pictures"
@@ -58,7 +63,7 @@ package struct ReportPage {
       \(verdict)
       <div class="tiles">\(tiles.map { "<div class=\"tile\"><b>\($0.0)</b><span>\($0.1)</span></div>" as HTML })</div>
       \(checks)\(report.notes.map { "<p class=\"note\">\($0)</p>" as HTML })
-      <h2>Beside the baselines</h2>\(summaries)
+      <h2>In figures</h2>\(summaries)
       """
   }
 
@@ -89,12 +94,12 @@ package struct ReportPage {
       let subject = report.compared[index]
       let isSame = summary.leastPSNR == .infinity
       return """
-        <tr\(index == 0 ? " class=\"main\"" as HTML : "")><td><i class="swatch s\(color(index))"></i>\(subject.name)</td>\
-        <td class="n">\(bytes(subject.fileBytes ?? subject.bytes))</td>\
+        <tr\(index == 0 ? " class=\"main\"" as HTML : "")><td class="term"><i class="swatch s\(color(index))"></i>\(subject.name)</td>\
+        <td class="n">\(bytes(subject.bytes))</td>\
         <td class="n">\(isSame ? "identical" : significant(summary.leastPSNR) + " dB")</td>\
         <td class="n">\(isSame ? "–" : significant(summary.meanPSNR) + " dB")</td>\
         <td class="n">\(summary.leastSSIM.map { fixed($0, 4) } ?? "–")</td>\
-        <td class="n">\(significant(summary.largestDifference))</td>\
+        <td class="n">\(fixed(summary.largestDifference, 0))</td>\
         <td class="n">\(percent(summary.leastShareWithinOneLevel))</td>\
         <td class="n">\(percent(summary.worstLatentError))</td>\
         <td class="n">\(percent(summary.worstPredictionError))</td></tr>
@@ -102,7 +107,7 @@ package struct ReportPage {
     }
     return table(
       [
-        "Model", "#size", "#least PSNR", "#mean PSNR", "#least SSIM", "#largest difference",
+        "Model", "#weights", "#least PSNR", "#mean PSNR", "#least SSIM", "#largest difference",
         "#pixels within 1 level", "#worst latents", "#worst prediction",
       ], rows)
   }
@@ -117,7 +122,7 @@ package struct ReportPage {
         try shot(first.picture, caption(name(0), first)),
         try shot(
           first.picture.difference(from: pair.reference),
-          "<b>difference × 8</b><br>largest \(significant(first.comparison.largestDifference)) levels"
+          "<b>difference × 8</b><br>largest \(fixed(first.comparison.largestDifference, 0)) levels"
         ),
       ]
       for (index, result) in pair.results.enumerated().dropFirst() {

@@ -15,32 +15,32 @@ let reportStyle: HTML = """
   p { margin: 0 0 10px; max-width: 76ch; } .note { color: var(--soft); font-size: 13.5px; }
   .verdict { display: inline-block; padding: 3px 12px; border-radius: 999px; font-weight: 600; font-size: 14px; margin: 10px 0 4px; }
   .met { background: var(--good-soft); color: var(--good); } .unmet { background: var(--bad-soft); color: var(--bad); }
-  .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); gap: 12px; margin: 20px 0 6px; }
+  .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(196px, 1fr)); gap: 12px; margin: 20px 0 6px; }
   .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 16px; }
-  .tile b { display: block; font-size: 23px; font-weight: 620; letter-spacing: -.01em; white-space: nowrap; }
+  .tile b { display: block; font-size: 20px; font-weight: 620; letter-spacing: -.01em; white-space: nowrap; }
   .tile span { color: var(--soft); font-size: 13px; }
-  .scroll { overflow-x: auto; }
+  .scroll { overflow-x: auto; margin: 0 0 10px; }
   table { border-collapse: collapse; width: 100%; font-size: 13.5px; background: var(--card); border: 1px solid var(--rule); border-radius: 10px; border-spacing: 0; }
   th, td { padding: 6px 12px; text-align: left; border-bottom: 1px solid var(--rule); vertical-align: top; }
-  tr:last-child > td, tr:last-child > th { border-bottom: 0; } th { font-weight: 600; color: var(--soft); white-space: nowrap; }
-  td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+  tr:last-child > td, tr:last-child > th { border-bottom: 0; } th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
+  td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.n { white-space: nowrap; }
   code, td.name { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 12.5px; overflow-wrap: anywhere; }
-  tr.main td { font-weight: 600; }
+  td.name { min-width: 300px; } tr.main td { font-weight: 600; } td .verdict { margin: 0; font-size: 12.5px; padding: 1px 10px; }
   .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 7px; background: currentColor; }
   .s0 { color: var(--c0); } .s1 { color: var(--c1); } .s2 { color: var(--c2); } .s3 { color: var(--c3); } .s4 { color: var(--c4); }
   .shots { display: flex; gap: 12px; overflow-x: auto; padding-bottom: 8px; }
   .shot { flex: 0 0 auto; width: 200px; margin: 0; } .shot img { width: 200px; height: auto; display: block; border-radius: 8px; border: 1px solid var(--rule); background: #000; }
-  .shot img.small { image-rendering: pixelated; } .shot figcaption { font-size: 12.5px; color: var(--soft); margin-top: 5px; line-height: 1.4; } .shot figcaption b { color: var(--ink); }
+  .shot img.small { image-rendering: pixelated; } .shot figcaption { font-weight: 400; font-size: 12.5px; color: var(--soft); margin-top: 5px; line-height: 1.4; } .shot figcaption b { color: var(--ink); }
   .pair { border-top: 1px solid var(--rule); padding: 14px 0 8px; } .pair p { margin-bottom: 8px; }
   .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 16px; }
   figure { margin: 0; } .charts figure { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 16px 8px; } figcaption { font-weight: 600; font-size: 13.5px; }
   svg { width: 100%; height: auto; display: block; } .grid { stroke: var(--rule); } .tick { fill: var(--soft); font: 12px system-ui, sans-serif; }
   .line { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: round; } .band { fill: currentColor; opacity: .13; } .dot { fill: currentColor; }
   .legend { margin: 4px 0 6px; font-size: 13px; } .key { margin-right: 18px; white-space: nowrap; }
-  .bars td { padding: 2px 12px; border: 0; } .bars td.bar { width: 46%; } .bar div { height: 5px; border-radius: 3px; background: currentColor; margin: 2px 0; min-width: 2px; }
+  .bars td { padding: 3px 12px; border: 0; vertical-align: middle; } .bars td.name, td.term { white-space: nowrap; } .bars td.bar { width: 40%; min-width: 160px; } .bar div { height: 5px; border-radius: 3px; background: currentColor; margin: 2px 0; }
   details { margin: 10px 0; background: var(--card); border: 1px solid var(--rule); border-radius: 10px; } details > summary { cursor: pointer; padding: 10px 16px; font-weight: 600; font-size: 14px; }
   details table { border: 0; border-top: 1px solid var(--rule); border-radius: 0; } details > .note { padding: 0 16px; } details .tree { padding: 0 16px 12px; }
-  .tree table { border: 1px solid var(--rule); margin: 4px 0; } .tree td, .tree th { padding: 3px 10px; }
+  .tree table { border: 1px solid var(--rule); margin: 4px 0; } .tree td, .tree th { padding: 3px 10px; vertical-align: top; }
   footer { margin-top: 56px; color: var(--soft); font-size: 13px; border-top: 1px solid var(--rule); padding-top: 14px; }
   @media print { main { max-width: none; padding: 0; } .shots { flex-wrap: wrap; } }
   """

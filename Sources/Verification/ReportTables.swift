@@ -54,8 +54,8 @@ extension ReportPage {
         ? "" : "<br><span class=\"note\">from \(tensor.reference)</span>"
       return """
         <tr><td>\(tensor.component)</td><td class="name">\(tensor.name)\(original)</td>\
-        <td>\(tensor.shape.extents.map(String.init).joined(separator: "×"))</td>\
-        <td>\(tensor.before.name) → \(tensor.after.name)</td>\
+        <td class="term">\(tensor.shape.extents.map(String.init).joined(separator: "×"))</td>\
+        <td class="term">\(tensor.before.name) → \(tensor.after.name)</td>\
         <td class="n">\(significant(tensor.sqnr)) dB</td><td class="n">\(percent(tensor.relativeError))</td>\
         <td class="n">\(fixed(tensor.cosine, 6))</td><td class="n">\(significant(tensor.largestDifference))</td></tr>
         """
@@ -81,9 +81,14 @@ extension ReportPage {
 
   var made: HTML {
     if report.provenance.isEmpty { return "" }
+    let members = report.provenance.members.flatMap { key, value -> [(String, JSONValue)] in
+      // Each step that was taken is folded by itself, under its own name.
+      guard key == "steps", let steps = value.array else { return [(key, value)] }
+      return steps.map { ($0.object?["step"]?.string ?? key, $0) }
+    }
     return """
       <h2>What was done</h2><p class="note">As the candidate's own provenance has it.</p>\
-      \(report.provenance.members.map { fold($0.key, $0.value) })
+      \(members.map { fold($0.0, $0.1) })
       """
   }
 
