@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from dataset import held_out
+from mini import make_scheduler
 from shapes import COLORS, SHAPES, SIDE, Scene, Shape, describe, parse, render
 
 FIXTURE = pathlib.Path(__file__).parent.parent
@@ -199,6 +200,7 @@ def paint(folder, prompts, threads, batch=16):
 
     torch.set_num_threads(threads)
     pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipe.scheduler = make_scheduler()
     pipe.set_progress_bar_config(disable=True)
     pictures = []
     for start in range(0, len(prompts), batch):

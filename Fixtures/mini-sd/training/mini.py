@@ -11,7 +11,7 @@ import math
 import os
 
 import torch
-from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 BETAS = {
@@ -83,7 +83,12 @@ def make_unet(width=64):
 
 
 def make_scheduler():
-    return PNDMScheduler(**BETAS, set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1)
+    """DDIM as it goes with SD 1.
+
+    Not PNDM, which many SD 1 folders name: where a caption settles every colour, as here, guidance
+    is stiff at high noise, and a multi-step method blows up below 50 steps.
+    """
+    return DDIMScheduler(**BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
 
 
 @torch.no_grad()
