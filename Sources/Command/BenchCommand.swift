@@ -18,13 +18,16 @@ struct BenchCommand: JobCommand {
       "A family with random weights: \(familyNames.joined(separator: ", ")).", valueName: "name"))
   var family: [String] = []
 
-  @Option(help: ArgumentHelp("Sampler steps.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Sampler steps.", valueName: "n"))
   var steps: Int = 4
 
   @Option(help: ArgumentHelp("Picture size (each model's own unless given).", valueName: "WxH"))
   var size: SizeArgument?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = 7.5
 

@@ -67,16 +67,22 @@ struct CalibrationOptions: ParsableArguments {
       "Prompts, one a line (a list of Decant's own unless given).", valueName: "file"))
   var prompts: String?
 
-  @Option(help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
   var promptLimit: Int?
 
-  @Option(help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
   var steps: Int = CalibrationRequest.standard.steps
 
   @Option(help: ArgumentHelp("Picture size (the model's own unless given).", valueName: "WxH"))
   var size: SizeArgument?
 
-  @Option(help: ArgumentHelp("Pictures a prompt, with seeds 0, 1, ….", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Pictures a prompt, with seeds 0, 1, ….", valueName: "n"))
   var seeds: Int = CalibrationRequest.standard.seeds
 
   func validate() throws {

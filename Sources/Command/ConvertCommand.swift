@@ -21,11 +21,13 @@ struct ConvertCommand: JobCommand {
   var json = false
 
   @OptionGroup var read: ReadOptions
+  @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
 
   var printsJSON: Bool { json }
 
   func job() -> ConvertJob {
-    ConvertJob(model: model, reading: read.value, output: output.value, type: type)
+    processors.apply()
+    return ConvertJob(model: model, reading: read.value, output: output.value, type: type)
   }
 }

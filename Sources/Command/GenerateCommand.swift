@@ -24,10 +24,13 @@ struct GenerateCommand: JobCommand {
     help: "What to keep out of the picture.")
   var negativePrompt: String = ""
 
-  @Option(help: ArgumentHelp("Sampler steps.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Sampler steps.", valueName: "n"))
   var steps: Int = GenerateRequest.standard.steps
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = GenerateRequest.standard.guidanceScale
 
@@ -37,7 +40,9 @@ struct GenerateCommand: JobCommand {
     ))
   var scheduler: String?
 
-  @Option(help: ArgumentHelp("Seed of the noise.", valueName: "s"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Seed of the noise.", valueName: "s"))
   var seed: UInt64 = 0
 
   @Option(
@@ -50,7 +55,9 @@ struct GenerateCommand: JobCommand {
     help: ArgumentHelp("Height in pixels (the model's own unless given).", valueName: "h"))
   var height: Int?
 
-  @Option(help: ArgumentHelp("Pictures a prompt.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Pictures a prompt.", valueName: "n"))
   var count: Int = 1
 
   @Option(

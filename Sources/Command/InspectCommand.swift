@@ -20,11 +20,13 @@ struct InspectCommand: JobCommand {
   var json = false
 
   @OptionGroup var read: ReadOptions
+  @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
 
   var printsJSON: Bool { json }
 
   func job() -> InspectJob {
-    InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
+    processors.apply()
+    return InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
   }
 }

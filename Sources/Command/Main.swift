@@ -22,9 +22,9 @@ enum Main {
         return report(error)
       }
     }
-    let interrupt = interruption { work.cancel() }
+    let interrupts = [SIGINT, SIGTERM].map { interruption($0) { work.cancel() } }
     let code = await work.value
-    interrupt.cancel()
+    for interrupt in interrupts { interrupt.cancel() }
     exit(code)
   }
 
@@ -50,14 +50,14 @@ enum Main {
     return 2
   }
 
-  /// Calls `body` at the first interrupt or termination signal; a second one ends the program at
+  /// Calls `body` at the first signal of that number; a second one ends the program at
   /// once.
-  private static func interruption(_ body: @escaping @Sendable () -> Void)
-    -> any DispatchSourceSignal
-  {
-    let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+  private static func interruption(
+    _ number: Int32, _ body: @escaping @Sendable () -> Void
+  ) -> any DispatchSourceSignal {
+    let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
     let count = Mutex(0)
-    signal(SIGINT, SIG_IGN)
+    signal(number, SIG_IGN)
     source.setEventHandler {
       let times = count.withLock { value in
         value += 1

@@ -45,11 +45,20 @@ struct OutputOptions: ParsableArguments {
 struct ComputeOptions: ParsableArguments {
   enum Kind: String, ExpressibleByArgument, CaseIterable { case f32 }
 
-  @Option(help: ArgumentHelp("Processor threads (all processors unless told).", valueName: "n"))
-  var threads: Int?
+  @OptionGroup var threads: ThreadOptions
 
   @Option(help: ArgumentHelp("What arithmetic is done in.", valueName: "kind"))
   var compute: Kind = .f32
+
+  func apply() { threads.apply() }
+}
+
+/// How many threads work.
+struct ThreadOptions: ParsableArguments {
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Processor threads (all processors unless told).", valueName: "n"))
+  var threads: Int?
 
   func validate() throws {
     if let threads, threads < 1 || threads > 1024 {

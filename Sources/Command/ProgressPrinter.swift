@@ -7,7 +7,7 @@ final class ProgressPrinter: Sendable {
   private struct State {
     var stage = ""
     var started = ContinuousClock.now
-    var shown = ContinuousClock.now - .seconds(60)
+    var shown = ContinuousClock.now
     var hasBar = false
     var lastPercent = -1
   }
@@ -30,6 +30,7 @@ final class ProgressPrinter: Sendable {
         clear(&state)
         state.stage = name
         state.started = .now
+        state.shown = isTerminal ? .now - .seconds(60) : .now
         state.lastPercent = -1
         if !isTerminal || isVerbose { printError("\(name) …") }
       case .note(let text):

@@ -6,13 +6,26 @@ struct QuantizeCommand: JobCommand {
     commandName: "quantize",
     abstract: "Writes the U-Net's convolutions and linear layers in fewer bits.",
     discussion: """
-      Example: decant quantize sd-v1-5/ -o sd-v1-5-int8.decant --type int8 --calibration sd-v1-5.calibration
+      Example: decant quantize sd-v1-5/ --type int8 --dry-run
+      Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
       """)
 
   @Argument(help: "A diffusers folder or a .decant file.")
   var model: String
 
-  @OptionGroup var output: OutputOptions
+  @Option(
+    name: [.short, .customLong("output")],
+    help: ArgumentHelp(
+      "Where to write, as NAME.decant; a dry run has no need of it.", valueName: "out"))
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp("Write this kind whatever the name: decant, diffusers.", valueName: "kind"))
+  var to: String?
+
+  @Flag(help: "Replace what stands at the output's place.")
+  var force = false
+
   @OptionGroup var quantization: QuantizationOptions
 
   @Option(
@@ -35,11 +48,18 @@ struct QuantizeCommand: JobCommand {
 
   var printsJSON: Bool { json }
 
+  func validate() throws {
+    if output == nil, !dryRun {
+      throw ValidationError("Say where to write, -o OUT, or look at the plan with --dry-run.")
+    }
+  }
+
   func job() -> QuantizeJob {
     compute.apply()
     return QuantizeJob(
-      model: model, reading: read.value, output: output.value,
-      request: quantization.request(type: type), calibration: calibration, isDryRun: dryRun)
+      model: model, reading: read.value,
+      output: dryRun ? nil : output.map { OutputRequest(path: $0, kind: to, replacing: force) },
+      request: quantization.request(type: type), calibration: calibration)
   }
 }
 

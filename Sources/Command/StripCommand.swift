@@ -31,6 +31,7 @@ struct StripCommand: JobCommand {
   var json = false
 
   @OptionGroup var read: ReadOptions
+  @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
 
   var printsJSON: Bool { json }
@@ -42,7 +43,8 @@ struct StripCommand: JobCommand {
   }
 
   func job() -> StripJob {
-    StripJob(
+    processors.apply()
+    return StripJob(
       model: model, reading: read.value, output: output.value,
       cut: recipe.map(Cut.recipe) ?? .drops(drop))
   }

@@ -12,7 +12,9 @@ struct SynthesizeCommand: JobCommand {
 
   @OptionGroup var output: OutputOptions
 
-  @Option(help: ArgumentHelp("Seed of the weights.", valueName: "s"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Seed of the weights.", valueName: "s"))
   var seed: UInt64 = 0
 
   @Option(help: ArgumentHelp("Number type: f32, f16.", valueName: "type"))
@@ -21,11 +23,13 @@ struct SynthesizeCommand: JobCommand {
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
+  @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
 
   var printsJSON: Bool { json }
 
   func job() -> SynthesizeJob {
-    SynthesizeJob(family: family, seed: seed, type: type, output: output.value)
+    processors.apply()
+    return SynthesizeJob(family: family, seed: seed, type: type, output: output.value)
   }
 }

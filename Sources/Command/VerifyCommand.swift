@@ -19,19 +19,27 @@ struct VerifyCommand: JobCommand {
   @Option(help: ArgumentHelp("Prompts, one a line.", valueName: "file"))
   var prompts: String?
 
-  @Option(help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
   var promptLimit: Int?
 
-  @Option(help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
   var steps: Int = VerificationRequest.standard.steps
 
   @Option(help: ArgumentHelp("Picture size (the model's own unless given).", valueName: "WxH"))
   var size: SizeArgument?
 
-  @Option(help: ArgumentHelp("Pictures a prompt, with seeds 0, 1, ….", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Pictures a prompt, with seeds 0, 1, ….", valueName: "n"))
   var seeds: Int = VerificationRequest.standard.seeds
 
-  @Option(help: ArgumentHelp("How strongly the prompt guides.", valueName: "g"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("How strongly the prompt guides.", valueName: "g"))
   var guidanceScale: Double = VerificationRequest.standard.guidanceScale
 
   @Flag(
@@ -86,18 +94,24 @@ struct VerifyCommand: JobCommand {
 
 /// What a verification must meet.
 struct ThresholdOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Least PSNR of any picture.", valueName: "dB"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Least PSNR of any picture.", valueName: "dB"))
   var minPsnr: Double?
 
-  @Option(help: ArgumentHelp("Least SSIM of any picture.", valueName: "x"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Least SSIM of any picture.", valueName: "x"))
   var minSsim: Double?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Largest relative error of the final latents of any picture.", valueName: "x"))
   var maxLatentError: Double?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Largest relative error of a noise prediction on the reference's trajectory.", valueName: "x")
   )

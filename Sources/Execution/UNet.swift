@@ -177,7 +177,8 @@ package struct UNet: Sendable {
     }
     guard timesteps.count == 1 || timesteps.count == batch else {
       throw InputError(
-        input: "timestep", found: "\(timesteps.count) numbers", expected: "1 or \(batch)")
+        input: "timestep", found: "\(timesteps.count) numbers", 
+        expected: batch == 1 ? "1" : "1, or \(batch) for as many samples")
     }
     try check(
       text, "encoder_hidden_states",

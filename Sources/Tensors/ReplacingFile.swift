@@ -143,8 +143,7 @@ package final class ReplacingFolder {
 
 /// A name in the same folder that nothing has: `.name.1f3a….partial`.
 private func siblingPath(of path: String) -> String {
-  let name = (path as NSString).lastPathComponent
-  let folder = (path as NSString).deletingLastPathComponent
+  let parts = PathParts(path)
   let tag = String(UInt64.random(in: .min ... .max), radix: 16)
-  return (folder.isEmpty ? "" : folder + "/") + ".\(name).\(tag).partial"
+  return parts.sibling(".\(parts.name).\(tag).partial")
 }

@@ -1,6 +1,9 @@
 import Tensors
 
 extension VerificationReport {
+  /// All that a report's folder holds.
+  package static let fileNames = ["report.json", "index.html"]
+
   /// Writes `report.json` and `index.html` to a folder that appears whole or not at all.
   ///
   /// - Parameter replacing: whether a folder that stands at `path` may be replaced.

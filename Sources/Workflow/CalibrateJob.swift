@@ -25,7 +25,9 @@ package struct CalibrateJob: Job {
   package func run(_ events: @escaping EventSink) async throws -> CalibrationOutcome {
     switch task {
     case .run(let model, let reading, let settings, let resumes):
-      try refuseOverwriting(output, replacing: replacing, inputs: [model])
+      try refuseOverwriting(
+        output, replacing: replacing,
+        inputs: [model] + [settings.promptsPath].compactMap { $0 })
       let bound = try Model.bind(try ModelSource.reading(model, reading))
       let file = try calibrate(
         bound, settings, to: output, replacing: replacing, resuming: resumes, events)

@@ -20,14 +20,14 @@ package func formatted(count: Int) -> String {
   return output
 }
 
-/// A number with so many significant digits, without an exponent where it is of everyday size.
+/// A number with so many significant digits (whole ones are all kept), without an exponent where it is of everyday size.
 package func formatted(_ number: Double, digits: Int) -> String {
   guard number.isFinite else { return number.isNaN ? "nan" : number < 0 ? "-∞" : "∞" }
   if number != 0, abs(number) < 1e-3 || abs(number) >= 1e7 {
     return String(format: "%.\(digits - 1)e", number)
   }
   let whole = number == 0 ? 1 : Int(log10(abs(number)).rounded(.down)) + 1
-  return String(format: "%.\(max(0, digits - max(1, whole)))f", number)
+  return String(format: "%.\(max(0, digits - whole))f", number)
 }
 
 /// Lines of columns, each as wide as its widest cell; numbers to the right.
@@ -46,4 +46,11 @@ package func table(_ rows: [[String]], rightAligned: Set<Int> = []) -> String {
     while line.last == " " { line.removeLast() }
     return line
   }.joined(separator: "\n")
+}
+
+/// Names as a list of a sentence, the first of many: `sample, timestep`, `nothing`.
+func listed(_ names: [String]) -> String {
+  if names.isEmpty { return "nothing" }
+  let rest = names.count > 8 ? " and \(names.count - 6) more" : ""
+  return names.prefix(rest.isEmpty ? 8 : 6).joined(separator: ", ") + rest
 }

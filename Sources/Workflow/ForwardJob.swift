@@ -42,7 +42,12 @@ package struct ForwardJob: Job {
     let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)
     let bound = try Model.bind(try ModelSource.reading(model, reading))
     events(.stage("computing \(component.rawValue)"))
-    let results = try evaluate(bound, arguments)
+    let results: [(String, Tensor)]
+    do {
+      results = try evaluate(bound, arguments)
+    } catch let error as InputError {
+      throw JobError("\(inputs): \(error)")
+    }
     try writeSafetensors(
       MemorySource(location: output, results.map { ($0.0, StoredTensor($0.1)) }),
       to: output, replacing: replacing)
@@ -52,12 +57,17 @@ package struct ForwardJob: Job {
   private func evaluate(_ model: Model, _ arguments: Arguments) throws -> [(String, Tensor)] {
     switch component {
     case .unet:
-      var added: UNet.AddedConditioning?
-      if let text = try arguments.tensor(optional: "text_embeds"),
-        let times = try arguments.tensor(optional: "time_ids")
-      {
-        added = UNet.AddedConditioning(textEmbeds: text, timeIDs: times)
-      }
+      let added: UNet.AddedConditioning? =
+        switch (
+          try arguments.tensor(optional: "text_embeds"), try arguments.tensor(optional: "time_ids")
+        ) {
+        case (let text?, let times?): UNet.AddedConditioning(textEmbeds: text, timeIDs: times)
+        case (nil, nil): nil
+        case (let text, _):
+          throw InputError(
+            input: text == nil ? "time_ids" : "text_embeds", found: "there alone",
+            expected: "text_embeds and time_ids together")
+        }
       let sample = try UNet(model)(
         sample: arguments.tensor("sample"), timesteps: arguments.tensor("timestep").values,
         encoderHiddenStates: arguments.tensor("encoder_hidden_states"),
@@ -78,7 +88,9 @@ package struct ForwardJob: Job {
   ) throws -> [(String, Tensor)] {
     let encoders = model.components.filter { $0.name.hasPrefix("text_encoder") }
     guard let index = encoders.firstIndex(where: { $0.name == name }) else {
-      throw JobError("\(model.source.location): the model has no component '\(name)'")
+      throw JobError(
+        "\(model.source.location): the model has no component '\(name)', it has "
+          + listed(model.components.map(\.name)))
     }
     let ids = try arguments.tensor("input_ids")
     guard ids.shape.rank == 2, ids.shape.count > 0 else {
@@ -134,7 +146,7 @@ private struct Arguments {
     let missing = required.filter { file.entry($0) == nil }
     let extra = file.names.filter { !(required + optional).contains($0) }
     guard missing.isEmpty, extra.isEmpty else {
-      let found = file.names.isEmpty ? "nothing" : file.names.joined(separator: ", ")
+      let found = listed(file.names)
       let also =
         optional.isEmpty ? "" : " (and where the model has use for them \(listed(optional)))"
       throw JobError(
@@ -155,9 +167,6 @@ private struct Arguments {
     file.entry(name) == nil ? nil : try tensor(name)
   }
 }
-
-/// Names as a list of a sentence.
-private func listed(_ names: [String]) -> String { names.joined(separator: ", ") }
 
 /// What `forward` computed.
 package struct ForwardOutcome: JobOutcome {

@@ -47,7 +47,7 @@ package struct GenerateRequest: Sendable {
       guard file.entry("latents") != nil else {
         throw JobError(
           "\(latentsPath): a tensor 'latents' [B,4,H/8,W/8] is expected, found "
-            + (file.names.isEmpty ? "nothing" : file.names.joined(separator: ", ")))
+            + listed(file.names))
       }
       request.latents = try file.tensor("latents").widened()
     }
@@ -84,8 +84,14 @@ package struct GenerateJob: Job {
 
   package func run(_ events: @escaping EventSink) async throws -> GeneratedPictures {
     let paths = output.map { picturePaths($0, count: request.prompts.count * request.count) } ?? []
-    for path in paths + [grid, latentsOutput].compactMap({ $0 }) {
-      try refuseOverwriting(path, replacing: replacing, inputs: models)
+    let outputs = paths + [grid, latentsOutput].compactMap { $0 }
+    try refuseSameOutputs(outputs)
+    for path in outputs {
+      try refuseOverwriting(
+        path, replacing: replacing, inputs: models + [request.latentsPath].compactMap { $0 })
+    }
+    for path in paths + [grid].compactMap({ $0 }) where !path.lowercased().hasSuffix(".png") {
+      throw JobError("\(path): pictures are written as PNG; give a name that ends in .png")
     }
     let requests = try request.prompts.map(request.sampling)
     if let name = request.scheduler { _ = try Schedulers.named(name) }
@@ -138,9 +144,9 @@ package struct GenerateJob: Job {
 /// `a.png` for one picture; `a-1.png`, `a-2.png`, … for several.
 private func picturePaths(_ path: String, count: Int) -> [String] {
   if count == 1 { return [path] }
-  let stem = (path as NSString).deletingPathExtension
-  let suffix = (path as NSString).pathExtension
-  return (1...count).map { "\(stem)-\($0)" + (suffix.isEmpty ? "" : ".\(suffix)") }
+  let parts = PathParts(path)
+  let (stem, suffix) = parts.stemAndExtension
+  return (1...max(1, count)).map { parts.sibling("\(stem)-\($0).\(suffix)") }
 }
 
 /// What `generate` wrote.

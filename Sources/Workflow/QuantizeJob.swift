@@ -64,31 +64,30 @@ package struct QuantizationRequest: Sendable {
 package struct QuantizeJob: Job {
   private let model: String
   private let reading: ReadingOptions
-  private let output: OutputRequest
+  private let output: OutputRequest?
   private let request: QuantizationRequest
   private let calibration: String?
-  private let isDryRun: Bool
 
+  /// - Parameter output: where the model goes; `nil` writes nothing and tells the plan.
   package init(
-    model: String, reading: ReadingOptions, output: OutputRequest, request: QuantizationRequest,
-    calibration: String?, isDryRun: Bool
+    model: String, reading: ReadingOptions, output: OutputRequest?, request: QuantizationRequest,
+    calibration: String?
   ) {
     self.model = model
     self.reading = reading
     self.output = output
     self.request = request
     self.calibration = calibration
-    self.isDryRun = isDryRun
   }
 
   package func run(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
-    let writer = try output.writer(besides: [model] + (calibration.map { [$0] } ?? []))
+    let writer = try output?.writer(besides: [model] + (calibration.map { [$0] } ?? []))
     let source = try ModelSource.reading(model, reading)
     let digest = SourceDigest()
     let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
     let file = try calibration.map { try CalibrationFile(path: $0) }
     let quantized = try QuantizedModel(watched, request, calibration: file)
-    if isDryRun { return .planned(quantized.plan) }
+    guard let output, let writer else { return .planned(quantized.plan) }
     try output.refuseUnheld(quantized.plan, by: writer)
     try output.write(
       quantized.model.noting([quantized.step], digest: digest, original: source), by: writer,
@@ -175,13 +174,17 @@ struct QuantizedModel {
   private var text: String {
     let records = worstFirst
     guard !records.isEmpty else { return plan.table }
+    // Of a tensor that is exact, decibels are infinite, and so would every mean be.
+    let exact = records.filter { $0.figures.sqnr == .infinity }.count
     func mean(_ value: (RoundingFigures) -> Double) -> String {
-      formatted(records.reduce(0) { $0 + value($1.figures) } / Double(records.count), digits: 4)
+      let values = records.map { value($0.figures) }.filter(\.isFinite)
+      if values.isEmpty { return "-" }
+      return formatted(values.reduce(0, +) / Double(values.count), digits: 4)
     }
     var lines = [plan.table]
     lines.append(
       "SQNR of \(records.count) quantized tensors: mean \(mean(\.sqnr)) dB "
-        + "(plain rounding \(mean(\.plainSQNR)) dB)")
+        + "(plain rounding \(mean(\.plainSQNR)) dB)" + (exact == 0 ? "" : "; \(exact) are exact"))
     if records.allSatisfy({ $0.figures.weightedSQNR != nil }) {
       lines.append(
         "weighted by the calibration: mean \(mean { $0.weightedSQNR ?? 0 }) dB "

@@ -1,4 +1,5 @@
 private import Checkpoints
+private import Kernels
 private import Packfiles
 internal import Tensors
 
@@ -18,7 +19,7 @@ package struct ReadingOptions: Sendable {
 /// Every layout that models are read from and written to: other people's, and Decant's own.
 enum Layouts {
   static let readers: [any ModelReader] = [PackfileLayout()] + Readers.all
-  static let writers: [any ModelWriter] = [PackfileWriter()] + Writers.all
+  static var writers: [any ModelWriter] { [PackfileWriter(threads: Threads.count)] + Writers.all }
 }
 
 extension ModelSource {

@@ -38,9 +38,11 @@ package struct ShrinkJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
-    let writer = try output.writer(besides: [model])
+    let inputs =
+      [model] + [calibration, calibrating.promptsPath, verification.promptsPath].compactMap { $0 }
+    let writer = try output.writer(besides: inputs)
     if let report {
-      try refuseOverwriting(report, replacing: output.replacing, inputs: [model, output.path])
+      try refuseReport(report, replacing: output.replacing, inputs: inputs + [output.path])
     }
     let source = try ModelSource.reading(model, reading)
     let digest = SourceDigest()

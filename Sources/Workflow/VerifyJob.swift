@@ -73,7 +73,7 @@ package struct VerifyJob: Job {
 
   package func run(_ events: @escaping EventSink) async throws -> VerificationOutcome {
     if let report {
-      try refuseOverwriting(report, replacing: replacing, inputs: [reference, candidate])
+      try refuseReport(report, replacing: replacing, inputs: [reference, candidate])
     }
     events(.stage("reading \(reference) and \(candidate)"))
     let original = try ModelSource.reading(reference, reading)

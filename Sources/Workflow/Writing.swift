@@ -1,6 +1,7 @@
 private import Checkpoints
 private import Foundation
 internal import Tensors
+private import Verification
 
 /// Where a model goes.
 package struct OutputRequest: Sendable {
@@ -19,7 +20,7 @@ package struct OutputRequest: Sendable {
   /// end.
   func writer(besides inputs: [String]) throws -> any ModelWriter {
     let writer = try Layouts.writers.writer(for: path, named: kind)
-    try refuseOverwriting(path, replacing: replacing, inputs: inputs)
+    try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either)
     return writer
   }
 
@@ -35,24 +36,69 @@ package struct OutputRequest: Sendable {
   var byteCount: Int { bytesOnDisk(path) }
 }
 
-/// Refuses an output that is one of the inputs, lies inside one, or stands already.
-func refuseOverwriting(_ path: String, replacing: Bool, inputs: [String]) throws {
+/// What an output is, and so what it may take the place of.
+enum OutputNature {
+  case file
+  case folder
+  /// A model: its writer says which.
+  case either
+}
+
+/// Refuses an output that is one of the inputs, lies inside one or holds one, or stands already.
+func refuseOverwriting(
+  _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file
+) throws {
+  if path.isEmpty { throw JobError("the output has an empty name; give one with -o") }
   let output = resolved(path)
   for input in inputs where output == resolved(input) || output.hasPrefix(resolved(input) + "/") {
     throw JobError(
       "\(path): the output is the input \(input) or lies in it, and an input is never written to; "
-        + "give another name with -o")
+        + "give another name")
+  }
+  for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
+    throw JobError(
+      "\(path): the output would take the place of the folder that holds the input \(input); "
+        + "give another name")
+  }
+  if nature == .file, isFolder(path) || path.hasSuffix("/") {
+    throw JobError("\(path): a file is to be written, and this is a folder; name a file in it")
+  }
+  if nature == .folder, FileManager.default.fileExists(atPath: path), !isFolder(path) {
+    throw JobError("\(path): a folder is to be written, and this is a file; give another name")
   }
   if !replacing, FileManager.default.fileExists(atPath: path) {
     throw FileError(.exists, path)
   }
-  let parent = (output as NSString).deletingLastPathComponent
+  let parent = PathParts(output).folder
   guard isFolder(parent) else {
     throw JobError("\(path): the folder \(parent) to write to does not exist; make it first")
   }
+  guard unsafe access(parent, W_OK) == 0 else {
+    throw JobError("\(path): the folder \(parent) cannot be written to; choose another one")
+  }
 }
 
-private func isFolder(_ path: String) -> Bool {
+/// Refuses outputs that would replace one another.
+func refuseSameOutputs(_ paths: [String]) throws {
+  var seen: Set<String> = []
+  for path in paths where !seen.insert(resolved(path)).inserted {
+    throw JobError("\(path): two outputs have this name; give each its own")
+  }
+}
+
+/// Refuses to put a report where something stands that is none, which --force would cost.
+func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
+  try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .folder)
+  let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+  let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
+  if let other = others.first {
+    throw JobError(
+      "\(path): the folder holds what is no report (\(other)), and is not replaced even with "
+        + "--force; give another name")
+  }
+}
+
+func isFolder(_ path: String) -> Bool {
   let attributes = try? FileManager.default.attributesOfItem(
     atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
   return attributes?[.type] as? FileAttributeType == .typeDirectory
@@ -73,6 +119,7 @@ func bytesOnDisk(_ path: String) -> Int {
     return (attributes?[.size] as? Int) ?? 0
   }
   guard isFolder(path) else { return size(path) }
+  let path = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
   let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
   return names.map { path + "/" + $0 }.filter { !isFolder($0) }.reduce(0) { $0 + size($1) }
 }

@@ -21,6 +21,27 @@ struct DiffusersRefusalTests {
     )
   }
 
+  @Test(arguments: [
+    ("{", "not the JSON it should be: the text ends too early (at byte 1)"),
+    ("[]", "the file holds an array, an object is expected"),
+    (
+      #"{"source": 1, "steps": []}"#,
+      "'source' is a number, expected an object; delete the file if the model's history does not matter"
+    ),
+    (
+      #"{"source": {}, "steps": [1]}"#,
+      "'steps' is an array, expected a list of objects; delete the file if the model's history does not matter"
+    ),
+    (
+      #"{"source": {}}"#,
+      "'steps' is missing, expected a list of objects; delete the file if the model's history does not matter"
+    ),
+  ])
+  func aMalformedHistory(text: String, expected: String) throws {
+    #expect(
+      try refusal { try $0.write(text, "decant.json") } == "model/decant.json: " + expected)
+  }
+
   @Test func theFolderOfOneComponent() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)

@@ -39,6 +39,23 @@ struct DiffusersWriterTests {
     }
   }
 
+  @Test func provenanceStandsBesideTheIndexAndIsReadBack() throws {
+    try withTemporaryFolder { folder in
+      var model = try TinyFolder(in: folder).read()
+      let source: JSONValue = ["name": "model", "sha256": "00"]
+      let steps: JSONValue = [["step": "strip"], ["step": "quantize"]]
+      model.provenance = ["source": source]
+      model.lateProvenance = { ["steps": steps] }
+      let out = folder + "/out"
+      try writer.write(model, to: out)
+      #expect(contents(out).first == "decant.json")
+      let copy = try DiffusersFolderReader().read(out, options: ReadOptions())
+      #expect(copy.provenance["source"] == source)
+      #expect(copy.provenance["steps"] == steps)
+      #expect(copy.provenance["weights"]?.object?["unet"] != nil)
+    }
+  }
+
   @Test func theIndexListsExactlyWhatIsThere() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()

@@ -8,6 +8,7 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
   case notJSON(path: String, JSONError)
   case notObject(path: String, found: String)
   case malformedEntry(path: String, member: String)
+  case malformedProvenance(path: String, member: String, found: String, expected: String)
   /// Components that the index does not list.
   case missingComponents(folder: String, missing: [String], listed: [String])
   case missingFolder(folder: String, component: String)
@@ -36,6 +37,10 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
       return "\(path): the file holds \(found), an object is expected"
     case .malformedEntry(let path, let member):
       return "\(path): '\(shown(member))' must be a pair of library and class, or of two nulls"
+    case .malformedProvenance(let path, let member, let found, let expected):
+      return
+        "\(path): '\(member)' is \(found), expected \(expected); delete the file if the model's "
+        + "history does not matter"
     case .missingComponents(let folder, let missing, let found):
       return "\(folder)/model_index.json: no \(listed(missing)), which every model here needs; "
         + "listed are \(listed(found))"

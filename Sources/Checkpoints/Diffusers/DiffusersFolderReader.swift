@@ -66,11 +66,32 @@ package struct DiffusersFolderReader: ModelReader {
       kinds.map(\.name) + DiffusersLayout.tokenizers + [DiffusersLayout.scheduler])
     let left = parts.keys.filter { !known.contains($0) }.sorted()
     if !left.isEmpty { provenance["left_out"] = .array(left.map(JSONValue.string)) }
+    if files.contains(DiffusersLayout.provenanceFile) {
+      for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }
+    }
 
     return ModelSource(
       location: folder, layout: layout, index: index, components: components,
       scheduler: try Self.scheduler(parts, folder: folder),
       files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
+  }
+
+  /// What an earlier Decant wrote of the model's history: it takes the place of what is found here.
+  private static func earlierProvenance(_ folder: String) throws(DiffusersError) -> JSONObject {
+    let path = folder + "/" + DiffusersLayout.provenanceFile
+    let provenance = try readObject(path)
+    for (member, expected) in [("source", "an object"), ("steps", "a list of objects")] {
+      let value = provenance[member]
+      let fits =
+        member == "source"
+        ? value?.object != nil : value?.array?.allSatisfy { $0.object != nil } == true
+      if !fits {
+        throw .malformedProvenance(
+          path: path, member: member, found: value.map { shown($0.kind) } ?? "missing",
+          expected: expected)
+      }
+    }
+    return provenance
   }
 
   /// Classes by component, of what the index lists and is not null.

@@ -35,7 +35,7 @@ package struct DiffusersFolderWriter: ModelWriter {
 
   /// Names that end in `/` or have no extension, and folders that stand.
   package func claims(_ path: String) -> Bool {
-    path.hasSuffix("/") || (path as NSString).pathExtension.isEmpty || isFolder(path)
+    path.hasSuffix("/") || PathParts(path).stemAndExtension.extension.isEmpty || isFolder(path)
   }
 
   /// - Throws: ``DiffusersWriteError``, ``SafetensorsWriteError``, ``FileError``, what the
@@ -88,6 +88,14 @@ package struct DiffusersFolderWriter: ModelWriter {
       try plan.write(to: file) { written, _ in progress(done + written, total) }
       try file.commit()
       done += plan.byteCount
+    }
+    // What transforms did is known now that every tensor was asked for. A reader's own notes, with
+    // no step of Decant's in them, are of no use to the next reader.
+    let provenance = model.completedProvenance()
+    if provenance["steps"] != nil {
+      let file = try folder.file(DiffusersLayout.provenanceFile)
+      try file.write(Self.text(provenance))
+      try file.commit()
     }
     try Task.checkCancellation()
     try folder.commit()

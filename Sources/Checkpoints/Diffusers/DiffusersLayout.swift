@@ -1,5 +1,6 @@
 /// The facts of the diffusers folder layout that reader and writer share.
 ///
+///     decant.json                           provenance, where Decant wrote the folder
 ///     model_index.json                      component: [library, class]; [null, null] is absent
 ///     unet/config.json                      and diffusion_pytorch_model.safetensors
 ///     vae/config.json                       and diffusion_pytorch_model.safetensors
@@ -12,6 +13,8 @@ enum DiffusersLayout {
   static let configFile = "config.json"
   static let scheduler = "scheduler"
   static let schedulerFile = "scheduler/scheduler_config.json"
+  /// What Decant knows of where a model that it wrote came from; diffusers passes it over.
+  static let provenanceFile = "decant.json"
 
   /// A part of a pipeline that has weights.
   struct ComponentKind: Sendable {

@@ -154,7 +154,7 @@ struct ShardedSource: WeightSource {
   init(index path: String) throws {
     location = path
     let map = try Self.weightMap(path)
-    let folder = (path as NSString).deletingLastPathComponent
+    let folder = PathParts(path).folder
     files = Set(map.values).sorted()
 
     var shards: [String: SafetensorsFile] = [:]
