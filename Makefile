@@ -44,9 +44,26 @@ $(VENV)/ready: Tests/Parity/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement Tests/Parity/requirements.txt
 	touch $@
 
-# Shrinks the bundled miniature model every way the README speaks of and leaves demo/ to look at.
+# Shrinks the bundled miniature model: the four models, a grid of their pictures, two reports.
+MINI := Fixtures/mini-sd
+PROMPTS := --prompts $(MINI)/calibration.txt
 demo: build
-	Fixtures/demo.sh $(DECANT) demo
+	rm -rf demo && mkdir demo
+	$(DECANT) shrink $(MINI) -o demo/small-int8.decant --recipe bk-sdm-small --type int8 \
+	  $(PROMPTS) --report demo/report
+	$(DECANT) shrink $(MINI) -o demo/int8.decant --type int8 $(PROMPTS) --report demo/report-int8
+	$(DECANT) strip $(MINI) -o demo/small.decant --recipe bk-sdm-small
+	$(DECANT) generate $(MINI) demo/int8.decant demo/small.decant demo/small-int8.decant \
+	  -p "a red circle on a blue background" \
+	  -p "a large yellow star on a black background" \
+	  -p "a small green heart at the top on a white background" \
+	  -p "a purple ring on the left on a yellow background" \
+	  -p "a white cross next to a black square on a green background" \
+	  -p "an orange triangle above a cyan diamond on a brown background" \
+	  -p "a pink square at the bottom on a gray background" \
+	  -p "a blue heart next to a red star on a white background" \
+	  --guidance-scale 4 --seed 7 --grid demo/grid.png
+	@echo "look at demo/grid.png and demo/report/index.html"
 
 # Prints figures; asserts nothing.
 bench: build

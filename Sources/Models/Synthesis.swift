@@ -91,7 +91,8 @@ extension Family {
   /// A full-size model of the family with random weights; `nil` where the family is open.
   ///
   /// - Parameters:
-  ///   - files: files beside the family's own, such as a tokenizer's vocabulary and merges.
+  ///   - files: files beside the family's own, such as a tokenizer's vocabulary and merges; where
+  ///     both have one, the family's is taken.
   ///   - kind: `f32`, `f16` or `bf16`.
   package func synthesize(
     seed: UInt64, kind: ElementKind, files: [ModelSource.File] = []
@@ -118,7 +119,8 @@ extension Family {
     return ModelSource(
       location: location, layout: "random weights", index: template.index,
       components: components, scheduler: template.scheduler,
-      files: (own + files).sorted { $0.path < $1.path },
+      files: (own + files.filter { file in !own.contains { $0.path == file.path } })
+        .sorted { $0.path < $1.path },
       provenance: [
         "synthesized": ["family": .string(name), "seed": .string(String(seed))]
       ])

@@ -27,8 +27,10 @@ package struct OutputRequest: Sendable {
   /// Writes the model whole or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
     events(.stage("writing \(path)"))
-    try writer.write(model, to: path, replacing: replacing) { done, total in
-      events(.progress(done: done, total: total))
+    try withHeapKeptSmall {
+      try writer.write(model, to: path, replacing: replacing) { done, total in
+        events(.progress(done: done, total: total))
+      }
     }
   }
 
@@ -55,16 +57,16 @@ func refuseOverwriting(
       "\(path): the output is the input \(input) or lies in it, and an input is never written to; "
         + "give another name")
   }
-  for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
-    throw JobError(
-      "\(path): the output would take the place of the folder that holds the input \(input); "
-        + "give another name")
-  }
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
     throw JobError("\(path): a file is to be written, and this is a folder; name a file in it")
   }
   if nature == .folder, FileManager.default.fileExists(atPath: path), !isFolder(path) {
     throw JobError("\(path): a folder is to be written, and this is a file; give another name")
+  }
+  for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
+    throw JobError(
+      "\(path): the output would take the place of the folder that holds the input \(input); "
+        + "give another name")
   }
   if !replacing, FileManager.default.fileExists(atPath: path) {
     throw FileError(.exists, path)

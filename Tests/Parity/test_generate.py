@@ -36,9 +36,10 @@ def generate(folder, work, *options, count=1):
     return load_file(latents)["latents"], [np.asarray(Image.open(work / n).convert("RGB")) for n in names]
 
 
-def compare(pipeline, scheduler, found, pictures, **options):
+def compare(pipeline, folder, scheduler, found, pictures, **options):
+    # From the file, as decant reads it: a pipeline in memory knows which members were defaults.
     kind, changes = SCHEDULERS[scheduler]
-    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **changes)
+    pipeline.scheduler = kind.from_pretrained(folder, subfolder="scheduler", **changes)
     pipeline.set_progress_bar_config(disable=True)
     options["generator"] = torch.Generator("cpu").manual_seed(options.pop("seed"))
     expected = pipeline(PROMPT, output_type="latent", **options).images
@@ -56,7 +57,7 @@ def test_schedulers(pipelines, tmp_path, scheduler):
     found, pictures = generate(
         folder, tmp_path, "-n", NEGATIVE, "--steps", 20, "--guidance-scale", 7.5, "--seed", 42,
         "--scheduler", scheduler, "-W", 64, "-H", 64)
-    compare(pipeline, scheduler, found, pictures, negative_prompt=NEGATIVE,
+    compare(pipeline, folder, scheduler, found, pictures, negative_prompt=NEGATIVE,
             num_inference_steps=20, guidance_scale=7.5, seed=42, width=64, height=64)
 
 
@@ -67,7 +68,7 @@ def test_shapes_and_several_pictures(pipelines, tmp_path, name):
     found, pictures = generate(
         folder, tmp_path, "--steps", 4, "--guidance-scale", 3, "--seed", 1234567890123,
         "--scheduler", "ddim", "-W", 128, "-H", 64, count=3)
-    compare(pipeline, "ddim", found, pictures, num_inference_steps=4, guidance_scale=3.0,
+    compare(pipeline, folder, "ddim", found, pictures, num_inference_steps=4, guidance_scale=3.0,
             seed=1234567890123, width=128, height=64, num_images_per_prompt=3)
 
 
@@ -76,7 +77,7 @@ def test_without_guidance(pipelines, tmp_path):
     pipeline, folder = pipelines["bk-tiny"]
     found, pictures = generate(folder, tmp_path, "--steps", 3, "--guidance-scale", 1, "--seed", 0,
                                "--scheduler", "euler", "-W", 64, "-H", 64)
-    compare(pipeline, "euler", found, pictures, num_inference_steps=3, guidance_scale=1.0, seed=0,
+    compare(pipeline, folder, "euler", found, pictures, num_inference_steps=3, guidance_scale=1.0, seed=0,
             width=64, height=64)
 
 
@@ -89,5 +90,5 @@ def test_given_latents(pipelines, tmp_path):
     found, pictures = generate(
         folder, tmp_path, "--steps", 5, "--guidance-scale", 2, "--scheduler", "euler",
         "--latents", tmp_path / "start.safetensors", "-W", 64, "-H", 64)
-    compare(pipeline, "euler", found, pictures, num_inference_steps=5, guidance_scale=2.0, seed=0,
+    compare(pipeline, folder, "euler", found, pictures, num_inference_steps=5, guidance_scale=2.0, seed=0,
             width=64, height=64, latents=start.clone())

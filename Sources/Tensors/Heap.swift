@@ -1,0 +1,16 @@
+private import Foundation
+
+/// Runs `body` with blocks above a mebibyte given back to the system as soon as they are freed.
+///
+/// glibc's allocator raises, whenever a large block is freed, the size up to which blocks come from
+/// its heap, and a heap that tensors of many sizes pass through stays as large as its worst moment.
+/// A conversion holds one tensor at a time, and this keeps its memory at that. It costs fresh pages
+/// for each block, which computing would feel, so it ends with `body`.
+package func withHeapKeptSmall<Result>(_ body: () throws -> Result) rethrows -> Result {
+  #if canImport(Glibc)
+    mallopt(M_MMAP_THRESHOLD, 1 << 20)
+    // Where the allocator's own adjustment ends.
+    defer { mallopt(M_MMAP_THRESHOLD, 32 << 20) }
+  #endif
+  return try body()
+}
