@@ -177,7 +177,7 @@ package struct UNet: Sendable {
     }
     guard timesteps.count == 1 || timesteps.count == batch else {
       throw InputError(
-        input: "timestep", found: "\(timesteps.count) numbers", 
+        input: "timestep", found: "\(timesteps.count) numbers",
         expected: batch == 1 ? "1" : "1, or \(batch) for as many samples")
     }
     try check(
