@@ -92,6 +92,6 @@ private func describe(_ path: String) -> String {
   for (bytes, offset, meaning) in signatures where head.dropFirst(offset).starts(with: bytes) {
     return meaning
   }
-  let first = head.prefix(8).map(hexadecimal).joined(separator: " ")
+  let first = hexadecimalText(Array(head.prefix(8)), separator: " ")
   return "a file of \(contents.count) bytes that begins with \(first)"
 }

@@ -73,12 +73,14 @@ package struct ComponentFaults: Equatable, Sendable {
         + (rest > 0 ? ["\(component): \(kind) and \(rest) more"] : [])
     }
     return lines(missing, "missing") { tensor in
-      let hint = nearest(to: tensor, among: unexpected).map { " (did you mean '\($0)'?)" }
+      let hint = nearest(to: tensor, among: unexpected).map { " (did you mean '\(shown($0))'?)" }
       return "'\(tensor.name)' \(tensor.shape)" + (hint ?? "")
     }
-      + lines(unexpected, "unexpected") { "'\($0.name)' \($0.shape)" }
+      + lines(unexpected, "unexpected") {
+        "'\(shown($0.name))' \(shown($0.shape.description))"
+      }
       + lines(misshapen, "misshapen") {
-        "'\($0.name)': found \($0.found), expected \($0.expected)"
+        "'\($0.name)': found \(shown($0.found.description)), expected \($0.expected)"
       }
       + lines(unusable, "unusable") {
         "'\($0.name)': \($0.encoding) numbers cannot be weights"
@@ -92,27 +94,7 @@ private func nearest(to tensor: TensorSpec, among candidates: [TensorSpec]) -> S
   let sameShape = candidates.filter { $0.shape == tensor.shape }
   // A few hundred comparisons a listed name keep the message quick, whatever the file holds.
   let pool = (sameShape.isEmpty ? candidates : sameShape).prefix(500)
-  let distances = pool.map { ($0.name, editDistance($0.name, tensor.name)) }
-  guard let best = distances.min(by: { $0.1 < $1.1 }), best.1 * 3 <= tensor.name.utf8.count else {
-    return nil
-  }
-  return best.0
-}
-
-/// Levenshtein's distance in bytes: insertions, deletions and replacements from one name to another.
-func editDistance(_ a: String, _ b: String) -> Int {
-  // Names in a hostile file may be long; no hint is lost by looking at their first letters only.
-  let a = a.utf8.prefix(200)
-  let b = b.utf8.prefix(200)
-  var row = [Int](0...b.count)
-  for (i, x) in a.enumerated() {
-    var diagonal = row[0]
-    row[0] = i + 1
-    for (j, y) in b.enumerated() {
-      let replaced = diagonal + (x == y ? 0 : 1)
-      diagonal = row[j + 1]
-      row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-    }
-  }
-  return row[b.count]
+  return nearestNames(
+    to: tensor.name, among: pool.map(\.name), count: 1, within: tensor.name.utf8.count / 3
+  ).first
 }

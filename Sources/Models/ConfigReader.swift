@@ -16,7 +16,7 @@ struct ConfigReader {
 
   func refusal(_ field: String, expected: String) -> ConfigError {
     ConfigError(
-      location: location, field: field, found: json[field].map { $0.text() } ?? "absent",
+      location: location, field: field, found: json[field].map { shown($0.text()) } ?? "absent",
       expected: expected)
   }
 

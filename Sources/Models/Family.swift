@@ -102,23 +102,7 @@ package struct ModelTemplate: Sendable {
   }
 
   package func configs(location: String) throws(ConfigError) -> ModelConfigs {
-    var textEncoders: [TextEncoderConfig] = []
-    var unet: UNetConfig?
-    var vae: VAEConfig?
-    for component in components {
-      let location = "\(location)/\(component.name)/config.json"
-      switch component.name {
-      case "unet": unet = try UNetConfig(json: component.config, location: location)
-      case "vae": vae = try VAEConfig(json: component.config, location: location)
-      default:
-        textEncoders.append(
-          try TextEncoderConfig(
-            json: component.config, location: location, className: component.className))
-      }
-    }
-    guard let unet, let vae else {
-      preconditionFailure("the table of \(location) lacks a U-Net or an autoencoder")
-    }
-    return ModelConfigs(unet: unet, vae: vae, textEncoders: textEncoders)
+    try ModelConfigs(
+      components.map { ($0.name, $0.className, $0.config) }, location: location)
   }
 }

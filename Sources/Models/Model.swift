@@ -54,24 +54,16 @@ package struct Model: Sendable {
   ///
   /// - Throws: ``BindingError``; faulty tensors of all components are listed in one.
   package static func bind(_ source: ModelSource) throws(BindingError) -> Model {
-    let unet = try component("unet", of: source)
-    let vae = try component("vae", of: source)
-    let textEncoders = source.components.filter { Self.textEncoderNames.contains($0.name) }
-    if textEncoders.isEmpty { _ = try component(Self.textEncoderNames[0], of: source) }
-
+    let known = source.components.filter { ModelConfigs.componentNames.contains($0.name) }
+    let found = Set(known.map(\.name))
+    for names in ModelConfigs.required where found.isDisjoint(with: names) {
+      throw .missingComponent(
+        location: source.location, name: names[0], found: source.components.map(\.name))
+    }
     let configs: ModelConfigs
-    do throws(ConfigError) {
-      var textConfigs: [TextEncoderConfig] = []
-      for encoder in textEncoders {
-        textConfigs.append(
-          try TextEncoderConfig(
-            json: encoder.config, location: location(of: encoder, in: source),
-            className: encoder.className))
-      }
-      configs = ModelConfigs(
-        unet: try UNetConfig(json: unet.config, location: location(of: unet, in: source)),
-        vae: try VAEConfig(json: vae.config, location: location(of: vae, in: source)),
-        textEncoders: textConfigs)
+    do {
+      configs = try ModelConfigs(
+        known.map { ($0.name, $0.className, $0.config) }, location: source.location)
     } catch {
       throw .config(error)
     }
@@ -80,38 +72,14 @@ package struct Model: Sendable {
         location: source.location, facts: configs.facts, known: Family.all.map(\.name))
     }
 
-    var modules = ["unet": configs.unet.modules, "vae": configs.vae.modules]
-    for (encoder, config) in zip(textEncoders, configs.textEncoders) {
-      modules[encoder.name] = config.modules
-    }
-    let components = source.components.compactMap { component in
-      modules[component.name].map {
-        Component(name: component.name, modules: $0, weights: component.weights)
-      }
+    let components = known.map { component in
+      Component(
+        name: component.name, modules: configs.modules(of: component.name),
+        weights: component.weights)
     }
     let faults = components.map { $0.faults() }.filter { !$0.isEmpty }
     guard faults.isEmpty else { throw .tensors(location: source.location, faults) }
     return Model(source: source, family: family, configs: configs, components: components)
-  }
-
-  private static let textEncoderNames = ["text_encoder", "text_encoder_2"]
-
-  private static func component(
-    _ name: String, of source: ModelSource
-  ) throws(BindingError) -> ModelSource.Component {
-    guard let component = source[name] else {
-      throw .missingComponent(
-        location: source.location, name: name, found: source.components.map(\.name))
-    }
-    return component
-  }
-
-  /// How errors name a component's config: where it lies in a diffusers folder.
-  private static func location(
-    of component: ModelSource.Component, in source: ModelSource
-  ) -> String {
-    let folder = source.location.hasSuffix("/") ? source.location : source.location + "/"
-    return "\(folder)\(component.name)/config.json"
   }
 }
 
@@ -120,11 +88,60 @@ package struct ModelConfigs: Sendable {
   package let unet: UNetConfig
   package let vae: VAEConfig
   package let textEncoders: [TextEncoderConfig]
+  /// The components that ``textEncoders`` are of.
+  private let textEncoderNames: [String]
 
-  package init(unet: UNetConfig, vae: VAEConfig, textEncoders: [TextEncoderConfig]) {
+  /// Components that a model must have: of each row, one.
+  static let required = [["unet"], ["vae"], ["text_encoder", "text_encoder_2"]]
+
+  /// Every component that configs are read of.
+  static let componentNames = Set(required.joined())
+
+  /// Reads the config of each component.
+  ///
+  /// - Parameter location: the model's, below which errors name configs as they lie in a diffusers
+  ///   folder.
+  /// - Precondition: the components are among ``componentNames``, with one of each ``required``.
+  init(
+    _ components: [(name: String, className: String, config: JSONObject)], location: String
+  ) throws(ConfigError) {
+    let folder = location.hasSuffix("/") ? location : location + "/"
+    var textEncoders: [TextEncoderConfig] = []
+    var textEncoderNames: [String] = []
+    var unet: UNetConfig?
+    var vae: VAEConfig?
+    for (name, className, json) in components {
+      let location = "\(folder)\(name)/config.json"
+      switch name {
+      case "unet": unet = try UNetConfig(json: json, location: location)
+      case "vae": vae = try VAEConfig(json: json, location: location)
+      default:
+        textEncoders.append(
+          try TextEncoderConfig(json: json, location: location, className: className))
+        textEncoderNames.append(name)
+      }
+    }
+    guard let unet, let vae else {
+      preconditionFailure("\(location) has neither U-Net nor autoencoder, or one of them")
+    }
     self.unet = unet
     self.vae = vae
     self.textEncoders = textEncoders
+    self.textEncoderNames = textEncoderNames
+  }
+
+  /// The config of the text encoder of that name, or `nil`.
+  package func textEncoder(_ component: String) -> TextEncoderConfig? {
+    textEncoderNames.firstIndex(of: component).map { textEncoders[$0] }
+  }
+
+  /// Every layer with weights of a component; none of a component that has no config here.
+  package func modules(of component: String) -> [ModuleSpec] {
+    switch component {
+    case "unet": unet.modules
+    case "vae": vae.modules
+    default: textEncoder(component)?.modules ?? []
+    }
   }
 
   /// What tells families apart, in words.
@@ -157,7 +174,7 @@ extension Model.Component {
       if entry.shape != tensor.shape {
         faults.misshapen.append(
           .init(name: tensor.name, found: entry.shape, expected: tensor.shape))
-      } else if !entry.encoding.isWeight {
+      } else if !(entry.encoding.isFloatingPoint && entry.encoding.isWidenable) {
         faults.unusable.append(.init(name: tensor.name, encoding: entry.encoding.name))
       }
     }
@@ -165,15 +182,5 @@ extension Model.Component {
       faults.unexpected.append(TensorSpec(name: name, shape: weights.entry(name)?.shape ?? []))
     }
     return faults
-  }
-}
-
-extension TensorEncoding {
-  /// Whether numbers so stored can be a layer's: floating-point ones, or codes with scales.
-  var isWeight: Bool {
-    switch self {
-    case .plain(let kind): kind.isFloatingPoint && kind.isWidenable
-    case .symmetric: true
-    }
   }
 }

@@ -35,10 +35,9 @@ package struct RandomWeights: WeightSource {
     }
     let (center, deviation) = Self.distribution(of: tensor, in: module)
     var generator = NoiseGenerator(seed: seed, name: name)
-    return StoredTensor(
-      shape: tensor.shape,
-      floats: generator.numbers(tensor.shape.count, center: center, deviation: deviation),
-      as: kind)
+    return StoredTensor(shape: tensor.shape, as: kind) { run in
+      generator.numbers(run.count, center: center, deviation: deviation)
+    }
   }
 
   private static func distribution(
@@ -100,18 +99,12 @@ extension Family {
     guard let template else { return nil }
     let location = "\(name) (random)"
     let configs = try template.configs(location: location)
-    var textEncoders = configs.textEncoders[...]
     let components = template.components.map { component in
-      let modules: [ModuleSpec] =
-        switch component.name {
-        case "unet": configs.unet.modules
-        case "vae": configs.vae.modules
-        default: textEncoders.popFirst()?.modules ?? []
-        }
-      return ModelSource.Component(
+      ModelSource.Component(
         name: component.name, className: component.className, config: component.config,
         weights: RandomWeights(
-          location: "\(location)/\(component.name)", modules: modules, kind: kind, seed: seed))
+          location: "\(location)/\(component.name)", modules: configs.modules(of: component.name),
+          kind: kind, seed: seed))
     }
     let own = template.files.map { file in
       ModelSource.File(path: file.path, bytes: ByteSlice([UInt8](file.text.utf8)))

@@ -1,16 +1,12 @@
-private import Dispatch
 private import Synchronization
+private import Tensors
 
 /// Values of `body` for `0..<count` in order, computed by at most `threads` threads.
 func mapConcurrently<Value: Sendable>(
   _ count: Int, threads: Int, _ body: @Sendable (Int) -> Value
 ) -> [Value] {
-  let workers = min(threads, count)
-  if workers <= 1 { return (0..<count).map(body) }
   let values = Slots<Value>(count)
-  DispatchQueue.concurrentPerform(iterations: workers) { worker in
-    for index in stride(from: worker, to: count, by: workers) { values.put(body(index), at: index) }
-  }
+  parallel(count, threads: threads) { values.put(body($0), at: $0) }
   return values.all
 }
 

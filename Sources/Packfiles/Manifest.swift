@@ -111,11 +111,11 @@ extension Manifest.Region {
     var object: JSONObject = [
       "offset": .integer(offset),
       "length": .integer(length),
-      "crc32": .string(hexadecimalText(UInt64(crc), digits: 8)),
+      "crc32": .string(hexadecimalText(crc)),
     ]
     if let coding {
       object["planes"] = .integer(coding.planes)
-      object["table"] = .string(hexadecimalText(UInt64(coding.tableCRC), digits: 8))
+      object["table"] = .string(hexadecimalText(coding.tableCRC))
     }
     return .object(object)
   }

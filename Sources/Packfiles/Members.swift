@@ -77,8 +77,7 @@ struct Members {
   }
 }
 
-/// `string` as a message may show it: in quotes, not too long, and without control characters.
+/// `string` in quotes, as a message may show it.
 func quoted(_ string: String) -> String {
-  let short = string.count > 80 ? string.prefix(80) + "…" : Substring(string)
-  return "'" + String(short).debugDescription.dropFirst().dropLast() + "'"
+  "'\(shown(string, limit: 80))'"
 }

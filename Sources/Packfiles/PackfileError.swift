@@ -55,8 +55,8 @@ extension PackfileError.Reason {
   fileprivate var sentence: String {
     switch self {
     case .noPackfile(let bytes):
-      (bytes.isEmpty ? "is empty, " : "begins with \(Self.hexadecimal(bytes)), ")
-        + "\(Self.hexadecimal(Packfile.headerMagic)) is expected of a .decant file; "
+      (bytes.isEmpty ? "is empty, " : "begins with \(hexadecimalText(bytes, separator: " ")), ")
+        + "\(hexadecimalText(Packfile.headerMagic, separator: " ")) is expected of a .decant file; "
         + "pass a .decant file, or get or make it again"
     case .tooShort(let bytes):
       "has \(bytes) bytes, a .decant file has at least "
@@ -127,14 +127,4 @@ extension PackfileError.Reason {
   private static var knownCodecs: String {
     Codecs.all.map { "\($0.identifier) (\($0.name))" }.joined(separator: ", ")
   }
-
-  private static func hexadecimal(_ bytes: [UInt8]) -> String {
-    bytes.map { hexadecimalText(UInt64($0), digits: 2) }.joined(separator: " ")
-  }
-}
-
-/// `value` as so many lowercase hexadecimal digits.
-package func hexadecimalText(_ value: UInt64, digits: Int) -> String {
-  let text = String(value, radix: 16)
-  return String(repeating: "0", count: max(0, digits - text.count)) + text
 }

@@ -1,4 +1,3 @@
-private import Foundation
 private import Synchronization
 package import Tensors
 
@@ -22,7 +21,7 @@ package final class PackfileReader: Sendable {
   ///
   /// - Throws: ``FileError`` or ``PackfileError``.
   package convenience init(
-    path: String, threads: Int = ProcessInfo.processInfo.activeProcessorCount
+    path: String, threads: Int = Threads.count
   ) throws {
     try self.init(contents: .mapping(path), location: path, threads: threads)
   }

@@ -1,4 +1,3 @@
-private import Foundation
 package import Tensors
 
 /// Writes a model as one `.decant` file, in one pass and with bounded memory: a tensor at a time,
@@ -14,7 +13,7 @@ package struct PackfileWriter: ModelWriter {
 
   package init(
     parity: JSONObject? = nil, codes: Bool = true,
-    threads: Int = ProcessInfo.processInfo.activeProcessorCount
+    threads: Int = Threads.count
   ) {
     self.parity = parity
     self.codes = codes
@@ -105,18 +104,6 @@ package struct PackfileWriter: ModelWriter {
     for component in model.components {
       let place = "component '\(component.name)'"
       try check(component.weights.names, .tensor, "a tensor of \(place)", in: place)
-    }
-  }
-}
-
-extension TensorEncoding {
-  /// Bytes of one number of each part: the planes that it is cut into.
-  fileprivate var numberWidths: [Int] {
-    switch self {
-    // Complex numbers are two floating-point numbers.
-    case .plain(.c64): [4]
-    case .plain(let kind): [max(1, kind.bitWidth / 8)]
-    case .symmetric: [1, (scaleKind?.bitWidth ?? 8) / 8]
     }
   }
 }

@@ -57,12 +57,13 @@ package struct CastingSource: WeightSource {
   package func entry(_ name: String) -> TensorEntry? {
     guard let entry = base.entry(name) else { return nil }
     return TensorEntry(
-      shape: entry.shape, encoding: entry.encoding.isNumeric ? scheme.encoding : entry.encoding)
+      shape: entry.shape,
+      encoding: entry.encoding.isFloatingPoint ? scheme.encoding : entry.encoding)
   }
 
   package func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
-    guard tensor.encoding.isNumeric else { return tensor }
+    guard tensor.encoding.isFloatingPoint else { return tensor }
     return try encode(
       tensor, name: name, location: location, scheme: scheme, method: .round, energies: nil,
       reason: "converted", ledger: ledger)
@@ -106,13 +107,13 @@ package struct QuantizedSource: WeightSource {
 
   package func entry(_ name: String) -> TensorEntry? {
     guard let entry = base.entry(name) else { return nil }
-    guard entry.encoding.isNumeric, let scheme = plan[name]?.scheme else { return entry }
+    guard entry.encoding.isFloatingPoint, let scheme = plan[name]?.scheme else { return entry }
     return TensorEntry(shape: entry.shape, encoding: scheme.encoding)
   }
 
   package func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
-    guard tensor.encoding.isNumeric, let entry = plan[name] else { return tensor }
+    guard tensor.encoding.isFloatingPoint, let entry = plan[name] else { return tensor }
     return try encode(
       tensor, name: name, location: location, scheme: entry.scheme, method: plan.method,
       energies: energies(entry, tensor.shape), reason: entry.reason, ledger: ledger)
@@ -127,23 +128,6 @@ package struct QuantizedSource: WeightSource {
     else { return nil }
     let taps = shape.rowLength / max(1, shape[1])
     return channels.flatMap { [Float](repeating: Float($0), count: taps) }
-  }
-}
-
-extension TensorEncoding {
-  /// Whether the tensor holds floating-point numbers, or codes that stand for them.
-  fileprivate var isNumeric: Bool {
-    switch self {
-    case .plain(let kind): kind.isFloatingPoint
-    case .symmetric: true
-    }
-  }
-
-  fileprivate var isWidenable: Bool {
-    switch self {
-    case .plain(let kind): kind.isWidenable
-    case .symmetric: true
-    }
   }
 }
 

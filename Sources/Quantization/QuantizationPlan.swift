@@ -176,23 +176,6 @@ extension QuantizationPlan {
     }
   }
 
-  /// ``groups`` as lines of text with aligned columns.
-  package var table: String {
-    let rows =
-      [["scheme", "tensors", "parameters", "bytes", "why"]]
-      + groups.map {
-        [$0.scheme, "\($0.tensors)", "\($0.parameters)", "\($0.byteCount)", $0.reason]
-      }
-    let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-      let cells = (0..<4).map { column in
-        let padding = String(repeating: " ", count: widths[column] - row[column].count)
-        return column == 0 ? row[column] + padding : padding + row[column]
-      }
-      return cells.joined(separator: "  ") + "  " + row[4]
-    }.joined(separator: "\n")
-  }
-
   /// Every tensor with its scheme and the reason for it.
   package var json: JSONValue {
     .array(

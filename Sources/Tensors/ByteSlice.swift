@@ -14,14 +14,23 @@ package struct ByteSlice: Sendable {
   }
 
   /// Bytes of its own.
-  package init(_ bytes: [UInt8]) { self.init(ArrayOwner(bytes)) }
+  package init(_ bytes: [UInt8]) { self.init(MemoryOwner(bytes)) }
 
   /// The bytes of `floats`, little-endian as every machine that Decant runs on stores them.
-  package init(_ floats: [Float]) { self.init(ArrayOwner(floats)) }
+  package init(_ floats: [Float]) { self.init(MemoryOwner(floats)) }
 
-  package init(_ codes: [Int8]) { self.init(ArrayOwner(codes)) }
+  package init(_ codes: [Int8]) { self.init(MemoryOwner(codes)) }
 
-  package init(_ halves: [UInt16]) { self.init(ArrayOwner(halves)) }
+  package init(_ halves: [UInt16]) { self.init(MemoryOwner(halves)) }
+
+  package init(_ words: [UInt64]) { self.init(MemoryOwner(words)) }
+
+  /// `count` bytes of its own that `fill` writes, every one of them.
+  init<Failure: Error>(
+    count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    self.init(try MemoryOwner(count: count, fill: fill))
+  }
 
   /// `count` bytes of its own that `fill` appends piece by piece, so that each is copied once.
   ///
@@ -29,18 +38,17 @@ package struct ByteSlice: Sendable {
   package init<Failure: Error>(
     gathering count: Int, _ fill: (_ append: ([UInt8]) -> Void) throws(Failure) -> Void
   ) throws(Failure) {
-    let owner = ArrayOwner(uninitialized: count)
-    let target = UnsafeMutableRawBufferPointer(mutating: owner.buffer)
-    var filled = 0
-    try fill { piece in
-      precondition(piece.count <= count - filled, "more than \(count) bytes are gathered")
-      piece.withUnsafeBytes {
-        UnsafeMutableRawBufferPointer(rebasing: target[filled...]).copyMemory(from: $0)
+    try self.init(count: count) { (target) throws(Failure) in
+      var filled = 0
+      try fill { piece in
+        precondition(piece.count <= count - filled, "more than \(count) bytes are gathered")
+        piece.withUnsafeBytes {
+          UnsafeMutableRawBufferPointer(rebasing: target[filled...]).copyMemory(from: $0)
+        }
+        filled += piece.count
       }
-      filled += piece.count
+      precondition(filled == count, "\(filled) of \(count) bytes are gathered")
     }
-    precondition(filled == count, "\(filled) of \(count) bytes are gathered")
-    self.init(owner)
   }
 
   init(_ owner: any ByteOwner, start: Int, count: Int) {
@@ -74,6 +82,16 @@ package struct ByteSlice: Sendable {
   /// The bytes, copied.
   package var array: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
 
+  /// The bytes as little-endian words.
+  ///
+  /// - Precondition: the number of bytes is a multiple of 8.
+  package var words: [UInt64] {
+    precondition(count % 8 == 0, "\(count) bytes as words of 8")
+    return withUnsafeBytes { raw in
+      (0..<raw.count / 8).map { raw.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
+    }
+  }
+
   /// The bytes as a pointer, for C. Only ``Tensors`` and `Kernels` may call this.
   package func withUnsafeBytes<Result, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
@@ -90,24 +108,31 @@ protocol ByteOwner: AnyObject, Sendable {
   var buffer: UnsafeRawBufferPointer { get }
 }
 
-/// A copy of an array's elements at a fixed address.
+/// Memory of a slice's own, at a fixed address, aligned to 64 bytes.
 ///
 /// Unchecked: the buffer is filled by `init` and only read afterwards.
-final class ArrayOwner: ByteOwner, @unchecked Sendable {
+private final class MemoryOwner: ByteOwner, @unchecked Sendable {
   let buffer: UnsafeRawBufferPointer
 
-  init<Element: BitwiseCopyable>(_ elements: [Element]) {
-    buffer = elements.withUnsafeBytes { source in
-      let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 64)
-      copy.copyMemory(from: source)
-      return UnsafeRawBufferPointer(copy)
+  /// `count` bytes that `fill` writes, every one of them.
+  init<Failure: Error>(
+    count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+    do {
+      try fill(bytes)
+    } catch {
+      bytes.deallocate()
+      throw error
     }
+    buffer = UnsafeRawBufferPointer(bytes)
   }
 
-  /// `count` bytes that the caller writes before anybody else sees them.
-  init(uninitialized count: Int) {
-    buffer = UnsafeRawBufferPointer(
-      UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64))
+  /// A copy of an array's elements.
+  convenience init<Element: BitwiseCopyable>(_ elements: [Element]) {
+    self.init(count: elements.count * MemoryLayout<Element>.stride) { target in
+      elements.withUnsafeBytes { target.copyMemory(from: $0) }
+    }
   }
 
   deinit { buffer.deallocate() }

@@ -165,8 +165,7 @@ extension JSONValue {
       case "\r": output += "\\r"
       case "\t": output += "\\t"
       case "\u{0}"..<"\u{20}":
-        let digits = String(scalar.value, radix: 16)
-        output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        output += "\\u" + hexadecimalText(UInt16(scalar.value))
       default: output.unicodeScalars.append(scalar)
       }
     }

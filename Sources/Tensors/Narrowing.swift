@@ -1,6 +1,38 @@
 private import CKernels
 
 extension StoredTensor {
+  /// Float32 numbers as a plain tensor of a floating-point `kind`, rounded to nearest even.
+  ///
+  /// - Precondition: `kind` is `f32`, `f16` or `bf16`.
+  package init(shape: Shape, floats: [Float], as kind: ElementKind) {
+    self.init(shape: shape, as: kind, run: shape.count) { _ in floats }
+  }
+
+  /// A plain tensor of a floating-point `kind` whose numbers are made a run at a time, so that
+  /// beside the tensor only one run is in memory.
+  ///
+  /// - Parameters:
+  ///   - run: numbers of a run; the last may be shorter.
+  ///   - make: gives the numbers of a run; called in order.
+  /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and each run has as many numbers as asked.
+  package init(
+    shape: Shape, as kind: ElementKind, run: Int = 1 << 16, _ make: (Range<Int>) -> [Float]
+  ) {
+    precondition(
+      kind.isNarrowable, "numbers are narrowed to f32, f16 or bf16, not to \(kind.rawValue)")
+    let width = kind.bitWidth / 8
+    let bytes = ByteSlice(count: shape.count * width) { target in
+      guard let base = target.baseAddress else { return }
+      for start in stride(from: 0, to: shape.count, by: max(1, run)) {
+        let range = start..<min(start + run, shape.count)
+        let floats = make(range)
+        precondition(floats.count == range.count, "\(floats.count) numbers for \(range)")
+        floats.withUnsafeBufferPointer { narrow($0, as: kind, into: base + start * width) }
+      }
+    }
+    self.init(shape: shape, encoding: .plain(kind), parts: [bytes])
+  }
+
   /// The same numbers stored as a plain floating-point `kind`, rounded to nearest even.
   ///
   /// A run of rows is widened at a time, so beside the tensor and the result little memory is
@@ -10,23 +42,14 @@ extension StoredTensor {
   /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and the encoding can be widened.
   package func converted(to kind: ElementKind) -> StoredTensor {
     precondition(
-      kind == .f32 || kind == .f16 || kind == .bf16,
-      "numbers are converted to f32, f16 or bf16, not to \(kind.rawValue)")
+      kind.isNarrowable, "numbers are converted to f32, f16 or bf16, not to \(kind.rawValue)")
     if encoding == .plain(kind) { return self }
     let width = kind.bitWidth / 8
     let length = shape.rowLength
     let bytes = ByteSlice(count: shape.count * width) { target in
       guard let base = target.baseAddress else { return }
       forEachRun { rows, floats in
-        guard let source = floats.baseAddress else { return }
-        let place = base + rows.lowerBound * length * width
-        switch kind {
-        case .f16:
-          decant_f32_to_f16(source, place.assumingMemoryBound(to: UInt16.self), floats.count)
-        case .bf16:
-          decant_f32_to_bf16(source, place.assumingMemoryBound(to: UInt16.self), floats.count)
-        default: place.copyMemory(from: source, byteCount: floats.count * width)
-        }
+        narrow(floats, as: kind, into: base + rows.lowerBound * length * width)
       }
     }
     return StoredTensor(shape: shape, encoding: .plain(kind), parts: [bytes])
@@ -65,24 +88,19 @@ extension StoredTensor {
   }
 }
 
-extension ByteSlice {
-  /// Memory of its own that `fill` writes, every byte of it.
-  init(count: Int, fill: (UnsafeMutableRawBufferPointer) -> Void) {
-    self.init(FilledOwner(count: count, fill: fill))
+/// Writes `source` to `target` as floating-point numbers of `kind`, rounded to nearest even.
+private func narrow(
+  _ source: UnsafeBufferPointer<Float>, as kind: ElementKind, into target: UnsafeMutableRawPointer
+) {
+  guard let base = source.baseAddress else { return }
+  switch kind {
+  case .f16: decant_f32_to_f16(base, target.assumingMemoryBound(to: UInt16.self), source.count)
+  case .bf16: decant_f32_to_bf16(base, target.assumingMemoryBound(to: UInt16.self), source.count)
+  default: target.copyMemory(from: base, byteCount: source.count * 4)
   }
 }
 
-/// Bytes at a fixed address, written once.
-///
-/// Unchecked: the buffer is filled by `init` and only read afterwards.
-private final class FilledOwner: ByteOwner, @unchecked Sendable {
-  let buffer: UnsafeRawBufferPointer
-
-  init(count: Int, fill: (UnsafeMutableRawBufferPointer) -> Void) {
-    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
-    fill(bytes)
-    buffer = UnsafeRawBufferPointer(bytes)
-  }
-
-  deinit { buffer.deallocate() }
+extension ElementKind {
+  /// Whether float32 numbers can be rounded to this kind.
+  fileprivate var isNarrowable: Bool { self == .f32 || self == .f16 || self == .bf16 }
 }

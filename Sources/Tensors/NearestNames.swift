@@ -2,7 +2,7 @@
 ///
 /// - Parameters:
 ///   - count: how many at most.
-///   - distance: letters that may be inserted, removed or replaced; `nil` for any number.
+///   - distance: bytes that may be inserted, removed or replaced; `nil` for any number.
 package func nearestNames(
   to name: String, among names: some Sequence<String>, count: Int = 3, within distance: Int? = nil
 ) -> [String] {
@@ -12,9 +12,11 @@ package func nearestNames(
     .prefix(count).map(\.name)
 }
 
-/// Levenshtein's distance in characters.
+/// Levenshtein's distance in bytes: insertions, deletions and replacements from one name to another.
 private func editDistance(_ a: String, _ b: String) -> Int {
-  let b = Array(b)
+  // Names in a hostile file may be long; no hint is lost by looking at their first letters only.
+  let a = a.utf8.prefix(200)
+  let b = Array(b.utf8.prefix(200))
   var row = Array(0...b.count)
   for (i, x) in a.enumerated() {
     var diagonal = row[0]

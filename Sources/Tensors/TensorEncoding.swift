@@ -73,6 +73,15 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
+  /// Bytes of one number of each part: 4 for both of a complex number's, 1 where several share one.
+  package var numberWidths: [Int] {
+    switch self {
+    case .plain(.c64): [4]
+    case .plain(let kind): [max(1, kind.bitWidth / 8)]
+    case .symmetric: [1, (scaleKind?.bitWidth ?? 8) / 8]
+    }
+  }
+
   /// Bytes of each part for a tensor of `shape`; `nil` when a size overflows or the encoding
   /// cannot hold that shape.
   package func partSizes(for shape: Shape) -> [Int]? {
@@ -100,6 +109,22 @@ package enum TensorEncoding: Hashable, Sendable {
       total = sum
     }
     return total
+  }
+
+  /// Whether the tensor holds floating-point numbers, or codes that stand for them.
+  package var isFloatingPoint: Bool {
+    switch self {
+    case .plain(let kind): kind.isFloatingPoint
+    case .symmetric: true
+    }
+  }
+
+  /// Whether the numbers can be widened to float32.
+  package var isWidenable: Bool {
+    switch self {
+    case .plain(let kind): kind.isWidenable
+    case .symmetric: true
+    }
   }
 
   /// Whether the numbers are integer codes rather than floating-point numbers of some width.

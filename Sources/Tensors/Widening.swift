@@ -144,32 +144,6 @@ private func widenFNUZ(_ byte: UInt8, exponentBits: Int, mantissaBits: Int) -> F
 }
 
 extension StoredTensor {
-  /// Float32 numbers as a plain tensor of a floating-point `kind`, rounded to nearest even.
-  ///
-  /// - Precondition: `kind` is `f32`, `f16` or `bf16`.
-  package init(shape: Shape, floats: [Float], as kind: ElementKind) {
-    switch kind {
-    case .f32:
-      self.init(shape: shape, floats: floats)
-    case .f16, .bf16:
-      let halves = [UInt16](unsafeUninitializedCapacity: floats.count) { target, count in
-        count = floats.count
-        guard let output = target.baseAddress else { return }
-        floats.withUnsafeBufferPointer { source in
-          guard let input = source.baseAddress else { return }
-          if kind == .f16 {
-            decant_f32_to_f16(input, output, count)
-          } else {
-            decant_f32_to_bf16(input, output, count)
-          }
-        }
-      }
-      self.init(shape: shape, encoding: .plain(kind), parts: [ByteSlice(halves)])
-    default:
-      preconditionFailure("numbers are narrowed to f32, f16 or bf16, not to \(kind.rawValue)")
-    }
-  }
-
   /// Whether a number that the tensor holds, or a scale of its codes, is NaN or infinite.
   package var hasNonfinite: Bool {
     switch encoding {

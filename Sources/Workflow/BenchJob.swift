@@ -1,5 +1,4 @@
 private import Foundation
-private import Kernels
 private import Models
 private import Sampling
 private import Synchronization

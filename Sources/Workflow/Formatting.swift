@@ -47,10 +47,3 @@ package func table(_ rows: [[String]], rightAligned: Set<Int> = []) -> String {
     return line
   }.joined(separator: "\n")
 }
-
-/// Names as a list of a sentence, the first of many: `sample, timestep`, `nothing`.
-func listed(_ names: [String]) -> String {
-  if names.isEmpty { return "nothing" }
-  let rest = names.count > 8 ? " and \(names.count - 6) more" : ""
-  return names.prefix(rest.isEmpty ? 8 : 6).joined(separator: ", ") + rest
-}

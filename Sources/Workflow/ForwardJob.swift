@@ -86,8 +86,7 @@ package struct ForwardJob: Job {
   private func encode(
     _ model: Model, _ name: String, _ arguments: Arguments
   ) throws -> [(String, Tensor)] {
-    let encoders = model.components.filter { $0.name.hasPrefix("text_encoder") }
-    guard let index = encoders.firstIndex(where: { $0.name == name }) else {
+    guard let component = model[name], let config = model.configs.textEncoder(name) else {
       throw JobError(
         "\(model.source.location): the model has no component '\(name)', it has "
           + listed(model.components.map(\.name)))
@@ -106,8 +105,7 @@ package struct ForwardJob: Job {
         return token
       }
     }
-    let encoder = try TextEncoder(
-      config: model.textEncoders[index], weights: encoders[index].weights)
+    let encoder = try TextEncoder(config: config, weights: component.weights)
     let output = try encoder(inputIDs: rows)
     var results = [
       ("last_hidden_state", output.lastHiddenState), ("pooler_output", output.poolerOutput),

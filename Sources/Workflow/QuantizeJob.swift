@@ -112,7 +112,7 @@ package enum QuantizeOutcome: JobOutcome {
 
   package var text: String {
     switch self {
-    case .planned(let plan): plan.table
+    case .planned(let plan): plan.text
     case .written(let model): model.text
     }
   }
@@ -173,7 +173,7 @@ struct QuantizedModel {
 
   private var text: String {
     let records = worstFirst
-    guard !records.isEmpty else { return plan.table }
+    guard !records.isEmpty else { return plan.text }
     // Of a tensor that is exact, decibels are infinite, and so would every mean be.
     let exact = records.filter { $0.figures.sqnr == .infinity }.count
     func mean(_ value: (RoundingFigures) -> Double) -> String {
@@ -181,7 +181,7 @@ struct QuantizedModel {
       if values.isEmpty { return "-" }
       return formatted(values.reduce(0, +) / Double(values.count), digits: 4)
     }
-    var lines = [plan.table]
+    var lines = [plan.text]
     lines.append(
       "SQNR of \(records.count) quantized tensors: mean \(mean(\.sqnr)) dB "
         + "(plain rounding \(mean(\.plainSQNR)) dB)" + (exact == 0 ? "" : "; \(exact) are exact"))
@@ -197,6 +197,20 @@ struct QuantizedModel {
           ["  " + $0.tensor, formatted($0.figures.sqnr, digits: 4) + " dB"]
         }, rightAligned: [1]))
     return lines.joined(separator: "\n")
+  }
+}
+
+extension QuantizationPlan {
+  /// The plan in a few lines: by scheme and reason, the largest first.
+  fileprivate var text: String {
+    table(
+      [["scheme", "tensors", "parameters", "bytes", "why"]]
+        + groups.map {
+          [
+            $0.scheme, "\($0.tensors)", formatted(count: $0.parameters),
+            formatted(bytes: $0.byteCount), $0.reason,
+          ]
+        }, rightAligned: [1, 2, 3])
   }
 }
 

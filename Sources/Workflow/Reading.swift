@@ -1,5 +1,4 @@
 private import Checkpoints
-private import Kernels
 private import Packfiles
 internal import Tensors
 
@@ -19,7 +18,7 @@ package struct ReadingOptions: Sendable {
 /// Every layout that models are read from and written to: other people's, and Decant's own.
 enum Layouts {
   static let readers: [any ModelReader] = [PackfileLayout()] + Readers.all
-  static var writers: [any ModelWriter] { [PackfileWriter(threads: Threads.count)] + Writers.all }
+  static var writers: [any ModelWriter] { [PackfileWriter()] + Writers.all }
 }
 
 extension ModelSource {

@@ -15,9 +15,9 @@ final class SourceDigest: Sendable {
   /// SHA-256, in hexadecimal, over the lines `component/tensor digest` in the order of names.
   var hexadecimal: String {
     let lines = digests.withLock { all in
-      all.sorted { $0.key < $1.key }.map { "\($0.key) \(Self.text($0.value))\n" }
+      all.sorted { $0.key < $1.key }.map { "\($0.key) \(hexadecimalText($0.value))\n" }
     }
-    return Self.text(Array(SHA256.hash(data: Array(lines.joined().utf8))))
+    return hexadecimalText(Array(SHA256.hash(data: Array(lines.joined().utf8))))
   }
 
   fileprivate func add(_ name: String, _ tensor: StoredTensor) {
@@ -32,10 +32,6 @@ final class SourceDigest: Sendable {
     }
     let digest = Array(hash.finalize())
     digests.withLock { $0[name] = digest }
-  }
-
-  private static func text(_ bytes: [UInt8]) -> String {
-    bytes.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
   }
 }
 

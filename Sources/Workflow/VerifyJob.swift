@@ -1,5 +1,4 @@
 private import Calibration
-private import Kernels
 internal import Models
 private import Quantization
 package import Tensors
@@ -116,12 +115,10 @@ private func plainBaselines(of reference: ModelSource) throws -> [Verifier.Subje
     component.weights.names.compactMap(component.weights.entry)
   }
   if entries.contains(where: \.encoding.isQuantized) { return [] }
-  return try ["f16", "int8"].map { type in
+  return try [("f16", "fp16"), ("int8", "int8, plain rounding")].map { type, name in
     let request = QuantizationRequest(type: type, method: "round")
     let quantized = try QuantizedModel(reference, request, calibration: nil)
-    return Verifier.Subject(
-      name: type == "int8" ? "int8, plain rounding" : "fp16",
-      model: try Model.bind(quantized.model))
+    return Verifier.Subject(name: name, model: try Model.bind(quantized.model))
   }
 }
 

@@ -100,12 +100,6 @@ func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
   }
 }
 
-func isFolder(_ path: String) -> Bool {
-  let attributes = try? FileManager.default.attributesOfItem(
-    atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
-  return attributes?[.type] as? FileAttributeType == .typeDirectory
-}
-
 /// The path without links, `.` and `..`, whether or not something stands there.
 private func resolved(_ path: String) -> String {
   let url = URL(fileURLWithPath: path).standardizedFileURL

@@ -72,6 +72,18 @@ import Testing
     #expect(error.description.hasPrefix("mini: component '\(name)' is missing; found "))
   }
 
+  @Test func namesInAFileCannotSpeakToTheTerminal() throws {
+    var source = try MiniModel.source()
+    let unet = try #require(source["unet"])
+    let name = "\u{1b}[31m" + String(repeating: "x", count: 1000)
+    source["unet"]?.weights = AlteredWeights(
+      base: unet.weights, replaced: [name: StoredTensor(shape: [1], floats: [0])])
+    let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    #expect(error.description.contains("unexpected '\\u{1b}[31mxxx"))
+    #expect(!error.description.contains("\u{1b}"))
+    #expect(error.description.utf8.count < 400)
+  }
+
   @Test func aConfigsErrorNamesItsFile() throws {
     var source = try MiniModel.source()
     source["unet"]?.config["act_fn"] = "mish"

@@ -118,6 +118,6 @@ import Testing
 
   private func digest(_ bytes: ByteSlice) -> JSONValue {
     .string(
-      Frame.digest(bytes.array).map { hexadecimalText(UInt64($0), digits: 2) }.joined())
+      hexadecimalText(Frame.digest(bytes.array)))
   }
 }

@@ -59,7 +59,7 @@ struct HostileFile {
     }
     let region = chunks.flatMap(\.bytes) + table
     set(Self.partB + ["length"], to: .integer(region.count))
-    set(Self.partB + ["table"], to: .string(hexadecimalText(UInt64(crc32(of: table)), digits: 8)))
+    set(Self.partB + ["table"], to: .string(hexadecimalText(crc32(of: table))))
     set(["files"], to: [])
     regions = Array(regions[..<512]) + region
     regions += [UInt8](repeating: 0, count: (64 - regions.count % 64) % 64)

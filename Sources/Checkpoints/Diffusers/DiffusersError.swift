@@ -82,12 +82,3 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
     }
   }
 }
-
-/// `a, b and c`; at most 12 are named.
-func listed(_ names: [String]) -> String {
-  let limit = 12
-  var items = names.prefix(limit).map { shown($0, limit: 80) }
-  if names.count > limit { items.append("\(names.count - limit) more") }
-  guard let last = items.popLast() else { return "nothing" }
-  return items.isEmpty ? last : items.joined(separator: ", ") + " and " + last
-}

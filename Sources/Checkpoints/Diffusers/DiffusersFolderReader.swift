@@ -188,7 +188,3 @@ package struct DiffusersFolderReader: ModelReader {
 func folderContents(_ path: String) -> [String] {
   ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
 }
-
-func isFolder(_ path: String) -> Bool {
-  (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
-}

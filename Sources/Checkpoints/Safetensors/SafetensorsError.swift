@@ -43,7 +43,7 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
       return "\(path): the header is said to be \(bytes) bytes long, but only \(available) bytes "
         + "follow its length; the file is incomplete or no safetensors file"
     case .headerStart(let path, let found):
-      let seen = found.map { "begins with byte 0x\(hexadecimal($0))" } ?? "is empty"
+      let seen = found.map { "begins with byte 0x\(hexadecimalText($0))" } ?? "is empty"
       return "\(path): the header \(seen), a '{' is expected; this is no safetensors file"
     case .headerNotJSON(let path, let error):
       return "\(path): the header is not the JSON it should be: \(error)"
@@ -91,23 +91,4 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
   private static func about(_ path: String, _ tensor: String) -> String {
     "\(path): tensor '\(shown(tensor))': "
   }
-}
-
-/// A text of a file as a message may hold it: on one line, of bounded length, without characters
-/// that a terminal would obey.
-func shown(_ text: String, limit: Int = 120) -> String {
-  var result = ""
-  for (index, scalar) in text.unicodeScalars.enumerated() {
-    if index == limit { return result + "…" }
-    if scalar.properties.generalCategory == .control {
-      result += "\\u{\(String(scalar.value, radix: 16))}"
-    } else {
-      result.unicodeScalars.append(scalar)
-    }
-  }
-  return result
-}
-
-func hexadecimal(_ byte: UInt8) -> String {
-  (byte < 16 ? "0" : "") + String(byte, radix: 16)
 }

@@ -1,47 +1,7 @@
-private import Dispatch
-private import Foundation
 private import Synchronization
 internal import Tensors
 
-/// How many threads compute.
-package enum Threads {
-  private static let limit = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
-
-  /// Threads that ``parallel(_:_:)`` may use at a time, for the whole process. It starts as the
-  /// number of active processors; no result depends on it.
-  ///
-  /// - Precondition: at least 1.
-  package static var count: Int {
-    get { limit.load(ordering: .relaxed) }
-    set {
-      precondition(newValue >= 1, "\(newValue) threads")
-      limit.store(newValue, ordering: .relaxed)
-    }
-  }
-}
-
-/// Runs `body` once for each of `0..<count`, on at most ``Threads/count`` threads, and returns when
-/// all are done.
-///
-/// The caller cuts its work into units by the shapes alone, never by the number of threads, and no
-/// unit reads what another one writes: so results are the same, bit for bit, whatever that number.
-package func parallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
-  let workers = min(Threads.count, count)
-  if workers <= 1 {
-    for unit in 0..<max(0, count) { body(unit) }
-    return
-  }
-  let next = Atomic<Int>(0)
-  DispatchQueue.concurrentPerform(iterations: workers) { _ in
-    while true {
-      let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      if unit >= count { return }
-      body(unit)
-    }
-  }
-}
-
-/// ``parallel(_:_:)`` with memory for each worker, uninitialized, that its units use one after
+/// `parallel` with memory for each worker, uninitialized, that its units use one after
 /// another.
 ///
 /// - Parameter scratch: floats for each worker.

@@ -1,0 +1,34 @@
+/// A text of a file as a message may hold it: on one line, of bounded length, without characters
+/// that a terminal would obey.
+package func shown(_ text: String, limit: Int = 120) -> String {
+  var result = ""
+  for (index, scalar) in text.unicodeScalars.enumerated() {
+    if index == limit { return result + "…" }
+    if scalar.properties.generalCategory == .control {
+      result += "\\u{\(String(scalar.value, radix: 16))}"
+    } else {
+      result.unicodeScalars.append(scalar)
+    }
+  }
+  return result
+}
+
+/// Names of a file as a message lists them: `a, b and c`; at most 12 are named.
+package func listed(_ names: [String]) -> String {
+  let limit = 12
+  var items = names.prefix(limit).map { shown($0, limit: 80) }
+  if names.count > limit { items.append("\(names.count - limit) more") }
+  guard let last = items.popLast() else { return "nothing" }
+  return items.isEmpty ? last : items.joined(separator: ", ") + " and " + last
+}
+
+/// `value` as lowercase hexadecimal digits, as many as its width has.
+package func hexadecimalText(_ value: some FixedWidthInteger & UnsignedInteger) -> String {
+  let digits = String(value, radix: 16)
+  return String(repeating: "0", count: max(0, value.bitWidth / 4 - digits.count)) + digits
+}
+
+/// Bytes as lowercase hexadecimal digits, two for each.
+package func hexadecimalText(_ bytes: [UInt8], separator: String = "") -> String {
+  bytes.map { hexadecimalText($0) }.joined(separator: separator)
+}
