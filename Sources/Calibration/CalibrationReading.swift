@@ -184,7 +184,8 @@ private struct MetadataReader {
     guard let entry = file.entry(maximumName) else {
       throw CalibrationError.missingTensor(path: path, tensor: maximumName)
     }
-    let channels = entry.shape.rank == 3 ? entry.shape[2] : 0
+    // An empty tensor may claim any extents; one that holds numbers has no more than the file.
+    let channels = entry.shape.rank == 3 && entry.shape.count > 0 ? entry.shape[2] : 0
     func bytes(_ tensor: StatisticsTensor) throws -> ByteSlice {
       let tensorName = tensor.name(of: name)
       guard let entry = file.entry(tensorName) else {

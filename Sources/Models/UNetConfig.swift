@@ -278,7 +278,16 @@ private struct TransformerDepths {
           attentions: upCount, reader))
     }
     mid = try Self.depths(entries[levels - 1], forward, attentions: 1, reader)[0]
+    let total = mid + (down + up).joined().reduce(0, +)
+    guard total <= Self.limit else {
+      throw reader.refusal(
+        forward, expected: "at most \(Self.limit) transformer blocks in all, not \(total)")
+    }
   }
+
+  /// Most transformer blocks that are believed; SDXL's U-Net has 70. A module list is made of them
+  /// before any weight is read.
+  private static let limit = 4096
 
   /// The entry of one level as a depth for each of its attentions.
   private static func depths(

@@ -24,11 +24,20 @@ package struct Sampler: Sendable {
       throw SamplingError.notTextToImage(
         location: location, found: "it has \(model.textEncoders.count) text encoders, expected 1")
     }
+    guard let encoder = model["text_encoder"] else {
+      throw SamplingError.notTextToImage(
+        location: location, found: "it has no component 'text_encoder'")
+    }
     guard model.unet.inChannels == model.vae.latentChannels else {
       throw SamplingError.notTextToImage(
         location: location,
         found: "the U-Net takes \(model.unet.inChannels) channels, "
           + "the autoencoder has \(model.vae.latentChannels)")
+    }
+    guard model.vae.outChannels == 3 else {
+      throw SamplingError.notTextToImage(
+        location: location,
+        found: "the autoencoder paints \(model.vae.outChannels) channels, expected 3")
     }
     self.model = model
     tokenizer = try CLIPTokenizer(model.source)
@@ -37,8 +46,7 @@ package struct Sampler: Sendable {
       throw SamplingError.textLength(
         location: location, tokenizer: tokenizer.maximumLength, encoder: positions)
     }
-    textEncoder = try TextEncoder(
-      config: model.textEncoders[0], weights: model.weights(of: "text_encoder"))
+    textEncoder = try TextEncoder(config: model.textEncoders[0], weights: encoder.weights)
     unet = try UNet(model)
     decoder = try VAEDecoder(model)
   }

@@ -209,6 +209,21 @@ struct FileTests {
     }
   }
 
+  /// An empty tensor may claim extents whose products with others overflow.
+  @Test func refusesExtentsThatOverflow() throws {
+    try withTemporaryFolder { folder in
+      let path = try Self.changed(
+        folder,
+        tensors: { all in
+          all.removeAll { $0.0 == "conv_in.maximum" }
+          all.append(("conv_in.maximum", StoredTensor(shape: [0, 1, 1 << 61], floats: [])))
+        })
+      #expect(
+        Self.refusal(path)
+          == "\(path): tensor 'conv_in.maximum' is f32 [0, 1, \(1 << 61)], expected f32 [4, 2, 0]")
+    }
+  }
+
   @Test(arguments: [(Float.nan, "nan"), (.infinity, "inf"), (-1, "-1.0")])
   func refusesMaximaThatAreNone(value: Float, shown: String) throws {
     try withTemporaryFolder { folder in

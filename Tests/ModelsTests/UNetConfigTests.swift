@@ -148,6 +148,21 @@ import Testing
     #expect(error.description.contains(message), "\(error)")
   }
 
+  /// The module list is made before any weight is read, so what a config asks for is bounded.
+  @Test func refusesMoreBlocksThanAreBelieved() throws {
+    let error = try #require(throws: ConfigError.self) {
+      _ = try config {
+        $0["layers_per_block"] = 256
+        $0["transformer_layers_per_block"] = 256
+      }
+    }
+    // 256 attentions down, one in the middle, 257 up, each of 256 blocks.
+    #expect(
+      error.description
+        == "unet/config.json: 'transformer_layers_per_block' is 256, expected at most 4096 "
+        + "transformer blocks in all, not 131584")
+  }
+
   @Test func listsWithinListsNeedTheReversedField() throws {
     let error = try #require(throws: ConfigError.self) {
       _ = try config { $0["transformer_layers_per_block"] = [[1], 1] }

@@ -43,6 +43,24 @@ struct SamplerTests {
     return request
   }
 
+  @Test("refuses a model whose only text encoder is the second")
+  func secondTextEncoderAlone() throws {
+    var source = try DiffusersFolderReader().read(
+      fixture("golden/pipeline"), options: ReadOptions())
+    let encoder = try #require(source["text_encoder"])
+    source["text_encoder"] = nil
+    source.components.append(
+      ModelSource.Component(
+        name: "text_encoder_2", className: encoder.className, config: encoder.config,
+        weights: encoder.weights))
+    let model = try Model.bind(source)
+    let error = try #require(throws: SamplingError.self) { _ = try Sampler(model) }
+    #expect(
+      error.description
+        == "\(source.location): cannot make pictures from text alone: "
+        + "it has no component 'text_encoder'")
+  }
+
   @Test("makes the latents and pictures that diffusers makes")
   func pipeline() throws {
     let sampler = try Self.sampler()
