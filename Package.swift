@@ -41,37 +41,30 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-    .target(
-      name: "Formats", path: "Formats",
-      exclude: ["calibration.md", "decant.md", "decant.py", "recipes.md"], sources: ["Tables"],
-      swiftSettings: safe),
+    .target(name: "Formats", path: "Formats/Tables", swiftSettings: safe),
     room("Tensors", on: ["CKernels"], settings: raw),
     room("Kernels", on: ["Tensors", "CKernels", "COpenBLAS"], settings: raw),
     room("Checkpoints", on: ["Tensors"]),
     room("Models", on: ["Tensors", "Formats"]),
     room("Execution", on: ["Models", "Kernels", "Tensors"]),
-    room(
-      "Sampling",
-      on: ["Execution", "Models", "Kernels", "Tensors", "CPNG", "CVocabulary"]),
+    room("Sampling", on: ["Execution", "Models", "Tensors", "CPNG", "CVocabulary"]),
     room("Stripping", on: ["Models", "Tensors", "Formats"]),
     room("Quantization", on: ["Models", "Kernels", "Tensors"]),
     room(
       "Calibration",
       on: [
         "Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Kernels", "Tensors",
-        "Formats",
       ]),
     room(
       "Packfiles",
       on: ["Tensors", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
     room(
-      "Verification",
-      on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "Tensors"]),
+      "Verification", on: ["Sampling", "Execution", "Quantization", "Models", "Tensors"]),
     room(
       "Workflow",
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Checkpoints",
-        "Sampling", "Execution", "Models", "Kernels", "Tensors", "Formats",
+        "Sampling", "Execution", "Models", "Tensors", "Formats",
         .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(
@@ -83,27 +76,24 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport",
       swiftSettings: strict),
+    tests("House", on: []),
     tests("Tensors", on: ["Tensors"]),
     tests("Kernels", on: ["Kernels", "Tensors", "CKernels"]),
     tests("Checkpoints", on: ["Checkpoints", "Tensors"]),
-    tests("Models", on: ["Models", "Checkpoints", "Tensors", "Formats"]),
+    tests("Models", on: ["Models", "Tensors"]),
     tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "Tensors"]),
     tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "Tensors"]),
     tests("Stripping", on: ["Stripping", "Models", "Tensors"]),
-    tests(
-      "Quantization",
-      on: ["Quantization", "Models", "Checkpoints", "Kernels", "Tensors", "CKernels"]),
+    tests("Quantization", on: ["Quantization", "Models", "Kernels", "Tensors", "CKernels"]),
     tests(
       "Calibration",
       on: [
-        "Calibration", "Quantization", "Sampling", "Execution", "Models", "Checkpoints", "Tensors",
+        "Calibration", "Quantization", "Sampling", "Models", "Checkpoints", "Kernels", "Tensors",
+        "Formats",
       ]),
     tests("Packfiles", on: ["Packfiles", "Tensors"]),
     tests(
-      "Verification",
-      on: [
-        "Verification", "Sampling", "Execution", "Quantization", "Models", "Checkpoints", "Tensors",
-      ]),
+      "Verification", on: ["Verification", "Sampling", "Models", "Checkpoints", "Tensors"]),
     tests(
       "Workflow",
       on: [

@@ -1,0 +1,145 @@
+import Foundation
+import Testing
+
+/// A family, a layout, a scheme, a scheduler is one file and one line in a list, and nobody else
+/// switches on it.
+struct RoomTests {
+  struct List: Sendable, CustomTestStringConvertible {
+    let members: String
+    let declaration: String
+    let list: String
+    let line: String
+
+    var testDescription: String { members }
+  }
+
+  /// Where members are declared, and the line of the list that each must have.
+  static let lists: [List] = [
+    List(
+      members: "Sources/Models/Families", declaration: #"static let (\w+) = Family\("#,
+      list: "Sources/Models/Family.swift", line: "    .%@,"),
+    List(
+      members: "Sources/Sampling/Schedulers", declaration: #"static let (\w+) = SchedulerKind\("#,
+      list: "Sources/Sampling/Schedulers/Scheduler.swift", line: ".%@,"),
+    List(
+      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): Scheme \{"#,
+      list: "Sources/Quantization/Schemes/Scheme.swift", line: "%@.all"),
+    List(
+      members: "Sources/Packfiles/Codecs", declaration: #"struct (\w+): Codec \{"#,
+      list: "Sources/Packfiles/Codecs/Codec.swift", line: "%@()"),
+    List(
+      members: "Sources/Checkpoints", declaration: #"struct (\w+): ModelReader \{"#,
+      list: "Sources/Checkpoints/Readers.swift", line: "%@()"),
+    List(
+      members: "Sources/Checkpoints", declaration: #"struct (\w+): ModelWriter \{"#,
+      list: "Sources/Checkpoints/Readers.swift", line: "%@()"),
+    List(
+      members: "Sources/Packfiles", declaration: #"struct (\w+): Model(?:Reader|Writer) \{"#,
+      list: "Sources/Workflow/Reading.swift", line: "%@()"),
+    List(
+      members: "Formats/Tables", declaration: #"static let (\w+) = StripRecipe\("#,
+      list: "Formats/Tables/Recipes.swift", line: "%@"),
+    List(
+      members: "Sources/Command", declaration: #"struct (\w+Command): JobCommand \{"#,
+      list: "Sources/Command/Decant.swift", line: "%@.self,"),
+  ]
+
+  @Test(arguments: lists)
+  func everyMemberHasItsLine(list: List) throws {
+    let text = try House.file(list.list).text
+    let members = try House.files(list.members).flatMap { try $0.captures(list.declaration) }
+    #expect(!members.isEmpty)
+    for member in members {
+      let line = list.line.replacingOccurrences(of: "%@", with: member)
+      #expect(text.contains(line), "\(list.list) lacks '\(line)'")
+    }
+  }
+
+  /// A table that nobody reads is data for nothing.
+  @Test func everyTableIsRead() throws {
+    let sources = try House.files("Sources").map(\.text).joined()
+    for table in try House.files("Formats/Tables") {
+      let names = try table.captures(#"package (?:enum|struct) (\w+)"#)
+      #expect(!names.isEmpty, "\(table) declares nothing")
+      for name in names {
+        #expect(sources.contains(name), "nobody reads \(name)")
+      }
+    }
+  }
+
+  /// Rooms that give names to families, schedulers, schemes and layouts, with those names.
+  static func names() throws -> [(room: String, names: [String])] {
+    func names(_ folder: String, _ pattern: String) throws -> [String] {
+      try House.files(folder).flatMap { try $0.captures(pattern) }
+    }
+    let encodings = ["f32", "f16", "bf16", "int8", "int4"]
+    return [
+      ("Sources/Models/Families/", try names("Sources/Models/Families", #"name: "([^"]+)""#)),
+      (
+        "Sources/Sampling/Schedulers/",
+        try names("Sources/Sampling/Schedulers", #"name: "([^"]+)""#)
+          + names("Sources/Sampling/Schedulers", #"className: "([^"]+)""#)
+      ),
+      ("Sources/Tensors/TensorEncoding.swift", encodings),
+      (
+        "Sources/Packfiles/",
+        try names("Sources/Packfiles", #"var name: String \{ "([^"]+)""#)
+      ),
+      (
+        "Sources/Checkpoints/",
+        try names("Sources/Checkpoints", #"var name: String \{ "([^"]+)""#)
+      ),
+    ]
+  }
+
+  @Test func nobodySwitchesOnMembers() throws {
+    let files = try House.files("Sources")
+    for (room, names) in try Self.names() {
+      #expect(!names.isEmpty, "\(room) names nothing")
+      for file in files where !file.path.hasPrefix(room) {
+        for name in names {
+          for pattern in ["case \"\(name)\"", "== \"\(name)\"", "!= \"\(name)\""] {
+            #expect(!file.text.contains(pattern), "\(file) has '\(pattern)'")
+          }
+        }
+        for pattern in ["family.name ==", "family.name !=", "switch family", "switch model.family"]
+        where !file.path.hasPrefix("Sources/Models/") {
+          #expect(!file.text.contains(pattern), "\(file) has '\(pattern)'")
+        }
+      }
+    }
+  }
+
+  /// How integer codes lie is told by `TensorEncoding`, and asked of it.
+  @Test func onlyTensorsTakesEncodingsApart() throws {
+    for file in try House.files("Sources") where !file.path.hasPrefix("Sources/Tensors/") {
+      #expect(!file.text.contains("case .symmetric"), "\(file)")
+    }
+  }
+
+  /// Each target states only what it stands on: every dependency is imported somewhere in it, and
+  /// everything that is imported is stated.
+  @Test func roomsStateWhatTheyStandOn() throws {
+    let package = try House.file("Package.swift").text
+    let rooms = Set(try House.file("Package.swift").captures(#"name: "(C?[A-Z]\w+)""#))
+      .union(try House.file("Package.swift").captures(#"room\(\s*"(\w+)""#))
+    var seen = 0
+    for match in package.matches(
+      of: #/(room|tests)\(\s*"(\w+)",\s*on: \[((?:[^\]]|\n)*)\]/#)
+    {
+      let isRoom = match.1 == "room"
+      let folder = isRoom ? "Sources/\(match.2)" : "Tests/\(match.2)Tests"
+      let stated = Set(
+        String(match.3).replacing(#/package: "[^"]*"/#, with: "")
+          .matches(of: #/"(\w+)"/#).map { String($0.1) })
+      let imported = Set(
+        try House.files(folder).flatMap { try $0.captures(#"(?m)^(?:\w+ )?import (\w+)$"#) })
+      seen += 1
+      let unused = stated.subtracting(imported)
+      #expect(unused.isEmpty, "\(folder) does not import \(unused)")
+      let unstated = imported.intersection(rooms).subtracting(stated).subtracting(["TestSupport"])
+      #expect(unstated.isEmpty, "\(folder) imports \(unstated)")
+    }
+    #expect(seen > 20)
+  }
+}
