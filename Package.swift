@@ -39,10 +39,11 @@ let package = Package(
     .target(name: "CVocabulary", exclude: ["clip-merges.txt", "LICENSE"]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CMalloc"),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "Formats", path: "Formats/Tables", swiftSettings: safe),
-    room("Tensors", on: ["CKernels"], settings: raw),
+    room("Tensors", on: ["CKernels", "CMalloc"], settings: raw),
     room("Kernels", on: ["Tensors", "CKernels", "COpenBLAS"], settings: raw),
     room("Checkpoints", on: ["Tensors"]),
     room("Models", on: ["Tensors", "Formats"]),

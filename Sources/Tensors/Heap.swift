@@ -1,4 +1,4 @@
-private import Foundation
+private import CMalloc
 
 /// Runs `body` with blocks above a mebibyte given back to the system as soon as they are freed.
 ///
@@ -7,10 +7,8 @@ private import Foundation
 /// A conversion holds one tensor at a time, and this keeps its memory at that. It costs fresh pages
 /// for each block, which computing would feel, so it ends with `body`.
 package func withHeapKeptSmall<Result>(_ body: () throws -> Result) rethrows -> Result {
-  #if canImport(Glibc)
-    mallopt(M_MMAP_THRESHOLD, 1 << 20)
-    // Where the allocator's own adjustment ends.
-    defer { mallopt(M_MMAP_THRESHOLD, 32 << 20) }
-  #endif
+  mallopt(M_MMAP_THRESHOLD, 1 << 20)
+  // Where the allocator's own adjustment ends.
+  defer { mallopt(M_MMAP_THRESHOLD, 32 << 20) }
   return try body()
 }
