@@ -117,6 +117,25 @@ struct ThresholdOptions: ParsableArguments {
   )
   var maxStepError: Double?
 
+  func validate() throws {
+    for (name, value) in [
+      ("--min-psnr", minPsnr), ("--min-ssim", minSsim), ("--max-latent-error", maxLatentError),
+      ("--max-step-error", maxStepError),
+    ] {
+      if let value, !value.isFinite {
+        throw ValidationError("\(name) takes a finite number, not \(value).")
+      }
+    }
+    if let minSsim, minSsim > 1 {
+      throw ValidationError("--min-ssim takes at most 1, which is identical, not \(minSsim).")
+    }
+    for (name, value) in [
+      ("--max-latent-error", maxLatentError), ("--max-step-error", maxStepError),
+    ] {
+      if let value, value < 0 { throw ValidationError("\(name) takes 0 or more, not \(value).") }
+    }
+  }
+
   func apply(to request: inout VerificationRequest) {
     request.minimumPSNR = minPsnr
     request.minimumSSIM = minSsim

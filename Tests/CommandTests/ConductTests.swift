@@ -1,0 +1,154 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What every command does, whatever it computes.
+@Suite struct ConductTests {
+  static let commands = [
+    "inspect", "convert", "strip", "calibrate", "quantize", "shrink", "verify", "generate",
+    "forward", "bench", "synthesize",
+  ]
+
+  @Test(arguments: commands)
+  func helpShowsAnExample(command: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant([command, "--help"], in: folder)
+      #expect(ending.output.contains("Example: decant \(command) "))
+      for option in ["--quiet", "--verbose", "--json", "--threads"] {
+        #expect(ending.output.contains(option), "\(option)")
+      }
+      #expect(ending.errors.isEmpty)
+    }
+  }
+
+  @Test(arguments: [
+    ["inspect", "model", "--tensors", "--check"],
+    ["convert", "model", "-o", "a.decant"],
+    ["strip", "model", "-o", "a", "--drop", "mid_block"],
+    ["calibrate", "model", "-o", "a", "--steps", "1", "--prompt-limit", "1", "--size", "16x16"],
+    ["quantize", "model", "-o", "a.decant", "--type", "int8"],
+    ["quantize", "model", "--type", "int4-g32", "--dry-run"],
+    ["verify", "model", "model", "--steps", "1", "--prompt-limit", "1", "--size", "16x16"],
+    [
+      "generate", "model", "-p", "-x", "-n", "-y", "-o", "a.png", "--steps", "1", "-W", "16", "-H",
+      "16",
+    ],
+    ["bench", "model", "--steps", "1", "--size", "16x16", "--guidance-scale", "1"],
+  ])
+  func jsonStandsAloneOnStandardOutput(arguments: [String]) throws {
+    try withModel { folder in
+      let ending = try expectDecant(arguments + ["--json"], in: folder)
+      let object = try JSONSerialization.jsonObject(with: Data(ending.output.utf8))
+      #expect(object is [String: Any])
+    }
+  }
+
+  @Test func quietIsSilentAndTheResultIsNot() throws {
+    try withModel { folder in
+      let convert = ["convert", "model", "-o", "a.decant", "--force"]
+      let loud = try expectDecant(convert, in: folder, stderr: "writing a.decant …")
+      let quiet = try expectDecant(convert + ["--quiet"], in: folder)
+      #expect(quiet.errors.isEmpty)
+      #expect(quiet.output == loud.output)
+    }
+  }
+
+  @Test func threadsAndRepetitionChangeNoByte() throws {
+    try withModel { folder in
+      let quantize = ["quantize", "model", "--type", "int8", "--quiet", "-o"]
+      try expectDecant(quantize + ["a.decant", "--threads", "1"], in: folder)
+      try expectDecant(quantize + ["b.decant", "--threads", "2"], in: folder)
+      try expectDecant(quantize + ["c.decant"], in: folder)
+      let first = try bytes(folder + "/a.decant")
+      #expect(try bytes(folder + "/b.decant") == first)
+      #expect(try bytes(folder + "/c.decant") == first)
+
+      let generate = [
+        "generate", "a.decant", "-p", "x", "--steps", "2", "-W", "32", "-H", "32", "--quiet", "-o",
+      ]
+      try expectDecant(generate + ["a.png", "--threads", "1"], in: folder)
+      try expectDecant(generate + ["b.png", "--threads", "2"], in: folder)
+      #expect(try bytes(folder + "/a.png") == bytes(folder + "/b.png"))
+    }
+  }
+
+  @Test func aThresholdThatIsNotMetIsExitCode1() throws {
+    try withModel { folder in
+      try expectDecant(
+        ["quantize", "model", "-o", "a.decant", "--type", "int4-g64", "--quiet"], in: folder)
+      let verify = [
+        "verify", "model", "a.decant", "--steps", "1", "--prompt-limit", "1", "--size", "16x16",
+        "--no-baselines", "--quiet",
+      ]
+      try expectDecant(verify + ["--min-psnr", "1"], in: folder)
+      let ending = try expectDecant(
+        verify + ["--min-psnr", "300", "--max-latent-error", "1e-9", "--report", "report"],
+        in: folder, exit: 1)
+      #expect(ending.errors.hasPrefix("decant: not good enough: least PSNR of a picture is "))
+      #expect(ending.errors.contains("at least 300.0 dB is asked for (--min-psnr); largest error"))
+      // What was measured is there to be looked at all the same.
+      #expect(try names(folder + "/report") == ["index.html", "report.json"])
+    }
+  }
+
+  @Test func namesOfOneLetter() throws {
+    try withModel { folder in
+      try expectDecant(["convert", "model", "-o", "y", "--quiet"], in: folder)
+      try expectDecant(["convert", "y", "-o", "z", "--to", "decant", "--quiet"], in: folder)
+      #expect(try names(folder) == ["model", "y", "z"])
+    }
+  }
+
+  @Test func severalPicturesHaveNumbers() throws {
+    try withModel { folder in
+      try expectDecant(
+        [
+          "generate", "model", "-p", "a", "-p", "b", "--count", "2", "--steps", "1", "-W", "16",
+          "-H", "16", "-o", "a.png", "--grid", "grid.png", "--seed", "18446744073709551615",
+          "--guidance-scale", "-1", "--quiet",
+        ], in: folder)
+      #expect(
+        try names(folder) == ["a-1.png", "a-2.png", "a-3.png", "a-4.png", "grid.png", "model"])
+    }
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM])
+  func anInterruptLeavesNothing(signal: Int32) throws {
+    try withModel { folder in
+      let running = try Decant.start(
+        ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "900"], in: folder)
+      try running.waitFor("painting with model")
+      kill(running.process.processIdentifier, signal)
+      let ending = try running.end()
+      #expect(ending.code == 130)
+      #expect(ending.errors.hasSuffix("decant: interrupted; nothing was replaced\n"))
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
+  @Test func anInterruptedCalibrationGoesOn() throws {
+    try withModel { folder in
+      let calibrate = [
+        "calibrate", "model", "--steps", "4", "--prompt-limit", "6", "--size", "64x64", "-o",
+      ]
+      try expectDecant(calibrate + ["whole"], in: folder)
+      let running = try Decant.start(calibrate + ["a"], in: folder)
+      for _ in 0..<6000 where running.process.isRunning {
+        if FileManager.default.fileExists(atPath: folder + "/a.partial") { break }
+        Thread.sleep(forTimeInterval: 0.005)
+      }
+      kill(running.process.processIdentifier, SIGINT)
+      let ending = try running.end()
+      // A fast machine may have been done already.
+      if ending.code != 0 {
+        #expect(ending.code == 130)
+        #expect(try names(folder) == ["a.partial", "model", "whole"])
+        try expectDecant(
+          calibrate + ["a"], in: folder, exit: 2)
+        try expectDecant(calibrate + ["a", "--resume", "--quiet"], in: folder)
+      }
+      #expect(try bytes(folder + "/a") == bytes(folder + "/whole"))
+      #expect(try names(folder) == ["a", "model", "whole"])
+    }
+  }
+}

@@ -1,0 +1,284 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Every refusal of the command line itself is exit code 2 and one sentence, and nothing appears.
+@Suite struct RefusalTests {
+  @Test(arguments: [
+    (["inspect", "nothing"], "nothing: there is no such file or folder"),
+    (
+      ["inspect", "model/unet"],
+      "model/unet: no model_index.json, which a diffusers model begins with; the folder holds config.json and diffusion_pytorch_model.safetensors; name the folder of the whole pipeline"
+    ),
+    (
+      ["convert", "model", "-o", "a.decant", "--type", "int8"],
+      "--type int8: there is no such number type; known are f32, f16, bf16"
+    ),
+    (
+      ["convert", "model", "-o", "a.gguf"],
+      "a.gguf: the name says nothing about what to write; writable with --to are decant and diffusers"
+    ),
+    (
+      ["convert", "model", "-o", "a", "--to", "zip"],
+      "'zip' is nothing to write a model as, known are decant and diffusers"
+    ),
+    (["convert", "model", "-o", ""], "the output has an empty name; give one with -o"),
+    (
+      ["convert", "model", "-o", "no/a.decant"],
+      "no/a.decant: the folder FOLDER/no to write to does not exist; make it first"
+    ),
+    (
+      ["strip", "model", "-o", "a", "--recipe", "bk-sdm-huge"],
+      "model/unet/config.json: there is no recipe 'bk-sdm-huge'; the recipes are bk-sdm-base, bk-sdm-small, bk-sdm-tiny"
+    ),
+    (
+      ["strip", "model", "-o", "a", "--drop", "down_blocks.0.resnets.9"],
+      "model/unet/config.json: the U-Net has no block 'down_blocks.0.resnets.9'; did you mean down_blocks.0.resnets.0?"
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--type", "int3"],
+      "--type int3: there is no such type; known are f32, f16, bf16, int8, int8-g64, int8-g128, int4-g32, int4-g64"
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],
+      "--method luck: there is no such method; known are round, mse"
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--type", "int8", "--assign", "conv_out"],
+      "--assign conv_out: PATTERN=TYPE is expected, as 'conv_out=int8'"
+    ),
+    (
+      ["quantize", "model", "-o", "a", "--type", "int8"],
+      "a: a diffusers folder cannot hold int8 weights; write NAME.decant, or use --type f16"
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--type", "int8", "--calibration", "nothing"],
+      "cannot open nothing: No such file or directory"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.jpg"],
+      "a.jpg: pictures are written as PNG; give a name that ends in .png"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--grid", "./a.png"],
+      "./a.png: two outputs have this name; give each its own"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--scheduler", "luck"],
+      "there is no scheduler 'luck'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "."],
+      ".: a file is to be written, and this is a folder; name a file in it"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "-W", "63", "--quiet"],
+      "a size of 63x64 cannot be sampled; choose multiples of 8 from 8 to 8192"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--guidance-scale", "nan", "--quiet"],
+      "the guidance scale is nan, expected a finite number"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "5000", "--quiet"],
+      "PNDMScheduler cannot take 5000 steps; choose 1 to 1000"
+    ),
+    (
+      ["verify", "model", "nothing", "--quiet"], "nothing: there is no such file or folder"
+    ),
+    (
+      ["calibrate", "--merge", "a", "b", "-o", "c"], "cannot open a: No such file or directory"
+    ),
+    (
+      ["synthesize", "--family", "sd-v9", "-o", "a"],
+      "--family sd-v9: there is no such family; known are sd-v1-4, sd-v1-5, bk-sdm-base, bk-sdm-small, bk-sdm-tiny"
+    ),
+  ])
+  func whatCannotBeDone(arguments: [String], sentence: String) throws {
+    try withModel { folder in
+      try expectDecant(arguments, in: folder, exit: 2, stderr: "decant: " + sentence)
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
+  @Test(arguments: [
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "0"],
+      "--steps takes 1 or more, not 0."
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--threads", "0"],
+      "--threads takes 1 to 1024, not 0."
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--seed", "-1"],
+      "The value '-1' is invalid for '--seed <s>'"
+    ),
+    (
+      ["generate", "model", "-p", "x"],
+      "Say where the picture goes: -o FILE.png or --grid FILE.png."
+    ),
+    (["verify", "model", "model", "--size", "8"], "The value '8' is invalid for '--size <WxH>'"),
+    (
+      ["verify", "model", "model", "--min-psnr", "nan"],
+      "--min-psnr takes a finite number, not nan."
+    ),
+    (["strip", "model", "-o", "a"], "Give either --recipe NAME or --drop BLOCK, and not both."),
+    (
+      ["quantize", "model", "--type", "int8"],
+      "Say where to write, -o OUT, or look at the plan with --dry-run."
+    ),
+    (["calibrate", "-o", "a"], "Give either a MODEL to run or --merge FILE FILE, and not both."),
+    (["calibrate", "--merge", "a", "-o", "b"], "--merge joins two files or more."),
+    (["bench"], "Give a MODEL or --family NAME."),
+    (
+      ["forward", "model", "--component", "ear", "--inputs", "a", "-o", "b"],
+      "No component 'ear'; there are unet, vae-decoder, vae-encoder, text-encoder, text-encoder-2."
+    ),
+    (["nothing"], "Unexpected argument 'nothing'"),
+  ])
+  func argumentsThatMakeNoSense(arguments: [String], sentence: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(arguments, in: folder, exit: 2)
+      #expect(ending.errors.hasPrefix("Error: " + sentence + "\n"), "\(ending.errors)")
+      #expect(ending.output.isEmpty)
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
+  @Test(arguments: ["model", "model/", "./model", "model/../model", "model/unet/x.decant"])
+  func anInputIsNeverWrittenTo(output: String) throws {
+    try withModel { folder in
+      try expectDecant(
+        ["convert", "model", "-o", output, "--to", "decant", "--force"], in: folder, exit: 2,
+        stderr:
+          "decant: \(output): the output is the input model or lies in it, and an input is never written to; give another name"
+      )
+    }
+  }
+
+  @Test func aFileIsNotItsOwnOutputThroughALink() throws {
+    try withModel { folder in
+      try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
+      try FileManager.default.createSymbolicLink(
+        atPath: folder + "/b.decant", withDestinationPath: "a.decant")
+      let before = try bytes(folder + "/a.decant")
+      try expectDecant(
+        ["convert", "a.decant", "-o", "b.decant", "--type", "f32", "--force"], in: folder, exit: 2,
+        stderr:
+          "decant: b.decant: the output is the input a.decant or lies in it, and an input is never written to; give another name"
+      )
+      #expect(try bytes(folder + "/a.decant") == before)
+    }
+  }
+
+  @Test func noOutputTakesThePlaceOfAFolderOfOtherThings() throws {
+    try withModel { folder in
+      let verify = ["verify", "model", "model", "--report"]
+      try expectDecant(
+        verify + [".", "--force"], in: folder, exit: 2,
+        stderr:
+          "decant: .: the output would take the place of the folder that holds the input model; give another name"
+      )
+      try FileManager.default.createDirectory(
+        atPath: folder + "/photos/old", withIntermediateDirectories: true)
+      try expectDecant(
+        verify + ["photos", "--force"], in: folder, exit: 2,
+        stderr:
+          "decant: photos: the folder holds what is no report (old), and is not replaced even with --force; give another name"
+      )
+      try expectDecant(
+        ["convert", "model", "-o", "photos", "--force", "--quiet"], in: folder, exit: 2,
+        stderr:
+          "decant: photos is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
+      )
+      #expect(try names(folder) == ["model", "photos"])
+    }
+  }
+
+  @Test func nothingIsReplacedWithoutForce() throws {
+    try withModel { folder in
+      for output in ["a.decant", "a"] {
+        let convert = ["convert", "model", "-o", output, "--quiet"]
+        try expectDecant(convert, in: folder)
+        try expectDecant(
+          convert, in: folder, exit: 2,
+          stderr: "decant: \(output) already exists; pass --force to replace it")
+        try expectDecant(convert + ["--type", "bf16", "--force"], in: folder)
+      }
+      #expect(try names(folder) == ["a", "a.decant", "model"])
+    }
+  }
+
+  @Test func aPipelineOfWrongInputs() throws {
+    try withModel { folder in
+      // A tensor of float32 that no component takes.
+      let header = #"{"noise":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#
+      var file = Data([UInt8(header.utf8.count)] + [UInt8](repeating: 0, count: 7))
+      file.append(Data(header.utf8))
+      file.append(Data([0, 0, 0, 0]))
+      try file.write(to: URL(fileURLWithPath: folder + "/in.safetensors"))
+      try expectDecant(
+        [
+          "forward", "model", "--component", "vae-decoder", "--inputs", "in.safetensors", "-o",
+          "out.safetensors",
+        ], in: folder, exit: 2,
+        stderr: "decant: in.safetensors: vae-decoder takes latent; found noise")
+      try expectDecant(
+        ["generate", "model", "-p", "x", "-o", "a.png", "--latents", "in.safetensors"], in: folder,
+        exit: 2,
+        stderr:
+          "decant: in.safetensors: a tensor 'latents' [B,4,H/8,W/8] is expected, found noise")
+      try expectDecant(
+        [
+          "generate", "model", "-p", "x", "--latents", "in.safetensors", "--save-latents",
+          "in.safetensors", "--force",
+        ], in: folder, exit: 2,
+        stderr:
+          "decant: in.safetensors: the output is the input in.safetensors or lies in it, and an input is never written to; give another name"
+      )
+      #expect(try names(folder) == ["in.safetensors", "model"])
+    }
+  }
+
+  @Test func damageIsFound() throws {
+    try withModel { folder in
+      try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
+      let whole = try bytes(folder + "/a.decant")
+      var flipped = whole
+      flipped[whole.count / 2] ^= 1
+      for damaged in [flipped, whole.dropLast(1), whole.prefix(40)] {
+        try Data(damaged).write(to: URL(fileURLWithPath: folder + "/b.decant"))
+        for arguments in [
+          ["inspect", "b.decant", "--check", "--quiet"],
+          ["convert", "b.decant", "-o", "c.decant", "--quiet"],
+        ] {
+          let ending = try expectDecant(arguments, in: folder, exit: 2)
+          #expect(ending.errors.hasPrefix("decant: b.decant: "), "\(ending.errors)")
+          #expect(ending.errors.split(separator: "\n").count == 1)
+        }
+      }
+      #expect(try names(folder) == ["a.decant", "b.decant", "model"])
+    }
+  }
+
+  @Test func weightsThatAreNoNumbers() throws {
+    try withModel { folder in
+      let copy = folder + "/copy"
+      try FileManager.default.copyItem(atPath: fixture("golden/pipeline"), toPath: copy)
+      let path = copy + "/vae/diffusion_pytorch_model.safetensors"
+      var weights = try bytes(path)
+      // float16's NaN as the last number of the file.
+      weights.replaceSubrange(weights.count - 2..<weights.count, with: [0x00, 0x7e])
+      try weights.write(to: URL(fileURLWithPath: path))
+      let convert = ["convert", "copy", "-o", "a.decant", "--quiet"]
+      let ending = try expectDecant(convert, in: folder, exit: 2)
+      #expect(
+        ending.errors.hasSuffix(
+          "holds NaN or infinite numbers, finite ones are expected; the file is damaged or its training failed; pass --allow-nonfinite to use it all the same\n"
+        ), "\(ending.errors)")
+      #expect(try names(folder) == ["copy", "model"])
+      try expectDecant(convert + ["--allow-nonfinite"], in: folder)
+    }
+  }
+}

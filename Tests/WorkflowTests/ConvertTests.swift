@@ -1,0 +1,118 @@
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+import Workflow
+
+@Suite struct ConvertTests {
+  @Test func folderToPackfileToFolderKeepsEveryBit() async throws {
+    try await withTemporaryFolder { folder in
+      let (file, back) = (folder + "/a.decant", folder + "/back")
+      let out = try await ConvertJob(
+        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: file), type: nil
+      ).run()
+      _ = try await ConvertJob(
+        model: file, reading: ReadingOptions(), output: OutputRequest(path: back), type: nil
+      ).run()
+
+      let original = try Readers.all.read(miniature)
+      let copy = try Readers.all.read(back)
+      let expected = try weights(original)
+      #expect(try weights(try packed(file)) == expected)
+      #expect(try weights(copy) == expected)
+      #expect(copy.components.map(\.config) == original.components.map(\.config))
+      #expect(copy.scheduler == original.scheduler)
+      #expect(copy.files.map(\.path) == original.files.map(\.path))
+      #expect(copy.files.map(\.bytes.array) == original.files.map(\.bytes.array))
+      // Smaller than its weights with every bit kept.
+      #expect(out.bytesOfOutput < out.bytesOfInput)
+    }
+  }
+
+  @Test func historyGrowsByAStepAndKeepsTheFirstSource() async throws {
+    try await withTemporaryFolder { folder in
+      let (file, back) = (folder + "/a.decant", folder + "/back")
+      _ = try await ConvertJob(
+        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: file), type: "bf16"
+      ).run()
+      _ = try await StripJob(
+        model: file, reading: ReadingOptions(), output: OutputRequest(path: back),
+        cut: .drops(["mid_block"])
+      ).run()
+      let first = try packed(file).provenance
+      let second = try Readers.all.read(back).provenance
+      #expect(first["source"] == second["source"])
+      #expect(first["source"]?["name"] == "pipeline")
+      #expect(first["source"]?["sha256"]?.string?.count == 64)
+      #expect(first["steps"]?.array?.map { $0["step"] } == ["convert"])
+      #expect(first["steps"]?.array?.first?["type"] == "bf16")
+      #expect(second["steps"]?.array?.map { $0["step"] } == ["convert", "strip"])
+    }
+  }
+
+  @Test(arguments: ["f32", "f16", "bf16"])
+  func everyWeightHasTheTypeAskedFor(type: String) async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a"
+      _ = try await ConvertJob(
+        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: path), type: type
+      ).run()
+      for component in try Readers.all.read(path).components {
+        for name in component.weights.names {
+          #expect(component.weights.entry(name)?.encoding.name == type)
+        }
+      }
+    }
+  }
+
+  @Test func everyTensorIsReadOnce() throws {
+    try withTemporaryFolder { folder in
+      let source = CountedModel(try Readers.all.read(tiny))
+      try DiffusersFolderWriter().write(source.model, to: folder + "/a")
+      #expect(source.reads == source.model.components.reduce(0) { $0 + $1.weights.names.count })
+    }
+  }
+
+  @Test func aCancelledJobLeavesNothing() async throws {
+    try await withTemporaryFolder { folder in
+      let job = ConvertJob(
+        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: folder + "/a.decant"),
+        type: nil)
+      let task = Task {
+        withUnsafeCurrentTask { $0?.cancel() }
+        return try await job.run()
+      }
+      await #expect(throws: CancellationError.self) { try await task.value }
+      let left = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(left.isEmpty)
+    }
+  }
+}
+
+/// A model that counts how often a tensor is asked for.
+private final class CountedModel: @unchecked Sendable {
+  private struct Source: WeightSource {
+    let base: any WeightSource
+    let owner: CountedModel
+    var location: String { base.location }
+    var names: [String] { base.names }
+    func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+    func tensor(_ name: String) throws -> StoredTensor {
+      owner.reads += 1
+      return try base.tensor(name)
+    }
+  }
+
+  // Writers ask from one thread.
+  fileprivate(set) var reads = 0
+  private(set) var model: ModelSource
+
+  init(_ model: ModelSource) {
+    self.model = model
+    for index in model.components.indices {
+      self.model.components[index].weights = Source(
+        base: model.components[index].weights, owner: self)
+    }
+  }
+}

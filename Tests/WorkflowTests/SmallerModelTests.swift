@@ -1,0 +1,157 @@
+import Checkpoints
+import Foundation
+import Packfiles
+import Tensors
+import TestSupport
+import Testing
+import Workflow
+
+/// Strip, quantize, shrink and verify on the trained miniature model.
+@Suite struct SmallerModelTests {
+  private static let small = PictureSize(width: 32, height: 32)
+
+  private static var verification: VerificationRequest {
+    var request = VerificationRequest.standard
+    request.promptLimit = 1
+    request.steps = 2
+    request.size = small
+    request.hasBaselines = false
+    return request
+  }
+
+  private func summary(_ outcome: VerificationOutcome) -> JSONObject? {
+    outcome.json["results"]?.array?.first?["summary"]?.object
+  }
+
+  @Test(arguments: [
+    ("bk-sdm-base", 3_707_652), ("bk-sdm-small", 3_151_332), ("bk-sdm-tiny", 2_245_380),
+  ])
+  func strippingLeavesSoManyParameters(recipe: String, parameters: Int) async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/small"
+      let out = try await StripJob(
+        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: path),
+        cut: .recipe(recipe)
+      ).run()
+      let part = try #require(out.parts.first { $0.name == "unet" })
+      #expect(part.parametersBefore == 5_523_876)
+      #expect(part.parametersAfter == parameters)
+      let unet = try #require(try Readers.all.read(path)["unet"])
+      #expect(unet.weights.parameterCount == parameters)
+      // Whatever is left is bit for bit what it was.
+      let original = try #require(try Readers.all.read(miniature)["unet"])
+      let name = "down_blocks.0.resnets.0.conv1.weight"
+      #expect(
+        try unet.weights.tensor(name).parts[0].array
+          == original.weights.tensor(name).parts[0].array)
+    }
+  }
+
+  @Test func int8CannotBeToldFromTheOriginal() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/int8.decant"
+      let out = try await QuantizeJob(
+        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: path),
+        request: QuantizationRequest(type: "int8"), calibration: nil
+      ).run()
+      guard case .written(let written) = out else {
+        Issue.record("nothing was written")
+        return
+      }
+      let part = try #require(written.parts.first { $0.name == "unet" })
+      #expect(part.bytesAfter < part.bytesBefore * 53 / 100)
+      #expect(!out.text.contains("∞"))
+
+      var request = Self.verification
+      request.minimumPSNR = 35
+      request.maximumLatentError = 0.02
+      let verified = try await VerifyJob(
+        reference: miniature, candidate: path, reading: ReadingOptions(), request: request,
+        report: nil, replacing: false
+      ).run()
+      try verified.check()
+      request.minimumPSNR = 200
+      let strict = try await VerifyJob(
+        reference: miniature, candidate: path, reading: ReadingOptions(), request: request,
+        report: nil, replacing: false
+      ).run()
+      #expect(throws: CheckNotMet.self) { try strict.check() }
+    }
+  }
+
+  @Test func exactTensorsDoNotMakeTheMeanInfinite() async throws {
+    try await withTemporaryFolder { folder in
+      let model = folder + "/model"
+      _ = try await ConvertJob(
+        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: model), type: "f32"
+      ).run()
+      // A matrix of zeros is exact in every type.
+      let path = model + "/unet/diffusion_pytorch_model.safetensors"
+      let file = try SafetensorsFile(path: path)
+      let zero = "down_blocks.0.resnets.0.conv1.weight"
+      let tensors = try file.names.map { name in
+        let tensor = try file.tensor(name)
+        return (
+          name,
+          name == zero
+            ? StoredTensor(
+              shape: tensor.shape, floats: [Float](repeating: 0, count: tensor.shape.count))
+            : tensor
+        )
+      }
+      let copy = folder + "/copy.safetensors"
+      try writeSafetensors(MemorySource(location: copy, tensors), to: copy, replacing: false)
+      try FileManager.default.removeItem(atPath: path)
+      try FileManager.default.moveItem(atPath: copy, toPath: path)
+
+      let out = try await QuantizeJob(
+        model: model, reading: ReadingOptions(),
+        output: OutputRequest(path: folder + "/a.decant"),
+        request: QuantizationRequest(type: "int8"), calibration: nil
+      ).run()
+      #expect(!out.text.contains("mean ∞"))
+      #expect(out.text.contains("; 1 are exact"))
+    }
+  }
+
+  @Test func shrinkChainsItAllAndKeepsTheRecord() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/small.decant"
+      var calibrating = CalibrationRequest.standard
+      calibrating.promptLimit = 1
+      calibrating.steps = 2
+      calibrating.size = Self.small
+      let out = try await ShrinkJob(
+        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: path),
+        cut: .recipe("bk-sdm-small"), quantization: QuantizationRequest(type: "int8"),
+        calibration: nil, calibrating: calibrating, verification: Self.verification,
+        report: folder + "/report"
+      ).run()
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+          == ["report", "small.decant", "small.decant.calibration"])
+      #expect(out.written.bytesOfOutput < out.written.bytesOfInput * 45 / 100)
+      let psnr = try #require(summary(out.verification)?["least_psnr_db"]?.number)
+      #expect(psnr > 5)
+
+      let model = try packed(path)
+      let steps = try #require(model.provenance["steps"]?.array)
+      #expect(steps.map { $0["step"] } == ["strip", "quantize"])
+      #expect(steps[1]["calibration"]?.object != nil)
+      #expect(steps[1]["ledger"]?.array?.isEmpty == false)
+      let parity = try #require(try PackfileReader(path: path).parity)
+      #expect(parity["settings"]?["steps"] == 2)
+      #expect(parity["results"]?.array?.first?["summary"]?["least_psnr_db"]?.number == psnr)
+      #expect(model.provenance["source"]?["sha256"]?.string?.count == 64)
+    }
+  }
+
+  @Test func aModelIsItsOwnTwin() async throws {
+    let out = try await VerifyJob(
+      reference: tiny, candidate: tiny, reading: ReadingOptions(), request: Self.verification,
+      report: nil, replacing: false
+    ).run()
+    #expect(out.text.contains("identical"))
+    #expect(summary(out)?["worst_latent_error"] == .number(0))
+  }
+}
