@@ -95,12 +95,7 @@ let package = Package(
     tests("Packfiles", on: ["Packfiles", "Tensors"]),
     tests(
       "Verification", on: ["Verification", "Sampling", "Models", "Checkpoints", "Tensors"]),
-    tests(
-      "Workflow",
-      on: [
-        "Workflow", "Verification", "Calibration", "Stripping", "Quantization", "Packfiles",
-        "Checkpoints", "Sampling", "Execution", "Models", "Tensors",
-      ]),
-    tests("Command", on: ["Command", "Workflow", "Tensors"]),
+    tests("Workflow", on: ["Workflow", "Packfiles", "Checkpoints", "Tensors"]),
+    tests("Command", on: ["Command"]),
   ]
 )

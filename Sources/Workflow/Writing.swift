@@ -75,7 +75,7 @@ func refuseOverwriting(
   guard isFolder(parent) else {
     throw JobError("\(path): the folder \(parent) to write to does not exist; make it first")
   }
-  guard unsafe access(parent, W_OK) == 0 else {
+  guard isWritable(parent) else {
     throw JobError("\(path): the folder \(parent) cannot be written to; choose another one")
   }
 }
