@@ -31,7 +31,7 @@ enum Main {
   /// Says what went wrong and gives the exit code for it.
   private static func report(_ error: any Error) -> Int32 {
     if error is CancellationError {
-      printError("decant: interrupted; nothing was replaced")
+      printError("decant: interrupted; nothing is left half written")
       return 130
     }
     if let check = error as? CheckNotMet {

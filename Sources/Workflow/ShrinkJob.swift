@@ -65,6 +65,7 @@ package struct ShrinkJob: Job {
     try output.write(
       quantized.model.noting(steps, digest: digest, original: source), by: writer, events)
 
+    events(.note("\(output.path) is written; what follows proves it"))
     var request = verification
     request.promptsPath = request.promptsPath ?? calibrating.promptsPath
     request.promptsSkipped = file == nil ? 0 : (calibrating.promptLimit ?? 0)

@@ -121,7 +121,7 @@ import Testing
       kill(running.process.processIdentifier, signal)
       let ending = try running.end()
       #expect(ending.code == 130)
-      #expect(ending.errors.hasSuffix("decant: interrupted; nothing was replaced\n"))
+      #expect(ending.errors.hasSuffix("decant: interrupted; nothing is left half written\n"))
       #expect(try names(folder) == ["model"])
     }
   }

@@ -33,7 +33,7 @@ import Testing
     ),
     (
       ["strip", "model", "-o", "a", "--drop", "down_blocks.0.resnets.9"],
-      "model/unet/config.json: the U-Net has no block 'down_blocks.0.resnets.9'; did you mean down_blocks.0.resnets.0?"
+      "model/unet/config.json: the U-Net has no block 'down_blocks.0.resnets.9'; did you mean down_blocks.0.resnets.0 or down_blocks.1.resnets.0?"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],
@@ -178,7 +178,7 @@ import Testing
       try expectDecant(
         verify + [".", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: .: the output would take the place of the folder that holds the input model; give another name"
+          "decant: .: the folder holds what is no report (model), and is not replaced even with --force; give another name"
       )
       try FileManager.default.createDirectory(
         atPath: folder + "/photos/old", withIntermediateDirectories: true)
@@ -192,7 +192,15 @@ import Testing
         stderr:
           "decant: photos is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
       )
+      try FileManager.default.copyItem(
+        atPath: fixture("golden/pipeline"), toPath: folder + "/photos/copy")
+      try expectDecant(
+        ["convert", "photos/copy", "-o", "photos", "--force"], in: folder, exit: 2,
+        stderr:
+          "decant: photos: the output would take the place of the folder that holds the input photos/copy; give another name"
+      )
       #expect(try names(folder) == ["model", "photos"])
+      #expect(try names(folder + "/photos") == ["copy", "old"])
     }
   }
 
