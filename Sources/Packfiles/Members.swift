@@ -77,7 +77,9 @@ struct Members {
   }
 }
 
-/// `string` in quotes, as a message may show it.
+/// `string` in quotes, as a message may show it: as ``shown(_:limit:)`` does, but with backslashes
+/// escaped too, for names here must be told apart to the byte.
 func quoted(_ string: String) -> String {
-  "'\(shown(string, limit: 80))'"
+  let short = string.count > 80 ? string.prefix(80) + "…" : Substring(string)
+  return "'" + String(short).debugDescription.dropFirst().dropLast() + "'"
 }
