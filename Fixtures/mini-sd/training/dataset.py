@@ -66,11 +66,13 @@ def encode(vae, images, batch=64):
 def latents(folder, vae, count, shard=12000, log=print):
     """Scaled latents, object cells and captions of the data set, cached in shards."""
     parts = []
+    changed = max(entry.stat().st_mtime for entry in os.scandir(f"{folder}/vae"))
     for skip in range(0, count, shard):
-        path = f"{folder}/latents-{skip}.pt"
-        if not os.path.exists(path):
+        size = min(shard, count - skip)
+        path = f"{folder}/latents-{skip}-{size}.pt"
+        if not os.path.exists(path) or os.path.getmtime(path) < changed:
             log("drawing and encoding from", skip)
-            images, scenes = drawings(shard, skip)
+            images, scenes = drawings(size, skip)
             part = {
                 "latents": encode(vae, images) * SCALING_FACTOR,
                 "cells": object_cells(images, scenes),
