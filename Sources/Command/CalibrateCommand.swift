@@ -82,7 +82,7 @@ struct CalibrationOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Pictures a prompt, with seeds 0, 1, ….", valueName: "n"))
+    help: ArgumentHelp("Pictures a prompt, each from noise of its own.", valueName: "n"))
   var seeds: Int = CalibrationRequest.standard.seeds
 
   func validate() throws {

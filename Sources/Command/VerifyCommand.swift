@@ -42,6 +42,12 @@ struct VerifyCommand: JobCommand {
     help: ArgumentHelp("How strongly the prompt guides.", valueName: "g"))
   var guidanceScale: Double = VerificationRequest.standard.guidanceScale
 
+  @Option(
+    help: ArgumentHelp(
+      "\(schedulerNames.joined(separator: ", ")) (the reference's own unless given).",
+      valueName: "name"))
+  var scheduler: String?
+
   @Flag(
     inversion: .prefixedNo,
     help: "Measure the reference in fp16 and in plainly rounded int8 beside.")
@@ -81,6 +87,7 @@ struct VerifyCommand: JobCommand {
     request.steps = steps
     request.seeds = seeds
     request.guidanceScale = guidanceScale
+    request.scheduler = scheduler
     request.size = size.map { PictureSize(width: $0.width, height: $0.height) }
     request.hasBaselines = baselines
     thresholds.apply(to: &request)

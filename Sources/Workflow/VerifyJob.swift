@@ -16,6 +16,8 @@ package struct VerificationRequest: Sendable {
   /// Pictures a prompt, with seeds 0, 1, ….
   package var seeds: Int
   package var guidanceScale: Double
+  /// A scheduler's name; `nil` is the reference's own.
+  package var scheduler: String?
   package var size: PictureSize?
   /// Whether the reference in fp16 and in plainly rounded int8 is measured beside the candidate.
   package var hasBaselines: Bool
@@ -30,7 +32,7 @@ package struct VerificationRequest: Sendable {
 
   package static let standard = VerificationRequest(
     promptsPath: nil, promptLimit: 2, promptsSkipped: 0, steps: 20, seeds: 1, guidanceScale: 7.5,
-    size: nil, hasBaselines: true)
+    scheduler: nil, size: nil, hasBaselines: true)
 
   fileprivate var thresholds: VerificationThresholds {
     VerificationThresholds(
@@ -90,8 +92,8 @@ func verify(
 ) throws -> VerificationReport {
   let settings = VerificationSettings(
     prompts: try request.prompts, seeds: (0..<request.seeds).map { UInt64($0) },
-    steps: request.steps, guidanceScale: request.guidanceScale, width: request.size?.width,
-    height: request.size?.height)
+    steps: request.steps, guidanceScale: request.guidanceScale, scheduler: request.scheduler,
+    width: request.size?.width, height: request.size?.height)
   let verifier = Verifier(
     settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
     machine: "\(machineName()), \(Threads.count) threads")
