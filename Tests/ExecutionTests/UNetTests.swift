@@ -150,7 +150,7 @@ import Testing
 
   @Test func refusesTimestepsForOtherPictures() throws {
     let message = try refusal("unet-sd1") { try $1.run($0, timesteps: [1, 2, 3]) }
-    #expect(message == "input 'timestep' is 3 numbers, expected 1 or 2")
+    #expect(message == "input 'timestep' is 3 numbers, expected 1, or 2 for as many samples")
   }
 
   @Test func refusesTextOfAnotherWidth() throws {
