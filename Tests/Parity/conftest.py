@@ -43,3 +43,11 @@ def pipelines(tmp_path_factory):
         config.write_text(json.dumps(json.loads(config.read_text()) | {"clip_sample": False}))
         made[name] = (pipeline, folder)
     return made
+
+
+def pytest_terminal_summary(terminalreporter):
+    from measures import worst
+
+    terminalreporter.section("largest relative RMS errors")
+    for test, error in sorted(worst.items()):
+        terminalreporter.write_line(f"{error:.1e}  {test}")
