@@ -1,3 +1,4 @@
+private import Models
 internal import Quantization
 package import Tensors
 
@@ -20,6 +21,8 @@ package struct ConvertJob: Job {
     let writer = try output.writer(besides: [model])
     let scheme = try type.map { try plainScheme($0) }
     let source = try ModelSource.reading(model, reading)
+    // A model that lacks a tensor is refused here, not where it is next read.
+    _ = try Model.bind(source)
     let digest = SourceDigest()
     let converted = source.mappingWeights { component in
       let watched = digest.watching(component.name, component.weights)

@@ -270,6 +270,34 @@ import Testing
     }
   }
 
+  @Test(arguments: ["convert", "quantize", "inspect", "generate"])
+  func aTensorThatIsMissing(command: String) throws {
+    try withModel { folder in
+      let copy = folder + "/copy"
+      try FileManager.default.copyItem(atPath: fixture("golden/pipeline"), toPath: copy)
+      let path = copy + "/unet/diffusion_pytorch_model.safetensors"
+      var weights = Data(try bytes(path))
+      // Another name of the same length leaves everything else of the file in its place.
+      let name = try #require(weights.range(of: Data("\"conv_in.weight\"".utf8)))
+      weights.replaceSubrange(name, with: Data("\"conv_on.weight\"".utf8))
+      try weights.write(to: URL(fileURLWithPath: path))
+      let options: [String] =
+        switch command {
+        case "convert": ["-o", "a.decant"]
+        case "quantize": ["-o", "a.decant", "--type", "int8"]
+        case "generate": ["-p", "a", "-o", "a.png"]
+        default: []
+        }
+      let ending = try expectDecant([command, "copy", "--quiet"] + options, in: folder, exit: 2)
+      #expect(ending.errors.contains("copy: tensors do not fit the configs: unet 1 missing"))
+      #expect(
+        ending.errors.contains(
+          "missing 'conv_in.weight' [16, 4, 3, 3] (did you mean 'conv_on.weight'?)"),
+        "\(ending.errors)")
+      #expect(try names(folder) == ["copy", "model"])
+    }
+  }
+
   @Test func weightsThatAreNoNumbers() throws {
     try withModel { folder in
       let copy = folder + "/copy"
