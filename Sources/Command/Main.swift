@@ -31,7 +31,9 @@ enum Main {
   /// Says what went wrong and gives the exit code for it.
   private static func report(_ error: any Error) -> Int32 {
     if error is CancellationError {
-      printError("decant: interrupted; nothing is left half written")
+      printError(
+        "decant: interrupted; nothing is left half written, and a calibration goes on with --resume"
+      )
       return 130
     }
     if let check = error as? CheckNotMet {

@@ -187,7 +187,8 @@ struct QuantizedModel {
         + "(plain rounding \(mean(\.plainSQNR)) dB)" + (exact == 0 ? "" : "; \(exact) are exact"))
     if records.allSatisfy({ $0.figures.weightedSQNR != nil }) {
       lines.append(
-        "weighted by the calibration: mean \(mean { $0.weightedSQNR ?? 0 }) dB "
+        "weighted by the calibration, which is what scales are chosen by: mean "
+          + "\(mean { $0.weightedSQNR ?? 0 }) dB "
           + "(plain rounding \(mean { $0.plainWeightedSQNR ?? 0 }) dB)")
     }
     lines.append("lowest:")
