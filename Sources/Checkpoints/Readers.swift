@@ -37,14 +37,21 @@ package enum LayoutError: Error, Equatable, CustomStringConvertible {
   }
 }
 
+extension LayoutError {
+  /// Says what stands at `path`, where nothing was expected but what is `readable`.
+  static func unknown(_ path: String, readable: [String]) -> LayoutError {
+    guard FileManager.default.fileExists(atPath: path) else { return .nothingThere(path: path) }
+    return .notRecognized(path: path, found: describe(path), readable: readable)
+  }
+}
+
 extension [any ModelReader] {
   /// The reader that recognizes what stands at `path`.
   ///
   /// - Throws: ``LayoutError`` with what was found and what is readable.
   package func reader(for path: String) throws(LayoutError) -> any ModelReader {
-    guard FileManager.default.fileExists(atPath: path) else { throw .nothingThere(path: path) }
     guard let reader = first(where: { $0.recognizes(path) }) else {
-      throw .notRecognized(path: path, found: describe(path), readable: map(\.layout))
+      throw .unknown(path, readable: map(\.layout))
     }
     return reader
   }

@@ -22,9 +22,13 @@ package struct PackfileWriter: ModelWriter {
 
   package var name: String { "decant" }
   package var layout: String { Packfile.layout }
-  package var holdsQuantized: Bool { true }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".decant") }
+
+  /// Every encoding.
+  package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
+    encoding
+  }
 
   /// Writes the model whole or not at all.
   ///
@@ -32,6 +36,7 @@ package struct PackfileWriter: ModelWriter {
   ///   written, or `CancellationError` when the task is cancelled.
   package func write(
     _ model: ModelSource, to path: String, replacing: Bool,
+    options: WriteOptions = WriteOptions(),
     progress: (_ done: Int, _ total: Int) -> Void
   ) throws {
     try checkNames(of: model, path)

@@ -104,8 +104,10 @@ package struct ShrinkJob: Job {
 extension OutputRequest {
   /// Refuses a plan with integer codes for a layout that cannot hold them.
   func refuseUnheld(_ plan: QuantizationPlan, by writer: any ModelWriter) throws {
-    guard !writer.holdsQuantized,
-      let entry = plan.entries.first(where: \.scheme.encoding.isQuantized)
+    guard
+      let entry = plan.entries.first(where: {
+        writer.accepted($0.scheme.encoding, options: options) != $0.scheme.encoding
+      })
     else { return }
     throw JobError(
       "\(path): a \(writer.layout) cannot hold \(entry.scheme.name) weights; "

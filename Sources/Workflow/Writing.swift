@@ -1,6 +1,6 @@
 private import Checkpoints
 private import Foundation
-internal import Tensors
+package import Tensors
 private import Verification
 
 /// Where a model goes.
@@ -9,11 +9,17 @@ package struct OutputRequest: Sendable {
   /// The writer's name (`decant`, `diffusers`), or `nil` for what the path's name says.
   package var kind: String?
   package var replacing: Bool
+  /// What the layout leaves to the user.
+  package var options: WriteOptions
 
-  package init(path: String, kind: String? = nil, replacing: Bool = false) {
+  package init(
+    path: String, kind: String? = nil, replacing: Bool = false,
+    options: WriteOptions = WriteOptions()
+  ) {
     self.path = path
     self.kind = kind
     self.replacing = replacing
+    self.options = options
   }
 
   /// The writer for this output; refuses, before anything is computed, what could only fail in the
@@ -21,6 +27,17 @@ package struct OutputRequest: Sendable {
   func writer(besides inputs: [String]) throws -> any ModelWriter {
     let writer = try Layouts.writers.writer(for: path, named: kind)
     try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either)
+    for option in options.chosen where !writer.choices.contains(option) {
+      let others = Layouts.writers.filter { $0.choices.contains(option) }.map(\.layout)
+      throw JobError(
+        "--\(option.rawValue): \(path) is to be a \(writer.layout), which has no such choice; "
+          + "it goes with \(listed(others))")
+    }
+    if let program = options.program, !writer.programs.contains(program) {
+      throw JobError(
+        "--for \(program): no \(writer.layout) is written for that program; known are "
+          + listed(writer.programs))
+    }
     return writer
   }
 
@@ -28,7 +45,7 @@ package struct OutputRequest: Sendable {
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
     events(.stage("writing \(path)"))
     try withHeapKeptSmall {
-      try writer.write(model, to: path, replacing: replacing) { done, total in
+      try writer.write(model, to: path, replacing: replacing, options: options) { done, total in
         events(.progress(done: done, total: total))
       }
     }

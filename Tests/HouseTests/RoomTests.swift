@@ -34,6 +34,9 @@ struct RoomTests {
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ModelWriter \{"#,
       list: "Sources/Checkpoints/Readers.swift", line: "%@()"),
     List(
+      members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
+      list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
+    List(
       members: "Sources/Packfiles", declaration: #"struct (\w+): Model(?:Reader|Writer) \{"#,
       list: "Sources/Workflow/Reading.swift", line: "%@()"),
     List(

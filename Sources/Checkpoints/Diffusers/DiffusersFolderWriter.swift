@@ -31,7 +31,6 @@ package struct DiffusersFolderWriter: ModelWriter {
 
   package var name: String { "diffusers" }
   package var layout: String { DiffusersLayout.name }
-  package var holdsQuantized: Bool { false }
 
   /// Names that end in `/` or have no extension, and folders that stand.
   package func claims(_ path: String) -> Bool {
@@ -42,6 +41,7 @@ package struct DiffusersFolderWriter: ModelWriter {
   ///   weights' source throws, and `CancellationError`.
   package func write(
     _ model: ModelSource, to path: String, replacing: Bool = false,
+    options: WriteOptions = WriteOptions(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
     try Self.checkReplaceable(path)
