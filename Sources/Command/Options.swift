@@ -16,10 +16,22 @@ struct ReadOptions: ParsableArguments {
     help: ArgumentHelp("Read this variant of a diffusers folder, as fp16.", valueName: "name"))
   var variant: String?
 
+  @Flag(help: "Read the moving average (EMA) of the weights, where a file holds both.")
+  var ema = false
+
+  @Option(
+    help: ArgumentHelp(
+      "What the U-Net predicts, if not what the model says: \(predictionNames.joined(separator: ", ")).",
+      valueName: "type"))
+  var prediction: String?
+
   @Flag(help: "Accept NaN and infinite numbers in the weights.")
   var allowNonfinite = false
 
-  var value: ReadingOptions { ReadingOptions(variant: variant, allowsNonfinite: allowNonfinite) }
+  var value: ReadingOptions {
+    ReadingOptions(
+      variant: variant, ema: ema, prediction: prediction, allowsNonfinite: allowNonfinite)
+  }
 }
 
 /// Where a result goes.
@@ -27,18 +39,76 @@ struct OutputOptions: ParsableArguments {
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "Where to write; NAME.decant is a Decant file, NAME/ or a name without extension a diffusers folder.",
+      """
+      Where to write: NAME.decant, NAME.gguf, NAME.safetensors (a single-file checkpoint), or NAME/, a diffusers \
+      folder.
+      """,
       valueName: "out"))
   var output: String
 
+  @OptionGroup var layout: LayoutOptions
+
+  var value: OutputRequest { layout.request(output) }
+}
+
+/// What may be chosen of a layout.
+struct LayoutOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("Write this kind whatever the name: decant, diffusers.", valueName: "kind"))
+    help: ArgumentHelp(
+      "Write this kind whatever the name: \(writerNames.joined(separator: ", ")).",
+      valueName: "kind"))
   var to: String?
+
+  @Option(
+    name: .customLong("for"),
+    help: ArgumentHelp(
+      "The program that shall read it: \(programNames.joined(separator: ", ")).",
+      valueName: "program"))
+  var program: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Name the weights of a diffusers folder after this variant, as fp16.", valueName: "name"))
+  var outputVariant: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Split the weights of a diffusers folder into files of at most this size, as 2GB.",
+      valueName: "size"))
+  var maxShardSize: ByteSize?
+
+  @Option(
+    help: ArgumentHelp(
+      "How a single file numbers blocks of a stripped U-Net: dense (diffusers, ComfyUI) or gap.",
+      valueName: "kind"))
+  var numbering: String?
 
   @Flag(help: "Replace what stands at the output's place.")
   var force = false
 
-  var value: OutputRequest { OutputRequest(path: output, kind: to, replacing: force) }
+  func request(_ path: String) -> OutputRequest {
+    OutputRequest(
+      path: path, kind: to, replacing: force, variant: outputVariant,
+      maxShardSize: maxShardSize?.bytes, program: program, numbering: numbering)
+  }
+}
+
+/// A number of bytes as `500MB` or `2GB` (powers of ten), or `2GiB`.
+struct ByteSize: ExpressibleByArgument {
+  let bytes: Int
+
+  init?(argument: String) {
+    let text = argument.uppercased()
+    let units = [
+      ("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000),
+      ("GB", 1_000_000_000), ("", 1),
+    ]
+    guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
+      let number = Double(text.dropLast(unit.count)), number > 0,
+      let bytes = Int(exactly: (number * Double(factor)).rounded()), bytes > 0
+    else { return nil }
+    self.bytes = bytes
+  }
 }
 
 /// How computing is done.

@@ -16,15 +16,11 @@ struct QuantizeCommand: JobCommand {
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "Where to write, as NAME.decant; a dry run has no need of it.", valueName: "out"))
+      "Where to write: NAME.decant, NAME.gguf, or NAME/ with --for sdnq; a dry run needs none.",
+      valueName: "out"))
   var output: String?
 
-  @Option(
-    help: ArgumentHelp("Write this kind whatever the name: decant, diffusers.", valueName: "kind"))
-  var to: String?
-
-  @Flag(help: "Replace what stands at the output's place.")
-  var force = false
+  @OptionGroup var layout: LayoutOptions
 
   @OptionGroup var quantization: QuantizationOptions
 
@@ -58,7 +54,7 @@ struct QuantizeCommand: JobCommand {
     compute.apply()
     return QuantizeJob(
       model: model, reading: read.value,
-      output: dryRun ? nil : output.map { OutputRequest(path: $0, kind: to, replacing: force) },
+      output: output.map(layout.request), isDryRun: dryRun,
       request: quantization.request(type: type), calibration: calibration)
   }
 }

@@ -67,8 +67,18 @@ package struct QuantizationPlan: Sendable {
       return [weight] + (bias.map { [$0] } ?? [])
     }
     method = choices.method
-    places = Dictionary(
-      uniqueKeysWithValues: entries.enumerated().map { ($0.element.tensor, $0.offset) })
+    places = Self.places(entries)
+  }
+
+  /// A plan with other entries.
+  init(entries: [Entry], method: RoundingMethod) {
+    self.entries = entries
+    self.method = method
+    places = Self.places(entries)
+  }
+
+  private static func places(_ entries: [Entry]) -> [String: Int] {
+    Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($0.element.tensor, $0.offset) })
   }
 
   package subscript(tensor: String) -> Entry? { places[tensor].map { entries[$0] } }

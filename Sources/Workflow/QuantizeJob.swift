@@ -65,17 +65,21 @@ package struct QuantizeJob: Job {
   private let model: String
   private let reading: ReadingOptions
   private let output: OutputRequest?
+  private let isDryRun: Bool
   private let request: QuantizationRequest
   private let calibration: String?
 
-  /// - Parameter output: where the model goes; `nil` writes nothing and tells the plan.
+  /// - Parameters:
+  ///   - output: where the model goes, or would go.
+  ///   - isDryRun: whether nothing is written and the plan is told; so it is without an output.
   package init(
-    model: String, reading: ReadingOptions, output: OutputRequest?, request: QuantizationRequest,
-    calibration: String?
+    model: String, reading: ReadingOptions, output: OutputRequest?, isDryRun: Bool,
+    request: QuantizationRequest, calibration: String?
   ) {
     self.model = model
     self.reading = reading
     self.output = output
+    self.isDryRun = isDryRun
     self.request = request
     self.calibration = calibration
   }
@@ -86,9 +90,11 @@ package struct QuantizeJob: Job {
     let digest = SourceDigest()
     let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
     let file = try calibration.map { try CalibrationFile(path: $0) }
-    let quantized = try QuantizedModel(watched, request, calibration: file)
-    guard let output, let writer else { return .planned(quantized.plan) }
-    try output.refuseUnheld(quantized.plan, by: writer)
+    let quantized = try QuantizedModel(watched, request, calibration: file) { plan, rest in
+      guard let output, let writer else { return plan }
+      return try output.fitting(plan, by: writer, rest: rest)
+    }
+    guard let output, let writer, !isDryRun else { return .planned(quantized.plan) }
     try output.write(
       quantized.model.noting([quantized.step], digest: digest, original: source), by: writer,
       events)
@@ -127,12 +133,14 @@ struct QuantizedModel {
   private let calibration: JSONObject?
 
   init(
-    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile?
+    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile?,
+    fitting fit: (QuantizationPlan, any Scheme) throws -> QuantizationPlan = { plan, _ in plan }
   ) throws {
     let bound = try Model.bind(source)
     let choices = try request.choices()
     guard let unet = bound["unet"] else { throw JobError("\(source.location): there is no U-Net") }
-    let plan = try QuantizationPlan(modules: unet.modules, choices: choices)
+    let plan = try fit(
+      try QuantizationPlan(modules: unet.modules, choices: choices), choices.rest)
     try calibration?.check(against: unet.modules)
     let quantized = try QuantizedSource(
       unet.weights, plan: plan, statistics: calibration?.statistics)

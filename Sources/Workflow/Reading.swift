@@ -1,19 +1,32 @@
 private import Checkpoints
 private import Packfiles
+private import Sampling
 internal import Tensors
 
 /// How a model is read.
 package struct ReadingOptions: Sendable {
   /// A variant of a diffusers folder (`fp16`), or `nil` for the plain one.
   package var variant: String?
+  /// Whether the exponential moving average of the weights is read where a file holds both.
+  package var ema: Bool
+  /// What the U-Net's output stands for, instead of what the model says of itself.
+  package var prediction: String?
   /// Whether NaN and infinite weights are accepted.
   package var allowsNonfinite: Bool
 
-  package init(variant: String? = nil, allowsNonfinite: Bool = false) {
+  package init(
+    variant: String? = nil, ema: Bool = false, prediction: String? = nil,
+    allowsNonfinite: Bool = false
+  ) {
     self.variant = variant
+    self.ema = ema
+    self.prediction = prediction
     self.allowsNonfinite = allowsNonfinite
   }
 }
+
+/// Names of what a U-Net's output can stand for.
+package let predictionNames = PredictionType.allCases.map(\.rawValue)
 
 /// Every layout that models are read from and written to: other people's, and Decant's own.
 enum Layouts {
@@ -25,9 +38,49 @@ extension ModelSource {
   /// The model at `path`, found by looking; its weights are refused when they are NaN or infinite,
   /// unless the options allow them.
   static func reading(_ path: String, _ options: ReadingOptions) throws -> ModelSource {
-    let source = try Layouts.readers.read(path, options: ReadOptions(variant: options.variant))
+    var source = try Layouts.readers.read(
+      path, options: ReadOptions(variant: options.variant, ema: options.ema))
+    source.addVocabularies()
+    if let prediction = options.prediction { try source.predict(prediction) }
     if options.allowsNonfinite { return source }
     return source.mappingWeights { FiniteSource(base: $0.weights) }
+  }
+
+  /// Gives CLIP's vocabulary to tokenizers that came without: single files hold none, and theirs is
+  /// always this one.
+  private mutating func addVocabularies() {
+    let folders = Set(files.compactMap { $0.path.split(separator: "/").first.map(String.init) })
+    for folder in folders.sorted() where folder.hasPrefix("tokenizer") {
+      if file(folder + "/vocab.json") != nil || file(folder + "/tokenizer.json") != nil { continue }
+      let missing = CLIPVocabulary.files(folder: folder).filter { file($0.path) == nil }
+      files = (files + missing).sorted { $0.path < $1.path }
+    }
+  }
+
+  /// Takes the user's word for what the U-Net predicts.
+  private mutating func predict(_ name: String) throws {
+    guard PredictionType(rawValue: name) != nil else {
+      throw JobError("--prediction \(name): known are \(listed(predictionNames))")
+    }
+    guard scheduler != nil else {
+      throw JobError(
+        "--prediction: \(location) has no scheduler config that could say it; "
+          + "complete the model first")
+    }
+    scheduler?["prediction_type"] = .string(name)
+    provenance["prediction"] = [
+      "type": .string(name), "reason": "--prediction says so", "certain": true,
+    ]
+  }
+
+  /// The model with what it lacks of components, scheduler and files taken from `other`.
+  func completed(by other: ModelSource) -> ModelSource {
+    var copy = self
+    copy.components += other.components.filter { self[$0.name] == nil }
+    copy.components.sort { $0.name < $1.name }
+    copy.scheduler = scheduler ?? other.scheduler
+    copy.files += other.files.filter { file($0.path) == nil }
+    return copy
   }
 
   /// The same model with every component's weights passed through `transform`.

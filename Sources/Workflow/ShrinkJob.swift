@@ -56,11 +56,13 @@ package struct ShrinkJob: Job {
       details.append(stripped.detail)
     }
     // What the writer could only refuse in the end is refused before hours of computing.
-    let plan = try QuantizedModel(current, quantization, calibration: nil).plan
-    try output.refuseUnheld(plan, by: writer)
-
-    let file = try calibrated(current, plan, events)
-    let quantized = try QuantizedModel(current, quantization, calibration: file)
+    func quantized(_ calibration: CalibrationFile?) throws -> QuantizedModel {
+      try QuantizedModel(current, quantization, calibration: calibration) { plan, rest in
+        try output.fitting(plan, by: writer, rest: rest)
+      }
+    }
+    let file = try calibrated(current, try quantized(nil).plan, events)
+    let quantized = try quantized(file)
     steps.append(quantized.step)
     try output.write(
       quantized.model.noting(steps, digest: digest, original: source), by: writer, events)
@@ -69,7 +71,7 @@ package struct ShrinkJob: Job {
     var request = verification
     request.promptsPath = request.promptsPath ?? calibrating.promptsPath
     request.promptsSkipped = file == nil ? 0 : (calibrating.promptLimit ?? 0)
-    let result = try verify(source, try ModelSource.reading(output.path, reading), request, events)
+    let result = try verify(source, try written(besides: source), request, events)
     if let report { try result.write(to: report, replacing: output.replacing) }
     let outcome = VerificationOutcome(report: result, path: report)
     if Packfile.recognizes(output.path) {
@@ -80,6 +82,13 @@ package struct ShrinkJob: Job {
     var written = WrittenModel(before: source, after: quantized.model, output: output)
     written.details = details + [quantized.detail]
     return ShrinkOutcome(written: written, verification: outcome)
+  }
+
+  /// The model that was written, as it reads; what its layout has no place for is the original's.
+  private func written(besides source: ModelSource) throws -> ModelSource {
+    let options = ReadingOptions(
+      variant: output.options.variant, allowsNonfinite: reading.allowsNonfinite)
+    return try ModelSource.reading(output.path, options).completed(by: source)
   }
 
   /// The calibration to quantize with: the user's, one made now, or none where the plan has no use
@@ -98,20 +107,6 @@ package struct ShrinkJob: Job {
     return try calibrate(
       try Model.bind(source), calibrating, to: path, replacing: output.replacing, resuming: true,
       events)
-  }
-}
-
-extension OutputRequest {
-  /// Refuses a plan with integer codes for a layout that cannot hold them.
-  func refuseUnheld(_ plan: QuantizationPlan, by writer: any ModelWriter) throws {
-    guard
-      let entry = plan.entries.first(where: {
-        writer.accepted($0.scheme.encoding, options: options) != $0.scheme.encoding
-      })
-    else { return }
-    throw JobError(
-      "\(path): a \(writer.layout) cannot hold \(entry.scheme.name) weights; "
-        + "write NAME.decant, or use --type f16")
   }
 }
 

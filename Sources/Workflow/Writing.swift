@@ -1,6 +1,7 @@
 private import Checkpoints
 private import Foundation
-package import Tensors
+internal import Quantization
+internal import Tensors
 private import Verification
 
 /// Where a model goes.
@@ -10,16 +11,22 @@ package struct OutputRequest: Sendable {
   package var kind: String?
   package var replacing: Bool
   /// What the layout leaves to the user.
-  package var options: WriteOptions
+  var options: WriteOptions
 
+  /// - Parameters:
+  ///   - variant: the variant that weights of a diffusers folder are named after.
+  ///   - maxShardSize: bytes that no file of weights shall exceed.
+  ///   - program: the program that shall read the output.
+  ///   - numbering: how a single file numbers blocks: `dense` or `gap`.
   package init(
-    path: String, kind: String? = nil, replacing: Bool = false,
-    options: WriteOptions = WriteOptions()
+    path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
+    maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil
   ) {
     self.path = path
     self.kind = kind
     self.replacing = replacing
-    self.options = options
+    options = WriteOptions(
+      variant: variant, maxShardSize: maxShardSize, program: program, numbering: numbering)
   }
 
   /// The writer for this output; refuses, before anything is computed, what could only fail in the
@@ -41,6 +48,27 @@ package struct OutputRequest: Sendable {
     return writer
   }
 
+  /// The plan as this output can hold it.
+  func fitting(
+    _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme
+  ) throws -> QuantizationPlan {
+    let reader = options.program.map { " for \($0)" } ?? ""
+    do {
+      return try plan.fitting(
+        writer, options: options, component: "unet", rest: rest,
+        reason: "a \(writer.layout)\(reader) holds it as plain numbers")
+    } catch {
+      let others = Layouts.writers.filter { other in
+        ([nil] + other.programs).contains { program in
+          other.accepted(.int8, options: WriteOptions(program: program)) != nil
+        }
+      }
+      throw JobError(
+        "\(path): \(error)\(reader); write NAME.decant, or another type with --type "
+          + "(int8 goes into a \(others.map(\.layout).joined(separator: " or a ")))")
+    }
+  }
+
   /// Writes the model whole or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
     events(.stage("writing \(path)"))
@@ -54,6 +82,12 @@ package struct OutputRequest: Sendable {
   /// Bytes that the output takes on the disk.
   var byteCount: Int { bytesOnDisk(path) }
 }
+
+/// Names of the layouts that models are written in.
+package let writerNames = Layouts.writers.map(\.name)
+
+/// Names of the programs that models can be written for.
+package let programNames = Layouts.writers.flatMap(\.programs)
 
 /// What an output is, and so what it may take the place of.
 enum OutputNature {

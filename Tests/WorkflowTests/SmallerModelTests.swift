@@ -52,6 +52,7 @@ import Workflow
       let path = folder + "/int8.decant"
       let out = try await QuantizeJob(
         model: miniature, reading: ReadingOptions(), output: OutputRequest(path: path),
+        isDryRun: false,
         request: QuantizationRequest(type: "int8"), calibration: nil
       ).run()
       guard case .written(let written) = out else {
@@ -107,7 +108,7 @@ import Workflow
 
       let out = try await QuantizeJob(
         model: model, reading: ReadingOptions(),
-        output: OutputRequest(path: folder + "/a.decant"),
+        output: OutputRequest(path: folder + "/a.decant"), isDryRun: false,
         request: QuantizationRequest(type: "int8"), calibration: nil
       ).run()
       #expect(!out.text.contains("mean ∞"))
