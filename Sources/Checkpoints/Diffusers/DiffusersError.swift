@@ -23,6 +23,8 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
   case absentFromShard(index: String, tensor: String, shard: String)
   case absentFromIndex(index: String, tensor: String, shard: String)
   case collision(path: String, tensor: String, first: String, second: String)
+  /// Weights in a quantized form that is not read.
+  case quantized(path: String, found: String, expected: String)
 
   package var description: String {
     switch self {
@@ -79,6 +81,8 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
     case .collision(let path, let tensor, let first, let second):
       return "\(path): tensors '\(shown(first))' and '\(shown(second))' are both "
         + "'\(shown(tensor))', one is expected"
+    case .quantized(let path, let found, let expected):
+      return "\(path): the weights are quantized by \(found); readable is \(expected)"
     }
   }
 }

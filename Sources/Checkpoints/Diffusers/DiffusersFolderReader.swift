@@ -50,11 +50,12 @@ package struct DiffusersFolderReader: ModelReader {
       let (source, names) = try weight.open(choice)
       opened[weight.kind.name] = .array(names.map(JSONValue.string))
       if let variant = choice.variant { variants[weight.kind.name] = .string(variant) }
+      let path = "\(folder)/\(weight.kind.name)/\(DiffusersLayout.configFile)"
+      let (config, weights) = try SDNQ.decoded(try readObject(path), source, path: path)
       components.append(
         ModelSource.Component(
-          name: weight.kind.name, className: parts[weight.kind.name] ?? "",
-          config: try readObject("\(folder)/\(weight.kind.name)/\(DiffusersLayout.configFile)"),
-          weights: source))
+          name: weight.kind.name, className: parts[weight.kind.name] ?? "", config: config,
+          weights: weights))
     }
 
     var provenance: JSONObject = [

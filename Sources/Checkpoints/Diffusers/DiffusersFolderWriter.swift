@@ -32,6 +32,15 @@ package struct DiffusersFolderWriter: ModelWriter {
   package var name: String { "diffusers" }
   package var layout: String { DiffusersLayout.name }
 
+  /// diffusers alone, which has no integer weights of its own, or with SDNQ beside it.
+  package var programs: [String] { ["diffusers", SDNQ.name] }
+
+  package var choices: Set<WriteOption> { [.program] }
+
+  package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
+    encoding.isQuantized && !(options.program == SDNQ.name && encoding == .int8) ? nil : encoding
+  }
+
   /// Names that end in `/` or have no extension, and folders that stand.
   package func claims(_ path: String) -> Bool {
     path.hasSuffix("/") || PathParts(path).stemAndExtension.extension.isEmpty || isFolder(path)
@@ -45,6 +54,7 @@ package struct DiffusersFolderWriter: ModelWriter {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
     try Self.checkReplaceable(path)
+    let model = options.program == SDNQ.name ? SDNQ.encoded(model) : model
     var weights: [(file: String, plan: SafetensorsPlan)] = []
     for component in model.components {
       guard let kind = DiffusersLayout.components.first(where: { $0.name == component.name }) else {

@@ -1,0 +1,139 @@
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+/// int8 in a diffusers folder, as SDNQ stores it.
+struct SDNQTests {
+  private static let convolution = StoredTensor(
+    shape: [2, 1, 3, 3], encoding: .int8,
+    parts: [
+      ByteSlice((0..<18).map { UInt8(bitPattern: Int8($0 - 9)) }), ByteSlice([0.5, 2] as [Float]),
+    ])
+  private static let linear = StoredTensor(
+    shape: [3, 2], encoding: .int8,
+    parts: [ByteSlice([1, 2, 3, 4, 5, 6] as [UInt8]), ByteSlice([1, 0.25, 3] as [Float])])
+
+  /// A tiny model with a quantized convolution and a quantized linear layer.
+  private func model(in folder: String) throws -> ModelSource {
+    var model = try TinyFolder(in: folder).read()
+    model["unet"]?.weights = MemorySource(
+      location: "test",
+      [
+        ("conv_in.weight", counting([2, 1, 3, 3])), ("conv_in.bias", counting([2])),
+        ("conv.weight", Self.convolution), ("conv.bias", counting([2])),
+        ("to_q.weight", Self.linear), ("norm.weight", counting([2])),
+      ])
+    return model
+  }
+
+  private func write(_ model: ModelSource, to path: String) throws {
+    try DiffusersFolderWriter().write(
+      model, to: path, options: WriteOptions(program: "sdnq"))
+  }
+
+  @Test func codesAndScalesLieApart() throws {
+    try withTemporaryFolder { folder in
+      try write(try model(in: folder), to: folder + "/out")
+      let file = try SafetensorsFile(path: folder + "/out/unet/diffusion_pytorch_model.safetensors")
+      #expect(
+        file.names.sorted() == [
+          "conv.bias", "conv.scale", "conv.weight", "conv_in.bias", "conv_in.weight", "norm.weight",
+          "to_q.scale", "to_q.weight",
+        ])
+      #expect(
+        file.entry("conv.weight") == TensorEntry(shape: [2, 1, 3, 3], encoding: .plain(.i8)))
+      #expect(file.entry("conv.scale") == TensorEntry(shape: [2, 1, 1, 1], encoding: .plain(.f32)))
+      #expect(file.entry("to_q.scale") == TensorEntry(shape: [3, 1], encoding: .plain(.f32)))
+      #expect(try file.tensor("conv.scale").floats() == [0.5, 2])
+      let config = try #require(
+        JSONValue(parsing: text(folder + "/out/unet/config.json")).object?["quantization_config"]?
+          .object)
+      #expect(config["quant_method"] == "sdnq")
+      // What is a matrix and not int8 is named, so that it is not taken for int8.
+      #expect(config["modules_to_not_convert"] == ["conv_in.weight"])
+      // A component without int8 is told nothing of it.
+      #expect(
+        try JSONValue(parsing: text(folder + "/out/vae/config.json")).object?["quantization_config"]
+          == nil)
+    }
+  }
+
+  @Test func readsBackToTheBit() throws {
+    try withTemporaryFolder { folder in
+      let model = try model(in: folder)
+      try write(model, to: folder + "/out")
+      let back = try DiffusersFolderReader().read(folder + "/out", options: ReadOptions())
+      let unet = try #require(back["unet"])
+      #expect(unet.config == model["unet"]?.config)
+      #expect(unet.weights.names.sorted() == model["unet"]?.weights.names.sorted())
+      for (name, tensor) in [("conv.weight", Self.convolution), ("to_q.weight", Self.linear)] {
+        let found = try unet.weights.tensor(name)
+        #expect(found.entry == tensor.entry)
+        #expect(found.parts.map(\.array) == tensor.parts.map(\.array))
+      }
+      #expect(try unet.weights.tensor("conv_in.bias").floats() == [0, 1])
+    }
+  }
+
+  @Test func onlyInt8WithAScalePerChannelIsTaken() {
+    let writer = DiffusersFolderWriter()
+    let sdnq = WriteOptions(program: "sdnq")
+    #expect(writer.accepted(.int8, options: sdnq) == .int8)
+    #expect(writer.accepted(.symmetric(bits: 8, groupSize: 64), options: sdnq) == nil)
+    #expect(writer.accepted(.symmetric(bits: 4, groupSize: 32), options: sdnq) == nil)
+    #expect(writer.accepted(.plain(.bf16), options: sdnq) == .plain(.bf16))
+    #expect(writer.accepted(.int8, options: WriteOptions()) == nil)
+    #expect(writer.accepted(.int8, options: WriteOptions(program: "diffusers")) == nil)
+  }
+
+  /// Configs and tensors that are not what is read, and what is said of them.
+  @Test(arguments: [
+    (
+      #"{"quant_method": "bitsandbytes"}"#,
+      "by 'bitsandbytes'; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"
+    ),
+    (
+      #"{"quant_method": "sdnq", "weights_dtype": "uint4"}"#,
+      #"by 'sdnq' with 'weights_dtype' "uint4"; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"#
+    ),
+    (
+      #"{"quant_method": "sdnq", "weights_dtype": "int8", "group_size": 32}"#,
+      "by 'sdnq' with 'group_size' 32; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"
+    ),
+    ("7", "by a number; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"),
+  ]) func otherBackEndsAreRefused(config: String, sentence: String) throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try tiny.write(
+        #"{"_class_name": "UNet2DConditionModel", "quantization_config": \#(config)}"#,
+        "unet/config.json")
+      #expect(
+        tiny.refusal() == "model/unet/config.json: the weights are quantized " + sentence)
+    }
+  }
+
+  @Test(
+    arguments: [
+      (nil, "missing"), (counting([2]), "f32 [2]"), (counting([3, 1]), "f32 [3, 1]"),
+    ] as [(StoredTensor?, String)])
+  func scalesMustFit(scale: StoredTensor?, found: String) throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      let codes = StoredTensor(
+        shape: [2, 2], encoding: .plain(.i8), parts: [ByteSlice([1, 2, 3, 4] as [UInt8])])
+      try tiny.weights(
+        [("to_q.weight", codes)] + (scale.map { [("to_q.scale", $0)] } ?? []),
+        TinyFolder.stem + ".safetensors")
+      try tiny.write(
+        #"{"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "sdnq"}}"#,
+        "unet/config.json")
+      let sentence =
+        "model/unet/config.json: the weights are quantized by tensor 'to_q.scale' \(found); "
+        + "readable is f32 [2, 1] beside 'to_q.weight'"
+      // A vector of as many scales is accepted, as nothing can be meant by it but this.
+      #expect(tiny.refusal() == (found == "f32 [2]" ? "no error" : sentence))
+    }
+  }
+}

@@ -1,0 +1,46 @@
+"""int8 folders beside SDNQ, the back end that keeps them int8 in diffusers: linear layers and convolutions."""
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from conftest import FIXTURES, run
+from measures import COMPONENT, relative_rms
+from test_forward import forward
+
+import sdnq  # noqa: F401  what makes diffusers know the method
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdnq") / "int8"
+    run("quantize", FIXTURES / "mini-sd", "-o", f"{folder}/", "--type", "int8", "--for", "sdnq", "--quiet")
+    return folder
+
+
+@torch.no_grad()
+def test_loads_as_int8_and_gives_the_same_numbers(folder, tmp_path):
+    unet = DiffusionPipeline.from_pretrained(folder).unet
+    int8 = [m for m in unet.modules() if getattr(getattr(m, "weight", None), "dtype", None) == torch.int8]
+    kinds = {type(module).__name__ for module in int8}
+    assert {"SDNQConv2d", "SDNQLinear"} <= kinds
+    assert unet.conv_in.weight.dtype == unet.conv_out.weight.dtype == torch.float32
+    torch.manual_seed(3)
+    inputs = dict(
+        sample=torch.randn(2, 4, 8, 8),
+        timestep=torch.tensor([981, 21]),
+        encoder_hidden_states=torch.randn(2, 77, unet.config.cross_attention_dim),
+    )
+    expected = unet(**inputs).sample
+    found = forward(folder, "unet", inputs, tmp_path)["sample"]
+    assert relative_rms(found, expected) <= COMPONENT
+    # The same codes as in a .decant file.
+    run("convert", folder, "-o", tmp_path / "again.decant", "--quiet")
+    assert torch.equal(forward(tmp_path / "again.decant", "unet", inputs, tmp_path)["sample"], found)
+
+
+def test_resident_weights_are_int8(folder):
+    unet = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float16).unet
+    size = sum(p.numel() * p.element_size() for p in unet.parameters())
+    count = sum(p.numel() for p in unet.parameters())
+    assert size < 1.2 * count
