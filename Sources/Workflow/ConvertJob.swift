@@ -18,9 +18,10 @@ package struct ConvertJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+    var output = output
     let writer = try output.writer(besides: [model])
     let scheme = try type.map { try plainScheme($0) }
-    let source = try ModelSource.reading(model, reading)
+    let source = try output.reading(model, reading, by: writer)
     // A model that lacks a tensor is refused here, not where it is next read.
     _ = try Model.bind(source)
     let digest = SourceDigest()

@@ -86,7 +86,14 @@ package struct QuantizeJob: Job {
 
   package func run(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
     let writer = try output?.writer(besides: [model] + (calibration.map { [$0] } ?? []))
-    let source = try ModelSource.reading(model, reading)
+    var output = output
+    let source: ModelSource
+    if var chosen = output, let writer {
+      source = try chosen.reading(model, reading, by: writer)
+      output = chosen
+    } else {
+      source = try ModelSource.reading(model, reading)
+    }
     let digest = SourceDigest()
     let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
     let file = try calibration.map { try CalibrationFile(path: $0) }

@@ -40,10 +40,20 @@ extension ModelSource {
   static func reading(_ path: String, _ options: ReadingOptions) throws -> ModelSource {
     var source = try Layouts.readers.read(
       path, options: ReadOptions(variant: options.variant, ema: options.ema))
+    if let variant = options.variant, source.provenance["variants"] == nil {
+      throw JobError(
+        "--variant \(variant): \(path) is a \(source.layout), which has no variants")
+    }
     source.addVocabularies()
     if let prediction = options.prediction { try source.predict(prediction) }
     if options.allowsNonfinite { return source }
     return source.mappingWeights { FiniteSource(base: $0.weights) }
+  }
+
+  /// Whether the place has weights of that variant.
+  static func hasVariant(_ name: String, at path: String) -> Bool {
+    let options = ReadOptions(variant: name)
+    return (try? Layouts.readers.read(path, options: options))?.provenance["variants"] != nil
   }
 
   /// Gives CLIP's vocabulary to tokenizers that came without: single files hold none, and theirs is

@@ -40,11 +40,12 @@ package struct ShrinkJob: Job {
   package func run(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
     let inputs =
       [model] + [calibration, calibrating.promptsPath, verification.promptsPath].compactMap { $0 }
+    var output = output
     let writer = try output.writer(besides: inputs)
     if let report {
       try refuseReport(report, replacing: output.replacing, inputs: inputs + [output.path])
     }
-    let source = try ModelSource.reading(model, reading)
+    let source = try output.reading(model, reading, by: writer)
     let digest = SourceDigest()
     var current = source.mappingWeights { digest.watching($0.name, $0.weights) }
     var steps: [ProvenanceStep] = []
@@ -71,7 +72,7 @@ package struct ShrinkJob: Job {
     var request = verification
     request.promptsPath = request.promptsPath ?? calibrating.promptsPath
     request.promptsSkipped = file == nil ? 0 : (calibrating.promptLimit ?? 0)
-    let result = try verify(source, try written(besides: source), request, events)
+    let result = try verify(source, try written(output, besides: source), request, events)
     if let report { try result.write(to: report, replacing: output.replacing) }
     let outcome = VerificationOutcome(report: result, path: report)
     if Packfile.recognizes(output.path) {
@@ -85,7 +86,9 @@ package struct ShrinkJob: Job {
   }
 
   /// The model that was written, as it reads; what its layout has no place for is the original's.
-  private func written(besides source: ModelSource) throws -> ModelSource {
+  private func written(
+    _ output: OutputRequest, besides source: ModelSource
+  ) throws -> ModelSource {
     let options = ReadingOptions(
       variant: output.options.variant, allowsNonfinite: reading.allowsNonfinite)
     return try ModelSource.reading(output.path, options).completed(by: source)
