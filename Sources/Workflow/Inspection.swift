@@ -1,0 +1,209 @@
+internal import Models
+package import Tensors
+
+/// What a model is.
+package struct Inspection: JobOutcome {
+  /// A component with its layers by block.
+  private struct Part {
+    let component: ModelSource.Component
+    /// Empty for a component that Decant does not run.
+    let modules: [ModuleSpec]
+
+    /// Numbers and bytes of each block, in the order of the tree.
+    var blocks: [(name: String, parameters: Int, bytes: Int)] {
+      var bytes: [String: Int] = [:]
+      for module in modules {
+        for tensor in module.tensors {
+          bytes[module.block, default: 0] += component.weights.entry(tensor.name)?.byteCount ?? 0
+        }
+      }
+      return modules.blocks.map { ($0.name, $0.parameters, bytes[$0.name] ?? 0) }
+    }
+
+    /// Encodings of the tensors with the bytes in each, most bytes first.
+    var encodings: [(name: String, bytes: Int)] {
+      var bytes: [String: Int] = [:]
+      for entry in component.weights.names.compactMap(component.weights.entry) {
+        bytes[entry.encoding.name, default: 0] += entry.byteCount
+      }
+      return bytes.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
+    }
+  }
+
+  private let source: ModelSource
+  private let finding: Finding
+  private let parts: [Part]
+  private let wasChecked: Bool
+  private let listsTensors: Bool
+
+  init(
+    source: ModelSource, finding: Finding, wasChecked: Bool, listsTensors: Bool
+  ) throws(ConfigError) {
+    var parts: [Part] = []
+    for component in source.components {
+      parts.append(
+        Part(component: component, modules: try component.modules(in: source.location) ?? []))
+    }
+    self.source = source
+    self.finding = finding
+    self.parts = parts
+    self.wasChecked = wasChecked
+    self.listsTensors = listsTensors
+  }
+
+  private var model: Model? { if case .model(let model) = finding { model } else { nil } }
+
+  /// What the U-Net predicts, why that is thought, and whether it could be otherwise.
+  private var prediction: (name: String, reason: String, isCertain: Bool) {
+    if let told = source.provenance["prediction"]?.object, let name = told["type"]?.string {
+      return (name, told["reason"]?.string ?? "", told["certain"]?.bool ?? false)
+    }
+    if let written = source.scheduler?["prediction_type"]?.string {
+      return (written, "the scheduler's config says so", true)
+    }
+    return ("epsilon", "the scheduler's config says nothing, which means epsilon", true)
+  }
+
+  /// Bytes of all weights with matrices at `bits` and everything else in float16.
+  private func weightBytes(bits: Int) -> Int {
+    parts.flatMap(\.modules).reduce(0) { total, module in
+      let width = module.kind.isMatrix ? bits : 16
+      return total + module.weight.shape.count * width / 8 + (module.bias?.shape.count ?? 0) * 2
+    }
+  }
+
+  // MARK: - For programs
+
+  package var json: JSONValue {
+    var object: JSONObject = [
+      "path": .string(source.location),
+      "layout": .string(source.layout),
+      "bytes": .integer(bytesOnDisk(source.location)),
+      "family": model.map { .string($0.family.name) } ?? .null,
+      "family_title": model.map { .string($0.family.title) } ?? .null,
+    ]
+    if case .incomplete(let problem) = finding { object["problem"] = .string(problem) }
+    let rest: JSONObject = [
+      "prediction_type": .string(prediction.name),
+      "prediction_reason": .string(prediction.reason),
+      "prediction_certain": .bool(prediction.isCertain),
+      "scheduler": source.scheduler?["_class_name"] ?? .null,
+      "parameters": .integer(source.components.reduce(0) { $0 + $1.weights.parameterCount }),
+      "components": .array(parts.map { .object(json(of: $0)) }),
+      "resident_bytes": [
+        "f16": .integer(weightBytes(bits: 16)), "int8": .integer(weightBytes(bits: 8)),
+      ],
+    ]
+    object = object.appending(rest)
+    if let working = model?.workingBytes(width: 2) {
+      object["memory_to_run"] = [
+        "f16": .integer(weightBytes(bits: 16) + working),
+        "int8": .integer(weightBytes(bits: 8) + working),
+      ]
+    }
+    object["provenance"] = .object(source.provenance)
+    if wasChecked { object["checked"] = true }
+    return .object(object)
+  }
+
+  private func json(of part: Part) -> JSONObject {
+    let (component, weights) = (part.component, part.component.weights)
+    var object: JSONObject = [
+      "name": .string(component.name),
+      "class": .string(component.className),
+      "parameters": .integer(weights.parameterCount),
+      "bytes": .integer(weights.byteCount),
+      "tensors": .integer(weights.names.count),
+      "encodings": .object(
+        JSONObject(part.encodings.map { ($0.name, .integer($0.bytes)) })),
+    ]
+    if !part.modules.isEmpty {
+      object["blocks"] = .array(
+        part.blocks.map {
+          [
+            "name": .string($0.name), "parameters": .integer($0.parameters),
+            "bytes": .integer($0.bytes),
+          ]
+        })
+    }
+    if listsTensors {
+      object["tensor_list"] = .array(
+        weights.names.map { name in
+          let entry = weights.entry(name)
+          return [
+            "name": .string(name),
+            "shape": .array((entry?.shape.extents ?? []).map { .integer($0) }),
+            "encoding": .string(entry?.encoding.name ?? ""),
+            "bytes": .integer(entry?.byteCount ?? 0),
+          ]
+        })
+    }
+    return object
+  }
+
+  // MARK: - For people
+
+  package var text: String {
+    let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? "no whole model"
+    var lines = [
+      "\(source.location): \(what), \(source.layout), "
+        + formatted(bytes: bytesOnDisk(source.location))
+    ]
+    if case .incomplete(let problem) = finding { lines.append(problem) }
+    if parts.contains(where: { $0.component.name == "unet" }) {
+      lines.append(
+        "predicts \(prediction.name) (\(prediction.reason)"
+          + (prediction.isCertain ? "" : "; its tensors cannot tell, --prediction says otherwise")
+          + "); scheduler \(source.scheduler?["_class_name"]?.string ?? "none")")
+    }
+    if let size = model?.defaultSize { lines.append("pictures of \(size.width)x\(size.height)") }
+    lines.append("")
+    var rows = [["component", "parameters", "weights", "tensors", "stored as"]]
+    for part in parts {
+      let weights = part.component.weights
+      rows.append([
+        part.component.name, formatted(count: weights.parameterCount),
+        formatted(bytes: weights.byteCount), "\(weights.names.count)",
+        part.encodings.map { "\($0.name) \(formatted(bytes: $0.bytes))" }.joined(separator: ", "),
+      ])
+    }
+    lines.append(table(rows, rightAligned: [1, 2, 3]))
+    for part in parts where part.component.name == "unet" {
+      lines.append("")
+      lines.append(
+        table(
+          [["U-Net block", "parameters", "weights"]]
+            + part.blocks.map {
+              [$0.name, formatted(count: $0.parameters), formatted(bytes: $0.bytes)]
+            }, rightAligned: [1, 2]))
+    }
+    lines.append("")
+    lines.append(memory)
+    if wasChecked { lines.append("checked: every byte is sound") }
+    if listsTensors { lines += tensorLines }
+    return lines.joined(separator: "\n")
+  }
+
+  private var memory: String {
+    let (half, codes) = (weightBytes(bits: 16), weightBytes(bits: 8))
+    let weights =
+      "weights in memory: \(formatted(bytes: half)) in f16, \(formatted(bytes: codes)) in int8"
+    guard let working = model?.workingBytes(width: 2) else { return weights }
+    return weights
+      + "\nto run it takes about \(formatted(bytes: half + working)) in f16, "
+      + "\(formatted(bytes: codes + working)) with int8 weights (one picture, everything resident)"
+  }
+
+  private var tensorLines: [String] {
+    source.components.flatMap { component in
+      ["", component.name]
+        + table(
+          component.weights.names.compactMap { name in
+            component.weights.entry(name).map {
+              ["  " + name, "\($0.shape)", $0.encoding.name, formatted(bytes: $0.byteCount)]
+            }
+          }, rightAligned: [3]
+        ).split(separator: "\n").map(String.init)
+    }
+  }
+}
