@@ -10,7 +10,7 @@ struct BenchCommand: JobCommand {
       Example: decant bench sd-v1-5/ small.decant --steps 4 --size 256x256 --json
       """)
 
-  @Argument(help: "Diffusers folders or .decant files.")
+  @Argument(help: modelHelp)
   var model: [String] = []
 
   @Option(

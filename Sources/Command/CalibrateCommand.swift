@@ -10,7 +10,7 @@ struct CalibrateCommand: JobCommand {
       Example: decant calibrate --merge part-1.calibration part-2.calibration -o whole.calibration
       """)
 
-  @Argument(help: "A diffusers folder or a .decant file.")
+  @Argument(help: modelHelp)
   var model: String?
 
   @Option(

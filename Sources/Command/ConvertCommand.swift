@@ -7,7 +7,7 @@ struct ConvertCommand: JobCommand {
     abstract: "Writes a model in another layout or number type, every bit kept where it can be.",
     discussion: "Example: decant convert sd-v1-5/ -o sd-v1-5.decant --type f16")
 
-  @Argument(help: "A diffusers folder or a .decant file.")
+  @Argument(help: modelHelp)
   var model: String
 
   @OptionGroup var output: OutputOptions

@@ -7,7 +7,8 @@ struct Decant: AsyncParsableCommand {
     commandName: "decant",
     abstract: "Converts, strips, quantizes and verifies Stable Diffusion models.",
     discussion: """
-      MODEL is a diffusers folder or a .decant file; what it is is found by looking at it.
+      MODEL is a diffusers folder or a file (.decant, .safetensors, .ckpt, .gguf); what it is is found by
+      looking at it.
 
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8
       """,

@@ -12,7 +12,7 @@ struct ForwardCommand: JobCommand {
       Example: decant forward sd-v1-5/ --component unet --inputs in.safetensors -o out.safetensors
       """)
 
-  @Argument(help: "A diffusers folder or a .decant file.")
+  @Argument(help: modelHelp)
   var model: String
 
   @Option(

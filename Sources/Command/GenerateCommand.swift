@@ -11,7 +11,7 @@ struct GenerateCommand: JobCommand {
       Example: decant generate sd-v1-5/ small.decant -p "a cat" -p "a house" --grid side-by-side.png
       """)
 
-  @Argument(help: "A diffusers folder or a .decant file; several to compare them with --grid.")
+  @Argument(help: ArgumentHelp("\(modelHelp.abstract) Several are compared with --grid."))
   var model: [String]
 
   @Option(

@@ -7,7 +7,7 @@ struct InspectCommand: JobCommand {
     abstract: "Tells what a model is: family, layout, parameters and bytes by component and block.",
     discussion: "Example: decant inspect small.decant --check")
 
-  @Argument(help: "A diffusers folder or a .decant file.")
+  @Argument(help: modelHelp)
   var model: String
 
   @Flag(help: "List every tensor with shape and encoding.")

@@ -10,6 +10,10 @@ struct CommonOptions: ParsableArguments {
   var verbose = false
 }
 
+/// What MODEL is.
+let modelHelp = ArgumentHelp(
+  "A diffusers folder, or a file: .decant, .safetensors, .ckpt, .gguf. It is found by looking.")
+
 /// How a model is read.
 struct ReadOptions: ParsableArguments {
   @Option(

@@ -10,7 +10,7 @@ struct QuantizeCommand: JobCommand {
       Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
       """)
 
-  @Argument(help: "A diffusers folder or a .decant file.")
+  @Argument(help: modelHelp)
   var model: String
 
   @Option(

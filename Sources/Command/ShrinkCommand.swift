@@ -9,7 +9,7 @@ struct ShrinkCommand: JobCommand {
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8 --report report/
       """)
 
-  @Argument(help: "A diffusers folder or a .decant file.")
+  @Argument(help: modelHelp)
   var model: String
 
   @OptionGroup var output: OutputOptions

@@ -10,7 +10,7 @@ struct StripCommand: JobCommand {
       Example: decant strip sd-v1-5/ -o less/ --drop mid_block --drop down_blocks.1.resnets.1
       """)
 
-  @Argument(help: "A diffusers folder or a .decant file.")
+  @Argument(help: modelHelp)
   var model: String
 
   @OptionGroup var output: OutputOptions

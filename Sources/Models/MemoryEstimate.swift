@@ -1,5 +1,3 @@
-package import Tensors
-
 extension Model {
   /// Bytes that a program needs to run the model with numbers of `width` bytes between its layers:
   /// what is alive at once in the larger of the U-Net, with and without the text, and the
@@ -42,22 +40,5 @@ extension Model {
     let widths = vae.blockOutChannels
     let below = widths.count > 1 ? widths[1] : widths[0]
     return (2 * below + widths[0]) * defaultSize.height * defaultSize.width
-  }
-}
-
-extension ModelSource.Component {
-  /// Every layer with weights that the component's config tells of, whatever the model around it;
-  /// `nil` for a component of a class that Decant does not run.
-  ///
-  /// - Parameter model: the model's location, below which errors name the config.
-  package func modules(in model: String) throws(ConfigError) -> [ModuleSpec]? {
-    let location = "\(model)/\(name)/config.json"
-    switch name {
-    case "unet": return try UNetConfig(json: config, location: location).modules
-    case "vae": return try VAEConfig(json: config, location: location).modules
-    case "text_encoder", "text_encoder_2":
-      return try TextEncoderConfig(json: config, location: location, className: className).modules
-    default: return nil
-    }
   }
 }

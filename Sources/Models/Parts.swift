@@ -1,0 +1,29 @@
+package import Tensors
+
+extension ModelSource.Component {
+  /// Every layer with weights that the component's config tells of, whatever the model around it;
+  /// `nil` for a component of a class that Decant does not run.
+  ///
+  /// - Parameter model: the model's location, below which errors name the config.
+  package func modules(in model: String) throws(ConfigError) -> [ModuleSpec]? {
+    let location = "\(model)/\(name)/config.json"
+    switch name {
+    case "unet": return try UNetConfig(json: config, location: location).modules
+    case "vae": return try VAEConfig(json: config, location: location).modules
+    case "text_encoder", "text_encoder_2":
+      return try TextEncoderConfig(json: config, location: location, className: className).modules
+    default: return nil
+    }
+  }
+
+  /// Checks every tensor of the component against its module tree, whatever the model around it.
+  ///
+  /// - Parameter model: the model's location, for errors.
+  package func check(in model: String) throws(BindingError) {
+    let modules: [ModuleSpec]?
+    do { modules = try self.modules(in: model) } catch { throw .config(error) }
+    guard let modules else { return }
+    let faults = Model.Component(name: name, modules: modules, weights: weights).faults()
+    guard faults.isEmpty else { throw .tensors(location: model, [faults]) }
+  }
+}
