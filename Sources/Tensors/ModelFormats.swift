@@ -83,6 +83,9 @@ package protocol ModelWriter: Sendable {
   /// The programs that a file can be written for, the standard one first; none where it is all one.
   var programs: [String] { get }
 
+  /// Whether a part of a model, a U-Net alone, can be written and read again.
+  var holdsParts: Bool { get }
+
   /// Whether an output of this name is of this layout.
   func claims(_ path: String) -> Bool
 
@@ -109,6 +112,7 @@ package protocol ModelWriter: Sendable {
 extension ModelWriter {
   package var choices: Set<WriteOption> { [] }
   package var programs: [String] { [] }
+  package var holdsParts: Bool { false }
 
   /// Plain numbers, and no others.
   package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {

@@ -23,7 +23,12 @@ package struct ConvertJob: Job {
     let scheme = try type.map { try plainScheme($0) }
     let source = try output.reading(model, reading, by: writer)
     // A model that lacks a tensor is refused here, not where it is next read.
-    _ = try Model.bind(source)
+    do {
+      _ = try Model.bind(source)
+    } catch .missingComponent where writer.holdsParts && !source.components.isEmpty {
+      for component in source.components { try component.check(in: source.location) }
+      events(.note("a part of a model: \(listed(source.components.map(\.name)))"))
+    }
     let digest = SourceDigest()
     let converted = source.mappingWeights { component in
       let watched = digest.watching(component.name, component.weights)

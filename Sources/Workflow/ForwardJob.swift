@@ -40,11 +40,11 @@ package struct ForwardJob: Job {
   package func run(_ events: @escaping EventSink) async throws -> ForwardOutcome {
     try refuseOverwriting(output, replacing: replacing, inputs: [model, inputs])
     let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)
-    let bound = try Model.bind(try ModelSource.reading(model, reading))
+    let part = try self.part(of: try ModelSource.reading(model, reading))
     events(.stage("computing \(component.rawValue)"))
     let results: [(String, Tensor)]
     do {
-      results = try evaluate(bound, arguments)
+      results = try evaluate(part, arguments)
     } catch let error as InputError {
       throw JobError("\(inputs): \(error)")
     }
@@ -54,7 +54,22 @@ package struct ForwardJob: Job {
     return ForwardOutcome(path: output, tensors: results.map { ($0.0, $0.1.shape) })
   }
 
-  private func evaluate(_ model: Model, _ arguments: Arguments) throws -> [(String, Tensor)] {
+  /// The component to evaluate, checked by itself: the model around it need not be whole.
+  private func part(of source: ModelSource) throws -> ModelSource.Component {
+    guard let part = source[component.part] else {
+      throw JobError(
+        "\(source.location): the model has no component '\(component.part)', it has "
+          + listed(source.components.map(\.name)))
+    }
+    try part.check(in: source.location)
+    return part
+  }
+
+  private func evaluate(
+    _ part: ModelSource.Component, _ arguments: Arguments
+  ) throws -> [(String, Tensor)] {
+    let (config, location) = (part.config, part.weights.location)
+    func autoencoder() throws -> VAEConfig { try VAEConfig(json: config, location: location) }
     switch component {
     case .unet:
       let added: UNet.AddedConditioning? =
@@ -68,29 +83,34 @@ package struct ForwardJob: Job {
             input: text == nil ? "time_ids" : "text_embeds", found: "there alone",
             expected: "text_embeds and time_ids together")
         }
-      let sample = try UNet(model)(
+      let unet = try UNet(
+        config: UNetConfig(json: config, location: location), weights: part.weights)
+      let sample = try unet(
         sample: arguments.tensor("sample"), timesteps: arguments.tensor("timestep").values,
         encoderHiddenStates: arguments.tensor("encoder_hidden_states"),
         timestepCondition: arguments.tensor(optional: "timestep_cond"), added: added)
       return [("sample", sample)]
     case .vaeDecoder:
-      return [("image", try VAEDecoder(model).decode(arguments.tensor("latent")))]
+      return [
+        (
+          "image",
+          try VAEDecoder(config: autoencoder(), weights: part.weights).decode(
+            arguments.tensor("latent"))
+        )
+      ]
     case .vaeEncoder:
-      let (mean, logvar) = try VAEEncoder(model).encode(arguments.tensor("image"))
+      let (mean, logvar) = try VAEEncoder(config: autoencoder(), weights: part.weights).encode(
+        arguments.tensor("image"))
       return [("mean", mean), ("logvar", logvar)]
-    case .textEncoder: return try encode(model, "text_encoder", arguments)
-    case .textEncoder2: return try encode(model, "text_encoder_2", arguments)
+    case .textEncoder, .textEncoder2: return try encode(part, arguments)
     }
   }
 
   private func encode(
-    _ model: Model, _ name: String, _ arguments: Arguments
+    _ part: ModelSource.Component, _ arguments: Arguments
   ) throws -> [(String, Tensor)] {
-    guard let component = model[name], let config = model.configs.textEncoder(name) else {
-      throw JobError(
-        "\(model.source.location): the model has no component '\(name)', it has "
-          + listed(model.components.map(\.name)))
-    }
+    let config = try TextEncoderConfig(
+      json: part.config, location: part.weights.location, className: part.className)
     let ids = try arguments.tensor("input_ids")
     guard ids.shape.rank == 2, ids.shape.count > 0 else {
       throw InputError(
@@ -105,7 +125,7 @@ package struct ForwardJob: Job {
         return token
       }
     }
-    let encoder = try TextEncoder(config: config, weights: component.weights)
+    let encoder = try TextEncoder(config: config, weights: part.weights)
     let output = try encoder(inputIDs: rows)
     var results = [
       ("last_hidden_state", output.lastHiddenState), ("pooler_output", output.poolerOutput),
@@ -119,6 +139,16 @@ package struct ForwardJob: Job {
 }
 
 extension ForwardJob.Component {
+  /// The model's component that is evaluated.
+  fileprivate var part: String {
+    switch self {
+    case .unet: "unet"
+    case .vaeDecoder, .vaeEncoder: "vae"
+    case .textEncoder: "text_encoder"
+    case .textEncoder2: "text_encoder_2"
+    }
+  }
+
   /// Arguments that the component takes; those in `optional` may be absent.
   fileprivate var inputs: (required: [String], optional: [String]) {
     switch self {
