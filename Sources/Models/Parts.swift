@@ -27,3 +27,22 @@ extension ModelSource.Component {
     guard faults.isEmpty else { throw .tensors(location: model, [faults]) }
   }
 }
+
+extension ModelSource {
+  /// Checks the model as binding does.
+  ///
+  /// - Parameter part: whether a part of a model will do, each of its components being sound.
+  /// - Returns: whether the model is whole.
+  package func isWholeModel(orPart part: Bool) throws(BindingError) -> Bool {
+    let error: BindingError
+    do {
+      _ = try Model.bind(self)
+      return true
+    } catch let failure {
+      error = failure
+    }
+    guard part, !components.isEmpty, case .missingComponent = error else { throw error }
+    for component in components { try component.check(in: location) }
+    return false
+  }
+}

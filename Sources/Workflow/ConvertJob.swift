@@ -23,10 +23,7 @@ package struct ConvertJob: Job {
     let scheme = try type.map { try plainScheme($0) }
     let source = try output.reading(model, reading, by: writer)
     // A model that lacks a tensor is refused here, not where it is next read.
-    do {
-      _ = try Model.bind(source)
-    } catch .missingComponent where writer.holdsParts && !source.components.isEmpty {
-      for component in source.components { try component.check(in: source.location) }
+    if try !source.isWholeModel(orPart: writer.holdsParts) {
       events(.note("a part of a model: \(listed(source.components.map(\.name)))"))
     }
     let digest = SourceDigest()
