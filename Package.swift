@@ -75,7 +75,7 @@ let package = Package(
       ],
       swiftSettings: safe),
     .target(
-      name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["Models", "Tensors"], path: "Tests/TestSupport",
       swiftSettings: strict),
     tests("House", on: []),
     tests("Tensors", on: ["Tensors"]),

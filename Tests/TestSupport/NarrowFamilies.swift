@@ -1,0 +1,77 @@
+package import Models
+package import Tensors
+
+extension Family {
+  /// A model with the published topology of the family, a tenth as wide and with few layers of text,
+  /// its weights random: small enough to write, read and run in a test.
+  ///
+  /// - Parameters:
+  ///   - vocabulary: tokens that the text encoders know; CLIP's own number unless told.
+  ///   - files: a tokenizer's files, where the model is to be sampled.
+  /// - Returns: `nil` for an open family.
+  package func narrowed(
+    seed: UInt64 = 1, kind: ElementKind = .f32, vocabulary: Int? = nil,
+    files: [ModelSource.File] = []
+  ) throws -> ModelSource? {
+    guard let whole = try synthesize(seed: seed, kind: kind, files: files) else {
+      return nil
+    }
+    var model = whole
+    for index in model.components.indices {
+      let component = model.components[index]
+      let config = narrow(component.config, of: component.name, vocabulary: vocabulary)
+      model.components[index].config = config
+      let modules = try model.components[index].modules(in: name) ?? []
+      model.components[index].weights = RandomWeights(
+        location: "narrow \(name)/\(component.name)", modules: modules, kind: kind, seed: seed)
+    }
+    return model
+  }
+}
+
+private func narrow(
+  _ config: JSONObject, of component: String, vocabulary: Int?
+) -> JSONObject {
+  var config = config
+  /// Divides a member that is a number or a list of numbers.
+  func divide(_ member: String, by divisor: Int) {
+    if let number = config[member]?.integer { config[member] = .integer(number / divisor) }
+    if let list = config[member]?.array {
+      config[member] = .array(list.map { .integer(($0.integer ?? 0) / divisor) })
+    }
+  }
+  switch component {
+  case "unet":
+    // 320, 640, 1280 become 32, 64, 128; the refiner's 384, 768, 1536 become 48, 96, 192.
+    let first = config["block_out_channels"]?.array?.first?.integer ?? 320
+    divide("block_out_channels", by: first % 320 == 0 ? 10 : 8)
+    config["norm_num_groups"] = 16
+    // Lists of heads are of heads 64 wide, which become 16 wide; SD 1 has 8 heads everywhere.
+    if config["attention_head_dim"]?.array != nil {
+      config["attention_head_dim"] = .array(
+        (config["block_out_channels"]?.array ?? []).map { .integer(($0.integer ?? 16) / 16) })
+    }
+    divide("cross_attention_dim", by: textDivisor)
+    if let inputs = config["projection_class_embeddings_input_dim"]?.integer {
+      // The pooled text of 1280, and numbers of 256 sines each, which become 8.
+      config["projection_class_embeddings_input_dim"] = .integer(
+        1280 / textDivisor + (inputs - 1280) / 256 * 8)
+      config["addition_time_embed_dim"] = 8
+    }
+    config["sample_size"] = 8
+  case "vae":
+    divide("block_out_channels", by: 8)
+    config["norm_num_groups"] = 8
+    config["sample_size"] = 64
+  default:
+    for member in ["hidden_size", "intermediate_size", "projection_dim"] {
+      divide(member, by: textDivisor)
+    }
+    config["num_hidden_layers"] = 3
+    if let vocabulary { config["vocab_size"] = .integer(vocabulary) }
+  }
+  return config
+}
+
+/// How much narrower texts are: heads of 64 become heads of 4.
+private let textDivisor = 16
