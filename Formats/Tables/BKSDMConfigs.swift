@@ -1,141 +1,30 @@
-/// Configs of BK-SDM's U-Nets as published; the other components are those of Stable Diffusion 1.4.
+/// Configs of BK-SDM's U-Nets as published (Kim et al. 2023, arXiv 2305.15798), and of Segmind's models
+/// of the same shapes; the other components are those of the models that they were cut from.
 package enum BKSDMConfigs {
-  package static let base = StableDiffusion1Configs.table(unet: baseUNet)
-  package static let small = StableDiffusion1Configs.table(unet: smallUNet)
-  package static let tiny = StableDiffusion1Configs.table(unet: tinyUNet)
+  package static let base = StableDiffusion1Configs.v14.changing(["unet": baseUNet])
+  package static let small = base.changing(["unet": smallUNet])
+  package static let tiny = small.changing(["unet": tinyUNet])
 
-  static let baseUNet = #"""
-    {
-      "_class_name": "UNet2DConditionModel",
-      "_diffusers_version": "0.15.0",
-      "act_fn": "silu",
-      "attention_head_dim": 8,
-      "block_out_channels": [320, 640, 1280, 1280],
-      "center_input_sample": false,
-      "class_embed_type": null,
-      "class_embeddings_concat": false,
-      "conv_in_kernel": 3,
-      "conv_out_kernel": 3,
-      "cross_attention_dim": 768,
-      "cross_attention_norm": null,
-      "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-      "downsample_padding": 1,
-      "dual_cross_attention": false,
-      "encoder_hid_dim": null,
-      "flip_sin_to_cos": true,
-      "freq_shift": 0,
-      "in_channels": 4,
-      "layers_per_block": 1,
-      "mid_block_only_cross_attention": null,
-      "mid_block_scale_factor": 1,
-      "mid_block_type": "UNetMidBlock2DCrossAttn",
-      "norm_eps": 1e-05,
-      "norm_num_groups": 32,
-      "num_class_embeds": null,
-      "only_cross_attention": false,
-      "out_channels": 4,
-      "projection_class_embeddings_input_dim": null,
-      "resnet_out_scale_factor": 1.0,
-      "resnet_skip_time_act": false,
-      "resnet_time_scale_shift": "default",
-      "sample_size": 64,
-      "time_cond_proj_dim": null,
-      "time_embedding_act_fn": null,
-      "time_embedding_type": "positional",
-      "timestep_post_act": null,
-      "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-      "upcast_attention": false,
-      "use_linear_projection": false
-    }
-    """#
+  package static let v2Base = StableDiffusion2Configs.v21Base.changing(["unet": baseUNet])
+  package static let v2Small = v2Base.changing(["unet": smallUNet])
+  package static let v2Tiny = v2Small.changing(["unet": tinyUNet]).changing([
+    "unet": #"{"attention_head_dim": [5, 10, 20]}"#
+  ])
 
-  static let smallUNet = #"""
-    {
-      "_class_name": "UNet2DConditionModel",
-      "_diffusers_version": "0.15.0",
-      "act_fn": "silu",
-      "attention_head_dim": 8,
-      "block_out_channels": [320, 640, 1280, 1280],
-      "center_input_sample": false,
-      "class_embed_type": null,
-      "class_embeddings_concat": false,
-      "conv_in_kernel": 3,
-      "conv_out_kernel": 3,
-      "cross_attention_dim": 768,
-      "cross_attention_norm": null,
-      "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-      "downsample_padding": 1,
-      "dual_cross_attention": false,
-      "encoder_hid_dim": null,
-      "flip_sin_to_cos": true,
-      "freq_shift": 0,
-      "in_channels": 4,
-      "layers_per_block": 1,
-      "mid_block_only_cross_attention": null,
-      "mid_block_scale_factor": 1,
-      "mid_block_type": null,
-      "norm_eps": 1e-05,
-      "norm_num_groups": 32,
-      "num_class_embeds": null,
-      "only_cross_attention": false,
-      "out_channels": 4,
-      "projection_class_embeddings_input_dim": null,
-      "resnet_out_scale_factor": 1.0,
-      "resnet_skip_time_act": false,
-      "resnet_time_scale_shift": "default",
-      "sample_size": 64,
-      "time_cond_proj_dim": null,
-      "time_embedding_act_fn": null,
-      "time_embedding_type": "positional",
-      "timestep_post_act": null,
-      "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-      "upcast_attention": false,
-      "use_linear_projection": false
-    }
-    """#
+  package static let segmindSmall = StableDiffusion1Configs.v15.changing(["unet": baseUNet])
+  package static let segmindTiny = StableDiffusion1Configs.v15.changing(["unet": baseUNet])
+    .changing(["unet": smallUNet]).changing(["unet": tinyUNet])
 
-  static let tinyUNet = #"""
+  private static let baseUNet =
+    #"{"layers_per_block": 1, "mid_block_type": "UNetMidBlock2DCrossAttn"}"#
+
+  private static let smallUNet = #"{"mid_block_type": null}"#
+
+  private static let tinyUNet = #"""
     {
-      "_class_name": "UNet2DConditionModel",
-      "_diffusers_version": "0.15.0",
-      "act_fn": "silu",
-      "attention_head_dim": 8,
       "block_out_channels": [320, 640, 1280],
-      "center_input_sample": false,
-      "class_embed_type": null,
-      "class_embeddings_concat": false,
-      "conv_in_kernel": 3,
-      "conv_out_kernel": 3,
-      "cross_attention_dim": 768,
-      "cross_attention_norm": null,
       "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-      "downsample_padding": 1,
-      "dual_cross_attention": false,
-      "encoder_hid_dim": null,
-      "flip_sin_to_cos": true,
-      "freq_shift": 0,
-      "in_channels": 4,
-      "layers_per_block": 1,
-      "mid_block_only_cross_attention": null,
-      "mid_block_scale_factor": 1,
-      "mid_block_type": null,
-      "norm_eps": 1e-05,
-      "norm_num_groups": 32,
-      "num_class_embeds": null,
-      "only_cross_attention": false,
-      "out_channels": 4,
-      "projection_class_embeddings_input_dim": null,
-      "resnet_out_scale_factor": 1.0,
-      "resnet_skip_time_act": false,
-      "resnet_time_scale_shift": "default",
-      "sample_size": 64,
-      "time_cond_proj_dim": null,
-      "time_embedding_act_fn": null,
-      "time_embedding_type": "positional",
-      "timestep_post_act": null,
-      "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-      "upcast_attention": false,
-      "use_linear_projection": false
+      "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]
     }
     """#
 }

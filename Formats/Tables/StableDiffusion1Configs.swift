@@ -7,10 +7,20 @@ package enum StableDiffusion1Configs {
   package static let v15 = table(
     index: index15, textEncoder: textEncoder15, unet: unet15, vae: vae15)
 
-  /// Puts a table together; BK-SDM's models differ from 1.4 in the U-Net alone.
-  static func table(
-    index: String = index14, textEncoder: String = textEncoder14, unet: String,
-    vae: String = vae14
+  package static let v15Inpainting = v15.changing([
+    "model_index": #"""
+    {
+      "_class_name": "StableDiffusionInpaintPipeline",
+      "scheduler": ["diffusers", "DDIMScheduler"]
+    }
+    """#,
+    "scheduler": #"{"_class_name": "DDIMScheduler"}"#,
+    "unet": #"{"in_channels": 9}"#,
+    "vae": #"{"sample_size": 256}"#,
+  ])
+
+  private static func table(
+    index: String, textEncoder: String, unet: String, vae: String
   ) -> ModelConfigTable {
     ModelConfigTable(
       index: index,
@@ -197,7 +207,7 @@ package enum StableDiffusion1Configs {
     }
     """#
 
-  static let scheduler = #"""
+  package static let scheduler = #"""
     {
       "_class_name": "PNDMScheduler",
       "_diffusers_version": "0.7.0.dev0",
@@ -213,7 +223,7 @@ package enum StableDiffusion1Configs {
     }
     """#
 
-  static let specialTokensMap = #"""
+  package static let specialTokensMap = #"""
     {
       "bos_token": {
         "content": "<|startoftext|>",
@@ -240,7 +250,7 @@ package enum StableDiffusion1Configs {
     }
     """#
 
-  static let tokenizerConfig = #"""
+  package static let tokenizerConfig = #"""
     {
       "add_prefix_space": false,
       "bos_token": {

@@ -9,7 +9,7 @@ package enum BindingError: Error, Equatable, CustomStringConvertible {
   /// Tensors are missing, unexpected, misshapen, or of a kind that is no weight: all of them.
   case tensors(location: String, [ComponentFaults])
   /// Configs are sound one by one, but no family is made of such components.
-  case unknownFamily(location: String, facts: String, known: [String])
+  case unknownFamily(location: String, facts: String, nearest: String, nearestFacts: String)
 
   package var description: String {
     switch self {
@@ -22,9 +22,9 @@ package enum BindingError: Error, Equatable, CustomStringConvertible {
       let counts = faults.map { "\($0.component) \($0.counts)" }.joined(separator: "; ")
       let lines = faults.flatMap(\.lines).map { "\n  " + $0 }.joined()
       return "\(location): tensors do not fit the configs: \(counts)" + lines
-    case .unknownFamily(let location, let facts, let known):
-      return "\(location): no known model family has \(facts); known are "
-        + known.joined(separator: ", ")
+    case .unknownFamily(let location, let facts, let nearest, let nearestFacts):
+      return "\(location): no known model family has \(facts); the nearest family is \(nearest), "
+        + "which has \(nearestFacts)"
     }
   }
 }

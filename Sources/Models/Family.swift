@@ -11,24 +11,87 @@ package struct Family: Sendable {
   /// The name that people use.
   package let title: String
   /// The architecture that the family belongs to: recipes and key maps are made for one.
-  package let line: String
+  package let line: Line
   /// The family that this one was cut from, by name.
   package let parent: String?
   /// Configs of the published model; `nil` where the family is open, like models of any width.
   package let template: ModelTemplate?
-  /// Whether a model with these configs is of this family. Families are asked in the order of
-  /// ``all``, so an exact one comes before an open one.
+  /// Whether a model with these configs is of this family. An exact family comes before an open one.
   package let matches: @Sendable (ModelConfigs) -> Bool
 
   /// Every family, the exact ones of a line before its open one.
   package static let all: [Family] = [
     .stableDiffusion14,
     .stableDiffusion15,
+    .stableDiffusion15Inpainting,
     .bkSDMBase,
     .bkSDMSmall,
     .bkSDMTiny,
+    .segmindSmall,
+    .segmindTiny,
+    .lcmDreamshaper,
+    .stableDiffusion21Base,
+    .stableDiffusion21,
+    .stableDiffusion2Inpainting,
+    .stableDiffusionTurbo,
+    .bkSDMV2Base,
+    .bkSDMV2Small,
+    .bkSDMV2Tiny,
+    .stableDiffusionXLBase,
+    .stableDiffusionXLTurbo,
+    .lcmStableDiffusionXL,
+    .ssd1B,
+    .segmindVega,
+    .koala700M,
+    .koala1B,
+    .stableDiffusionXLRefiner,
+    .customStableDiffusion2,
     .customStableDiffusion1,
+    .customStableDiffusionXL,
+    .customStableDiffusionXLRefiner,
   ]
+
+  /// The family of a model: of those that it matches, the one whose published model is most like
+  /// it in what weights do not show (what is predicted, the size of pictures, the scheduler), the
+  /// first of several.
+  static func of(_ configs: ModelConfigs, scheduler: JSONObject?) -> Family? {
+    let found = all.filter { $0.matches(configs) }
+    let exact = found.filter { $0.template != nil }
+    func likeness(_ family: Family) -> Int {
+      guard let template = family.template else { return 0 }
+      let unet = template.components.first { $0.name == "unet" }?.config
+      let marks: [(JSONValue?, JSONValue?, Int)] = [
+        (
+          template.scheduler["prediction_type"] ?? "epsilon",
+          scheduler?["prediction_type"] ?? "epsilon", 4
+        ),
+        (unet?["sample_size"], configs.unet.json["sample_size"], 2),
+        (template.scheduler["timestep_spacing"], scheduler?["timestep_spacing"], 1),
+      ]
+      return marks.reduce(0) { $0 + ($1.0 == $1.1 ? $1.2 : 0) }
+    }
+    let best = exact.map(likeness).max()
+    return exact.first { likeness($0) == best } ?? found.first
+  }
+
+  /// The published family that has most in common with a model of none: tensors of the U-Net by name
+  /// and shape, the number of text encoders, and what is added to the time.
+  static func nearest(to configs: ModelConfigs) -> (name: String, facts: String) {
+    let tensors = Set(configs.unet.modules.tensors)
+    var best: (score: Double, name: String, facts: String) = (-1, "", "")
+    for family in all {
+      guard let other = try? family.template?.configs(location: family.name) else { continue }
+      let others = Set(other.unet.modules.tensors)
+      let union = tensors.union(others).count
+      var score = Double(tensors.intersection(others).count) / Double(max(1, union))
+      if configs.textEncoders.count == other.textEncoders.count { score += 1 }
+      if (configs.unet.additionEmbedding == nil) == (other.unet.additionEmbedding == nil) {
+        score += 1
+      }
+      if score > best.score { best = (score, family.name, other.facts) }
+    }
+    return (best.name, best.facts)
+  }
 
   /// The family of that name, or `nil`.
   package static func named(_ name: String) -> Family? { all.first { $0.name == name } }
@@ -36,7 +99,7 @@ package struct Family: Sendable {
   /// A family of one published model: whatever has its module tree and its latents.
   ///
   /// - Precondition: the template's configs are sound.
-  init(name: String, title: String, line: String, parent: String? = nil, template: ModelTemplate) {
+  init(name: String, title: String, line: Line, parent: String? = nil, template: ModelTemplate) {
     let configs: ModelConfigs
     do {
       configs = try template.configs(location: name)
@@ -55,7 +118,7 @@ package struct Family: Sendable {
   }
 
   init(
-    name: String, title: String, line: String, parent: String? = nil, template: ModelTemplate?,
+    name: String, title: String, line: Line, parent: String? = nil, template: ModelTemplate?,
     matches: @escaping @Sendable (ModelConfigs) -> Bool
   ) {
     self.name = name
@@ -86,12 +149,6 @@ package struct ModelTemplate: Sendable {
 
   /// - Precondition: the table's texts are JSON objects.
   init(_ table: ModelConfigTable) {
-    func object(_ text: String) -> JSONObject {
-      guard let value = try? JSONValue(parsing: text), let object = value.object else {
-        preconditionFailure("a config table is not a JSON object: \(text.prefix(60))")
-      }
-      return object
-    }
     index = object(table.index)
     components = table.components.map { component in
       Component(
@@ -105,4 +162,18 @@ package struct ModelTemplate: Sendable {
     try ModelConfigs(
       components.map { ($0.name, $0.className, $0.config) }, location: location)
   }
+}
+
+/// A table's texts as one object, later members in the place of earlier ones.
+///
+/// - Precondition: the texts are JSON objects.
+func object(_ texts: [String]) -> JSONObject {
+  var whole: JSONObject = [:]
+  for text in texts {
+    guard let value = try? JSONValue(parsing: text), let object = value.object else {
+      preconditionFailure("a config table is not a JSON object: \(text.prefix(60))")
+    }
+    for (member, value) in object.members { whole[member] = value }
+  }
+  return whole
 }

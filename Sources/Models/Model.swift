@@ -67,9 +67,11 @@ package struct Model: Sendable {
     } catch {
       throw .config(error)
     }
-    guard let family = Family.all.first(where: { $0.matches(configs) }) else {
+    guard let family = Family.of(configs, scheduler: source.scheduler) else {
+      let nearest = Family.nearest(to: configs)
       throw .unknownFamily(
-        location: source.location, facts: configs.facts, known: Family.all.map(\.name))
+        location: source.location, facts: configs.facts, nearest: nearest.name,
+        nearestFacts: nearest.facts)
     }
 
     let components = known.map { component in

@@ -13,7 +13,7 @@ import Testing
 
   @Test func isOfStableDiffusionsMake() throws {
     let model = try model()
-    #expect(model.family.line == "sd-v1")
+    #expect(model.family.line.name == "sd-v1")
     #expect(model.components.map(\.name) == ["text_encoder", "unet", "vae"])
     for component in model.components {
       #expect(component.modules.parameterCount == component.weights.parameterCount)

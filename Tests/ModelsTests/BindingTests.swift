@@ -93,13 +93,19 @@ import Testing
         == "mini/unet/config.json: 'act_fn' is \"mish\", expected \"silu\" or \"swish\"")
   }
 
+  /// An editing model takes the latents of a picture beside the noise, which no family here does.
   @Test func anUnknownMakeIsDescribed() throws {
-    var unet = MiniModel.unet
-    unet["in_channels"] = 9
-    let source = try MiniModel.source(unet: unet)
+    let family = try #require(Family.named("sd-v1-4"))
+    var source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    source["unet"]?.config["in_channels"] = 8
     let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
-    #expect(error.description.contains("a U-Net of 9 channels in and 4 out"))
-    #expect(error.description.contains("sd-v1-4"))
+    let facts =
+      "channels in and 4 out, attention to text of width 768, latents of 4 channels, and text "
+      + "encoders of width 768"
+    #expect(
+      error.description
+        == "sd-v1-4 (random): no known model family has a U-Net of 8 \(facts); the nearest family is "
+        + "sd-v1-4, which has a U-Net of 4 \(facts)")
   }
 
   @Test func positionIdentifiersAreNoFault() throws {

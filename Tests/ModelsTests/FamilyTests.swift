@@ -14,18 +14,62 @@ import Testing
     }
   }
 
-  /// Every published model is found as itself, or as the one of its line with the same tree.
-  @Test(arguments: [
-    ("sd-v1-4", "sd-v1-4"), ("sd-v1-5", "sd-v1-4"), ("bk-sdm-base", "bk-sdm-base"),
-    ("bk-sdm-small", "bk-sdm-small"), ("bk-sdm-tiny", "bk-sdm-tiny"),
-  ])
-  func aSynthesizedModelIsRecognized(name: String, found: String) throws {
+  /// Models that cannot be told from an earlier one of the list: the same tree, and nothing in the
+  /// configs that differs.
+  static let twins = [
+    "sd-v1-5": "sd-v1-4", "segmind-small-sd": "bk-sdm-base", "segmind-tiny-sd": "bk-sdm-tiny",
+  ]
+
+  /// Every published model is found as itself, or as its twin.
+  @Test(arguments: Family.all.filter { $0.template != nil }.map(\.name))
+  func aSynthesizedModelIsRecognized(name: String) throws {
     let family = try #require(Family.named(name))
     let source = try #require(try family.synthesize(seed: 0, kind: .f16))
     let model = try Model.bind(source)
-    #expect(model.family.name == found)
-    #expect(model.defaultSize == SampleSize(height: 512, width: 512))
-    #expect(model.scheduler?["_class_name"] == "PNDMScheduler")
+    #expect(model.family.name == Self.twins[name] ?? name)
+    #expect(model.family.line.name == family.line.name)
+    #expect(
+      model.source.index["_class_name"]?.string?.hasPrefix("StableDiffusion") == true
+        || name == "lcm-dreamshaper-v7")
+  }
+
+  /// The same topology in other widths is of the line's open family.
+  @Test(arguments: Family.all.filter { $0.template != nil }.map(\.name))
+  func aNarrowModelIsOfItsLine(name: String) throws {
+    let family = try #require(Family.named(name))
+    let narrow = try #require(try family.narrowed(vocabulary: 64))
+    let found = try Model.bind(narrow).family
+    #expect(found.template == nil)
+    #expect(found.line.name == family.line.name)
+  }
+
+  @Test(arguments: [
+    ("sd-v1-5", 512), ("sd-v2-1", 768), ("sd-turbo", 512), ("sdxl-base-1.0", 1024),
+    ("sdxl-turbo", 512), ("ssd-1b", 1024),
+  ]) func picturesAreOfTheSizeTrainedOn(name: String, side: Int) throws {
+    let family = try #require(Family.named(name))
+    let source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    #expect(try Model.bind(source).defaultSize == SampleSize(height: side, width: side))
+  }
+
+  /// What is predicted tells models of one tree apart.
+  @Test func thePredictionIsAMark() throws {
+    let family = try #require(Family.named("sd-v2-1-base"))
+    var source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    source.scheduler?["prediction_type"] = "v_prediction"
+    #expect(try Model.bind(source).family.name == "sd-v2-1")
+  }
+
+  /// The pad token of OpenCLIP's tokenizers is "!", whose number is 0.
+  @Test(arguments: [
+    ("sd-v1-4", "tokenizer", "<|endoftext|>"), ("sd-v2-1", "tokenizer", "!"),
+    ("sdxl-base-1.0", "tokenizer", "<|endoftext|>"), ("sdxl-base-1.0", "tokenizer_2", "!"),
+    ("sdxl-refiner-1.0", "tokenizer_2", "!"),
+  ]) func textsArePaddedWith(name: String, tokenizer: String, pad: String) throws {
+    let template = try #require(Family.named(name)?.template)
+    let file = try #require(
+      template.files.first { $0.path == tokenizer + "/special_tokens_map.json" })
+    #expect(try JSONValue(parsing: file.text).object?["pad_token"] == .string(pad))
   }
 
   @Test func anotherLatentScaleIsAnotherModel() throws {

@@ -6,55 +6,43 @@ import Testing
 /// publish where they do.
 @Suite struct ParameterCountTests {
   @Test(arguments: [
-    ("sd-v1-4", 859_520_964, 686),
-    ("sd-v1-5", 859_520_964, 686),
-    ("bk-sdm-base", 579_384_964, 442),
-    ("bk-sdm-small", 482_346_884, 396),
-    ("bk-sdm-tiny", 323_384_964, 358),
+    ("sd-v1-4", 859_520_964, 686, [123_060_480]),
+    ("sd-v1-5", 859_520_964, 686, [123_060_480]),
+    ("sd-v1-5-inpainting", 859_535_364, 686, [123_060_480]),
+    ("bk-sdm-base", 579_384_964, 442, [123_060_480]),
+    ("bk-sdm-small", 482_346_884, 396, [123_060_480]),
+    ("bk-sdm-tiny", 323_384_964, 358, [123_060_480]),
+    ("segmind-small-sd", 579_384_964, 442, [123_060_480]),
+    ("segmind-tiny-sd", 323_384_964, 358, [123_060_480]),
+    ("lcm-dreamshaper-v7", 859_602_884, 687, [123_060_480]),
+    ("sd-v2-1-base", 865_910_724, 686, [340_387_840]),
+    ("sd-v2-1", 865_910_724, 686, [340_387_840]),
+    ("sd-v2-inpainting", 865_925_124, 686, [340_387_840]),
+    ("sd-turbo", 865_910_724, 686, [340_387_840]),
+    ("bk-sdm-v2-base", 583_480_964, 442, [340_387_840]),
+    ("bk-sdm-v2-small", 485_787_524, 396, [340_387_840]),
+    ("bk-sdm-v2-tiny", 326_825_604, 358, [340_387_840]),
+    ("sdxl-base-1.0", 2_567_463_684, 1680, [123_060_480, 694_659_840]),
+    ("sdxl-turbo", 2_567_463_684, 1680, [123_060_480, 694_659_840]),
+    ("lcm-sdxl", 2_567_545_604, 1681, [123_060_480, 694_659_840]),
+    ("ssd-1b", 1_331_334_404, 944, [123_060_480, 694_659_840]),
+    ("segmind-vega", 745_225_604, 564, [123_060_480, 694_659_840]),
+    ("koala-700m", 782_822_724, 584, [123_060_480, 694_659_840]),
+    ("koala-1b", 1_161_184_324, 790, [123_060_480, 694_659_840]),
+    ("sdxl-refiner-1.0", 2_259_526_660, 1220, [694_659_840]),
   ])
-  func family(name: String, parameters: Int, tensors: Int) throws {
+  func family(name: String, parameters: Int, tensors: Int, texts: [Int]) throws {
     let template = try #require(Family.named(name)?.template)
     let configs = try template.configs(location: name)
     #expect(configs.unet.modules.parameterCount == parameters)
     #expect(configs.unet.modules.tensors.count == tensors)
     #expect(configs.vae.modules.parameterCount == 83_653_863)
     #expect(configs.vae.modules.tensors.count == 248)
-    let encoder = try #require(configs.textEncoders.first)
-    #expect(encoder.modules.parameterCount == 123_060_480)
-    #expect(encoder.modules.tensors.count == 196)
+    #expect(configs.textEncoders.map(\.modules.parameterCount) == texts)
   }
 
-  /// U-Nets that later families have, and that use lists within lists, levels without attention and
-  /// mid blocks of one resnet.
-  @Test(arguments: [
-    ("sdxl-base", "UNetMidBlock2DCrossAttn", "2", "[1, 2, 10]", "null", 2_567_463_684, 1680),
-    (
-      "ssd-1b", "UNetMidBlock2D", "2", "[[1], [2, 2], [4, 4]]", "[[4, 4, 10], [2, 1, 1], 1]",
-      1_331_334_404, 944
-    ),
-    ("vega", "UNetMidBlock2D", "2", "[1, 1, 2]", "null", 745_225_604, 564),
-    ("koala-700m", "null", "1", "[0, 2, 5]", "null", 782_822_724, 584),
-    ("koala-1b", "UNetMidBlock2DCrossAttn", "1", "[0, 2, 6]", "null", 1_161_184_324, 790),
-  ])
-  func xlDepths(
-    name: String, mid: String, layers: String, depths: String, reversed: String, parameters: Int,
-    tensors: Int
-  ) throws {
-    let text = """
-      {"block_out_channels": [320, 640, 1280], "attention_head_dim": [5, 10, 20],
-       "cross_attention_dim": 2048, "use_linear_projection": true, "upcast_attention": null,
-       "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
-       "projection_class_embeddings_input_dim": 2816, "layers_per_block": \(layers),
-       "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-       "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-       "mid_block_type": \(mid == "null" ? mid : "\"\(mid)\""),
-       "transformer_layers_per_block": \(depths),
-       "reverse_transformer_layers_per_block": \(reversed)}
-      """
-    let json = try #require(try JSONValue(parsing: text).object)
-    let modules = try UNetConfig(json: json, location: name).modules
-    #expect(modules.parameterCount == parameters)
-    #expect(modules.tensors.count == tensors)
+  @Test func everyPublishedFamilyIsCounted() {
+    #expect(Family.all.filter { $0.template != nil }.count == 24)
   }
 
   @Test func textEncoderWithProjection() throws {
