@@ -45,7 +45,7 @@ let package = Package(
     .target(name: "Formats", path: "Formats/Tables", swiftSettings: safe),
     room("Tensors", on: ["CKernels", "CMalloc"], settings: raw),
     room("Kernels", on: ["Tensors", "CKernels", "COpenBLAS"], settings: raw),
-    room("Checkpoints", on: ["Tensors"]),
+    room("Checkpoints", on: ["Tensors", "Formats"]),
     room("Models", on: ["Tensors", "Formats"]),
     room("Execution", on: ["Models", "Kernels", "Tensors"]),
     room("Sampling", on: ["Execution", "Models", "Tensors", "CPNG", "CVocabulary"]),

@@ -4,14 +4,16 @@ package import Tensors
 /// The layouts that this room reads, a line each. Decant's own file is added by who knows it.
 package enum Readers {
   package static let all: [any ModelReader] = [
-    DiffusersFolderReader()
+    DiffusersFolderReader(),
+    SingleFileReader(),
   ]
 }
 
 /// The layouts that this room writes, a line each.
 package enum Writers {
   package static let all: [any ModelWriter] = [
-    DiffusersFolderWriter()
+    DiffusersFolderWriter(),
+    CheckpointWriter(),
   ]
 }
 

@@ -1,0 +1,80 @@
+import Tensors
+
+/// The autoencoder in the LDM layout: levels of the decoder counted from the other end, attention's
+/// matrices as 1x1 convolutions.
+enum AutoencoderNames {
+  /// diffusers' names beside the LDM layout's.
+  static func pairs(levels: Int, layers: Int) -> NamePairs {
+    var pairs = NamePairs()
+    for name in ["quant_conv", "post_quant_conv"] { pairs.add(name, name) }
+    for half in ["encoder", "decoder"] {
+      for (ours, theirs) in [
+        ("conv_in", "conv_in"), ("conv_norm_out", "norm_out"), ("conv_out", "conv_out"),
+      ] { pairs.add("\(half).\(ours)", "\(half).\(theirs)") }
+      for resnet in 0..<2 {
+        pairs.add("\(half).mid_block.resnets.\(resnet)", "\(half).mid.block_\(resnet + 1)")
+      }
+      pairs.add("\(half).mid_block.attentions.0", "\(half).mid.attn_1", attention)
+    }
+    for level in 0..<levels {
+      let (down, up) = ("down_blocks.\(level)", "up_blocks.\(levels - 1 - level)")
+      for layer in 0..<layers {
+        resnet("encoder.\(down).resnets.\(layer)", "encoder.down.\(level).block.\(layer)", &pairs)
+      }
+      for layer in 0...layers {
+        resnet("decoder.\(up).resnets.\(layer)", "decoder.up.\(level).block.\(layer)", &pairs)
+      }
+      pairs.add("encoder.\(down).downsamplers.0.conv", "encoder.down.\(level).downsample.conv")
+      pairs.add("decoder.\(up).upsamplers.0.conv", "decoder.up.\(level).upsample.conv")
+    }
+    return pairs
+  }
+
+  private static func resnet(_ ours: String, _ theirs: String, _ pairs: inout NamePairs) {
+    pairs.add(ours, theirs)
+    pairs.add("\(ours).conv_shortcut", "\(theirs).nin_shortcut")
+  }
+
+  private static let attention = [
+    ("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out"),
+  ]
+
+  /// Whether the tensor is a matrix in diffusers and a 1x1 convolution in the LDM layout.
+  static func isFlattened(_ name: String, _ shape: Shape) -> Bool {
+    name.contains(".attentions.") && shape.rank == 2
+  }
+
+  /// The config of `AutoencoderKL` that shapes under the LDM layout's names tell of.
+  static func config(
+    path: String, shape: (String) -> Shape?
+  ) throws(SingleFileError) -> JSONObject {
+    var channels: [Int] = []
+    while let width = shape("encoder.down.\(channels.count).block.0.conv1.weight")?.rows {
+      channels.append(width)
+    }
+    var layers = 0
+    while shape("encoder.down.0.block.\(layers).conv1.weight") != nil { layers += 1 }
+    for name in ["encoder.down.0.block.0.conv1.weight", "encoder.conv_in.weight"]
+    where shape(name)?.rank != 4 { throw .missing(path: path, tensor: name) }
+    let latent = shape("decoder.conv_in.weight")?.extents.dropFirst().first ?? 4
+    var groups = 32
+    while groups > 1, channels.contains(where: { $0 % groups != 0 }) { groups /= 2 }
+    func repeated(_ name: JSONValue) -> JSONValue {
+      .array([JSONValue](repeating: name, count: channels.count))
+    }
+    var config: JSONObject = [
+      "_class_name": "AutoencoderKL", "act_fn": "silu",
+      "block_out_channels": .array(channels.map { .integer($0) }),
+      "down_block_types": repeated("DownEncoderBlock2D"),
+      "in_channels": .integer(shape("encoder.conv_in.weight")?[1] ?? 3),
+      "latent_channels": .integer(latent), "layers_per_block": .integer(layers),
+      "norm_num_groups": .integer(groups),
+      "out_channels": .integer(shape("decoder.conv_out.weight")?.rows ?? 3),
+      "up_block_types": repeated("UpDecoderBlock2D"),
+    ]
+    if shape("quant_conv.weight") == nil { config["use_quant_conv"] = false }
+    if shape("post_quant_conv.weight") == nil { config["use_post_quant_conv"] = false }
+    if shape("encoder.mid.attn_1.q.weight") == nil { config["mid_block_add_attention"] = false }
+    return config
+  }
+}

@@ -1,0 +1,77 @@
+import Tensors
+
+/// What Decant writes into the metadata of a single file or a GGUF file, so that a model comes back as
+/// it was: configs that tensors do not show, and the small texts of tokenizers.
+///
+///     decant.config   {"index": …, "scheduler": …, "components": {"unet": {"class": …, "config": …}},
+///                      "files": {"tokenizer/tokenizer_config.json": …}}
+struct CarriedConfig {
+  static let key = "decant.config"
+  /// Texts that are carried; a vocabulary is not, as it is CLIP's.
+  private static let texts = [
+    "special_tokens_map.json", "tokenizer_config.json", "added_tokens.json",
+  ]
+
+  let index: JSONObject
+  let scheduler: JSONObject?
+  private let components: JSONObject
+  let files: [ModelSource.File]
+
+  /// What the metadata of a file carries; `nil` where another program wrote it.
+  init?(_ metadata: JSONObject, path: String) throws(SingleFileError) {
+    guard let value = metadata[Self.key] else { return nil }
+    guard let text = value.string else { throw .malformedConfig(path: path, found: value.kind) }
+    let parsed: JSONValue
+    do { parsed = try JSONValue(parsing: text) } catch {
+      throw .malformedConfig(path: path, found: "not JSON (\(error))")
+    }
+    guard let object = parsed.object, let index = object["index"]?.object,
+      let components = object["components"]?.object
+    else { throw .malformedConfig(path: path, found: "without 'index' or 'components'") }
+    for (name, component) in components.members
+    where component.object?["class"]?.string == nil || component.object?["config"]?.object == nil {
+      throw .malformedConfig(
+        path: path, found: "without class or config of component '\(shown(name))'")
+    }
+    self.index = index
+    self.components = components
+    scheduler = object["scheduler"]?.object
+    files = (object["files"]?.object?.members ?? []).compactMap { name, value in
+      // Only what is written is read: a path leads nowhere else.
+      guard let text = value.string, Self.isCarried(name) else { return nil }
+      return ModelSource.File(path: name, bytes: ByteSlice([UInt8](text.utf8)))
+    }
+  }
+
+  private static func isCarried(_ path: String) -> Bool {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    return parts.count == 2 && DiffusersLayout.tokenizers.contains(parts[0])
+      && texts.contains(parts[1])
+  }
+
+  func component(_ name: String) -> (className: String, config: JSONObject)? {
+    guard let found = components[name]?.object, let className = found["class"]?.string,
+      let config = found["config"]?.object
+    else { return nil }
+    return (className, config)
+  }
+
+  /// The text that carries `model`.
+  static func text(of model: ModelSource) -> String {
+    let files = model.files.filter { isCarried($0.path) }.compactMap { file in
+      String(validating: file.bytes.array, as: UTF8.self).map { (file.path, JSONValue.string($0)) }
+    }
+    let components = model.components.map { component in
+      (
+        component.name,
+        ["class": .string(component.className), "config": .object(component.config)] as JSONValue
+      )
+    }
+    let whole: JSONObject = [
+      "index": .object(model.index),
+      "scheduler": model.scheduler.map { .object($0) } ?? .null,
+      "components": .object(JSONObject(components)), "files": .object(JSONObject(files)),
+    ]
+    return JSONValue.object(whole).text()
+  }
+}

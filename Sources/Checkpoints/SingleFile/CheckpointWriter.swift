@@ -1,0 +1,58 @@
+package import Tensors
+
+/// Writes a model as one safetensors file in the layout of Stability's LDM and SGM code, which web UIs,
+/// ComfyUI and diffusers' `from_single_file` read.
+package struct CheckpointWriter: ModelWriter {
+  package init() {}
+
+  package var name: String { "checkpoint" }
+  package var layout: String { "single-file checkpoint" }
+  package var choices: Set<WriteOption> { [.numbering] }
+  package var holdsParts: Bool { true }
+
+  package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".safetensors") }
+
+  /// - Throws: ``SingleFileError``, ``SafetensorsWriteError``, ``FileError``, what the weights'
+  ///   source throws, and `CancellationError`.
+  package func write(
+    _ model: ModelSource, to path: String, replacing: Bool = false,
+    options: WriteOptions = WriteOptions(),
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws {
+    let name = options.numbering ?? BlockNumbering.dense.rawValue
+    guard let numbering = BlockNumbering(rawValue: name) else {
+      throw SingleFileError.unknownNumbering(name)
+    }
+    try writeSafetensors(
+      LDMNames.sources(of: model, numbering: numbering), metadata: Self.metadata(of: model),
+      to: path, replacing: replacing, progress: progress)
+  }
+
+  /// What the file that was read said of itself, and Stability's model specification
+  /// (github.com/Stability-AI/ModelSpec) where it said nothing.
+  static func metadata(of model: ModelSource) -> [String: String] {
+    var metadata: [String: String] = [:]
+    for (key, value) in model.provenance["metadata"]?.object?.members ?? [] {
+      metadata[key] = value.string ?? value.text()
+    }
+    metadata[CarriedConfig.key] = CarriedConfig.text(of: model)
+    guard let unet = model["unet"] else { return metadata }
+    let prediction = model.scheduler?["prediction_type"]?.string ?? "epsilon"
+    let architecture: String
+    if unet.config["addition_embed_type"]?.string != nil {
+      architecture =
+        model["text_encoder"] == nil && model["text_encoder_2"] != nil
+        ? "stable-diffusion-xl-v1-refiner" : "stable-diffusion-xl-v1-base"
+    } else if model["text_encoder"]?.config["hidden_act"] == "gelu" {
+      architecture =
+        prediction == "v_prediction" ? "stable-diffusion-v2-768-v" : "stable-diffusion-v2-512"
+    } else {
+      architecture = "stable-diffusion-v1"
+    }
+    let standard = [
+      "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": architecture,
+      "modelspec.prediction_type": prediction == "v_prediction" ? "v" : prediction,
+    ]
+    return metadata.merging(standard) { told, _ in told }
+  }
+}

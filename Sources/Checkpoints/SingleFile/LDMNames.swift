@@ -1,0 +1,122 @@
+import Tensors
+
+/// A model's tensors under the names that single files have for them.
+enum LDMNames {
+  /// Whose names are taken for text encoders.
+  enum Dialect {
+    /// Stability's LDM and SGM: OpenCLIP's encoders in OpenCLIP's layout.
+    case original
+    /// stable-diffusion.cpp's: all encoders in transformers' layout.
+    case transformers
+  }
+
+  /// Every component's weights, renamed.
+  ///
+  /// - Throws: ``SingleFileError`` for a component or a tensor that has no place in such a file.
+  static func sources(
+    of model: ModelSource, numbering: BlockNumbering, dialect: Dialect = .original
+  ) throws(SingleFileError) -> [any WeightSource] {
+    let isXL =
+      model["unet"]?.config["addition_embed_type"]?.string != nil
+      || model["text_encoder_2"] != nil
+    var sources: [any WeightSource] = []
+    for component in model.components {
+      switch component.name {
+      case "unet": sources.append(try unet(component, numbering))
+      case "vae": sources.append(try vae(component))
+      case "text_encoder", "text_encoder_2":
+        let isSecond = component.name == "text_encoder_2"
+        let isFirstOfTwo = isSecond && model["text_encoder"] != nil
+        sources.append(
+          try text(component, isXL: isXL, index: isFirstOfTwo ? 1 : 0, dialect: dialect))
+      default:
+        throw .unknownComponent(path: model.location, component: component.name)
+      }
+    }
+    return sources
+  }
+
+  private static func unet(
+    _ component: ModelSource.Component, _ numbering: BlockNumbering
+  ) throws(SingleFileError) -> MappedSource {
+    let pairs = UNetTopology(config: component.config).pairs(numbering)
+    return try mapped(component, prefix: "model.diffusion_model.") { name, shape in
+      pairs.other(name).map { ($0, shape) }
+    }
+  }
+
+  private static func vae(
+    _ component: ModelSource.Component
+  ) throws(SingleFileError) -> MappedSource {
+    let levels = component.config["block_out_channels"]?.array?.count ?? 1
+    let layers = component.config["layers_per_block"]?.integer ?? 1
+    let pairs = AutoencoderNames.pairs(levels: levels, layers: layers)
+    return try mapped(component, prefix: "first_stage_model.") { name, shape in
+      let isFlattened = AutoencoderNames.isFlattened(name, shape)
+      return pairs.other(name).map { ($0, isFlattened ? [shape[0], shape[1], 1, 1] : shape) }
+    }
+  }
+
+  private static func text(
+    _ component: ModelSource.Component, isXL: Bool, index: Int, dialect: Dialect
+  ) throws(SingleFileError) -> MappedSource {
+    let isOpenCLIP = component.config["hidden_act"] == "gelu"
+    if dialect == .transformers {
+      let prefix = index == 0 ? "cond_stage_model.transformer." : "cond_stage_model.1.transformer."
+      return try mapped(component, prefix: prefix) { name, shape in
+        (name == TextEncoderNames.projection.ours ? "text_model.text_projection" : name, shape)
+      }
+    }
+    let place = isXL ? "conditioner.embedders.\(index)." : "cond_stage_model."
+    guard isOpenCLIP else {
+      return try mapped(component, prefix: place + "transformer.") { ($0, $1) }
+    }
+    return try openCLIP(component, prefix: place + "model.")
+  }
+
+  private static func openCLIP(
+    _ component: ModelSource.Component, prefix: String
+  ) throws(SingleFileError) -> MappedSource {
+    let weights = component.weights
+    let layers = TextEncoderNames.layers(weights.names, prefix: "text_model.encoder.layers.")
+    let pairs = TextEncoderNames.pairs(layers: layers)
+    var list: [(name: String, origin: MappedSource.Origin)] = []
+    for layer in 0..<layers {
+      for kind in TextEncoderNames.kinds {
+        let parts = TextEncoderNames.stacked.map { TextEncoderNames.ours(layer, $0, kind) }
+        list.append((prefix + TextEncoderNames.theirs(layer, kind), .stacked(parts)))
+      }
+    }
+    let stacked = TextEncoderNames.stacked.map { ".self_attn.\($0)." }
+    for name in weights.names where !stacked.contains(where: name.contains) {
+      guard let shape = weights.entry(name)?.shape else { continue }
+      if name == TextEncoderNames.positions.ours {
+        list.append((prefix + TextEncoderNames.positions.theirs, .tensor(name, shape: shape)))
+      } else if name == TextEncoderNames.projection.ours {
+        list.append((prefix + TextEncoderNames.projection.theirs, .transposed(name)))
+      } else if let theirs = pairs.other(name) {
+        list.append((prefix + theirs, .tensor(name, shape: shape)))
+      } else if !name.hasSuffix("position_ids") {
+        throw .missing(path: "\(weights.location) in OpenCLIP's layout", tensor: name)
+      }
+    }
+    return try MappedSource(weights, list)
+  }
+
+  /// - Parameter place: the name and the shape that a tensor has in the file.
+  private static func mapped(
+    _ component: ModelSource.Component, prefix: String,
+    _ place: (String, Shape) -> (String, Shape)?
+  ) throws(SingleFileError) -> MappedSource {
+    let weights = component.weights
+    var list: [(name: String, origin: MappedSource.Origin)] = []
+    for name in weights.names where !name.hasSuffix("position_ids") {
+      guard let shape = weights.entry(name)?.shape else { continue }
+      guard let (theirs, extents) = place(name, shape) else {
+        throw .missing(path: "\(weights.location) in the LDM layout", tensor: name)
+      }
+      list.append((prefix + theirs, .tensor(name, shape: extents)))
+    }
+    return try MappedSource(weights, list)
+  }
+}

@@ -1,0 +1,145 @@
+import Tensors
+
+/// A source under other names, with tensors cut, joined or turned where two layouts disagree about
+/// more than a name.
+struct MappedSource: WeightSource {
+  /// How a tensor is made of those of the base.
+  enum Origin: Sendable {
+    /// The tensor of that name, its extents read as `shape`: a 1x1 convolution as the matrix it is.
+    case tensor(String, shape: Shape)
+    /// Rows of the tensor of that name.
+    case rows(String, Range<Int>)
+    /// The matrix of that name, its axes exchanged.
+    case transposed(String)
+    /// Tensors of those names, one under another.
+    case stacked([String])
+  }
+
+  let location: String
+  let names: [String]
+  private let base: any WeightSource
+  private let origins: [String: (origin: Origin, entry: TensorEntry)]
+
+  /// - Throws: ``SingleFileError`` for a name that occurs twice, or tensors that cannot be made so.
+  init(
+    _ base: any WeightSource, location: String? = nil, _ list: [(name: String, origin: Origin)]
+  ) throws(SingleFileError) {
+    self.base = base
+    self.location = location ?? base.location
+    var origins: [String: (origin: Origin, entry: TensorEntry)] = [:]
+    for (name, origin) in list {
+      let entry = try Self.entry(of: origin, in: base, name: name)
+      if let other = origins.updateValue((origin, entry), forKey: name) {
+        throw .collision(
+          path: base.location, tensor: name, first: Self.source(of: other.origin),
+          second: Self.source(of: origin))
+      }
+    }
+    names = list.map(\.name)
+    self.origins = origins
+  }
+
+  private static func source(of origin: Origin) -> String {
+    switch origin {
+    case .tensor(let name, _), .rows(let name, _), .transposed(let name): name
+    case .stacked(let names): names.first ?? ""
+    }
+  }
+
+  private static func entry(
+    of origin: Origin, in base: any WeightSource, name: String
+  ) throws(SingleFileError) -> TensorEntry {
+    func found(_ name: String) throws(SingleFileError) -> TensorEntry {
+      guard let entry = base.entry(name) else {
+        throw .missing(path: base.location, tensor: name)
+      }
+      return entry
+    }
+    switch origin {
+    case .tensor(let source, let shape):
+      return TensorEntry(shape: shape, encoding: try found(source).encoding)
+    case .rows(let source, let rows):
+      let entry = try found(source)
+      guard rows.upperBound <= entry.shape.rows, entry.shape.rank > 0 else {
+        throw .misshapen(
+          path: base.location, tensor: source, found: entry.shape,
+          expected: "at least \(rows.upperBound) rows")
+      }
+      return TensorEntry(
+        shape: Shape([rows.count] + entry.shape.extents.dropFirst()), encoding: entry.encoding)
+    case .transposed(let source):
+      let entry = try found(source)
+      guard entry.shape.rank == 2, !entry.encoding.isQuantized else {
+        throw .misshapen(
+          path: base.location, tensor: source, found: entry.shape,
+          expected: "a matrix of plain numbers")
+      }
+      return TensorEntry(
+        shape: [entry.shape[1], entry.shape[0]], encoding: entry.encoding)
+    case .stacked(let sources):
+      let entries = try sources.map(found)
+      guard let first = entries.first, Set(entries.map(\.encoding)).count == 1,
+        Set(entries.map { $0.shape.extents.dropFirst() }).count == 1
+      else {
+        throw .misshapen(
+          path: base.location, tensor: sources.first ?? name, found: entries.first?.shape ?? [],
+          expected: "the kind and the row length of \(sources.dropFirst().joined(separator: ", "))")
+      }
+      let rows = entries.reduce(0) { $0 + $1.shape.rows }
+      return TensorEntry(
+        shape: Shape([rows] + first.shape.extents.dropFirst()), encoding: first.encoding)
+    }
+  }
+
+  func entry(_ name: String) -> TensorEntry? { origins[name]?.entry }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    guard let (origin, entry) = origins[name] else {
+      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+    }
+    let parts: [ByteSlice]
+    switch origin {
+    case .tensor(let source, _): parts = try base.tensor(source).parts
+    case .rows(let source, let rows):
+      let tensor = try base.tensor(source)
+      // Every part lies row by row.
+      parts = tensor.parts.map { part in
+        let width = tensor.shape.rows == 0 ? 0 : part.count / tensor.shape.rows
+        return part[rows.lowerBound * width..<rows.upperBound * width]
+      }
+    case .transposed(let source):
+      let tensor = try base.tensor(source)
+      parts = tensor.parts.map { part in
+        ByteSlice(transposedBytes(part, rows: tensor.shape[0], columns: tensor.shape[1]))
+      }
+    case .stacked(let sources):
+      let tensors = try sources.map { try base.tensor($0) }
+      parts = entry.encoding.partNames.indices.map { index in
+        ByteSlice(tensors.flatMap { $0.parts[index].array })
+      }
+    }
+    return StoredTensor(shape: entry.shape, encoding: entry.encoding, parts: parts)
+  }
+}
+
+/// The bytes of a row-major matrix with its axes exchanged, whatever the width of its numbers.
+private func transposedBytes(_ bytes: ByteSlice, rows: Int, columns: Int) -> [UInt8] {
+  guard rows > 0, columns > 0 else { return [] }
+  let width = bytes.count / (rows * columns)
+  let source = bytes.array
+  var result = [UInt8](repeating: 0, count: source.count)
+  // In squares, so that both sides stay in the cache.
+  let side = 32
+  for top in stride(from: 0, to: rows, by: side) {
+    for left in stride(from: 0, to: columns, by: side) {
+      for row in top..<min(top + side, rows) {
+        for column in left..<min(left + side, columns) {
+          let from = (row * columns + column) * width
+          let to = (column * rows + row) * width
+          for byte in 0..<width { result[to + byte] = source[from + byte] }
+        }
+      }
+    }
+  }
+  return result
+}

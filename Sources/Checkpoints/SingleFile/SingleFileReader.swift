@@ -1,0 +1,169 @@
+import Formats
+package import Tensors
+
+/// Reads a model that lies in one file, or a part of one, whatever kind of file it is: the layout of
+/// Stability's LDM and SGM code, as web UIs have it, or diffusers' names.
+///
+/// Nothing is looked up in a table of known models: components, depths and widths are found from
+/// names and shapes, so that a stripped U-Net is read as what it is.
+package struct SingleFileReader: ModelReader {
+  package init() {}
+
+  package var layout: String { "single-file checkpoint" }
+
+  package func recognizes(_ path: String) -> Bool { Archives.format(of: path) != nil }
+
+  /// - Throws: ``SingleFileError``, or what the kind of file throws.
+  package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
+    if let variant = options.variant {
+      throw SingleFileError.noVariants(path: path, variant: variant)
+    }
+    let archive = try Archives.open(path)
+    let parts = SingleFileParts(archive.weights)
+    try Self.checkKind(archive, parts, path: path)
+    if options.ema, !parts.hasMovingAverage { throw SingleFileError.noMovingAverage(path: path) }
+    let carried = try CarriedConfig(archive.metadata, path: path)
+    let builder = SingleFileComponents(path: path, weights: archive.weights, carried: carried)
+
+    var components: [ModelSource.Component] = []
+    if !parts.text.isEmpty { components.append(try builder.text(parts.text, isSecond: false)) }
+    if !parts.text2.isEmpty { components.append(try builder.text(parts.text2, isSecond: true)) }
+    var unet: ModelSource.Component?
+    if !parts.unet.isEmpty { unet = try builder.unet(parts.unet, average: options.ema) }
+    let isXL =
+      unet?.config["addition_embed_type"]?.string != nil
+      || components.contains { $0.name == "text_encoder_2" }
+    if let unet { components.append(unet) }
+    if !parts.vae.isEmpty { components.append(try builder.vae(parts.vae, isXL: isXL)) }
+
+    var model = ModelSource(
+      location: path, layout: layout, index: carried?.index ?? [:], components: components,
+      scheduler: carried?.scheduler, files: carried?.files ?? [],
+      provenance: Self.provenance(archive, parts, average: options.ema))
+    if carried == nil { try derive(&model, archive, parts, isXL: isXL) }
+    return model
+  }
+
+  private static func checkKind(
+    _ archive: Archive, _ parts: SingleFileParts, path: String
+  ) throws(SingleFileError) {
+    let names = archive.weights.names
+    if let mark = SingleFileFacts.continuous.first(where: { archive.weights.entry($0) != nil }) {
+      throw .unsupported(
+        path: path,
+        found: "the tensor '\(mark)' says that the model was trained with EDM's continuous noise, "
+          + "which Decant's schedulers do not know")
+    }
+    guard parts.isEmpty else { return }
+    let adapters = names.filter { name in
+      ["lora_", ".lora.", "lora.down", "lora.up", "hada_", "lokr_"].contains { name.contains($0) }
+    }
+    if !adapters.isEmpty { throw .adapter(path: path, examples: Array(adapters.prefix(4))) }
+    throw .notAModel(path: path, kind: archive.kind, examples: Array(names.prefix(4)))
+  }
+
+  private static func provenance(
+    _ archive: Archive, _ parts: SingleFileParts, average: Bool
+  ) -> JSONObject {
+    var provenance: JSONObject = ["container": .string(archive.kind)]
+    // What training and merging tools say of a model is handed on to the next file.
+    let told = archive.metadata.members.filter {
+      $0.key.hasPrefix("modelspec.") || $0.key.hasPrefix("ss_") || $0.key.hasPrefix("sd_merge_")
+        || $0.key == "license"
+    }
+    if !told.isEmpty {
+      provenance["metadata"] = .object(JSONObject(told.map { ($0.key, $0.value) }))
+    }
+    if average { provenance["weights"] = "moving average" }
+    if !parts.leftOut.isEmpty {
+      let most = 20
+      let more = parts.leftOut.count - most
+      provenance["left_out"] = .array(
+        parts.leftOut.prefix(most).map { .string($0) }
+          + (more > 0 ? [.string("and \(more) more")] : []))
+    }
+    return provenance
+  }
+
+  // MARK: - What no tensor says
+
+  /// Index, scheduler and tokenizers of the kind of model that the components make.
+  private func derive(
+    _ model: inout ModelSource, _ archive: Archive, _ parts: SingleFileParts, isXL: Bool
+  ) throws {
+    let first = model["text_encoder"]?.config
+    let isSecond = first?["hidden_act"] == "gelu" || unetIsSecond(model["unet"])
+    let files = tokenizerFiles(model, isSecond: isSecond)
+    model.files = files.map { path, text in
+      ModelSource.File(path: path, bytes: ByteSlice([UInt8](text.utf8)))
+    }
+    guard let unet = model["unet"] else { return }
+    let prefix = parts.unet.origins.first.map { $0.origin.dropLast($0.name.count) } ?? ""
+    let prediction = try Prediction(archive, isSecond: isSecond && !isXL) { prefix + $0 }
+    model.provenance["prediction"] = prediction.json
+    let isRefiner = isXL && model["text_encoder"] == nil && model["text_encoder_2"] != nil
+    let takesMask = (unet.config["in_channels"]?.integer ?? 4) == 9
+    model.index =
+      isXL
+      ? [
+        "_class_name": .string(
+          isRefiner
+            ? "StableDiffusionXLImg2ImgPipeline"
+            : takesMask ? "StableDiffusionXLInpaintPipeline" : "StableDiffusionXLPipeline"),
+        "force_zeros_for_empty_prompt": .bool(!isRefiner),
+      ]
+      : [
+        "_class_name": .string(
+          takesMask ? "StableDiffusionInpaintPipeline" : "StableDiffusionPipeline")
+      ]
+    if isRefiner { model.index["requires_aesthetics_score"] = true }
+    var scheduler = try Self.object(
+      isXL
+        ? StableDiffusionXLConfigs.scheduler
+        : isSecond ? StableDiffusion2Configs.scheduler : StableDiffusion1Configs.scheduler)
+    scheduler["prediction_type"] = .string(prediction.type)
+    if prediction.endsInNoise {
+      scheduler["rescale_betas_zero_snr"] = true
+      scheduler["timestep_spacing"] = "trailing"
+    }
+    model.scheduler = scheduler
+    let size = isXL ? 128 : isSecond && prediction.type == "v_prediction" ? 96 : 64
+    model["unet"]?.config["sample_size"] = .integer(size)
+  }
+
+  /// Stable Diffusion 2's U-Net, where the text encoder is not there to tell.
+  private func unetIsSecond(_ unet: ModelSource.Component?) -> Bool {
+    unet?.config["cross_attention_dim"]?.integer == SingleFileFacts.openCLIPHWidth
+  }
+
+  private func tokenizerFiles(
+    _ model: ModelSource, isSecond: Bool
+  ) -> [(path: String, text: String)] {
+    var files: [(String, String)] = []
+    if model["text_encoder"] != nil {
+      files += [
+        (
+          "tokenizer/special_tokens_map.json",
+          isSecond
+            ? StableDiffusion2Configs.specialTokensMap : StableDiffusion1Configs.specialTokensMap
+        ),
+        (
+          "tokenizer/tokenizer_config.json",
+          isSecond
+            ? StableDiffusion2Configs.tokenizerConfig : StableDiffusion1Configs.tokenizerConfig
+        ),
+      ]
+    }
+    if model["text_encoder_2"] != nil {
+      files += [
+        ("tokenizer_2/special_tokens_map.json", StableDiffusionXLConfigs.specialTokensMap2),
+        ("tokenizer_2/tokenizer_config.json", StableDiffusionXLConfigs.tokenizerConfig2),
+      ]
+    }
+    return files
+  }
+
+  private static func object(_ text: String) throws -> JSONObject {
+    try JSONValue(parsing: text).object ?? [:]
+  }
+}
