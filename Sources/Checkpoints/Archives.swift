@@ -33,7 +33,8 @@ protocol ArchiveFormat: Sendable {
 /// The kinds of files that hold named tensors, a line each.
 package enum Archives {
   static let all: [any ArchiveFormat] = [
-    SafetensorsArchive()
+    SafetensorsArchive(),
+    TorchArchive(),
   ]
 
   /// The kind of the file at `path`; `nil` where there is no such file, or one of another kind.

@@ -1,0 +1,76 @@
+import Tensors
+
+/// Bytes of a pickle, read once from front to back.
+struct PickleInput {
+  private let contents: ByteSlice
+  /// Where the next byte lies.
+  private(set) var offset: Int
+  private var chunk: [UInt8] = []
+  private var chunkStart = 0
+  private static let chunkSize = 1 << 16
+
+  /// - Parameter offset: where the pickle begins.
+  init(_ contents: ByteSlice, at offset: Int) {
+    self.contents = contents
+    self.offset = offset
+    chunkStart = offset
+  }
+
+  var left: Int { contents.count - offset }
+
+  mutating func byte() throws(PickleFault) -> UInt8 {
+    if offset - chunkStart >= chunk.count {
+      guard left > 0 else { throw .ends }
+      chunkStart = offset
+      chunk = contents[offset..<offset + min(left, Self.chunkSize)].array
+    }
+    defer { offset += 1 }
+    return chunk[offset - chunkStart]
+  }
+
+  /// The next `count` bytes, which have to be there.
+  mutating func take(_ count: UInt64) throws(PickleFault) -> ByteSlice {
+    guard count <= UInt64(left) else { throw .beyondEnd(bytes: count, available: left) }
+    defer { offset += Int(count) }
+    return contents[offset..<offset + Int(count)]
+  }
+
+  /// A little-endian number of `width` bytes.
+  mutating func number(_ width: Int) throws(PickleFault) -> UInt64 {
+    var value: UInt64 = 0
+    for index in 0..<width { value |= UInt64(try byte()) << UInt64(8 * index) }
+    return value
+  }
+
+  /// The text up to the next line feed, which is passed.
+  mutating func line() throws(PickleFault) -> String {
+    var bytes: [UInt8] = []
+    while true {
+      let byte = try byte()
+      if byte == UInt8(ascii: "\n") { break }
+      guard bytes.count < PickleLimits.name else { throw .longName(limit: PickleLimits.name) }
+      bytes.append(byte)
+    }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw .notUTF8 }
+    return text
+  }
+
+  /// A text of `count` bytes of UTF-8.
+  mutating func text(_ count: UInt64) throws(PickleFault) -> String {
+    guard let text = String(validating: try take(count).array, as: UTF8.self) else {
+      throw .notUTF8
+    }
+    return text
+  }
+}
+
+/// What a pickle may cost. Opcodes are what time and memory go by: each makes at most one value, and
+/// texts are no longer than the bytes that they are read from.
+enum PickleLimits {
+  /// Forty times as many as a checkpoint of SDXL with its optimizer has.
+  static let opcodes = 4_000_000
+  /// Bytes of one pickle.
+  static let bytes = 64 << 20
+  /// Bytes of a global's name.
+  static let name = 1000
+}

@@ -1,0 +1,64 @@
+package import Tensors
+
+/// Why a file of PyTorch is not read.
+package enum TorchError: Error, Equatable, CustomStringConvertible {
+  case unreadable(FileError)
+  /// A ZIP archive that is damaged, or not as PyTorch makes them.
+  case archive(path: String, reason: String)
+  /// A pickle that is damaged, or asks for what is not given.
+  case pickle(path: String, record: String, offset: Int, reason: String)
+  /// A pickle that none of PyTorch's files begins with.
+  case notTorch(path: String, found: String)
+  case missingRecord(path: String, record: String, found: [String])
+  case wrongChecksum(path: String, record: String, expected: UInt32, found: UInt32)
+  case bigEndian(path: String, found: String)
+  case notDictionary(path: String, found: String)
+  case noTensors(path: String, found: [String])
+  case duplicateTensor(path: String, tensor: String)
+  /// Dictionaries that hold one another without end, or so often that it comes to the same.
+  case endless(path: String)
+  /// A tensor that its storage cannot hold.
+  case tensor(path: String, tensor: String, reason: String)
+  case storage(path: String, storage: String, reason: String)
+  case tooMuch(path: String, tensor: String, bytes: Int, limit: Int)
+  case trailingBytes(path: String, count: Int)
+
+  package var description: String {
+    switch self {
+    case .unreadable(let error): error.description
+    case .archive(let path, let reason): "\(path): \(reason)"
+    case .pickle(let path, let record, let offset, let reason):
+      "\(path): \(record), byte \(offset): \(reason)"
+    case .notTorch(let path, let found):
+      "\(path): \(found), no file of PyTorch's; readable is what torch.save writes"
+    case .missingRecord(let path, let record, let found):
+      "\(path): the ZIP archive holds no '\(shown(record))', which PyTorch's have; it holds "
+        + listed(found)
+    case .wrongChecksum(let path, let record, let expected, let found):
+      "\(path): '\(shown(record))' has the checksum \(hexadecimalText(found)), the archive's "
+        + "directory has \(hexadecimalText(expected)); the file is damaged"
+    case .bigEndian(let path, let found):
+      "\(path): numbers are stored in the order '\(shown(found))', readable is 'little'; save the "
+        + "file on another machine"
+    case .notDictionary(let path, let found):
+      "\(path): the file holds \(found), a dictionary of tensors is expected; save the model's "
+        + "state_dict()"
+    case .noTensors(let path, let found):
+      "\(path): no tensors; the file holds \(listed(found))"
+    case .duplicateTensor(let path, let tensor):
+      "\(path): two tensors are called '\(shown(tensor))', one is expected"
+    case .endless(let path):
+      "\(path): dictionaries hold one another without end; the file is damaged, or made to "
+        + "exhaust memory"
+    case .tensor(let path, let tensor, let reason):
+      "\(path): tensor '\(shown(tensor))': \(reason)"
+    case .storage(let path, let storage, let reason):
+      "\(path): storage '\(shown(storage))': \(reason)"
+    case .tooMuch(let path, let tensor, let bytes, let limit):
+      "\(path): tensor '\(shown(tensor))': with it the tensors take \(bytes) bytes, more than the "
+        + "\(limit) that a file of this size may come to; it is made to exhaust disks"
+    case .trailingBytes(let path, let count):
+      "\(path): \(count) bytes follow the last storage; the file is damaged"
+    }
+  }
+}

@@ -1,0 +1,168 @@
+package import Tensors
+
+/// A checkpoint of PyTorch, mapped: tensors are read when they are asked for. No code of the file
+/// is run, see ``PickleMachine``.
+package struct TorchFile: WeightSource {
+  package let path: String
+  /// In the order of the file.
+  package let names: [String]
+  /// Plain values beside the tensors; under `left_out` what is neither, and what it is.
+  package let metadata: JSONObject
+  private let contents: ByteSlice
+  private let places: [String: Place]
+
+  /// Where a tensor's numbers lie.
+  private struct Place {
+    let entry: TensorEntry
+    /// From its first number to its last.
+    let bytes: Range<Int>
+    /// Elements between neighbours along each axis; `nil` where the numbers lie in order.
+    let strides: [Int]?
+  }
+
+  /// Opens the file and checks everything but the numbers.
+  package init(path: String) throws(TorchError) {
+    let contents: ByteSlice
+    do { contents = try ByteSlice.mapping(path) } catch { throw .unreadable(error) }
+    try self.init(contents, path: path)
+  }
+
+  /// A file that lies in `contents`; messages call it `path`.
+  package init(_ contents: ByteSlice, path: String) throws(TorchError) {
+    let records = try TorchRecords(contents, path: path)
+    let found = try TorchContents(records, path: path)
+    var places: [String: Place] = [:]
+    var total = 0
+    // Views may show a storage several times; a file that comes to many times its size is refused.
+    let limit = 4 * contents.count + Self.expansionLimit
+    for (name, tensor) in found.tensors {
+      let storage = records.machine.storages[tensor.storage]
+      let place: Place
+      do {
+        place = try Self.place(tensor, of: storage, in: records.places[storage.key] ?? 0..<0)
+      } catch {
+        throw .tensor(path: path, tensor: name, reason: error.reason)
+      }
+      places[name] = place
+      total += place.entry.byteCount
+      guard total <= limit else {
+        throw .tooMuch(path: path, tensor: name, bytes: total, limit: limit)
+      }
+    }
+    self.path = path
+    self.contents = contents
+    self.places = places
+    names = found.tensors.map(\.name)
+    var metadata = found.metadata
+    if !found.leftOut.isEmpty { metadata["left_out"] = .object(found.leftOut) }
+    self.metadata = metadata
+  }
+
+  /// Bytes that a tensor may take when its storage is smaller: `expand` shows a number many times.
+  static let expansionLimit = 256 << 20
+
+  private struct Fault: Error {
+    let reason: String
+    init(_ reason: String) { self.reason = reason }
+  }
+
+  private static func place(
+    _ tensor: TorchTensor, of storage: TorchStorage, in bytes: Range<Int>
+  ) throws(Fault) -> Place {
+    let kind = tensor.kind ?? storage.kind ?? .u8
+    let width = kind.bitWidth / 8
+    let available = bytes.count / width
+    guard tensor.extents.count <= SafetensorsHeader.rankLimit,
+      tensor.extents.count == tensor.strides.count
+    else {
+      throw Fault(
+        "\(tensor.extents.count) extents and \(tensor.strides.count) strides; as many of both "
+          + "are expected, and at most \(SafetensorsHeader.rankLimit)")
+    }
+    guard let shape = Shape(checking: tensor.extents), let size = kind.byteCount(of: shape.count)
+    else {
+      throw Fault("the extents \(Self.list(tensor.extents)) are negative or overflow")
+    }
+    let entry = TensorEntry(shape: shape, encoding: .plain(kind))
+    // Where a view of a view begins, and where it ends: one past its last number.
+    let (first, overflow) = (tensor.kind == nil ? storage.offset : 0)
+      .addingReportingOverflow(tensor.offset)
+    guard tensor.offset >= 0, !overflow, tensor.strides.allSatisfy({ $0 >= 0 }) else {
+      throw Fault(
+        "offset \(tensor.offset) and strides \(Self.list(tensor.strides)), none may be negative")
+    }
+    if shape.count == 0 { return Place(entry: entry, bytes: 0..<0, strides: nil) }
+    var last = first
+    for (extent, stride) in zip(shape.extents, tensor.strides) {
+      let (step, overflow) = (extent - 1).multipliedReportingOverflow(by: stride)
+      let (sum, carry) = last.addingReportingOverflow(step)
+      guard !overflow, !carry else { throw Fault("the strides overflow") }
+      last = sum
+    }
+    guard last < available else {
+      throw Fault(
+        "\(shape) from element \(first) with strides "
+          + "\(Self.list(tensor.strides)) reaches to element \(last), "
+          + "its storage '\(shown(storage.key))' has \(available)")
+    }
+    guard size <= max(bytes.count, expansionLimit) else {
+      throw Fault(
+        "\(shape) takes \(size) bytes, its storage only \(bytes.count); a view that repeats numbers "
+          + "may take \(expansionLimit)")
+    }
+    let range = bytes.lowerBound + first * width..<bytes.lowerBound + (last + 1) * width
+    return Place(
+      entry: entry, bytes: range,
+      strides: isInOrder(shape, tensor.strides) ? nil : tensor.strides)
+  }
+
+  /// `[3, 1]`
+  private static func list(_ numbers: [Int]) -> String {
+    "[\(numbers.map(String.init).joined(separator: ", "))]"
+  }
+
+  /// Whether the strides are those of row-major numbers without gaps; an axis of one has none.
+  private static func isInOrder(_ shape: Shape, _ strides: [Int]) -> Bool {
+    var expected = 1
+    for (extent, stride) in zip(shape.extents, strides).reversed() where extent != 1 {
+      if stride != expected { return false }
+      expected *= extent
+    }
+    return true
+  }
+
+  package var location: String { path }
+
+  package func entry(_ name: String) -> TensorEntry? { places[name]?.entry }
+
+  /// The tensor, row-major: in place where it lies so in the file, else gathered.
+  package func tensor(_ name: String) throws -> StoredTensor {
+    guard let place = places[name], case .plain(let kind) = place.entry.encoding else {
+      throw WeightError(location: path, tensor: name, found: "nothing of that name")
+    }
+    var bytes = contents.window(place.bytes)
+    if let strides = place.strides {
+      bytes = bytes.gathered(
+        shape: place.entry.shape, strides: strides, width: kind.bitWidth / 8)
+    }
+    return StoredTensor(shape: place.entry.shape, encoding: place.entry.encoding, parts: [bytes])
+  }
+}
+
+/// Files that `torch.save` writes: `.ckpt`, `.pt`, `.pth`, `.bin`.
+struct TorchArchive: ArchiveFormat {
+  var kind: String { "PyTorch file" }
+
+  /// A ZIP archive, or a pickle of any protocol since 2.
+  func recognizes(_ contents: ByteSlice) -> Bool {
+    if TorchRecords.isArchive(contents) { return true }
+    guard contents.count >= 2 else { return false }
+    let head = contents[0..<2].array
+    return head[0] == PickleOpcode.proto.rawValue && (2...5).contains(head[1])
+  }
+
+  func open(_ path: String) throws -> Archive {
+    let file = try TorchFile(path: path)
+    return Archive(weights: file, metadata: file.metadata, kind: kind)
+  }
+}

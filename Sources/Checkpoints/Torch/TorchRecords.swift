@@ -1,0 +1,216 @@
+import Tensors
+
+/// What a file of PyTorch holds: one value, and the bytes of the storages that it refers to.
+///
+/// In a ZIP archive, since PyTorch 1.6:
+///
+///     NAME/data.pkl       the value's pickle
+///     NAME/data/KEY       a storage
+///     NAME/byteorder      "little", since 2.0
+///     NAME/version        and others, of no use here
+///
+/// Before that, one after another: pickles of a magic number, of 1001, of facts of the machine, of
+/// the value, of the storages' keys; then of each storage its number of elements (i64) and bytes.
+///
+/// Source: `torch/serialization.py` of 2.13, `_save`, `_load`, `_legacy_save`, `_legacy_load`.
+struct TorchRecords {
+  let value: PickleValue
+  let machine: PickleMachine
+  /// Where the storage of each key lies in the file.
+  let places: [String: Range<Int>]
+
+  init(_ contents: ByteSlice, path: String) throws(TorchError) {
+    self =
+      Self.isArchive(contents)
+      ? try Self.archive(contents, path: path) : try Self.legacy(contents, path: path)
+  }
+
+  private init(_ value: PickleValue, _ machine: PickleMachine, _ places: [String: Range<Int>]) {
+    self.value = value
+    self.machine = machine
+    self.places = places
+  }
+
+  static func isArchive(_ contents: ByteSlice) -> Bool {
+    contents.count >= 4 && contents[0..<4].array == [0x50, 0x4b, 3, 4]
+  }
+
+  private static func unpickle(
+    _ contents: ByteSlice, at offset: Int = 0, _ record: String, path: String
+  ) throws(TorchError) -> (value: PickleValue, machine: PickleMachine) {
+    do {
+      return try PickleMachine.run(contents, at: offset)
+    } catch {
+      throw .pickle(
+        path: path, record: record, offset: error.offset, reason: error.fault.description)
+    }
+  }
+
+  // MARK: The ZIP form
+
+  private static func archive(
+    _ contents: ByteSlice, path: String
+  ) throws(TorchError) -> TorchRecords {
+    let archive: ZIPArchive
+    do { archive = try ZIPArchive(contents) } catch {
+      throw .archive(path: path, reason: error.description)
+    }
+    let pickle = "data.pkl"
+    let pickles = archive.entries.filter {
+      $0.name.split(separator: "/").count == 2 && $0.name.hasSuffix("/" + pickle)
+    }
+    guard pickles.count == 1, let entry = pickles.first else {
+      throw .missingRecord(
+        path: path, record: "NAME/" + pickle, found: archive.entries.map(\.name))
+    }
+    let folder = entry.name.dropLast(pickle.count)
+    let bytes = contents[entry.bytes]
+    guard bytes.count <= PickleLimits.bytes else {
+      throw .archive(
+        path: path,
+        reason: "'\(shown(entry.name))' takes \(bytes.count) bytes, at most \(PickleLimits.bytes) "
+          + "are read; it is no checkpoint of a model that is known here")
+    }
+    let checksum = zipChecksum(of: bytes)
+    guard checksum == entry.checksum else {
+      throw .wrongChecksum(
+        path: path, record: entry.name, expected: entry.checksum, found: checksum)
+    }
+    if let order = archive[folder + "byteorder"] {
+      let length = min(order.bytes.count, 100)
+      let text = String(
+        decoding: contents[order.bytes].array.prefix(length), as: UTF8.self)
+      guard text == "little" else { throw .bigEndian(path: path, found: text) }
+    }
+    let (value, machine) = try unpickle(bytes, entry.name, path: path)
+    guard machine.end == bytes.count else {
+      throw .pickle(
+        path: path, record: entry.name, offset: machine.end,
+        reason: "\(bytes.count - machine.end) bytes follow the pickle; the file is damaged")
+    }
+    var places: [String: Range<Int>] = [:]
+    for storage in machine.storages {
+      let name = "\(folder)data/\(storage.key)"
+      guard let place = archive[name]?.bytes else {
+        throw .missingRecord(path: path, record: name, found: archive.entries.map(\.name))
+      }
+      // Files of PyTorch before 1.6's end have views that say nothing of the whole.
+      let (size, overflow) = storage.wholeCount.multipliedReportingOverflow(by: storage.width)
+      guard !overflow, size == place.count else {
+        throw .storage(
+          path: path, storage: storage.key,
+          reason: "\(storage.wholeCount) elements of \(storage.width) bytes are announced, its "
+            + "record takes \(place.count) bytes; the file is damaged")
+      }
+      places[storage.key] = place
+    }
+    return TorchRecords(value, machine, places)
+  }
+
+  // MARK: The older form
+
+  static let magic: [UInt8] = [
+    0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e,
+  ]
+
+  private static func legacy(
+    _ contents: ByteSlice, path: String
+  ) throws(TorchError) -> TorchRecords {
+    let start = 2 + magic.count
+    guard contents.count > start, contents[2..<start].array == magic else {
+      throw .notTorch(path: path, found: "a Python pickle without PyTorch's magic number")
+    }
+    let version = try unpickle(contents, at: start, "the version's pickle", path: path)
+    guard version.value == .integer(1001) else {
+      throw .notTorch(
+        path: path, found: "a pickle of version \(version.machine.kind(version.value))")
+    }
+    let facts = try unpickle(
+      contents, at: version.machine.end, "the machine's pickle", path: path)
+    if let order = facts.machine.member("little_endian", of: facts.value), order != .bool(true) {
+      throw .bigEndian(path: path, found: "big")
+    }
+    let whole = try unpickle(contents, at: facts.machine.end, "the object's pickle", path: path)
+    let keys = try unpickle(
+      contents, at: whole.machine.end, "the pickle of the storages' names", path: path)
+    guard let list = keys.machine.items(keys.value, .list) else {
+      throw .notTorch(
+        path: path, found: "names of storages that are \(keys.machine.kind(keys.value))")
+    }
+
+    let widths = try storageSizes(whole.machine, path: path)
+    var places: [String: Range<Int>] = [:]
+    var position = keys.machine.end
+    for key in list {
+      guard let name = key.text ?? key.integer.map({ String($0) }), let size = widths[name],
+        places[name] == nil
+      else {
+        throw .storage(
+          path: path, storage: key.text ?? keys.machine.kind(key),
+          reason: "listed twice, or no tensor's; the file is damaged")
+      }
+      guard position + 8 <= contents.count else {
+        throw .storage(path: path, storage: name, reason: Self.short(0, of: size.bytes))
+      }
+      let announced = contents[position..<position + 8].words[0]
+      position += 8
+      guard announced == UInt64(size.count) else {
+        throw .storage(
+          path: path, storage: name,
+          reason: "\(size.count) elements are announced, \(announced) are stored; the file is "
+            + "damaged")
+      }
+      guard contents.count - position >= size.bytes else {
+        throw .storage(
+          path: path, storage: name, reason: short(contents.count - position, of: size.bytes))
+      }
+      places[name] = position..<position + size.bytes
+      position += size.bytes
+    }
+    if let absent = widths.keys.sorted().first(where: { places[$0] == nil }) {
+      throw .storage(path: path, storage: absent, reason: "not stored; the file is incomplete")
+    }
+    guard position == contents.count else {
+      throw .trailingBytes(path: path, count: contents.count - position)
+    }
+    return TorchRecords(whole.value, whole.machine, places)
+  }
+
+  private static func short(_ found: Int, of expected: Int) -> String {
+    "takes \(expected) bytes, only \(found) follow; the file is incomplete, fetch it again"
+  }
+
+  /// Elements and bytes of each storage, on which everybody who refers to it has to agree.
+  private static func storageSizes(
+    _ machine: PickleMachine, path: String
+  ) throws(TorchError) -> [String: (count: Int, bytes: Int)] {
+    var sizes: [String: (count: Int, bytes: Int)] = [:]
+    for storage in machine.storages {
+      let (bytes, overflow) = storage.wholeCount.multipliedReportingOverflow(by: storage.width)
+      if overflow {
+        throw .storage(
+          path: path, storage: storage.key, reason: "\(storage.wholeCount) elements overflow")
+      }
+      if let other = sizes[storage.key], other != (storage.wholeCount, bytes) {
+        throw .storage(
+          path: path, storage: storage.key,
+          reason: "\(other.bytes) bytes to one tensor and \(bytes) to another; the file is damaged")
+      }
+      sizes[storage.key] = (storage.wholeCount, bytes)
+    }
+    return sizes
+  }
+}
+
+extension PickleMachine {
+  /// The value of a dictionary's member; the last of that name, as in Python.
+  func member(_ name: String, of value: PickleValue) -> PickleValue? {
+    members(of: value)?.last { $0.key.text == name }?.value
+  }
+
+  /// Keys and values of a dictionary.
+  func members(of value: PickleValue) -> [(key: PickleValue, value: PickleValue)]? {
+    guard let items = items(value, .dictionary) else { return nil }
+    return stride(from: 0, to: items.count - 1, by: 2).map { (items[$0], items[$0 + 1]) }
+  }
+}

@@ -1,0 +1,342 @@
+import Tensors
+
+/// The entries of a ZIP archive, found by its directory and checked against the archive: the
+/// format's one door.
+///
+///     +--------------+---------------+-----+-----------+------------------+--------------+
+///     | local header | entry's bytes | ... | directory | ZIP64: end, link | end (22 b.)  |
+///     +--------------+---------------+-----+-----------+------------------+--------------+
+///
+/// Source: PKWARE's APPNOTE 6.3.10, sections 4.3 to 4.5. Read is what PyTorch writes: one volume,
+/// entries stored as they are. Nothing is believed twice: sizes of both headers agree, entries do
+/// not overlap, names are unique and lead nowhere.
+struct ZIPArchive {
+  struct Entry: Equatable {
+    let name: String
+    /// Where its bytes lie in the archive.
+    let bytes: Range<Int>
+    /// CRC-32 of its bytes, as the directory has it.
+    let checksum: UInt32
+  }
+
+  /// In the order of their bytes.
+  let entries: [Entry]
+  private let byName: [String: Int]
+
+  subscript(name: String) -> Entry? { byName[name].map { entries[$0] } }
+
+  init(_ contents: ByteSlice) throws(ZIPFault) {
+    let directory = try ZIPEnd(contents).directory
+    var reader = ZIPFields(contents, in: directory)
+    var found: [(entry: Entry, start: Int)] = []
+    var seen: Set<String> = []
+    while !reader.isAtEnd {
+      let item = try reader.directoryEntry(index: found.count)
+      guard seen.insert(item.name).inserted else { throw .duplicateName(item.name) }
+      found.append((try item.located(in: contents, before: directory.lowerBound), item.start))
+    }
+    guard found.count == directory.count else {
+      throw .wrongCount(found: found.count, announced: directory.count)
+    }
+    found.sort { ($0.start, $0.entry.bytes.upperBound) < ($1.start, $1.entry.bytes.upperBound) }
+    for (left, right) in zip(found, found.dropFirst())
+    where right.start < left.entry.bytes.upperBound {
+      throw .overlap(left.entry.name, right.entry.name)
+    }
+    entries = found.map(\.entry)
+    byName = Dictionary(
+      uniqueKeysWithValues: entries.enumerated().map { ($0.element.name, $0.offset) })
+  }
+}
+
+/// Why an archive is not read.
+enum ZIPFault: Error, Equatable, CustomStringConvertible {
+  case noEnd
+  case manyVolumes
+  /// A directory that does not fill the bytes between the last entry and the end.
+  case directoryMisplaced(start: UInt64, bytes: UInt64, end: Int)
+  case brokenZIP64(String)
+  case brokenDirectory(entry: Int)
+  case wrongCount(found: Int, announced: UInt64)
+  case unsafeName(String)
+  case nameNotUTF8(entry: Int)
+  case duplicateName(String)
+  case encrypted(String)
+  case compressed(String, method: UInt16)
+  case sizesDisagree(String, stored: UInt64, full: UInt64)
+  case brokenLocalHeader(String, found: String)
+  case beyondDirectory(String, end: UInt64, limit: Int)
+  case overlap(String, String)
+
+  var description: String {
+    switch self {
+    case .noEnd:
+      "no directory at the end of the ZIP archive; it is probably an incomplete download, "
+        + "fetch it again"
+    case .manyVolumes:
+      "the ZIP archive is split into volumes, which PyTorch never writes"
+    case .directoryMisplaced(let start, let bytes, let end):
+      "the ZIP archive's directory is said to take \(bytes) bytes from byte \(start), it has to end "
+        + "at byte \(end); the file is damaged"
+    case .brokenZIP64(let found):
+      "the ZIP archive's ZIP64 fields: \(found); the file is damaged"
+    case .brokenDirectory(let entry):
+      "entry \(entry) of the ZIP archive's directory is damaged"
+    case .wrongCount(let found, let announced):
+      "the ZIP archive's directory holds \(found) entries, \(announced) are announced; "
+        + "the file is damaged"
+    case .unsafeName(let name):
+      "the ZIP archive has an entry called '\(shown(name))', a path that leads elsewhere; "
+        + "PyTorch writes no such file"
+    case .nameNotUTF8(let entry):
+      "the name of entry \(entry) of the ZIP archive is not UTF-8"
+    case .duplicateName(let name):
+      "the ZIP archive has two entries called '\(shown(name))', one is expected"
+    case .encrypted(let name):
+      "entry '\(shown(name))' of the ZIP archive is encrypted; decrypt it first"
+    case .compressed(let name, let method):
+      "entry '\(shown(name))' of the ZIP archive is compressed (method \(method)), which PyTorch "
+        + "never does; unpack the archive and pack it again without compression (zip -0)"
+    case .sizesDisagree(let name, let stored, let full):
+      "entry '\(shown(name))' of the ZIP archive is not compressed, and is said to take \(stored) "
+        + "bytes of \(full); the file is damaged"
+    case .brokenLocalHeader(let name, let found):
+      "entry '\(shown(name))' of the ZIP archive: its own header \(found); the file is damaged"
+    case .beyondDirectory(let name, let end, let limit):
+      "entry '\(shown(name))' of the ZIP archive is said to end at byte \(end), the entries end at "
+        + "byte \(limit); the file is damaged"
+    case .overlap(let first, let second):
+      "entries '\(shown(first))' and '\(shown(second))' of the ZIP archive overlap; "
+        + "the file is damaged, or made to mislead"
+    }
+  }
+}
+
+/// What the directory says of one entry.
+private struct ZIPItem {
+  let name: String
+  let nameLength: Int
+  let checksum: UInt32
+  let size: UInt64
+  /// Where the entry's own header begins.
+  let start: Int
+
+  /// The entry's bytes, behind its own header, which has to agree.
+  func located(in contents: ByteSlice, before limit: Int) throws(ZIPFault) -> ZIPArchive.Entry {
+    let fixed = 30
+    guard start + fixed + nameLength <= limit else {
+      throw .beyondDirectory(name, end: UInt64(start + fixed + nameLength), limit: limit)
+    }
+    var reader = ZIPFields(contents, from: start, to: start + fixed + nameLength)
+    guard reader.u32() == 0x0403_4b50 else {
+      throw .brokenLocalHeader(name, found: "is missing")
+    }
+    reader.skip(2)
+    let flags = reader.u16()
+    let method = reader.u16()
+    reader.skip(8)
+    let (stored, full) = (reader.u32(), reader.u32())
+    let (ownLength, extra) = (Int(reader.u16()), Int(reader.u16()))
+    guard ownLength == nameLength, reader.text(nameLength) == name else {
+      throw .brokenLocalHeader(name, found: "has another name")
+    }
+    guard method == 0, flags & 1 == 0 else {
+      throw .brokenLocalHeader(name, found: "says that the entry is compressed or encrypted")
+    }
+    // With bit 3 the sizes follow the bytes; all ones stand for a ZIP64 field.
+    if flags & 8 == 0 {
+      for own in [stored, full] where own != .max && UInt64(own) != size {
+        throw .brokenLocalHeader(name, found: "has a size of \(own), the directory one of \(size)")
+      }
+    }
+    let first = start + fixed + nameLength + extra
+    let (end, overflow) = UInt64(first).addingReportingOverflow(size)
+    guard !overflow, end <= UInt64(limit) else {
+      throw .beyondDirectory(name, end: overflow ? .max : end, limit: limit)
+    }
+    return ZIPArchive.Entry(name: name, bytes: first..<Int(end), checksum: checksum)
+  }
+}
+
+/// Little-endian fields of an archive, one after another.
+///
+/// Who calls has made sure that the bytes are there; a field beyond the end is 0.
+private struct ZIPFields {
+  private let bytes: [UInt8]
+  private var position = 0
+
+  init(_ contents: ByteSlice, from start: Int, to end: Int) {
+    bytes = contents[start..<end].array
+  }
+
+  init(_ contents: ByteSlice, in directory: ZIPEnd.Directory) {
+    self.init(contents, from: directory.lowerBound, to: directory.upperBound)
+  }
+
+  var isAtEnd: Bool { position >= bytes.count }
+  var left: Int { bytes.count - position }
+
+  mutating func skip(_ count: Int) { position += count }
+  mutating func u16() -> UInt16 { UInt16(truncatingIfNeeded: number(2)) }
+  mutating func u32() -> UInt32 { UInt32(truncatingIfNeeded: number(4)) }
+  mutating func u64() -> UInt64 { number(8) }
+
+  private mutating func number(_ width: Int) -> UInt64 {
+    var value: UInt64 = 0
+    for index in 0..<width where position + index < bytes.count {
+      value |= UInt64(bytes[position + index]) << UInt64(8 * index)
+    }
+    position += width
+    return value
+  }
+
+  mutating func text(_ count: Int) -> String? {
+    guard count <= left else { return nil }
+    defer { position += count }
+    return String(validating: bytes[position..<position + count], as: UTF8.self)
+  }
+
+  /// One entry of the directory, with the fields that ZIP64 moves to the end of it.
+  mutating func directoryEntry(index: Int) throws(ZIPFault) -> ZIPItem {
+    guard left >= 46, u32() == 0x0201_4b50 else { throw .brokenDirectory(entry: index) }
+    skip(4)
+    let (flags, method) = (u16(), u16())
+    skip(4)
+    let checksum = u32()
+    var (stored, full) = (UInt64(u32()), UInt64(u32()))
+    let (nameLength, extraLength, commentLength) = (Int(u16()), Int(u16()), Int(u16()))
+    let volume = u16()
+    skip(6)
+    var start = UInt64(u32())
+    guard left >= nameLength + extraLength + commentLength else {
+      throw .brokenDirectory(entry: index)
+    }
+    guard let name = text(nameLength) else { throw .nameNotUTF8(entry: index) }
+    guard Self.isSafe(name) else { throw .unsafeName(name) }
+    let extraEnd = position + extraLength
+    while position + 4 <= extraEnd {
+      let (tag, length) = (u16(), Int(u16()))
+      let end = position + length
+      guard end <= extraEnd else { throw .brokenDirectory(entry: index) }
+      if tag == 1 {
+        // Exactly the fields that are all ones above, in this order.
+        for field in [\Wide.full, \.stored, \.start] {
+          var wide = Wide(full: full, stored: stored, start: start)
+          guard wide[keyPath: field] == UInt64(UInt32.max) else { continue }
+          guard position + 8 <= end else {
+            throw .brokenZIP64("entry '\(shown(name))' lacks a size or an offset")
+          }
+          wide[keyPath: field] = u64()
+          (full, stored, start) = (wide.full, wide.stored, wide.start)
+        }
+      }
+      position = end
+    }
+    position = extraEnd + commentLength
+    guard volume == 0 else { throw .manyVolumes }
+    guard flags & 1 == 0 else { throw .encrypted(name) }
+    guard method == 0 else { throw .compressed(name, method: method) }
+    guard stored == full else { throw .sizesDisagree(name, stored: stored, full: full) }
+    guard start <= UInt64(Int32.max) << 24 else {
+      throw .beyondDirectory(name, end: start, limit: 0)
+    }
+    return ZIPItem(
+      name: name, nameLength: nameLength, checksum: checksum, size: full, start: Int(start))
+  }
+
+  private struct Wide {
+    var full: UInt64
+    var stored: UInt64
+    var start: UInt64
+  }
+
+  /// A path that stays where it is.
+  private static func isSafe(_ name: String) -> Bool {
+    !name.isEmpty && !name.hasPrefix("/") && !name.utf8.contains(0) && !name.contains("\\")
+      && !name.split(separator: "/", omittingEmptySubsequences: false).contains("..")
+  }
+}
+
+/// The end of an archive, which says where the directory lies.
+private struct ZIPEnd {
+  struct Directory {
+    let lowerBound: Int
+    let upperBound: Int
+    let count: UInt64
+  }
+
+  /// A directory of a million entries fits; PyTorch writes one entry for each tensor.
+  static let directoryLimit: UInt64 = 64 << 20
+
+  let directory: Directory
+
+  init(_ contents: ByteSlice) throws(ZIPFault) {
+    let place = try Self.find(contents)
+    var end = ZIPFields(contents, from: place + 4, to: place + 22)
+    let volumes = (end.u16(), end.u16())
+    let counts = (end.u16(), end.u16())
+    var (count, bytes, start) = (UInt64(counts.1), UInt64(end.u32()), UInt64(end.u32()))
+    guard volumes == (0, 0), counts.0 == counts.1 else { throw .manyVolumes }
+
+    var limit = place
+    if let wide = try Self.zip64(contents, before: place) {
+      limit = wide.place
+      for (narrow, all, full) in [
+        (count, UInt64(UInt16.max), wide.count), (bytes, UInt64(UInt32.max), wide.bytes),
+        (start, UInt64(UInt32.max), wide.start),
+      ] where narrow != all && narrow != full {
+        throw .brokenZIP64("\(full) where the end of the archive has \(narrow)")
+      }
+      (count, bytes, start) = (wide.count, wide.bytes, wide.start)
+    }
+    let (end64, overflow) = start.addingReportingOverflow(bytes)
+    guard !overflow, end64 == UInt64(limit), bytes <= Self.directoryLimit else {
+      throw .directoryMisplaced(start: start, bytes: bytes, end: limit)
+    }
+    directory = Directory(lowerBound: Int(start), upperBound: limit, count: count)
+  }
+
+  /// Where the end begins: 22 bytes and a comment that fills the rest of the file.
+  private static func find(_ contents: ByteSlice) throws(ZIPFault) -> Int {
+    let size = 22
+    let first = max(0, contents.count - size - Int(UInt16.max))
+    let tail = contents[first..<contents.count].array
+    var place = tail.count - size
+    while place >= 0 {
+      if tail[place] == 0x50, tail[place + 1] == 0x4b, tail[place + 2] == 5, tail[place + 3] == 6 {
+        let comment = Int(tail[place + 20]) | Int(tail[place + 21]) << 8
+        if place + size + comment == tail.count { return first + place }
+      }
+      place -= 1
+    }
+    throw .noEnd
+  }
+
+  /// The wide fields, where a link to them stands right before the end.
+  private static func zip64(
+    _ contents: ByteSlice, before end: Int
+  ) throws(ZIPFault) -> (place: Int, count: UInt64, bytes: UInt64, start: UInt64)? {
+    let (linkSize, size) = (20, 56)
+    guard end >= linkSize else { return nil }
+    var link = ZIPFields(contents, from: end - linkSize, to: end)
+    guard link.u32() == 0x0706_4b50 else { return nil }
+    let volume = link.u32()
+    let place = link.u64()
+    guard volume == 0, link.u32() <= 1 else { throw .manyVolumes }
+    guard end >= linkSize + size, place <= UInt64(end - linkSize - size) else {
+      throw .brokenZIP64("the link leads to byte \(place)")
+    }
+    var wide = ZIPFields(contents, from: Int(place), to: Int(place) + size)
+    guard wide.u32() == 0x0606_4b50 else {
+      throw .brokenZIP64("the link leads to byte \(place), where they are not")
+    }
+    guard wide.u64() == UInt64(end - linkSize - Int(place) - 12) else {
+      throw .brokenZIP64("their length does not lead to the end of the archive")
+    }
+    wide.skip(4)
+    let volumes = (wide.u32(), wide.u32())
+    let counts = (wide.u64(), wide.u64())
+    guard volumes == (0, 0), counts.0 == counts.1 else { throw .manyVolumes }
+    return (Int(place), counts.1, wide.u64(), wide.u64())
+  }
+}
