@@ -95,7 +95,8 @@ let package = Package(
     tests("Packfiles", on: ["Packfiles", "Tensors"]),
     tests(
       "Verification", on: ["Verification", "Sampling", "Models", "Checkpoints", "Tensors"]),
-    tests("Workflow", on: ["Workflow", "Packfiles", "Checkpoints", "Tensors"]),
+    tests(
+      "Workflow", on: ["Workflow", "Packfiles", "Checkpoints", "Sampling", "Models", "Tensors"]),
     tests("Command", on: ["Command"]),
   ]
 )

@@ -40,8 +40,12 @@ extension ModelSource {
     var found: JSONObject = [
       "name": .string(lastPathComponent(original.location)), "layout": .string(original.layout),
     ]
-    for fact in ["variants", "left_out"] { found[fact] = original.provenance[fact] }
+    for fact in ["variants", "left_out", "container", "moving_average"] {
+      found[fact] = original.provenance[fact]
+    }
+    // What a file said of itself goes on to the next one.
     copy.provenance = [:]
+    for fact in ["metadata", "prediction"] { copy.provenance[fact] = provenance[fact] }
     copy.lateProvenance = { [found] in
       var source = first ?? found
       if first == nil { source["sha256"] = .string(digest.hexadecimal) }

@@ -19,13 +19,18 @@ package struct CheckpointWriter: ModelWriter {
     options: WriteOptions = WriteOptions(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
-    let name = options.numbering ?? BlockNumbering.dense.rawValue
-    guard let numbering = BlockNumbering(rawValue: name) else {
-      throw SingleFileError.unknownNumbering(name)
-    }
     try writeSafetensors(
-      LDMNames.sources(of: model, numbering: numbering), metadata: Self.metadata(of: model),
-      to: path, replacing: replacing, progress: progress)
+      Self.sources(of: model, options: options), metadata: Self.metadata(of: model), to: path,
+      replacing: replacing, progress: progress)
+  }
+
+  /// The model's tensors as they are named in the file, by component.
+  package static func sources(
+    of model: ModelSource, options: WriteOptions = WriteOptions()
+  ) throws(SingleFileError) -> [any WeightSource] {
+    let name = options.numbering ?? BlockNumbering.dense.rawValue
+    guard let numbering = BlockNumbering(rawValue: name) else { throw .unknownNumbering(name) }
+    return try LDMNames.sources(of: model, numbering: numbering)
   }
 
   /// What the file that was read said of itself, and Stability's model specification

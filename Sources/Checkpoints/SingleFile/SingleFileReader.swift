@@ -18,7 +18,13 @@ package struct SingleFileReader: ModelReader {
     if let variant = options.variant {
       throw SingleFileError.noVariants(path: path, variant: variant)
     }
-    let archive = try Archives.open(path)
+    return try model(of: try Archives.open(path), path: path, options: options)
+  }
+
+  /// The model that the tensors of an archive make.
+  package func model(
+    of archive: Archive, path: String, options: ReadOptions = ReadOptions()
+  ) throws -> ModelSource {
     let parts = SingleFileParts(archive.weights)
     try Self.checkKind(archive, parts, path: path)
     if options.ema, !parts.hasMovingAverage { throw SingleFileError.noMovingAverage(path: path) }
@@ -74,7 +80,7 @@ package struct SingleFileReader: ModelReader {
     if !told.isEmpty {
       provenance["metadata"] = .object(JSONObject(told.map { ($0.key, $0.value) }))
     }
-    if average { provenance["weights"] = "moving average" }
+    if average { provenance["moving_average"] = true }
     if !parts.leftOut.isEmpty {
       let most = 20
       let more = parts.leftOut.count - most

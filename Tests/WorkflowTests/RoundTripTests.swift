@@ -1,0 +1,73 @@
+import Checkpoints
+import Foundation
+import Models
+import Sampling
+import Tensors
+import TestSupport
+import Testing
+import Workflow
+
+/// Every family through every layout and back: each tensor to the bit, each config and file as it
+/// was. Models are narrow, with the published topology and random weights.
+@Suite struct RoundTripTests {
+  static let families = Family.all.filter { $0.template != nil }.map(\.name)
+
+  /// CLIP's vocabulary for both tokenizers.
+  private static let vocabulary =
+    CLIPVocabulary.files() + CLIPVocabulary.files(folder: "tokenizer_2")
+
+  /// A narrow model of the family as a diffusers folder.
+  private func write(_ family: String, _ kind: ElementKind, to path: String) throws -> ModelSource {
+    let family = try #require(Family.named(family))
+    var model = try #require(
+      try family.narrowed(kind: kind, vocabulary: 512, files: Self.vocabulary))
+    model.files.removeAll { file in
+      let tokenizer = file.path.split(separator: "/").first.map(String.init) ?? ""
+      return model.index[tokenizer]?.array?.last?.string == nil
+    }
+    try DiffusersFolderWriter().write(model, to: path)
+    return try Readers.all.read(path)
+  }
+
+  private func convert(_ model: String, to output: OutputRequest) async throws {
+    _ = try await ConvertJob(
+      model: model, reading: ReadingOptions(), output: output, type: nil
+    ).run()
+  }
+
+  private func expect(_ copy: ModelSource, equals original: ModelSource) throws {
+    #expect(try weights(copy) == weights(original))
+    #expect(copy.components.map(\.name) == original.components.map(\.name))
+    #expect(copy.components.map(\.className) == original.components.map(\.className))
+    for (found, expected) in zip(copy.components, original.components) {
+      #expect(Set(found.config.members.map(\.key)) == Set(expected.config.members.map(\.key)))
+      for (member, value) in expected.config.members { #expect(found.config[member] == value) }
+    }
+    #expect(copy.scheduler == original.scheduler)
+    #expect(copy.files.map(\.path) == original.files.map(\.path))
+    #expect(copy.files.map(\.bytes.array) == original.files.map(\.bytes.array))
+    #expect(copy.index["_class_name"] == original.index["_class_name"])
+    let (found, expected) = (try Model.bind(copy).family, try Model.bind(original).family)
+    #expect(found.name == expected.name)
+  }
+
+  @Test(arguments: families) func throughDecant(family: String) async throws {
+    try await withTemporaryFolder { folder in
+      let original = try write(family, .f16, to: folder + "/a")
+      try await convert(folder + "/a", to: OutputRequest(path: folder + "/b.decant"))
+      try await convert(folder + "/b.decant", to: OutputRequest(path: folder + "/c"))
+      try expect(try Readers.all.read(folder + "/c"), equals: original)
+    }
+  }
+
+  @Test(arguments: families, ["dense", "gap"])
+  func throughASingleFile(family: String, numbering: String) async throws {
+    try await withTemporaryFolder { folder in
+      let original = try write(family, .f16, to: folder + "/a")
+      let file = folder + "/b.safetensors"
+      try await convert(folder + "/a", to: OutputRequest(path: file, numbering: numbering))
+      try await convert(file, to: OutputRequest(path: folder + "/c"))
+      try expect(try Readers.all.read(folder + "/c"), equals: original)
+    }
+  }
+}

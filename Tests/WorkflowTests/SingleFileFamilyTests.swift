@@ -1,0 +1,112 @@
+import Checkpoints
+import Foundation
+import Models
+import Tensors
+import TestSupport
+import Testing
+
+/// Single files of every family, in their true shapes, read without anything but names and shapes.
+@Suite struct SingleFileFamilyTests {
+  static let families = Family.all.filter { $0.template != nil }.map(\.name)
+
+  /// Families that one of these is found as: their tensors are the same, and a single file says
+  /// nothing else.
+  static let twins = [
+    "sd-v1-5": "sd-v1-4", "segmind-small-sd": "bk-sdm-base", "segmind-tiny-sd": "bk-sdm-tiny",
+    "sd-v2-1": "sd-v2-1-base", "sd-turbo": "sd-v2-1-base", "sdxl-turbo": "sdxl-base-1.0",
+  ]
+
+  /// The tensors of a full-size model under the names of a single file, their numbers never made.
+  private func archive(_ family: String, _ numbering: String) throws -> Archive {
+    let family = try #require(Family.named(family))
+    let model = try #require(try family.synthesize(seed: 0, kind: .f16))
+    let sources = try CheckpointWriter.sources(
+      of: model, options: WriteOptions(numbering: numbering))
+    return Archive(weights: JoinedSource(sources: sources), kind: "safetensors file")
+  }
+
+  @Test(arguments: families, ["dense", "gap"])
+  func foundFromKeysAndShapes(name: String, numbering: String) throws {
+    let source = try SingleFileReader().model(
+      of: WithoutVelocity.archive(try archive(name, numbering)), path: "model.safetensors")
+    let model = try Model.bind(source)
+    #expect(model.family.name == Self.twins[name] ?? name)
+    let family = try #require(Family.named(name))
+    let original = try #require(try family.synthesize(seed: 0, kind: .f16))
+    for component in original.components {
+      let found = try #require(source[component.name])
+      #expect(found.className == component.className)
+      #expect(Set(found.weights.names) == Set(component.weights.names))
+      for tensor in component.weights.names {
+        #expect(found.weights.entry(tensor) == component.weights.entry(tensor), "\(tensor)")
+      }
+    }
+  }
+
+  /// Every name and shape of the published maps' places, where the two numberings differ.
+  @Test(arguments: [
+    ("bk-sdm-tiny", "gap", "output_blocks.2.1.conv.weight"),
+    ("bk-sdm-tiny", "gap", "output_blocks.5.2.conv.weight"),
+    ("bk-sdm-tiny", "gap", "input_blocks.3.0.op.weight"),
+    ("bk-sdm-tiny", "gap", "output_blocks.7.1.norm.weight"),
+    ("bk-sdm-tiny", "dense", "output_blocks.1.2.conv.weight"),
+    ("bk-sdm-tiny", "dense", "input_blocks.2.0.op.weight"),
+    ("bk-sdm-base", "gap", "output_blocks.2.1.conv.weight"),
+    ("bk-sdm-base", "gap", "output_blocks.8.2.conv.weight"),
+    ("bk-sdm-base", "dense", "output_blocks.1.1.conv.weight"),
+    ("sd-v1-5", "dense", "output_blocks.2.1.conv.weight"),
+    ("sd-v1-5", "gap", "output_blocks.5.2.conv.weight"),
+    ("ssd-1b", "dense", "output_blocks.2.2.conv.weight"),
+    ("sdxl-base-1.0", "dense", "label_emb.0.0.weight"),
+    ("lcm-dreamshaper-v7", "dense", "time_embedding.cond_proj.weight"),
+  ]) func blocksAreNumbered(family: String, numbering: String, name: String) throws {
+    let names = try archive(family, numbering).weights.names
+    #expect(names.contains("model.diffusion_model." + name))
+  }
+
+  @Test func aWholeModelHasAsManyTensorsAsThePublishedOne() throws {
+    #expect(try archive("sdxl-base-1.0", "dense").weights.names.count == 2513)
+    #expect(try archive("sd-v1-5", "dense").weights.names.count == 686 + 248 + 196)
+  }
+}
+
+/// Several sources as one.
+struct JoinedSource: WeightSource {
+  let sources: [any WeightSource]
+
+  var location: String { "joined" }
+  var names: [String] { sources.flatMap(\.names) }
+
+  func entry(_ name: String) -> TensorEntry? {
+    sources.lazy.compactMap { $0.entry(name) }.first
+  }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    for source in sources where source.entry(name) != nil { return try source.tensor(name) }
+    throw WeightError(location: location, tensor: name, found: "nothing of that name")
+  }
+}
+
+/// An archive whose norms are ones and zeros, as no random model's are: the statistic that tells
+/// Stable Diffusion 2.1 from its base then says base.
+private enum WithoutVelocity {
+  static func archive(_ archive: Archive) -> Archive {
+    Archive(weights: Source(base: archive.weights), kind: archive.kind)
+  }
+
+  struct Source: WeightSource {
+    let base: any WeightSource
+    var location: String { base.location }
+    var names: [String] { base.names }
+    func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+
+    func tensor(_ name: String) throws -> StoredTensor {
+      let entry = try #require(base.entry(name))
+      guard case .plain(let kind) = entry.encoding else { return try base.tensor(name) }
+      let bytes = try #require(kind.byteCount(of: entry.shape.count))
+      return StoredTensor(
+        shape: entry.shape, encoding: entry.encoding,
+        parts: [ByteSlice([UInt8](repeating: 0, count: bytes))])
+    }
+  }
+}
