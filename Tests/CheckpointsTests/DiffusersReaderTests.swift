@@ -187,7 +187,7 @@ struct VariantTests {
       try tiny.weights(Self.half, "vae/diffusion_pytorch_model.bf16.safetensors")
       #expect(
         tiny.refusal(variant: "fp16")
-          == "model: no variant 'fp16' of component 'vae'; there are diffusion_pytorch_model.bf16.safetensors"
+          == "model/vae: no variant 'fp16' of component 'vae'; there are diffusion_pytorch_model.bf16.safetensors"
       )
     }
   }

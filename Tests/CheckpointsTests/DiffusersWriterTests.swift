@@ -120,6 +120,31 @@ struct DiffusersWriterTests {
     }
   }
 
+  /// SDXL's pipeline has other members than SD 1's: none is invented and none is lost.
+  @Test func membersOfTheIndexAreThePipelinesOwn() throws {
+    try withTemporaryFolder { folder in
+      var model = try TinyFolder(in: folder).read()
+      model.index = [
+        "_class_name": "StableDiffusionXLPipeline", "_diffusers_version": "0.19.0",
+        "force_zeros_for_empty_prompt": true, "image_encoder": ["transformers", "X"],
+        "feature_extractor": [nil, nil], "add_watermarker": nil,
+        "unet": ["diffusers", "UNet2DConditionModel"],
+      ]
+      try writer.write(model, to: folder + "/out")
+      let index = try #require(
+        try JSONValue(parsing: text(folder + "/out/model_index.json")).object)
+      #expect(
+        index.keys == [
+          "_class_name", "_diffusers_version", "add_watermarker", "feature_extractor",
+          "force_zeros_for_empty_prompt", "image_encoder", "scheduler", "text_encoder",
+          "tokenizer", "unet", "vae",
+        ])
+      #expect(index["force_zeros_for_empty_prompt"] == true)
+      #expect(index["image_encoder"] == [nil, nil] && index["feature_extractor"] == [nil, nil])
+      #expect(index["add_watermarker"] == .null)
+    }
+  }
+
   @Test func oldNamesAreWrittenAsTodays() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)

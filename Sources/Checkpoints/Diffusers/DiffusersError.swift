@@ -12,17 +12,21 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
   /// Components that the index does not list.
   case missingComponents(folder: String, missing: [String], listed: [String])
   case missingFolder(folder: String, component: String)
+  /// Here and below, `folder` is the component's own.
   case missingFile(folder: String, component: String, lookedFor: [String], found: [String])
-  case pickleOnly(folder: String, component: String, file: String)
   case missingVariant(folder: String, component: String?, variant: String, found: [String])
   case ambiguousVariant(folder: String, component: String, found: [String])
   case malformedShardIndex(path: String, found: String)
   case missingShard(index: String, shard: String)
-  case missingShardIndex(folder: String, component: String, shard: String, lookedFor: String)
+  case missingShardIndex(folder: String, shard: String, lookedFor: String)
   case repeatedTensor(index: String, tensor: String, shards: [String])
   case absentFromShard(index: String, tensor: String, shard: String)
   case absentFromIndex(index: String, tensor: String, shard: String)
   case collision(path: String, tensor: String, first: String, second: String)
+  /// The folder of one component, of a class that has no place in a model.
+  case unknownClass(folder: String, found: String?, known: [String])
+  /// `--ema` of a folder, which holds one set of weights.
+  case averaged(folder: String)
   /// Weights in a quantized form that is not read.
   case quantized(path: String, found: String, expected: String)
 
@@ -50,25 +54,22 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
       return "\(folder): component '\(component)' is listed in model_index.json, but there is no "
         + "folder \(folder)/\(component)"
     case .missingFile(let folder, let component, let lookedFor, let found):
-      return "\(folder)/\(component): component '\(component)' has no "
+      return "\(folder): component '\(component)' has no "
         + "\(lookedFor.joined(separator: " or ")); the folder holds \(listed(found))"
-    case .pickleOnly(let folder, let component, let file):
-      return "\(folder)/\(component)/\(file): component '\(component)' has only pickled weights, "
-        + "which are not read; save the model as safetensors (save_pretrained of today's diffusers)"
     case .missingVariant(let folder, let component, let variant, let found):
       return "\(folder): no variant '\(shown(variant))' "
         + (component.map { "of component '\($0)'" } ?? "of any component")
         + "; there are \(listed(found))"
     case .ambiguousVariant(let folder, let component, let found):
-      return "\(folder)/\(component): component '\(component)' has no plain weights and more than "
+      return "\(folder): component '\(component)' has no plain weights and more than "
         + "one variant, \(listed(found)); choose one with --variant"
     case .malformedShardIndex(let path, let found):
       return "\(path): \(found); a shard index holds 'weight_map', file names by tensor"
     case .missingShard(let index, let shard):
       return "\(index): shard '\(shown(shard))' is listed and does not exist; the download is "
         + "probably incomplete"
-    case .missingShardIndex(let folder, let component, let shard, let lookedFor):
-      return "\(folder)/\(component): shard '\(shown(shard))' has no index, "
+    case .missingShardIndex(let folder, let shard, let lookedFor):
+      return "\(folder): shard '\(shown(shard))' has no index, "
         + "'\(lookedFor)' is expected beside it"
     case .repeatedTensor(let index, let tensor, let shards):
       return "\(index): tensor '\(shown(tensor))' lies in two shards, \(listed(shards)), "
@@ -81,6 +82,13 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
     case .collision(let path, let tensor, let first, let second):
       return "\(path): tensors '\(shown(first))' and '\(shown(second))' are both "
         + "'\(shown(tensor))', one is expected"
+    case .unknownClass(let folder, let found, let known):
+      return "\(folder)/config.json: "
+        + (found.map { "a component of class '\(shown($0))'" } ?? "no class of the component")
+        + ", which is no part of a model that is known here; known are \(listed(known))"
+    case .averaged(let folder):
+      return "\(folder): --ema chooses between two sets of weights of a single file; a diffusers "
+        + "folder holds one, which its pipeline uses; leave --ema out"
     case .quantized(let path, let found, let expected):
       return "\(path): the weights are quantized by \(found); readable is \(expected)"
     }

@@ -4,7 +4,8 @@ package import Tensors
 /// Reads a folder as diffusers' `save_pretrained` and the hub lay it out.
 ///
 /// What the index lists is read; the parts that Decant has no use for (safety checker, feature
-/// extractor) are named in the provenance and left out.
+/// extractor) are named in the provenance and left out. The folder of one component is a model with
+/// that component alone.
 package struct DiffusersFolderReader: ModelReader {
   package init() {}
 
@@ -20,11 +21,13 @@ package struct DiffusersFolderReader: ModelReader {
       }
   }
 
-  /// - Throws: ``DiffusersError``, or ``SafetensorsError`` for a file of weights.
+  /// - Throws: ``DiffusersError``, or ``SafetensorsError`` or ``TorchError`` for a file of weights.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
     let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let files = folderContents(folder)
+    if options.ema { throw DiffusersError.averaged(folder: folder) }
     guard files.contains(DiffusersLayout.indexFile) else {
+      if let part = try Self.part(folder, files: files, options: options) { return part }
       throw DiffusersError.missingIndex(folder: folder, found: files)
     }
     let index = try readObject(folder + "/" + DiffusersLayout.indexFile)
@@ -47,15 +50,11 @@ package struct DiffusersFolderReader: ModelReader {
     var variants = JSONObject()
     for weight in weights {
       let choice = try weight.choose(options.variant)
-      let (source, names) = try weight.open(choice)
-      opened[weight.kind.name] = .array(names.map(JSONValue.string))
+      let (component, names) = try Self.component(
+        weight, choice, className: parts[weight.kind.name] ?? "")
+      components.append(component)
+      opened[weight.kind.name] = .array(names.map { .string("\(weight.kind.name)/\($0)") })
       if let variant = choice.variant { variants[weight.kind.name] = .string(variant) }
-      let path = "\(folder)/\(weight.kind.name)/\(DiffusersLayout.configFile)"
-      let (config, weights) = try SDNQ.decoded(try readObject(path), source, path: path)
-      components.append(
-        ModelSource.Component(
-          name: weight.kind.name, className: parts[weight.kind.name] ?? "", config: config,
-          weights: weights))
     }
 
     var provenance: JSONObject = [
@@ -75,6 +74,52 @@ package struct DiffusersFolderReader: ModelReader {
       location: folder, layout: layout, index: index, components: components,
       scheduler: try Self.scheduler(parts, folder: folder),
       files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
+  }
+
+  private static func component(
+    _ weights: DiffusersWeights, _ choice: DiffusersWeights.Choice, className: String
+  ) throws -> (component: ModelSource.Component, files: [String]) {
+    let (source, files) = try weights.open(choice)
+    let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
+    let (config, decoded) = try SDNQ.decoded(try readObject(path), source, path: path)
+    return (
+      ModelSource.Component(
+        name: weights.kind.name, className: className, config: config, weights: decoded), files
+    )
+  }
+
+  /// The model that the folder of one component is; `nil` where the folder is none.
+  private static func part(
+    _ folder: String, files: [String], options: ReadOptions
+  ) throws -> ModelSource? {
+    guard files.contains(DiffusersLayout.configFile) else { return nil }
+    let kinds = DiffusersLayout.components.filter { kind in
+      !DiffusersWeights(folder: folder, kind: kind, files: files).choices.isEmpty
+    }
+    if kinds.isEmpty { return nil }
+    let config = try readObject(folder + "/" + DiffusersLayout.configFile)
+    let className =
+      config["_class_name"]?.string ?? config["architectures"]?.array?.first?.string
+    guard let className, let kind = kinds.first(where: { $0.classes.contains(className) }) else {
+      throw DiffusersError.unknownClass(
+        folder: folder, found: className, known: DiffusersLayout.components.flatMap(\.classes))
+    }
+    let weights = DiffusersWeights(folder: folder, kind: kind, files: files)
+    let choice = try weights.choose(options.variant)
+    if let variant = options.variant, choice.variant != variant {
+      throw DiffusersError.missingVariant(
+        folder: folder, component: kind.name, variant: variant,
+        found: weights.choices.map(\.file))
+    }
+    let (component, names) = try component(weights, choice, className: className)
+    var provenance: JSONObject = [
+      "source": .string(folder), "layout": .string(DiffusersLayout.name),
+      "weights": [kind.name: .array(names.map(JSONValue.string))],
+    ]
+    if let variant = choice.variant { provenance["variants"] = [kind.name: .string(variant)] }
+    return ModelSource(
+      location: folder, layout: DiffusersLayout.name, index: [:], components: [component],
+      scheduler: nil, files: [], provenance: provenance)
   }
 
   /// What an earlier Decant wrote of the model's history: it takes the place of what is found here.
@@ -133,9 +178,9 @@ package struct DiffusersFolderReader: ModelReader {
     let files = folderContents(place)
     guard files.contains(DiffusersLayout.configFile) else {
       throw .missingFile(
-        folder: folder, component: kind.name, lookedFor: [DiffusersLayout.configFile], found: files)
+        folder: place, component: kind.name, lookedFor: [DiffusersLayout.configFile], found: files)
     }
-    return DiffusersWeights(folder: folder, kind: kind, files: files)
+    return DiffusersWeights(folder: place, kind: kind, files: files)
   }
 
   private static func scheduler(
@@ -149,7 +194,8 @@ package struct DiffusersFolderReader: ModelReader {
     let found = folderContents(folder + "/" + name)
     guard found.contains("scheduler_config.json") else {
       throw .missingFile(
-        folder: folder, component: name, lookedFor: ["scheduler_config.json"], found: found)
+        folder: folder + "/" + name, component: name, lookedFor: ["scheduler_config.json"],
+        found: found)
     }
     var config = try readObject(
       folder + "/" + DiffusersLayout.schedulerFile, acceptingInfinity: true)
@@ -169,7 +215,7 @@ package struct DiffusersFolderReader: ModelReader {
       let found = Set(folderContents(place))
       guard DiffusersLayout.tokenizerForms.contains(where: { found.isSuperset(of: $0) }) else {
         throw .missingFile(
-          folder: folder, component: name,
+          folder: place, component: name,
           lookedFor: DiffusersLayout.tokenizerForms.map { $0.joined(separator: " and ") },
           found: found.sorted())
       }

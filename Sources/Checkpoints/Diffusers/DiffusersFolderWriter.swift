@@ -4,6 +4,10 @@ package import Tensors
 /// Why a model cannot be written as a diffusers folder.
 package enum DiffusersWriteError: Error, Equatable, CustomStringConvertible {
   case unknownComponent(path: String, component: String)
+  /// A variant that no reader would tell from the rest of a file's name.
+  case unusableVariant(path: String, variant: String)
+  /// A limit that leaves no room for numbers.
+  case shardTooSmall(path: String, bytes: Int)
   /// A file of the model whose path leads elsewhere, or to a file that the writer makes.
   case unsafePath(path: String, file: String)
   /// Something stands at the place that is no model, and would be lost.
@@ -14,6 +18,11 @@ package enum DiffusersWriteError: Error, Equatable, CustomStringConvertible {
     case .unknownComponent(let path, let component):
       "\(path): component '\(shown(component))' has no place in a diffusers folder, known are "
         + listed(DiffusersLayout.components.map(\.name))
+    case .unusableVariant(let path, let variant):
+      "\(path): '\(shown(variant))' cannot name a variant; letters, digits, '_' and '-' can, as in "
+        + "fp16"
+    case .shardTooSmall(let path, let bytes):
+      "\(path): files of at most \(bytes) bytes cannot hold weights; give a larger size"
     case .unsafePath(let path, let file):
       "\(path): the model's file '\(shown(file))' has no place in a diffusers folder"
     case .notReplaceable(let path, let found):
@@ -24,8 +33,8 @@ package enum DiffusersWriteError: Error, Equatable, CustomStringConvertible {
 
 /// Writes a folder that diffusers loads with `from_pretrained`.
 ///
-/// The index lists exactly what is there. Safety checker and feature extractor are listed as null,
-/// since diffusers refuses a folder whose index lists what it lacks.
+/// The index lists exactly what is there: diffusers refuses a folder whose index lists what it
+/// lacks, so parts that are not written are listed as null.
 package struct DiffusersFolderWriter: ModelWriter {
   package init() {}
 
@@ -35,7 +44,7 @@ package struct DiffusersFolderWriter: ModelWriter {
   /// diffusers alone, which has no integer weights of its own, or with SDNQ beside it.
   package var programs: [String] { ["diffusers", SDNQ.name] }
 
-  package var choices: Set<WriteOption> { [.program] }
+  package var choices: Set<WriteOption> { [.program, .variant, .maxShardSize] }
 
   package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
     encoding.isQuantized && !(options.program == SDNQ.name && encoding == .int8) ? nil : encoding
@@ -55,21 +64,31 @@ package struct DiffusersFolderWriter: ModelWriter {
   ) throws {
     try Self.checkReplaceable(path)
     let model = options.program == SDNQ.name ? SDNQ.encoded(model) : model
+    if let variant = options.variant, !DiffusersWeights.isVariant(variant[...]) {
+      throw DiffusersWriteError.unusableVariant(path: path, variant: variant)
+    }
+    if let size = options.maxShardSize, size < 1 {
+      throw DiffusersWriteError.shardTooSmall(path: path, bytes: size)
+    }
     var weights: [(file: String, plan: SafetensorsPlan)] = []
+    var texts: [(file: String, bytes: ByteSlice)] = [
+      (DiffusersLayout.indexFile, Self.text(Self.index(of: model)))
+    ]
     for component in model.components {
       guard let kind = DiffusersLayout.components.first(where: { $0.name == component.name }) else {
         throw DiffusersWriteError.unknownComponent(path: path, component: component.name)
       }
-      let file = "\(component.name)/\(kind.stem).safetensors"
-      weights.append(
-        (
-          file,
-          try SafetensorsPlan([component.weights], metadata: [:], path: path + "/" + file)
-        ))
+      let shards = DiffusersShards(
+        component.weights, stem: kind.stem, variant: options.variant, limit: options.maxShardSize)
+      for (name, source) in shards.files {
+        let file = "\(component.name)/\(name)"
+        weights.append(
+          (file, try SafetensorsPlan([source], metadata: [:], path: path + "/" + file)))
+      }
+      if let index = shards.index {
+        texts.append(("\(component.name)/\(index.file)", Self.text(index.contents)))
+      }
     }
-    var texts: [(file: String, bytes: ByteSlice)] = [
-      (DiffusersLayout.indexFile, Self.text(Self.index(of: model)))
-    ]
     for component in model.components {
       texts.append(
         ("\(component.name)/\(DiffusersLayout.configFile)", Self.text(component.config)))
@@ -139,9 +158,15 @@ package struct DiffusersFolderWriter: ModelWriter {
     for (name, value) in model.index.members {
       members[name] = value.array == nil ? value : [nil, nil]
     }
-    for name in DiffusersLayout.absentParts { members[name] = [nil, nil] }
-    members["requires_safety_checker"] = false
-    if members["_class_name"] == nil { members["_class_name"] = "StableDiffusionPipeline" }
+    // Members of a pipeline are its own: one that says what it is keeps those that it has.
+    if members["_class_name"] == nil {
+      members["_class_name"] = "StableDiffusionPipeline"
+      for name in DiffusersLayout.absentParts { members[name] = [nil, nil] }
+      members[DiffusersLayout.safetyMember] = false
+    }
+    if members[DiffusersLayout.safetyMember] != nil {
+      members[DiffusersLayout.safetyMember] = false
+    }
 
     for kind in DiffusersLayout.components {
       guard let component = model[kind.name] else { continue }

@@ -2,9 +2,9 @@
 ///
 ///     decant.json                           provenance, where Decant wrote the folder
 ///     model_index.json                      component: [library, class]; [null, null] is absent
-///     unet/config.json                      and diffusion_pytorch_model.safetensors
+///     unet/config.json                      and diffusion_pytorch_model.safetensors, or .bin
 ///     vae/config.json                       and diffusion_pytorch_model.safetensors
-///     text_encoder/config.json              and model.safetensors
+///     text_encoder/config.json              and model.safetensors, or pytorch_model.bin
 ///     scheduler/scheduler_config.json
 ///     tokenizer/                            vocab.json and merges.txt, or tokenizer.json
 enum DiffusersLayout {
@@ -23,26 +23,30 @@ enum DiffusersLayout {
     let library: String
     /// File names of its weights without variant, shard and extension.
     let stem: String
-    /// The same for pickled weights, which are named in messages and not read.
+    /// The same for pickled weights.
     let pickleStem: String
     let rules: [KeyRule]
     /// Components of which a model needs one of those that share the role.
     let role: String
+    /// Classes whose configs, in a folder of their own, are of this component.
+    let classes: [String]
   }
 
   static let components: [ComponentKind] = [
     ComponentKind(
       name: "text_encoder", library: "transformers", stem: "model", pickleStem: "pytorch_model",
-      rules: textEncoderRules, role: "text encoder"),
+      rules: textEncoderRules, role: "text encoder", classes: ["CLIPTextModel"]),
     ComponentKind(
       name: "text_encoder_2", library: "transformers", stem: "model", pickleStem: "pytorch_model",
-      rules: textEncoderRules, role: "text encoder"),
+      rules: textEncoderRules, role: "text encoder", classes: ["CLIPTextModelWithProjection"]),
     ComponentKind(
       name: "unet", library: "diffusers", stem: "diffusion_pytorch_model",
-      pickleStem: "diffusion_pytorch_model", rules: [], role: "unet"),
+      pickleStem: "diffusion_pytorch_model", rules: [], role: "unet",
+      classes: ["UNet2DConditionModel"]),
     ComponentKind(
       name: "vae", library: "diffusers", stem: "diffusion_pytorch_model",
-      pickleStem: "diffusion_pytorch_model", rules: autoencoderRules, role: "vae"),
+      pickleStem: "diffusion_pytorch_model", rules: autoencoderRules, role: "vae",
+      classes: ["AutoencoderKL"]),
   ]
 
   static let tokenizers = ["tokenizer", "tokenizer_2"]
@@ -54,8 +58,12 @@ enum DiffusersLayout {
   /// A tokenizer is whole when it has all files of one of these rows.
   static let tokenizerForms = [["vocab.json", "merges.txt"], ["tokenizer.json"]]
 
-  /// Parts of the pipeline that Decant neither keeps nor writes, always listed as absent.
+  /// Parts of a pipeline of Stable Diffusion 1 that Decant neither keeps nor writes: listed as
+  /// absent where a model comes without an index.
   static let absentParts = ["feature_extractor", "safety_checker"]
+
+  /// Whether the pipeline insists on its safety checker.
+  static let safetyMember = "requires_safety_checker"
 
   /// CLIP text encoders. transformers 5.6 and later save `CLIPTextModel` without the `text_model.`
   /// prefix that every reader understands. `position_ids` was a buffer of old releases.

@@ -10,25 +10,32 @@ struct DiffusersWeights {
     /// The weights' file, or the index of their shards.
     let file: String
     let isIndex: Bool
+    /// Whether it is PyTorch's own form, which Decant reads without running it.
+    let isPickle: Bool
+
+    /// What diffusers prefers where several sets of one variant lie: safetensors, then single files.
+    var rank: Int { (isPickle ? 2 : 0) + (isIndex ? 1 : 0) }
   }
 
+  /// The component's folder.
   let folder: String
   let kind: DiffusersLayout.ComponentKind
   /// File names in the folder, sorted.
   let files: [String]
   let choices: [Choice]
 
-  /// - Parameter folder: the model's folder; the component lies in one of its own in it.
   init(folder: String, kind: DiffusersLayout.ComponentKind, files: [String]) {
     self.folder = folder
     self.kind = kind
     self.files = files
     var choices: [Choice] = []
     for file in files {
-      guard let choice = Self.choice(file, stem: kind.stem) else { continue }
-      // Where both lie, diffusers takes the single file.
+      guard
+        let choice = Self.choice(file, stem: kind.stem)
+          ?? Self.choice(file, stem: kind.pickleStem, isPickle: true)
+      else { continue }
       if let index = choices.firstIndex(where: { $0.variant == choice.variant }) {
-        if choices[index].isIndex { choices[index] = choice }
+        if choice.rank < choices[index].rank { choices[index] = choice }
       } else {
         choices.append(choice)
       }
@@ -43,12 +50,14 @@ struct DiffusersWeights {
   ///                                          stem.safetensors.fp16.index.json
   ///                                          stem.fp16.safetensors.index.json
   ///
+  /// and the same with `bin` for `safetensors` where the weights are pickled.
+  ///
   /// `nil` for shards, which their index names, and for everything else.
-  static func choice(_ file: String, stem: String) -> Choice? {
+  static func choice(_ file: String, stem: String, isPickle: Bool = false) -> Choice? {
     guard file.hasPrefix(stem + ".") else { return nil }
     var parts = file.dropFirst(stem.count + 1).split(
       separator: ".", omittingEmptySubsequences: false)
-    guard let weights = parts.firstIndex(of: "safetensors") else { return nil }
+    guard let weights = parts.firstIndex(of: isPickle ? "bin" : "safetensors") else { return nil }
     parts.remove(at: weights)
     var isIndex = false
     if parts.last == "json", let index = parts.firstIndex(of: "index") {
@@ -58,11 +67,12 @@ struct DiffusersWeights {
     }
     guard parts.count <= 1, isIndex || weights == parts.count, parts.first.map(isVariant) ?? true
     else { return nil }
-    return Choice(variant: parts.first.map(String.init), file: file, isIndex: isIndex)
+    return Choice(
+      variant: parts.first.map(String.init), file: file, isIndex: isIndex, isPickle: isPickle)
   }
 
   /// Letters, digits, `_` and `-`, and no shard's number: `fp16`, `non_ema`.
-  private static func isVariant(_ text: Substring) -> Bool {
+  static func isVariant(_ text: Substring) -> Bool {
     !text.isEmpty && !isShardNumber(text)
       && text.utf8.allSatisfy { byte in
         switch byte {
@@ -98,28 +108,27 @@ struct DiffusersWeights {
     try refuseAbsent()
   }
 
-  /// Says what is there instead of safetensors.
+  /// Says what is there instead of weights.
   private func refuseAbsent() throws(DiffusersError) -> Never {
     let lookedFor = kind.stem + ".safetensors"
-    let shard = files.first {
-      $0.hasPrefix(kind.stem) && $0.hasSuffix(".safetensors")
-        && $0.split(separator: ".").contains(where: Self.isShardNumber)
-    }
-    if let shard {
-      throw .missingShardIndex(
-        folder: folder, component: kind.name, shard: shard, lookedFor: lookedFor + ".index.json")
-    }
-    if let file = files.first(where: { $0.hasPrefix(kind.pickleStem) && $0.hasSuffix(".bin") }) {
-      throw .pickleOnly(folder: folder, component: kind.name, file: file)
+    for (stem, `extension`) in [(kind.stem, "safetensors"), (kind.pickleStem, "bin")] {
+      let shard = files.first {
+        $0.hasPrefix(stem) && $0.hasSuffix("." + `extension`)
+          && $0.split(separator: ".").contains(where: Self.isShardNumber)
+      }
+      if let shard {
+        throw .missingShardIndex(
+          folder: folder, shard: shard, lookedFor: "\(stem).\(`extension`).index.json")
+      }
     }
     throw .missingFile(
-      folder: folder, component: kind.name, lookedFor: [lookedFor, lookedFor + ".index.json"],
-      found: files)
+      folder: folder, component: kind.name,
+      lookedFor: [lookedFor, lookedFor + ".index.json", kind.pickleStem + ".bin"], found: files)
   }
 
   /// The weights of `choice` under today's names, and the files that they lie in.
   func open(_ choice: Choice) throws -> (weights: any WeightSource, files: [String]) {
-    let path = "\(folder)/\(kind.name)/\(choice.file)"
+    let path = "\(folder)/\(choice.file)"
     let base: any WeightSource
     var names = [choice.file]
     if choice.isIndex {
@@ -127,37 +136,42 @@ struct DiffusersWeights {
       base = shards
       names = shards.files
     } else {
-      base = try SafetensorsFile(path: path)
+      base = try Self.open(path)
     }
-    do {
-      return (
-        try RenamedSource(base, rules: kind.rules), names.map { "\(kind.name)/\($0)" }
-      )
-    } catch {
+    do { return (try RenamedSource(base, rules: kind.rules), names) } catch {
       throw DiffusersError.collision(
         path: path, tensor: error.name, first: error.first, second: error.second)
     }
   }
 }
 
-/// Several safetensors files and the index that says which tensor lies in which:
+extension DiffusersWeights {
+  /// The weights of one file, by the kind that its name tells: what `.safetensors` is called has to
+  /// be that.
+  static func open(_ path: String) throws -> any WeightSource {
+    path.hasSuffix(".bin") ? try TorchFile(path: path) : try SafetensorsFile(path: path)
+  }
+}
+
+/// Several files of weights and the index that says which tensor lies in which:
 /// `{"metadata": {"total_size": …}, "weight_map": {tensor: file}}`.
 struct ShardedSource: WeightSource {
   let location: String
   let names: [String]
   /// File names of the shards, sorted.
   let files: [String]
-  private let shards: [String: SafetensorsFile]
+  private let shards: [String: any WeightSource]
   private let owners: [String: String]
 
-  /// - Throws: ``DiffusersError`` where index and shards disagree, ``SafetensorsError`` for a shard.
+  /// - Throws: ``DiffusersError`` where index and shards disagree, and what a shard is refused
+  ///   with.
   init(index path: String) throws {
     location = path
     let map = try Self.weightMap(path)
     let folder = PathParts(path).folder
     files = Set(map.values).sorted()
 
-    var shards: [String: SafetensorsFile] = [:]
+    var shards: [String: any WeightSource] = [:]
     var owners: [String: String] = [:]
     var names: [String] = []
     for file in files {
@@ -165,7 +179,7 @@ struct ShardedSource: WeightSource {
       guard FileManager.default.fileExists(atPath: place) else {
         throw DiffusersError.missingShard(index: path, shard: file)
       }
-      let shard = try SafetensorsFile(path: place)
+      let shard = try DiffusersWeights.open(place)
       for name in shard.names {
         if let other = owners.updateValue(file, forKey: name) {
           throw DiffusersError.repeatedTensor(index: path, tensor: name, shards: [other, file])

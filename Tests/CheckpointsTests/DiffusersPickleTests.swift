@@ -1,0 +1,151 @@
+import Checkpoints
+import Tensors
+import TestSupport
+import Testing
+
+/// Folders of before safetensors, and folders with both.
+struct DiffusersPickleTests {
+  private func tiny<Result>(_ body: (TinyFolder) throws -> Result) throws -> Result {
+    try withTemporaryFolder { try body(TinyFolder(in: $0)) }
+  }
+
+  @Test func pickledWeightsAreReadAsTheOthersAre() throws {
+    try tiny { tiny in
+      let before = try tiny.read()
+      for (component, tensors) in [
+        ("unet", TinyFolder.unet), ("vae", TinyFolder.vae),
+        ("text_encoder", TinyFolder.textEncoder),
+      ] {
+        let isText = component == "text_encoder"
+        try tiny.remove(
+          "\(component)/\(isText ? "model" : "diffusion_pytorch_model").safetensors")
+        try write(
+          torchFile(tensors),
+          to: tiny.path
+            + "/\(component)/\(isText ? "pytorch_model" : "diffusion_pytorch_model").bin")
+      }
+      let model = try tiny.read()
+      #expect(model.components.map(\.name) == before.components.map(\.name))
+      for (left, right) in zip(before.components, model.components) {
+        #expect(Set(left.weights.names) == Set(right.weights.names))
+        for name in left.weights.names {
+          #expect(left.weights.entry(name) == right.weights.entry(name))
+          #expect(
+            try left.weights.tensor(name).floats() == right.weights.tensor(name).floats())
+        }
+      }
+      #expect(
+        model.provenance["weights"]?.object?["text_encoder"] == ["text_encoder/pytorch_model.bin"])
+    }
+  }
+
+  @Test func safetensorsArePreferred() throws {
+    try tiny { tiny in
+      try write(
+        torchFile([("pickled", counting([1]))]), to: tiny.path + "/unet/diffusion_pytorch_model.bin"
+      )
+      #expect(try tiny.read()["unet"]?.weights.names.contains("pickled") == false)
+    }
+  }
+
+  @Test func variantsAndShardsHaveTheirNames() throws {
+    try tiny { tiny in
+      try tiny.remove(TinyFolder.stem + ".safetensors")
+      let unet = tiny.path + "/unet/"
+      try write(torchFile([("half", counting([1]))]), to: unet + "diffusion_pytorch_model.fp16.bin")
+      #expect(try tiny.read()["unet"]?.weights.names == ["half"])
+      try write(torchFile([("plain", counting([1]))]), to: unet + "diffusion_pytorch_model.bin")
+      #expect(try tiny.read()["unet"]?.weights.names == ["plain"])
+      #expect(try tiny.read(variant: "fp16")["unet"]?.weights.names == ["half"])
+
+      try remove(unet + "diffusion_pytorch_model.bin")
+      let shards = (1...2).map { "diffusion_pytorch_model-0000\($0)-of-00002.bin" }
+      try write(torchFile([("a", counting([1]))]), to: unet + shards[0])
+      try write(torchFile([("b", counting([1]))]), to: unet + shards[1])
+      #expect(try tiny.read()["unet"]?.weights.names == ["half"])
+      try write(
+        #"{"weight_map": {"a": "\#(shards[0])", "b": "\#(shards[1])"}}"#,
+        to: unet + "diffusion_pytorch_model.bin.index.json")
+      #expect(try tiny.read()["unet"]?.weights.names == ["a", "b"])
+      try remove(unet + "diffusion_pytorch_model.bin.index.json")
+      try remove(unet + "diffusion_pytorch_model.fp16.bin")
+      #expect(
+        tiny.refusal()
+          == "model/unet: shard '\(shards[0])' has no index, 'diffusion_pytorch_model.bin.index.json' is expected beside it"
+      )
+    }
+  }
+}
+
+/// The folder of one component.
+struct DiffusersComponentTests {
+  private func part(
+    _ component: String, config: String, variant: String? = nil,
+    _ body: (Result<ModelSource, any Error>, String) throws -> Void
+  ) throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      let path = tiny.path + "/" + component
+      try write(config, to: path + "/config.json")
+      let options = ReadOptions(variant: variant)
+      try body(Result { try Readers.all.read(path + "/", options: options) }, path)
+    }
+  }
+
+  @Test(arguments: [
+    ("unet", #"{"_class_name": "UNet2DConditionModel", "x": 1}"#, "unet"),
+    ("vae", #"{"_class_name": "AutoencoderKL"}"#, "vae"),
+    ("text_encoder", #"{"architectures": ["CLIPTextModel"]}"#, "text_encoder"),
+    ("text_encoder", #"{"architectures": ["CLIPTextModelWithProjection"]}"#, "text_encoder_2"),
+  ])
+  func isAModelOfThatComponent(folder: String, config: String, name: String) throws {
+    try part(folder, config: config) { result, path in
+      let model = try result.get()
+      #expect(model.components.map(\.name) == [name])
+      #expect(
+        model.components[0].className
+          == (config.contains("CLIP")
+            ? (name == "text_encoder" ? "CLIPTextModel" : "CLIPTextModelWithProjection")
+            : name == "unet" ? "UNet2DConditionModel" : "AutoencoderKL"))
+      #expect(model.components[0].config == (try JSONValue(parsing: config).object))
+      #expect(model.components[0].weights.names.count == 3)
+      #expect(model.location == path && model.layout == "diffusers folder")
+      #expect(model.scheduler == nil && model.files.isEmpty && model.index.isEmpty)
+    }
+  }
+
+  @Test(arguments: [
+    (#"{"_class_name": "ControlNetModel"}"#, "a component of class 'ControlNetModel'"),
+    (#"{"_class_name": "AutoencoderTiny"}"#, "a component of class 'AutoencoderTiny'"),
+    ("{}", "no class of the component"),
+  ])
+  func otherClassesAreRefused(config: String, found: String) throws {
+    try part("unet", config: config) { result, path in
+      #expect(
+        message { _ = try result.get() }
+          == "\(path)/config.json: \(found), which is no part of a model that is known here; known are CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel and AutoencoderKL"
+      )
+    }
+  }
+
+  @Test func aVariantThatItLacksIsRefused() throws {
+    try part("unet", config: #"{"_class_name": "UNet2DConditionModel"}"#, variant: "fp16") {
+      result, path in
+      #expect(
+        message { _ = try result.get() }
+          == "\(path): no variant 'fp16' of component 'unet'; there are diffusion_pytorch_model.safetensors"
+      )
+    }
+  }
+
+  /// Not a word of weights: the folder of a pipeline whose index is lost, or of nothing.
+  @Test func aConfigWithoutWeightsIsNoComponent() throws {
+    try withTemporaryFolder { folder in
+      try write("{}", to: folder + "/m/config.json")
+      #expect(
+        message { _ = try Readers.all.read(folder + "/m") }
+          == "\(folder)/m: no model_index.json, which a diffusers model begins with; the folder holds config.json; name the folder of the whole pipeline"
+      )
+    }
+  }
+}
