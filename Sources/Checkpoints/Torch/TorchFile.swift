@@ -87,10 +87,11 @@ package struct TorchFile: WeightSource {
     // Where a view of a view begins, and where it ends: one past its last number.
     let (first, overflow) = (tensor.kind == nil ? storage.offset : 0)
       .addingReportingOverflow(tensor.offset)
-    guard tensor.offset >= 0, !overflow, tensor.strides.allSatisfy({ $0 >= 0 }) else {
+    guard tensor.offset >= 0, tensor.strides.allSatisfy({ $0 >= 0 }) else {
       throw Fault(
         "offset \(tensor.offset) and strides \(Self.list(tensor.strides)), none may be negative")
     }
+    if overflow { throw Fault("the offset overflows") }
     if shape.count == 0 { return Place(entry: entry, bytes: 0..<0, strides: nil) }
     var last = first
     for (extent, stride) in zip(shape.extents, tensor.strides) {

@@ -1,0 +1,168 @@
+import Checkpoints
+import Tensors
+import TestSupport
+import Testing
+
+/// Every truncation and every flipped bit of small files of both forms.
+struct TorchDamageTests {
+  static let samples: [[UInt8]] = [
+    zip(ZIPHostileTests.good),
+    oldTorchFile(
+      Pickle.dictionary([
+        ("a", Pickle.tensor(Pickle.storage(count: 2, view: Pickle.none), [2], [1])),
+        ("step", Pickle.int(3)),
+      ]), keys: [Pickle.text("0")], storages: [(2, floatBytes([1, 2]))]),
+  ]
+
+  @Test(arguments: [0, 1])
+  func everyTruncationIsRefused(sample: Int) {
+    let bytes = Self.samples[sample]
+    #expect(torchRefusal(bytes) == "no error")
+    for count in 0..<bytes.count {
+      let text = torchRefusal(Array(bytes.prefix(count)))
+      #expect(text.hasPrefix("f: "), "\(count) bytes: \(text)")
+    }
+  }
+
+  @Test(arguments: [0, 1])
+  func everyFlippedBitIsRefusedOrHarmless(sample: Int) {
+    var bytes = Self.samples[sample]
+    var refused = 0
+    for index in bytes.indices {
+      for bit in 0..<8 {
+        bytes[index] ^= 1 << UInt8(bit)
+        let text = torchRefusal(bytes)
+        #expect(text == "no error" || text.hasPrefix("f: "), "byte \(index): \(text)")
+        if text != "no error" { refused += 1 }
+        bytes[index] ^= 1 << UInt8(bit)
+      }
+    }
+    // Numbers, names and dates may be any; the rest is seen.
+    #expect(refused > 3 * bytes.count, "\(refused) of \(8 * bytes.count)")
+  }
+
+  @Test(arguments: ["views.pt", "lightning.ckpt", "protocol4.pt", "views-legacy.pt"])
+  func filesOfTorchToo(name: String) throws {
+    let whole = try bytes(fixture("torch/" + name))
+    for count in stride(from: 0, to: whole.count, by: 7) {
+      #expect(torchRefusal(Array(whole.prefix(count))).hasPrefix("f: "))
+    }
+    var damaged = whole
+    for index in stride(from: 0, to: whole.count, by: 3) {
+      damaged[index] ^= 0x10
+      let text = torchRefusal(damaged)
+      #expect(text == "no error" || text.hasPrefix("f: "), "byte \(index): \(text)")
+      damaged[index] ^= 0x10
+    }
+  }
+
+  /// Several bytes at once, in the form that has no checksum.
+  @Test func manyBytesAtOnce() throws {
+    let whole = try bytes(fixture("torch/views-legacy.pt"))
+    var state: UInt64 = 1
+    func random(below limit: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % limit
+    }
+    for round in 0..<5000 {
+      var damaged = whole
+      for _ in 0...random(below: 4) {
+        // Storages may hold any numbers: most of the damage goes to the pickles.
+        damaged[15 + random(below: whole.count - 300)] = UInt8(random(below: 256))
+      }
+      let text = torchRefusal(damaged)
+      #expect(text == "no error" || text.hasPrefix("f: "), "round \(round): \(text)")
+    }
+  }
+}
+
+/// The form of before PyTorch 1.6.
+struct TorchLegacyTests {
+  private static let value = Pickle.dictionary([
+    ("a", Pickle.tensor(Pickle.storage(count: 2, view: Pickle.none), [2], [1]))
+  ])
+  private static let keys = [Pickle.text("0")]
+  private static let storages = [(count: 2, bytes: floatBytes([1, 2]))]
+
+  @Test func theSampleIsSound() throws {
+    let file = try TorchFile(
+      ByteSlice(oldTorchFile(Self.value, keys: Self.keys, storages: Self.storages)), path: "f")
+    #expect(try file.tensor("a").floats() == [1, 2])
+  }
+
+  static let damaged: [(bytes: [UInt8], found: String)] = [
+    ([], "an empty file, no file of PyTorch's; readable is what torch.save writes"),
+    (
+      Array("version https".utf8),
+      "a file of 13 bytes that begins with 76 65 72 73 69 6f 6e 20, no file of PyTorch's; readable is what torch.save writes"
+    ),
+    (
+      Pickle.whole(Pickle.int(1)) + [UInt8](repeating: 0, count: 20),
+      "a Python pickle without PyTorch's magic number, no file of PyTorch's; readable is what torch.save writes"
+    ),
+    (
+      oldTorchFile(value, keys: keys, storages: storages, version: 1002),
+      "a pickle of version an integer, no file of PyTorch's; readable is what torch.save writes"
+    ),
+    (
+      oldTorchFile(value, keys: [], storages: []),
+      "storage '0': not stored; the file is incomplete"
+    ),
+    (
+      oldTorchFile(value, keys: keys + keys, storages: storages + storages),
+      "storage '0': listed twice, or no tensor's; the file is damaged"
+    ),
+    (
+      oldTorchFile(value, keys: [Pickle.text("9")], storages: storages),
+      "storage '9': listed twice, or no tensor's; the file is damaged"
+    ),
+    (
+      oldTorchFile(value, keys: [Pickle.none], storages: storages),
+      "storage 'None': listed twice, or no tensor's; the file is damaged"
+    ),
+    (
+      oldTorchFile(value, keys: keys, storages: [(3, floatBytes([1, 2]))]),
+      "storage '0': 2 elements are announced, 3 are stored; the file is damaged"
+    ),
+    (
+      oldTorchFile(value, keys: keys, storages: [(-1, floatBytes([1, 2]))]),
+      "storage '0': 2 elements are announced, 18446744073709551615 are stored; the file is damaged"
+    ),
+    (
+      oldTorchFile(value, keys: keys, storages: [(2, floatBytes([1]))]),
+      "storage '0': takes 8 bytes, only 4 follow; the file is incomplete, fetch it again"
+    ),
+    (
+      oldTorchFile(value, keys: keys, storages: storages) + [0],
+      "1 bytes follow the last storage; the file is damaged"
+    ),
+    (
+      oldTorchFile(
+        Pickle.dictionary([
+          ("a", Pickle.tensor(Pickle.storage(count: 2), [2], [1])),
+          ("b", Pickle.tensor(Pickle.storage(count: 3), [2], [1])),
+        ]), keys: keys, storages: storages),
+      "storage '0': 8 bytes to one tensor and 12 to another; the file is damaged"
+    ),
+    (
+      oldTorchFile(
+        Pickle.dictionary([("a", Pickle.tensor(Pickle.storage(count: .max), [2], [1]))]),
+        keys: keys, storages: storages), "storage '0': \(Int.max) elements overflow"
+    ),
+  ]
+
+  @Test(arguments: damaged.indices)
+  func damagedFiles(index: Int) {
+    #expect(torchRefusal(Self.damaged[index].bytes) == "f: " + Self.damaged[index].found)
+  }
+
+  @Test func codeInAnyOfThePickles() {
+    let evil = Pickle.call("os", "system", [Pickle.text("echo")])
+    for bytes in [
+      oldTorchFile(evil, keys: Self.keys, storages: Self.storages),
+      oldTorchFile(Self.value, keys: [evil], storages: Self.storages),
+    ] {
+      #expect(torchRefusal(bytes).hasSuffix(PickleHostileTests.runs("os.system")))
+    }
+  }
+}
