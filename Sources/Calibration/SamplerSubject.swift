@@ -31,7 +31,8 @@ package struct SamplerSubject: CalibrationSubject {
       if let scheduler {
         try Schedulers.named(scheduler)
       } else {
-        try Schedulers.described(by: sampler.model.scheduler ?? Schedulers.stableDiffusionConfig)
+        try Schedulers.described(
+          by: sampler.model.scheduler ?? sampler.model.family.line.scheduler)
       }
     let size = sampler.size(for: request)
     settings = CalibrationSettings(

@@ -9,6 +9,9 @@ struct GenerateCommand: JobCommand {
       The same seed gives the picture that diffusers gives on the CPU.
       Example: decant generate small.decant -p "a red circle" -n "blurry" --seed 42 -o circle.png
       Example: decant generate sd-v1-5/ small.decant -p "a cat" -p "a house" --grid side-by-side.png
+      Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png --strength 0.7 -o castle.png
+      Example: decant generate inpainting/ -p "a cat" --init-image room.png --mask sofa.png -o cat.png
+      Example: decant generate lcm/ -p "a cat" --scheduler lcm --steps 4 --guidance-scale 8 -o cat.png
       """)
 
   @Argument(help: ArgumentHelp("\(modelHelp.abstract) Several are compared with --grid."))
@@ -21,8 +24,10 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     name: [.customShort("n"), .customLong("negative-prompt")], parsing: .unconditional,
-    help: "What to keep out of the picture.")
-  var negativePrompt: String = ""
+    help: """
+      What to keep out of the picture; without it SDXL is given zeros, with \"\" an empty text.
+      """)
+  var negativePrompt: String?
 
   @Option(
     parsing: .unconditional,
@@ -59,6 +64,34 @@ struct GenerateCommand: JobCommand {
     parsing: .unconditional,
     help: ArgumentHelp("Pictures a prompt.", valueName: "n"))
   var count: Int = 1
+
+  @Option(help: ArgumentHelp("Begin with this picture.", valueName: "file.png"))
+  var initImage: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "How far to go from --init-image: 0 to 1 (0.8, or 1 with --mask, unless given).",
+      valueName: "s"))
+  var strength: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Paint anew only what is white in this picture, of --init-image's size.",
+      valueName: "file.png"))
+  var mask: String?
+
+  @Option(
+    help: ArgumentHelp("SDXL: the size that the picture is told to have had.", valueName: "WxH"))
+  var originalSize: SizeArgument?
+
+  @Option(
+    help: ArgumentHelp("SDXL: where the picture is told to be cut.", valueName: "x,y"))
+  var crop: PointArgument?
+
+  @Option(
+    help: ArgumentHelp("SDXL: the size that the picture is told to be cut to.", valueName: "WxH"))
+  var targetSize: SizeArgument?
 
   @Option(
     name: [.short, .customLong("output")],
@@ -106,6 +139,15 @@ struct GenerateCommand: JobCommand {
     if model.count > 1, output != nil || saveLatents != nil {
       throw ValidationError("With several models only --grid FILE.png can be written.")
     }
+    if mask != nil, initImage == nil {
+      throw ValidationError("--mask goes with --init-image FILE.png.")
+    }
+    if strength != nil, initImage == nil {
+      throw ValidationError("--strength goes with --init-image FILE.png.")
+    }
+    if let strength, !(strength > 0 && strength <= 1) {
+      throw ValidationError("--strength takes more than 0, up to 1, not \(strength).")
+    }
     if saveLatents != nil || latents != nil, prompt.count > 1 {
       throw ValidationError("--latents and --save-latents go with one prompt.")
     }
@@ -124,6 +166,12 @@ struct GenerateCommand: JobCommand {
     request.height = height
     request.count = count
     request.latentsPath = latents
+    request.initImagePath = initImage
+    request.maskPath = mask
+    request.strength = strength
+    request.originalSize = originalSize?.size
+    request.targetSize = targetSize?.size
+    request.crop = crop.map { ($0.x, $0.y) }
     return GenerateJob(
       models: model, reading: read.value, request: request, output: output, grid: grid,
       latentsOutput: saveLatents, replacing: force)

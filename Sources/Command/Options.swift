@@ -160,6 +160,21 @@ struct SizeArgument: ExpressibleByArgument {
   }
 
   var defaultValueDescription: String { "\(width)x\(height)" }
+
+  var size: PictureSize { PictureSize(width: width, height: height) }
+}
+
+/// A place in a picture as `X,Y`.
+struct PointArgument: ExpressibleByArgument {
+  let x: Int
+  let y: Int
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    guard parts.count == 2, let x = Int(parts[0]), let y = Int(parts[1]) else { return nil }
+    self.x = x
+    self.y = y
+  }
 }
 
 /// A command that runs one job and prints what came of it.

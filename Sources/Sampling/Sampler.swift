@@ -8,45 +8,24 @@ package import Tensors
 /// used. Results do not depend on the number of threads.
 package struct Sampler: Sendable {
   package let model: Model
-  package let tokenizer: CLIPTokenizer
   /// Latent pixels of all pictures that go through the U-Net in one call, which bounds its memory:
   /// four pictures of 512 x 512 with and without the text.
   package var latentPixelsPerCall = 4 * 64 * 64
 
-  private let textEncoder: TextEncoder
+  let prompts: PromptEncoder
   private let unet: UNet
   private let decoder: VAEDecoder
 
   /// - Throws: ``TokenizerError``, ``SamplingError``, or what the model's weights throw.
   package init(_ model: Model) throws {
     let location = model.source.location
-    guard model.textEncoders.count == 1, model.unet.additionEmbedding == nil else {
-      throw SamplingError.notTextToImage(
-        location: location, found: "it has \(model.textEncoders.count) text encoders, expected 1")
-    }
-    guard let encoder = model["text_encoder"] else {
-      throw SamplingError.notTextToImage(
-        location: location, found: "it has no component 'text_encoder'")
-    }
-    guard model.unet.inChannels == model.vae.latentChannels else {
-      throw SamplingError.notTextToImage(
-        location: location,
-        found: "the U-Net takes \(model.unet.inChannels) channels, "
-          + "the autoencoder has \(model.vae.latentChannels)")
-    }
     guard model.vae.outChannels == 3 else {
       throw SamplingError.notTextToImage(
         location: location,
         found: "the autoencoder paints \(model.vae.outChannels) channels, expected 3")
     }
     self.model = model
-    tokenizer = try CLIPTokenizer(model.source)
-    let positions = model.textEncoders[0].maxPositionEmbeddings
-    guard tokenizer.maximumLength <= positions else {
-      throw SamplingError.textLength(
-        location: location, tokenizer: tokenizer.maximumLength, encoder: positions)
-    }
-    textEncoder = try TextEncoder(config: model.textEncoders[0], weights: encoder.weights)
+    prompts = try PromptEncoder(model)
     unet = try UNet(model)
     decoder = try VAEDecoder(model)
   }
@@ -83,64 +62,45 @@ package struct Sampler: Sendable {
   ) throws -> Tensor {
     let shape = try latentShape(for: request)
     var scheduler = try scheduler(for: request)
-    let conditioning = try conditioning ?? self.conditioning(for: request)
+    var conditioning = try conditioning ?? self.conditioning(for: request)
     var generator = TorchGenerator(seed: request.seed)
-    var latents = scaled(
-      scheduler.initialNoiseSigma, request.latents ?? generator.randn(shape))
-    for (index, timestep) in scheduler.timesteps.enumerated() {
+    let start = try start(
+      request, shape: shape, scheduler: scheduler, generator: &generator)
+    conditioning.extraChannels = start.extraChannels ?? conditioning.extraChannels
+    scheduler.begin(at: start.firstStep)
+    var latents = start.latents
+    let total = scheduler.timesteps.count - start.firstStep
+    for (index, timestep) in scheduler.timesteps.enumerated().dropFirst(start.firstStep) {
       let input = scheduler.modelInput(latents, at: index)
       let prediction = try predict(
         input, timestep: timestep, conditioning: conditioning, step: index, observer: observer)
       let earlier = scheduler
       var noise: Tensor?
-      let after = scheduler.step(prediction.guided, at: index, sample: latents) {
+      let stepped = scheduler.step(prediction.guided, at: index, sample: latents) {
         let drawn = generator.randn(shape)
         noise = drawn
         return drawn
       }
+      let after = start.held(stepped, after: index, of: scheduler)
       observer?.didStep(
         SamplingStep(
           index: index, timestep: timestep, before: latents, modelInput: input,
           prediction: prediction, after: after, scheduler: earlier, noise: noise))
       latents = after
-      progress(index + 1, scheduler.timesteps.count)
+      progress(index + 1 - start.firstStep, total)
     }
     return latents
   }
 
   // MARK: - Parts of a run
 
-  /// Texts as the U-Net reads them, and how they are weighed.
-  package struct Conditioning: Sendable {
-    /// The prompt, [1, words, D].
-    package let conditional: Tensor
-    /// The negative prompt; `nil` without guidance.
-    package let unconditional: Tensor?
-    package let guidanceScale: Float
-
-    package init(conditional: Tensor, unconditional: Tensor?, guidanceScale: Float) {
-      self.conditional = conditional
-      self.unconditional = unconditional
-      self.guidanceScale = guidanceScale
-    }
-  }
-
-  package func conditioning(for request: SamplingRequest) throws -> Conditioning {
-    guard request.guidanceScale.isFinite else {
-      throw SamplingError.guidanceScale(request.guidanceScale)
-    }
-    return Conditioning(
-      conditional: try embed(request.prompt),
-      unconditional: request.guidanceScale > 1 ? try embed(request.negativePrompt) : nil,
-      guidanceScale: Float(request.guidanceScale))
-  }
-
-  /// The last hidden state of a text, after the final norm: [1, words, D].
+  /// What a text becomes for the U-Net.
   package func embed(
     _ text: String, observer: (any ActivationObserver)? = nil
-  ) throws -> Tensor {
-    try textEncoder(inputIDs: [tokenizer.encode(text)], observer: observer).lastHiddenState
-  }
+  ) throws -> EncodedPrompt { try prompts.encode(text, observer: observer) }
+
+  /// The autoencoder's other half, made when it is needed: pictures are rarely begun with.
+  func encoder() throws -> VAEEncoder { try VAEEncoder(model) }
 
   /// The scheduler of a request, with the corrections that diffusers' pipeline makes to configs.
   package func scheduler(for request: SamplingRequest) throws(SchedulerError) -> any Scheduler {
@@ -149,9 +109,10 @@ package struct Sampler: Sendable {
   }
 
   private func schedulerConfig(for request: SamplingRequest) -> JSONObject {
-    Schedulers.correctedForStableDiffusion(
-      request.schedulerConfig ?? model.scheduler ?? Schedulers.stableDiffusionConfig,
-      name: request.scheduler)
+    let line = model.family.line
+    return Schedulers.corrected(
+      request.schedulerConfig ?? model.scheduler ?? line.scheduler, name: request.scheduler,
+      for: line)
   }
 
   /// Asks the U-Net, with guidance where the conditioning has it.
@@ -174,19 +135,32 @@ package struct Sampler: Sendable {
     for start in stride(from: 0, to: count, by: perCall) {
       try Task.checkCancellation()
       let pictures = start..<min(start + perCall, count)
-      let sample = modelInput.entries(pictures)
+      var sample = modelInput.entries(pictures)
+      if let extra = conditioning.extraChannels {
+        sample = Tensor(joiningChannels: [sample, extra.repeated(pictures.count)])
+      }
       let call = UNetCall(
         step: step, timestep: timestep,
         branches: conditioning.unconditional == nil
           ? [.conditional] : [.unconditional, .conditional],
         pictures: pictures)
-      let texts = [conditioning.unconditional, conditioning.conditional].compactMap { $0 }
+      let branches = [conditioning.unconditional, conditioning.conditional].compactMap { $0 }
+      func stacked(_ part: (Conditioning.Branch) -> Tensor) -> Tensor {
+        Tensor(stacking: branches.flatMap { branch in pictures.map { _ in part(branch) } })
+      }
+      var added: UNet.AddedConditioning?
+      if let own = conditioning.conditional.added {
+        added = UNet.AddedConditioning(
+          textEmbeds: stacked { $0.added?.pooled ?? own.pooled },
+          timeIDs: stacked { $0.added?.timeIDs ?? own.timeIDs })
+      }
       let output = try unet(
-        sample: Tensor(stacking: texts.map { _ in sample }), timesteps: [timestep],
-        encoderHiddenStates: Tensor(
-          stacking: texts.flatMap { text in pictures.map { _ in text } }),
-        observer: observer?.activationObserver(for: call))
-      if texts.count == 2 {
+        sample: Tensor(stacking: branches.map { _ in sample }), timesteps: [timestep],
+        encoderHiddenStates: stacked(\.states),
+        timestepCondition: conditioning.guidanceEmbedding?.repeated(
+          pictures.count * branches.count),
+        added: added, observer: observer?.activationObserver(for: call))
+      if branches.count == 2 {
         unconditional += output.entries(0..<pictures.count).values
         conditional += output.entries(pictures.count..<2 * pictures.count).values
       } else {
@@ -231,7 +205,16 @@ package struct Sampler: Sendable {
 
   /// Width and height in pixels.
   package func size(for request: SamplingRequest) -> (width: Int, height: Int) {
-    (request.width ?? model.defaultSize.width, request.height ?? model.defaultSize.height)
+    let factor = model.vae.downsamplingFactor
+    // A picture to begin with sets the size, cut to what the autoencoder can make.
+    let own =
+      request.image.map { input in
+        (
+          width: input.picture.width / factor * factor,
+          height: input.picture.height / factor * factor
+        )
+      } ?? (width: model.defaultSize.width, height: model.defaultSize.height)
+    return (request.width ?? own.width, request.height ?? own.height)
   }
 
   private func latentShape(for request: SamplingRequest) throws(SamplingError) -> Shape {
@@ -268,7 +251,7 @@ package struct Sampler: Sendable {
       }
     let (width, height) = size(for: request)
     var parameters = GenerationParameters(
-      prompt: request.prompt, negativePrompt: request.negativePrompt, steps: request.steps,
+      prompt: request.prompt, negativePrompt: request.negativePrompt ?? "", steps: request.steps,
       sampler: kind.title, guidanceScale: request.guidanceScale, seed: request.seed, width: width,
       height: height, model: name)
     if request.count > 1 {

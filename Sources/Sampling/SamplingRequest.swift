@@ -3,8 +3,9 @@ package import Tensors
 /// What to make a picture of, and how: the arguments of diffusers' `StableDiffusionPipeline`.
 package struct SamplingRequest: Sendable {
   package var prompt: String
-  /// What the picture shall not be; without guidance it has no effect.
-  package var negativePrompt = ""
+  /// What the picture shall not be; without guidance it has no effect. `nil` is an empty text, or
+  /// zeros in its place for models that want them (`force_zeros_for_empty_prompt`).
+  package var negativePrompt: String?
   /// Inference steps. diffusers' pipelines take 50 where nothing is said, and web UIs 20; 25 is
   /// where pictures of the multistep schedulers stop changing to the eye.
   package var steps = 25
@@ -26,6 +27,16 @@ package struct SamplingRequest: Sendable {
   /// multiplied with the scheduler's initial sigma. The seed still gives the noise of ancestral
   /// steps.
   package var latents: Tensor?
+  /// A picture to begin with.
+  package var image: ImageInput?
+  /// What SDXL is told of the picture that it would have been trained on; `nil` is the size that is
+  /// made, whole.
+  package var originalSize: (width: Int, height: Int)?
+  package var targetSize: (width: Int, height: Int)?
+  package var crop = (top: 0, left: 0)
+  /// What SDXL's refiner is told of how good the picture is, and how bad the negative one.
+  package var aestheticScore = 6.0
+  package var negativeAestheticScore = 2.5
 
   package init(prompt: String) { self.prompt = prompt }
 }
@@ -37,6 +48,7 @@ package enum SamplingError: Error, Equatable, CustomStringConvertible {
   case latents(found: Shape, expected: Shape)
   case count(Int)
   case guidanceScale(Double)
+  case strength(Double)
   /// The tokenizer's texts are longer than the text encoder's.
   case textLength(location: String, tokenizer: Int, encoder: Int)
   /// The model needs more inputs than noise and text.
@@ -57,6 +69,9 @@ package enum SamplingError: Error, Equatable, CustomStringConvertible {
     case .count(let count):
       "\(count) pictures cannot be made at once; choose 1 to \(Self.countLimit)"
     case .guidanceScale(let scale): "the guidance scale is \(scale), expected a finite number"
+    case .strength(let strength):
+      "a strength of \(strength) takes no step from the picture; choose more than 0, up to 1, and "
+        + "enough steps"
     case .textLength(let location, let tokenizer, let encoder):
       "\(location): the tokenizer makes texts of \(tokenizer) tokens, "
         + "but the text encoder has \(encoder) positions"

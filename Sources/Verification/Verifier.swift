@@ -61,7 +61,8 @@ package struct Verifier: Sendable {
 
     let sampler = try Sampler(reference.model)
     let settings = settings(for: sampler)
-    let requests = requests(settings, scheduler: reference.model.scheduler)
+    let requests = requests(
+      settings, scheduler: reference.model.scheduler ?? reference.model.family.line.scheduler)
     let stepCount = try sampler.scheduler(for: requests[0]).timesteps.count
     let blockSteps = Self.spread(settings.blockSteps, over: stepCount)
 
@@ -128,17 +129,18 @@ package struct Verifier: Sendable {
   }
 
   private func requests(
-    _ settings: VerificationSettings, scheduler: JSONObject?
+    _ settings: VerificationSettings, scheduler: JSONObject
   ) -> [SamplingRequest] {
     settings.prompts.flatMap { prompt in
       settings.seeds.map { seed in
         var request = SamplingRequest(prompt: prompt)
-        request.negativePrompt = settings.negativePrompt
+        // No negative prompt is what the model takes for none.
+        request.negativePrompt = settings.negativePrompt.isEmpty ? nil : settings.negativePrompt
         request.steps = settings.steps
         request.guidanceScale = settings.guidanceScale
         request.scheduler = settings.scheduler
         // One schedule for all, so that steps can be laid beside each other.
-        request.schedulerConfig = scheduler ?? Schedulers.stableDiffusionConfig
+        request.schedulerConfig = scheduler
         request.seed = seed
         request.width = settings.width
         request.height = settings.height

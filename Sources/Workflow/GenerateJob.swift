@@ -10,7 +10,7 @@ package let schedulerNames = Schedulers.all.map(\.name)
 /// Pictures, as a user asks for them.
 package struct GenerateRequest: Sendable {
   package var prompts: [String]
-  package var negativePrompt: String
+  package var negativePrompt: String?
   package var steps: Int
   package var guidanceScale: Double
   /// A scheduler's name; `nil` is the model's own.
@@ -22,6 +22,18 @@ package struct GenerateRequest: Sendable {
   package var count: Int
   /// A safetensors file with the initial noise as `latents`.
   package var latentsPath: String?
+  /// A PNG to begin with.
+  package var initImagePath: String?
+  /// A PNG that is white where the picture is painted anew.
+  package var maskPath: String?
+  /// How far to go from the picture; `nil` is diffusers' own: 0.8, with a mask 1.
+  package var strength: Double?
+  package var originalSize: PictureSize?
+  package var targetSize: PictureSize?
+  package var crop: (x: Int, y: Int)?
+
+  /// The files that are read.
+  var inputs: [String] { [latentsPath, initImagePath, maskPath].compactMap { $0 } }
 
   package static let standard: GenerateRequest = {
     let request = SamplingRequest(prompt: "")
@@ -42,6 +54,17 @@ package struct GenerateRequest: Sendable {
     request.width = width
     request.height = height
     request.count = count
+    request.originalSize = originalSize.map { ($0.width, $0.height) }
+    request.targetSize = targetSize.map { ($0.width, $0.height) }
+    if let crop { request.crop = (top: crop.y, left: crop.x) }
+    if let initImagePath {
+      func picture(_ path: String) throws -> Picture {
+        try Picture(png: ByteSlice.mapping(path).array, location: path)
+      }
+      request.image = ImageInput(
+        picture: try picture(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
+        mask: try maskPath.map(picture))
+    }
     if let latentsPath {
       let file = try SafetensorsFile(path: latentsPath)
       guard file.entry("latents") != nil else {
@@ -88,7 +111,7 @@ package struct GenerateJob: Job {
     try refuseSameOutputs(outputs)
     for path in outputs {
       try refuseOverwriting(
-        path, replacing: replacing, inputs: models + [request.latentsPath].compactMap { $0 })
+        path, replacing: replacing, inputs: models + request.inputs)
     }
     for path in paths + [grid].compactMap({ $0 }) where !path.lowercased().hasSuffix(".png") {
       throw JobError("\(path): pictures are written as PNG; give a name that ends in .png")

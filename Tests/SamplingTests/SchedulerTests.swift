@@ -1,4 +1,5 @@
 import Foundation
+import Models
 import Sampling
 import Tensors
 import Testing
@@ -92,7 +93,8 @@ struct SchedulerTests {
     config["algorithm_type"] = "dpmsolver++"
     config["solver_order"] = 2
     #expect(try Schedulers.described(by: config).name == "dpm++2m-karras")
-    #expect(try Schedulers.described(by: Schedulers.stableDiffusionConfig).name == "pndm")
+    let line = try #require(Family.named("sd-v1-4")).line
+    #expect(try Schedulers.described(by: line.scheduler).name == "pndm")
   }
 
   @Test("mean what their names say, whatever the config says")
@@ -108,16 +110,29 @@ struct SchedulerTests {
 
   @Test("correct early configs as StableDiffusionPipeline does")
   func corrections() throws {
+    let line = try #require(Family.named("sd-v1-4")).line
     let early: JSONObject = ["_class_name": "DDIMScheduler"]
-    let corrected = Schedulers.correctedForStableDiffusion(early, name: nil)
+    let corrected = Schedulers.corrected(early, name: nil, for: line)
     #expect(corrected["steps_offset"] == 1 && corrected["clip_sample"] == false)
-    let other = Schedulers.correctedForStableDiffusion(early, name: "euler")
+    let other = Schedulers.corrected(early, name: "euler", for: line)
     #expect(other == early, "another class takes its own defaults")
     let stated: JSONObject = [
       "_class_name": "PNDMScheduler", "steps_offset": 0, "clip_sample": true,
     ]
-    let named = Schedulers.correctedForStableDiffusion(stated, name: "ddim")
+    let named = Schedulers.corrected(stated, name: "ddim", for: line)
     #expect(named["steps_offset"] == 1 && named["clip_sample"] == false)
+    let xl = try #require(Family.named("sdxl-base-1.0")).line
+    #expect(Schedulers.corrected(stated, name: "ddim", for: xl) == stated)
+  }
+
+  /// diffusers' `LCMScheduler().set_timesteps(n)`.
+  @Test(
+    "take the timesteps that a consistency model was distilled with",
+    arguments: [
+      (1, [999]), (4, [999, 759, 499, 259]), (6, [999, 839, 679, 499, 339, 179]),
+    ] as [(Int, [Float])])
+  func distilledTimesteps(steps: Int, timesteps: [Float]) throws {
+    #expect(try Schedulers.make(name: "lcm", config: [:], steps: steps).timesteps == timesteps)
   }
 
   // MARK: - Refusals
@@ -127,12 +142,12 @@ struct SchedulerTests {
     arguments: [
       (
         "heun", [:], 20,
-        "there is no scheduler 'heun'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras"
+        "there is no scheduler 'heun'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
       ),
       (
         nil, ["_class_name": "LMSDiscreteScheduler"], 20,
         "the scheduler config asks for 'LMSDiscreteScheduler', which Decant does not have; choose one "
-          + "with --scheduler: pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras"
+          + "with --scheduler: pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
       ),
       (
         "ddim", ["thresholding": true], 20,
@@ -160,6 +175,19 @@ struct SchedulerTests {
         "ddim", ["beta_start": 2.5], 20,
         "the scheduler config's 'beta_start' is 2.5, expected 0 to less than 1"
       ),
+      (
+        "euler", ["sigma_max": -3], 20,
+        "the scheduler config's 'sigma_max' is -3.0, expected more than 0 and less than 1e9"
+      ),
+      (
+        "dpm++2m-karras", ["sigma_min": 0], 20,
+        "the scheduler config's 'sigma_min' is 0.0, expected more than 0 and less than 1e9"
+      ),
+      (
+        "lcm", ["original_inference_steps": 0], 4,
+        "the scheduler config's 'original_inference_steps' is 0, expected 1 to 1000"
+      ),
+      ("lcm", [:], 51, "LCMScheduler cannot take 51 steps; choose 1 to 50"),
       (
         "ddim", ["trained_betas": [0.1, 0.2]], 20,
         "the scheduler config's 'trained_betas' is an array of 2, expected 1000 numbers, one for each "

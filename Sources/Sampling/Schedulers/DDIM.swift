@@ -51,6 +51,10 @@ package struct DDIMScheduler: Scheduler {
     timesteps = ascending.reversed().map { Float($0) }
   }
 
+  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    schedule.noisy(picture, noise: noise, at: timesteps[step])
+  }
+
   package mutating func step(
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor {

@@ -64,8 +64,8 @@ package struct DPMSolverMultistepScheduler: Scheduler {
     let trained = schedule.sigmas
     let logSigmas = trained.map { logf($0) }
     var spread = asked.map { NoiseSchedule.interpolate(trained, at: $0) }
-    let largest = try config.number("sigma_max") ?? Double(trained[training - 1])
-    let smallest = try config.number("sigma_min") ?? Double(trained[0])
+    let largest = try config.positive("sigma_max") ?? Double(trained[training - 1])
+    let smallest = try config.positive("sigma_min") ?? Double(trained[0])
     let usesKarras = try config.bool("use_karras_sigmas", default: false)
     if usesKarras {
       spread = NoiseSchedule.karras(from: largest, to: smallest, count: steps)
@@ -116,6 +116,11 @@ package struct DPMSolverMultistepScheduler: Scheduler {
       let count = min(steps, Int((Double(last) / ratio).rounded(.up)))
       return Timesteps.trailing(last: last, ratio: ratio, count: count).reversed()
     }
+  }
+
+  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    let level = Level(sigma: sigmas[step])
+    return combine(level.alpha, picture, level.spread, noise)
   }
 
   package mutating func step(

@@ -47,8 +47,8 @@ package struct EulerDiscreteScheduler: Scheduler {
       spread = NoiseSchedule.exponential(
         from: Double(trained[training - 1]), to: Double(trained[0]), count: steps + 1)
     }
-    let largest = try config.number("sigma_max") ?? spread[0]
-    let smallest = try config.number("sigma_min") ?? spread[spread.count - 1]
+    let largest = try config.positive("sigma_max") ?? spread[0]
+    let smallest = try config.positive("sigma_min") ?? spread[spread.count - 1]
     let usesKarras = try config.bool("use_karras_sigmas", default: false)
     if try config.bool("use_exponential_sigmas", default: false) {
       if usesKarras { throw config.unsupported("use_exponential_sigmas", supported: ["false"]) }
@@ -73,6 +73,10 @@ package struct EulerDiscreteScheduler: Scheduler {
 
   package func modelInput(_ sample: Tensor, at step: Int) -> Tensor {
     eulerModelInput(sample, sigma: sigmas[step])
+  }
+
+  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    combine(1, picture, sigmas[step], noise)
   }
 
   package mutating func step(

@@ -39,6 +39,10 @@ package struct EulerAncestralDiscreteScheduler: Scheduler {
     eulerModelInput(sample, sigma: sigmas[step])
   }
 
+  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    combine(1, picture, sigmas[step], noise)
+  }
+
   package mutating func step(
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor {

@@ -1,5 +1,5 @@
 private import Foundation
-private import Tensors
+internal import Tensors
 
 /// How much of the picture and of the noise is left at every timestep of training.
 ///
@@ -45,6 +45,9 @@ struct NoiseSchedule: Sendable {
           key: "trained_betas",
           found: trained.array.map { "an array of \($0.count)" } ?? trained.kind,
           expected: "\(count) numbers, one for each of num_train_timesteps")
+      }
+      for beta in numbers where !(0..<1 ~= beta) {
+        throw .outOfRange(key: "trained_betas", found: "\(beta)", expected: "0 to less than 1")
       }
       return numbers.map { Float($0) }
     }
@@ -97,6 +100,12 @@ struct NoiseSchedule: Sendable {
 }
 
 extension NoiseSchedule {
+  /// A picture with the noise of a timestep on it.
+  func noisy(_ picture: Tensor, noise: Tensor, at timestep: Float) -> Tensor {
+    let alpha = alphasCumprod[min(max(Int(timestep), 0), count - 1)]
+    return combine(alpha.squareRoot(), picture, (1 - alpha).squareRoot(), noise)
+  }
+
   /// The sigma at a timestep between two of training, on a line between theirs: `numpy.interp`.
   static func interpolate(_ sigmas: [Float], at timestep: Double) -> Double {
     let low = min(max(Int(timestep), 0), sigmas.count - 1)

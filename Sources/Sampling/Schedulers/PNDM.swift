@@ -22,6 +22,8 @@ package struct PNDMScheduler: Scheduler {
   /// Calls that belong to Runge and Kutta's steps; they are the first.
   private let rungeKuttaSteps: Int
 
+  /// The step that the run began with; calls are counted from there.
+  private var first = 0
   private var outputs: [Tensor] = []
   private var start: Tensor?
   private var sum: Tensor?
@@ -72,10 +74,16 @@ package struct PNDMScheduler: Scheduler {
 
   private static let order = 4
 
+  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    schedule.noisy(picture, noise: noise, at: timesteps[step])
+  }
+
+  package mutating func begin(at step: Int) { first = step }
+
   package mutating func step(
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor {
-    step < rungeKuttaSteps
+    step - first < rungeKuttaSteps
       ? rungeKuttaStep(modelOutput, at: step, sample: sample)
       : linearStep(modelOutput, at: step, sample: sample)
   }
@@ -107,7 +115,7 @@ package struct PNDMScheduler: Scheduler {
     var origin = Int(timesteps[step])
     var target = origin - stride
     // Counted over all calls, as diffusers does: after Runge and Kutta's steps it is never 1.
-    if step == 1 {
+    if step - first == 1 {
       target = origin
       origin += stride
     } else {
@@ -116,7 +124,7 @@ package struct PNDMScheduler: Scheduler {
     var output = modelOutput
     let last = outputs.count - 1
     switch outputs.count {
-    case 1 where step == 0: start = sample
+    case 1 where step == first: start = sample
     case 1:
       output = combine(0.5, modelOutput, 0.5, outputs[0])
       sample = start ?? sample

@@ -1,3 +1,4 @@
+package import Models
 package import Tensors
 
 /// A way from noise to picture: which timesteps the U-Net is asked at, and what its answers do.
@@ -24,9 +25,16 @@ package protocol Scheduler: Sendable {
   mutating func step(
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor
+
+  /// A picture's latents with as much noise as a step begins with: `add_noise`.
+  func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor
+
+  /// Called before the first step where a run does not begin at step 0.
+  mutating func begin(at step: Int)
 }
 
 extension Scheduler {
+  package mutating func begin(at step: Int) {}
   package func modelInput(_ sample: Tensor, at step: Int) -> Tensor { sample }
 }
 
@@ -55,7 +63,7 @@ package struct SchedulerKind: Sendable {
 /// The schedulers that Decant has.
 package enum Schedulers {
   package static let all: [SchedulerKind] = [
-    .pndm, .ddim, .euler, .eulerAncestral, .dpmSolverMultistep, .dpmSolverMultistepKarras,
+    .pndm, .ddim, .euler, .eulerAncestral, .dpmSolverMultistep, .dpmSolverMultistepKarras, .lcm,
   ]
 
   /// The kind of that name on the command line.
@@ -90,14 +98,16 @@ package enum Schedulers {
     return try described(by: config).make(config, steps)
   }
 
-  /// What `StableDiffusionPipeline` makes of the config that lies with a model.
+  /// The config as a line's pipeline uses it.
   ///
-  /// Its constructor sets `steps_offset` to 1 and `clip_sample` to false in configs that say
-  /// otherwise, as early ones did, or leave it to the class. Members that are absent are corrected
-  /// for the config's own class alone: `from_config` does not hand defaults on to another.
-  package static func correctedForStableDiffusion(
-    _ config: JSONObject, name: String?
+  /// `StableDiffusionPipeline`'s constructor sets `steps_offset` to 1 and `clip_sample` to false in
+  /// configs that say otherwise, as early ones did, or leave it to the class. Members that are absent
+  /// are corrected for the config's own class alone: `from_config` does not hand defaults on to
+  /// another.
+  package static func corrected(
+    _ config: JSONObject, name: String?, for line: Line
   ) -> JSONObject {
+    guard line.correctsSchedulers else { return config }
     var config = config
     let keepsClass =
       name == nil
@@ -106,14 +116,6 @@ package enum Schedulers {
     if keepsClass || config["clip_sample"] != nil { config["clip_sample"] = false }
     return config
   }
-
-  /// The config of Stable Diffusion 1.x, for models that come without one.
-  package static let stableDiffusionConfig: JSONObject = [
-    "_class_name": "PNDMScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085, "clip_sample": false, "num_train_timesteps": 1000,
-    "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1,
-    "timestep_spacing": "leading", "trained_betas": nil,
-  ]
 }
 
 /// `a * x + b * y`, number by number.

@@ -39,6 +39,15 @@ package struct SchedulerConfig: Sendable {
     return number
   }
 
+  /// A number that is more than 0 and not infinite.
+  func positive(_ key: String) throws(SchedulerError) -> Double? {
+    guard let number = try number(key) else { return nil }
+    guard number > 0, number < 1e9 else {
+      throw .outOfRange(key: key, found: "\(number)", expected: "more than 0 and less than 1e9")
+    }
+    return number
+  }
+
   /// One of the words of an enumeration.
   func choice<Choice: RawRepresentable & CaseIterable>(
     _ key: String, default standard: Choice

@@ -1,0 +1,219 @@
+"""Every family beside diffusers: each component by `decant forward`, and four steps of the sampler."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from diffusers import (
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+)
+from safetensors.torch import load_file
+
+from conftest import run
+from measures import COMPONENT, LATENTS, PIXELS, relative_rms, share_within_one_level
+from random_models import FAMILIES, make_family
+from test_forward import forward
+
+NAMES = list(FAMILIES)
+XL = [name for name in NAMES if "addition_embed_type" in FAMILIES[name][0]]
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory):
+    root = tmp_path_factory.mktemp("families")
+    made = {}
+    for seed, name in enumerate(NAMES):
+        pipeline = make_family(name, seed)
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline.save_pretrained(root / name)
+        made[name] = (pipeline, root / name)
+    return made
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_components(families, tmp_path, name):
+    pipeline, folder = families[name]
+    unet = pipeline.unet
+    torch.manual_seed(11)
+    inputs = dict(
+        sample=torch.randn(2, unet.config.in_channels, 8, 12),
+        timestep=torch.tensor([981, 21]),
+        encoder_hidden_states=torch.randn(2, 77, unet.config.cross_attention_dim),
+    )
+    extra = {}
+    if unet.config.time_cond_proj_dim:
+        inputs["timestep_cond"] = torch.randn(2, unet.config.time_cond_proj_dim)
+    if unet.config.addition_embed_type:
+        numbers = 5 if name == "refiner" else 6
+        extra = dict(text_embeds=torch.randn(2, 40), time_ids=torch.randint(0, 99, (2, numbers)).float())
+    found = forward(folder, "unet", inputs | extra, tmp_path)["sample"]
+    expected = unet(**inputs, added_cond_kwargs=extra or None).sample
+    assert relative_rms(found, expected) <= COMPONENT
+    for part in ["text_encoder", "text_encoder_2"]:
+        encoder = getattr(pipeline, part, None)
+        if encoder is None:
+            continue
+        ids = torch.randint(0, encoder.config.vocab_size - 1, (2, 77))
+        ids[:, 20] = encoder.config.vocab_size - 1
+        found = forward(folder, part.replace("_", "-"), dict(input_ids=ids), tmp_path)
+        output = encoder(ids, output_hidden_states=True)
+        for layer, state in enumerate(output.hidden_states):
+            assert relative_rms(found[f"hidden_states.{layer}"], state) <= COMPONENT
+        assert relative_rms(found["last_hidden_state"], output.last_hidden_state) <= COMPONENT
+        if part == "text_encoder_2":
+            assert relative_rms(found["text_embeds"], output.text_embeds) <= COMPONENT
+
+
+def picture(size=64, seed=3):
+    values = np.random.default_rng(seed).integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8)
+    return Image.fromarray(values).resize((size, size), Image.BICUBIC)
+
+
+def mask(size=64):
+    values = np.zeros((size, size), dtype=np.uint8)
+    values[size // 4 : size // 2 + 5, 8:51] = 255
+    return Image.fromarray(values)
+
+
+def beside(pipeline, folder, work, arguments, **options):
+    """Latents and pixels of both; diffusers is asked twice, as latents and as a picture."""
+    def ask(kind):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pipeline(
+                "a red circle and a blue square",
+                num_inference_steps=4,
+                generator=torch.Generator("cpu").manual_seed(5),
+                output_type=kind,
+                **options,
+            ).images
+
+    latents = ask("latent")
+    image = np.asarray(ask("pil")[0])
+    run(
+        "generate", folder, "-p", "a red circle and a blue square", "--steps", 4, "--seed", 5,
+        "-o", work / "a.png", "--save-latents", work / "a.safetensors", "--force", "--quiet", *arguments,
+    )
+    found = load_file(work / "a.safetensors")["latents"]
+    assert relative_rms(found, latents) <= LATENTS
+    assert share_within_one_level(np.asarray(Image.open(work / "a.png")), image) >= PIXELS
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("refiner", "sd-v1-inpainting")])
+def test_generate(families, tmp_path, name):
+    pipeline, folder = families[name]
+    beside(
+        pipeline, folder, tmp_path, ["--guidance-scale", 5], guidance_scale=5.0, height=64, width=64
+    )
+
+
+@pytest.mark.parametrize("name", ["sd-v2-v", "sdxl"])
+@pytest.mark.parametrize("negative", ["blurry", ""])
+def test_negative_prompts(families, tmp_path, name, negative):
+    pipeline, folder = families[name]
+    beside(
+        pipeline, folder, tmp_path, ["--guidance-scale", 4, "-n", negative],
+        guidance_scale=4.0, negative_prompt=negative, height=64, width=64,
+    )
+
+
+def test_sizes_of_sdxl(families, tmp_path):
+    pipeline, folder = families["sdxl"]
+    beside(
+        pipeline, folder, tmp_path,
+        ["--guidance-scale", 3, "-W", 96, "-H", 64, "--original-size", "200x100", "--crop", "8,16",
+         "--target-size", "96x72"],
+        guidance_scale=3.0, width=96, height=64, original_size=(100, 200),
+        crops_coords_top_left=(16, 8), target_size=(72, 96),
+    )
+
+
+@pytest.mark.parametrize("name", ["sdxl-turbo", "sd-turbo"])
+def test_one_step_without_guidance(families, tmp_path, name):
+    pipeline, folder = families[name]
+    beside(
+        pipeline, folder, tmp_path, ["--guidance-scale", 0], guidance_scale=0.0, height=64, width=64
+    )
+
+
+@pytest.mark.parametrize(
+    "scheduler", [None, "euler", "ddim", "dpm++2m", "euler-a"]
+)
+@pytest.mark.parametrize("strength", [0.5, 0.8])
+def test_image_to_image(families, tmp_path, strength, scheduler):
+    from test_generate import SCHEDULERS
+
+    pipeline, folder = families["sd-v1"]
+    picture().save(tmp_path / "in.png")
+    other = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
+    if scheduler:
+        kind, changes = SCHEDULERS[scheduler]
+        other.scheduler = kind.from_pretrained(folder, subfolder="scheduler", **changes)
+    other.set_progress_bar_config(disable=True)
+    beside(
+        other, folder, tmp_path,
+        ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", strength]
+        + (["--scheduler", scheduler] if scheduler else []),
+        guidance_scale=4.0, image=picture(), strength=strength,
+    )
+
+
+def test_image_to_image_of_another_size(families, tmp_path):
+    pipeline, folder = families["sd-v1"]
+    picture(104).save(tmp_path / "in.png")
+    other = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
+    other.set_progress_bar_config(disable=True)
+    beside(
+        other, folder, tmp_path,
+        ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", 0.5, "-W", 64, "-H", 72],
+        guidance_scale=4.0, image=picture(104).resize((64, 72), Image.LANCZOS), strength=0.5,
+    )
+
+
+@pytest.mark.parametrize("name", ["sdxl", "refiner"])
+def test_image_to_image_xl(families, tmp_path, name):
+    pipeline, folder = families[name]
+    picture().save(tmp_path / "in.png")
+    other = StableDiffusionXLImg2ImgPipeline(
+        **pipeline.components, requires_aesthetics_score=name == "refiner",
+        force_zeros_for_empty_prompt=name != "refiner",
+    )
+    other.set_progress_bar_config(disable=True)
+    beside(
+        other, folder, tmp_path,
+        ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", 0.6],
+        guidance_scale=4.0, image=picture(), strength=0.6,
+    )
+
+
+@pytest.mark.parametrize("name", ["sd-v1", "sd-v1-inpainting"])
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+def test_inpainting(families, tmp_path, name, strength):
+    pipeline, folder = families[name]
+    picture().save(tmp_path / "in.png")
+    mask().save(tmp_path / "mask.png")
+    other = StableDiffusionInpaintPipeline(**pipeline.components, requires_safety_checker=False)
+    other.set_progress_bar_config(disable=True)
+    beside(
+        other, folder, tmp_path,
+        ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--mask", tmp_path / "mask.png",
+         "--strength", strength],
+        guidance_scale=4.0, image=picture(), mask_image=mask(), strength=strength, width=64, height=64,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_folders_are_inspected_as_what_they_are(families, name):
+    _, folder = families[name]
+    facts = json.loads(run("inspect", folder, "--json", "--quiet"))
+    line = "sdxl-refiner" if name == "refiner" else "sdxl" if name in XL else "sd-v2" if (
+        "sd-v2" in name or name == "sd-turbo"
+    ) else "sd-v1"
+    assert facts["family"] == f"{line}-custom"
+    assert facts["prediction_type"] == ("v_prediction" if name == "sd-v2-v" else "epsilon")
