@@ -189,8 +189,7 @@ struct PickleHostileTests {
   }
 
   @Test func valuesThatHoldThemselves() throws {
-    let put: [UInt8] = [UInt8(ascii: "q"), 0]
-    let get: [UInt8] = [UInt8(ascii: "h"), 0]
+    let (put, get) = (Self.put, Self.get)
     // A dictionary that is its own member.
     let dictionary =
       [UInt8(ascii: "}")] + put + Pickle.text("self") + get + [UInt8(ascii: "s")]
@@ -239,6 +238,79 @@ struct PickleHostileTests {
     #expect(
       refusal(Pickle.text(name + name) + Pickle.text("b") + [0x93]).hasSuffix(
         "a name of more than 1000 bytes; the file is damaged"))
+  }
+
+  private static let put: [UInt8] = [UInt8(ascii: "q"), 0]
+  private static let get: [UInt8] = [UInt8(ascii: "h"), 0]
+
+  /// Little that is said once and used a hundred thousand times.
+  @Test func copiesWithoutEnd() {
+    let times = 100_000
+    func many(_ use: [UInt8]) -> [UInt8] {
+      (0..<times).flatMap { _ in use + [UInt8(ascii: "0")] }
+    }
+    func refusal(_ first: [UInt8], _ use: [UInt8]) -> String {
+      self.refusal(first + Self.put + [UInt8(ascii: "0")] + many(use) + Pickle.none)
+    }
+    // A dictionary made of the same hundred thousand pairs, again and again.
+    let pair = Pickle.tuple([Pickle.text("k"), Pickle.none])
+    let pairs =
+      pair + [UInt8(ascii: "q"), 1, UInt8(ascii: "0")]
+      + Pickle.list([[UInt8]](repeating: [UInt8(ascii: "h"), 1], count: times))
+    #expect(
+      refusal(pairs, Pickle.call("collections", "OrderedDict", [Self.get])).contains(
+        "more than 4000000 opcodes"))
+    // Extents of a hundred thousand axes.
+    let extents = Pickle.tuple([[UInt8]](repeating: [UInt8(ascii: "K"), 1], count: times))
+    #expect(
+      refusal(extents, Pickle.call("torch", "Size", [Self.get])).contains(
+        "'torch.Size' is not given a tuple of integers"))
+    // A storage whose name is long.
+    let name = Pickle.text(String(repeating: "n", count: 1_000_000))
+    let storage =
+      Pickle.tuple([
+        Pickle.text("storage"), Pickle.global("torch", "FloatStorage"), Self.get,
+        Pickle.text("cpu"), Pickle.int(1),
+      ]) + [UInt8(ascii: "Q")]
+    #expect(
+      refusal(name, storage).hasSuffix("a name of more than 1000 bytes; the file is damaged"))
+  }
+
+  @Test func longNamesOfTensors() {
+    let name = String(repeating: "n", count: 500)
+    let inner = Pickle.dictionary([(name, Self.good)])
+    let text = refusal(Pickle.dictionary([(name, inner)]), storages: [("0", floatBytes([1, 2]))])
+    #expect(
+      text == "f: the name '" + String(repeating: "n", count: 120)
+        + "…' has more than 1000 bytes; the file is damaged, or made to exhaust memory")
+  }
+
+  @Test func tensorsWithoutEnd() {
+    let members = (0...100_000).flatMap { number in
+      [UInt8(ascii: "J")] + Pickle.number(number, 4) + Self.get
+    }
+    let pickle =
+      Self.good + Self.put + [UInt8(ascii: "0"), UInt8(ascii: "}"), UInt8(ascii: "(")] + members
+      + [UInt8(ascii: "u")]
+    #expect(
+      refusal(pickle, storages: [("0", floatBytes([1, 2]))])
+        == "f: more than 100000 tensors, which no model has; the file is damaged, or made to exhaust memory"
+    )
+  }
+
+  /// Each member would take long to turn into JSON, and there are many of them.
+  @Test func plainMembersWithoutEnd() throws {
+    let large = Pickle.list([[UInt8]](repeating: Pickle.none, count: 900)) + Self.put
+    let members = (0..<100_000).flatMap { number in
+      [UInt8(ascii: "J")] + Pickle.number(number, 4) + Self.get
+    }
+    let pickle =
+      large + [UInt8(ascii: "0")] + [UInt8(ascii: "}"), UInt8(ascii: "(")] + members
+      + Pickle.text("a") + Self.good + [UInt8(ascii: "u")]
+    let file = try TorchFile(
+      ByteSlice(torchFile(pickle, storages: [("0", floatBytes([1, 2]))])), path: "f")
+    #expect(file.metadata.keys.count == 111)
+    #expect(file.metadata["left_out"]?.object?.keys.count == 1000)
   }
 
   // MARK: Nonsense

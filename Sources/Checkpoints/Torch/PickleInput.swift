@@ -71,6 +71,10 @@ enum PickleLimits {
   static let opcodes = 4_000_000
   /// Bytes of one pickle.
   static let bytes = 64 << 20
-  /// Bytes of a global's name.
+  /// Bytes of the name of a class, a tensor or a storage.
   static let name = 1000
+  /// Tensors of one file.
+  static let tensors = 100_000
+  /// Extents of a tensor that are looked at; PyTorch allows 64.
+  static let extents = 1000
 }

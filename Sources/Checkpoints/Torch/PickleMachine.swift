@@ -14,6 +14,10 @@ struct PickleMachine {
   /// Heights of the stack at which marks were set.
   private var marks: [Int] = []
   private var memo: [UInt64: PickleValue] = [:]
+  /// Names of classes and functions, each kept once.
+  private var globals: [String: String] = [:]
+  /// Values that calls copied from one place to another, which no opcode of their own stands for.
+  private var copied = 0
 
   /// Where the pickle ended.
   var end: Int { input.offset }
@@ -192,7 +196,10 @@ extension PickleMachine {
 
   private mutating func pushGlobal(module: String, name: String) throws(PickleFault) {
     try PickleGlobals.check(module: module, name: name)
-    stack.append(.global("\(module).\(name)"))
+    let whole = "\(module).\(name)"
+    let known = globals[whole] ?? whole
+    globals[whole] = known
+    stack.append(.global(known))
   }
 
   private mutating func remember(_ index: UInt64, _ opcode: PickleOpcode) throws(PickleFault) {
@@ -252,8 +259,11 @@ extension PickleMachine {
     return nodes[index].items
   }
 
+  /// A few integers, as extents are; a longer list is none, since who refers to it has a copy.
   private func integers(_ value: PickleValue) -> [Int]? {
-    guard let items = items(value, .tuple) ?? items(value, .list) else { return nil }
+    guard let items = items(value, .tuple) ?? items(value, .list),
+      items.count <= PickleLimits.extents
+    else { return nil }
     let values = items.compactMap(\.integer)
     return values.count == items.count ? values : nil
   }
@@ -274,6 +284,10 @@ extension PickleMachine {
     case .dictionary:
       var members: [PickleValue] = []
       if let first = list.first, let pairs = items(first, .list) {
+        copied += pairs.count
+        guard copied <= PickleLimits.opcodes else {
+          throw .tooManyOpcodes(limit: PickleLimits.opcodes)
+        }
         for pair in pairs {
           guard let pair = items(pair, .list) ?? items(pair, .tuple), pair.count == 2 else {
             throw wrong("pairs of keys and values")
@@ -338,6 +352,7 @@ extension PickleMachine {
     guard let key = parts[2].text ?? parts[2].integer.map({ String($0) }),
       let count = parts[4].integer, count >= 0
     else { throw .wrongStorage("without a name or a number of elements") }
+    guard key.utf8.count <= PickleLimits.name else { throw .longName(limit: PickleLimits.name) }
     var storage = TorchStorage(key: key, kind: kind, count: count, offset: 0, wholeCount: count)
     if parts.count == 6, parts[5] != .none {
       guard let view = items(parts[5], .tuple), view.count == 3, view[0].text != nil,

@@ -16,11 +16,15 @@ struct TorchContents {
   private var names: Set<String> = []
   /// Members that may still be looked at.
   private var budget: Int
+  /// Values that plain members may still hold.
+  private var plainBudget = 100_000
 
   /// How deep dictionaries may lie in one another.
   private static let depthLimit = 32
   /// Values that one plain member may hold.
   private static let plainLimit = 1000
+  /// Members that are listed as left out; more of them tell nothing new.
+  private static let leftOutLimit = 1000
   static let stateDictionary = "state_dict"
 
   init(_ records: TorchRecords, path: String) throws(TorchError) {
@@ -60,9 +64,15 @@ struct TorchContents {
     guard budget >= 0, depth < Self.depthLimit else { throw .endless(path: path) }
     for (key, value) in members {
       let name = prefix + name(key)
+      guard name.utf8.count <= PickleLimits.name else {
+        throw .longName(path: path, name: name, limit: PickleLimits.name)
+      }
       if case .tensor(let index) = value {
         guard names.insert(name).inserted else {
           throw .duplicateTensor(path: path, tensor: name)
+        }
+        guard tensors.count < PickleLimits.tensors else {
+          throw .tooManyTensors(path: path, limit: PickleLimits.tensors)
         }
         tensors.append((name, machine.tensors[index]))
       } else if let inner = machine.members(of: value) {
@@ -75,10 +85,13 @@ struct TorchContents {
 
   /// Keeps what is plain, and says of the rest that it was there.
   private mutating func note(_ name: String, _ value: PickleValue) {
-    var room = Self.plainLimit
-    if let plain = json(value, depth: 0, &room) {
+    let room = min(Self.plainLimit, plainBudget)
+    var left = room
+    let plain = json(value, depth: 0, &left)
+    plainBudget -= room - max(0, left)
+    if let plain {
       metadata[name] = plain
-    } else {
+    } else if leftOut.keys.count < Self.leftOutLimit {
       leftOut[name] = .string(shown(machine.kind(value)))
     }
   }
@@ -96,6 +109,7 @@ struct TorchContents {
     case .text(let text): return .string(text)
     case .dropped, .global, .storage, .tensor: return nil
     case .node(let index):
+      guard machine.nodes[index].items.count <= 2 * room else { return nil }
       switch machine.nodes[index].kind {
       case .tuple, .list:
         var values: [JSONValue] = []

@@ -14,6 +14,8 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
   case bigEndian(path: String, found: String)
   case notDictionary(path: String, found: String)
   case noTensors(path: String, found: [String])
+  case tooManyTensors(path: String, limit: Int)
+  case longName(path: String, name: String, limit: Int)
   case duplicateTensor(path: String, tensor: String)
   /// Dictionaries that hold one another without end, or so often that it comes to the same.
   case endless(path: String)
@@ -45,6 +47,12 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
         + "state_dict()"
     case .noTensors(let path, let found):
       "\(path): no tensors; the file holds \(listed(found))"
+    case .tooManyTensors(let path, let limit):
+      "\(path): more than \(limit) tensors, which no model has; the file is damaged, or made to "
+        + "exhaust memory"
+    case .longName(let path, let name, let limit):
+      "\(path): the name '\(shown(name))' has more than \(limit) bytes; the file is damaged, or made "
+        + "to exhaust memory"
     case .duplicateTensor(let path, let tensor):
       "\(path): two tensors are called '\(shown(tensor))', one is expected"
     case .endless(let path):
