@@ -397,7 +397,13 @@ struct PickleHostileTests {
         Pickle.text("storage"), Pickle.global("torch", "QInt8Storage"), Pickle.text("0"),
         Pickle.text("cpu"), Pickle.int(1),
       ]),
-      "a storage that is of the class or function 'torch.QInt8Storage', which is no kind of numbers that is read"
+      "numbers of 'torch.QInt8Storage', which are not read (quantized ones and complex doubles are not); save plain tensors"
+    ),
+    (
+      Pickle.tuple([
+        Pickle.text("storage"), Pickle.text("torch.FloatStorage"), Pickle.text("0"),
+        Pickle.text("cpu"), Pickle.int(1),
+      ]), "a storage that is of a string, a class is expected; the file is damaged"
     ),
     (
       Pickle.tuple([

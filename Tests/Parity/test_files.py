@@ -1,6 +1,7 @@
 """What decant writes, opened by the programs it is written for."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.numpy import load_file
 
 from conftest import FIXTURES, TOP, facts, run
+from random_models import FAMILIES, make_family
 
 WEIGHTS = {
     "unet": "unet/diffusion_pytorch_model.safetensors",
@@ -96,3 +98,24 @@ def test_inspect_counts_what_diffusers_counts(pipelines):
     for name in ("unet", "vae", "text_encoder"):
         expected = sum(p.numel() for p in getattr(pipeline, name).parameters())
         assert components[name]["parameters"] == expected
+
+
+@pytest.mark.parametrize("options", [[], ["--output-variant", "fp16", "--max-shard-size", "50KB"]], ids=["plain", "shards"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_folders_of_every_family(tmp_path, name, options):
+    """The index keeps its pipeline's own members, and diffusers loads the copy, every bit of it."""
+    pipeline = make_family(name)
+    pipeline.save_pretrained(tmp_path / "in")
+    run("convert", tmp_path / "in", "-o", tmp_path / "out", *options)
+    before, after = (json.loads((tmp_path / place / "model_index.json").read_text()) for place in ("in", "out"))
+    assert before.keys() == after.keys()
+    assert {k: v for k, v in before.items() if v != after[k]} in ({}, {"requires_safety_checker": True})
+    loaded = type(pipeline).from_pretrained(tmp_path / "out", variant="fp16" if options else None)
+    for component in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        module = getattr(pipeline, component, None)
+        if module is None:
+            continue
+        expected, found = module.state_dict(), getattr(loaded, component).state_dict()
+        assert expected.keys() == found.keys()
+        for key, tensor in expected.items():
+            assert torch.equal(tensor, found[key]), key

@@ -21,6 +21,7 @@ enum PickleFault: Error, Equatable, CustomStringConvertible {
   case unknownTensor(String)
   case wrongArguments(String, expected: String)
   case wrongStorage(String)
+  case unknownNumbers(String)
 
   var description: String {
     switch self {
@@ -56,6 +57,9 @@ enum PickleFault: Error, Equatable, CustomStringConvertible {
         + "are not); save plain tensors"
     case .wrongArguments(let name, let expected):
       "'\(shown(name))' is not given \(expected); the file is damaged"
+    case .unknownNumbers(let name):
+      "numbers of '\(shown(name))', which are not read (quantized ones and complex doubles are not); "
+        + "save plain tensors"
     case .wrongStorage(let found):
       "a storage that is \(found); the file is damaged"
     }

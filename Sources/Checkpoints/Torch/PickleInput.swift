@@ -67,7 +67,7 @@ struct PickleInput {
 /// What a pickle may cost. Opcodes are what time and memory go by: each makes at most one value, and
 /// texts are no longer than the bytes that they are read from.
 enum PickleLimits {
-  /// Forty times as many as a checkpoint of SDXL with its optimizer has.
+  /// A dozen times as many as a checkpoint of SDXL with its optimizer has.
   static let opcodes = 4_000_000
   /// Bytes of one pickle.
   static let bytes = 64 << 20

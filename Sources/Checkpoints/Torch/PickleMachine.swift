@@ -346,9 +346,10 @@ extension PickleMachine {
     guard let parts = items(identity, .tuple), parts.count == 5 || parts.count == 6,
       parts[0].text == "storage"
     else { throw .wrongStorage("named by \(kind(identity)), a tuple of 5 or 6 is expected") }
-    guard case .global(let name) = parts[1], let kind = PickleGlobals.storageKind(name) else {
-      throw .wrongStorage("of \(self.kind(parts[1])), which is no kind of numbers that is read")
+    guard case .global(let name) = parts[1] else {
+      throw .wrongStorage("of \(kind(parts[1])), a class is expected")
     }
+    guard let kind = PickleGlobals.storageKind(name) else { throw .unknownNumbers(name) }
     guard let key = parts[2].text ?? parts[2].integer.map({ String($0) }),
       let count = parts[4].integer, count >= 0
     else { throw .wrongStorage("without a name or a number of elements") }
