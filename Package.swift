@@ -48,6 +48,7 @@ let package = Package(
     room("Checkpoints", on: ["Tensors", "Formats"]),
     room("Models", on: ["Tensors", "Formats"]),
     room("Execution", on: ["Models", "Kernels", "Tensors"]),
+    room("Adapters", on: ["Checkpoints", "Models", "Kernels", "Tensors"]),
     room("Sampling", on: ["Execution", "Models", "Tensors", "CPNG", "CVocabulary"]),
     room("Stripping", on: ["Models", "Tensors", "Formats"]),
     room("Quantization", on: ["Models", "Kernels", "Tensors"]),
@@ -64,7 +65,8 @@ let package = Package(
     room(
       "Workflow",
       on: [
-        "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Checkpoints",
+        "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Adapters",
+        "Checkpoints",
         "Sampling", "Execution", "Models", "Tensors", "Formats",
         .product(name: "Crypto", package: "swift-crypto"),
       ]),
@@ -82,6 +84,7 @@ let package = Package(
     tests("Kernels", on: ["Kernels", "Tensors", "CKernels"]),
     tests("Checkpoints", on: ["Checkpoints", "Tensors"]),
     tests("Models", on: ["Models", "Tensors"]),
+    tests("Adapters", on: ["Adapters", "Checkpoints", "Models", "Tensors"]),
     tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "Tensors"]),
     tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "Tensors"]),
     tests("Stripping", on: ["Stripping", "Models", "Tensors"]),

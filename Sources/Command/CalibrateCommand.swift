@@ -35,7 +35,7 @@ struct CalibrateCommand: JobCommand {
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
-  @OptionGroup var read: ReadOptions
+  @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
 

@@ -20,7 +20,7 @@ struct ConvertCommand: JobCommand {
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
-  @OptionGroup var read: ReadOptions
+  @OptionGroup var read: ModelOptions
   @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
 

@@ -33,7 +33,7 @@ struct ForwardCommand: JobCommand {
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
-  @OptionGroup var read: ReadOptions
+  @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
 

@@ -19,7 +19,7 @@ struct InspectCommand: JobCommand {
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
-  @OptionGroup var read: ReadOptions
+  @OptionGroup var read: ModelOptions
   @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
 

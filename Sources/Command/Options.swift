@@ -38,6 +38,43 @@ struct ReadOptions: ParsableArguments {
   }
 }
 
+/// How a model is read and put together.
+struct ModelOptions: ParsableArguments {
+  @OptionGroup var read: ReadOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "Merge a LoRA or LoHa, with a scale of 1 unless told; may be repeated.",
+      valueName: "file[:scale]"))
+  var lora: [String] = []
+
+  @Flag(help: "Pass over modules of --lora that the model does not have.")
+  var allowUnused = false
+
+  @Option(help: ArgumentHelp("Take the U-Net from there.", valueName: "model"))
+  var unet: String?
+
+  @Option(help: ArgumentHelp("Take the VAE from there.", valueName: "model"))
+  var vae: String?
+
+  @Option(help: ArgumentHelp("Take the text encoder from there.", valueName: "model"))
+  var textEncoder: String?
+
+  @Option(help: ArgumentHelp("Take the second text encoder from there.", valueName: "model"))
+  var textEncoder2: String?
+
+  var value: ReadingOptions {
+    var options = read.value
+    let parts = [
+      ("unet", unet), ("vae", vae), ("text_encoder", textEncoder), ("text_encoder_2", textEncoder2),
+    ]
+    options.composition = Composition(
+      parts: parts.compactMap { name, path in path.map { (name, $0) } }, adapters: lora,
+      allowsUnused: allowUnused)
+    return options
+  }
+}
+
 /// Where a result goes.
 struct OutputOptions: ParsableArguments {
   @Option(

@@ -46,7 +46,7 @@ struct ShrinkCommand: JobCommand {
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
-  @OptionGroup var read: ReadOptions
+  @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
 

@@ -85,14 +85,15 @@ package struct QuantizeJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
-    let writer = try output?.writer(besides: [model] + (calibration.map { [$0] } ?? []))
+    let writer = try output?.writer(
+      besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
     var output = output
     let source: ModelSource
     if var chosen = output, let writer {
-      source = try chosen.reading(model, reading, by: writer)
+      source = try chosen.reading(model, reading, by: writer, events)
       output = chosen
     } else {
-      source = try ModelSource.reading(model, reading)
+      source = try ModelSource.reading(model, reading, events)
     }
     let digest = SourceDigest()
     let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }

@@ -13,15 +13,27 @@ package struct ReadingOptions: Sendable {
   package var prediction: String?
   /// Whether NaN and infinite weights are accepted.
   package var allowsNonfinite: Bool
+  /// What the model is put together from beside itself.
+  package var composition: Composition
 
   package init(
     variant: String? = nil, ema: Bool = false, prediction: String? = nil,
-    allowsNonfinite: Bool = false
+    allowsNonfinite: Bool = false, composition: Composition = Composition()
   ) {
+    self.composition = composition
     self.variant = variant
     self.ema = ema
     self.prediction = prediction
     self.allowsNonfinite = allowsNonfinite
+  }
+}
+
+extension ReadingOptions {
+  /// The options without what is put together.
+  var alone: ReadingOptions {
+    var copy = self
+    copy.composition = Composition()
+    return copy
   }
 }
 
@@ -37,7 +49,13 @@ enum Layouts {
 extension ModelSource {
   /// The model at `path`, found by looking; its weights are refused when they are NaN or infinite,
   /// unless the options allow them.
-  static func reading(_ path: String, _ options: ReadingOptions) throws -> ModelSource {
+  ///
+  /// - Parameter keepingKinds: whether weights that adapters were merged into are stored as they
+  ///   were; else in float32, for who narrows them next.
+  static func reading(
+    _ path: String, _ options: ReadingOptions, keepingKinds: Bool = false,
+    _ events: EventSink = { _ in }
+  ) throws -> ModelSource {
     var source = try Layouts.readers.read(
       path, options: ReadOptions(variant: options.variant, ema: options.ema))
     if let variant = options.variant, source.provenance["variants"] == nil {
@@ -45,6 +63,10 @@ extension ModelSource {
         "--variant \(variant): \(path) is a \(source.layout), which has no variants")
     }
     source.addVocabularies()
+    if !options.composition.isEmpty {
+      source = try options.composition.applied(
+        to: source, reading: options.alone, keepingKinds: keepingKinds, events)
+    }
     if let prediction = options.prediction { try source.predict(prediction) }
     if options.allowsNonfinite { return source }
     return source.mappingWeights { FiniteSource(base: $0.weights) }

@@ -39,13 +39,14 @@ package struct ShrinkJob: Job {
 
   package func run(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
     let inputs =
-      [model] + [calibration, calibrating.promptsPath, verification.promptsPath].compactMap { $0 }
+      [model] + reading.composition.inputs
+      + [calibration, calibrating.promptsPath, verification.promptsPath].compactMap { $0 }
     var output = output
     let writer = try output.writer(besides: inputs)
     if let report {
       try refuseReport(report, replacing: output.replacing, inputs: inputs + [output.path])
     }
-    let source = try output.reading(model, reading, by: writer)
+    let source = try output.reading(model, reading, by: writer, events)
     let digest = SourceDigest()
     var current = source.mappingWeights { digest.watching($0.name, $0.weights) }
     var steps: [ProvenanceStep] = []

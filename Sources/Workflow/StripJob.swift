@@ -29,8 +29,8 @@ package struct StripJob: Job {
 
   package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
     var output = output
-    let writer = try output.writer(besides: [model])
-    let source = try output.reading(model, reading, by: writer)
+    let writer = try output.writer(besides: [model] + reading.composition.inputs)
+    let source = try output.reading(model, reading, by: writer, keepingKinds: true, events)
     let digest = SourceDigest()
     let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
     let stripped = try StrippedModel(watched, cut)

@@ -53,7 +53,8 @@ package struct OutputRequest: Sendable {
   /// A variant is that of the model that is read, where it has one of that name; else it names the
   /// variant that the output is written as, as both `from_pretrained` and `save_pretrained` take one.
   mutating func reading(
-    _ model: String, _ reading: ReadingOptions, by writer: any ModelWriter
+    _ model: String, _ reading: ReadingOptions, by writer: any ModelWriter,
+    keepingKinds: Bool = false, _ events: EventSink
   ) throws -> ModelSource {
     var reading = reading
     if let variant = reading.variant, options.variant == nil, writer.choices.contains(.variant),
@@ -62,7 +63,7 @@ package struct OutputRequest: Sendable {
       options.variant = variant
       reading.variant = nil
     }
-    return try ModelSource.reading(model, reading)
+    return try ModelSource.reading(model, reading, keepingKinds: keepingKinds, events)
   }
 
   /// The plan as this output can hold it.

@@ -37,6 +37,12 @@ struct RoomTests {
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
       list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
     List(
+      members: "Sources/Adapters/Kinds", declaration: #"struct (\w+): AdapterKind \{"#,
+      list: "Sources/Adapters/Kinds/AdapterKind.swift", line: "%@()"),
+    List(
+      members: "Sources/Adapters/Namings", declaration: #"struct (\w+): AdapterNaming \{"#,
+      list: "Sources/Adapters/Namings/AdapterNaming.swift", line: "%@()"),
+    List(
       members: "Sources/Packfiles", declaration: #"struct (\w+): Model(?:Reader|Writer) \{"#,
       list: "Sources/Workflow/Reading.swift", line: "%@()"),
     List(

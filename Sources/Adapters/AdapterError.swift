@@ -1,0 +1,39 @@
+package import Tensors
+
+/// Why a file of adapters cannot be merged into a model.
+package enum AdapterError: Error, Equatable, CustomStringConvertible {
+  /// No tensor of the file is of any kind of adapter.
+  case notAnAdapter(path: String, examples: [String])
+  /// An adapter that changes weights in a way that is not merged here.
+  case unsupported(path: String, kind: String, tensor: String)
+  /// Tensors for modules that the model has not.
+  case unused(path: String, model: String, modules: [String])
+  case missing(path: String, module: String, part: String)
+  case misshapen(path: String, tensor: String, found: Shape, expected: String)
+  case nonfinite(path: String, tensor: String)
+  /// The model's weights are integer codes, which nothing can be added to.
+  case quantized(path: String, tensor: String, encoding: String)
+
+  package var description: String {
+    switch self {
+    case .notAnAdapter(let path, let examples):
+      "\(path): holds no low-rank adapters; it holds \(listed(examples))"
+    case .unsupported(let path, let kind, let tensor):
+      "\(path): tensor '\(shown(tensor))' is of \(kind), which is not merged; merge it with the "
+        + "program that made it"
+    case .unused(let path, let model, let modules):
+      "\(path): adapts \(modules.count) modules that \(model) does not have: "
+        + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
+        + "another model; pass --allow-unused to merge the rest"
+    case .missing(let path, let module, let part):
+      "\(path): module '\(shown(module))' has no '\(part)'"
+    case .misshapen(let path, let tensor, let found, let expected):
+      "\(path): tensor '\(shown(tensor))' is \(found), expected \(expected)"
+    case .nonfinite(let path, let tensor):
+      "\(path): tensor '\(shown(tensor))' holds NaN or infinite numbers; its training failed"
+    case .quantized(let path, let tensor, let encoding):
+      "\(path): tensor '\(tensor)' is \(encoding), which no adapter can be added to; merge into the "
+        + "model that it was made from, and quantize after"
+    }
+  }
+}

@@ -1,0 +1,106 @@
+private import Checkpoints
+internal import Tensors
+
+/// A file of adapters: small tensors by module, whose products are to be added to a model's weights.
+struct AdapterFile {
+  /// The tensors of one module, by the part that each is: `lora_down`, `alpha`.
+  struct Module {
+    var parts: [String: String] = [:]
+
+    func has(_ part: String) -> Bool { parts[part] != nil }
+  }
+
+  let path: String
+  let weights: any WeightSource
+  /// By the name that the file has for the module, in the order of the file.
+  let modules: [(key: String, module: Module)]
+
+  init(_ path: String) throws {
+    self.path = path
+    weights = try Archives.open(path).weights
+    var places: [String: Int] = [:]
+    var modules: [(key: String, module: Module)] = []
+    for name in weights.names {
+      guard let (key, part) = Self.split(name) else { continue }
+      let place = places[key] ?? modules.count
+      if place == modules.count {
+        places[key] = place
+        modules.append((key, Module()))
+      }
+      modules[place].module.parts[part] = name
+    }
+    guard !modules.isEmpty else {
+      throw AdapterError.notAnAdapter(path: path, examples: Array(weights.names.prefix(4)))
+    }
+    self.modules = modules
+  }
+
+  /// Endings of names, with the part that a tensor of such a name is. Longer ones come first.
+  private static let endings: [(String, String)] = [
+    (".lora_linear_layer.down.weight", "down"), (".lora_linear_layer.up.weight", "up"),
+    (".lora_A.default.weight", "down"), (".lora_B.default.weight", "up"),
+    (".lora_down.weight", "down"), (".lora_up.weight", "up"), (".lora_mid.weight", "mid"),
+    (".lora.down.weight", "down"), (".lora.up.weight", "up"),
+    ("_lora.down.weight", "down"), ("_lora.up.weight", "up"),
+    (".lora_A.weight", "down"), (".lora_B.weight", "up"), (".alpha", "alpha"),
+  ]
+
+  /// Parts that kinds other than LoRA have, which stand at the end as they are.
+  private static let parts = [
+    "hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2", "diff", "diff_b",
+    "dora_scale", "lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b",
+    "lokr_t2", "oft_blocks", "oft_diag", "a1.weight", "a2.weight", "on_input",
+    "lora_magnitude_vector",
+  ]
+
+  private static func split(_ name: String) -> (key: String, part: String)? {
+    for (ending, part) in endings where name.hasSuffix(ending) {
+      return (String(name.dropLast(ending.count)), part)
+    }
+    for part in parts where name.hasSuffix("." + part) {
+      return (String(name.dropLast(part.count + 1)), part)
+    }
+    return nil
+  }
+
+  // MARK: - Tensors
+
+  /// A part's numbers, refused when they are NaN or infinite.
+  func tensor(_ name: String) throws -> Tensor {
+    let stored = try weights.tensor(name)
+    guard stored.encoding.isWidenable, !stored.encoding.isQuantized else {
+      throw AdapterError.misshapen(
+        path: path, tensor: name, found: stored.shape, expected: "floating-point numbers")
+    }
+    if stored.hasNonfinite { throw AdapterError.nonfinite(path: path, tensor: name) }
+    return stored.widened()
+  }
+
+  /// A part as a matrix of so many columns, or rows.
+  func matrix(
+    _ name: String, rows: Int? = nil, columns: Int? = nil
+  ) throws -> Tensor {
+    let tensor = try tensor(name)
+    let count = tensor.shape.count
+    let height = rows ?? (columns.map { $0 > 0 ? count / $0 : 0 } ?? tensor.shape.rows)
+    let width = columns ?? (height > 0 ? count / height : 0)
+    guard height > 0, height * width == count else {
+      let expected = [rows.map { "\($0) rows" }, columns.map { "\($0) columns" }]
+        .compactMap { $0 }.joined(separator: " and ")
+      throw AdapterError.misshapen(
+        path: path, tensor: name, found: tensor.shape, expected: "a matrix of \(expected)")
+    }
+    return tensor.reshaped([height, width])
+  }
+
+  /// The share with which a product of that rank is added: alpha over rank, 1 without an alpha.
+  func share(_ module: Module, rank: Int) throws -> Float {
+    guard let name = module.parts["alpha"] else { return 1 }
+    let alpha = try tensor(name)
+    guard alpha.shape.count == 1 else {
+      throw AdapterError.misshapen(
+        path: path, tensor: name, found: alpha.shape, expected: "one number")
+    }
+    return alpha.values[0] / Float(max(1, rank))
+  }
+}

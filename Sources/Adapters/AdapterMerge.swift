@@ -1,0 +1,169 @@
+private import Checkpoints
+internal import Models
+package import Tensors
+
+/// Files of adapters, resolved against a model: what is added to which tensor.
+package struct AdapterMerge: Sendable {
+  /// A file and how strongly it counts.
+  package struct Request: Sendable, Equatable {
+    package let path: String
+    package let scale: Double
+
+    package init(path: String, scale: Double) {
+      self.path = path
+      self.scale = scale
+    }
+  }
+
+  /// What became of one file.
+  package struct Account: Sendable, Equatable {
+    package let path: String
+    package let scale: Double
+    /// Modules that are changed, by component.
+    package let merged: [String: Int]
+    /// Modules of the file that the model does not have.
+    package let unused: [String]
+  }
+
+  private struct Change: Sendable {
+    let file: AdapterFile
+    let key: String
+    let module: AdapterFile.Module
+    let kind: any AdapterKind
+    let scale: Float
+  }
+
+  package let accounts: [Account]
+  /// By component and module.
+  private let changes: [String: [String: [Change]]]
+
+  /// - Parameter allowingUnused: whether modules that the model does not have are passed over.
+  /// - Throws: ``AdapterError``, or what opening a file throws.
+  package init(
+    _ requests: [Request], into model: ModelSource, allowingUnused: Bool = false
+  ) throws {
+    let table = try Self.table(of: model)
+    var changes: [String: [String: [Change]]] = [:]
+    var accounts: [Account] = []
+    for request in requests {
+      let file = try AdapterFile(request.path)
+      var unused: [String] = []
+      var merged: [String: Int] = [:]
+      for (key, module) in file.modules {
+        if let (part, kind) = AdapterKinds.unmerged.first(where: { module.has($0.0) }) {
+          throw AdapterError.unsupported(
+            path: request.path, kind: kind, tensor: module.parts[part] ?? key)
+        }
+        guard let place = table[key] else {
+          unused.append(key)
+          continue
+        }
+        guard let kind = AdapterKinds.all.first(where: { $0.recognizes(module) }) else {
+          throw AdapterError.missing(path: request.path, module: key, part: "lora_down")
+        }
+        changes[place.component, default: [:]][place.module, default: []].append(
+          Change(
+            file: file, key: key, module: module, kind: kind, scale: Float(request.scale)))
+        merged[place.component, default: 0] += 1
+      }
+      guard unused.isEmpty || allowingUnused, !merged.isEmpty else {
+        throw AdapterError.unused(path: request.path, model: model.location, modules: unused)
+      }
+      accounts.append(
+        Account(path: request.path, scale: request.scale, merged: merged, unused: unused))
+    }
+    self.changes = changes
+    self.accounts = accounts
+  }
+
+  /// Every name that a file may have for a module, with the module.
+  private static func table(
+    of model: ModelSource
+  ) throws -> [String: (component: String, module: String)] {
+    var table: [String: (component: String, module: String)] = [:]
+    let encoders = model.components.filter { $0.name.hasPrefix("text_encoder") }.count
+    for component in model.components where component.name != "vae" {
+      let modules = (try component.modules(in: model.location) ?? []).filter(\.kind.isMatrix)
+      let ldm =
+        component.name == "unet"
+        ? LDMModules.names(of: component.config, modules: modules.map(\.name)) : [:]
+      for module in modules {
+        for naming in AdapterNamings.all {
+          let keys = naming.keys(
+            module.name, component: component.name, isAlone: encoders == 1,
+            ldmName: ldm[module.name])
+          for key in keys where table[key] == nil {
+            table[key] = (component.name, module.name)
+          }
+        }
+      }
+    }
+    return table
+  }
+
+  /// The component's weights with everything added, computed in float32 when they are asked for.
+  ///
+  /// - Parameter kind: the kind that changed tensors are stored in; `nil` is what they were.
+  package func weights(
+    of component: ModelSource.Component, as kind: ElementKind?
+  ) throws(AdapterError) -> any WeightSource {
+    guard let changes = changes[component.name] else { return component.weights }
+    for name in changes.keys {
+      let weight = name + ".weight"
+      if let entry = component.weights.entry(weight), entry.encoding.isQuantized {
+        throw .quantized(
+          path: component.weights.location, tensor: weight, encoding: entry.encoding.name)
+      }
+    }
+    return MergedSource(base: component.weights, changes: changes, kind: kind)
+  }
+
+  /// A source with the changes added to its tensors.
+  private struct MergedSource: WeightSource {
+    let base: any WeightSource
+    let changes: [String: [Change]]
+    let kind: ElementKind?
+
+    var location: String { base.location }
+    var names: [String] { base.names }
+
+    /// The changes of a tensor, and whether it is a bias.
+    private func changes(of name: String) -> (changes: [Change], isBias: Bool)? {
+      if name.hasSuffix(".weight"), let found = changes[String(name.dropLast(7))] {
+        return (found, false)
+      }
+      guard name.hasSuffix(".bias"), let found = changes[String(name.dropLast(5))] else {
+        return nil
+      }
+      let biases = found.filter { $0.module.has("diff_b") }
+      return biases.isEmpty ? nil : (biases, true)
+    }
+
+    private func kind(of entry: TensorEntry) -> ElementKind {
+      if case .plain(let own) = entry.encoding { return kind ?? own }
+      return kind ?? .f32
+    }
+
+    func entry(_ name: String) -> TensorEntry? {
+      guard let entry = base.entry(name), changes(of: name) != nil else { return base.entry(name) }
+      return TensorEntry(shape: entry.shape, encoding: .plain(kind(of: entry)))
+    }
+
+    func tensor(_ name: String) throws -> StoredTensor {
+      let stored = try base.tensor(name)
+      guard let (changes, isBias) = changes(of: name) else { return stored }
+      var values = stored.floats()
+      for change in changes {
+        let delta =
+          isBias
+          ? try change.file.matrix(
+            change.module.parts["diff_b"] ?? "", rows: stored.shape.rows, columns: 1
+          ).values
+          : try change.kind.delta(
+            change.module, key: change.key, of: stored.shape, in: change.file)
+        for index in values.indices { values[index] += change.scale * delta[index] }
+      }
+      return StoredTensor(shape: stored.shape, floats: values, as: kind(of: stored.entry))
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import Kernels
+import Tensors
+
+/// The product, number by number, of two low-rank matrices (Hyeon-Woo et al. 2021, arXiv 2108.06098),
+/// as LyCORIS stores it.
+struct LoHa: AdapterKind {
+  func recognizes(_ module: AdapterFile.Module) -> Bool {
+    module.has("hada_w1_a") || module.has("hada_w1_b")
+  }
+
+  func delta(
+    _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
+  ) throws -> [Float] {
+    func factor(_ number: Int) throws -> (values: [Float], rank: Int) {
+      let outer = try module.part("hada_w\(number)_a", key: key, in: file)
+      let inner = try module.part("hada_w\(number)_b", key: key, in: file)
+      if let core = module.parts["hada_t\(number)"] {
+        // Of the Tucker form, both factors have the rank first.
+        let wide = try file.matrix(outer, columns: shape.rows)
+        let turned = transposed(wide)
+        let narrow = try file.matrix(inner, columns: shape.rank > 1 ? shape[1] : 1)
+        let product = try tucker(core, up: turned, down: narrow, shape: shape, in: file)
+        return (product.values, wide.shape[0])
+      }
+      let wide = try file.matrix(outer, rows: shape.rows)
+      let narrow = try file.matrix(inner, rows: wide.shape[1], columns: shape.rowLength)
+      return (matmul(wide, narrow).values, wide.shape[1])
+    }
+    let (first, rank) = try factor(1)
+    let (second, _) = try factor(2)
+    let share = try file.share(module, rank: rank)
+    return zip(first, second).map { $0 * $1 * share }
+  }
+}
+
+private func transposed(_ matrix: Tensor) -> Tensor {
+  let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+  var values = [Float](repeating: 0, count: rows * columns)
+  for row in 0..<rows {
+    for column in 0..<columns {
+      values[column * rows + row] = matrix.values[row * columns + column]
+    }
+  }
+  return Tensor(shape: [columns, rows], values: values)
+}

@@ -1,0 +1,58 @@
+import Kernels
+import Tensors
+
+/// `up · down` (Hu et al. 2021, arXiv 2106.09685), of matrices and of convolutions, whose kernel stands
+/// in `down` or, in LyCORIS's Tucker form, in a tensor between the two.
+struct LoRA: AdapterKind {
+  func recognizes(_ module: AdapterFile.Module) -> Bool { module.has("down") || module.has("up") }
+
+  func delta(
+    _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
+  ) throws -> [Float] {
+    let down = try module.part("down", key: key, in: file)
+    let up = try module.part("up", key: key, in: file)
+    let wide = try file.matrix(up, rows: shape.rows)
+    let rank = wide.shape[1]
+    let share = try file.share(module, rank: rank)
+    let product: Tensor
+    if let mid = module.parts["mid"] {
+      let narrow = try file.matrix(down, rows: rank)
+      product = try tucker(mid, up: wide, down: narrow, shape: shape, in: file)
+    } else {
+      product = matmul(wide, try file.matrix(down, rows: rank, columns: shape.rowLength))
+    }
+    return product.values.map { $0 * share }
+  }
+}
+
+/// `sum_ij up[o, i] mid[i, j, kernel] down[j, in]`, as [out, in, kernel].
+func tucker(
+  _ mid: String, up: Tensor, down: Tensor, shape: Shape, in file: AdapterFile
+) throws -> Tensor {
+  let (rank, inner) = (up.shape[1], down.shape[0])
+  let inputs = shape.rank > 1 ? shape[1] : 1
+  let kernel = shape.rowLength / max(1, inputs)
+  guard down.shape[1] == inputs else {
+    throw AdapterError.misshapen(
+      path: file.path, tensor: mid, found: down.shape, expected: "\(inputs) inputs beside it")
+  }
+  let core = try file.matrix(mid, rows: rank, columns: inner * kernel)
+  // [out, inner x kernel], then for each place of the kernel [out, inner] by [inner, in].
+  let wide = matmul(up, core)
+  var values = [Float](repeating: 0, count: shape.count)
+  for place in 0..<kernel {
+    var slice = [Float](repeating: 0, count: shape.rows * inner)
+    for row in 0..<shape.rows {
+      for index in 0..<inner {
+        slice[row * inner + index] = wide.values[(row * inner + index) * kernel + place]
+      }
+    }
+    let product = matmul(Tensor(shape: [shape.rows, inner], values: slice), down)
+    for row in 0..<shape.rows {
+      for input in 0..<inputs {
+        values[(row * inputs + input) * kernel + place] = product.values[row * inputs + input]
+      }
+    }
+  }
+  return Tensor(shape: [shape.rows, shape.rowLength], values: values)
+}

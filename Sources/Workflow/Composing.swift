@@ -1,0 +1,129 @@
+private import Adapters
+internal import Models
+internal import Tensors
+
+/// What a model is put together from, beside itself: components of others, and adapters.
+package struct Composition: Sendable {
+  /// Paths of models or lone components, by the component that is taken from there.
+  package var parts: [(component: String, path: String)]
+  /// `FILE` or `FILE:SCALE`.
+  package var adapters: [String]
+  /// Whether adapters for modules that the model does not have are passed over.
+  package var allowsUnused: Bool
+
+  package init(
+    parts: [(component: String, path: String)] = [], adapters: [String] = [],
+    allowsUnused: Bool = false
+  ) {
+    self.parts = parts
+    self.adapters = adapters
+    self.allowsUnused = allowsUnused
+  }
+
+  package var isEmpty: Bool { parts.isEmpty && adapters.isEmpty }
+
+  /// Every file that is read.
+  var inputs: [String] {
+    parts.map(\.path) + adapters.compactMap { try? Self.request($0).path }
+  }
+
+  /// The model put together.
+  ///
+  /// - Parameter keepingKinds: whether merged tensors are stored as they were; else in float32, for
+  ///   who narrows them next.
+  func applied(
+    to source: ModelSource, reading: ReadingOptions, keepingKinds: Bool, _ events: EventSink
+  ) throws -> ModelSource {
+    var model = source
+    var steps: [JSONValue] = []
+    for (component, path) in parts {
+      try exchange(component, of: &model, for: path, reading)
+      steps.append([
+        "step": "exchange", "component": .string(component),
+        "source": .string(lastPathComponent(path)),
+      ])
+    }
+    if !adapters.isEmpty {
+      let merge = try AdapterMerge(
+        adapters.map(Self.request), into: model, allowingUnused: allowsUnused)
+      for index in model.components.indices {
+        model.components[index].weights = try merge.weights(
+          of: model.components[index], as: keepingKinds ? nil : .f32)
+      }
+      for account in merge.accounts {
+        let merged = account.merged.sorted { $0.key < $1.key }
+        let counts = merged.map { "\($0.value) of \($0.key)" }.joined(separator: ", ")
+        events(
+          .note(
+            "\(account.path): merged into modules, \(counts)"
+              + (account.unused.isEmpty ? "" : "; \(account.unused.count) were not used")))
+        steps.append([
+          "step": "merge", "adapter": .string(lastPathComponent(account.path)),
+          "scale": .number(account.scale),
+          "modules": .object(JSONObject(merged.map { ($0.key, .integer($0.value)) })),
+          "unused": .integer(account.unused.count),
+        ])
+      }
+    }
+    model.provenance["steps"] = .array((source.provenance["steps"]?.array ?? []) + steps)
+    return model
+  }
+
+  /// Puts a component of another model in the place of the model's own, or where it had none.
+  private func exchange(
+    _ name: String, of model: inout ModelSource, for path: String, _ reading: ReadingOptions
+  ) throws {
+    var options = reading
+    (options.variant, options.ema, options.prediction) = (nil, false, nil)
+    let other = try ModelSource.reading(path, options)
+    // A text encoder alone in a file is whichever of the two its kind is.
+    let isText = name.hasPrefix("text_encoder")
+    let alone = other.components.filter { $0.name.hasPrefix("text_encoder") }
+    guard var part = other[name] ?? (isText && alone.count == 1 ? alone[0] : nil) else {
+      throw JobError(
+        "\(path): no component '\(name)' to take, it has \(listed(other.components.map(\.name)))")
+    }
+    let folder = "tokenizer" + part.name.dropFirst("text_encoder".count)
+    part = ModelSource.Component(
+      name: name, className: part.className, config: part.config, weights: part.weights)
+    if let own = model[name], Self.isDerived(other) {
+      // A lone file says nothing of what tensors do not show, as the factor of latents: what the
+      // model's own config says holds, where it fits.
+      var fitting = part
+      fitting.config = own.config
+      fitting = ModelSource.Component(
+        name: name, className: own.className, config: own.config, weights: part.weights)
+      if (try? fitting.check(in: path)) != nil { part = fitting }
+    }
+    model[name] = part
+    model.components.sort { $0.name < $1.name }
+    if model.scheduler == nil { model.scheduler = other.scheduler }
+    if model.index["_class_name"] == nil { model.index = other.index }
+    if isText {
+      let own = "tokenizer" + name.dropFirst("text_encoder".count) + "/"
+      if !model.files.contains(where: { $0.path.hasPrefix(own) }) {
+        model.files += other.files.filter { $0.path.hasPrefix(folder + "/") }.map {
+          ModelSource.File(
+            path: own + $0.path.dropFirst(folder.count + 1), bytes: $0.bytes)
+        }
+        model.files.sort { $0.path < $1.path }
+      }
+    }
+  }
+
+  /// Whether a model's configs were found from its tensors.
+  private static func isDerived(_ source: ModelSource) -> Bool {
+    source.provenance["container"] != nil
+  }
+
+  /// The path and the scale of `FILE[:SCALE]`; a path may hold colons itself.
+  private static func request(_ text: String) throws -> AdapterMerge.Request {
+    guard let colon = text.lastIndex(of: ":"),
+      let scale = Double(text[text.index(after: colon)...])
+    else { return AdapterMerge.Request(path: text, scale: 1) }
+    guard scale.isFinite else {
+      throw JobError("--lora \(text): the scale is \(scale), a finite number is expected")
+    }
+    return AdapterMerge.Request(path: String(text[..<colon]), scale: scale)
+  }
+}

@@ -1,0 +1,363 @@
+import Adapters
+import Checkpoints
+import Foundation
+import Models
+import Tensors
+import TestSupport
+import Testing
+
+/// Adapters of every naming and kind, merged into a narrow model, beside sums made by hand.
+@Suite struct MergeTests {
+  private static let linear = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+  private static let convolution = "down_blocks.0.resnets.0.conv1"
+  private static let text = "text_model.encoder.layers.1.mlp.fc1"
+
+  private func model(_ family: String = "sd-v1-4", _ kind: ElementKind = .f32) throws -> ModelSource
+  {
+    let family = try #require(Family.named(family))
+    return try #require(try family.narrowed(kind: kind, vocabulary: 64))
+  }
+
+  private func counting(_ shape: Shape, from start: Float = 1) -> StoredTensor {
+    StoredTensor(shape: shape, floats: (0..<shape.count).map { (start + Float($0 % 7)) / 8 })
+  }
+
+  private func scalar(_ value: Float) -> StoredTensor {
+    StoredTensor(shape: [], floats: [value])
+  }
+
+  private func merged(
+    _ tensors: [(String, StoredTensor)], into model: ModelSource, scale: Double = 1,
+    allowingUnused: Bool = false, as kind: ElementKind? = nil, component: String = "unet"
+  ) throws -> any WeightSource {
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      try writeSafetensors(MemorySource(location: "test", tensors), to: path)
+      let merge = try AdapterMerge(
+        [.init(path: path, scale: scale)], into: model, allowingUnused: allowingUnused)
+      let part = try #require(model[component])
+      // The numbers are asked for while the file is there.
+      let source = try merge.weights(of: part, as: kind)
+      return MemorySource(
+        location: "merged", try source.names.map { ($0, try source.tensor($0)) })
+    }
+  }
+
+  /// What a refusal says, without the file's own folder.
+  private func refusal(
+    _ tensors: [(String, StoredTensor)], into model: ModelSource
+  ) throws -> String {
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      try writeSafetensors(MemorySource(location: "test", tensors), to: path)
+      do {
+        let merge = try AdapterMerge([.init(path: path, scale: 1)], into: model)
+        for component in model.components {
+          let source = try merge.weights(of: component, as: nil)
+          for name in source.names { _ = try source.tensor(name) }
+        }
+        return "no error"
+      } catch {
+        return "\(error)".replacingOccurrences(of: folder + "/", with: "")
+      }
+    }
+  }
+
+  /// `weight + factor * up · down`, in float64.
+  private func expected(
+    _ weight: StoredTensor, _ up: StoredTensor, _ down: StoredTensor, factor: Double
+  ) -> [Float] {
+    let (rows, columns) = (weight.shape.rows, weight.shape.rowLength)
+    let rank = up.shape.count / rows
+    let (a, b, w) = (up.floats(), down.floats(), weight.floats())
+    return (0..<rows * columns).map { index in
+      let (row, column) = (index / columns, index % columns)
+      let sum = (0..<rank).reduce(0.0) {
+        $0 + Double(a[row * rank + $1]) * Double(b[$1 * columns + column])
+      }
+      return Float(Double(w[index]) + factor * sum)
+    }
+  }
+
+  private func expect(_ found: [Float], _ expected: [Float]) {
+    #expect(relativeError(found, expected) < 1e-6)
+  }
+
+  static let namings: [(String, String, String)] = [
+    (
+      "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q", ".lora_down.weight",
+      ".lora_up.weight"
+    ),
+    (
+      "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q", ".lora_down.weight",
+      ".lora_up.weight"
+    ),
+    ("unet." + linear, ".lora_A.weight", ".lora_B.weight"),
+    ("unet." + linear, ".lora.down.weight", ".lora.up.weight"),
+    (linear, ".lora_A.weight", ".lora_B.weight"),
+    ("base_model.model." + linear, ".lora_A.weight", ".lora_B.weight"),
+    ("base_model.model." + linear, ".lora_A.default.weight", ".lora_B.default.weight"),
+    (
+      "down_blocks.1.attentions.0.transformer_blocks.0.attn1.processor.to_q", "_lora.down.weight",
+      "_lora.up.weight"
+    ),
+    (
+      "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.processor.to_q",
+      "_lora.down.weight", "_lora.up.weight"
+    ),
+  ]
+
+  @Test(arguments: namings) func everyNamingIsKnown(key: String, down: String, up: String) throws {
+    let model = try model()
+    let weight = try #require(try model["unet"]?.weights.tensor(Self.linear + ".weight"))
+    let (a, b) = (counting([2, 64]), counting([64, 2], from: 3))
+    let found = try merged([(key + down, a), (key + up, b)], into: model, scale: 0.5)
+    expect(
+      try found.tensor(Self.linear + ".weight").floats(), expected(weight, b, a, factor: 0.5))
+    // Nothing else is touched.
+    let other = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k.weight"
+    #expect(try found.tensor(other).floats() == model["unet"]?.weights.tensor(other).floats())
+  }
+
+  @Test(arguments: [
+    ("sd-v1-4", "text_encoder", "lora_te_text_model_encoder_layers_1_mlp_fc1"),
+    ("sd-v1-4", "text_encoder", "text_encoder.text_model.encoder.layers.1.mlp.fc1"),
+    ("sd-v1-4", "text_encoder", "text_encoder.encoder.layers.1.mlp.fc1"),
+    ("sdxl-base-1.0", "text_encoder", "lora_te1_text_model_encoder_layers_1_mlp_fc1"),
+    ("sdxl-base-1.0", "text_encoder_2", "lora_te2_text_model_encoder_layers_1_mlp_fc1"),
+    ("sdxl-base-1.0", "text_encoder_2", "text_encoder_2.text_model.encoder.layers.1.mlp.fc1"),
+    ("sdxl-refiner-1.0", "text_encoder_2", "lora_te_text_model_encoder_layers_1_mlp_fc1"),
+  ]) func textEncodersAreAdapted(family: String, component: String, key: String) throws {
+    let model = try model(family)
+    let weight = try #require(try model[component]?.weights.tensor(Self.text + ".weight"))
+    let (a, b) = (counting([3, weight.shape[1]]), counting([weight.shape[0], 3]))
+    let found = try merged(
+      [
+        (key + ".lora_down.weight", a), (key + ".lora_up.weight", b), (key + ".alpha", scalar(1.5)),
+      ],
+      into: model, component: component)
+    expect(try found.tensor(Self.text + ".weight").floats(), expected(weight, b, a, factor: 0.5))
+  }
+
+  @Test func convolutionsAndAlphas() throws {
+    let model = try model()
+    let key = "lora_unet_down_blocks_0_resnets_0_conv1"
+    let weight = try #require(try model["unet"]?.weights.tensor(Self.convolution + ".weight"))
+    let (a, b) = (counting([4, 32, 3, 3]), counting([32, 4, 1, 1]))
+    let found = try merged(
+      [(key + ".lora_down.weight", a), (key + ".lora_up.weight", b), (key + ".alpha", scalar(2))],
+      into: model, scale: -1)
+    expect(
+      try found.tensor(Self.convolution + ".weight").floats(),
+      expected(weight, b, a, factor: -0.5))
+  }
+
+  /// The projections around SD 1's attentions are 1x1 convolutions, which some files store as
+  /// matrices.
+  @Test func matricesServeConvolutionsOfOnePixel() throws {
+    let model = try model()
+    let name = "down_blocks.0.attentions.0.proj_in"
+    let weight = try #require(try model["unet"]?.weights.tensor(name + ".weight"))
+    #expect(weight.shape == [32, 32, 1, 1])
+    let (a, b) = (counting([2, 32]), counting([32, 2]))
+    let found = try merged(
+      [("unet.\(name).lora_A.weight", a), ("unet.\(name).lora_B.weight", b)], into: model)
+    expect(try found.tensor(name + ".weight").floats(), expected(weight, b, a, factor: 1))
+  }
+
+  /// LyCORIS's Tucker form: `sum_ij up[o, i] mid[i, j, k] down[j, c]`.
+  @Test func tuckerForm() throws {
+    let model = try model()
+    let key = "lora_unet_down_blocks_0_resnets_0_conv1"
+    let weight = try #require(try model["unet"]?.weights.tensor(Self.convolution + ".weight"))
+    let (down, up, mid) = (
+      counting([2, 32, 1, 1]), counting([32, 2, 1, 1]), counting([2, 2, 3, 3], from: 2)
+    )
+    let found = try merged(
+      [
+        (key + ".lora_down.weight", down), (key + ".lora_up.weight", up),
+        (key + ".lora_mid.weight", mid),
+      ], into: model)
+    let (d, u, m) = (down.floats(), up.floats(), mid.floats())
+    var expected = weight.floats()
+    for o in 0..<32 {
+      for c in 0..<32 {
+        for k in 0..<9 {
+          for i in 0..<2 {
+            for j in 0..<2 {
+              expected[(o * 32 + c) * 9 + k] +=
+                u[o * 2 + i] * m[(i * 2 + j) * 9 + k] * d[j * 32 + c]
+            }
+          }
+        }
+      }
+    }
+    expect(try found.tensor(Self.convolution + ".weight").floats(), expected)
+  }
+
+  @Test func hadamardProducts() throws {
+    let model = try model()
+    let key = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
+    let weight = try #require(try model["unet"]?.weights.tensor(Self.linear + ".weight"))
+    let parts = [
+      counting([64, 2]), counting([2, 64]), counting([64, 2], from: 2), counting([2, 64]),
+    ]
+    let names = ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"]
+    let found = try merged(
+      zip(names, parts).map { ("\(key).\($0)", $1) } + [(key + ".alpha", scalar(1))], into: model)
+    func product(_ a: StoredTensor, _ b: StoredTensor) -> [Float] {
+      expected(
+        StoredTensor(shape: [64, 64], floats: .init(repeating: 0, count: 4096)), a, b, factor: 1)
+    }
+    let (one, two) = (product(parts[0], parts[1]), product(parts[2], parts[3]))
+    let sums = weight.floats().indices.map { weight.floats()[$0] + 0.5 * one[$0] * two[$0] }
+    expect(try found.tensor(Self.linear + ".weight").floats(), sums)
+  }
+
+  @Test func wholeDifferencesAndBiases() throws {
+    let model = try model()
+    let key = "lora_unet_down_blocks_0_resnets_0_conv1"
+    let base = try #require(model["unet"]?.weights)
+    let (weight, bias) = (counting([32, 32, 3, 3]), counting([32]))
+    let found = try merged(
+      [(key + ".diff", weight), (key + ".diff_b", bias)], into: model, scale: 2)
+    for (part, change) in [(".weight", weight), (".bias", bias)] {
+      let old = try base.tensor(Self.convolution + part).floats()
+      expect(
+        try found.tensor(Self.convolution + part).floats(),
+        zip(old, change.floats()).map { $0 + 2 * $1 })
+    }
+  }
+
+  @Test func numbersAreAddedInFloat32AndStoredAsAskedFor() throws {
+    let model = try model("sd-v1-4", .f16)
+    let (a, b) = (counting([2, 64]), counting([64, 2]))
+    let tensors = [
+      ("unet.\(Self.linear).lora_A.weight", a), ("unet.\(Self.linear).lora_B.weight", b),
+    ]
+    let name = Self.linear + ".weight"
+    let weight = try #require(try model["unet"]?.weights.tensor(name))
+    let wide = try merged(tensors, into: model, as: .f32).tensor(name)
+    #expect(wide.encoding == .plain(.f32))
+    expect(wide.floats(), expected(weight, b, a, factor: 1))
+    let narrow = try merged(tensors, into: model).tensor(name)
+    #expect(narrow.encoding == .plain(.f16))
+    #expect(narrow.floats() == wide.floats().map { Float(Float16($0)) })
+  }
+
+  @Test func severalAddUp() throws {
+    let model = try model()
+    let (a, b) = (counting([2, 64]), counting([64, 2]))
+    let tensors = [
+      ("unet.\(Self.linear).lora_A.weight", a), ("unet.\(Self.linear).lora_B.weight", b),
+    ]
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      try writeSafetensors(MemorySource(location: "test", tensors), to: path)
+      let merge = try AdapterMerge(
+        [.init(path: path, scale: 0.25), .init(path: path, scale: 0.5)], into: model)
+      let unet = try #require(model["unet"])
+      let found = try merge.weights(of: unet, as: nil).tensor(Self.linear + ".weight")
+      let weight = try unet.weights.tensor(Self.linear + ".weight")
+      expect(found.floats(), expected(weight, b, a, factor: 0.75))
+      #expect(merge.accounts.map(\.merged) == [["unet": 1], ["unet": 1]])
+    }
+  }
+
+  // MARK: - Refusals
+
+  @Test func whatTheModelLacksIsAnErrorUnlessAllowed() throws {
+    let model = try model()
+    let (a, b) = (counting([2, 64]), counting([64, 2]))
+    let tensors = [
+      ("unet.\(Self.linear).lora_A.weight", a), ("unet.\(Self.linear).lora_B.weight", b),
+      ("unet.down_blocks.9.x.lora_A.weight", a), ("unet.down_blocks.9.x.lora_B.weight", b),
+    ]
+    #expect(
+      try refusal(tensors, into: model)
+        == "a.safetensors: adapts 1 modules that sd-v1-4 (random) does not have: "
+        + "unet.down_blocks.9.x; it was made for another model; pass --allow-unused to merge the "
+        + "rest")
+    let found = try merged(tensors, into: model, allowingUnused: true)
+    #expect(
+      try found.tensor(Self.linear + ".weight").floats()
+        != model["unet"]?.weights.tensor(Self.linear + ".weight").floats())
+  }
+
+  static let faults: [(String, Shape, String, Shape, String)] = [
+    (
+      ".lora_A.weight", [2, 60], ".lora_B.weight", [64, 2],
+      "tensor 'unet.\(linear).lora_A.weight' is [2, 60], expected a matrix of 2 rows and 64 columns"
+    ),
+    (
+      ".lora_A.weight", [2, 64], ".lora_B.weight", [63, 2],
+      "tensor 'unet.\(linear).lora_B.weight' is [63, 2], expected a matrix of 64 rows"
+    ),
+    (
+      ".lora_A.weight", [2, 64], ".alpha", [1], "module 'unet.\(linear)' has no 'up'"
+    ),
+    (
+      ".lora_B.weight", [64, 2], ".alpha", [1], "module 'unet.\(linear)' has no 'down'"
+    ),
+    (
+      ".dora_scale", [64], ".lora_B.weight", [64, 2],
+      "tensor 'unet.\(linear).dora_scale' is of DoRA, which is not merged; merge it with the program "
+        + "that made it"
+    ),
+    (
+      ".lokr_w1", [64], ".lokr_w2", [64, 2],
+      "tensor 'unet.\(linear).lokr_w1' is of LoKr, which is not merged; merge it with the program "
+        + "that made it"
+    ),
+  ]
+
+  @Test(arguments: faults) func tensorsThatDoNotFit(
+    first: String, shape: Shape, second: String, other: Shape, sentence: String
+  ) throws {
+    let key = "unet." + Self.linear
+    #expect(
+      try refusal(
+        [(key + first, counting(shape)), (key + second, counting(other))], into: try model())
+        == "a.safetensors: " + sentence)
+  }
+
+  @Test func nonfiniteAdaptersAreRefused() throws {
+    let key = "unet." + Self.linear
+    let broken = StoredTensor(shape: [2, 64], floats: [Float](repeating: .nan, count: 128))
+    #expect(
+      try refusal(
+        [(key + ".lora_A.weight", broken), (key + ".lora_B.weight", counting([64, 2]))],
+        into: try model())
+        == "a.safetensors: tensor '\(key).lora_A.weight' holds NaN or infinite numbers; its "
+        + "training failed")
+  }
+
+  @Test func aFileWithoutAdaptersIsRefused() throws {
+    #expect(
+      try refusal([("conv_in.weight", counting([1]))], into: try model())
+        == "a.safetensors: holds no low-rank adapters; it holds conv_in.weight")
+  }
+
+  @Test func integerCodesAreRefused() throws {
+    var model = try model()
+    let unet = try #require(model["unet"])
+    let codes = StoredTensor(
+      shape: [64, 64], encoding: .int8,
+      parts: [
+        ByteSlice([UInt8](repeating: 1, count: 4096)), ByteSlice([Float](repeating: 1, count: 64)),
+      ])
+    let name = Self.linear + ".weight"
+    model["unet"]?.weights = MemorySource(
+      location: "codes",
+      try unet.weights.names.map { ($0, $0 == name ? codes : try unet.weights.tensor($0)) })
+    let key = "unet." + Self.linear
+    #expect(
+      try refusal(
+        [
+          (key + ".lora_A.weight", counting([2, 64])), (key + ".lora_B.weight", counting([64, 2])),
+        ],
+        into: model)
+        == "codes: tensor '\(name)' is int8, which no adapter can be added to; merge into the model "
+        + "that it was made from, and quantize after")
+  }
+}

@@ -1,0 +1,117 @@
+"""LoRA merged by decant beside diffusers' `load_lora_weights` and `fuse_lora`."""
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from diffusers.utils import convert_state_dict_to_diffusers, convert_state_dict_to_kohya
+from safetensors.torch import load_file, save_file
+
+from conftest import run
+from measures import relative_rms
+from random_models import make_family
+
+MERGED = 1e-6  # float32 sums in another order
+TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "conv1", "ff.net.2", "time_emb_proj"]
+
+
+def trained(pipeline, rank=3, alpha=2):
+    """LoRA with random weights on the U-Net and the text encoders, as PEFT makes it."""
+    parts = {"unet": TARGETS, "text_encoder": ["q_proj", "out_proj", "fc1"]}
+    if getattr(pipeline, "text_encoder_2", None) is not None:
+        parts["text_encoder_2"] = parts["text_encoder"]
+    states = {}
+    for name, targets in parts.items():
+        model = getattr(pipeline, name)
+        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=False)
+        model.add_adapter(config)
+        state = convert_state_dict_to_diffusers(get_peft_model_state_dict(model))
+        states |= {f"{name}.{key}": value.contiguous() for key, value in state.items()}
+    return states, {key.rsplit(".lora", 1)[0]: alpha for key in states}
+
+
+def compare(folder, fused, work, *arguments):
+    run("convert", folder, "-o", f"{work / 'merged'}/", "--quiet", "--force", *arguments)
+    for part, file in [
+        ("unet", "diffusion_pytorch_model"), ("text_encoder", "model"), ("text_encoder_2", "model")
+    ]:
+        model = getattr(fused, part, None)
+        if model is None:
+            continue
+        found = load_file(work / "merged" / part / f"{file}.safetensors")
+        expected = {key: value for key, value in model.state_dict().items() if "lora" not in key}
+        for key, value in expected.items():
+            name = key.replace(".base_layer", "")
+            name = name if name in found else f"text_model.{name}"
+            assert relative_rms(found[name], value.detach()) <= MERGED, name
+
+
+@pytest.mark.parametrize("family", ["sd-v1", "sd-v2-base", "sdxl"])
+@pytest.mark.parametrize("scale", [1.0, 0.6, -0.5])
+def test_diffusers_files(tmp_path, family, scale):
+    pipeline = make_family(family, 3)
+    pipeline.save_pretrained(tmp_path / "model")
+    states, alphas = trained(pipeline)
+    files = states | {f"{key}.alpha": torch.tensor(float(a)) for key, a in alphas.items()}
+    save_file(files, tmp_path / "lora.safetensors")
+    fused = DiffusionPipeline.from_pretrained(tmp_path / "model")
+    for part in ["unet", "text_encoder", "text_encoder_2"]:
+        model = getattr(pipeline, part, None)
+        if model is not None:
+            from peft.tuners.tuners_utils import BaseTunerLayer
+
+            for module in model.modules():
+                if isinstance(module, BaseTunerLayer):
+                    module.set_scale("default", scale)
+                    module.merge()
+    compare(tmp_path / "model", pipeline, tmp_path, "--lora", f"{tmp_path / 'lora.safetensors'}:{scale}")
+    del fused
+
+
+@pytest.mark.parametrize("family", ["sd-v1", "sdxl"])
+def test_kohya_files_beside_fuse_lora(tmp_path, family):
+    """The file is read by diffusers too: `load_lora_weights`, `fuse_lora`."""
+    pipeline = make_family(family, 4)
+    pipeline.save_pretrained(tmp_path / "model")
+    states, _ = trained(pipeline)
+    # Only what kohya's files have for sure: attentions and feed-forwards.
+    states = {key: value for key, value in states.items() if "attentions" in key or "text_encoder" in key}
+    prefixes = {"unet": "lora_unet", "text_encoder": "lora_te1" if family == "sdxl" else "lora_te",
+                "text_encoder_2": "lora_te2"}
+    kohya = {}
+    for key, value in states.items():
+        part, rest = key.split(".", 1)
+        if part.startswith("text_encoder") and not rest.startswith("text_model."):
+            rest = f"text_model.{rest}"
+        module, kind = rest.rsplit(".lora", 1)
+        kind = {".down.weight": "lora_down", ".up.weight": "lora_up", "_A.weight": "lora_down",
+                "_B.weight": "lora_up", "_linear_layer.down.weight": "lora_down",
+                "_linear_layer.up.weight": "lora_up"}[kind]
+        name = f"{prefixes[part]}_{module.replace('.', '_')}"
+        kohya[f"{name}.{kind}.weight"] = value
+        kohya[f"{name}.alpha"] = torch.tensor(2.0)
+    save_file(kohya, tmp_path / "kohya.safetensors")
+    fused = DiffusionPipeline.from_pretrained(tmp_path / "model")
+    fused.load_lora_weights(str(tmp_path / "kohya.safetensors"))
+    fused.fuse_lora(lora_scale=0.7)
+    compare(tmp_path / "model", fused, tmp_path, "--lora", f"{tmp_path / 'kohya.safetensors'}:0.7")
+
+
+def test_loha_by_its_formula(tmp_path):
+    pipeline = make_family("sd-v1", 5)
+    pipeline.save_pretrained(tmp_path / "model")
+    name = "down_blocks.0.resnets.0.conv1"
+    weight = pipeline.unet.state_dict()[f"{name}.weight"]
+    out, columns = weight.shape[0], weight[0].numel()
+    torch.manual_seed(1)
+    parts = {"hada_w1_a": torch.randn(out, 2), "hada_w1_b": torch.randn(2, columns),
+             "hada_w2_a": torch.randn(out, 2), "hada_w2_b": torch.randn(2, columns)}
+    key = "lora_unet_" + name.replace(".", "_")
+    save_file({f"{key}.{part}": value for part, value in parts.items()} | {f"{key}.alpha": torch.tensor(1.0)},
+              tmp_path / "loha.safetensors")
+    delta = (parts["hada_w1_a"] @ parts["hada_w1_b"]) * (parts["hada_w2_a"] @ parts["hada_w2_b"]) * 0.5
+    run("convert", tmp_path / "model", "-o", tmp_path / "merged.safetensors", "--quiet",
+        "--lora", f"{tmp_path / 'loha.safetensors'}:0.3")
+    found = load_file(tmp_path / "merged.safetensors")["model.diffusion_model.input_blocks.1.0.in_layers.2.weight"]
+    assert relative_rms(found, weight + 0.3 * delta.reshape(weight.shape)) <= MERGED
