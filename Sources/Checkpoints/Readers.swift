@@ -82,13 +82,10 @@ extension [any ModelWriter] {
   }
 }
 
-/// First bytes of formats that people have models in.
+/// First bytes of what people take for models.
 private let signatures: [(bytes: [UInt8], offset: Int, meaning: String)] = [
   ([UInt8]("GGUF".utf8), 0, "a GGUF file"),
-  ([UInt8]("PK\u{3}\u{4}".utf8), 0, "a ZIP archive, as PyTorch saves checkpoints"),
-  ([0x80, 0x02], 0, "a Python pickle"),
   ([UInt8]("version https://git-lfs".utf8), 0, "a pointer of Git LFS instead of the file itself"),
-  ([UInt8(ascii: "{")], 8, "a safetensors file of its own, no diffusers folder"),
 ]
 
 /// What stands at `path`, for who expected a model.

@@ -14,19 +14,17 @@ struct LayoutTests {
     }
   }
 
-  static let readable = "which is no model that is known here; readable are diffusers folder"
+  static let readable =
+    "which is no model that is known here; readable are " + listed(Readers.all.map(\.layout))
 
   @Test(
     arguments: [
       ([], "an empty file"),
       (Array("GGUF....".utf8), "a GGUF file"),
-      (Array("PK\u{3}\u{4}....".utf8), "a ZIP archive, as PyTorch saves checkpoints"),
-      ([0x80, 0x02, 0x8a], "a Python pickle"),
       (
         Array("version https://git-lfs.github.com/spec/v1\n".utf8),
         "a pointer of Git LFS instead of the file itself"
       ),
-      (safetensors("{}"), "a safetensors file of its own, no diffusers folder"),
       ([1, 2, 3], "a file of 3 bytes that begins with 01 02 03"),
       (Array("hello, world".utf8), "a file of 12 bytes that begins with 68 65 6c 6c 6f 2c 20 77"),
     ] as [([UInt8], String)])
@@ -42,6 +40,15 @@ struct LayoutTests {
           "/f: a folder that holds file10, file11, file12, file13, file14, file15, file16, file17, file18, file19, file20, file21 and 3 more, \(Self.readable)"
         ))
     }
+  }
+
+  /// What looks like a file of tensors is read as one, and refused as one.
+  @Test(arguments: [
+    (Array("PK\u{3}\u{4}....".utf8), "no directory at the end of the ZIP archive"),
+    ([0x80, 0x02, 0x8a], "a Python pickle without PyTorch's magic number"),
+  ])
+  func filesOfTensorsAreTaken(bytes: [UInt8], found: String) throws {
+    #expect(try refusal(bytes).hasPrefix("f: " + found))
   }
 
   @Test func nothingIsNothing() {
@@ -75,9 +82,10 @@ struct LayoutTests {
     #expect(try Writers.all.writer(for: "out.gguf", named: "diffusers").name == "diffusers")
     #expect(
       message { _ = try Writers.all.writer(for: "out", named: "zip") }
-        == "'zip' is nothing to write a model as, known are diffusers")
+        == "'zip' is nothing to write a model as, known are " + listed(Writers.all.map(\.name)))
     #expect(
       message { _ = try Writers.all.writer(for: "out.x") }
-        == "out.x: the name says nothing about what to write; writable with --to are diffusers")
+        == "out.x: the name says nothing about what to write; writable with --to are "
+        + listed(Writers.all.map(\.name)))
   }
 }
