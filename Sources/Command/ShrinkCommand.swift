@@ -14,16 +14,7 @@ struct ShrinkCommand: JobCommand {
 
   @OptionGroup var output: OutputOptions
 
-  @Option(
-    help: ArgumentHelp(
-      "Blocks to strip first: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
-  var recipe: String?
-
-  @Option(
-    parsing: .upToNextOption,
-    help: ArgumentHelp(
-      "Single blocks to strip, as `decant strip --drop` takes them.", valueName: "block"))
-  var drop: [String] = []
+  @OptionGroup var cut: CutOptions
 
   @Option(
     help: ArgumentHelp(
@@ -52,12 +43,6 @@ struct ShrinkCommand: JobCommand {
 
   var printsJSON: Bool { json }
 
-  func validate() throws {
-    if recipe != nil, !drop.isEmpty {
-      throw ValidationError("Give --recipe NAME or --drop BLOCK, not both.")
-    }
-  }
-
   func job() -> ShrinkJob {
     compute.apply()
     var verification = VerificationRequest.standard
@@ -67,7 +52,7 @@ struct ShrinkCommand: JobCommand {
     calibration.promptLimit = calibration.promptLimit ?? 4
     return ShrinkJob(
       model: model, reading: read.value, output: output.value,
-      cut: recipe.map(Cut.recipe) ?? (drop.isEmpty ? nil : .drops(drop)),
+      cut: cut.value,
       quantization: quantization.request(type: type), calibration: self.calibration,
       calibrating: calibration, verification: verification, report: report)
   }

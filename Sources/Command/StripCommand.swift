@@ -15,17 +15,7 @@ struct StripCommand: JobCommand {
 
   @OptionGroup var output: OutputOptions
 
-  @Option(
-    help: ArgumentHelp(
-      "Which blocks go: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
-  var recipe: String?
-
-  @Option(
-    parsing: .upToNextOption,
-    help: ArgumentHelp(
-      "Blocks to remove, by diffusers' names: down_blocks.1.resnets.1 (with its attention), up_blocks.2.attentions.1, down_blocks.0.attentions.0.transformer_blocks.0, mid_block.",
-      valueName: "block"))
-  var drop: [String] = []
+  @OptionGroup var cut: CutOptions
 
   @Flag(help: "Print the facts as JSON.")
   var json = false
@@ -36,16 +26,66 @@ struct StripCommand: JobCommand {
 
   var printsJSON: Bool { json }
 
-  func validate() throws {
-    if (recipe == nil) == drop.isEmpty {
-      throw ValidationError("Give either --recipe NAME or --drop BLOCK, and not both.")
+  func job() throws -> StripJob {
+    processors.apply()
+    guard let cut = cut.value else {
+      throw ValidationError("Give either --recipe NAME or --drop BLOCK.")
     }
+    return StripJob(model: model, reading: read.value, output: output.value, cut: cut)
+  }
+}
+
+/// Which blocks of the U-Net go, for `strip` and `shrink`.
+struct CutOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Which blocks go: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
+  var recipe: String?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      """
+      Blocks to remove, by diffusers' names: down_blocks.1.resnets.1 (with its attention), \
+      up_blocks.2.attentions.1, down_blocks.0.attentions.0.transformer_blocks.0, mid_block.
+      """, valueName: "block"))
+  var drop: [String] = []
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      """
+      Transformer blocks to keep instead of the recipe's, of attentions that have DEPTH: \
+      10=0,1,2,5; may be repeated.
+      """, valueName: "depth=blocks"))
+  var transformerBlocks: [KeptBlocksArgument] = []
+
+  var value: Cut? {
+    let keeping = Dictionary(transformerBlocks.map { ($0.depth, $0.blocks) }) { $1 }
+    return recipe.map { Cut.recipe($0, keeping: keeping) } ?? (drop.isEmpty ? nil : .drops(drop))
   }
 
-  func job() -> StripJob {
-    processors.apply()
-    return StripJob(
-      model: model, reading: read.value, output: output.value,
-      cut: recipe.map(Cut.recipe) ?? .drops(drop))
+  func validate() throws {
+    if recipe != nil, !drop.isEmpty {
+      throw ValidationError("Give either --recipe NAME or --drop BLOCK, and not both.")
+    }
+    if recipe == nil, !transformerBlocks.isEmpty {
+      throw ValidationError("--transformer-blocks goes with --recipe NAME.")
+    }
+  }
+}
+
+/// Transformer blocks of attentions of one depth, as `10=0,1,2,6`.
+struct KeptBlocksArgument: ExpressibleByArgument {
+  let depth: Int
+  let blocks: [Int]
+
+  init?(argument: String) {
+    let sides = argument.split(separator: "=", omittingEmptySubsequences: false)
+    guard sides.count == 2, let depth = Int(sides[0]) else { return nil }
+    let blocks = sides[1].split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+    guard blocks.allSatisfy({ $0 != nil }) else { return nil }
+    self.depth = depth
+    self.blocks = blocks.compactMap { $0 }
   }
 }

@@ -35,3 +35,12 @@ package struct Line: Sendable {
   /// Whether the autoencoder overflows in float16, so that its weights are kept wider.
   package let needsFloat32VAE: Bool
 }
+
+extension Model {
+  /// Whether a component's weights shall not be narrowed to float16, because its activations would
+  /// overflow there in programs that compute as weights are stored. An autoencoder that was mended
+  /// says so itself (`force_upcast` false).
+  package func overflowsHalf(_ component: String) -> Bool {
+    component == "vae" && family.line.needsFloat32VAE && vae.forceUpcast
+  }
+}

@@ -6,7 +6,7 @@ extension Model {
   /// An estimate by counting: the skips that the way up waits for, and the widest layer's inputs,
   /// norms and outputs. Attention is counted as tiled, without its matrix of scores.
   package func workingBytes(width: Int) -> Int {
-    let decoderWidth = vae.forceUpcast ? 4 : width
+    let decoderWidth = overflowsHalf("vae") ? 4 : width
     return max(2 * unetNumbers * width, decoderNumbers * decoderWidth)
   }
 

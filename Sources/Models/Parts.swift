@@ -32,17 +32,16 @@ extension ModelSource {
   /// Checks the model as binding does.
   ///
   /// - Parameter part: whether a part of a model will do, each of its components being sound.
-  /// - Returns: whether the model is whole.
-  package func isWholeModel(orPart part: Bool) throws(BindingError) -> Bool {
+  /// - Returns: the model; `nil` for a part of one.
+  package func bound(orPart part: Bool) throws(BindingError) -> Model? {
     let error: BindingError
     do {
-      _ = try Model.bind(self)
-      return true
+      return try Model.bind(self)
     } catch let failure {
       error = failure
     }
     guard part, !components.isEmpty, case .missingComponent = error else { throw error }
     for component in components { try component.check(in: location) }
-    return false
+    return nil
   }
 }

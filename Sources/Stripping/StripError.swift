@@ -2,6 +2,10 @@
 package struct StripError: Error, Equatable, CustomStringConvertible {
   package enum Reason: Error, Hashable, Sendable {
     case unknownRecipe(String, known: [String])
+    /// Transformer blocks to keep of attentions of a depth that the recipe does not cut.
+    case unknownDepth(Int, recipe: String, known: [Int])
+    case badBlocks([Int], depth: Int)
+    case recipeDepth(recipe: String, attention: String, depth: Int, found: Int)
     case recipeMisfit(
       recipe: String, levels: Int, layersPerBlock: Int, foundLevels: Int, foundLayers: [Int])
     case nothingToDrop
@@ -38,6 +42,15 @@ package struct StripError: Error, Equatable, CustomStringConvertible {
       "the recipe '\(recipe)' is for a U-Net of \(levels) levels with \(layers) layers each, but "
         + "this one has \(foundLevels) levels with \(list(foundLayers)) layers; name the blocks "
         + "with --drop instead"
+    case .unknownDepth(let depth, let recipe, let known):
+      "the recipe '\(recipe)' cuts no attentions of \(depth) transformer blocks"
+        + (known.isEmpty ? "" : ", but those of \(list(known))")
+    case .badBlocks(let blocks, let depth):
+      "of \(depth) transformer blocks, \(list(blocks)) cannot be kept; choose some of 0 to "
+        + "\(depth - 1), each once"
+    case .recipeDepth(let recipe, let attention, let depth, let found):
+      "the recipe '\(recipe)' is for attentions of \(depth) transformer blocks, but '\(attention)' "
+        + "has \(found); name the blocks with --drop instead"
     case .nothingToDrop:
       "nothing to strip: name a recipe or at least one block to drop"
     case .unknownBlock(let name, let suggestions):

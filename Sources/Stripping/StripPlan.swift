@@ -31,11 +31,18 @@ package struct StripPlan: Sendable {
   }
 
   /// Plans a recipe of `Formats/recipes.md`.
-  package init(recipe name: String, for teacher: UNetConfig) throws(StripError) {
-    guard let recipe = StripRecipe.all.first(where: { $0.name == name }) else {
+  ///
+  /// - Parameter keeping: transformer blocks to keep instead of the recipe's, by the depth that
+  ///   attentions have in the teacher.
+  package init(
+    recipe name: String, keeping: [Int: [Int]] = [:], for teacher: UNetConfig
+  ) throws(StripError) {
+    let own = StripRecipe.aliases[name] ?? name
+    guard let recipe = StripRecipe.all.first(where: { $0.name == own }) else {
       throw StripError(
         location: teacher.location,
-        .unknownRecipe(name, known: StripRecipe.all.map(\.name)))
+        .unknownRecipe(
+          name, known: StripRecipe.all.map(\.name) + StripRecipe.aliases.keys.sorted()))
     }
     let layers = [Int](repeating: recipe.layersPerBlock, count: recipe.levels)
     guard teacher.layersPerBlock == layers else {
@@ -45,7 +52,58 @@ package struct StripPlan: Sendable {
           recipe: name, levels: recipe.levels, layersPerBlock: recipe.layersPerBlock,
           foundLevels: teacher.levels, foundLayers: teacher.layersPerBlock))
     }
-    try self.init(dropping: recipe.drops, recipe: name, for: teacher)
+    let drops = recipe.drops + (try Self.drops(of: recipe, keeping: keeping, for: teacher))
+    try self.init(dropping: drops, recipe: name, for: teacher)
+  }
+
+  /// The transformer blocks that a recipe does not keep.
+  private static func drops(
+    of recipe: StripRecipe, keeping: [Int: [Int]], for teacher: UNetConfig
+  ) throws(StripError) -> [String] {
+    func refuse(_ reason: StripError.Reason) -> StripError {
+      StripError(location: teacher.location, reason)
+    }
+    for (depth, blocks) in keeping.sorted(by: { $0.key < $1.key }) {
+      guard recipe.keeps.contains(where: { $0.depth == depth }) else {
+        throw refuse(
+          .unknownDepth(depth, recipe: recipe.name, known: recipe.keeps.map(\.depth)))
+      }
+      guard !blocks.isEmpty, Set(blocks).count == blocks.count,
+        blocks.allSatisfy({ 0..<depth ~= $0 })
+      else { throw refuse(.badBlocks(blocks, depth: depth)) }
+    }
+    let names = Drop.all(of: Topology(teacher)).map(\.name)
+    var drops: [String] = []
+    for keep in recipe.keeps {
+      let kept = keeping[keep.depth] ?? keep.blocks
+      for attention in keep.attentions {
+        let prefix = attention.hasSuffix(".*") ? String(attention.dropLast()) : attention
+        let found = names.filter { name in
+          name.hasPrefix(prefix) && !name.contains("transformer_blocks")
+            && (attention.hasSuffix(".*") || name == attention)
+        }
+        for name in found {
+          let blocks = names.filter { $0.hasPrefix(name + ".transformer_blocks.") }
+          guard blocks.count == keep.depth else {
+            throw refuse(
+              .recipeDepth(
+                recipe: recipe.name, attention: name, depth: keep.depth, found: blocks.count))
+          }
+          drops += (0..<keep.depth).filter { !kept.contains($0) }
+            .map { "\(name).transformer_blocks.\($0)" }
+        }
+      }
+    }
+    // A pair that goes whole takes its transformer blocks along.
+    let gone = recipe.drops.flatMap { pattern in
+      ((try? Drop.matching(pattern, in: Topology(teacher))) ?? []).map(\.name)
+    }
+    return drops.filter { drop in
+      !gone.contains { pair in
+        drop.hasPrefix(pair.replacing("resnets", with: "attentions") + ".")
+          || drop.hasPrefix(pair + ".")
+      }
+    }
   }
 
   /// Plans drops by the teacher's block names: `down_blocks.1.resnets.1`, `mid_block`,

@@ -1,4 +1,4 @@
-private import Models
+internal import Models
 internal import Quantization
 package import Tensors
 
@@ -23,13 +23,15 @@ package struct ConvertJob: Job {
     let scheme = try type.map { try plainScheme($0) }
     let source = try output.reading(model, reading, by: writer, keepingKinds: type == nil, events)
     // A model that lacks a tensor is refused here, not where it is next read.
-    if try !source.isWholeModel(orPart: writer.holdsParts) {
+    let bound = try source.bound(orPart: writer.holdsParts)
+    if bound == nil {
       events(.note("a part of a model: \(listed(source.components.map(\.name)))"))
     }
     let digest = SourceDigest()
     let converted = source.mappingWeights { component in
       let watched = digest.watching(component.name, component.weights)
-      return scheme.map { CastingSource(watched, to: $0) } ?? watched
+      guard let scheme else { return watched }
+      return cast(watched, of: component.name, to: scheme, model: bound, events)
     }
     var facts: JSONObject = [:]
     if let scheme { facts["type"] = .string(scheme.name) }
@@ -38,6 +40,19 @@ package struct ConvertJob: Job {
       converted.noting([step], digest: digest, original: source), by: writer, events)
     return WrittenModel(before: source, after: converted, output: output)
   }
+}
+
+/// A component's weights in a plain scheme, but for an autoencoder that overflows in float16: its
+/// weights stay as wide as they are.
+func cast(
+  _ weights: any WeightSource, of component: String, to scheme: any Scheme, model: Model?,
+  _ events: EventSink
+) -> any WeightSource {
+  if scheme.encoding == .plain(.f16), model?.overflowsHalf(component) == true {
+    events(.note("\(component): left as it is, because it overflows in float16"))
+    return weights
+  }
+  return CastingSource(weights, to: scheme)
 }
 
 /// The scheme of plain floating-point numbers of that name.

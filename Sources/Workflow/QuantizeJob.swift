@@ -154,7 +154,7 @@ struct QuantizedModel {
       unet.weights, plan: plan, statistics: calibration?.statistics)
     model = source.mappingWeights { component -> any WeightSource in
       if component.name == "unet" { return quantized }
-      return CastingSource(component.weights, to: choices.rest)
+      return cast(component.weights, of: component.name, to: choices.rest, model: bound) { _ in }
     }
     self.plan = plan
     self.request = request

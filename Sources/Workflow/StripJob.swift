@@ -8,7 +8,9 @@ package let recipeNames = StripPlan.recipes.map(\.name)
 /// Which blocks of the U-Net go.
 package enum Cut: Sendable {
   /// A recipe, by name.
-  case recipe(String)
+  ///
+  /// `keeping` are transformer blocks to keep instead of the recipe's, by the attentions' depth.
+  case recipe(String, keeping: [Int: [Int]] = [:])
   /// Blocks, by diffusers' names.
   case drops([String])
 }
@@ -51,7 +53,8 @@ struct StrippedModel {
     let bound = try Model.bind(source)
     let plan =
       switch cut {
-      case .recipe(let name): try StripPlan(recipe: name, for: bound.unet)
+      case .recipe(let name, let keeping):
+        try StripPlan(recipe: name, keeping: keeping, for: bound.unet)
       case .drops(let blocks): try StripPlan(dropping: blocks, for: bound.unet)
       }
     var model = source

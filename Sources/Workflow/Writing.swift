@@ -76,14 +76,14 @@ package struct OutputRequest: Sendable {
         writer, options: options, component: "unet", rest: rest,
         reason: "a \(writer.layout)\(reader) holds it as plain numbers")
     } catch {
-      let others = Layouts.writers.filter { other in
-        ([nil] + other.programs).contains { program in
-          other.accepted(.int8, options: WriteOptions(program: program)) != nil
-        }
+      let programs = writer.programs.filter { program in
+        (try? plan.fitting(
+          writer, options: WriteOptions(program: program), component: "unet", rest: rest,
+          reason: "")) != nil
       }
       throw JobError(
-        "\(path): \(error)\(reader); write NAME.decant, or another type with --type "
-          + "(int8 goes into a \(others.map(\.layout).joined(separator: " or a ")))")
+        "\(path): \(error)\(reader); write NAME.decant, or use --type f16"
+          + (programs.isEmpty ? "" : ", or say --for \(programs.joined(separator: " or --for "))"))
     }
   }
 

@@ -4,23 +4,25 @@ import Testing
 
 /// Every refusal of the command line itself is exit code 2 and one sentence, and nothing appears.
 @Suite struct RefusalTests {
+  private static let writers = "decant, diffusers and checkpoint"
+
   @Test(arguments: [
     (["inspect", "nothing"], "nothing: there is no such file or folder"),
     (
-      ["inspect", "model/unet"],
-      "model/unet: no model_index.json, which a diffusers model begins with; the folder holds config.json and diffusion_pytorch_model.safetensors; name the folder of the whole pipeline"
+      ["generate", "model/unet", "-p", "x", "-o", "a.png", "--quiet"],
+      "model/unet: component 'vae' is missing; found unet"
     ),
     (
       ["convert", "model", "-o", "a.decant", "--type", "int8"],
       "--type int8: there is no such number type; known are f32, f16, bf16"
     ),
     (
-      ["convert", "model", "-o", "a.gguf"],
-      "a.gguf: the name says nothing about what to write; writable with --to are decant and diffusers"
+      ["convert", "model", "-o", "a.zip"],
+      "a.zip: the name says nothing about what to write; writable with --to are \(writers)"
     ),
     (
       ["convert", "model", "-o", "a", "--to", "zip"],
-      "'zip' is nothing to write a model as, known are decant and diffusers"
+      "'zip' is nothing to write a model as, known are \(writers)"
     ),
     (["convert", "model", "-o", ""], "the output has an empty name; give one with -o"),
     (
@@ -29,7 +31,7 @@ import Testing
     ),
     (
       ["strip", "model", "-o", "a", "--recipe", "bk-sdm-huge"],
-      "model/unet/config.json: there is no recipe 'bk-sdm-huge'; the recipes are bk-sdm-base, bk-sdm-small, bk-sdm-tiny"
+      "model/unet/config.json: there is no recipe 'bk-sdm-huge'; the recipes are bk-sdm-base, bk-sdm-small, bk-sdm-tiny, ssd-1b, segmind-vega, koala-700m, koala-1b, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, segmind-small-sd, segmind-tiny-sd"
     ),
     (
       ["strip", "model", "-o", "a", "--drop", "down_blocks.0.resnets.9"],
@@ -49,7 +51,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8"],
-      "a: a diffusers folder cannot hold int8 weights; write NAME.decant, or use --type f16"
+      "a: a diffusers folder cannot hold int8 weights; write NAME.decant, or use --type f16, or say --for sdnq"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--calibration", "nothing"],
@@ -65,7 +67,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--scheduler", "luck"],
-      "there is no scheduler 'luck'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras"
+      "there is no scheduler 'luck'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "."],
@@ -91,7 +93,7 @@ import Testing
     ),
     (
       ["synthesize", "--family", "sd-v9", "-o", "a"],
-      "--family sd-v9: there is no such family; known are sd-v1-4, sd-v1-5, bk-sdm-base, bk-sdm-small, bk-sdm-tiny"
+      "--family sd-v9: there is no such family; known are sd-v1-4, sd-v1-5, sd-v1-5-inpainting, bk-sdm-base, bk-sdm-small, bk-sdm-tiny, segmind-small-sd, segmind-tiny-sd, lcm-dreamshaper-v7, sd-v2-1-base, sd-v2-1, sd-v2-inpainting, sd-turbo, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, sdxl-base-1.0, sdxl-turbo, lcm-sdxl, ssd-1b, segmind-vega, koala-700m, koala-1b, sdxl-refiner-1.0"
     ),
   ])
   func whatCannotBeDone(arguments: [String], sentence: String) throws {
@@ -123,7 +125,7 @@ import Testing
       ["verify", "model", "model", "--min-psnr", "nan"],
       "--min-psnr takes a finite number, not nan."
     ),
-    (["strip", "model", "-o", "a"], "Give either --recipe NAME or --drop BLOCK, and not both."),
+    (["strip", "model", "-o", "a"], "Give either --recipe NAME or --drop BLOCK."),
     (
       ["quantize", "model", "--type", "int8"],
       "Say where to write, -o OUT, or look at the plan with --dry-run."

