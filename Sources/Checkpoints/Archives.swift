@@ -35,6 +35,7 @@ package enum Archives {
   static let all: [any ArchiveFormat] = [
     SafetensorsArchive(),
     TorchArchive(),
+    GGUFArchive(),
   ]
 
   /// The kind of the file at `path`; `nil` where there is no such file, or one of another kind.

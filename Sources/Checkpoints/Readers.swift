@@ -14,6 +14,7 @@ package enum Writers {
   package static let all: [any ModelWriter] = [
     DiffusersFolderWriter(),
     CheckpointWriter(),
+    GGUFWriter(),
   ]
 }
 
@@ -84,7 +85,6 @@ extension [any ModelWriter] {
 
 /// First bytes of what people take for models.
 private let signatures: [(bytes: [UInt8], offset: Int, meaning: String)] = [
-  ([UInt8]("GGUF".utf8), 0, "a GGUF file"),
   ([UInt8]("version https://git-lfs".utf8), 0, "a pointer of Git LFS instead of the file itself"),
 ]
 

@@ -83,6 +83,7 @@ package struct Inspection: JobOutcome {
       "family_title": model.map { .string($0.family.title) } ?? .null,
     ]
     if case .incomplete(let problem) = finding { object["problem"] = .string(problem) }
+    if let doubt = model?.indexDoubt { object["index_doubt"] = .string(doubt) }
     let rest: JSONObject = [
       "prediction_type": .string(prediction.name),
       "prediction_reason": .string(prediction.reason),
@@ -150,6 +151,7 @@ package struct Inspection: JobOutcome {
         + formatted(bytes: bytesOnDisk(source.location))
     ]
     if case .incomplete(let problem) = finding { lines.append(problem) }
+    if let doubt = model?.indexDoubt { lines.append(doubt) }
     if parts.contains(where: { $0.component.name == "unet" }) {
       lines.append(
         "predicts \(prediction.name) (\(prediction.reason)"

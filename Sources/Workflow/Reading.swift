@@ -80,7 +80,7 @@ extension ModelSource {
 
   /// Gives CLIP's vocabulary to tokenizers that came without: single files hold none, and theirs is
   /// always this one.
-  private mutating func addVocabularies() {
+  mutating func addVocabularies() {
     let folders = Set(files.compactMap { $0.path.split(separator: "/").first.map(String.init) })
     for folder in folders.sorted() where folder.hasPrefix("tokenizer") {
       if file(folder + "/vocab.json") != nil || file(folder + "/tokenizer.json") != nil { continue }

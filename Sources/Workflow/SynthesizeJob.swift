@@ -1,6 +1,5 @@
 private import Models
 private import Quantization
-private import Sampling
 internal import Tensors
 
 /// The families that can be synthesized, by name.
@@ -37,7 +36,8 @@ func syntheticModel(family name: String, seed: UInt64, type: String) throws -> M
   }
   guard
     case .plain(let kind) = try plainScheme(type).encoding,
-    let source = try family.synthesize(seed: seed, kind: kind, files: CLIPVocabulary.files())
+    var source = try family.synthesize(seed: seed, kind: kind)
   else { throw JobError("--family \(name): the family has no sizes of its own to synthesize") }
+  source.addVocabularies()
   return source
 }

@@ -20,7 +20,6 @@ struct LayoutTests {
   @Test(
     arguments: [
       ([], "an empty file"),
-      (Array("GGUF....".utf8), "a GGUF file"),
       (
         Array("version https://git-lfs.github.com/spec/v1\n".utf8),
         "a pointer of Git LFS instead of the file itself"

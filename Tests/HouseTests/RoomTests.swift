@@ -37,6 +37,9 @@ struct RoomTests {
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
       list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
     List(
+      members: "Sources/Checkpoints", declaration: #"struct (\w+): GGUFProfile \{"#,
+      list: "Sources/Checkpoints/GGUF/GGUFProfile.swift", line: "%@()"),
+    List(
       members: "Sources/Adapters/Kinds", declaration: #"struct (\w+): AdapterKind \{"#,
       list: "Sources/Adapters/Kinds/AdapterKind.swift", line: "%@()"),
     List(

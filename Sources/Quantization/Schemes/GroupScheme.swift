@@ -11,6 +11,7 @@ package struct GroupScheme: Scheme {
   private let groupSize: Int
 
   package static let all: [any Scheme] = [
+    GroupScheme(bits: 8, groupSize: 32),
     GroupScheme(bits: 8, groupSize: 64),
     GroupScheme(bits: 8, groupSize: 128),
     GroupScheme(bits: 4, groupSize: 32),

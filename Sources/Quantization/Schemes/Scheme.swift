@@ -36,7 +36,12 @@ package enum Schemes {
     PlainScheme.all + RowScheme.all + GroupScheme.all
 
   /// The scheme of that name, or `nil`.
-  package static func named(_ name: String) -> (any Scheme)? { all.first { $0.name == name } }
+  package static func named(_ name: String) -> (any Scheme)? {
+    all.first { $0.name == aliases[name] ?? name }
+  }
+
+  /// ggml's names of what is the same to the bit.
+  private static let aliases = ["q8_0": "int8-g32", "q4_0": "int4-g32"]
 }
 
 /// Modules that get another scheme than the one that was asked for.

@@ -1,0 +1,34 @@
+// Blocks of 32 numbers: two nibbles a byte, the low ones first, some with a fifth bit apart. The
+// arithmetic is that of gguf-py's `dequantize`, in float32 and in its order, so that numbers are
+// equal to the bit.
+
+func widenQ4_1(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+  let (scale, least) = (half(blocks, start), half(blocks, start + 2))
+  for index in 0..<32 {
+    numbers.append(scale * Float(nibble(blocks, start + 4, index)) + least)
+  }
+}
+
+func widenQ5_0(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+  let scale = half(blocks, start)
+  for index in 0..<32 {
+    let code = nibble(blocks, start + 6, index) | fifthBit(blocks, start + 2, index) << 4
+    numbers.append(scale * Float(Int(code) - 16))
+  }
+}
+
+func widenQ5_1(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+  let (scale, least) = (half(blocks, start), half(blocks, start + 2))
+  for index in 0..<32 {
+    let code = nibble(blocks, start + 8, index) | fifthBit(blocks, start + 4, index) << 4
+    numbers.append(scale * Float(code) + least)
+  }
+}
+
+private func nibble(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
+  index < 16 ? blocks[start + index] & 15 : blocks[start + index - 16] >> 4
+}
+
+private func fifthBit(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
+  blocks[start + index / 8] >> UInt8(index % 8) & 1
+}

@@ -1,0 +1,164 @@
+"""GGUF files beside the `gguf` package: ours opened by it, its every type read here."""
+
+import json
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from gguf import GGMLQuantizationType as T
+from gguf.quants import dequantize, quantize
+from safetensors.torch import load_file
+
+from conftest import FIXTURES, run
+from random_models import make_family
+
+MINI = FIXTURES / "mini-sd"
+TYPES = [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1]
+K_TYPES = [T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K]
+PREFIX = "model.diffusion_model."
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A single file of the miniature: names and numbers to make GGUF files of."""
+    path = tmp_path_factory.mktemp("gguf") / "mini.safetensors"
+    run("convert", MINI, "-o", path, "--type", "f32", "--quiet")
+    return path
+
+
+def tensors(path):
+    return {t.name: t for t in gguf.GGUFReader(path).tensors}
+
+
+def values(tensor):
+    return dequantize(tensor.data, tensor.tensor_type).reshape([int(n) for n in tensor.shape[::-1]])
+
+
+@pytest.mark.parametrize("type", ["f32", "f16", "bf16"])
+def test_ours_for_sdcpp_is_what_the_folder_holds(tmp_path, checkpoint, type):
+    run("convert", MINI, "-o", tmp_path / "a.gguf", "--type", type, "--quiet")
+    found, expected = tensors(tmp_path / "a.gguf"), load_file(checkpoint)
+    assert set(found) == set(expected)
+    kind = {"f32": T.F32, "f16": T.F16, "bf16": T.BF16}[type]
+    for name, tensor in found.items():
+        assert tensor.tensor_type == kind
+        value = expected[name].to(dict(f32=torch.float32, f16=torch.float16, bf16=torch.bfloat16)[type])
+        assert np.array_equal(values(tensor), value.float().numpy()), name
+    fields = gguf.GGUFReader(tmp_path / "a.gguf").fields
+    assert fields["general.architecture"].contents() == "sd1"
+    assert json.loads(fields["decant.config"].contents())["components"]["unet"]["class"] == "UNet2DConditionModel"
+
+
+@pytest.mark.parametrize("type,kind", [("int8", T.Q8_0), ("q8_0", T.Q8_0), ("int4-g32", T.Q4_0), ("q4_0", T.Q4_0)])
+def test_ours_quantized_for_sdcpp(tmp_path, checkpoint, type, kind):
+    run("quantize", MINI, "-o", tmp_path / "a.gguf", "--type", type, "--quiet")
+    run("convert", tmp_path / "a.gguf", "-o", f"{tmp_path / 'b'}/", "--type", "f32", "--quiet")
+    found = tensors(tmp_path / "a.gguf")
+    quantized = {name: t for name, t in found.items() if t.tensor_type in (T.Q8_0, T.Q4_0)}
+    assert len(quantized) > 100 and kind in {t.tensor_type for t in quantized.values()}
+    assert all(len(t.shape) == 2 for t in quantized.values())  # no convolutions for this program
+    # What decant reads back is what the gguf package dequantizes, to the bit.
+    run("convert", tmp_path / "b", "-o", tmp_path / "c.safetensors", "--quiet")
+    again = load_file(tmp_path / "c.safetensors")
+    for name, tensor in found.items():
+        assert np.array_equal(values(tensor), again[name].numpy()), name
+
+
+def test_ours_for_comfyui_has_convolutions_in_blocks(tmp_path):
+    pipeline = make_family("sd-v1")
+    # Wide enough for rows of 32.
+    run("quantize", MINI, "-o", tmp_path / "a.gguf", "--type", "int8", "--for", "comfyui", "--quiet")
+    found = tensors(tmp_path / "a.gguf")
+    fields = gguf.GGUFReader(tmp_path / "a.gguf").fields
+    assert fields["general.architecture"].contents() == "sd1"
+    shaped = [name for name in fields if name.startswith("comfy.gguf.orig_shape.")]
+    assert len(shaped) > 40
+    assert all(not name.startswith(PREFIX) for name in found)
+    run("convert", tmp_path / "a.gguf", "-o", tmp_path / "b.safetensors", "--type", "f32", "--quiet")
+    again = load_file(tmp_path / "b.safetensors")
+    for name, tensor in found.items():
+        value = values(tensor)
+        key = f"comfy.gguf.orig_shape.{name}"
+        if key in fields:
+            assert tensor.tensor_type == T.Q8_0 and value.shape[1] == 256
+            value = value.reshape(fields[key].contents())
+        assert np.array_equal(value, again[PREFIX + name].numpy()), name
+        assert len(tensor.shape) > 1 or tensor.tensor_type == T.F32
+    del pipeline
+
+
+def write(path, arch, weights, kind, shapes=None):
+    writer = gguf.GGUFWriter(path, arch)
+    expected = {}
+    for name, value in weights.items():
+        array = value.float().numpy()
+        if shapes is not None and array.ndim > 1 and array.size % 256 == 0:
+            writer.add_array(f"comfy.gguf.orig_shape.{name}", [int(n) for n in array.shape])
+            array = array.reshape(-1, 256)
+        block = gguf.GGML_QUANT_SIZES[kind][0]
+        if array.ndim > 1 and array.shape[-1] % block == 0 and kind not in (T.F32,):
+            if kind in K_TYPES:
+                size = gguf.GGML_QUANT_SIZES[kind][1]
+                rng = np.random.default_rng(len(expected))
+                data = rng.integers(0, 256, (*array.shape[:-1], array.shape[-1] // block * size), dtype=np.uint8)
+                # Scales that are finite: the halves of each block get small exponents.
+                halves = {T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}[kind]
+                blocks = data.reshape(-1, size)
+                for at in halves:
+                    blocks[:, at + 1] = blocks[:, at + 1] % 64
+            else:
+                data = quantize(array, kind)
+            writer.add_tensor(name, data, raw_dtype=kind)
+            expected[name] = dequantize(data, kind).reshape(value.shape)
+        else:
+            writer.add_tensor(name, array)
+            expected[name] = value.float().numpy()
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return expected
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_every_type_is_read(tmp_path, checkpoint, kind):
+    expected = write(tmp_path / "a.gguf", "sd1", load_file(checkpoint), kind)
+    run("convert", tmp_path / "a.gguf", "-o", tmp_path / "b.safetensors", "--type", "f32", "--quiet")
+    found = load_file(tmp_path / "b.safetensors")
+    for name, value in expected.items():
+        assert np.array_equal(found[name].numpy(), value), name
+
+
+@pytest.mark.parametrize("kind", K_TYPES + [T.Q8_0, T.Q5_1], ids=lambda kind: kind.name)
+def test_every_type_is_read_in_rows_of_256(tmp_path, checkpoint, kind):
+    """A U-Net of ComfyUI-GGUF: no prefix, convolutions flattened."""
+    weights = {
+        name.removeprefix(PREFIX): value for name, value in load_file(checkpoint).items() if name.startswith(PREFIX)
+    }
+    expected = write(tmp_path / "a.gguf", "sd1", weights, kind, shapes=True)
+    run("convert", tmp_path / "a.gguf", "-o", tmp_path / "b.safetensors", "--type", "f32", "--quiet")
+    found = load_file(tmp_path / "b.safetensors")
+    for name, value in expected.items():
+        assert np.array_equal(found[PREFIX + name].numpy(), value), name
+
+
+def test_a_unet_is_completed_by_other_files(tmp_path, checkpoint):
+    run("convert", MINI, "-o", tmp_path / "unet.gguf", "--for", "comfyui", "--quiet")
+    run("convert", tmp_path / "unet.gguf", "-o", f"{tmp_path / 'whole'}/", "--vae", checkpoint,
+        "--text-encoder", MINI, "--type", "f32", "--quiet")
+    run("convert", MINI, "-o", f"{tmp_path / 'mini'}/", "--type", "f32", "--quiet")
+    for part in ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"]:
+        found, expected = (load_file(tmp_path / name / f"{part}.safetensors") for name in ("whole", "mini"))
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("family,program", [
+    ("koala-700m", "sdcpp"), ("refiner", "sdcpp"), ("lcm", "sdcpp"), ("lcm", "comfyui"), ("ssd-1b", "comfyui")])
+def test_what_cannot_load_is_refused(tmp_path, family, program):
+    make_family(family).save_pretrained(tmp_path / "model")
+    said = run("convert", tmp_path / "model", "-o", tmp_path / "a.gguf", "--for", program, code=2)
+    assert "cannot load" in said
+    assert not (tmp_path / "a.gguf").exists()
