@@ -37,6 +37,17 @@ package struct Line: Sendable {
 }
 
 extension Model {
+  /// What is wrong with the pipeline that the index names, in one sentence, where it is one of
+  /// another architecture: programs that go by the index will not load such a model.
+  package var indexDoubt: String? {
+    let extraLarge = "StableDiffusionXL"
+    guard let name = source.index["_class_name"]?.string, name.hasPrefix("StableDiffusion"),
+      name.hasPrefix(extraLarge) != family.line.pipelineClass.hasPrefix(extraLarge)
+    else { return nil }
+    return "the index says '\(shown(name))', but these components make a "
+      + family.line.pipelineClass
+  }
+
   /// Whether a component's weights shall not be narrowed to float16, because its activations would
   /// overflow there in programs that compute as weights are stored. An autoencoder that was mended
   /// says so itself (`force_upcast` false).

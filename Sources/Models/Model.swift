@@ -160,9 +160,6 @@ package struct ModelConfigs: Sendable {
 }
 
 extension Model.Component {
-  /// Buffers that old versions of the libraries wrote beside the weights.
-  static let buffers: Set<String> = ["text_model.embeddings.position_ids"]
-
   /// Everything in which the component's tensors differ from its module tree.
   func faults() -> ComponentFaults {
     var faults = ComponentFaults(component: name)
@@ -180,7 +177,7 @@ extension Model.Component {
         faults.unusable.append(.init(name: tensor.name, encoding: entry.encoding.name))
       }
     }
-    for name in weights.names where !expected.contains(name) && !Self.buffers.contains(name) {
+    for name in weights.names where !expected.contains(name) {
       faults.unexpected.append(TensorSpec(name: name, shape: weights.entry(name)?.shape ?? []))
     }
     return faults

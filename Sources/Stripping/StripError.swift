@@ -32,7 +32,18 @@ package struct StripError: Error, Equatable, CustomStringConvertible {
     self.reason = reason
   }
 
-  package var description: String { "\(location): \(sentence)" }
+  package var description: String {
+    switch reason {
+    // What was asked for does not suit; no file is to blame.
+    case .unknownRecipe, .unknownDepth, .badBlocks, .recipeDepth, .recipeMisfit: sentence
+    default: "\(location): \(sentence)"
+    }
+  }
+
+  /// The folder of the U-Net's config.
+  private var unet: String {
+    location.hasSuffix("/config.json") ? String(location.dropLast(12)) : location
+  }
 
   private var sentence: String {
     switch reason {
@@ -40,7 +51,7 @@ package struct StripError: Error, Equatable, CustomStringConvertible {
       "there is no recipe '\(name)'; the recipes are \(known.joined(separator: ", "))"
     case .recipeMisfit(let recipe, let levels, let layers, let foundLevels, let foundLayers):
       "the recipe '\(recipe)' is for a U-Net of \(levels) levels with \(layers) layers each, but "
-        + "this one has \(foundLevels) levels with \(list(foundLayers)) layers; name the blocks "
+        + "\(unet) has \(foundLevels) levels with \(list(foundLayers)) layers; name the blocks "
         + "with --drop instead"
     case .unknownDepth(let depth, let recipe, let known):
       "the recipe '\(recipe)' cuts no attentions of \(depth) transformer blocks"
@@ -50,7 +61,7 @@ package struct StripError: Error, Equatable, CustomStringConvertible {
         + "\(depth - 1), each once"
     case .recipeDepth(let recipe, let attention, let depth, let found):
       "the recipe '\(recipe)' is for attentions of \(depth) transformer blocks, but '\(attention)' "
-        + "has \(found); name the blocks with --drop instead"
+        + "of \(unet) has \(found); name the blocks with --drop instead"
     case .nothingToDrop:
       "nothing to strip: name a recipe or at least one block to drop"
     case .unknownBlock(let name, let suggestions):

@@ -82,6 +82,10 @@ package struct StripPlan: Sendable {
           name.hasPrefix(prefix) && !name.contains("transformer_blocks")
             && (attention.hasSuffix(".*") || name == attention)
         }
+        guard !found.isEmpty else {
+          throw refuse(
+            .recipeDepth(recipe: recipe.name, attention: attention, depth: keep.depth, found: 0))
+        }
         for name in found {
           let blocks = names.filter { $0.hasPrefix(name + ".transformer_blocks.") }
           guard blocks.count == keep.depth else {

@@ -31,7 +31,7 @@ import Testing
     ),
     (
       ["strip", "model", "-o", "a", "--recipe", "bk-sdm-huge"],
-      "model/unet/config.json: there is no recipe 'bk-sdm-huge'; the recipes are bk-sdm-base, bk-sdm-small, bk-sdm-tiny, ssd-1b, segmind-vega, koala-700m, koala-1b, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, segmind-small-sd, segmind-tiny-sd"
+      "there is no recipe 'bk-sdm-huge'; the recipes are bk-sdm-base, bk-sdm-small, bk-sdm-tiny, ssd-1b, segmind-vega, koala-700m, koala-1b, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, segmind-small-sd, segmind-tiny-sd"
     ),
     (
       ["strip", "model", "-o", "a", "--drop", "down_blocks.0.resnets.9"],

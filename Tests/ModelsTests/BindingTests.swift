@@ -108,19 +108,6 @@ import Testing
         + "sd-v1-4, which has a U-Net of 4 \(facts)")
   }
 
-  @Test func positionIdentifiersAreNoFault() throws {
-    var source = try MiniModel.source()
-    let encoder = try #require(source["text_encoder"])
-    source["text_encoder"]?.weights = AlteredWeights(
-      base: encoder.weights,
-      replaced: [
-        "text_model.embeddings.position_ids": StoredTensor(
-          shape: [1, 1], encoding: .plain(.i64),
-          parts: [ByteSlice([UInt8](repeating: 0, count: 8))])
-      ])
-    _ = try Model.bind(source)
-  }
-
   @Test func integerCodesAreWeights() throws {
     var source = try MiniModel.source()
     let unet = try #require(source["unet"])

@@ -72,6 +72,21 @@ import Testing
     #expect(try JSONValue(parsing: file.text).object?["pad_token"] == .string(pad))
   }
 
+  /// Every published index suits its family; one of another architecture is noticed.
+  @Test(arguments: Family.all.filter { $0.template != nil }.map(\.name))
+  func theIndexIsOfTheLine(name: String) throws {
+    let family = try #require(Family.named(name))
+    var source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    #expect(try Model.bind(source).indexDoubt == nil)
+    let own = family.line.pipelineClass
+    let other =
+      own.hasPrefix("StableDiffusionXL") ? "StableDiffusionPipeline" : "StableDiffusionXLPipeline"
+    source.index["_class_name"] = .string(other)
+    #expect(
+      try Model.bind(source).indexDoubt
+        == "the index says '\(other)', but these components make a \(own)")
+  }
+
   @Test func anotherLatentScaleIsAnotherModel() throws {
     let family = try #require(Family.named("sd-v1-4"))
     var source = try #require(try family.synthesize(seed: 0, kind: .f16))

@@ -45,6 +45,21 @@ def pipelines(tmp_path_factory):
     return made
 
 
+@pytest.fixture(scope="session")
+def families(tmp_path_factory):
+    """Fresh random pipelines of every family, saved as diffusers folders: name -> (pipeline, folder)."""
+    from random_models import FAMILIES, make_family
+
+    root = tmp_path_factory.mktemp("families")
+    made = {}
+    for seed, name in enumerate(FAMILIES):
+        pipeline = make_family(name, seed)
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline.save_pretrained(root / name)
+        made[name] = (pipeline, root / name)
+    return made
+
+
 def pytest_terminal_summary(terminalreporter):
     from measures import worst
 

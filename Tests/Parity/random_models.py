@@ -155,7 +155,10 @@ FAMILIES = {
         dict(open_clip=True, scheduler=DDIMScheduler, options=dict(prediction_type="v_prediction")),
     ),
     "sd-turbo": (SD | LINEAR, dict(open_clip=True, scheduler=EulerDiscreteScheduler, options=TRAILING)),
-    "sdxl": (XL, dict(scheduler=EulerDiscreteScheduler)),
+    # With the depths of the published one, which its recipes are for.
+    "sdxl": (
+        XL | dict(transformer_layers_per_block=[1, 2, 10]), dict(scheduler=EulerDiscreteScheduler)
+    ),
     "sdxl-turbo": (XL, dict(scheduler=EulerAncestralDiscreteScheduler, options=TRAILING)),
     "ssd-1b": (
         XL

@@ -16,23 +16,11 @@ from safetensors.torch import load_file
 
 from conftest import run
 from measures import COMPONENT, LATENTS, PIXELS, relative_rms, share_within_one_level
-from random_models import FAMILIES, make_family
+from random_models import FAMILIES
 from test_forward import forward
 
 NAMES = list(FAMILIES)
 XL = [name for name in NAMES if "addition_embed_type" in FAMILIES[name][0]]
-
-
-@pytest.fixture(scope="module")
-def families(tmp_path_factory):
-    root = tmp_path_factory.mktemp("families")
-    made = {}
-    for seed, name in enumerate(NAMES):
-        pipeline = make_family(name, seed)
-        pipeline.set_progress_bar_config(disable=True)
-        pipeline.save_pretrained(root / name)
-        made[name] = (pipeline, root / name)
-    return made
 
 
 @pytest.mark.parametrize("name", NAMES)

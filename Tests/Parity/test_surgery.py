@@ -86,12 +86,9 @@ def operate(unet, gone):
         middle.attentions[0] = cut_attention(middle.attentions[0], "mid_block.attentions.0", gone)
 
 
-@pytest.mark.parametrize("model, cut", [(m, c) for m, cuts in CUTS.items() for c in cuts])
-@torch.no_grad()
-def test_stripping_is_surgery(pipelines, tmp_path, model, cut):
-    assert model in SHAPES
-    pipeline, folder = pipelines[model]
-    ledger = facts("strip", folder, "-o", tmp_path / "cut", *cut)["strip"]
+def check(pipeline, folder, work, cut, **options):
+    """Strips files and the live model alike and compares; returns the stripped U-Net."""
+    ledger = facts("strip", folder, "-o", work / "cut", *cut)["strip"]
     renamed = {r["student"]: r["teacher"] for r in ledger["renamed"]}
     gone = {r["block"] for r in ledger["removed"]}
     for tensor in ledger["zeroed"]:
@@ -101,12 +98,49 @@ def test_stripping_is_surgery(pipelines, tmp_path, model, cut):
     operated = UNet2DConditionModel.from_config(pipeline.unet.config).eval()
     operated.load_state_dict(pipeline.unet.state_dict())
     operate(operated, gone)
-    stripped = UNet2DConditionModel.from_pretrained(tmp_path / "cut", subfolder="unet").eval()
+    stripped = UNet2DConditionModel.from_pretrained(work / "cut", subfolder="unet").eval()
 
     torch.manual_seed(3)
     text = torch.randn(2, 77, stripped.config.cross_attention_dim)
     inputs = (torch.randn(2, 4, 16, 16), torch.tensor([401, 7]), text)
-    assert torch.equal(stripped(*inputs).sample, operated(*inputs).sample)
+    assert torch.equal(stripped(*inputs, **options).sample, operated(*inputs, **options).sample)
     removed = sum(r["parameters"] for r in ledger["removed"])
     assert sum(p.numel() for p in stripped.parameters()) == ledger["student"]["parameters"]
     assert sum(p.numel() for p in pipeline.unet.parameters()) - removed == ledger["student"]["parameters"]
+    return stripped
+
+
+@pytest.mark.parametrize("model, cut", [(m, c) for m, cuts in CUTS.items() for c in cuts])
+@torch.no_grad()
+def test_stripping_is_surgery(pipelines, tmp_path, model, cut):
+    assert model in SHAPES
+    check(*pipelines[model], tmp_path, cut)
+
+
+# The depths of transformers that each recipe must leave of SDXL, by attentions in the order of the tree.
+EXTRA_LARGE = {
+    "ssd-1b": ([[2, 2], [4, 4]], [], [[4, 4, 10], [2, 1, 1]]),
+    "segmind-vega": ([[1, 1], [2, 2]], [], [[2, 2, 2], [1, 1, 1]]),
+    "koala-700m": ([[2], [5]], [], [[5, 5], [2, 2]]),
+    "koala-1b": ([[2], [6]], [6], [[6, 6], [2, 2]]),
+}
+
+
+def depths(block):
+    return [len(attention.transformer_blocks) for attention in block.attentions]
+
+
+@pytest.mark.parametrize("choice", [[], ["--transformer-blocks", "10=3,5,8"]])
+@pytest.mark.parametrize("recipe", EXTRA_LARGE)
+@torch.no_grad()
+def test_recipes_of_sdxl_are_surgery(families, tmp_path, recipe, choice):
+    torch.manual_seed(4)
+    added = dict(text_embeds=torch.randn(2, 40), time_ids=torch.randint(0, 99, (2, 6)).float())
+    unet = check(
+        *families["sdxl"], tmp_path, ["--recipe", recipe, *choice], added_cond_kwargs=added)
+    if choice:
+        return
+    down, middle, up = EXTRA_LARGE[recipe]
+    assert [depths(block) for block in unet.down_blocks[1:]] == down
+    assert [depths(block) for block in unet.up_blocks[:2]] == up
+    assert depths(unet.mid_block) == middle if getattr(unet.mid_block, "attentions", None) else not middle

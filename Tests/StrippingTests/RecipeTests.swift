@@ -172,9 +172,8 @@ struct RecipeTests {
     }
     #expect(
       error.description == """
-        teacher/unet/config.json: the recipe 'bk-sdm-base' is for a U-Net of 4 levels with 2 \
-        layers each, but this one has 3 levels with 2, 2, 2 layers; name the blocks with --drop \
-        instead
+        the recipe 'bk-sdm-base' is for a U-Net of 4 levels with 2 layers each, but teacher/unet \
+        has 3 levels with 2, 2, 2 layers; name the blocks with --drop instead
         """)
   }
 
