@@ -71,7 +71,7 @@ struct LayoutTests {
     arguments: [
       ("out/", "diffusers"), ("out", "diffusers"), ("a.b/out", "diffusers"),
       ("out.d/", "diffusers"),
-      ("out.gguf", nil), ("out.ckpt", nil),
+      ("out.gguf", "gguf"), ("out.safetensors", "checkpoint"), ("out.ckpt", nil),
     ] as [(String, String?)])
   func writersAreFoundByName(path: String, name: String?) {
     #expect((try? Writers.all.writer(for: path))?.name == name)

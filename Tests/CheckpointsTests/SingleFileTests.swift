@@ -1,0 +1,186 @@
+import Checkpoints
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+/// What is no model, or no U-Net that diffusers has, and what is said of it.
+struct SingleFileTests {
+  private func archive(_ tensors: [(String, Shape)]) -> Archive {
+    Archive(
+      weights: MemorySource(
+        location: "f.safetensors",
+        tensors.map {
+          ($0.0, StoredTensor(shape: $0.1, floats: [Float](repeating: 0, count: $0.1.count)))
+        }), kind: "safetensors file")
+  }
+
+  private func refusal(_ tensors: [(String, Shape)], options: ReadOptions = ReadOptions()) -> String
+  {
+    message {
+      _ = try SingleFileReader().model(
+        of: archive(tensors), path: "f.safetensors", options: options)
+    }.replacingOccurrences(of: "f.safetensors: ", with: "")
+  }
+
+  /// A U-Net of one level with one resnet down and so many up.
+  private static func unet(up: Int = 2, extra: [(String, Shape)] = []) -> [(String, Shape)] {
+    let prefix = "model.diffusion_model."
+    var tensors: [(String, Shape)] = [
+      ("input_blocks.0.0.weight", [8, 4, 3, 3]), ("out.2.weight", [4, 8, 3, 3]),
+      ("time_embed.0.weight", [32, 8]),
+      ("input_blocks.1.0.in_layers.2.weight", [8, 8, 3, 3]),
+      ("input_blocks.1.0.out_layers.3.weight", [8, 8, 3, 3]),
+    ]
+    for index in 0..<up {
+      tensors.append(("output_blocks.\(index).0.in_layers.2.weight", [8, 16, 3, 3]))
+    }
+    return (tensors + extra).map { (prefix + $0.0, $0.1) }
+  }
+
+  @Test func theSmallestUNetIsRead() throws {
+    let model = try SingleFileReader().model(of: archive(Self.unet()), path: "f.safetensors")
+    let unet = try #require(model["unet"])
+    #expect(unet.config["block_out_channels"] == [8])
+    #expect(unet.config["layers_per_block"] == 1)
+    #expect(unet.config["mid_block_type"] == .null)
+    #expect(unet.config["norm_num_groups"] == 8)
+    #expect(
+      unet.weights.names.sorted() == [
+        "conv_in.weight", "conv_out.weight", "down_blocks.0.resnets.0.conv1.weight",
+        "down_blocks.0.resnets.0.conv2.weight", "time_embedding.linear_1.weight",
+        "up_blocks.0.resnets.0.conv1.weight", "up_blocks.0.resnets.1.conv1.weight",
+      ])
+  }
+
+  @Test func levelsThatDoNotMirrorAreRefused() {
+    #expect(
+      refusal(Self.unet(up: 3))
+        == "level 0 of the U-Net has 1 resnets down and 3 up, one more up than down is expected")
+    #expect(
+      refusal(
+        Self.unet(extra: [
+          ("output_blocks.1.1.conv.weight", [8, 8, 3, 3])
+        ])) == "the U-Net has 1 levels down and 2 up, as many up as down is expected")
+  }
+
+  @Test func attentionsAfterSomeResnetsOnlyAreRefused() {
+    #expect(
+      refusal(Self.unet(extra: [("output_blocks.1.1.norm.weight", [8])]))
+        == "level 0 of the U-Net on the way up has attention after some resnets only, after all or "
+        + "none is expected")
+  }
+
+  @Test func oddMidBlocksAreRefused() {
+    #expect(
+      refusal(
+        Self.unet(extra: [
+          ("middle_block.1.norm.weight", [8]),
+          ("middle_block.0.in_layers.0.weight", [8]),
+        ]))
+        == "the middle block has 1 resnets with attention, two with attention or one without is "
+        + "expected")
+  }
+
+  @Test func missingTensorsAreNamed() {
+    let tensors = Self.unet().filter { !$0.0.contains("out_layers") }
+    #expect(refusal(tensors) == "tensor 'input_blocks.1.0.out_layers.3.weight' is missing")
+    let flat = Self.unet().map { name, shape in
+      (name, name.hasSuffix("input_blocks.0.0.weight") ? [8, 4] as Shape : shape)
+    }
+    #expect(
+      refusal(flat) == "tensor 'input_blocks.0.0.weight' is [8, 4], expected 4 extents")
+  }
+
+  @Test func filesOfOtherThingsAreRefused() {
+    #expect(
+      refusal([("blk.0.attn_q.weight", [2, 2]), ("output_norm.weight", [2])])
+        == "a safetensors file without the tensors of a Stable Diffusion model; it holds "
+        + "blk.0.attn_q.weight and output_norm.weight")
+    #expect(
+      refusal([("lora_unet_x.lora_down.weight", [2, 2])])
+        == "holds low-rank adapters (lora_unet_x.lora_down.weight), which are merged into a model "
+        + "with --lora; name the model itself")
+    #expect(
+      refusal(Self.unet() + [("edm_mean", [4])])
+        == "the tensor 'edm_mean' says that the model was trained with EDM's continuous noise, "
+        + "which Decant's schedulers do not know")
+  }
+
+  @Test func variantsAndAveragesThatAreNotThere() {
+    #expect(
+      refusal(Self.unet(), options: ReadOptions(ema: true))
+        == "holds no moving average of the weights (model_ema.…), which --ema asks for")
+    #expect(
+      message {
+        _ = try SingleFileReader().read("x", options: ReadOptions(variant: "fp16"))
+      } == "x: a single file has no variants, 'fp16' was asked for")
+  }
+
+  @Test func numberingsAreKnown() throws {
+    try withTemporaryFolder { folder in
+      let model = try TinyFolder(in: folder).read()
+      #expect(
+        message {
+          try CheckpointWriter().write(
+            model, to: folder + "/a.safetensors", options: WriteOptions(numbering: "loose"))
+        } == "--numbering loose: known are dense and gap")
+    }
+  }
+
+  @Test func damagedConfigsAreRefused() {
+    for (text, found) in [
+      ("{", "not JSON"), ("[]", "without 'index' or 'components'"),
+      (
+        #"{"index": {}, "components": {"unet": {}}}"#,
+        "without class or config of component 'unet'"
+      ),
+    ] {
+      let archive = Archive(
+        weights: archive(Self.unet()).weights, metadata: ["decant.config": .string(text)],
+        kind: "safetensors file")
+      let said = message { _ = try SingleFileReader().model(of: archive, path: "f") }
+      #expect(said.hasPrefix("f: the metadata's 'decant.config' is \(found)"), "\(said)")
+    }
+  }
+
+  /// OpenCLIP stacks queries, keys and values, and turns its projection around.
+  @Test func openCLIPIsTakenApart() throws {
+    func counted(_ shape: Shape) -> StoredTensor {
+      StoredTensor(shape: shape, floats: (0..<shape.count).map(Float.init))
+    }
+    let prefix = "conditioner.embedders.1.model."
+    let weights = MemorySource(
+      location: "f",
+      [
+        ("token_embedding.weight", counted([5, 2])), ("positional_embedding", counted([3, 2])),
+        ("ln_final.weight", counted([2])), ("text_projection", counted([2, 4])),
+        ("logit_scale", counted([])),
+        ("transformer.resblocks.0.attn.in_proj_weight", counted([6, 2])),
+        ("transformer.resblocks.0.attn.in_proj_bias", counted([6])),
+        ("transformer.resblocks.0.mlp.c_fc.weight", counted([8, 2])),
+      ].map { (prefix + $0.0, $0.1) })
+    let model = try SingleFileReader().model(
+      of: Archive(weights: weights, kind: "safetensors file"), path: "f")
+    let text = try #require(model["text_encoder_2"])
+    #expect(text.className == "CLIPTextModelWithProjection")
+    let layer = "text_model.encoder.layers.0.self_attn."
+    #expect(try text.weights.tensor(layer + "q_proj.weight").floats() == [0, 1, 2, 3])
+    #expect(try text.weights.tensor(layer + "k_proj.weight").floats() == [4, 5, 6, 7])
+    #expect(try text.weights.tensor(layer + "v_proj.bias").floats() == [4, 5])
+    #expect(
+      try text.weights.tensor("text_projection.weight").floats() == [0, 4, 1, 5, 2, 6, 3, 7])
+    #expect(text.weights.entry("text_projection.weight")?.shape == [4, 2])
+    #expect(text.config["projection_dim"] == 4)
+    #expect(text.config["hidden_act"] == "gelu")
+    let odd = MemorySource(
+      location: "f", [(prefix + "transformer.resblocks.0.attn.in_proj_weight", counted([5, 2]))])
+    #expect(
+      message {
+        _ = try SingleFileReader().model(
+          of: Archive(weights: odd, kind: "safetensors file"), path: "f")
+      }
+        == "f: tensor '\(prefix)transformer.resblocks.0.attn.in_proj_weight' is [5, 2], expected rows "
+        + "of queries, keys and values, a third each")
+  }
+}
