@@ -60,7 +60,9 @@ struct ModelOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Take the text encoder from there.", valueName: "model"))
   var textEncoder: String?
 
-  @Option(help: ArgumentHelp("Take the second text encoder from there.", valueName: "model"))
+  @Option(
+    name: .customLong("text-encoder-2"),
+    help: ArgumentHelp("Take the second text encoder from there.", valueName: "model"))
   var textEncoder2: String?
 
   var value: ReadingOptions {

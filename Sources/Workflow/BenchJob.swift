@@ -49,9 +49,9 @@ package struct BenchJob: Job {
     var request = SamplingRequest(prompt: "a photo of a cat")
     request.steps = steps
     request.guidanceScale = guidanceScale
-    let size = try PictureSize.resolving(size, for: model)
-    request.width = size.width
-    request.height = size.height
+    request.width = size?.width
+    request.height = size?.height
+    let (width, height) = sampler.size(for: request)
     events(.stage("measuring \(name)"))
     let clock = StepClock()
     let start = ContinuousClock.now
@@ -63,7 +63,8 @@ package struct BenchJob: Job {
     return BenchResults.Row(
       name: name, family: model.family.name, threads: Threads.count,
       parameters: source.components.reduce(0) { $0 + $1.weights.parameterCount },
-      fileBytes: fileBytes, size: size, steps: steps, secondsPerStep: wall,
+      fileBytes: fileBytes, size: PictureSize(width: width, height: height), steps: steps,
+      secondsPerStep: wall,
       cpuSecondsPerStep: processor, secondsPerPicture: whole.seconds, peakBytes: peakMemory())
   }
 }

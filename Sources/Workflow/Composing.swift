@@ -100,11 +100,13 @@ package struct Composition: Sendable {
     if model.scheduler == nil { model.scheduler = other.scheduler }
     if model.index["_class_name"] == nil { model.index = other.index }
     if isText {
+      // The tokenizer comes along: its numbers are those that the encoder was trained with.
       let own = "tokenizer" + name.dropFirst("text_encoder".count) + "/"
-      if !model.files.contains(where: { $0.path.hasPrefix(own) }) {
-        model.files += other.files.filter { $0.path.hasPrefix(folder + "/") }.map {
-          ModelSource.File(
-            path: own + $0.path.dropFirst(folder.count + 1), bytes: $0.bytes)
+      let files = other.files.filter { $0.path.hasPrefix(folder + "/") }
+      if !files.isEmpty {
+        model.files.removeAll { $0.path.hasPrefix(own) }
+        model.files += files.map {
+          ModelSource.File(path: own + $0.path.dropFirst(folder.count + 1), bytes: $0.bytes)
         }
         model.files.sort { $0.path < $1.path }
       }

@@ -12,20 +12,6 @@ package struct PictureSize: Hashable, Sendable {
     self.width = width
     self.height = height
   }
-
-  /// The size asked for, or the model's own; refuses what the autoencoder cannot make.
-  static func resolving(_ size: PictureSize?, for model: Model) throws -> PictureSize {
-    let own = model.defaultSize
-    let size = size ?? PictureSize(width: own.width, height: own.height)
-    let factor = model.vae.downsamplingFactor
-    guard size.width > 0, size.height > 0, size.width % factor == 0, size.height % factor == 0
-    else {
-      throw JobError(
-        "a picture of \(size.width)x\(size.height) cannot be made by this model; "
-          + "both sides must be multiples of \(factor)")
-    }
-    return size
-  }
 }
 
 /// What a calibration runs, as a user says it.

@@ -58,7 +58,13 @@ struct CarriedConfig {
 
   /// The text that carries `model`.
   static func text(of model: ModelSource) -> String {
-    let files = model.files.filter { isCarried($0.path) }.compactMap { file in
+    // A tokenizer goes with its text encoder.
+    let tokenizers = model.components.map {
+      $0.name.replacing("text_encoder", with: "tokenizer", maxReplacements: 1)
+    }
+    let files = model.files.filter { file in
+      isCarried(file.path) && tokenizers.contains { file.path.hasPrefix($0 + "/") }
+    }.compactMap { file in
       String(validating: file.bytes.array, as: UTF8.self).map { (file.path, JSONValue.string($0)) }
     }
     let components = model.components.map { component in
