@@ -70,4 +70,50 @@ import Workflow
       try expect(try Readers.all.read(folder + "/c"), equals: original)
     }
   }
+
+  /// Families whose U-Net stable-diffusion.cpp takes for another, or does not know.
+  static let unknownToCpp: Set<String> = [
+    "bk-sdm-base", "bk-sdm-small", "segmind-small-sd", "bk-sdm-v2-base", "bk-sdm-v2-small",
+    "koala-700m", "koala-1b", "sdxl-refiner-1.0", "lcm-dreamshaper-v7", "lcm-sdxl",
+  ]
+
+  @Test(arguments: families) func throughGGUFForStableDiffusionCpp(family: String) async throws {
+    try await withTemporaryFolder { folder in
+      let original = try write(family, .f16, to: folder + "/a")
+      let output = OutputRequest(path: folder + "/b.gguf", program: "sdcpp")
+      if Self.unknownToCpp.contains(family) {
+        await #expect(throws: GGUFError.self) { try await convert(folder + "/a", to: output) }
+        #expect(!FileManager.default.fileExists(atPath: folder + "/b.gguf"))
+        return
+      }
+      try await convert(folder + "/a", to: output)
+      try await convert(folder + "/b.gguf", to: OutputRequest(path: folder + "/c"))
+      try expect(try Readers.all.read(folder + "/c"), equals: original)
+    }
+  }
+
+  static let unknownToComfyUI: Set<String> = [
+    "bk-sdm-v2-base", "bk-sdm-v2-small", "bk-sdm-v2-tiny", "lcm-dreamshaper-v7", "lcm-sdxl",
+  ]
+
+  /// The U-Net alone; vectors are float32 there, which holds float16 exactly.
+  @Test(arguments: families) func throughGGUFForComfyUI(family: String) async throws {
+    try await withTemporaryFolder { folder in
+      let original = try write(family, .f16, to: folder + "/a")
+      let output = OutputRequest(path: folder + "/b.gguf", program: "comfyui")
+      if Self.unknownToComfyUI.contains(family) {
+        await #expect(throws: GGUFError.self) { try await convert(folder + "/a", to: output) }
+        return
+      }
+      try await convert(folder + "/a", to: output)
+      let parts = ["vae", "text_encoder", "text_encoder_2"].filter { original[$0] != nil }
+      _ = try await ConvertJob(
+        model: folder + "/b.gguf",
+        reading: ReadingOptions(
+          composition: Composition(parts: parts.map { ($0, folder + "/a") })),
+        output: OutputRequest(path: folder + "/c"), type: "f16"
+      ).run()
+      try expect(try Readers.all.read(folder + "/c"), equals: original)
+    }
+  }
 }

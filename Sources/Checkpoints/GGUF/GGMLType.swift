@@ -7,7 +7,7 @@ struct GGMLType: Sendable {
     /// The numbers as they lie.
     case plain(ElementKind)
     /// 32 codes with a float16 scale, which Decant's own encoding holds to the bit.
-    case symmetric(bits: Int)
+    case codes(bits: Int)
     /// Widened to float32 with the arithmetic of gguf-py.
     case widened(@Sendable ([UInt8], Int, inout [Float]) -> Void)
   }
@@ -23,11 +23,11 @@ struct GGMLType: Sendable {
   static let all: [GGMLType] = [
     GGMLType(id: 0, name: "F32", blockSize: 1, blockBytes: 4, reading: .plain(.f32)),
     GGMLType(id: 1, name: "F16", blockSize: 1, blockBytes: 2, reading: .plain(.f16)),
-    GGMLType(id: 2, name: "Q4_0", blockSize: 32, blockBytes: 18, reading: .symmetric(bits: 4)),
+    GGMLType(id: 2, name: "Q4_0", blockSize: 32, blockBytes: 18, reading: .codes(bits: 4)),
     GGMLType(id: 3, name: "Q4_1", blockSize: 32, blockBytes: 20, reading: .widened(widenQ4_1)),
     GGMLType(id: 6, name: "Q5_0", blockSize: 32, blockBytes: 22, reading: .widened(widenQ5_0)),
     GGMLType(id: 7, name: "Q5_1", blockSize: 32, blockBytes: 24, reading: .widened(widenQ5_1)),
-    GGMLType(id: 8, name: "Q8_0", blockSize: 32, blockBytes: 34, reading: .symmetric(bits: 8)),
+    GGMLType(id: 8, name: "Q8_0", blockSize: 32, blockBytes: 34, reading: .codes(bits: 8)),
     GGMLType(id: 10, name: "Q2_K", blockSize: 256, blockBytes: 84, reading: .widened(widenQ2_K)),
     GGMLType(id: 11, name: "Q3_K", blockSize: 256, blockBytes: 110, reading: .widened(widenQ3_K)),
     GGMLType(id: 12, name: "Q4_K", blockSize: 256, blockBytes: 144, reading: .widened(widenQ4_K)),
@@ -50,7 +50,7 @@ struct GGMLType: Sendable {
   private var encoding: TensorEncoding? {
     switch reading {
     case .plain(let kind): .plain(kind)
-    case .symmetric(let bits): .symmetric(bits: bits, groupSize: 32)
+    case .codes(let bits): .symmetric(bits: bits, groupSize: 32)
     case .widened: nil
     }
   }
@@ -58,7 +58,7 @@ struct GGMLType: Sendable {
   /// How a tensor of this type and shape is taken: codes keep their form where each row is a whole
   /// number of blocks.
   func encoding(for shape: Shape) -> TensorEncoding {
-    if case .symmetric = reading, shape.rank < 2 || shape.rowLength % blockSize != 0 {
+    if case .codes = reading, shape.rank < 2 || shape.rowLength % blockSize != 0 {
       return .plain(.f32)
     }
     return encoding ?? .plain(.f32)
@@ -70,7 +70,7 @@ struct GGMLType: Sendable {
   func parts(_ bytes: ByteSlice, shape: Shape) -> [ByteSlice] {
     switch reading {
     case .plain: return [bytes]
-    case .symmetric(let bits):
+    case .codes(let bits):
       let blocks = bytes.array
       let split = Self.split(blocks, bits: bits, blockBytes: blockBytes)
       if encoding(for: shape).isQuantized {
@@ -127,7 +127,7 @@ struct GGMLType: Sendable {
 
   /// The bytes in which a tensor lies in a file.
   func bytes(of tensor: StoredTensor) -> ByteSlice {
-    guard case .symmetric(let bits) = reading else { return tensor.parts[0] }
+    guard case .codes(let bits) = reading else { return tensor.parts[0] }
     let (codes, scales) = (tensor.parts[0].array, tensor.parts[1].array)
     let count = scales.count / 2
     var blocks = [UInt8](repeating: 0, count: count * blockBytes)
