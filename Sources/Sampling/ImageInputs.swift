@@ -47,7 +47,9 @@ extension Sampler {
     let count = request.steps
     let kept = min(Int(Double(count) * input.strength), count)
     let first = max(count - kept, 0)
-    guard first < scheduler.timesteps.count else { throw SamplingError.strength(input.strength) }
+    guard kept > 0, first < scheduler.timesteps.count else {
+      throw SamplingError.strength(input.strength)
+    }
     let size = size(for: request)
     let picture = input.picture.resized(width: size.width, height: size.height)
     let image = picture.normalized

@@ -254,6 +254,8 @@ package struct Sampler: Sendable {
       prompt: request.prompt, negativePrompt: request.negativePrompt ?? "", steps: request.steps,
       sampler: kind.title, guidanceScale: request.guidanceScale, seed: request.seed, width: width,
       height: height, model: name)
+    parameters.denoisingStrength = request.image?.strength
+    parameters.isMasked = request.image?.mask != nil
     if request.count > 1 {
       parameters.batch = GenerationParameters.Batch(size: request.count, position: picture)
     }

@@ -192,7 +192,7 @@ package struct Verifier: Sendable {
     return (results, absent)
   }
 
-  /// Relative errors of the text encoder's blocks for each text.
+  /// Relative errors of the text encoders' blocks for each text.
   private func compareTexts(
     _ sampler: Sampler, _ reference: Sampler, _ settings: VerificationSettings
   ) throws -> [[String: Double]] {
@@ -209,7 +209,7 @@ package struct Verifier: Sendable {
     settings.prompts + (settings.guidanceScale > 1 ? [settings.negativePrompt] : [])
   }
 
-  /// Names of the text encoder's and the U-Net's blocks, in the order in which they run.
+  /// Names of the text encoders' and the U-Net's blocks, in the order in which they run.
   private func blockOrder(
     _ sampler: Sampler, _ trajectory: Trajectory
   ) throws -> [(component: String, name: String)] {
@@ -221,7 +221,15 @@ package struct Verifier: Sendable {
         step.modelInput, timestep: step.timestep, conditioning: trajectory.conditioning,
         observer: unet)
     }
-    return text.names.map { ("text_encoder", $0) } + unet.names.map { ("unet", $0) }
+    // Blocks of several encoders come with the encoder's name before theirs.
+    let encoders = sampler.model.components.map(\.name).filter { $0.hasPrefix("text_encoder") }
+    let texts = text.names.map { name in
+      for encoder in encoders where name.hasPrefix(encoder + ".") {
+        return (component: encoder, name: String(name.dropFirst(encoder.count + 1)))
+      }
+      return (component: encoders.first ?? "text_encoder", name: name)
+    }
+    return texts + unet.names.map { ("unet", $0) }
       + [("vae", "decoder")]
   }
 }
@@ -235,9 +243,9 @@ struct Measures {
 
   func errors(_ component: String, _ block: String) -> [Double] {
     switch component {
-    case "text_encoder": texts.compactMap { $0[block] }
+    case "unet": deviations.flatMap { $0.blocks.compactMap { $0[block] } }
     case "vae": deviations.map(\.decoder)
-    default: deviations.flatMap { $0.blocks.compactMap { $0[block] } }
+    default: texts.compactMap { $0["\(component).\(block)"] ?? $0[block] }
     }
   }
 }

@@ -38,6 +38,40 @@ struct PictureTests {
     #expect(texts[1].text == "日本語")
   }
 
+  /// Files of make_families.py; PIL drops the lower half of sixteen bits, libpng rounds.
+  @Test("are read from every kind of PNG as PIL reads them")
+  func kinds() throws {
+    let kinds = try golden("pictures.json").array("read").compactMap(\.object)
+    #expect(kinds.count == 8)
+    for kind in kinds {
+      let name = try kind.string("name")
+      let picture = try Picture(png: bytes(hex: try kind.string("png")), location: name)
+      let expected = bytes(hex: try kind.string("pixels"))
+      #expect(picture.width == 9 && picture.height == 7)
+      let far = zip(picture.pixels, expected).map { abs(Int($0) - Int($1)) }.max()
+      #expect(picture.pixels.count == expected.count)
+      #expect(far ?? 9 <= (name == "sixteen bits" ? 1 : 0), "\(name)")
+    }
+  }
+
+  @Test("are resized as PIL resizes them")
+  func resizing() throws {
+    let sizes = try golden("pictures.json").array("resized").compactMap(\.object)
+    #expect(sizes.count == 4)
+    for entry in sizes {
+      let size = try entry.array("size").compactMap(\.integer)
+      let picture = FamilyTests.picture(24, 20).resized(width: size[0], height: size[1])
+      #expect(picture.pixels == bytes(hex: try entry.string("pixels")), "\(size)")
+    }
+  }
+
+  private func bytes(hex: String) -> [UInt8] {
+    let digits = hex.compactMap(\.hexDigitValue)
+    return stride(from: 0, to: digits.count - 1, by: 2).map {
+      UInt8(digits[$0] << 4 | digits[$0 + 1])
+    }
+  }
+
   @Test("carry texts of any script", arguments: ["plain", "café ½\nsecond line", "日本語 😀", ""])
   func texts(text: String) throws {
     let bytes = try Self.small.png(text: [("parameters", text), ("other", "x")])
@@ -150,6 +184,12 @@ struct GenerationParametersTests {
     parameters.prompt = ""
     parameters.batch = .init(size: 4, position: 3)
     #expect(parameters.text.hasSuffix("Batch size: 4, Batch pos: 3, Version: Decant"))
+    #expect(GenerationParameters(text: parameters.text) == parameters)
+    parameters.batch = nil
+    parameters.denoisingStrength = 0.75
+    parameters.isMasked = true
+    #expect(
+      parameters.text.hasSuffix("Denoising strength: 0.75, Mask blur: 0, Version: Decant"))
     #expect(GenerationParameters(text: parameters.text) == parameters)
   }
 

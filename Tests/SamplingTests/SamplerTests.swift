@@ -55,7 +55,8 @@ struct SamplerTests {
         weights: encoder.weights))
     let model = try Model.bind(source)
     let error = try #require(throws: TokenizerError.self) { _ = try Sampler(model) }
-    #expect(error.description.hasPrefix("\(source.location): the tokenizer's vocab.json is missing"))
+    #expect(
+      error.description.hasPrefix("\(source.location): the tokenizer's vocab.json is missing"))
   }
 
   @Test("makes the latents and pictures that diffusers makes")

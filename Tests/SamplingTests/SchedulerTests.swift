@@ -239,16 +239,46 @@ struct SchedulerTests {
     }
   }
 
-  @Test("survive numbers that no schedule has", arguments: Schedulers.all.map(\.name))
+  /// What each config does to each scheduler: latents, or a refusal; never latents that are none.
+  @Test("refuse numbers that lead nowhere", arguments: Schedulers.all.map(\.name))
   func extremes(name: String) throws {
     for config in [
       ["beta_start": 0, "beta_end": 0], ["beta_start": 0.9, "beta_end": 0.999],
+      ["sigma_min": 5, "sigma_max": 5], ["sigma_min": 9e8, "sigma_max": 1e-30],
+      ["clip_sample": true, "clip_sample_range": -1], ["timestep_scaling": 1e-300],
+      ["rescale_betas_zero_snr": true, "timestep_spacing": "trailing"],
       ["num_train_timesteps": 1, "steps_offset": 0, "original_inference_steps": 1],
     ] as [JSONObject] {
-      var config = config
-      config["skip_prk_steps"] = true
-      let scheduler = try Schedulers.make(name: name, config: config, steps: 1)
-      #expect(scheduler.timesteps.count == 1)
+      for steps in [1, 4] {
+        var config = config
+        config["skip_prk_steps"] = true
+        do throws(SchedulerError) {
+          var scheduler = try Schedulers.make(name: name, config: config, steps: steps)
+          var x = Tensor(shape: [2], values: [scheduler.initialNoiseSigma, -0.3])
+          for index in scheduler.timesteps.indices {
+            let input = scheduler.modelInput(x, at: index)
+            x = scheduler.step(input, at: index, sample: x) { Tensor(shape: [2], values: [1, 0]) }
+          }
+          #expect(x.values.allSatisfy { $0.isFinite }, "\(JSONValue.object(config).text())")
+        } catch {
+          switch error {
+          case .notFinite, .steps, .timestep: break
+          default: Issue.record("\(error)")
+          }
+        }
+      }
     }
+  }
+
+  @Test("say that numbers lead nowhere")
+  func notFinite() throws {
+    let error = try #require(throws: SchedulerError.self) {
+      _ = try Schedulers.make(name: "euler", config: ["beta_start": 0, "beta_end": 0], steps: 3)
+    }
+    #expect(
+      error.description
+        == "the scheduler config's numbers (betas, sigmas, prediction_type) give "
+        + "EulerDiscreteScheduler infinite or undefined latents at step 1; correct them, or choose "
+        + "another scheduler with --scheduler")
   }
 }

@@ -1,6 +1,21 @@
 package import Models
 package import Tensors
 
+/// The random pipeline's tokenizer, for both encoders: small enough for narrow models.
+package func smallTokenizer() throws -> (files: [ModelSource.File], vocabulary: Int) {
+  let names = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"]
+  let files = try ["tokenizer", "tokenizer_2"].flatMap { folder in
+    try names.map { name in
+      ModelSource.File(
+        path: "\(folder)/\(name)",
+        bytes: try ByteSlice.mapping(fixture("golden/pipeline/tokenizer/" + name)))
+    }
+  }
+  let words = files[0].bytes
+  let vocabulary = try JSONValue(parsing: words.bytes).object?.members.count ?? 0
+  return (files, vocabulary)
+}
+
 extension Family {
   /// A model with the published topology of the family, a tenth as wide and with few layers of text,
   /// its weights random: small enough to write, read and run in a test.

@@ -18,6 +18,11 @@ package struct GenerationParameters: Sendable, Equatable {
   package var height: Int
   package var model: String
   package var version = "Decant"
+  /// How far the picture went from one that it began with; `nil` without one.
+  package var denoisingStrength: Double?
+  /// Whether only what a mask shows was painted anew. Web UIs say so by the mask's blur, which is 0
+  /// here.
+  package var isMasked = false
   /// For one of several pictures that were made at once.
   package var batch: Batch?
 
@@ -50,13 +55,16 @@ package struct GenerationParameters: Sendable, Equatable {
   }
 
   package var text: String {
-    let scale =
-      guidanceScale == guidanceScale.rounded() && abs(guidanceScale) < 1e9
-      ? String(Int(guidanceScale)) : "\(guidanceScale)"
     var members = [
-      ("Steps", String(steps)), ("Sampler", sampler), ("CFG scale", scale), ("Seed", String(seed)),
-      ("Size", "\(width)x\(height)"), ("Model", model), ("Version", version),
+      ("Steps", String(steps)), ("Sampler", sampler), ("CFG scale", Self.number(guidanceScale)),
+      ("Seed", String(seed)), ("Size", "\(width)x\(height)"), ("Model", model),
+      ("Version", version),
     ]
+    if let denoisingStrength {
+      let strength = ("Denoising strength", Self.number(denoisingStrength))
+      members.insert(strength, at: members.count - 1)
+    }
+    if isMasked { members.insert(("Mask blur", "0"), at: members.count - 1) }
     if let batch {
       members.insert(contentsOf: Self.members(of: batch), at: members.count - 1)
     }
@@ -87,11 +95,18 @@ package struct GenerationParameters: Sendable, Equatable {
     guidanceScale = members["CFG scale"].flatMap { Double($0) } ?? 1
     model = members["Model"] ?? ""
     version = members["Version"] ?? ""
+    denoisingStrength = members["Denoising strength"].flatMap { Double($0) }
+    isMasked = members["Mask blur"] != nil
     if let size = members["Batch size"].flatMap({ Int($0) }),
       let position = members["Batch pos"].flatMap({ Int($0) })
     {
       batch = Batch(size: size, position: position)
     }
+  }
+
+  /// A whole number without a fraction.
+  private static func number(_ value: Double) -> String {
+    value == value.rounded() && abs(value) < 1e9 ? String(Int(value)) : "\(value)"
   }
 
   private static func members(of batch: Batch) -> [(String, String)] {

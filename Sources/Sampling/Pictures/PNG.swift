@@ -27,7 +27,7 @@ package enum PNGError: Error, Equatable, CustomStringConvertible {
 // The only file that talks to libpng, and only through its simplified interface, which reports
 // errors in a struct instead of jumping.
 extension Picture {
-  /// Most pixels of a picture that is read: 8192 x 8192, 192 MB.
+  /// Most pixels of a picture that is read: 8192 x 8192, for a moment 448 MB.
   package static let pixelLimit = 1 << 26
 
   /// The picture as a PNG file.
@@ -50,7 +50,8 @@ extension Picture {
     return PNGChunks.inserting(text, into: bytes)
   }
 
-  /// Reads a PNG of any kind as 8-bit color; what shows through is put on black.
+  /// Reads a PNG of any kind as 8-bit color. Transparency is left out, as PIL's `convert("RGB")`
+  /// does: the color is what the file has there.
   ///
   /// Memory is bounded by ``pixelLimit``, whatever the file claims.
   package init(png bytes: [UInt8], location: String) throws(PNGError) {
@@ -68,11 +69,16 @@ extension Picture {
       guard width * height <= Self.pixelLimit else {
         throw .tooLarge(location: location, width: width, height: height)
       }
-      unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR)
-      var pixels = [UInt8](repeating: 0, count: width * height * 3)
-      var black = png_color(red: 0, green: 0, blue: 0)
-      guard unsafe png_image_finish_read(&image, &black, &pixels, 0, nil) != 0 else {
+      // Sixteen bits are levels of the same curve as eight, unless the file says otherwise.
+      unsafe image.flags |= UInt32(PNG_IMAGE_FLAG_16BIT_sRGB)
+      unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR | PNG_FORMAT_FLAG_ALPHA)
+      var colors = [UInt8](repeating: 0, count: width * height * 4)
+      guard unsafe png_image_finish_read(&image, nil, &colors, 0, nil) != 0 else {
         throw unsafe .refused(location: location, message: message(of: image))
+      }
+      var pixels = [UInt8](repeating: 0, count: width * height * 3)
+      for place in 0..<width * height {
+        for channel in 0..<3 { pixels[place * 3 + channel] = colors[place * 4 + channel] }
       }
       return Picture(width: width, height: height, pixels: pixels)
     }

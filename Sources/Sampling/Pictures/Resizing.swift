@@ -3,6 +3,9 @@ private import Foundation
 extension Picture {
   /// The picture in another size, as PIL resizes it with `LANCZOS`: a windowed sinc of three lobes,
   /// wider where the picture shrinks, in 22-bit fixed point, rows before columns.
+  ///
+  /// Where the sides' ratio changes much and the height shrinks most, Pillow 13 takes columns first; the
+  /// levels between are rounded, so a few then differ.
   package func resized(width: Int, height: Int) -> Picture {
     if width == self.width, height == self.height { return self }
     let across = Lanczos.kernels(from: self.width, to: width)

@@ -91,11 +91,39 @@ package enum Schedulers {
   /// A name works as `Class.from_config(pipeline.scheduler.config)` in diffusers: the class takes
   /// the members that it knows and its own defaults for the rest. Without a name nothing of the
   /// config is overridden.
+  ///
+  /// - Throws: ``SchedulerError``, also for numbers that would make latents infinite or none.
   package static func make(
     name: String?, config: JSONObject, steps: Int
   ) throws(SchedulerError) -> any Scheduler {
-    if let name { return try named(name).scheduler(config: config, steps: steps) }
-    return try described(by: config).make(config, steps)
+    let kind: SchedulerKind
+    let scheduler: any Scheduler
+    if let name {
+      kind = try named(name)
+      scheduler = try kind.scheduler(config: config, steps: steps)
+    } else {
+      kind = try described(by: config)
+      scheduler = try kind.make(config, steps)
+    }
+    try checkFinite(scheduler, className: kind.className)
+    return scheduler
+  }
+
+  /// Takes all steps with a single number, which costs nothing: a config whose numbers lead nowhere
+  /// (noise that never comes, or that leaves no picture) is refused before hours of work.
+  private static func checkFinite(
+    _ scheduler: any Scheduler, className: String
+  ) throws(SchedulerError) {
+    var scheduler = scheduler
+    let unit = Tensor(shape: [1], values: [1])
+    var sample = scaled(scheduler.initialNoiseSigma, unit)
+    for index in scheduler.timesteps.indices {
+      let input = scheduler.modelInput(sample, at: index)
+      sample = scheduler.step(scaled(0.5, input), at: index, sample: sample) { unit }
+      guard input.values[0].isFinite, sample.values[0].isFinite,
+        scheduler.timesteps[index].isFinite
+      else { throw .notFinite(className: className, step: index + 1) }
+    }
   }
 
   /// The config as a line's pipeline uses it.

@@ -14,6 +14,8 @@ package enum SchedulerError: Error, Equatable, CustomStringConvertible {
   case steps(Int, className: String, allowed: String)
   /// The steps reach a timestep that the schedule does not have.
   case timestep(Int, steps: Int, className: String, trainTimesteps: Int)
+  /// The config's numbers, each possible by itself, lead to latents that are no numbers.
+  case notFinite(className: String, step: Int)
 
   package var description: String {
     switch self {
@@ -34,6 +36,9 @@ package enum SchedulerError: Error, Equatable, CustomStringConvertible {
     case .timestep(let timestep, let steps, let className, let trainTimesteps):
       "\(steps) steps of \(className) reach timestep \(timestep), but the schedule has "
         + "0 to \(trainTimesteps - 1); choose fewer steps or another steps_offset"
+    case .notFinite(let className, let step):
+      "the scheduler config's numbers (betas, sigmas, prediction_type) give \(className) infinite or "
+        + "undefined latents at step \(step); correct them, or choose another scheduler with --scheduler"
     }
   }
 }

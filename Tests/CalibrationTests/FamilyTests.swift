@@ -1,0 +1,37 @@
+import Calibration
+import Models
+import Quantization
+import Sampling
+import Tensors
+import TestSupport
+import Testing
+
+/// Calibration of narrow models of every kind of pipeline.
+struct FamilyTests {
+  @Test(arguments: [
+    ("sd-v1-5-inpainting", 9, true), ("sd-v2-1", 4, true), ("lcm-dreamshaper-v7", 4, false),
+    ("koala-700m", 4, true), ("sdxl-turbo", 4, true), ("sdxl-refiner-1.0", 4, true),
+  ])
+  func seesEveryModule(name: String, channels: Int, isGuided: Bool) throws {
+    let tokenizer = try smallTokenizer()
+    let family = try #require(Family.named(name))
+    let model = try Model.bind(
+      try #require(
+        try family.narrowed(vocabulary: tokenizer.vocabulary, files: tokenizer.files)))
+    let subject = try SamplerSubject(try Sampler(model), steps: 2, guidanceScale: 4)
+    try withTemporaryFolder { folder in
+      let file = try SamplerTests.calibrate(
+        subject, model, folder + "/a", prompts: [CalibrationPrompt("a red circle")])
+      try file.check(against: model.unet.modules)
+      #expect(file.statistics.names.count == model.unet.modules.filter { $0.kind.isMatrix }.count)
+      for name in file.statistics.names {
+        let module = try #require(file.statistics[name])
+        #expect(try #require(module.meanSquares(passes: [.conditional])).contains { $0 > 0 })
+        #expect(module.maxima().allSatisfy { $0.isFinite })
+      }
+      let first = try #require(file.statistics["conv_in"])
+      #expect(first.channels == channels)
+      #expect((first.meanSquares(passes: [.unconditional]) != nil) == isGuided)
+    }
+  }
+}
