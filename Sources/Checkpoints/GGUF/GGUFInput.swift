@@ -65,7 +65,8 @@ struct GGUFInput {
       }
       let inner = UInt32(try unsigned(4, what))
       // Every element takes a byte at least.
-      let count = try count("the length of '\(shown(key))'", limit: remaining)
+      let count = try count(
+        "the length of '\(shown(key))'", limit: min(remaining, Self.arrayBound))
       var values: [JSONValue] = []
       for index in 0..<count {
         let value = try value(key, type: inner, depth: depth + 1)
@@ -83,6 +84,9 @@ struct GGUFInput {
         path: path, what: "the type of '\(shown(key))'", found: "\(type)", expected: "0 to 12")
     }
   }
+
+  /// Elements that an array is believed to have: sixty times the largest vocabulary.
+  private static let arrayBound = 1 << 24
 
   /// Elements of an array that are kept; vocabularies are longer.
   private static let arrayLimit = 64

@@ -69,7 +69,7 @@ struct MappedSource: WeightSource {
         shape: Shape([rows.count] + entry.shape.extents.dropFirst()), encoding: entry.encoding)
     case .transposed(let source):
       let entry = try found(source)
-      guard entry.shape.rank == 2, !entry.encoding.isQuantized else {
+      guard entry.shape.rank == 2, !entry.encoding.isQuantized, entry.encoding.isWidenable else {
         throw .misshapen(
           path: base.location, tensor: source, found: entry.shape,
           expected: "a matrix of plain numbers")

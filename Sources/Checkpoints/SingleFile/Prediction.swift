@@ -41,7 +41,9 @@ struct Prediction {
       )
       return
     }
-    if let name = unetName(SingleFileFacts.velocityBias), weights.entry(name) != nil {
+    if let name = unetName(SingleFileFacts.velocityBias), let entry = weights.entry(name),
+      entry.encoding.isWidenable
+    {
       let deviation = Self.deviation(try weights.tensor(name).floats())
       let isVelocity = deviation > SingleFileFacts.velocityDeviation
       let rounded = (deviation * 1e4).rounded() / 1e4

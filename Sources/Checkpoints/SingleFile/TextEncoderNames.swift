@@ -35,12 +35,12 @@ enum TextEncoderNames {
     "transformer.resblocks.\(layer).attn.in_proj_\(kind)"
   }
 
-  /// Layers that names with `prefix` count.
+  /// Layers that names with `prefix` count; numbers beyond what any model has are no layers.
   static func layers(_ names: some Sequence<String>, prefix: String) -> Int {
     var last = -1
     for name in names where name.hasPrefix(prefix) {
       let number = name.dropFirst(prefix.count).prefix { $0 != "." }
-      if let layer = Int(number), 0..<10_000 ~= layer { last = max(last, layer) }
+      if let layer = Int(number), 0..<256 ~= layer { last = max(last, layer) }
     }
     return last + 1
   }

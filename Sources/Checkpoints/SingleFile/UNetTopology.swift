@@ -46,18 +46,19 @@ struct UNetTopology: Equatable {
     let levels = downTypes.count
     let layers = (0..<levels).map { level in
       let value = config["layers_per_block"] ?? 2
-      if let list = value.array { return level < list.count ? list[level].integer ?? 2 : 2 }
-      return value.integer ?? 2
+      let entry = value.array.map { level < $0.count ? $0[level] : 2 } ?? value
+      // Configs are checked when a model is bound; here nothing may be made of a number too large.
+      return min(max(0, entry.integer ?? 2), 4096)
     }
     down = downTypes.enumerated().map { level, type in
       Level(
-        attentions: [Bool](repeating: type == cross, count: max(0, layers[level])),
+        attentions: [Bool](repeating: type == cross, count: layers[level]),
         hasSampler: level < levels - 1)
     }
     up = upTypes.enumerated().map { index, type in
       let level = max(0, levels - 1 - index)
       return Level(
-        attentions: [Bool](repeating: type == upCross, count: max(0, layers[level]) + 1),
+        attentions: [Bool](repeating: type == upCross, count: layers[level] + 1),
         hasSampler: index < levels - 1)
     }
     let type = config["mid_block_type"] ?? "UNetMidBlock2DCrossAttn"
