@@ -34,6 +34,12 @@ struct PromptEncoder: Sendable {
           location: model.source.location, tokenizer: tokenizer.maximumLength,
           encoder: config.maxPositionEmbeddings)
       }
+      let largest = max(tokenizer.beginID, tokenizer.endID, tokenizer.paddingID)
+      guard largest < config.vocabSize else {
+        throw SamplingError.vocabulary(
+          location: model.source.location, component: component.name, token: largest,
+          count: config.vocabSize)
+      }
       return Part(
         component: component.name, tokenizer: tokenizer,
         encoder: try TextEncoder(config: config, weights: component.weights))

@@ -51,6 +51,8 @@ package enum SamplingError: Error, Equatable, CustomStringConvertible {
   case strength(Double)
   /// The tokenizer's texts are longer than the text encoder's.
   case textLength(location: String, tokenizer: Int, encoder: Int)
+  /// The tokenizer makes numbers that the text encoder's table does not have.
+  case vocabulary(location: String, component: String, token: Int, count: Int)
   /// The model needs more inputs than noise and text.
   case notTextToImage(location: String, found: String)
 
@@ -75,6 +77,9 @@ package enum SamplingError: Error, Equatable, CustomStringConvertible {
     case .textLength(let location, let tokenizer, let encoder):
       "\(location): the tokenizer makes texts of \(tokenizer) tokens, "
         + "but the text encoder has \(encoder) positions"
+    case .vocabulary(let location, let component, let token, let count):
+      "\(location): the tokenizer makes token \(token), but '\(component)' knows \(count) tokens; "
+        + "they do not belong together"
     case .notTextToImage(let location, let found):
       "\(location): cannot make pictures from text alone: \(found)"
     }

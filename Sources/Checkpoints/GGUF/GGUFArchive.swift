@@ -120,7 +120,7 @@ struct GGUFFile: WeightSource {
       extents.append(try input.count("an extent of '\(shown(name))'", limit: 1 << 40))
     }
     let number = UInt32(try input.unsigned(4, "the type of '\(shown(name))'"))
-    let offset = try input.count("the place of '\(shown(name))'", limit: input.contents.count)
+    let offset = try input.count("the place of '\(shown(name))'", limit: 1 << 50)
     guard let type = GGMLType.all.first(where: { $0.id == number }) else {
       throw .unsupportedType(
         path: path, name: name, type: number, known: GGMLType.all.map(\.name))

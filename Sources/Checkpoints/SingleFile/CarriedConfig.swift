@@ -7,10 +7,14 @@ import Tensors
 ///                      "files": {"tokenizer/tokenizer_config.json": …}}
 struct CarriedConfig {
   static let key = "decant.config"
-  /// Texts that are carried; a vocabulary is not, as it is CLIP's.
+  /// Texts of a tokenizer that are always carried.
   private static let texts = [
     "special_tokens_map.json", "tokenizer_config.json", "added_tokens.json",
   ]
+  /// Texts that are carried where all of them are short: CLIP's vocabulary, which nearly every model
+  /// has, is long and need not be.
+  private static let vocabulary = ["merges.txt", "tokenizer.json", "vocab.json"]
+  private static let longest = 1 << 18
 
   let index: JSONObject
   let scheduler: JSONObject?
@@ -46,7 +50,7 @@ struct CarriedConfig {
   private static func isCarried(_ path: String) -> Bool {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     return parts.count == 2 && DiffusersLayout.tokenizers.contains(parts[0])
-      && texts.contains(parts[1])
+      && (texts + vocabulary).contains(parts[1])
   }
 
   func component(_ name: String) -> (className: String, config: JSONObject)? {
@@ -62,8 +66,13 @@ struct CarriedConfig {
     let tokenizers = model.components.map {
       $0.name.replacing("text_encoder", with: "tokenizer", maxReplacements: 1)
     }
+    let short = tokenizers.filter { folder in
+      vocabulary.allSatisfy { (model.file("\(folder)/\($0)")?.count ?? 0) <= longest }
+    }
     let files = model.files.filter { file in
-      isCarried(file.path) && tokenizers.contains { file.path.hasPrefix($0 + "/") }
+      let parts = file.path.split(separator: "/").map(String.init)
+      return isCarried(file.path) && tokenizers.contains(parts[0])
+        && (texts.contains(parts[1]) || short.contains(parts[0]))
     }.compactMap { file in
       String(validating: file.bytes.array, as: UTF8.self).map { (file.path, JSONValue.string($0)) }
     }
