@@ -11,6 +11,8 @@ struct GenerateCommand: JobCommand {
       Example: decant generate sd-v1-5/ small.decant -p "a cat" -p "a house" --grid side-by-side.png
       Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png --strength 0.7 -o castle.png
       Example: decant generate inpainting/ -p "a cat" --init-image room.png --mask sofa.png -o cat.png
+      Example: decant generate sdxl-turbo/ -p "a cat" --steps 1 --guidance-scale 0 -o cat.png
+      Example: decant generate sdxl/ -p "a cat" --original-size 4096x4096 --crop 0,0 -o cat.png
       Example: decant generate lcm/ -p "a cat" --scheduler lcm --steps 4 --guidance-scale 8 -o cat.png
       """)
 

@@ -11,7 +11,9 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLInpaintPipeline,
 )
+from diffusers.utils import load_image
 from safetensors.torch import load_file
 
 from conftest import run
@@ -194,6 +196,63 @@ def test_inpainting(families, tmp_path, name, strength):
          "--strength", strength],
         guidance_scale=4.0, image=picture(), mask_image=mask(), strength=strength, width=64, height=64,
     )
+
+
+@pytest.mark.parametrize("name", ["sd-v1", "sd-v1-inpainting"])
+def test_inpainting_of_another_size(families, tmp_path, name):
+    pipeline, folder = families[name]
+    picture(104).save(tmp_path / "in.png")
+    mask(104).save(tmp_path / "mask.png")
+    other = StableDiffusionInpaintPipeline(**pipeline.components, requires_safety_checker=False)
+    other.set_progress_bar_config(disable=True)
+    beside(
+        other, folder, tmp_path,
+        ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--mask", tmp_path / "mask.png",
+         "--strength", 0.7, "-W", 64, "-H", 72],
+        guidance_scale=4.0, image=picture(104), mask_image=mask(104), strength=0.7, width=64, height=72,
+    )
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.7])
+def test_inpainting_xl(families, tmp_path, strength):
+    pipeline, folder = families["sdxl"]
+    picture().save(tmp_path / "in.png")
+    mask().save(tmp_path / "mask.png")
+    other = StableDiffusionXLInpaintPipeline(**pipeline.components, force_zeros_for_empty_prompt=True)
+    other.set_progress_bar_config(disable=True)
+    beside(
+        other, folder, tmp_path,
+        ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--mask", tmp_path / "mask.png",
+         "--strength", strength],
+        guidance_scale=4.0, image=picture(), mask_image=mask(), strength=strength, width=64, height=64,
+    )
+
+
+def test_transparency_is_left_out(families, tmp_path):
+    pipeline, folder = families["sd-v1"]
+    image = picture()
+    image.putalpha(mask())
+    image.save(tmp_path / "in.png")
+    other = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
+    other.set_progress_bar_config(disable=True)
+    beside(
+        other, folder, tmp_path,
+        ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", 0.5],
+        guidance_scale=4.0, image=load_image(str(tmp_path / "in.png")), strength=0.5,
+    )
+    text = Image.open(tmp_path / "a.png").text["parameters"]
+    assert "Denoising strength: 0.5" in text and "Mask blur" not in text
+
+
+@pytest.mark.parametrize("name", ["sd-v1-inpainting", "sd-v2-v", "lcm", "sdxl", "koala-700m", "refiner"])
+def test_calibrate_and_verify(families, tmp_path, name):
+    _, folder = families[name]
+    run("calibrate", folder, "-o", tmp_path / "c", "--steps", 2, "--prompt-limit", 1, "--quiet")
+    run("quantize", folder, "-o", tmp_path / "q.decant", "--type", "int8", "--calibration", tmp_path / "c", "--quiet")
+    # Exit code 1 above the threshold; int8 of random weights is a few per cent off.
+    run(
+        "verify", folder, tmp_path / "q.decant", "--steps", 2, "--prompt-limit", 1,
+        "--max-step-error", 0.2, "--quiet")
 
 
 @pytest.mark.parametrize("name", NAMES)
