@@ -85,7 +85,7 @@ extension [any ModelWriter] {
 
 /// First bytes of what people take for models.
 private let signatures: [(bytes: [UInt8], offset: Int, meaning: String)] = [
-  ([UInt8]("version https://git-lfs".utf8), 0, "a pointer of Git LFS instead of the file itself"),
+  ([UInt8]("version https://git-lfs".utf8), 0, "a pointer of Git LFS instead of the file itself")
 ]
 
 /// What stands at `path`, for who expected a model.

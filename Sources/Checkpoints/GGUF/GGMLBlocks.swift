@@ -2,14 +2,14 @@
 // arithmetic is that of gguf-py's `dequantize`, in float32 and in its order, so that numbers are
 // equal to the bit.
 
-func widenQ4_1(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ41(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let (scale, least) = (half(blocks, start), half(blocks, start + 2))
   for index in 0..<32 {
     numbers.append(scale * Float(nibble(blocks, start + 4, index)) + least)
   }
 }
 
-func widenQ5_0(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ50(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let scale = half(blocks, start)
   for index in 0..<32 {
     let code = nibble(blocks, start + 6, index) | fifthBit(blocks, start + 2, index) << 4
@@ -17,7 +17,7 @@ func widenQ5_0(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-func widenQ5_1(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ51(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let (scale, least) = (half(blocks, start), half(blocks, start + 2))
   for index in 0..<32 {
     let code = nibble(blocks, start + 8, index) | fifthBit(blocks, start + 4, index) << 4

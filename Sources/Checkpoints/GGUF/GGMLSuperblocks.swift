@@ -1,7 +1,7 @@
 // Blocks of 256 numbers in groups of 16 or 32 with scales of a few bits: ggml's K-quants. As in gguf-py,
 // in float32 and in its order.
 
-func widenQ2_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ2K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let (scale, least) = (half(blocks, start + 80), half(blocks, start + 82))
   for index in 0..<256 {
     let group = blocks[start + index / 16]
@@ -10,7 +10,7 @@ func widenQ2_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-func widenQ3_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ3K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let scale = half(blocks, start + 108)
   let scales = (0..<16).map { group -> Float in
     let low = blocks[start + 96 + group % 8] >> UInt8(4 * (group / 8)) & 15
@@ -24,7 +24,7 @@ func widenQ3_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-func widenQ4_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ4K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let groups = sixBitGroups(blocks, start)
   for index in 0..<256 {
     let code = fourBits(blocks, start + 16, index)
@@ -33,7 +33,7 @@ func widenQ4_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-func widenQ5_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ5K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let groups = sixBitGroups(blocks, start)
   for index in 0..<256 {
     let high = blocks[start + 16 + index % 32] >> UInt8(index / 32) & 1
@@ -43,7 +43,7 @@ func widenQ5_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-func widenQ6_K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
+func widenQ6K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let scale = half(blocks, start + 208)
   for index in 0..<256 {
     let part = index / 32
