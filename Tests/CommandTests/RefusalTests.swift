@@ -4,7 +4,7 @@ import Testing
 
 /// Every refusal of the command line itself is exit code 2 and one sentence, and nothing appears.
 @Suite struct RefusalTests {
-  private static let writers = "decant, diffusers and checkpoint"
+  private static let writers = "decant, diffusers, checkpoint and gguf"
 
   @Test(arguments: [
     (["inspect", "nothing"], "nothing: there is no such file or folder"),
@@ -39,7 +39,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],
-      "--type int3: there is no such type; known are f32, f16, bf16, int8, int8-g64, int8-g128, int4-g32, int4-g64"
+      "--type int3: there is no such type; known are f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32, int4-g64"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],

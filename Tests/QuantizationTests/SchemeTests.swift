@@ -10,13 +10,16 @@ struct SchemeTests {
   @Test func everySchemeHasItsOwnName() {
     #expect(
       Schemes.all.map(\.name) == [
-        "f32", "f16", "bf16", "int8", "int8-g64", "int8-g128", "int4-g32", "int4-g64",
+        "f32", "f16", "bf16", "int8", "int8-g32", "int8-g64", "int8-g128", "int4-g32", "int4-g64",
       ])
     for scheme in Schemes.all {
       #expect(Schemes.named(scheme.name)?.encoding == scheme.encoding)
       #expect(!scheme.summary.isEmpty)
     }
     #expect(Schemes.named("int3") == nil)
+    // ggml's names of the same blocks.
+    #expect(Schemes.named("q8_0")?.name == "int8-g32")
+    #expect(Schemes.named("q4_0")?.name == "int4-g32")
   }
 
   /// Uniform rounding error of a normal row whose largest weight is 3.2 to 4.4 deviations off.
