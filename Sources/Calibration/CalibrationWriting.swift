@@ -109,7 +109,7 @@ private struct StatisticsSource: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     guard let (module, tensor) = place(name) else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     return tensor.stored(module)
   }

@@ -31,7 +31,7 @@ package struct RandomWeights: WeightSource {
 
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let (module, tensor) = modules[name] else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     let (center, deviation) = Self.distribution(of: tensor, in: module)
     var generator = NoiseGenerator(seed: seed, name: name)

@@ -107,7 +107,7 @@ private struct PackedWeights: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     guard let tensor = tensors[name] else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     return StoredTensor(
       shape: tensor.entry.shape, encoding: tensor.entry.encoding,

@@ -28,6 +28,13 @@ extension WeightSource {
   package var byteCount: Int { names.reduce(0) { $0 + (entry($1)?.byteCount ?? 0) } }
 }
 
+extension WeightSource {
+  /// What a source throws for a tensor that it does not hold.
+  package func absent(_ tensor: String) -> WeightError {
+    WeightError(location: location, tensor: tensor, found: "nothing of that name")
+  }
+}
+
 /// Tensors in memory.
 package struct MemorySource: WeightSource {
   package let location: String
@@ -45,7 +52,7 @@ package struct MemorySource: WeightSource {
 
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let tensor = tensors[name] else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     return tensor
   }

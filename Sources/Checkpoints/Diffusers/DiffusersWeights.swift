@@ -225,7 +225,7 @@ struct ShardedSource: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     guard let owner = owners[name], let shard = shards[owner] else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     return try shard.tensor(name)
   }

@@ -114,7 +114,7 @@ struct RenamedSource: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     guard let origin = origins[name] else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     let tensor = try base.tensor(origin.name)
     guard origin.flattened else { return tensor }

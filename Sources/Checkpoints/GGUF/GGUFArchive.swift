@@ -154,7 +154,7 @@ struct GGUFFile: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     guard let place = places[name] else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     let bytes = contents.window(place.bytes)
     return StoredTensor(

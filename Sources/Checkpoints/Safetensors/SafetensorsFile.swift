@@ -47,7 +47,7 @@ package struct SafetensorsFile: WeightSource {
   /// - Throws: ``WeightError`` when there is none of that name.
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let place = places[name] else {
-      throw WeightError(location: path, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     return StoredTensor(
       shape: place.entry.shape, encoding: place.entry.encoding,

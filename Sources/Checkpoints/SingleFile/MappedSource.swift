@@ -95,7 +95,7 @@ struct MappedSource: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     guard let (origin, entry) = origins[name] else {
-      throw WeightError(location: location, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     let parts: [ByteSlice]
     switch origin {

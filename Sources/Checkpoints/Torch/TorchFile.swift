@@ -139,7 +139,7 @@ package struct TorchFile: WeightSource {
   /// The tensor, row-major: in place where it lies so in the file, else gathered.
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let place = places[name], case .plain(let kind) = place.entry.encoding else {
-      throw WeightError(location: path, tensor: name, found: "nothing of that name")
+      throw absent(name)
     }
     var bytes = contents.window(place.bytes)
     if let strides = place.strides {
