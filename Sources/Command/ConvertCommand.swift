@@ -14,7 +14,10 @@ struct ConvertCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Number type of all weights: f32, f16, bf16 (as they are unless told).", valueName: "type"))
+      """
+      Number type of all weights: f32, f16, bf16 (as they are unless told). SDXL's VAE overflows in \
+      f16 and is left as it is.
+      """, valueName: "type"))
   var type: String?
 
   @Flag(help: "Print the facts as JSON.")
