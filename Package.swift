@@ -49,7 +49,7 @@ let package = Package(
     room("Models", on: ["Tensors", "Formats"]),
     room("Execution", on: ["Models", "Kernels", "Tensors"]),
     room("Adapters", on: ["Checkpoints", "Models", "Kernels", "Tensors"]),
-    room("Sampling", on: ["Execution", "Models", "Tensors", "CPNG", "CVocabulary"]),
+    room("Sampling", on: ["Execution", "Models", "Kernels", "Tensors", "CPNG", "CVocabulary"]),
     room("Stripping", on: ["Models", "Tensors", "Formats"]),
     room("Quantization", on: ["Models", "Kernels", "Tensors"]),
     room(
@@ -61,13 +61,13 @@ let package = Package(
       "Packfiles",
       on: ["Tensors", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
     room(
-      "Verification", on: ["Sampling", "Execution", "Quantization", "Models", "Tensors"]),
+      "Verification",
+      on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "Tensors"]),
     room(
       "Workflow",
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Adapters",
-        "Checkpoints",
-        "Sampling", "Execution", "Models", "Tensors", "Formats",
+        "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "Tensors", "Formats",
         .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(

@@ -1,28 +1,5 @@
 #include "forms.h"
 
-/* exp(x) within 2 units in the last place for x in [-87, 88], 0 below, exp(88) above; NaN stays.
-   The method and the coefficients are those of Cephes' expf (Moshier): x = n ln 2 + r, and a
-   polynomial for exp(r). */
-BODY float exponential(float x) {
-  float clamped = x > 88.0f ? 88.0f : x;
-  clamped = clamped < -87.0f ? -87.0f : clamped;
-  /* Adding and taking away 1.5 * 2^23 rounds to the nearest whole number. */
-  float n = (clamped * 1.44269504f + 12582912.0f) - 12582912.0f;
-  float r = clamped - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  /* 2^n is put together from its exponent; a NaN's n is of no matter, for p is NaN. */
-  int32_t exponent = n == n ? (int32_t)n : 0;
-  float power = float_of((uint32_t)(exponent + 127) << 23);
-  return x < -87.0f ? 0.0f : p * power;
-}
-
 BODY float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 /* The distribution function of the normal distribution, within 1e-7. log(erfc(t)) is smooth and

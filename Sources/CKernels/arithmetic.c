@@ -22,6 +22,38 @@ BODY void normalize(const float *x, float center, float factor, float rest, cons
     y[i] = ((x[i] - center) * factor + rest) * scale[i] + bias[i];
 }
 
+BODY void scale_shift_silu(const float *x, float center, float scale, float shift, float *y,
+                           size_t count) {
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) {
+    float value = (x[i] - center) * scale + shift;
+    y[i] = value / (1.0f + exponential(-value));
+  }
+}
+
+BODY void normalize_columns(const float *x, size_t stride, size_t rows, size_t columns,
+                            float epsilon, const float *scale, const float *bias, float *y) {
+  double sums[64] = {0}, squares[64] = {0};
+  for (size_t row = 0; row < rows; row++)
+    for (size_t i = 0; i < columns; i++) {
+      double value = x[row * stride + i];
+      sums[i] += value;
+      squares[i] += value * value;
+    }
+  /* The mean is center + rest: numbers far from zero lose nothing when the center is taken off. */
+  float center[64], factor[64], rest[64];
+  for (size_t i = 0; i < columns; i++) {
+    double mean = sums[i] / (double)rows, power = squares[i] / (double)rows - mean * mean;
+    double slope = 1 / __builtin_sqrt((power > 0 ? power : 0) + (double)epsilon);
+    center[i] = (float)mean;
+    factor[i] = (float)slope;
+    rest[i] = (float)((double)center[i] - mean) * (float)slope;
+  }
+  for (size_t row = 0; row < rows; row++)
+    for (size_t i = 0; i < columns; i++)
+      y[row * stride + i] =
+          ((x[row * stride + i] - center[i]) * factor[i] + rest[i]) * scale[row] + bias[row];
+}
+
 BODY double dot(const float *a, const float *b, size_t count) {
 #pragma clang fp reassociate(on)
   double total = 0;
@@ -42,5 +74,12 @@ FORMS(void, normalize,
       (const float *x, float center, float factor, float rest, const float *scale,
        const float *bias, float *y, size_t count),
       (x, center, factor, rest, scale, bias, y, count))
+FORMS(void, scale_shift_silu,
+      (const float *x, float center, float scale, float shift, float *y, size_t count),
+      (x, center, scale, shift, y, count))
+FORMS(void, normalize_columns,
+      (const float *x, size_t stride, size_t rows, size_t columns, float epsilon,
+       const float *scale, const float *bias, float *y),
+      (x, stride, rows, columns, epsilon, scale, bias, y))
 FORMS(double, dot, (const float *a, const float *b, size_t count), (a, b, count))
 FORMS(void, add, (const float *a, const float *b, float *y, size_t count), (a, b, y, count))

@@ -7,6 +7,7 @@ struct BenchCommand: JobCommand {
     abstract: "Measures models side by side: seconds and processor seconds a step, memory.",
     discussion: """
       With --guidance-scale 1 a step is one U-Net call.
+      Lists are joined by commas: --family sd-v1-4,ssd-1b --compute f32,int8.
       Example: decant bench sd-v1-5/ small.decant --steps 4 --size 256x256 --json
       """)
 
@@ -15,7 +16,8 @@ struct BenchCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp(
-      "A family with random weights: \(familyNames.joined(separator: ", ")).", valueName: "name"))
+      "Families with random weights: \(familyNames.joined(separator: ", ")).",
+      valueName: "name,…"))
   var family: [String] = []
 
   @Option(
@@ -35,21 +37,37 @@ struct BenchCommand: JobCommand {
   var json = false
 
   @OptionGroup var read: ReadOptions
-  @OptionGroup var compute: ComputeOptions
+  @Option(
+    help: ArgumentHelp(
+      "What arithmetic is done in, one after another: \(Compute.names.joined(separator: ", ")).",
+      valueName: "kind,…"))
+  var compute: String = Compute.f32.name
+
+  @OptionGroup var threads: ThreadOptions
   @OptionGroup var common: CommonOptions
 
   var printsJSON: Bool { json }
 
   func validate() throws {
     if model.isEmpty, family.isEmpty { throw ValidationError("Give a MODEL or --family NAME.") }
+    for kind in commaSeparated([compute]) where Compute(name: kind) == nil {
+      throw ValidationError(
+        "No arithmetic '\(kind)'; there are \(Compute.names.joined(separator: ", ")).")
+    }
     if steps < 1 { throw ValidationError("--steps takes 1 or more, not \(steps).") }
   }
 
   func job() -> BenchJob {
-    compute.apply()
+    threads.apply()
     return BenchJob(
-      models: model, families: family, reading: read.value, steps: steps,
+      models: model, families: commaSeparated(family), reading: read.value,
+      computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,
       size: size.map { PictureSize(width: $0.width, height: $0.height) },
       guidanceScale: guidanceScale)
   }
+}
+
+/// The members of lists like `a,b`.
+private func commaSeparated(_ lists: [String]) -> [String] {
+  lists.flatMap { $0.split(separator: ",").map(String.init) }
 }

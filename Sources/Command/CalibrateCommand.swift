@@ -50,9 +50,11 @@ struct CalibrateCommand: JobCommand {
 
   func job() -> CalibrateJob {
     compute.apply()
+    var settings = run.value
+    settings.compute = compute.compute.value
     let task: CalibrateJob.Task =
       if let model {
-        .run(model: model, reading: read.value, settings: run.value, resumes: resume)
+        .run(model: model, reading: read.value, settings: settings, resumes: resume)
       } else {
         .merge(merge)
       }

@@ -53,7 +53,8 @@ struct ForwardCommand: JobCommand {
       throw ValidationError("No component '\(component)'.")
     }
     return ForwardJob(
-      model: model, reading: read.value, component: component, inputs: inputs, output: output,
+      model: model, reading: read.value, compute: compute.compute.value, component: component,
+      inputs: inputs, output: output,
       replacing: force)
   }
 }

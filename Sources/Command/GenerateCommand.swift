@@ -175,7 +175,7 @@ struct GenerateCommand: JobCommand {
     request.targetSize = targetSize?.size
     request.crop = crop.map { ($0.x, $0.y) }
     return GenerateJob(
-      models: model, reading: read.value, request: request, output: output, grid: grid,
-      latentsOutput: saveLatents, replacing: force)
+      models: model, reading: read.value, compute: compute.compute.value, request: request,
+      output: output, grid: grid, latentsOutput: saveLatents, replacing: force)
   }
 }

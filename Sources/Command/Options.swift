@@ -156,14 +156,30 @@ struct ByteSize: ExpressibleByArgument {
 
 /// How computing is done.
 struct ComputeOptions: ParsableArguments {
-  enum Kind: String, ExpressibleByArgument, CaseIterable { case f32 }
-
   @OptionGroup var threads: ThreadOptions
 
   @Option(help: ArgumentHelp("What arithmetic is done in.", valueName: "kind"))
-  var compute: Kind = .f32
+  var compute: ComputeArgument = .f32
 
   func apply() { threads.apply() }
+}
+
+/// A kind of arithmetic.
+struct ComputeArgument: ExpressibleByArgument, CustomStringConvertible {
+  static let f32 = ComputeArgument(value: .f32)
+
+  let value: Compute
+
+  private init(value: Compute) { self.value = value }
+
+  init?(argument: String) {
+    guard let value = Compute(name: argument) else { return nil }
+    self.init(value: value)
+  }
+
+  static var allValueStrings: [String] { Compute.names }
+  var description: String { value.name }
+  var defaultValueDescription: String { value.name }
 }
 
 /// How many threads work.

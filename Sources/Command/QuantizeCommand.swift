@@ -48,6 +48,10 @@ struct QuantizeCommand: JobCommand {
     if output == nil, !dryRun {
       throw ValidationError("Say where to write, -o OUT, or look at the plan with --dry-run.")
     }
+    if compute.compute.value != .f32 {
+      throw ValidationError(
+        "--compute \(compute.compute): quantize runs no model, it rounds in f32.")
+    }
   }
 
   func job() -> QuantizeJob {

@@ -47,7 +47,9 @@ struct ShrinkCommand: JobCommand {
     compute.apply()
     var verification = VerificationRequest.standard
     thresholds.apply(to: &verification)
+    verification.compute = compute.compute.value
     var calibration = calibrating.value
+    calibration.compute = compute.compute.value
     // A short run: a long one is `decant calibrate`, whose file --calibration takes.
     calibration.promptLimit = calibration.promptLimit ?? 4
     return ShrinkJob(

@@ -66,6 +66,10 @@ struct VerifyCommand: JobCommand {
 
   @OptionGroup var read: ReadOptions
   @OptionGroup var compute: ComputeOptions
+
+  @Option(
+    help: ArgumentHelp("What the reference's arithmetic is done in.", valueName: "kind"))
+  var referenceCompute: ComputeArgument = .f32
   @OptionGroup var common: CommonOptions
 
   var printsJSON: Bool { json }
@@ -90,6 +94,8 @@ struct VerifyCommand: JobCommand {
     request.scheduler = scheduler
     request.size = size.map { PictureSize(width: $0.width, height: $0.height) }
     request.hasBaselines = baselines
+    request.compute = compute.compute.value
+    request.referenceCompute = referenceCompute.value
     thresholds.apply(to: &request)
     return VerifyJob(
       reference: reference, candidate: candidate, reading: read.value, request: request,

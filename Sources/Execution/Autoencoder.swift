@@ -1,4 +1,4 @@
-import Kernels
+package import Kernels
 package import Models
 package import Tensors
 
@@ -9,16 +9,18 @@ private struct AutoencoderMidBlock: Sendable {
     let norm: GroupNorm
     let attention: Attention
 
-    init(_ spec: VAESpec.Attention, _ weights: any WeightSource) throws {
+    init(_ spec: VAESpec.Attention, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
       name = spec.name
       norm = try GroupNorm(spec.norm, weights)
-      attention = try Attention(spec.attention, weights)
+      attention = try Attention(spec.attention, weights, arithmetic)
     }
 
     func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
       try Task.checkCancellation()
-      let attended = attention(tokens(from: norm(x)), text: nil, observer)
-      let output = add(image(from: attended, height: x.shape[2], width: x.shape[3]), x)
+      let pixels: Shape = [x.shape[0], x.shape[1], x.shape[2] * x.shape[3]]
+      let output = attention(
+        norm(x).reshaped(pixels), text: nil, residual: x.reshaped(pixels), observer
+      ).reshaped(x.shape)
       observer?.didRun(block: name, output: output)
       return output
     }
@@ -28,10 +30,10 @@ private struct AutoencoderMidBlock: Sendable {
   private let attention: PixelAttention?
   private let resnet2: Resnet
 
-  init(_ spec: VAESpec.MidBlock, _ weights: any WeightSource) throws {
-    resnet1 = try Resnet(spec.resnet1, weights)
-    attention = try spec.attention.map { try PixelAttention($0, weights) }
-    resnet2 = try Resnet(spec.resnet2, weights)
+  init(_ spec: VAESpec.MidBlock, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
+    resnet1 = try Resnet(spec.resnet1, weights, arithmetic)
+    attention = try spec.attention.map { try PixelAttention($0, weights, arithmetic) }
+    resnet2 = try Resnet(spec.resnet2, weights, arithmetic)
   }
 
   func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
@@ -45,9 +47,9 @@ private struct AutoencoderLevel: Sendable {
   let resnets: [Resnet]
   let sampler: Sampler?
 
-  init(_ spec: VAESpec.Level, _ weights: any WeightSource) throws {
-    resnets = try spec.resnets.map { try Resnet($0, weights) }
-    sampler = try spec.sampler.map { try Sampler($0, weights) }
+  init(_ spec: VAESpec.Level, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
+    resnets = try spec.resnets.map { try Resnet($0, weights, arithmetic) }
+    sampler = try spec.sampler.map { try Sampler($0, weights, arithmetic) }
   }
 }
 
@@ -61,20 +63,24 @@ package struct VAEDecoder: Sendable {
   private let convNormOut: GroupNorm
   private let convOut: Convolution
 
+  /// - Parameter arithmetic: float32 either way; int8 is the U-Net's alone.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
-  package init(config: VAEConfig, weights: any WeightSource) throws {
+  package init(
+    config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
+  ) throws {
+    let arithmetic = arithmetic.inFloats
     let spec = VAESpec(config).decoder
     latentChannels = config.latentChannels
-    postQuantConv = try spec.postQuantConv.map { try Convolution($0, weights) }
-    convIn = try Convolution(spec.convIn, weights)
-    midBlock = try AutoencoderMidBlock(spec.midBlock, weights)
-    levels = try spec.levels.map { try AutoencoderLevel($0, weights) }
+    postQuantConv = try spec.postQuantConv.map { try Convolution($0, weights, arithmetic) }
+    convIn = try Convolution(spec.convIn, weights, arithmetic)
+    midBlock = try AutoencoderMidBlock(spec.midBlock, weights, arithmetic)
+    levels = try spec.levels.map { try AutoencoderLevel($0, weights, arithmetic) }
     convNormOut = try GroupNorm(spec.convNormOut, weights)
-    convOut = try Convolution(spec.convOut, weights)
+    convOut = try Convolution(spec.convOut, weights, arithmetic)
   }
 
-  package init(_ model: Model) throws {
-    try self.init(config: model.vae, weights: model.weights(of: "vae"))
+  package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
+    try self.init(config: model.vae, weights: model.weights(of: "vae"), arithmetic: arithmetic)
   }
 
   /// The picture of a latent.
@@ -117,21 +123,25 @@ package struct VAEEncoder: Sendable {
   private let convOut: Convolution
   private let quantConv: Convolution?
 
+  /// - Parameter arithmetic: float32 either way; int8 is the U-Net's alone.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
-  package init(config: VAEConfig, weights: any WeightSource) throws {
+  package init(
+    config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
+  ) throws {
+    let arithmetic = arithmetic.inFloats
     let spec = VAESpec(config).encoder
     inChannels = config.inChannels
     factor = config.downsamplingFactor
-    convIn = try Convolution(spec.convIn, weights)
-    levels = try spec.levels.map { try AutoencoderLevel($0, weights) }
-    midBlock = try AutoencoderMidBlock(spec.midBlock, weights)
+    convIn = try Convolution(spec.convIn, weights, arithmetic)
+    levels = try spec.levels.map { try AutoencoderLevel($0, weights, arithmetic) }
+    midBlock = try AutoencoderMidBlock(spec.midBlock, weights, arithmetic)
     convNormOut = try GroupNorm(spec.convNormOut, weights)
-    convOut = try Convolution(spec.convOut, weights)
-    quantConv = try spec.quantConv.map { try Convolution($0, weights) }
+    convOut = try Convolution(spec.convOut, weights, arithmetic)
+    quantConv = try spec.quantConv.map { try Convolution($0, weights, arithmetic) }
   }
 
-  package init(_ model: Model) throws {
-    try self.init(config: model.vae, weights: model.weights(of: "vae"))
+  package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
+    try self.init(config: model.vae, weights: model.weights(of: "vae"), arithmetic: arithmetic)
   }
 
   /// The normal distribution of a picture's latents.

@@ -22,47 +22,122 @@ private func load(
   return (weight, try load(bias, from: weights).floats())
 }
 
+/// The weight of one layer in the form that it is multiplied in.
+private enum LayerWeight: Sendable {
+  /// As it is stored; whether Winograd's form may be used.
+  case stored(StoredTensor, winograd: Bool)
+  case int8(Int8Weight)
+
+  /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it.
+  init(_ weight: StoredTensor, _ arithmetic: Arithmetic) {
+    if arithmetic == .int8, weight.shape.rowLength >= 64, weight.shape.rows >= 16 {
+      self = .int8(Int8Weight(weight))
+    } else {
+      self = .stored(weight, winograd: arithmetic != .f32Direct)
+    }
+  }
+}
+
 struct Convolution: Sendable {
   private let name: String
   private let stride: Int
   private let padding: Padding
-  private let weight: StoredTensor
+  private let weight: LayerWeight
   private let bias: [Float]?
 
-  init(_ spec: ConvolutionSpec, _ weights: any WeightSource) throws {
+  init(
+    _ spec: ConvolutionSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic
+  ) throws {
     name = spec.module.name
     stride = spec.stride
     padding = Padding(
       top: spec.paddingBefore, left: spec.paddingBefore, bottom: spec.paddingAfter,
       right: spec.paddingAfter)
-    (weight, bias) = try load(spec.module, from: weights)
+    let (weight, bias) = try load(spec.module, from: weights)
+    self.weight = LayerWeight(weight, arithmetic)
+    self.bias = bias
   }
 
   /// [B, C, H, W] to [B, O, H', W'].
-  func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) -> Tensor {
+  ///
+  /// - Parameters:
+  ///   - channelBias: numbers added to the channels of the result, [1 or B, O]: how a residual block
+  ///     takes the time embedding.
+  ///   - residual: what is added to the result.
+  func callAsFunction(
+    _ x: Tensor, channelBias: Tensor? = nil, residual: Tensor? = nil,
+    _ observer: (any ActivationObserver)?
+  ) -> Tensor {
     observer?.willRun(module: name, input: x)
-    return convolve(x, weight: weight, bias: bias, stride: stride, padding: padding)
+    // One for all pictures goes along with the bias.
+    let shared = channelBias.flatMap { $0.shape[0] == 1 || $0.hasEqualRows ? $0 : nil }
+    var bias = bias
+    if let shared {
+      let outputs = shared.shape[1]
+      bias = (0..<outputs).map { (self.bias?[$0] ?? 0) + shared.values[$0] }
+    }
+    let output =
+      switch weight {
+      case .stored(let weight, let winograd):
+        convolve(
+          x, weight: weight, bias: bias, residual: residual, stride: stride, padding: padding,
+          winograd: winograd)
+      case .int8(let weight):
+        convolve(
+          x, weight: weight, bias: bias, residual: residual, stride: stride, padding: padding)
+      }
+    guard let channelBias, shared == nil else { return output }
+    return addChannelBias(output, channelBias)
+  }
+}
+
+extension Tensor {
+  fileprivate var hasEqualRows: Bool {
+    let width = shape.rowLength
+    return (1..<shape[0]).allSatisfy { row in
+      values[row * width..<(row + 1) * width] == values[..<width]
+    }
   }
 }
 
 struct Linear: Sendable {
   private let name: String
-  private let weight: StoredTensor
+  private let weight: LayerWeight
   private let bias: [Float]?
 
-  init(_ spec: LinearSpec, _ weights: any WeightSource) throws {
+  init(_ spec: LinearSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     name = spec.module.name
-    (weight, bias) = try load(spec.module, from: weights)
+    let (weight, bias) = try load(spec.module, from: weights)
+    self.weight = LayerWeight(weight, arithmetic)
+    self.bias = bias
   }
 
-  /// [..., in] to [..., out].
-  func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) -> Tensor {
-    if let observer {
-      let width = weight.shape.rowLength
-      observer.willRun(module: name, input: x.reshaped([x.shape.count / width, width]))
+  /// [B, in, ...] to [B, out, ...]: features lie in planes.
+  ///
+  /// - Parameters:
+  ///   - residual: what is added to the result.
+  ///   - gated: whether the second half of the outputs gates the first, by GELU.
+  func callAsFunction(
+    _ x: Tensor, residual: Tensor? = nil, gated: Bool = false,
+    _ observer: (any ActivationObserver)?
+  ) -> Tensor {
+    observer?.willRun(module: name, input: rowsOfFeatures(x))
+    return switch weight {
+    case .stored(let weight, _):
+      project(x, weight: weight, bias: bias, residual: residual, gated: gated)
+    case .int8(let weight):
+      project(x, weight: weight, bias: bias, residual: residual, gated: gated)
     }
-    return linear(x, weight: weight, bias: bias)
   }
+}
+
+/// Planes of features as observers take them: a row for each token.
+private func rowsOfFeatures(_ x: Tensor) -> Tensor {
+  if x.shape.rank == 2 { return x }
+  let features = x.shape[1]
+  let tokens = x.shape.extents.dropFirst(2).reduce(1, *)
+  return transposed(x.reshaped([x.shape[0], features, tokens]))
+    .reshaped([x.shape[0] * tokens, features])
 }
 
 struct GroupNorm: Sendable {

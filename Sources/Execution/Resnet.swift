@@ -12,14 +12,14 @@ struct Resnet: Sendable {
   private let conv2: Convolution
   private let shortcut: Convolution?
 
-  init(_ spec: ResnetSpec, _ weights: any WeightSource) throws {
+  init(_ spec: ResnetSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     self.spec = spec
     norm1 = try GroupNorm(spec.norm1, weights)
-    conv1 = try Convolution(spec.conv1, weights)
-    timeProjection = try spec.timeProjection.map { try Linear($0, weights) }
+    conv1 = try Convolution(spec.conv1, weights, arithmetic)
+    timeProjection = try spec.timeProjection.map { try Linear($0, weights, .f32) }
     norm2 = try GroupNorm(spec.norm2, weights)
-    conv2 = try Convolution(spec.conv2, weights)
-    shortcut = try spec.shortcut.map { try Convolution($0, weights) }
+    conv2 = try Convolution(spec.conv2, weights, arithmetic)
+    shortcut = try spec.shortcut.map { try Convolution($0, weights, arithmetic) }
   }
 
   /// - Parameters:
@@ -29,12 +29,11 @@ struct Resnet: Sendable {
     _ x: Tensor, time: Tensor?, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
     try Task.checkCancellation()
-    var hidden = conv1(norm1(x, silu: true), observer)
-    if let timeProjection, let time {
-      hidden = addChannelBias(hidden, timeProjection(time, observer))
-    }
-    hidden = conv2(norm2(hidden, silu: true), observer)
-    var output = add(hidden, shortcut.map { $0(x, observer) } ?? x)
+    let normed = norm1(x, silu: true)
+    let timeBias = time.flatMap { time in timeProjection.map { $0(time, observer) } }
+    let hidden = conv1(normed, channelBias: timeBias, observer)
+    let normedAgain = norm2(hidden, silu: true)
+    var output = conv2(normedAgain, residual: shortcut.map { $0(x, observer) } ?? x, observer)
     if spec.outputScale != 1 { output = divide(output, by: spec.outputScale) }
     observer?.didRun(block: spec.name, output: output)
     return output
@@ -46,9 +45,9 @@ struct Sampler: Sendable {
   private let name: String
   private let conv: Convolution
 
-  init(_ spec: SamplerSpec, _ weights: any WeightSource) throws {
+  init(_ spec: SamplerSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     name = spec.name
-    conv = try Convolution(spec.conv, weights)
+    conv = try Convolution(spec.conv, weights, arithmetic)
   }
 
   /// The convolution, with a stride of 2 where the spec says so.

@@ -33,13 +33,13 @@ package struct TextEncoder: Sendable {
     init(_ spec: TextEncoderSpec.Layer, _ weights: any WeightSource) throws {
       self.spec = spec
       norm1 = try LayerNorm(spec.norm1, weights)
-      query = try Linear(spec.query, weights)
-      key = try Linear(spec.key, weights)
-      value = try Linear(spec.value, weights)
-      out = try Linear(spec.out, weights)
+      query = try Linear(spec.query, weights, .f32)
+      key = try Linear(spec.key, weights, .f32)
+      value = try Linear(spec.value, weights, .f32)
+      out = try Linear(spec.out, weights, .f32)
       norm2 = try LayerNorm(spec.norm2, weights)
-      feedForwardIn = try Linear(spec.feedForwardIn, weights)
-      feedForwardOut = try Linear(spec.feedForwardOut, weights)
+      feedForwardIn = try Linear(spec.feedForwardIn, weights, .f32)
+      feedForwardOut = try Linear(spec.feedForwardOut, weights, .f32)
     }
   }
 
@@ -58,7 +58,7 @@ package struct TextEncoder: Sendable {
     positionEmbedding = try Embedding(spec.positionEmbedding, weights)
     layers = try spec.layers.map { try Layer($0, weights) }
     finalNorm = try LayerNorm(spec.finalNorm, weights)
-    projection = try spec.projection.map { try Linear($0, weights) }
+    projection = try spec.projection.map { try Linear($0, weights, .f32) }
   }
 
   /// - Parameter inputIDs: sequences of one length, each with its start and end tokens.
@@ -69,25 +69,28 @@ package struct TextEncoder: Sendable {
     try check(inputIDs)
     let (batch, length) = (inputIDs.count, inputIDs[0].count)
     let positions = inputIDs.flatMap { $0.indices }
-    var x = add(tokenEmbedding(inputIDs.flatMap { $0 }), positionEmbedding(positions))
+    let embeddings = add(tokenEmbedding(inputIDs.flatMap { $0 }), positionEmbedding(positions))
       .reshaped([batch, length, tokenEmbedding.width])
-    observer?.didRun(block: TextEncoderSpec.embeddingsBlock, output: x)
+    observer?.didRun(block: TextEncoderSpec.embeddingsBlock, output: embeddings)
 
-    var hiddenStates = [x]
+    var hiddenStates = [embeddings]
+    // Features lie in planes of tokens while they are computed with.
+    var x = transposed(embeddings)
     for layer in layers {
       try Task.checkCancellation()
       let normed = layer.norm1(x)
       let attended = attention(
         query: layer.query(normed, observer), key: layer.key(normed, observer),
         value: layer.value(normed, observer), heads: spec.heads, causal: true)
-      x = add(layer.out(attended, observer), x)
-      let wide = layer.feedForwardIn(layer.norm2(x), observer)
-      x = add(layer.feedForwardOut(activate(wide), observer), x)
-      observer?.didRun(block: layer.spec.name, output: x)
-      hiddenStates.append(x)
+      x = layer.out(attended, residual: x, observer)
+      let wide = activate(layer.feedForwardIn(layer.norm2(x), observer))
+      x = layer.feedForwardOut(wide, residual: x, observer)
+      let state = transposed(x)
+      observer?.didRun(block: layer.spec.name, output: state)
+      hiddenStates.append(state)
     }
 
-    let last = finalNorm(x)
+    let last = transposed(finalNorm(x))
     observer?.didRun(block: spec.finalNorm.module.block, output: last)
     let pooled = pool(last, inputIDs)
     return TextEncoderOutput(

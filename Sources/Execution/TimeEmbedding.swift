@@ -34,9 +34,9 @@ struct TimeEmbedding: Sendable {
   private let conditionProjection: Linear?
 
   init(_ spec: UNetSpec.Embedding, _ weights: any WeightSource) throws {
-    linear1 = try Linear(spec.linear1, weights)
-    linear2 = try Linear(spec.linear2, weights)
-    conditionProjection = try spec.conditionProjection.map { try Linear($0, weights) }
+    linear1 = try Linear(spec.linear1, weights, .f32)
+    linear2 = try Linear(spec.linear2, weights, .f32)
+    conditionProjection = try spec.conditionProjection.map { try Linear($0, weights, .f32) }
   }
 
   /// - Parameter condition: what `cond_proj` brings in; without it that layer adds nothing.

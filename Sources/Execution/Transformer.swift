@@ -10,25 +10,26 @@ struct Attention: Sendable {
   private let value: Linear
   private let out: Linear
 
-  init(_ spec: AttentionSpec, _ weights: any WeightSource) throws {
+  init(_ spec: AttentionSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     self.spec = spec
-    query = try Linear(spec.query, weights)
-    key = try Linear(spec.key, weights)
-    value = try Linear(spec.value, weights)
-    out = try Linear(spec.out, weights)
+    query = try Linear(spec.query, weights, arithmetic)
+    key = try Linear(spec.key, weights, arithmetic)
+    value = try Linear(spec.value, weights, arithmetic)
+    out = try Linear(spec.out, weights, arithmetic)
   }
 
   /// - Parameters:
-  ///   - x: [B, T, C].
-  ///   - text: [B, words, D]; looked at only where the spec says so.
+  ///   - x: [B, C, T].
+  ///   - text: [B, D, words]; looked at only where the spec says so.
+  ///   - residual: what is added to the result.
   func callAsFunction(
-    _ x: Tensor, text: Tensor?, _ observer: (any ActivationObserver)?
+    _ x: Tensor, text: Tensor?, residual: Tensor, _ observer: (any ActivationObserver)?
   ) -> Tensor {
     let context = spec.attendsToText ? text ?? x : x
     let attended = attention(
       query: query(x, observer), key: key(context, observer), value: value(context, observer),
       heads: spec.heads)
-    return out(attended, observer)
+    return out(attended, residual: residual, observer)
   }
 }
 
@@ -42,38 +43,52 @@ struct TransformerBlock: Sendable {
   private let feedForwardIn: Linear
   private let feedForwardOut: Linear
 
-  init(_ spec: TransformerBlockSpec, _ weights: any WeightSource) throws {
+  init(_ spec: TransformerBlockSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     norm1 = try LayerNorm(spec.norm1, weights)
-    attention1 = try Attention(spec.attention1, weights)
+    attention1 = try Attention(spec.attention1, weights, arithmetic)
     norm2 = try LayerNorm(spec.norm2, weights)
-    attention2 = try Attention(spec.attention2, weights)
+    attention2 = try Attention(spec.attention2, weights, arithmetic)
     norm3 = try LayerNorm(spec.norm3, weights)
-    feedForwardIn = try Linear(spec.feedForwardIn, weights)
-    feedForwardOut = try Linear(spec.feedForwardOut, weights)
+    feedForwardIn = try Linear(spec.feedForwardIn, weights, arithmetic)
+    feedForwardOut = try Linear(spec.feedForwardOut, weights, arithmetic)
   }
 
-  /// [B, T, C] to the same shape.
+  /// - Parameters:
+  ///   - x: [B, C, T]; the result has the same shape.
+  ///   - text: [B, D, words].
   func callAsFunction(
     _ x: Tensor, text: Tensor, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
     try Task.checkCancellation()
-    var x = add(attention1(norm1(x), text: text, observer), x)
-    x = add(attention2(norm2(x), text: text, observer), x)
-    return add(feedForwardOut(geglu(feedForwardIn(norm3(x), observer)), observer), x)
+    var x = attention1(norm1(x), text: text, residual: x, observer)
+    x = attention2(norm2(x), text: text, residual: x, observer)
+    return feedForwardOut(feedForwardIn(norm3(x), gated: true, observer), residual: x, observer)
   }
 }
 
 /// diffusers' `Transformer2DModel` over pictures.
 struct Transformer: Sendable {
-  /// `proj_in` or `proj_out`, on pixels as a picture or as tokens.
+  /// `proj_in` or `proj_out`: a convolution by one pixel and a linear layer are the same to features
+  /// that lie in planes, but for how an observer sees their input.
   private enum Projection: Sendable {
     case convolution(Convolution)
     case linear(Linear)
 
-    init(_ spec: TransformerSpec.Projection, _ weights: any WeightSource) throws {
+    init(
+      _ spec: TransformerSpec.Projection, _ weights: any WeightSource, _ arithmetic: Arithmetic
+    ) throws {
       switch spec {
-      case .convolution(let spec): self = .convolution(try Convolution(spec, weights))
-      case .linear(let spec): self = .linear(try Linear(spec, weights))
+      case .convolution(let spec): self = .convolution(try Convolution(spec, weights, arithmetic))
+      case .linear(let spec): self = .linear(try Linear(spec, weights, arithmetic))
+      }
+    }
+
+    func callAsFunction(
+      _ x: Tensor, residual: Tensor? = nil, _ observer: (any ActivationObserver)?
+    ) -> Tensor {
+      switch self {
+      case .convolution(let convolution): convolution(x, residual: residual, observer)
+      case .linear(let linear): linear(x, residual: residual, observer)
       }
     }
   }
@@ -84,34 +99,27 @@ struct Transformer: Sendable {
   private let blocks: [TransformerBlock]
   private let projectOut: Projection
 
-  init(_ spec: TransformerSpec, _ weights: any WeightSource) throws {
+  init(_ spec: TransformerSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     name = spec.name
     norm = try GroupNorm(spec.norm, weights)
-    projectIn = try Projection(spec.projectIn, weights)
-    blocks = try spec.blocks.map { try TransformerBlock($0, weights) }
-    projectOut = try Projection(spec.projectOut, weights)
+    projectIn = try Projection(spec.projectIn, weights, arithmetic)
+    blocks = try spec.blocks.map { try TransformerBlock($0, weights, arithmetic) }
+    projectOut = try Projection(spec.projectOut, weights, arithmetic)
   }
 
   /// - Parameters:
   ///   - x: [B, C, H, W].
-  ///   - text: [B, words, D].
+  ///   - text: [B, D, words].
   func callAsFunction(
     _ x: Tensor, text: Tensor, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
-    let (height, width) = (x.shape[2], x.shape[3])
-    let normed = norm(x)
-    var hidden =
-      switch projectIn {
-      case .convolution(let conv): tokens(from: conv(normed, observer))
-      case .linear(let linear): linear(tokens(from: normed), observer)
-      }
+    let (batch, height, width) = (x.shape[0], x.shape[2], x.shape[3])
+    let projected = projectIn(norm(x), observer)
+    let channels = projected.shape[1]
+    var hidden = projected.reshaped([batch, channels, height * width])
     for block in blocks { hidden = try block(hidden, text: text, observer) }
-    let projected =
-      switch projectOut {
-      case .convolution(let conv): conv(image(from: hidden, height: height, width: width), observer)
-      case .linear(let linear): image(from: linear(hidden, observer), height: height, width: width)
-      }
-    let output = add(projected, x)
+    let output = projectOut(
+      hidden.reshaped([batch, channels, height, width]), residual: x, observer)
     observer?.didRun(block: name, output: output)
     return output
   }

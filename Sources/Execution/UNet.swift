@@ -1,4 +1,4 @@
-import Kernels
+package import Kernels
 package import Models
 package import Tensors
 
@@ -28,11 +28,11 @@ package struct UNet: Sendable {
 
     init(
       _ resnets: [ResnetSpec], _ attentions: [TransformerSpec], _ sampler: SamplerSpec?,
-      _ weights: any WeightSource
+      _ weights: any WeightSource, _ arithmetic: Arithmetic
     ) throws {
-      self.resnets = try resnets.map { try Resnet($0, weights) }
-      self.attentions = try attentions.map { try Transformer($0, weights) }
-      self.sampler = try sampler.map { try Sampler($0, weights) }
+      self.resnets = try resnets.map { try Resnet($0, weights, arithmetic) }
+      self.attentions = try attentions.map { try Transformer($0, weights, arithmetic) }
+      self.sampler = try sampler.map { try Sampler($0, weights, arithmetic) }
     }
   }
 
@@ -48,26 +48,30 @@ package struct UNet: Sendable {
   private let convOut: Convolution
 
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
-  package init(config: UNetConfig, weights: any WeightSource) throws {
+  package init(
+    config: UNetConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
+  ) throws {
     let spec = UNetSpec(config)
     self.spec = spec
     downsamplingFactor = config.downsamplingFactor
-    convIn = try Convolution(spec.convIn, weights)
+    convIn = try Convolution(spec.convIn, weights, arithmetic)
     timeEmbedding = try TimeEmbedding(spec.timeEmbedding, weights)
     addEmbedding = try spec.addedEmbedding.map { try TimeEmbedding($0.embedding, weights) }
     downBlocks = try spec.downBlocks.map {
-      try Layers($0.resnets, $0.attentions, $0.downsampler, weights)
+      try Layers($0.resnets, $0.attentions, $0.downsampler, weights, arithmetic)
     }
-    midBlock = try spec.midBlock.map { try Layers($0.resnets, $0.attentions, nil, weights) }
+    midBlock = try spec.midBlock.map {
+      try Layers($0.resnets, $0.attentions, nil, weights, arithmetic)
+    }
     upBlocks = try spec.upBlocks.map {
-      try Layers($0.resnets, $0.attentions, $0.upsampler, weights)
+      try Layers($0.resnets, $0.attentions, $0.upsampler, weights, arithmetic)
     }
     convNormOut = try GroupNorm(spec.convNormOut, weights)
-    convOut = try Convolution(spec.convOut, weights)
+    convOut = try Convolution(spec.convOut, weights, arithmetic)
   }
 
-  package init(_ model: Model) throws {
-    try self.init(config: model.unet, weights: model.weights(of: "unet"))
+  package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
+    try self.init(config: model.unet, weights: model.weights(of: "unet"), arithmetic: arithmetic)
   }
 
   /// The U-Net's prediction for `sample`.
@@ -86,7 +90,7 @@ package struct UNet: Sendable {
     observer: (any ActivationObserver)? = nil
   ) throws -> Tensor {
     try checkInputs(sample, timesteps, encoderHiddenStates, timestepCondition, added)
-    let text = encoderHiddenStates
+    let text = transposed(encoderHiddenStates)
     let time = try embedTime(
       timesteps, batch: sample.shape[0], condition: timestepCondition, added: added, observer)
 

@@ -16,29 +16,6 @@ package func quickGELU(_ x: consuming Tensor) -> Tensor {
   eachNumber(x, decant_quick_gelu)
 }
 
-/// The gate of diffusers' GEGLU (Shazeer, 2020): of each row [2n], the first half times ``gelu(_:)``
-/// of the second.
-///
-/// - Parameter x: [..., 2n].
-/// - Returns: [..., n].
-package func geglu(_ x: Tensor) -> Tensor {
-  let features = x.shape.extents.last ?? 0
-  precondition(x.shape.rank >= 1 && features % 2 == 0, "halves of rows of \(x.shape)")
-  let width = features / 2
-  let rows = features == 0 ? 0 : x.shape.count / features
-  let shape = Shape(x.shape.extents.dropLast() + [width])
-  return x.values.reading { x in
-    Tensor(shape: shape) { output in
-      parallelBlocks(rows, size: max(1, blockSize / max(1, features))) { block in
-        for row in block {
-          let hidden = x + row * features
-          decant_geglu(hidden, hidden + width, output + row * width, width)
-        }
-      }
-    }
-  }
-}
-
 /// `a + b`, of equal shapes.
 package func add(_ a: consuming Tensor, _ b: Tensor) -> Tensor {
   precondition(a.shape == b.shape, "sum of \(a.shape) and \(b.shape)")

@@ -1,4 +1,4 @@
-private import CKernels
+internal import CKernels
 package import Tensors
 
 /// Rows and columns of zeros around a picture.
@@ -16,93 +16,112 @@ package struct Padding: Sendable, Hashable {
   package init(_ all: Int) { self.init(top: all, left: all, bottom: all, right: all) }
 }
 
+/// How layers compute: what they hold their operands in, and by which algorithm.
+package enum Arithmetic: String, Sendable, CaseIterable {
+  /// float32; convolutions by 3 x 3 in Winograd's form, where that is faster.
+  case f32
+  /// float32, every convolution directly: the reference for the others.
+  case f32Direct = "f32-direct"
+  /// Products of int8 weights and int8 activations (W8A8), the rest in float32.
+  case int8
+
+  /// The same without int8, for what int8 is not offered for.
+  package var inFloats: Arithmetic { self == .int8 ? .f32 : self }
+}
+
 /// Two-dimensional convolution (cross-correlation, as torch.nn.functional.conv2d) by matrix
-/// products.
+/// products, or in Winograd's form.
 ///
-/// Tiles of the product are computed apart, each over a part of the window's weights at a time,
-/// for which the pixels that the weights meet are gathered ("im2col"). So memory beside the result
-/// is bounded by about 5 MB a thread, whatever the size of the picture, and weights are widened a
-/// tile at a time. A window of one pixel with stride 1 reads the picture in place.
+/// The direct way gathers the pixels that a part of the weights meet a panel at a time; Winograd's
+/// (F(4 x 4, 3 x 3), Lavin & Gray, 2016) transforms a group of tiles at a time, and takes a quarter of
+/// the products, for about four times the rounding error. Memory beside the result is bounded either
+/// way, whatever the size of the picture.
 ///
 /// - Parameters:
 ///   - x: [batch, in, height, width].
-///   - weight: [out, in, kernel height, kernel width], in any encoding that can be widened.
+///   - weight: [out, in, kernel height, kernel width], in any encoding that can be widened; windows of
+///     at most 49 weights.
 ///   - bias: one number for each output channel.
+///   - residual: what is added to the result, of its shape.
+///   - winograd: whether Winograd's form may be used.
 /// - Returns: [batch, out, (height + padding - kernel height) / stride + 1, likewise].
 package func convolve(
-  _ x: Tensor, weight: StoredTensor, bias: [Float]?, stride: Int = 1, padding: Padding = Padding(1)
+  _ x: Tensor, weight: StoredTensor, bias: [Float]?, residual: Tensor? = nil, stride: Int = 1,
+  padding: Padding = Padding(1), winograd: Bool = false
 ) -> Tensor {
   precondition(
     x.shape.rank == 4 && weight.shape.rank == 4 && x.shape[1] == weight.shape[1]
       && (bias == nil || bias?.count == weight.shape[0]) && stride >= 1,
     "convolution of \(x.shape) with \(weight.shape), stride \(stride)")
   let window = decant_window(of: x.shape, weight.shape, stride: stride, padding: padding)
-  let (batch, channels, outputs) = (x.shape[0], x.shape[1], weight.shape[0])
-  let area = window.out_height * window.out_width
-  let shape: Shape = [batch, outputs, window.out_height, window.out_width]
-  let isPointwise = weight.shape.rowLength == channels && stride == 1 && padding == Padding(0)
-
-  // Columns are the output pixels of all pictures one after another, so that small pictures fill
-  // a tile together.
-  let tiles = Tiles(rows: outputs, columns: batch * area)
-  let sums = sumParts(weight.shape.rowLength)
-  let longest = sums.first?.count ?? 0
-  let weightsSize = tiles.height * longest
-  let productSize = tiles.height * tiles.width
-  let columnsSize = isPointwise && batch == 1 ? 0 : longest * tiles.width
+  let batch = x.shape[0]
+  let shape: Shape = [batch, weight.shape[0], window.out_height, window.out_width]
+  precondition(residual == nil || residual?.shape == shape, "residual for \(shape)")
+  let plan =
+    winograd
+    ? WinogradPlan(x: x.shape, weight: weight.shape, stride: stride, padding: padding) : nil
   return x.values.reading { x in
-    Tensor(shape: shape) { output in
-      parallel(tiles.count, scratch: weightsSize + productSize + columnsSize) { unit, scratch in
-        let tile = tiles[unit]
-        let product = scratch + weightsSize
-        let columns = product + productSize
-        for (index, part) in sums.enumerated() {
-          let right: Matrix
-          if isPointwise && batch == 1 {
-            let first = x + part.lowerBound * area + tile.columns.lowerBound
-            right = Matrix(base: first, stride: area)
-          } else {
-            withUnsafePointer(to: window) {
-              decant_window_columns(
-                x.base, $0, part.lowerBound, part.count, tile.columns.lowerBound,
-                tile.columns.count, columns)
-            }
-            right = Matrix(base: columns, stride: tile.columns.count)
-          }
-          weight.withMatrix(rows: tile.rows, columns: part, scratch: scratch) { weights in
-            multiply(
-              weights, right, into: product, stride: tile.columns.count, m: tile.rows.count,
-              n: tile.columns.count, k: part.count, keep: index == 0 ? 0 : 1)
-          }
+    reading(residual) { residual in
+      Tensor(shape: shape) { output in
+        if let plan {
+          plan.run(x, weight: weight, bias: bias, residual: residual, into: output)
+        } else {
+          multiply(
+            FloatOperands(
+              weight: weight, bias: bias, window: window, pictures: x, residual: residual),
+            pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
         }
-        if sums.isEmpty { product.update(repeating: 0, count: productSize) }
-        store(product, tile.rows, tile.columns, bias: bias, area: area, of: outputs, into: output)
       }
     }
   }
 }
 
-/// Adds the bias to a tile of the product, [rows, columns], and puts its numbers where they belong
-/// in the pictures.
-private func store(
-  _ product: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ columns: Range<Int>,
-  bias: [Float]?, area: Int, of outputs: Int, into output: Target
-) {
-  for (index, row) in rows.enumerated() {
-    var column = columns.lowerBound
-    while column < columns.upperBound {
-      let picture = column / area
-      let end = min(columns.upperBound, (picture + 1) * area)
-      let from = product + index * columns.count + column - columns.lowerBound
-      let to = output + (picture * outputs + row) * area + column - picture * area
-      decant_scale_and_shift(from, 0, 1, bias?[row] ?? 0, to, end - column)
-      column = end
+/// A fully connected layer for features that lie in planes: of each picture, `W x + bias`.
+///
+/// - Parameters:
+///   - x: [batch, in, ...].
+///   - weight: [out, in], or [out, in, 1, 1], in any encoding that can be widened.
+///   - bias: one number for each output.
+///   - residual: what is added to the result, of its shape.
+///   - gated: whether the second half of the outputs gates the first: diffusers' GEGLU (Shazeer,
+///     2020), the first half times ``gelu(_:)`` of the second.
+/// - Returns: [batch, out, ...]; out is half as many where gated.
+package func project(
+  _ x: Tensor, weight: StoredTensor, bias: [Float]?, residual: Tensor? = nil, gated: Bool = false
+) -> Tensor {
+  precondition(
+    x.shape.rank >= 2 && x.shape[1] == weight.shape.rowLength
+      && (bias == nil || bias?.count == weight.shape.rows)
+      && (!gated || weight.shape.rows % 2 == 0),
+    "\(weight.shape) by planes of \(x.shape)")
+  let batch = x.shape[0]
+  let area = x.shape.extents.dropFirst(2).reduce(1, *)
+  let outputs = gated ? weight.shape.rows / 2 : weight.shape.rows
+  let shape = Shape([batch, outputs] + x.shape.extents.dropFirst(2))
+  precondition(residual == nil || residual?.shape == shape, "residual for \(shape)")
+  let window = decant_window(
+    of: [batch, x.shape[1], 1, area], [weight.shape.rows, x.shape[1], 1, 1], stride: 1,
+    padding: Padding(0))
+  return x.values.reading { x in
+    reading(residual) { residual in
+      Tensor(shape: shape) { output in
+        multiply(
+          FloatOperands(
+            weight: weight, bias: bias, window: window, pictures: x, residual: residual),
+          pictures: batch, area: area, gated: gated, into: output)
+      }
     }
   }
 }
 
+/// The numbers of a tensor in place, where there is one.
+func reading<Result>(_ tensor: Tensor?, _ body: (Source?) -> Result) -> Result {
+  guard let tensor else { return body(nil) }
+  return tensor.values.reading { body($0) }
+}
+
 extension decant_window {
-  fileprivate init(of x: Shape, _ weight: Shape, stride: Int, padding: Padding) {
+  init(of x: Shape, _ weight: Shape, stride: Int, padding: Padding) {
     let height = x[2] + padding.top + padding.bottom
     let width = x[3] + padding.left + padding.right
     precondition(

@@ -60,20 +60,12 @@ package func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
   }
 }
 
-/// `x` [B, C, H, W] as [B, H*W, C]: a row of features for each pixel, what attention works on.
-package func tokens(from x: Tensor) -> Tensor {
-  precondition(x.shape.rank == 4, "pictures of \(x.shape)")
-  let (batch, channels, area) = (x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
-  return transposed(x, batch: batch, rows: channels, columns: area, shape: [batch, area, channels])
-}
-
-/// `x` [B, height*width, C] as [B, C, height, width]; the reverse of ``tokens(from:)``.
-package func image(from x: Tensor, height: Int, width: Int) -> Tensor {
-  precondition(
-    x.shape.rank == 3 && x.shape[1] == height * width, "\(x.shape) as \(height) x \(width)")
+/// `x` [B, R, C] as [B, C, R]: tokens as rows of features, or features as planes of tokens.
+package func transposed(_ x: Tensor) -> Tensor {
+  precondition(x.shape.rank == 3, "rows of \(x.shape)")
   return transposed(
     x, batch: x.shape[0], rows: x.shape[1], columns: x.shape[2],
-    shape: [x.shape[0], x.shape[2], height, width])
+    shape: [x.shape[0], x.shape[2], x.shape[1]])
 }
 
 private func transposed(_ x: Tensor, batch: Int, rows: Int, columns: Int, shape: Shape) -> Tensor {

@@ -34,40 +34,42 @@ package func groupNorm(
         let plane = first + index * area
         let slope = Double(scale[channel]) * factor
         let shift = Double(bias[channel]) - moments.rest * slope
-        decant_scale_and_shift(plane, moments.center, Float(slope), Float(shift), plane, area)
-        if silu { decant_silu(plane, plane, area) }
+        if silu {
+          decant_scale_shift_silu(plane, moments.center, Float(slope), Float(shift), plane, area)
+        } else {
+          decant_scale_and_shift(plane, moments.center, Float(slope), Float(shift), plane, area)
+        }
       }
     }
   }
   return x
 }
 
-/// Layer normalization (Ba, Kiros & Hinton, 2016) of each row, as torch.nn.functional.layer_norm.
+/// Layer normalization (Ba, Kiros & Hinton, 2016) over features that lie in planes, as
+/// torch.nn.functional.layer_norm over the last extent of rows.
 ///
 /// - Parameters:
-///   - x: [..., features].
+///   - x: [batch, features, tokens].
 ///   - scale, bias: one number for each feature.
 package func layerNorm(
   _ x: consuming Tensor, scale: [Float], bias: [Float], epsilon: Float
 ) -> Tensor {
-  let features = scale.count
+  let shape = x.shape
   precondition(
-    x.shape.extents.last == features && bias.count == features,
-    "\(x.shape) with \(features) scales and \(bias.count) biases")
-  if x.shape.count == 0 { return x }
-  let rows = x.shape.count / features
+    shape.rank == 3 && shape[1] == scale.count && bias.count == scale.count,
+    "\(shape) with \(scale.count) scales and \(bias.count) biases")
+  if shape.count == 0 { return x }
+  let (features, tokens) = (shape[1], shape[2])
+  let runs = (tokens + 63) / 64
   x.values.writing { values in
     scale.reading { scale in
       bias.reading { bias in
-        parallelBlocks(rows, size: max(1, blockSize / features)) { block in
-          for row in block {
-            let numbers = values + row * features
-            let moments = Moments(of: numbers, features)
-            let factor = moments.factor(epsilon)
-            decant_normalize(
-              numbers, moments.center, Float(factor), Float(-moments.rest * factor), scale.base,
-              bias.base, numbers, features)
-          }
+        parallel(shape[0] * runs) { unit in
+          let first = unit % runs * 64
+          let numbers = values + unit / runs * features * tokens + first
+          decant_normalize_columns(
+            numbers, tokens, features, min(64, tokens - first), epsilon, scale.base, bias.base,
+            numbers)
         }
       }
     }

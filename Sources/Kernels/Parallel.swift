@@ -10,13 +10,12 @@ func parallel(
 ) {
   let next = Atomic<Int>(0)
   parallel(min(Threads.count, count)) { _ in
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(64, scratch * 4), alignment: 64)
-    defer { memory.deallocate() }
-    let floats = memory.bindMemory(to: Float.self, capacity: scratch)
+    let memory = Scratch.floats(scratch)
+    defer { Scratch.give(memory) }
     while true {
       let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
       if unit >= count { return }
-      body(unit, floats)
+      body(unit, memory.base)
     }
   }
 }
@@ -77,5 +76,28 @@ extension Tensor {
       count = shape.count
     }
     self.init(shape: shape, values: values)
+  }
+}
+
+/// Parts of one buffer that several threads fill.
+///
+/// Unchecked: whoever uses it takes ranges that do not overlap.
+struct DisjointSlices<Element>: @unchecked Sendable {
+  private let buffer: UnsafeMutableBufferPointer<Element>
+
+  /// The start. An empty buffer gives a pointer that nobody may read.
+  var base: UnsafeMutablePointer<Element> {
+    buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!
+  }
+
+  init(_ buffer: UnsafeMutableBufferPointer<Element>) { self.buffer = buffer }
+
+  subscript(index: Int) -> Element {
+    get { buffer[index] }
+    nonmutating set { buffer[index] = newValue }
+  }
+
+  subscript(range: Range<Int>) -> UnsafeMutableBufferPointer<Element> {
+    UnsafeMutableBufferPointer(rebasing: buffer[range])
   }
 }

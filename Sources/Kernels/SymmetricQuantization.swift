@@ -277,21 +277,3 @@ private struct GroupRounding {
       signal: sums[0], error: sums[1], weightedSignal: sums[2], weightedError: sums[3])
   }
 }
-
-/// Parts of one buffer that several threads fill.
-///
-/// Unchecked: whoever uses it takes ranges that do not overlap.
-private struct DisjointSlices<Element>: @unchecked Sendable {
-  private let buffer: UnsafeMutableBufferPointer<Element>
-
-  init(_ buffer: UnsafeMutableBufferPointer<Element>) { self.buffer = buffer }
-
-  subscript(index: Int) -> Element {
-    get { buffer[index] }
-    nonmutating set { buffer[index] = newValue }
-  }
-
-  subscript(range: Range<Int>) -> UnsafeMutableBufferPointer<Element> {
-    UnsafeMutableBufferPointer(rebasing: buffer[range])
-  }
-}

@@ -1,4 +1,5 @@
 package import Execution
+package import Kernels
 package import Models
 package import Tensors
 
@@ -13,11 +14,13 @@ package struct Sampler: Sendable {
   package var latentPixelsPerCall = 4 * 64 * 64
 
   let prompts: PromptEncoder
+  private let arithmetic: Arithmetic
   private let unet: UNet
   private let decoder: VAEDecoder
 
+  /// - Parameter arithmetic: how the U-Net computes, and in floats the autoencoder.
   /// - Throws: ``TokenizerError``, ``SamplingError``, or what the model's weights throw.
-  package init(_ model: Model) throws {
+  package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
     let location = model.source.location
     guard model.vae.outChannels == 3 else {
       throw SamplingError.notTextToImage(
@@ -26,8 +29,9 @@ package struct Sampler: Sendable {
     }
     self.model = model
     prompts = try PromptEncoder(model)
-    unet = try UNet(model)
-    decoder = try VAEDecoder(model)
+    self.arithmetic = arithmetic
+    unet = try UNet(model, arithmetic: arithmetic)
+    decoder = try VAEDecoder(model, arithmetic: arithmetic)
   }
 
   // MARK: - Whole runs
@@ -100,7 +104,7 @@ package struct Sampler: Sendable {
   ) throws -> EncodedPrompt { try prompts.encode(text, observer: observer) }
 
   /// The autoencoder's other half, made when it is needed: pictures are rarely begun with.
-  func encoder() throws -> VAEEncoder { try VAEEncoder(model) }
+  func encoder() throws -> VAEEncoder { try VAEEncoder(model, arithmetic: arithmetic) }
 
   /// The scheduler of a request, with the corrections that diffusers' pipeline makes to configs.
   package func scheduler(for request: SamplingRequest) throws(SchedulerError) -> any Scheduler {

@@ -1,3 +1,4 @@
+package import Kernels
 package import Models
 private import Quantization
 import Sampling
@@ -14,11 +15,16 @@ package struct Verifier: Sendable {
     package let model: Model
     /// Bytes of its file or files; `nil` where it is in none.
     package let fileBytes: Int?
+    /// How its sampler computes.
+    package let arithmetic: Arithmetic
 
-    package init(name: String, model: Model, fileBytes: Int? = nil) {
+    package init(
+      name: String, model: Model, fileBytes: Int? = nil, arithmetic: Arithmetic = .f32
+    ) {
       self.name = name
       self.model = model
       self.fileBytes = fileBytes
+      self.arithmetic = arithmetic
     }
   }
 
@@ -59,7 +65,7 @@ package struct Verifier: Sendable {
       ?? BlockRenames(
         candidate: provenance, reference: reference.model.source.completedProvenance())
 
-    let sampler = try Sampler(reference.model)
+    let sampler = try Sampler(reference.model, arithmetic: reference.arithmetic)
     let settings = settings(for: sampler)
     let requests = requests(
       settings, scheduler: reference.model.scheduler ?? reference.model.family.line.scheduler)
@@ -79,7 +85,7 @@ package struct Verifier: Sendable {
     let trajectories = try requests.map { try Trajectory($0, of: sampler, progress: count) }
     var measures: [Measures] = []
     for (index, subject) in compared.enumerated() {
-      let other = try Sampler(subject.model)
+      let other = try Sampler(subject.model, arithmetic: subject.arithmetic)
       let subjectRenames = index == 0 ? renames : BlockRenames()
       measures.append(
         Measures(

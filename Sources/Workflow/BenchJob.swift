@@ -9,18 +9,21 @@ package struct BenchJob: Job {
   private let models: [String]
   private let families: [String]
   private let reading: ReadingOptions
+  private let computes: [Compute]
   private let steps: Int
   private let size: PictureSize?
   private let guidanceScale: Double
 
   /// - Parameter families: families that are measured with random weights, made for the purpose.
   package init(
-    models: [String], families: [String], reading: ReadingOptions, steps: Int, size: PictureSize?,
+    models: [String], families: [String], reading: ReadingOptions, computes: [Compute], steps: Int,
+    size: PictureSize?,
     guidanceScale: Double
   ) {
     self.models = models
     self.families = families
     self.reading = reading
+    self.computes = computes
     self.steps = steps
     self.size = size
     self.guidanceScale = guidanceScale
@@ -30,22 +33,28 @@ package struct BenchJob: Job {
     var results: [BenchResults.Row] = []
     for path in models {
       let source = try ModelSource.reading(path, reading)
-      results.append(try measure(lastPathComponent(path), source, bytesOnDisk(path), events))
+      for compute in computes {
+        results.append(
+          try measure(lastPathComponent(path), source, bytesOnDisk(path), compute, events))
+      }
     }
     for family in families {
       let source = try syntheticModel(family: family, seed: 0, type: "f32")
-      results.append(try measure(family, source, nil, events))
+      for compute in computes {
+        results.append(try measure(family, source, nil, compute, events))
+      }
     }
     return BenchResults(rows: results)
   }
 
   private func measure(
-    _ name: String, _ source: ModelSource, _ fileBytes: Int?, _ events: EventSink
+    _ name: String, _ source: ModelSource, _ fileBytes: Int?, _ compute: Compute,
+    _ events: EventSink
   ) throws -> BenchResults.Row {
     events(.stage("loading \(name)"))
     resetPeakMemory()
     let model = try Model.bind(source)
-    let sampler = try Sampler(model)
+    let sampler = try Sampler(model, arithmetic: compute.arithmetic)
     var request = SamplingRequest(prompt: "a photo of a cat")
     request.steps = steps
     request.guidanceScale = guidanceScale
@@ -61,7 +70,7 @@ package struct BenchJob: Job {
     let whole = ContinuousClock.now - start
     let (wall, processor) = clock.perStep
     return BenchResults.Row(
-      name: name, family: model.family.name, threads: Threads.count,
+      name: name, family: model.family.name, compute: compute.name, threads: Threads.count,
       parameters: source.components.reduce(0) { $0 + $1.weights.parameterCount },
       fileBytes: fileBytes, size: PictureSize(width: width, height: height), steps: steps,
       secondsPerStep: wall,
@@ -135,6 +144,7 @@ package struct BenchResults: JobOutcome {
   struct Row: Sendable {
     let name: String
     let family: String
+    let compute: String
     let threads: Int
     let parameters: Int
     let fileBytes: Int?
@@ -154,7 +164,8 @@ package struct BenchResults: JobOutcome {
       "models": .array(
         rows.map { row in
           [
-            "name": .string(row.name), "family": .string(row.family), "compute": "f32",
+            "name": .string(row.name), "family": .string(row.family),
+            "compute": .string(row.compute),
             "threads": .integer(row.threads), "parameters": .integer(row.parameters),
             "file_bytes": row.fileBytes.map { .integer($0) } ?? .null,
             "width": .integer(row.size.width), "height": .integer(row.size.height),
@@ -171,19 +182,20 @@ package struct BenchResults: JobOutcome {
   package var text: String {
     var lines = [
       [
-        "model", "family", "size", "parameters", "file", "s/step", "CPU s/step", "s/picture",
+        "model", "family", "compute", "size", "parameters", "file", "s/step", "CPU s/step",
+        "s/picture",
         "peak memory",
       ]
     ]
     for row in rows {
       lines.append([
-        row.name, row.family, "\(row.size.width)x\(row.size.height)",
+        row.name, row.family, row.compute, "\(row.size.width)x\(row.size.height)",
         formatted(count: row.parameters), row.fileBytes.map(formatted(bytes:)) ?? "-",
         formatted(row.secondsPerStep, digits: 3), formatted(row.cpuSecondsPerStep, digits: 3),
         formatted(row.secondsPerPicture, digits: 3), formatted(bytes: row.peakBytes),
       ])
     }
-    return machineName() + "\n" + table(lines, rightAligned: Set(2...8))
+    return machineName() + "\n" + table(lines, rightAligned: Set(3...9))
   }
 }
 

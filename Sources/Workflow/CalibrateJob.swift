@@ -59,7 +59,8 @@ func calibrate(
     _ = try watched.tensor(name)
   }
   let subject = try SamplerSubject(
-    Sampler(model), steps: request.steps, width: request.size?.width,
+    Sampler(model, arithmetic: request.compute.arithmetic), steps: request.steps,
+    width: request.size?.width,
     height: request.size?.height)
   let calibrator = Calibrator(
     path: path, tool: "decant \(toolVersion)",

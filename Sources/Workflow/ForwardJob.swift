@@ -17,6 +17,7 @@ package struct ForwardJob: Job {
 
   private let model: String
   private let reading: ReadingOptions
+  private let compute: Compute
   private let component: Component
   private let inputs: String
   private let output: String
@@ -26,11 +27,12 @@ package struct ForwardJob: Job {
   ///   - inputs: a safetensors file of the component's arguments, by diffusers' names.
   ///   - output: the safetensors file to write.
   package init(
-    model: String, reading: ReadingOptions, component: Component, inputs: String, output: String,
-    replacing: Bool
+    model: String, reading: ReadingOptions, compute: Compute, component: Component,
+    inputs: String, output: String, replacing: Bool
   ) {
     self.model = model
     self.reading = reading
+    self.compute = compute
     self.component = component
     self.inputs = inputs
     self.output = output
@@ -84,7 +86,8 @@ package struct ForwardJob: Job {
             expected: "text_embeds and time_ids together")
         }
       let unet = try UNet(
-        config: UNetConfig(json: config, location: location), weights: part.weights)
+        config: UNetConfig(json: config, location: location), weights: part.weights,
+        arithmetic: compute.arithmetic)
       let sample = try unet(
         sample: arguments.tensor("sample"), timesteps: arguments.tensor("timestep").values,
         encoderHiddenStates: arguments.tensor("encoder_hidden_states"),
@@ -94,12 +97,16 @@ package struct ForwardJob: Job {
       return [
         (
           "image",
-          try VAEDecoder(config: autoencoder(), weights: part.weights).decode(
+          try VAEDecoder(
+            config: autoencoder(), weights: part.weights, arithmetic: compute.arithmetic
+          ).decode(
             arguments.tensor("latent"))
         )
       ]
     case .vaeEncoder:
-      let (mean, logvar) = try VAEEncoder(config: autoencoder(), weights: part.weights).encode(
+      let (mean, logvar) = try VAEEncoder(
+        config: autoencoder(), weights: part.weights, arithmetic: compute.arithmetic
+      ).encode(
         arguments.tensor("image"))
       return [("mean", mean), ("logvar", logvar)]
     case .textEncoder, .textEncoder2: return try encode(part, arguments)

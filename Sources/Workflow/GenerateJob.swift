@@ -82,6 +82,7 @@ package struct GenerateRequest: Sendable {
 package struct GenerateJob: Job {
   private let models: [String]
   private let reading: ReadingOptions
+  private let compute: Compute
   private let request: GenerateRequest
   private let output: String?
   private let grid: String?
@@ -93,11 +94,13 @@ package struct GenerateJob: Job {
   ///   - grid: where one picture of all goes: a row a model, a column a picture.
   ///   - latentsOutput: where the latents after the last step go.
   package init(
-    models: [String], reading: ReadingOptions, request: GenerateRequest, output: String?,
+    models: [String], reading: ReadingOptions, compute: Compute, request: GenerateRequest,
+    output: String?,
     grid: String?, latentsOutput: String?, replacing: Bool
   ) {
     self.models = models
     self.reading = reading
+    self.compute = compute
     self.request = request
     self.output = output
     self.grid = grid
@@ -122,7 +125,8 @@ package struct GenerateJob: Job {
     var written: [String] = []
     for path in models {
       events(.stage("reading \(path)"))
-      let sampler = try Sampler(Model.bind(try ModelSource.reading(path, reading)))
+      let sampler = try Sampler(
+        Model.bind(try ModelSource.reading(path, reading)), arithmetic: compute.arithmetic)
       var row: [Picture] = []
       for (index, sampling) in requests.enumerated() {
         events(

@@ -23,9 +23,10 @@ package struct CalibrationRequest: Sendable {
   package var steps: Int
   package var seeds: Int
   package var size: PictureSize?
+  package var compute: Compute
 
   package static let standard = CalibrationRequest(
-    promptsPath: nil, promptLimit: nil, steps: 20, seeds: 1, size: nil)
+    promptsPath: nil, promptLimit: nil, steps: 20, seeds: 1, size: nil, compute: .f32)
 
   var prompts: [CalibrationPrompt] {
     get throws { try readPrompts(promptsPath, limit: promptLimit) }

@@ -21,6 +21,10 @@ package struct VerificationRequest: Sendable {
   package var size: PictureSize?
   /// Whether the reference in fp16 and in plainly rounded int8 is measured beside the candidate.
   package var hasBaselines: Bool
+  /// How the candidate computes, and its baselines.
+  package var compute: Compute
+  /// How the reference computes.
+  package var referenceCompute: Compute
   /// Least PSNR of any picture, in decibels; `nil` asks for nothing, here and below.
   package var minimumPSNR: Double?
   /// Least SSIM of any picture.
@@ -32,7 +36,8 @@ package struct VerificationRequest: Sendable {
 
   package static let standard = VerificationRequest(
     promptsPath: nil, promptLimit: 2, promptsSkipped: 0, steps: 20, seeds: 1, guidanceScale: 7.5,
-    scheduler: nil, size: nil, hasBaselines: true)
+    scheduler: nil, size: nil, hasBaselines: true,
+    compute: .f32, referenceCompute: .f32)
 
   fileprivate var thresholds: VerificationThresholds {
     VerificationThresholds(
@@ -97,13 +102,15 @@ func verify(
   let verifier = Verifier(
     settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
     machine: "\(machineName()), \(Threads.count) threads")
-  func subject(_ source: ModelSource) throws -> Verifier.Subject {
+  func subject(_ source: ModelSource, _ compute: Compute) throws -> Verifier.Subject {
     Verifier.Subject(
       name: lastPathComponent(source.location), model: try Model.bind(source),
-      fileBytes: bytesOnDisk(source.location))
+      fileBytes: bytesOnDisk(source.location), arithmetic: compute.arithmetic)
   }
-  let baselines = request.hasBaselines ? try plainBaselines(of: reference) : []
-  let (original, other) = (try subject(reference), try subject(candidate))
+  let baselines =
+    request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
+  let original = try subject(reference, request.referenceCompute)
+  let other = try subject(candidate, request.compute)
   events(.stage("verifying \(other.name) against \(original.name)"))
   return try verifier.verify(reference: original, candidate: other, baselines: baselines) {
     events(.progress(done: $0, total: $1))
@@ -111,7 +118,9 @@ func verify(
 }
 
 /// The reference made small without any care: what a candidate must be better than to be worth it.
-private func plainBaselines(of reference: ModelSource) throws -> [Verifier.Subject] {
+private func plainBaselines(
+  of reference: ModelSource, _ compute: Compute
+) throws -> [Verifier.Subject] {
   // A reference that is quantized itself has no plain baseline.
   let entries = reference.components.flatMap { component in
     component.weights.names.compactMap(component.weights.entry)
@@ -120,7 +129,8 @@ private func plainBaselines(of reference: ModelSource) throws -> [Verifier.Subje
   return try [("f16", "fp16"), ("int8", "int8, plain rounding")].map { type, name in
     let request = QuantizationRequest(type: type, method: "round")
     let quantized = try QuantizedModel(reference, request, calibration: nil)
-    return Verifier.Subject(name: name, model: try Model.bind(quantized.model))
+    return Verifier.Subject(
+      name: name, model: try Model.bind(quantized.model), arithmetic: compute.arithmetic)
   }
 }
 

@@ -37,6 +37,17 @@ struct AttentionTests {
     return result
   }
 
+  /// `attention` of tokens as rows.
+  private func ofRows(
+    _ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool = false,
+    scale: Float? = nil
+  ) -> Tensor {
+    transposed(
+      attention(
+        query: transposed(query), key: transposed(key), value: transposed(value), heads: heads,
+        causal: causal, scale: scale))
+  }
+
   private func check(
     batch: Int = 1, queries: Int, keys: Int, heads: Int, d: Int, causal: Bool = false,
     scale: Float? = nil
@@ -44,8 +55,7 @@ struct AttentionTests {
     let query = randomTensor([batch, queries, heads * d], seed: queries)
     let key = randomTensor([batch, keys, heads * d], seed: keys + 1000)
     let value = randomTensor([batch, keys, heads * d], seed: d + 2000)
-    let found = attention(
-      query: query, key: key, value: value, heads: heads, causal: causal, scale: scale)
+    let found = ofRows(query, key, value, heads: heads, causal: causal, scale: scale)
     let expected = reference(
       query, key, value, heads: heads, causal: causal,
       scale: scale.map(Double.init) ?? 1 / Double(d).squareRoot())
@@ -83,6 +93,13 @@ struct AttentionTests {
     check(queries: 70, keys: 64, heads: 1, d: 512)
   }
 
+  @Test func everyInstructionSet() {
+    atEveryLevel { _ in
+      check(batch: 2, queries: 70, keys: 530, heads: 2, d: 40)
+      check(queries: 77, keys: 77, heads: 3, d: 64, causal: true)
+    }
+  }
+
   @Test func anyScale() {
     check(queries: 5, keys: 6, heads: 2, d: 4, scale: 1)
     check(queries: 5, keys: 6, heads: 2, d: 4, scale: 0.01)
@@ -94,7 +111,7 @@ struct AttentionTests {
     let key = Tensor(
       shape: [1, 6, 8], values: randomTensor([48], seed: 2).values.map { $0 * 4096 })
     let value = randomTensor([1, 6, 8], seed: 3)
-    let found = attention(query: query, key: key, value: value, heads: 1)
+    let found = ofRows(query, key, value, heads: 1)
     let expected = reference(
       query, key, value, heads: 1, causal: false, scale: 1 / 8.0.squareRoot())
     // A score of 3000 is rounded to 2^-13, and so far is a weight from what it should be.
@@ -105,7 +122,7 @@ struct AttentionTests {
     let x = randomTensor([2, 530, 24], seed: 1)
     for causal in [false, true] {
       let found = atEveryThreadCount {
-        attention(query: x, key: x, value: x, heads: 3, causal: causal)
+        ofRows(x, x, x, heads: 3, causal: causal)
       }
       #expect(found[0] == found[1] && found[0] == found[2])
     }

@@ -40,17 +40,19 @@ struct ConvolutionTests {
   }
 
   private func check(
-    _ x: Shape, _ w: Shape, stride: Int = 1, padding: Padding = Padding(1), bias: Bool = true
+    _ x: Shape, _ w: Shape, stride: Int = 1, padding: Padding = Padding(1), bias: Bool = true,
+    winograd: Bool = false, tolerance: Double = Tolerance.sums
   ) {
     let pictures = randomTensor(x, seed: x.count)
     let weights = randomTensor(w, seed: w.count)
     let bias = bias ? randomTensor([w[0]], seed: 7).values : nil
     let found = convolve(
-      pictures, weight: StoredTensor(weights), bias: bias, stride: stride, padding: padding)
+      pictures, weight: StoredTensor(weights), bias: bias, stride: stride, padding: padding,
+      winograd: winograd)
     let (shape, expected) = reference(pictures, weights, bias, stride: stride, padding: padding)
     let distance = error(found.values, expected, floor: 0.1)
     #expect(found.shape == shape)
-    #expect(distance < Tolerance.sums, "\(x), \(w), \(stride), \(padding): \(distance)")
+    #expect(distance < tolerance, "\(x), \(w), \(stride), \(padding): \(distance)")
   }
 
   private let paddings = [
@@ -91,14 +93,53 @@ struct ConvolutionTests {
     check([1, 70, 9, 9], [4, 70, 1, 1], stride: 2, padding: Padding(0))
   }
 
+  /// Every height and width of the last tile, pictures over the end of a panel, channels over the
+  /// end of a block and of a part.
+  @Test func winogradsForm() {
+    for height in 9...17 {
+      check(
+        [2, 16, height, height + 3], [17, 16, 3, 3], bias: height % 2 == 0, winograd: true,
+        tolerance: Tolerance.winograd)
+    }
+    for (x, outputs) in [
+      ([1, 70, 40, 44], 57), ([3, 661, 12, 16], 16), ([1, 17, 100, 67], 30),
+      ([5, 18, 16, 16], 113),
+    ] as [([Int], Int)] {
+      check(
+        Shape(x), [outputs, x[1], 3, 3], winograd: true, tolerance: Tolerance.winograd)
+    }
+  }
+
+  @Test func winogradsFormOnEveryInstructionSet() {
+    atEveryLevel { _ in
+      check([1, 33, 20, 31], [30, 33, 3, 3], winograd: true, tolerance: Tolerance.winograd)
+    }
+  }
+
+  @Test func whatIsAdded() {
+    let x = randomTensor([2, 20, 24, 21], seed: 1)
+    let w = StoredTensor(randomTensor([18, 20, 3, 3], seed: 2))
+    let residual = randomTensor([2, 18, 24, 21], seed: 3)
+    for winograd in [false, true] {
+      let plain = convolve(x, weight: w, bias: nil, winograd: winograd)
+      let found = convolve(x, weight: w, bias: nil, residual: residual, winograd: winograd)
+      let expected = zip(plain.values, residual.values).map { Double($0) + Double($1) }
+      #expect(error(found.values, expected) < Tolerance.sums)
+    }
+  }
+
   @Test(arguments: weightEncodings)
   func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding) {
-    let x = randomTensor([2, 131, 9, 7], seed: 1)
+    let x = randomTensor([2, 131, 9, 15], seed: 1)
     for shape in [[20, 131, 3, 3], [20, 131, 1, 1]] as [Shape] {
       let weights = randomWeights(shape, encoding, seed: 2)
       let bias = randomTensor([20], seed: 3).values
-      let found = convolve(x, weight: weights, bias: bias)
-      #expect(found == convolve(x, weight: StoredTensor(weights.widened()), bias: bias))
+      for winograd in [false, true] {
+        let found = convolve(x, weight: weights, bias: bias, winograd: winograd)
+        let expected = convolve(
+          x, weight: StoredTensor(weights.widened()), bias: bias, winograd: winograd)
+        #expect(found == expected)
+      }
     }
   }
 
@@ -110,6 +151,10 @@ struct ConvolutionTests {
         convolve(x, weight: weights, bias: nil, padding: Padding(0))
       }
       #expect(found[0] == found[1] && found[0] == found[2])
+      let winograds = atEveryThreadCount {
+        convolve(x, weight: weights, bias: nil, winograd: true)
+      }
+      #expect(winograds[0] == winograds[1] && winograds[0] == winograds[2])
     }
   }
 }

@@ -46,20 +46,20 @@ struct LayoutTests {
     #expect(found.values == [1, 2, 5, 6, 7, 8, 3, 4, 9, 10, 11, 12])
   }
 
-  @Test func tokensAndBack() {
+  @Test func rowsAndPlanes() {
     for (channels, height, width) in [
       (1, 1, 1), (2, 1, 3), (3, 5, 7), (16, 16, 1), (33, 9, 11), (70, 24, 24),
     ] {
-      let x = counting([2, channels, height, width])
-      let found = tokens(from: x)
       let area = height * width
+      let x = counting([2, channels, area])
+      let found = transposed(x)
       #expect(found.shape == [2, area, channels])
       let expected = (0..<x.shape.count).map { index -> Float in
         let (picture, rest) = (index / (area * channels), index % (area * channels))
         return Float((picture * channels + rest % channels) * area + rest / channels)
       }
       #expect(found.values == expected)
-      #expect(image(from: found, height: height, width: width) == x)
+      #expect(transposed(found) == x)
     }
   }
 

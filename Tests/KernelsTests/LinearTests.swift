@@ -2,9 +2,9 @@ import Kernels
 import Tensors
 import Testing
 
-/// `linear`, `matmul` and `dot`.
+/// `project`, `matmul` and `dot`.
 struct LinearTests {
-  /// The twin of `linear`: x [rows, in], w [out, in], in float64.
+  /// The twin of `project`: x [rows, in], w [out, in], in float64.
   private func reference(_ x: [Float], _ w: [Float], _ bias: [Float]?, inputs: Int) -> [Double] {
     let (rows, outputs) = (x.count / inputs, w.count / inputs)
     return (0..<rows * outputs).map { index in
@@ -13,6 +13,16 @@ struct LinearTests {
       for i in 0..<inputs { sum += Double(x[row * inputs + i]) * Double(w[output * inputs + i]) }
       return sum
     }
+  }
+
+  /// `project` of tokens as rows.
+  private func linear(
+    _ x: Tensor, weight: StoredTensor, bias: [Float]?
+  ) -> Tensor {
+    let rows = x.shape[0]
+    let planes = transposed(x.reshaped([1, rows, x.shape.count / max(1, rows)]))
+    let found = transposed(project(planes, weight: weight, bias: bias))
+    return found.reshaped([rows, weight.shape.rows])
   }
 
   private func check(rows: Int, inputs: Int, outputs: Int) {
@@ -28,7 +38,7 @@ struct LinearTests {
   }
 
   @Test func everySmallShape() {
-    for rows in [0, 1, 2, 3, 7, 16, 17] {
+    for rows in [1, 2, 3, 7, 16, 17] {
       for inputs in [1, 2, 3, 8, 15, 33] {
         for outputs in [1, 2, 5, 16, 17, 66] { check(rows: rows, inputs: inputs, outputs: outputs) }
       }
@@ -40,12 +50,43 @@ struct LinearTests {
     check(rows: rows, inputs: inputs, outputs: outputs)
   }
 
-  @Test func leadingAxesAreKept() {
-    let x = randomTensor([2, 3, 8], seed: 1)
+  @Test func everyRankIsTaken() {
+    let x = randomTensor([2, 8, 3, 5], seed: 1)
     let w = StoredTensor(randomTensor([5, 8, 1, 1], seed: 2))
-    let found = linear(x, weight: w, bias: nil)
-    #expect(found.shape == [2, 3, 5])
-    #expect(found.values == linear(x.reshaped([6, 8]), weight: w, bias: nil).values)
+    let found = project(x, weight: w, bias: nil)
+    #expect(found.shape == [2, 5, 3, 5])
+    #expect(found.values == project(x.reshaped([2, 8, 15]), weight: w, bias: nil).values)
+    let column = project(x.reshaped([30, 8]), weight: w, bias: nil)
+    #expect(column.shape == [30, 5])
+  }
+
+  @Test func whatIsAdded() {
+    let x = randomTensor([2, 40, 70], seed: 1)
+    let w = StoredTensor(randomTensor([33, 40], seed: 2))
+    let residual = randomTensor([2, 33, 70], seed: 3)
+    let plain = project(x, weight: w, bias: nil)
+    let found = project(x, weight: w, bias: nil, residual: residual)
+    let expected = zip(plain.values, residual.values).map { Double($0) + Double($1) }
+    #expect(error(found.values, expected) < Tolerance.sums)
+  }
+
+  @Test func gatesAreThoseOfGEGLU() {
+    for (inputs, outputs, tokens) in [(8, 4, 3), (40, 60, 70), (300, 340, 530)] {
+      let x = randomTensor([2, inputs, tokens], seed: 1)
+      let w = StoredTensor(randomTensor([2 * outputs, inputs], seed: 2))
+      let bias = randomTensor([2 * outputs], seed: 3).values
+      let found = project(x, weight: w, bias: bias, gated: true)
+      let expected = transposed(geglu(transposed(project(x, weight: w, bias: bias))))
+      #expect(found.shape == [2, outputs, tokens])
+      #expect(error(found.values, expected.values.map(Double.init)) < Tolerance.sums)
+    }
+  }
+
+  @Test func everyInstructionSet() {
+    atEveryLevel { _ in
+      for rows in 1...33 { check(rows: rows, inputs: 19, outputs: 15) }
+      for outputs in 1...30 { check(rows: 33, inputs: 300, outputs: outputs) }
+    }
   }
 
   /// Long sums are cut in parts that do not end where groups of codes do.

@@ -60,7 +60,7 @@ struct NormalizationTests {
           let x = randomTensor([rows, features], seed: features)
           let scale = randomTensor([features], seed: 1).values
           let bias = randomTensor([features], seed: 2).values
-          let found = layerNorm(x, scale: scale, bias: bias, epsilon: 1e-5)
+          let found = ofRows(x, scale: scale, bias: bias, epsilon: 1e-5)
           let expected = (0..<rows).flatMap { row in
             reference(
               Array(x.values[row * features..<(row + 1) * features]), batch: 1, channels: features,
@@ -87,7 +87,7 @@ struct NormalizationTests {
 
     let row = far.reshaped([1, far.shape.count])
     let ones = [Float](repeating: 1, count: far.shape.count)
-    let layer = layerNorm(row, scale: ones, bias: ones, epsilon: 1e-6)
+    let layer = ofRows(row, scale: ones, bias: ones, epsilon: 1e-6)
     let expectedRow = reference(
       row.values, batch: 1, channels: row.shape.count, groups: 1, scale: ones, bias: ones,
       epsilon: 1e-6)
@@ -119,7 +119,16 @@ struct NormalizationTests {
     }
     #expect(groups[0] == groups[1] && groups[0] == groups[2])
     let rows = x.reshaped([x.shape.count / 64, 64])
-    let layers = atEveryThreadCount { layerNorm(rows, scale: ones, bias: ones, epsilon: 1e-5) }
+    let layers = atEveryThreadCount { ofRows(rows, scale: ones, bias: ones, epsilon: 1e-5) }
     #expect(layers[0] == layers[1] && layers[0] == layers[2])
+  }
+
+  /// `layerNorm` of rows.
+  private func ofRows(
+    _ x: Tensor, scale: [Float], bias: [Float], epsilon: Float
+  ) -> Tensor {
+    let planes = transposed(x.reshaped([1, x.shape.count / scale.count, scale.count]))
+    return transposed(layerNorm(planes, scale: scale, bias: bias, epsilon: epsilon))
+      .reshaped(x.shape)
   }
 }

@@ -8,6 +8,9 @@ import TestSupport
 enum Tolerance {
   /// Sums of some thousand float32 products, each rounded to 2^-24 of itself, grouped by tiles.
   static let sums = 1e-6
+  /// The same in Winograd's form F(4 x 4, 3 x 3), whose transforms have coefficients up to 8 that
+  /// cancel.
+  static let winograd = 5e-6
   /// Exponentials and quotients: a few roundings to 2^-24, an approximation within 1e-7.
   static let functions = 3e-7
   /// One product and two sums, each rounded to 2^-24; statistics are float64.
@@ -80,6 +83,21 @@ func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> Sto
   }
 }
 
+/// The gate of rows [2n]: the first half times GELU of the second.
+func geglu(_ x: Tensor) -> Tensor {
+  let width = (x.shape.extents.last ?? 0) / 2
+  var values = [Float](repeating: 0, count: x.shape.count / 2)
+  values.withUnsafeMutableBufferPointer { values in
+    x.values.withUnsafeBufferPointer { x in
+      guard let output = values.baseAddress, let x = x.baseAddress else { return }
+      for row in 0..<values.count / width {
+        decant_geglu(x + row * 2 * width, x + row * 2 * width + width, output + row * width, width)
+      }
+    }
+  }
+  return Tensor(shape: Shape(x.shape.extents.dropLast() + [width]), values: values)
+}
+
 /// Encodings that weights are kept in.
 let weightEncodings: [TensorEncoding] = [
   .plain(.f32), .plain(.f16), .plain(.bf16), .int8, .symmetric(bits: 8, groupSize: 64),
@@ -99,9 +117,9 @@ func atEveryLevel(_ body: (Int) throws -> Void) rethrows {
     Threads.count = 1
     defer {
       Threads.count = usual
-      decant_limit_simd_level(2)
+      decant_limit_simd_level(4)
     }
-    for level in 0...2 {
+    for level in 0...4 {
       decant_limit_simd_level(Int32(level))
       if decant_simd_level() == level { try body(level) }
     }

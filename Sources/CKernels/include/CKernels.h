@@ -6,8 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The instruction set whose forms run: 0 portable, 1 AVX2 with FMA, 2 AVX-512; and a limit to it,
-   for tests, on the calling thread alone. Integer results are the same on all; floating-point ones
+/* The instruction set whose forms run: 0 portable, 1 AVX2 with FMA, 2 AVX-512, 3 with VNNI too, 4
+   with BF16 too; and a limit to it, for tests, on the calling thread alone. The environment variable
+   DECANT_SIMD lowers it for the whole process: portable, avx2, avx512, avx512-vnni, avx512-bf16. Integer results are the same on all; floating-point ones
    of the functions from here to quantization may differ in the last bits, for sums are grouped and
    fused differently. */
 int decant_simd_level(void);
@@ -44,6 +45,13 @@ float decant_softmax(float *x, size_t count);
 void decant_add(const float *a, const float *b, float *y, size_t count);
 /* Adds the sum and the sum of squares, in float64. */
 void decant_moments(const float *x, size_t count, double *sum, double *squares);
+/* y[i] = silu((x[i] - center) * scale + shift). */
+void decant_scale_shift_silu(const float *x, float center, float scale, float shift, float *y,
+                             size_t count);
+/* Of each column of x [rows][stride], at most 64: the numbers brought to mean 0 and variance 1, with
+   sums in float64, then scaled and shifted by row. */
+void decant_normalize_columns(const float *x, size_t stride, size_t rows, size_t columns,
+                              float epsilon, const float *scale, const float *bias, float *y);
 double decant_dot(const float *a, const float *b, size_t count);
 /* y[i] = (x[i] - center) * scale + shift. */
 void decant_scale_and_shift(const float *x, float center, float scale, float shift, float *y,
@@ -63,16 +71,103 @@ struct decant_window {
   size_t out_height, out_width;
 };
 
-/* Part of the matrix whose product with weights [out, channels * kernel_height * kernel_width] is
-   the convolution: a row for each weight of the window, a column for each output pixel of each
-   picture. Writes `rows` rows of `columns` numbers. */
-void decant_window_columns(const float *pictures, const struct decant_window *window,
-                           size_t first_row, size_t rows, size_t first_column, size_t columns,
-                           float *target);
-
 /* target[j][i] = source[i][j] for `rows` x `columns` of source; strides count numbers. */
 void decant_transpose(const float *source, size_t source_stride, size_t rows, size_t columns,
                       float *target, size_t target_stride);
+
+/* Matrix products (packing.c, products.c): tiles of 14 rows of weights by 32 columns of pixels,
+   whose sums fill the registers of AVX-512. The left operand is packed in blocks of 14 rows,
+   [k][14]; the right one in panels of 32 columns, [k][32]. */
+#define DECANT_TILE_ROWS 14
+#define DECANT_TILE_COLUMNS 32
+/* The most weights of a window: 7 x 7. */
+#define DECANT_WINDOW_TAPS 49
+
+/* Packs up to 14 rows of k words of 32 bits; rows that there are not are zeros. */
+void decant_pack_rows(const uint32_t *source, size_t stride, size_t rows, size_t k,
+                      uint32_t *target);
+
+/* Packs a panel of the matrix whose product with weights [out, channels * kernel_height *
+   kernel_width] is the convolution of one picture: a row for each weight of the window, a column
+   for each output pixel. Words around the picture are `outside`; columns that there are not, 0. */
+void decant_pack_window(const uint32_t *picture, const struct decant_window *window,
+                        size_t first_row, size_t rows, size_t first_column, size_t columns,
+                        uint32_t outside, uint32_t *target);
+
+/* Where a product goes: c[row * stride + column], for at most 32 columns. */
+struct decant_product {
+  void *c;
+  size_t stride, rows, columns;
+  /* One for each row, or null; something of c's layout that is added, or null. */
+  const float *bias;
+  const float *residual;
+  /* Whether c holds sums that this goes on from. */
+  int keep;
+};
+
+/* c = a b + c (where kept) + bias + residual, of blocks of rows and one panel. */
+void decant_product_f32(const float *a, const float *b, size_t k, const struct decant_product *p);
+
+/* The same of int8 weights and uint8 pixels, four to a word. While more parts follow, c holds
+   int32 sums; the last part makes float32 numbers of them: (sum - zeros[column] * row_sums[row]) *
+   row_scales[row] * scales[column] + bias + residual. Every instruction set gives the same bits. */
+struct decant_int8_product {
+  struct decant_product product;
+  int last;
+  const float *row_scales;
+  const int32_t *row_sums;
+  const float *scales;
+  const int32_t *zeros;
+};
+void decant_product_u8s8(const uint32_t *a, const uint32_t *b, size_t k,
+                         const struct decant_int8_product *p);
+
+/* Operands of integer products (int8.c). The smallest and the largest of each column of x
+   [rows][stride], and of 0. */
+void decant_column_ranges(const float *x, size_t stride, size_t rows, size_t columns,
+                          float *smallest, float *largest);
+/* Codes of x, four rows to a word: x * inverses[column] + zeros[column], rounded half to even and
+   clamped to [0, 255]. Rows of words are `stride` apart; rows that there are not are 0. */
+void decant_quantize_columns(const float *x, size_t stride, size_t rows, size_t columns,
+                             const float *inverses, const float *zeros, uint32_t *target);
+/* Codes of one row of weights [channels][taps] in the order of the pixels' words:
+   [channels / 4][taps][4], filled up with zeros. */
+void decant_pack_codes(const int8_t *codes, size_t channels, size_t taps, int8_t *target);
+
+/* Winograd's form of a convolution by 3 x 3 with zeros around (winograd.c): tiles of 4 x 4 outputs,
+   numbered row by row and picture by picture, in panels of 32. For each of 36 points, which lie
+   `step` numbers apart: inputs [channel][32], weights [channel][14], and sums of their products. */
+struct decant_tiling {
+  size_t height, width, channels;
+  /* Tiles of a picture. */
+  size_t down, across;
+};
+void decant_winograd_input(const float *pictures, const struct decant_tiling *tiling, size_t first,
+                           size_t tiles, size_t first_channel, size_t channels, float *target,
+                           size_t step);
+/* Of 14 rows of weights, packed as [channel * 9][14]. */
+void decant_winograd_weights(const float *packed, size_t channels, float *target, size_t step);
+/* Outputs of one channel of up to 32 tiles; `residual` has the pictures' layout, or is null. */
+void decant_winograd_output(const float *sums, size_t step, const struct decant_tiling *tiling,
+                            size_t first, size_t tiles, size_t channel, float bias,
+                            const float *residual, float *pictures);
+
+/* Attention (attention.c), a panel of 32 queries of one head at a time, with a running softmax over
+   parts of the keys (Milakov & Gimelshein, 2018; Dao et al., 2022). */
+
+/* Packs rows of `columns` numbers in blocks of 14 columns, [block][k][14]. */
+void decant_pack_columns(const float *source, size_t stride, size_t columns, size_t k,
+                         float *target);
+/* x[row][i] *= factor[i] for rows of 32. */
+void decant_scale_rows(float *x, size_t rows, const float *factor);
+/* Floats that a tile needs for scores. */
+size_t decant_attention_scratch(void);
+/* output [d][32] = softmax of scores, over `count` keys, times values. Queries [d][32] come scaled;
+   keys are packed in blocks of keys, [block][d][14], values in blocks of features,
+   [block][packed][14]. Query i sees the first visible[i] keys, at least one; all when null. */
+void decant_attention_tile(const float *queries, const float *keys, const float *values, size_t d,
+                           size_t count, size_t packed, const size_t *visible, float *scores,
+                           float *output);
 
 /* Choosing scales and codes of quantized weights, and statistics of activations
    (quantization.c). Every instruction set gives the same bits. */

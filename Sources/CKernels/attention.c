@@ -1,0 +1,104 @@
+#include "forms.h"
+
+#define COLUMNS DECANT_TILE_COLUMNS
+
+/* Keys of a part: 64 KB of scores, which stay in the second-level cache. */
+#define PART (36 * DECANT_TILE_ROWS)
+
+BODY void pack_columns(const float *source, size_t stride, size_t columns, size_t k,
+                       float *target) {
+  for (size_t first = 0; first < columns; first += DECANT_TILE_ROWS) {
+    size_t some = columns - first < DECANT_TILE_ROWS ? columns - first : DECANT_TILE_ROWS;
+    for (size_t step = 0; step < k; step++, target += DECANT_TILE_ROWS) {
+      const float *line = source + step * stride + first;
+      if (some == DECANT_TILE_ROWS) {
+        memcpy(target, line, DECANT_TILE_ROWS * sizeof(float));
+      } else {
+        for (size_t i = 0; i < DECANT_TILE_ROWS; i++) target[i] = i < some ? line[i] : 0;
+      }
+    }
+  }
+}
+
+/* Raises the largest score of each query and gives what earlier sums must be multiplied with. */
+BODY void raise_largest(const float *scores, size_t keys, float *largest, float *factor) {
+  float top[COLUMNS];
+  memcpy(top, largest, sizeof top);
+  for (size_t key = 0; key < keys; key++)
+    for (size_t i = 0; i < COLUMNS; i++) {
+      float score = scores[key * COLUMNS + i];
+      top[i] = score > top[i] ? score : top[i];
+    }
+  for (size_t i = 0; i < COLUMNS; i++) {
+    factor[i] = exponential(largest[i] - top[i]);
+    largest[i] = top[i];
+  }
+}
+
+BODY void exponentials_of(float *scores, size_t keys, const float *largest, float *sums) {
+  float total[COLUMNS];
+  memcpy(total, sums, sizeof total);
+  for (size_t key = 0; key < keys; key++)
+    for (size_t i = 0; i < COLUMNS; i++) {
+      float value = exponential(scores[key * COLUMNS + i] - largest[i]);
+      scores[key * COLUMNS + i] = value;
+      total[i] += value;
+    }
+  memcpy(sums, total, sizeof total);
+}
+
+BODY void scale_rows(float *x, size_t rows, const float *factor) {
+  for (size_t row = 0; row < rows; row++)
+    for (size_t i = 0; i < COLUMNS; i++) x[row * COLUMNS + i] *= factor[i];
+}
+
+BODY void attention_part(float *scores, size_t keys, float *largest, float *sums, float *output,
+                         size_t d) {
+  float factor[COLUMNS];
+  raise_largest(scores, keys, largest, factor);
+  for (size_t i = 0; i < COLUMNS; i++) sums[i] *= factor[i];
+  scale_rows(output, d, factor);
+  exponentials_of(scores, keys, largest, sums);
+}
+
+FORMS(void, pack_columns,
+      (const float *source, size_t stride, size_t columns, size_t k, float *target),
+      (source, stride, columns, k, target))
+FORMS(void, attention_part,
+      (float *scores, size_t keys, float *largest, float *sums, float *output, size_t d),
+      (scores, keys, largest, sums, output, d))
+FORMS(void, scale_rows, (float *x, size_t rows, const float *factor), (x, rows, factor))
+
+size_t decant_attention_scratch(void) { return (size_t)PART * COLUMNS; }
+
+void decant_attention_tile(const float *queries, const float *keys, const float *values, size_t d,
+                           size_t count, size_t packed, const size_t *visible, float *scores,
+                           float *output) {
+  float largest[COLUMNS], sums[COLUMNS];
+  for (size_t i = 0; i < COLUMNS; i++) {
+    /* Below every score, and not so far that differences overflow. */
+    largest[i] = -1e30f;
+    sums[i] = 0;
+  }
+  memset(output, 0, d * COLUMNS * sizeof(float));
+  for (size_t first = 0; first < count; first += PART) {
+    size_t some = count - first < PART ? count - first : PART;
+    struct decant_product p = {.c = scores, .stride = COLUMNS, .rows = some, .columns = COLUMNS};
+    decant_product_f32(keys + first * d, queries, d, &p);
+    if (visible)
+      for (size_t key = 0; key < some; key++)
+        for (size_t i = 0; i < COLUMNS; i++)
+          if (first + key >= visible[i]) scores[key * COLUMNS + i] = -2e30f;
+    decant_attention_part(scores, some, largest, sums, output, d);
+    for (size_t row = 0; row < d; row += DECANT_TILE_ROWS) {
+      p = (struct decant_product){.c = output + row * COLUMNS,
+                                  .stride = COLUMNS,
+                                  .rows = d - row < DECANT_TILE_ROWS ? d - row : DECANT_TILE_ROWS,
+                                  .columns = COLUMNS,
+                                  .keep = 1};
+      decant_product_f32(values + row * packed + first * DECANT_TILE_ROWS, scores, some, &p);
+    }
+  }
+  for (size_t i = 0; i < COLUMNS; i++) sums[i] = 1 / sums[i];
+  decant_scale_rows(output, d, sums);
+}

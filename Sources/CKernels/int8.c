@@ -1,0 +1,60 @@
+#include "forms.h"
+
+/* The smallest and largest number of each column, of those and of 0. */
+BODY void column_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
+                        float *largest) {
+  for (size_t i = 0; i < columns; i++) smallest[i] = largest[i] = 0;
+  for (size_t row = 0; row < rows; row++)
+    for (size_t i = 0; i < columns; i++) {
+      float value = x[row * stride + i];
+      smallest[i] = value < smallest[i] ? value : smallest[i];
+      largest[i] = value > largest[i] ? value : largest[i];
+    }
+}
+
+BODY uint32_t pixel(float value, float inverse, float zero) {
+#pragma clang fp contract(off)
+  float code = value * inverse + zero;
+  /* NaN becomes 0. */
+  code = code > 0.0f ? code : 0.0f;
+  code = code < 255.0f ? code : 255.0f;
+  /* Adding 1.5 * 2^23 rounds half to even and leaves the number in the low bits. */
+  return bits_of(code + 12582912.0f) & 0xff;
+}
+
+BODY void quantize_columns(const float *x, size_t stride, size_t rows, size_t columns,
+                           const float *inverses, const float *zeros, uint32_t *target) {
+  for (size_t row = 0; row < rows; row += 4, target += stride) {
+    const float *line = x + row * stride;
+    if (rows - row >= 4) {
+      for (size_t i = 0; i < columns; i++)
+        target[i] = pixel(line[i], inverses[i], zeros[i]) |
+                    pixel(line[stride + i], inverses[i], zeros[i]) << 8 |
+                    pixel(line[2 * stride + i], inverses[i], zeros[i]) << 16 |
+                    pixel(line[3 * stride + i], inverses[i], zeros[i]) << 24;
+    } else {
+      for (size_t i = 0; i < columns; i++) {
+        uint32_t word = 0;
+        for (size_t j = 0; row + j < rows; j++)
+          word |= pixel(line[j * stride + i], inverses[i], zeros[i]) << (8 * j);
+        target[i] = word;
+      }
+    }
+  }
+}
+
+FORMS(void, column_ranges,
+      (const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
+       float *largest),
+      (x, stride, rows, columns, smallest, largest))
+FORMS(void, quantize_columns,
+      (const float *x, size_t stride, size_t rows, size_t columns, const float *inverses,
+       const float *zeros, uint32_t *target),
+      (x, stride, rows, columns, inverses, zeros, target))
+
+void decant_pack_codes(const int8_t *codes, size_t channels, size_t taps, int8_t *target) {
+  for (size_t first = 0; first < channels; first += 4)
+    for (size_t tap = 0; tap < taps; tap++)
+      for (size_t i = 0; i < 4; i++)
+        *target++ = first + i < channels ? codes[(first + i) * taps + tap] : 0;
+}

@@ -1,0 +1,148 @@
+#include "forms.h"
+
+#define TILE_ROWS DECANT_TILE_ROWS
+#define TILE_COLUMNS DECANT_TILE_COLUMNS
+
+typedef uint32_t words16 __attribute__((ext_vector_type(16), aligned(4)));
+
+/* Sixteen words of each of sixteen rows become sixteen columns: four rounds of exchanges between
+   rows that are 8, 4, 2 and 1 apart. */
+BODY void transpose16(words16 r[16]) {
+  words16 t[16];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 8; i++) {
+    t[2 * i] = __builtin_shufflevector(r[i], r[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
+                                       22, 7, 23);
+    t[2 * i + 1] = __builtin_shufflevector(r[i], r[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                           29, 14, 30, 15, 31);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+
+BODY void pack_rows(const uint32_t *source, size_t stride, size_t rows, size_t k,
+                    uint32_t *target) {
+  size_t step = 0;
+  /* The last sixteen columns would write past the end. */
+  for (; step + 17 <= k; step += 16) {
+    words16 r[16];
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < 16; i++)
+      r[i] = i < rows ? *(const words16 *)(source + i * stride + step) : (words16)(0);
+    transpose16(r);
+    transpose16(r);
+    transpose16(r);
+    transpose16(r);
+    /* Each column's two words too many are written over by the next. */
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < 16; i++) *(words16 *)(target + (step + i) * TILE_ROWS) = r[i];
+  }
+  for (; step < k; step++)
+    for (size_t i = 0; i < TILE_ROWS; i++)
+      target[step * TILE_ROWS + i] = i < rows ? source[i * stride + step] : 0;
+}
+
+FORMS(void, pack_rows,
+      (const uint32_t *source, size_t stride, size_t rows, size_t k, uint32_t *target),
+      (source, stride, rows, k, target))
+
+/* Where a weight of the window meets a run of output pixels of one row. */
+struct run {
+  /* First column of the panel, then how many columns before the picture, in it, and after it. */
+  uint32_t column, before, inside, after;
+  /* Of the first pixel inside, from the start of a channel's plane. */
+  size_t offset;
+};
+
+static size_t find_runs(const struct decant_window *window, size_t first, size_t columns,
+                        struct run runs[DECANT_WINDOW_TAPS][TILE_COLUMNS]) {
+  size_t taps = window->kernel_height * window->kernel_width, count = 0;
+  for (size_t tap = 0; tap < taps; tap++) {
+    ptrdiff_t dy = (ptrdiff_t)(tap / window->kernel_width) - (ptrdiff_t)window->top;
+    ptrdiff_t dx = (ptrdiff_t)(tap % window->kernel_width) - (ptrdiff_t)window->left;
+    ptrdiff_t stride = (ptrdiff_t)window->stride, width = (ptrdiff_t)window->width;
+    size_t index = 0;
+    for (size_t done = 0; done < columns; index++) {
+      size_t y = (first + done) / window->out_width, x = (first + done) % window->out_width;
+      size_t length = window->out_width - x;
+      if (length > columns - done) length = columns - done;
+      ptrdiff_t row = (ptrdiff_t)y * stride + dy, left = (ptrdiff_t)x * stride + dx;
+      struct run *run = &runs[tap][index];
+      *run = (struct run){(uint32_t)done, (uint32_t)length, 0, 0, 0};
+      if (row >= 0 && row < (ptrdiff_t)window->height) {
+        ptrdiff_t before = left < 0 ? (-left + stride - 1) / stride : 0;
+        if (before > (ptrdiff_t)length) before = (ptrdiff_t)length;
+        ptrdiff_t start = left + before * stride;
+        ptrdiff_t inside = start < width ? (width - start - 1) / stride + 1 : 0;
+        if (inside > (ptrdiff_t)length - before) inside = (ptrdiff_t)length - before;
+        run->before = (uint32_t)before;
+        run->inside = (uint32_t)inside;
+        run->after = (uint32_t)((ptrdiff_t)length - before - inside);
+        if (inside > 0) run->offset = (size_t)(row * width + start);
+      }
+      done += length;
+    }
+    count = index;
+  }
+  return count;
+}
+
+BODY void copy_words(const uint32_t *source, size_t count, uint32_t *target) {
+  for (size_t i = 0; i < count; i++) target[i] = source[i];
+}
+
+BODY void pack_window(const uint32_t *picture, const struct decant_window *window, size_t first_row,
+                      size_t rows, size_t first_column, size_t columns, uint32_t outside,
+                      uint32_t *target) {
+  size_t plane = window->height * window->width;
+  size_t taps = window->kernel_height * window->kernel_width;
+  if (taps == 1 && window->stride == 1 && window->top == 0 && window->left == 0 &&
+      window->out_height == window->height && window->out_width == window->width) {
+    const uint32_t *source = picture + first_row * plane + first_column;
+    if (columns == TILE_COLUMNS) {
+      for (size_t row = 0; row < rows; row++, source += plane, target += TILE_COLUMNS) {
+        *(words16 *)target = *(const words16 *)source;
+        *(words16 *)(target + 16) = *(const words16 *)(source + 16);
+      }
+      return;
+    }
+    for (size_t row = 0; row < rows; row++, source += plane, target += TILE_COLUMNS) {
+      copy_words(source, columns, target);
+      for (size_t i = columns; i < TILE_COLUMNS; i++) target[i] = 0;
+    }
+    return;
+  }
+  struct run runs[DECANT_WINDOW_TAPS][TILE_COLUMNS];
+  size_t count = find_runs(window, first_column, columns, runs);
+  size_t tap = first_row % taps;
+  const uint32_t *source = picture + first_row / taps * plane;
+  for (size_t row = 0; row < rows; row++, target += TILE_COLUMNS) {
+    for (size_t index = 0; index < count; index++) {
+      const struct run *run = &runs[tap][index];
+      uint32_t *line = target + run->column;
+      const uint32_t *from = source + run->offset;
+      if (window->stride == 1 && run->inside == TILE_COLUMNS) {
+        *(words16 *)line = *(const words16 *)from;
+        *(words16 *)(line + 16) = *(const words16 *)(from + 16);
+        continue;
+      }
+      for (uint32_t i = 0; i < run->before; i++) *line++ = outside;
+      if (window->stride == 1)
+        copy_words(from, run->inside, line);
+      else
+        for (uint32_t i = 0; i < run->inside; i++) line[i] = from[i * window->stride];
+      line += run->inside;
+      for (uint32_t i = 0; i < run->after; i++) *line++ = outside;
+    }
+    for (size_t i = columns; i < TILE_COLUMNS; i++) target[i] = 0;
+    if (++tap == taps) {
+      tap = 0;
+      source += plane;
+    }
+  }
+}
+
+FORMS(void, pack_window,
+      (const uint32_t *picture, const struct decant_window *window, size_t first_row, size_t rows,
+       size_t first_column, size_t columns, uint32_t outside, uint32_t *target),
+      (picture, window, first_row, rows, first_column, columns, outside, target))

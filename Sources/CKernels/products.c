@@ -1,0 +1,254 @@
+#include "forms.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define TILE_ROWS DECANT_TILE_ROWS
+#define TILE_COLUMNS DECANT_TILE_COLUMNS
+
+#if defined(__x86_64__)
+#define TARGET TARGET_AVX512
+#define LANES 16
+#define CHUNK_ROWS 14
+#define CHUNK_VECTORS 2
+#define NAME(x) x##_avx512
+#include "tile.h"
+#undef TARGET
+#undef LANES
+#undef CHUNK_ROWS
+#undef CHUNK_VECTORS
+#undef NAME
+
+#define TARGET TARGET_AVX2
+#define LANES 8
+#define CHUNK_ROWS 6
+#define CHUNK_VECTORS 2
+#define NAME(x) x##_avx2
+#include "tile.h"
+#undef TARGET
+#undef LANES
+#undef CHUNK_ROWS
+#undef CHUNK_VECTORS
+#undef NAME
+#endif
+
+/* Sixteen registers of four: what SSE2 and NEON both have. */
+#define TARGET
+#define LANES 4
+#define CHUNK_ROWS 4
+#define CHUNK_VECTORS 2
+#define NAME(x) x##_portable
+#include "tile.h"
+
+void decant_product_f32(const float *a, const float *b, size_t k, const struct decant_product *p) {
+  void (*tile)(const float *, const float *, size_t, const struct decant_product *) =
+      float_tile_portable;
+#if defined(__x86_64__)
+  int level = decant_simd_level();
+  if (level >= 2) tile = float_tile_avx512;
+  else if (level == 1) tile = float_tile_avx2;
+#endif
+  struct decant_product part = *p;
+  for (size_t row = 0; row < p->rows; row += TILE_ROWS) {
+    part.rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
+    part.c = (float *)p->c + row * p->stride;
+    part.residual = p->residual ? p->residual + row * p->stride : 0;
+    part.bias = p->bias ? p->bias + row : 0;
+    tile(a + row * k, b, k, &part);
+  }
+}
+
+/* Products of integers */
+
+/* What one row's sums become: numbers, or sums for the next part of the product to go on from. */
+BODY void finish_row(const int32_t *sums, const struct decant_int8_product *p, size_t row) {
+#pragma clang fp contract(off)
+  const struct decant_product *q = &p->product;
+  if (!p->last) {
+    memcpy((int32_t *)q->c + row * q->stride, sums, q->columns * 4);
+    return;
+  }
+  float *line = (float *)q->c + row * q->stride;
+  const float *added = q->residual ? q->residual + row * q->stride : 0;
+  float bias = q->bias ? q->bias[row] : 0, scale = p->row_scales[row];
+  int32_t total = p->row_sums[row];
+  for (size_t i = 0; i < q->columns; i++) {
+    float value = (float)(sums[i] - p->zeros[i] * total) * (scale * p->scales[i]) + bias;
+    line[i] = added ? value + added[i] : value;
+  }
+}
+
+#if defined(__x86_64__)
+#define TARGET_VNNI \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
+
+BODY TARGET_VNNI void int8_chunk_vnni(const uint32_t *a, const uint32_t *b, size_t k, int rows,
+                                      int vectors, const struct decant_int8_product *p,
+                                      size_t row) {
+  const struct decant_product *q = &p->product;
+  __m512i sums[TILE_ROWS][2];
+  __mmask16 masks[2];
+  for (int j = 0; j < 2; j++) {
+    size_t left = q->columns > 16u * (size_t)j ? q->columns - 16u * (size_t)j : 0;
+    masks[j] = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) sums[i][j] = _mm512_setzero_si512();
+  for (size_t step = 0; step < k; step++) {
+    __m512i right[2];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++)
+      right[j] = _mm512_loadu_si512(b + step * TILE_COLUMNS + 16 * j);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      __m512i left = _mm512_set1_epi32((int)a[step * TILE_ROWS + i]);
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++) sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], right[j], left);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++) {
+    if (row + i >= q->rows) return;
+    int32_t *line = (int32_t *)q->c + (row + i) * q->stride;
+    const float *added = q->residual ? q->residual + (row + i) * q->stride : 0;
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) {
+      __m512i sum = sums[i][j];
+      if (q->keep)
+        sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(masks[j], line + 16 * j));
+      if (p->last) {
+        __m512i zero = _mm512_maskz_loadu_epi32(masks[j], p->zeros + 16 * j);
+        sum = _mm512_sub_epi32(
+            sum, _mm512_mullo_epi32(zero, _mm512_set1_epi32(p->row_sums[row + i])));
+        __m512 scale = _mm512_mul_ps(_mm512_set1_ps(p->row_scales[row + i]),
+                                     _mm512_maskz_loadu_ps(masks[j], p->scales + 16 * j));
+        /* A product and a sum, each rounded, as the other forms have it. */
+        __m512 value = _mm512_mul_round_ps(_mm512_cvtepi32_ps(sum), scale,
+                                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        value = _mm512_add_ps(value, _mm512_set1_ps(q->bias ? q->bias[row + i] : 0));
+        if (added) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(masks[j], added + 16 * j));
+        sum = _mm512_castps_si512(value);
+      }
+      _mm512_mask_storeu_epi32(line + 16 * j, masks[j], sum);
+    }
+  }
+}
+
+TARGET_VNNI static void int8_tile_vnni(const uint32_t *a, const uint32_t *b, size_t k,
+                                       const struct decant_int8_product *p) {
+  int narrow = p->product.columns <= 16;
+  for (size_t row = 0; row < p->product.rows;) {
+    size_t rest = p->product.rows - row;
+    if (rest > 8) {
+      if (narrow)
+        int8_chunk_vnni(a + row, b, k, 14, 1, p, row);
+      else
+        int8_chunk_vnni(a + row, b, k, 14, 2, p, row);
+      row += 14;
+    } else {
+      if (narrow)
+        int8_chunk_vnni(a + row, b, k, 8, 1, p, row);
+      else
+        int8_chunk_vnni(a + row, b, k, 8, 2, p, row);
+      row += 8;
+    }
+  }
+}
+
+/* Four products of bytes are two products of pairs of 16 bits, each exact, and their sum. */
+BODY TARGET_AVX2 void int8_chunk_avx2(const uint32_t *a, const uint32_t *b, size_t k, int rows,
+                                      size_t row, size_t column, int32_t sums[TILE_ROWS][32]) {
+  __m256i low[4], high[4];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++) low[i] = high[i] = _mm256_setzero_si256();
+  for (size_t step = 0; step < k; step++) {
+    const __m128i *source = (const __m128i *)(b + step * TILE_COLUMNS + column);
+    __m256i first = _mm256_cvtepu8_epi16(_mm_loadu_si128(source));
+    __m256i second = _mm256_cvtepu8_epi16(_mm_loadu_si128(source + 1));
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      __m256i left = _mm256_cvtepi8_epi16(_mm_set1_epi32((int)a[step * TILE_ROWS + row + i]));
+      low[i] = _mm256_add_epi32(low[i], _mm256_madd_epi16(first, left));
+      high[i] = _mm256_add_epi32(high[i], _mm256_madd_epi16(second, left));
+    }
+  }
+  /* Pairs of neighbours are added: of 0 to 3, and 4 to 7, which hadd leaves in halves. */
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++) {
+    __m256i sum = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[i], high[i]), 0xd8);
+    _mm256_storeu_si256((__m256i *)&sums[row + i][column], sum);
+  }
+}
+
+TARGET_AVX2 static void int8_sums_avx2(const uint32_t *a, const uint32_t *b, size_t k, size_t rows,
+                                       size_t columns, int32_t sums[TILE_ROWS][32]) {
+  for (size_t column = 0; column < columns; column += 8)
+    for (size_t row = 0; row < rows;) {
+      if (rows - row > 2 && row + 4 <= TILE_ROWS) {
+        int8_chunk_avx2(a, b, k, 4, row, column, sums);
+        row += 4;
+      } else {
+        int8_chunk_avx2(a, b, k, 2, row, column, sums);
+        row += 2;
+      }
+    }
+}
+#endif
+
+static void int8_sums_portable(const uint32_t *a, const uint32_t *b, size_t k, size_t rows,
+                               size_t columns, int32_t sums[TILE_ROWS][32]) {
+  for (size_t row = 0; row < rows; row++) {
+    memset(sums[row], 0, sizeof sums[row]);
+    for (size_t step = 0; step < k; step++) {
+      const int8_t *left = (const int8_t *)(a + step * TILE_ROWS + row);
+      const uint8_t *right = (const uint8_t *)(b + step * TILE_COLUMNS);
+      int l0 = left[0], l1 = left[1], l2 = left[2], l3 = left[3];
+      for (size_t i = 0; i < columns; i++)
+        sums[row][i] += right[4 * i] * l0 + right[4 * i + 1] * l1 + right[4 * i + 2] * l2 +
+                        right[4 * i + 3] * l3;
+    }
+  }
+}
+
+static void int8_tile(const uint32_t *a, const uint32_t *b, size_t k,
+                      const struct decant_int8_product *p) {
+  const struct decant_product *q = &p->product;
+  int32_t sums[TILE_ROWS][32];
+#if defined(__x86_64__)
+  if (decant_simd_level() > 0)
+    int8_sums_avx2(a, b, k, q->rows, q->columns, sums);
+  else
+#endif
+    int8_sums_portable(a, b, k, q->rows, q->columns, sums);
+  for (size_t row = 0; row < q->rows; row++) {
+    if (q->keep) {
+      const int32_t *line = (const int32_t *)q->c + row * q->stride;
+      for (size_t i = 0; i < q->columns; i++) sums[row][i] += line[i];
+    }
+    finish_row(sums[row], p, row);
+  }
+}
+
+void decant_product_u8s8(const uint32_t *a, const uint32_t *b, size_t k,
+                         const struct decant_int8_product *p) {
+  struct decant_int8_product part = *p;
+  struct decant_product *q = &part.product;
+  const struct decant_product *whole = &p->product;
+  void (*tile)(const uint32_t *, const uint32_t *, size_t, const struct decant_int8_product *) =
+      int8_tile;
+#if defined(__x86_64__)
+  if (decant_simd_level() >= 3) tile = int8_tile_vnni;
+#endif
+  for (size_t row = 0; row < whole->rows; row += TILE_ROWS) {
+    q->rows = whole->rows - row < TILE_ROWS ? whole->rows - row : TILE_ROWS;
+    q->c = (float *)whole->c + row * whole->stride;
+    q->residual = whole->residual ? whole->residual + row * whole->stride : 0;
+    q->bias = whole->bias ? whole->bias + row : 0;
+    part.row_scales = p->row_scales + row;
+    part.row_sums = p->row_sums + row;
+    tile(a + row * k, b, k, &part);
+  }
+}

@@ -1,0 +1,92 @@
+/* The kernels of one tile of a matrix product for one vector width. Included by products.c once for
+   each instruction set, with TARGET, LANES, NAME(x), CHUNK_ROWS (the most rows whose sums fit the
+   registers) and CHUNK_VECTORS (vectors of columns at a time). Private to this folder. */
+
+typedef float NAME(floats) __attribute__((ext_vector_type(LANES), aligned(4)));
+
+/* `rows` x `vectors` sums, both constants where this is inlined. */
+BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int rows, int vectors,
+                                   const struct decant_product *p, size_t row, size_t column) {
+  NAME(floats) sums[CHUNK_ROWS][CHUNK_VECTORS];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) sums[i][j] = (NAME(floats))(0.0f);
+  for (size_t step = 0; step < k; step++) {
+    NAME(floats) right[CHUNK_VECTORS];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++)
+      right[j] = *(const NAME(floats) *)(b + step * TILE_COLUMNS + j * LANES);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      NAME(floats) left = (NAME(floats))(a[step * TILE_ROWS + i]);
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++) sums[i][j] += left * right[j];
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++) {
+    if (row + i >= p->rows) return;
+    float *line = (float *)p->c + (row + i) * p->stride + column;
+    const float *added = p->residual ? p->residual + (row + i) * p->stride + column : 0;
+    float bias = p->bias ? p->bias[row + i] : 0;
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) {
+      size_t at = (size_t)j * LANES;
+      if (column + at + LANES <= p->columns) {
+        NAME(floats) sum = sums[i][j];
+        if (p->keep) sum += *(NAME(floats) *)(line + at);
+        sum += (NAME(floats))(bias);
+        if (added) sum += *(const NAME(floats) *)(added + at);
+        *(NAME(floats) *)(line + at) = sum;
+      } else if (column + at < p->columns) {
+        float rest[LANES];
+        *(NAME(floats) *)rest = sums[i][j];
+        for (size_t l = 0; column + at + l < p->columns; l++)
+          line[at + l] = rest[l] + (p->keep ? line[at + l] : 0) + bias + (added ? added[at + l] : 0);
+      }
+    }
+  }
+}
+
+TARGET static void NAME(float_tile)(const float *a, const float *b, size_t k,
+                                    const struct decant_product *p) {
+  size_t width = LANES * CHUNK_VECTORS;
+  for (size_t column = 0; column < p->columns; column += width) {
+    const float *right = b + column;
+    int narrow = CHUNK_VECTORS > 1 && p->columns - column <= LANES;
+    for (size_t row = 0; row < p->rows;) {
+      const float *left = a + row;
+      size_t rest = p->rows - row;
+#define CHUNK(n)                                                              \
+  if (narrow)                                                                 \
+    NAME(float_chunk)(left, right, k, n, 1, p, row, column);                  \
+  else                                                                        \
+    NAME(float_chunk)(left, right, k, n, CHUNK_VECTORS, p, row, column);      \
+  row += n
+#if CHUNK_ROWS == 14
+      if (rest > 12) {
+        CHUNK(14);
+      } else if (rest > 10) {
+        CHUNK(12);
+      } else if (rest > 8) {
+        CHUNK(10);
+      } else if (rest > 6) {
+        CHUNK(8);
+      } else if (rest > 4) {
+        CHUNK(6);
+      } else
+#elif CHUNK_ROWS == 6
+      if (rest > 4) {
+        CHUNK(6);
+      } else
+#endif
+          if (rest > 2) {
+        CHUNK(4);
+      } else {
+        CHUNK(2);
+      }
+#undef CHUNK
+    }
+  }
+}

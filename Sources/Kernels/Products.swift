@@ -1,0 +1,238 @@
+internal import CKernels
+internal import Tensors
+
+/// A matrix of results [rows, pictures x area], cut into tiles: the units of `parallel`. The cut
+/// follows from the extents alone.
+struct ProductTiles {
+  /// Rows of packed weights side by side, and columns of pixels: what one call multiplies.
+  static let blockRows = Int(DECANT_TILE_ROWS)
+  static let panelColumns = Int(DECANT_TILE_COLUMNS)
+
+  /// Words of the sum at a time: a panel of pixels then fills two thirds of a first-level cache, and
+  /// a tile's weights a third of a second-level one.
+  static let longestPart = 256
+
+  let rows: Int
+  let pictures: Int
+  let area: Int
+  private(set) var height: Int
+  private(set) var width: Int
+
+  /// Large tiles, for packing costs less the more a packed operand is used; smaller ones where they
+  /// would be too few to share out.
+  init(rows: Int, pictures: Int, area: Int, tallest: Int = 322) {
+    (self.rows, self.pictures, self.area) = (rows, pictures, area)
+    height = Self.even(rows, tallest, Self.blockRows)
+    width = Self.even(area, 1024, Self.panelColumns)
+    while count < 16 && (height > 2 * Self.blockRows || width > 2 * Self.panelColumns) {
+      if width > height && width > 2 * Self.panelColumns || height <= 2 * Self.blockRows {
+        width = Self.even(area, width / 2, Self.panelColumns)
+      } else {
+        height = Self.even(rows, height / 2, Self.blockRows)
+      }
+    }
+  }
+
+  private var down: Int { rows == 0 ? 0 : (rows - 1) / height + 1 }
+  private var across: Int { area == 0 ? 0 : (area - 1) / width + 1 }
+
+  var count: Int { down * across * pictures }
+
+  /// The picture, rows and pixels of a tile. Tiles that share weights follow each other.
+  subscript(tile: Int) -> (picture: Int, rows: Range<Int>, columns: Range<Int>) {
+    let top = tile / (across * pictures) * height
+    let left = tile % across * width
+    return (
+      tile / across % pictures, top..<min(rows, top + height), left..<min(area, left + width)
+    )
+  }
+
+  /// The size of equal parts of at most about `limit` that fill `extent`, a multiple of `step`.
+  static func even(_ extent: Int, _ limit: Int, _ step: Int) -> Int {
+    let most = max(step, limit / step * step)
+    let parts = max(1, (extent + most - 1) / most)
+    let size = (extent + parts - 1) / parts
+    return max(step, (size + step - 1) / step * step)
+  }
+
+  /// A sum of `length` words in parts. Every encoding of weights is cut alike, so weights give the
+  /// same bits however they are stored.
+  static func parts(_ length: Int) -> [Range<Int>] {
+    let size = even(length, longestPart, 16)
+    return stride(from: 0, to: length, by: size).map { $0..<min(length, $0 + size) }
+  }
+}
+
+/// One call of the kernel: packed blocks of rows, one packed panel, and where the product goes.
+struct PanelProduct {
+  let left: UnsafePointer<UInt32>
+  let right: UnsafePointer<UInt32>
+  let length: Int
+  let picture: Int
+  let rows: Range<Int>
+  let columns: Range<Int>
+  let target: UnsafeMutablePointer<Float>
+  let stride: Int
+  let isFirst: Bool
+  let isLast: Bool
+}
+
+/// What a product is made of. Words are float32 numbers, or four codes.
+protocol ProductOperands: Sendable {
+  /// Rows of the result, before any gate.
+  var rows: Int { get }
+  /// Words of a sum.
+  var length: Int { get }
+
+  /// Packs rows of weights in blocks of 14. `scratch` holds as many words as they are.
+  func packWeights(
+    _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
+    into target: UnsafeMutablePointer<UInt32>)
+  /// Packs a panel of pixels.
+  func packPixels(
+    picture: Int, _ part: Range<Int>, _ columns: Range<Int>,
+    into target: UnsafeMutablePointer<UInt32>)
+  func multiply(_ product: PanelProduct)
+}
+
+/// The product of `operands` for `pictures` of `area` pixels.
+///
+/// Tiles are computed apart, each over a part of the sum at a time, for which a tile's weights and one
+/// panel of pixels after another are packed: so memory beside the result is bounded, and neither a
+/// copy of the weights nor of the windows ("im2col") is ever whole.
+///
+/// - Parameters:
+///   - gated: whether the second half of the rows gates the first: the result has half the rows.
+///   - output: [picture, rows, area].
+func multiply<Operands: ProductOperands>(
+  _ operands: Operands, pictures: Int, area: Int, gated: Bool, into output: Target
+) {
+  let rows = gated ? operands.rows / 2 : operands.rows
+  let tiles = ProductTiles(
+    rows: rows, pictures: pictures, area: area, tallest: gated ? 168 : 322)
+  let parts = ProductTiles.parts(operands.length)
+  let block = ProductTiles.blockRows
+  let panel = ProductTiles.panelColumns
+  let longest = parts.first?.count ?? 0
+  let tall = (tiles.height + block - 1) / block * block
+  let halves = gated ? 2 : 1
+  let weightWords = tall * longest
+  let hiddenWords = gated ? tall * tiles.width : 0
+  let words = halves * weightWords + weightWords + panel * longest + 2 * hiddenWords
+  parallel(tiles.count, scratch: words) { unit, scratch in
+    let (picture, range, columns) = tiles[unit]
+    let widened = scratch + halves * weightWords
+    let pixels = widened + weightWords
+    let hidden = pixels + panel * longest
+    for part in parts {
+      for half in 0..<halves {
+        operands.packWeights(
+          range.lowerBound + half * rows..<range.upperBound + half * rows, part, scratch: widened,
+          into: words32(scratch + half * weightWords))
+      }
+      for first in stride(from: columns.lowerBound, to: columns.upperBound, by: panel) {
+        let some = first..<min(columns.upperBound, first + panel)
+        operands.packPixels(picture: picture, part, some, into: words32(pixels))
+        for half in 0..<halves {
+          let target =
+            gated
+            ? hidden + half * hiddenWords + first - columns.lowerBound
+            : output + (picture * rows + range.lowerBound) * area + first
+          operands.multiply(
+            PanelProduct(
+              left: words32(scratch + half * weightWords), right: words32(pixels),
+              length: part.count, picture: picture,
+              rows: range.lowerBound + half * rows..<range.upperBound + half * rows, columns: some,
+              target: target, stride: gated ? columns.count : area,
+              isFirst: part.lowerBound == 0, isLast: part.upperBound == operands.length))
+        }
+      }
+    }
+    if gated {
+      for (index, row) in range.enumerated() {
+        decant_geglu(
+          hidden + index * columns.count, hidden + hiddenWords + index * columns.count,
+          output + (picture * rows + row) * area + columns.lowerBound, columns.count)
+      }
+    }
+  }
+}
+
+/// The same memory as words: scratch holds numbers or codes.
+private func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafeMutablePointer<UInt32> {
+  UnsafeMutableRawPointer(floats).assumingMemoryBound(to: UInt32.self)
+}
+
+private func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafePointer<UInt32> {
+  UnsafePointer(words32(floats) as UnsafeMutablePointer<UInt32>)
+}
+
+/// Weights of any encoding times float32 pixels under a window.
+struct FloatOperands: ProductOperands {
+  let weight: StoredTensor
+  let bias: [Float]?
+  let window: decant_window
+  let pictures: Source
+  let residual: Source?
+
+  var rows: Int { weight.shape.rows }
+  var length: Int { weight.shape.rowLength }
+
+  func packWeights(
+    _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
+    into target: UnsafeMutablePointer<UInt32>
+  ) {
+    weight.withMatrix(rows: rows, columns: part, scratch: scratch) { matrix in
+      packRows(matrix, rows.count, part.count, into: target)
+    }
+  }
+
+  func packPixels(
+    picture: Int, _ part: Range<Int>, _ columns: Range<Int>,
+    into target: UnsafeMutablePointer<UInt32>
+  ) {
+    let plane = window.channels * window.height * window.width
+    let source = UnsafeRawPointer(pictures + picture * plane).assumingMemoryBound(to: UInt32.self)
+    withUnsafePointer(to: window) {
+      decant_pack_window(
+        source, $0, part.lowerBound, part.count, columns.lowerBound, columns.count, 0, target)
+    }
+  }
+
+  func multiply(_ product: PanelProduct) {
+    let area = window.out_height * window.out_width
+    let place =
+      (product.picture * rows + product.rows.lowerBound) * area + product.columns.lowerBound
+    withOptional(product.isLast ? bias : nil, from: product.rows.lowerBound) { bias in
+      var output = decant_product(
+        c: product.target, stride: product.stride, rows: product.rows.count,
+        columns: product.columns.count, bias: bias,
+        residual: product.isLast ? residual.map { $0 + place } : nil,
+        keep: product.isFirst ? 0 : 1)
+      decant_product_f32(
+        UnsafeRawPointer(product.left).assumingMemoryBound(to: Float.self),
+        UnsafeRawPointer(product.right).assumingMemoryBound(to: Float.self), product.length, &output
+      )
+    }
+  }
+}
+
+/// Packs rows of a matrix in blocks of 14.
+func packRows(
+  _ matrix: Matrix, _ rows: Int, _ length: Int, into target: UnsafeMutablePointer<UInt32>
+) {
+  let source = UnsafeRawPointer(matrix.base).assumingMemoryBound(to: UInt32.self)
+  for first in stride(from: 0, to: rows, by: ProductTiles.blockRows) {
+    decant_pack_rows(
+      source + first * matrix.stride, matrix.stride, min(ProductTiles.blockRows, rows - first),
+      length, target + first * length)
+  }
+}
+
+/// The numbers from one on, or null where there are none.
+func withOptional(
+  _ numbers: [Float]?, from first: Int, _ body: (UnsafePointer<Float>?) -> Void
+) {
+  guard let numbers else { return body(nil) }
+  numbers.withUnsafeBufferPointer { body($0.baseAddress.map { $0 + first }) }
+}

@@ -1,0 +1,141 @@
+internal import CKernels
+internal import Tensors
+
+/// How a convolution by 3 x 3 is cut for Winograd's F(4 x 4, 3 x 3): [batch, in, H, W] with one row
+/// and column of zeros around.
+struct WinogradPlan {
+  private static let points = 36
+  /// Outputs that share a pass over the transformed inputs.
+  private static let outputsOfUnit = 56
+  /// Channels of which a unit holds transformed weights: 5 MB of them.
+  private static let longestPart = 640
+  /// Transformed inputs held at a time: 24 MB.
+  private static let inputsLimit = 6 << 20
+
+  private let batch: Int
+  private let channels: Int
+  private let outputs: Int
+  private let height: Int
+  private let width: Int
+
+  /// `nil` where the direct way serves better: other windows, few channels, pictures of a few tiles.
+  init?(x: Shape, weight: Shape, stride: Int, padding: Padding) {
+    guard stride == 1, padding == Padding(1), weight[2] == 3, weight[3] == 3, weight[0] >= 16,
+      weight[1] >= 16
+    else { return nil }
+    (batch, channels, height, width, outputs) = (x[0], x[1], x[2], x[3], weight[0])
+    // A panel of 16 lanes for a few tiles costs more than it saves, and so do tiles half outside.
+    guard tiles >= 9, 16 * tiles <= 2 * batch * height * width else { return nil }
+  }
+
+  private var down: Int { (height + 3) / 4 }
+  private var across: Int { (width + 3) / 4 }
+  private var tiles: Int { batch * down * across }
+
+  private func tiling(channels: Int) -> decant_tiling {
+    decant_tiling(height: height, width: width, channels: channels, down: down, across: across)
+  }
+
+  /// Transforms inputs for a group of tiles, then for each run of outputs transforms weights,
+  /// multiplies, and transforms the products back.
+  func run(
+    _ x: Source, weight: StoredTensor, bias: [Float]?, residual: Source?, into output: Target
+  ) {
+    let panel = ProductTiles.panelColumns
+    let most = max(panel, Self.inputsLimit / (Self.points * channels) / panel * panel)
+    let size = ProductTiles.even(tiles, most, panel)
+    let inputs = Scratch.floats(Self.points * Self.step(channels * size))
+    defer { Scratch.give(inputs) }
+    let target = Target(base: inputs.base)
+    for first in stride(from: 0, to: tiles, by: size) {
+      let group = first..<min(tiles, first + size)
+      transformInputs(x, group, into: target)
+      multiply(
+        Source(base: inputs.base), group, weight: weight, bias: bias, residual: residual,
+        into: output)
+    }
+  }
+
+  /// How far apart the points of `count` numbers lie: what is read and written at once, one line of
+  /// each point, must not fall into one set of the first-level cache.
+  private static func step(_ count: Int) -> Int { (count + 1023) / 1024 * 1024 + 16 }
+
+  /// To [point][panel][channel][32].
+  private func transformInputs(_ x: Source, _ group: Range<Int>, into target: Target) {
+    let panel = ProductTiles.panelColumns
+    let panels = (group.count + panel - 1) / panel
+    let run = 32
+    let runs = (channels + run - 1) / run
+    let tiling = tiling(channels: channels)
+    parallel(panels * runs) { unit in
+      let first = group.lowerBound + unit / runs * panel
+      let channel = unit % runs * run
+      withUnsafePointer(to: tiling) {
+        decant_winograd_input(
+          x.base, $0, first, min(panel, group.upperBound - first), channel,
+          min(run, channels - channel), target + (unit / runs * channels + channel) * panel,
+          Self.step(panels * channels * panel))
+      }
+    }
+  }
+
+  private func multiply(
+    _ inputs: Source, _ group: Range<Int>, weight: StoredTensor, bias: [Float]?,
+    residual: Source?, into output: Target
+  ) {
+    let (block, panel) = (ProductTiles.blockRows, ProductTiles.panelColumns)
+    let panels = (group.count + panel - 1) / panel
+    let rowsOfUnit = ProductTiles.even(outputs, Self.outputsOfUnit, block)
+    let longest = ProductTiles.even(channels, Self.longestPart, 16)
+    let inputStep = Self.step(panels * channels * panel)
+    let sumStep = Self.step(rowsOfUnit * panels * panel)
+    let sumsSize = Self.points * sumStep
+    let transformedSize = Self.points * Self.step(rowsOfUnit * longest)
+    // One more step of the rows than there is: the transform reads and writes whole vectors.
+    let packedSize = (longest * 9 + 1) * block + 16
+    let tiling = tiling(channels: outputs)
+    parallel(
+      (outputs - 1) / rowsOfUnit + 1, scratch: sumsSize + transformedSize + 16 + 2 * packedSize
+    ) { unit, scratch in
+      let rows = unit * rowsOfUnit..<min(outputs, (unit + 1) * rowsOfUnit)
+      let sums = scratch
+      let transformed = sums + sumsSize
+      let packed = transformed + transformedSize + 16
+      let widened = packed + packedSize
+      for part in stride(from: 0, to: channels, by: longest) {
+        let count = min(longest, channels - part)
+        let step = Self.step(rowsOfUnit * count)
+        for first in stride(from: 0, to: rows.count, by: block) {
+          let some = rows.lowerBound + first..<min(rows.upperBound, rows.lowerBound + first + block)
+          weight.withMatrix(rows: some, columns: part * 9..<(part + count) * 9, scratch: widened) {
+            packRows(
+              $0, some.count, count * 9,
+              into: UnsafeMutableRawPointer(packed).assumingMemoryBound(to: UInt32.self))
+          }
+          decant_winograd_weights(packed, count, transformed + first * count, step)
+        }
+        for point in 0..<Self.points {
+          for index in 0..<panels {
+            var product = decant_product(
+              c: sums + point * sumStep + index * panel, stride: panels * panel,
+              rows: rows.count, columns: min(panel, group.count - index * panel), bias: nil,
+              residual: nil, keep: part == 0 ? 0 : 1)
+            decant_product_f32(
+              transformed + point * step,
+              inputs + point * inputStep + (index * channels + part) * panel, count, &product)
+          }
+        }
+      }
+      for (index, row) in rows.enumerated() {
+        for place in 0..<panels {
+          withUnsafePointer(to: tiling) {
+            decant_winograd_output(
+              sums + (index * panels + place) * panel, sumStep, $0,
+              group.lowerBound + place * panel, min(panel, group.count - place * panel), row,
+              bias?[row] ?? 0, residual?.base, output.base)
+          }
+        }
+      }
+    }
+  }
+}
