@@ -30,9 +30,15 @@ package struct KeptBlocks: Sendable, Hashable {
 }
 
 extension StripRecipe {
-  /// Every recipe that ships: one line each.
+  /// Every recipe that ships, a line each.
   package static let all: [StripRecipe] = [
-    bkSDMBase, bkSDMSmall, bkSDMTiny, ssd1B, segmindVega, koala700M, koala1B,
+    bkSDMBase,
+    bkSDMSmall,
+    bkSDMTiny,
+    ssd1B,
+    segmindVega,
+    koala700M,
+    koala1B,
   ]
 
   /// Other names that people have for recipes: the same cut of another teacher, or by others.
