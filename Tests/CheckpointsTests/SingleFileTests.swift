@@ -92,6 +92,19 @@ struct SingleFileTests {
       refusal(flat) == "tensor 'input_blocks.0.0.weight' is [8, 4], expected 4 extents")
   }
 
+  /// An empty tensor may claim any number of rows.
+  @Test func widthsBeyondBeliefAreRefused() {
+    for rows in [1 << 62, 0] {
+      let tensors = Self.unet().map { name, shape in
+        (name, name.hasSuffix("input_blocks.1.0.out_layers.3.weight") ? [rows, 0, 1, 1] : shape)
+      }
+      #expect(
+        refusal(tensors)
+          == "tensor 'input_blocks.1.0.out_layers.3.weight' is [\(rows), 0, 1, 1], expected "
+          + "1 to 1048576 output channels")
+    }
+  }
+
   @Test func filesOfOtherThingsAreRefused() {
     #expect(
       refusal([("blk.0.attn_q.weight", [2, 2]), ("output_norm.weight", [2])])

@@ -78,10 +78,15 @@ struct UNetWalk {
       let weights =
         level.layers.last.map { "input_blocks.\($0).0.out_layers.3.weight" }
         ?? level.sampler.map { "input_blocks.\($0.number).\($0.part).weight" }
-      guard let weights, let width = shape(weights)?.rows else {
+      guard let weights, let found = shape(weights) else {
         throw .missing(path: path, tensor: weights ?? "input_blocks.1.0.out_layers.3.weight")
       }
-      channels.append(width)
+      guard 1...Self.widthLimit ~= found.rows else {
+        throw .misshapen(
+          path: path, tensor: weights, found: found,
+          expected: "1 to \(Self.widthLimit) output channels")
+      }
+      channels.append(found.rows)
     }
     for (index, level) in up.enumerated() {
       let block = "up_blocks.\(index)"
@@ -128,6 +133,9 @@ struct UNetWalk {
       up: topology(up, output))
     try Self.check(self.topology, path: path)
   }
+
+  /// Most channels that are believed: a header may claim any number where another extent is 0.
+  private static let widthLimit = 1 << 20
 
   private static func note(_ parts: [Substring], in entry: inout Entry) {
     switch parts[2] {
