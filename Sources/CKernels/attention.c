@@ -20,6 +20,36 @@ BODY void pack_columns(const float *source, size_t stride, size_t columns, size_
   }
 }
 
+BODY uint32_t pair(float low, float high) {
+  uint32_t a = bits_of(low), b = bits_of(high);
+  a += 0x7fff + ((a >> 16) & 1);
+  b += 0x7fff + ((b >> 16) & 1);
+  return (a >> 16) | (b & 0xffff0000);
+}
+
+BODY void pack_column_pairs(const float *source, size_t stride, size_t columns, size_t k,
+                            float *target) {
+  uint32_t *words = (uint32_t *)target;
+  for (size_t first = 0; first < columns; first += DECANT_TILE_ROWS) {
+    size_t some = columns - first < DECANT_TILE_ROWS ? columns - first : DECANT_TILE_ROWS;
+    for (size_t step = 0; step < k; step += 2, words += DECANT_TILE_ROWS) {
+      const float *line = source + step * stride + first;
+      for (size_t i = 0; i < some; i++)
+        words[i] = pair(line[i], step + 1 < k ? line[stride + i] : 0);
+      for (size_t i = some; i < DECANT_TILE_ROWS; i++) words[i] = 0;
+    }
+  }
+}
+
+BODY void pair_rows(const float *x, size_t rows, float *target) {
+  uint32_t pairs[COLUMNS];
+  for (size_t row = 0; row < rows; row += 2, x += 2 * COLUMNS, target += COLUMNS) {
+    for (size_t i = 0; i < COLUMNS; i++)
+      pairs[i] = pair(x[i], row + 1 < rows ? x[COLUMNS + i] : 0);
+    memcpy(target, pairs, sizeof pairs);
+  }
+}
+
 /* Raises the largest score of each query and gives what earlier sums must be multiplied with. */
 BODY void raise_largest(const float *scores, size_t keys, float *largest, float *factor) {
   float top[COLUMNS];
@@ -64,6 +94,10 @@ BODY void attention_part(float *scores, size_t keys, float *largest, float *sums
 FORMS(void, pack_columns,
       (const float *source, size_t stride, size_t columns, size_t k, float *target),
       (source, stride, columns, k, target))
+FORMS(void, pack_column_pairs,
+      (const float *source, size_t stride, size_t columns, size_t k, float *target),
+      (source, stride, columns, k, target))
+FORMS(void, pair_rows, (const float *x, size_t rows, float *target), (x, rows, target))
 FORMS(void, attention_part,
       (float *scores, size_t keys, float *largest, float *sums, float *output, size_t d),
       (scores, keys, largest, sums, output, d))
@@ -72,8 +106,10 @@ FORMS(void, scale_rows, (float *x, size_t rows, const float *factor), (x, rows, 
 size_t decant_attention_scratch(void) { return (size_t)PART * COLUMNS; }
 
 void decant_attention_tile(const float *queries, const float *keys, const float *values, size_t d,
-                           size_t count, size_t packed, const size_t *visible, float *scores,
-                           float *output) {
+                           size_t count, size_t packed, const size_t *visible, int halves,
+                           float *scores, float *output) {
+  size_t words = halves ? 2 : 1, features = (d + words - 1) / words;
+  packed = (packed + words - 1) / words;
   float largest[COLUMNS], sums[COLUMNS];
   for (size_t i = 0; i < COLUMNS; i++) {
     /* Below every score, and not so far that differences overflow. */
@@ -84,19 +120,27 @@ void decant_attention_tile(const float *queries, const float *keys, const float 
   for (size_t first = 0; first < count; first += PART) {
     size_t some = count - first < PART ? count - first : PART;
     struct decant_product p = {.c = scores, .stride = COLUMNS, .rows = some, .columns = COLUMNS};
-    decant_product_f32(keys + first * d, queries, d, &p);
+    if (halves)
+      decant_product_bf16(keys + first * features, queries, features, &p);
+    else
+      decant_product_f32(keys + first * d, queries, d, &p);
     if (visible)
       for (size_t key = 0; key < some; key++)
         for (size_t i = 0; i < COLUMNS; i++)
           if (first + key >= visible[i]) scores[key * COLUMNS + i] = -2e30f;
     decant_attention_part(scores, some, largest, sums, output, d);
+    if (halves) decant_pair_rows(scores, some, scores);
     for (size_t row = 0; row < d; row += DECANT_TILE_ROWS) {
       p = (struct decant_product){.c = output + row * COLUMNS,
                                   .stride = COLUMNS,
                                   .rows = d - row < DECANT_TILE_ROWS ? d - row : DECANT_TILE_ROWS,
                                   .columns = COLUMNS,
                                   .keep = 1};
-      decant_product_f32(values + row * packed + first * DECANT_TILE_ROWS, scores, some, &p);
+      const float *block = values + row * packed + first / words * DECANT_TILE_ROWS;
+      if (halves)
+        decant_product_bf16(block, scores, (some + 1) / 2, &p);
+      else
+        decant_product_f32(block, scores, some, &p);
     }
   }
   for (size_t i = 0; i < COLUMNS; i++) sums[i] = 1 / sums[i];

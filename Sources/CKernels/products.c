@@ -7,6 +7,7 @@
 #define TILE_ROWS DECANT_TILE_ROWS
 #define TILE_COLUMNS DECANT_TILE_COLUMNS
 
+#define MULTIPLY(sum, left, right) sum += left * right
 #if defined(__x86_64__)
 #define TARGET TARGET_AVX512
 #define LANES 16
@@ -40,15 +41,30 @@
 #define CHUNK_VECTORS 2
 #define NAME(x) x##_portable
 #include "tile.h"
+#undef TARGET
+#undef LANES
+#undef CHUNK_ROWS
+#undef CHUNK_VECTORS
+#undef NAME
+#undef MULTIPLY
 
-void decant_product_f32(const float *a, const float *b, size_t k, const struct decant_product *p) {
-  void (*tile)(const float *, const float *, size_t, const struct decant_product *) =
-      float_tile_portable;
+/* Pairs of bfloat16 numbers in each word; sums are float32. */
 #if defined(__x86_64__)
-  int level = decant_simd_level();
-  if (level >= 2) tile = float_tile_avx512;
-  else if (level == 1) tile = float_tile_avx2;
+#define TARGET \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")))
+#define LANES 16
+#define CHUNK_ROWS 14
+#define CHUNK_VECTORS 2
+#define NAME(x) x##_bf16
+#define MULTIPLY(sum, left, right) \
+  sum = (floats_bf16)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(left), (__m512bh)(right))
+#include "tile.h"
 #endif
+
+typedef void (*float_tile)(const float *, const float *, size_t, const struct decant_product *);
+
+static void product(float_tile tile, const float *a, const float *b, size_t k,
+                    const struct decant_product *p) {
   struct decant_product part = *p;
   for (size_t row = 0; row < p->rows; row += TILE_ROWS) {
     part.rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
@@ -57,6 +73,30 @@ void decant_product_f32(const float *a, const float *b, size_t k, const struct d
     part.bias = p->bias ? p->bias + row : 0;
     tile(a + row * k, b, k, &part);
   }
+}
+
+void decant_product_f32(const float *a, const float *b, size_t k, const struct decant_product *p) {
+  float_tile tile = float_tile_portable;
+#if defined(__x86_64__)
+  int level = decant_simd_level();
+  if (level >= 2)
+    tile = float_tile_avx512;
+  else if (level == 1)
+    tile = float_tile_avx2;
+#endif
+  product(tile, a, b, k, p);
+}
+
+int decant_product_bf16(const float *a, const float *b, size_t k, const struct decant_product *p) {
+#if defined(__x86_64__)
+  if (decant_simd_level() >= 4) {
+    if (p) product(float_tile_bf16, a, b, k, p);
+    return 1;
+  }
+#else
+  (void)a, (void)b, (void)k, (void)p;
+#endif
+  return 0;
 }
 
 /* Products of integers */

@@ -1,6 +1,7 @@
-/* The kernels of one tile of a matrix product for one vector width. Included by products.c once for
-   each instruction set, with TARGET, LANES, NAME(x), CHUNK_ROWS (the most rows whose sums fit the
-   registers) and CHUNK_VECTORS (vectors of columns at a time). Private to this folder. */
+/* The kernels of one tile of a matrix product for one instruction set. Included by products.c with
+   TARGET, LANES, NAME(x), CHUNK_ROWS (the most rows whose sums fit the registers), CHUNK_VECTORS
+   (vectors of columns at a time), and MULTIPLY(sum, left, right), which adds the products of a word of
+   `a` and a vector of words of `b`. Private to this folder. */
 
 typedef float NAME(floats) __attribute__((ext_vector_type(LANES), aligned(4)));
 
@@ -21,7 +22,7 @@ BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int
     for (int i = 0; i < rows; i++) {
       NAME(floats) left = (NAME(floats))(a[step * TILE_ROWS + i]);
 #pragma clang loop unroll(full)
-      for (int j = 0; j < vectors; j++) sums[i][j] += left * right[j];
+      for (int j = 0; j < vectors; j++) MULTIPLY(sums[i][j], left, right[j]);
     }
   }
 #pragma clang loop unroll(full)

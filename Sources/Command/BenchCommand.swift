@@ -33,6 +33,9 @@ struct BenchCommand: JobCommand {
     help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = 7.5
 
+  @Flag(help: "Tell where the time goes, by kind of operation and by block.")
+  var profile = false
+
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
@@ -63,7 +66,7 @@ struct BenchCommand: JobCommand {
       models: model, families: commaSeparated(family), reading: read.value,
       computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,
       size: size.map { PictureSize(width: $0.width, height: $0.height) },
-      guidanceScale: guidanceScale)
+      guidanceScale: guidanceScale, profiles: profile)
   }
 }
 

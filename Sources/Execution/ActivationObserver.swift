@@ -1,3 +1,4 @@
+internal import Kernels
 package import Tensors
 
 /// Sees what flows through a component while it runs: calibration counts inputs of layers,
@@ -16,4 +17,12 @@ package protocol ActivationObserver: AnyObject, Sendable {
 extension ActivationObserver {
   package func willRun(module name: String, input: Tensor) {}
   package func didRun(block name: String, output: Tensor) {}
+}
+
+extension (any ActivationObserver)? {
+  /// Says that a block has run, to the observer and to the profile.
+  func ran(_ block: String, _ output: Tensor) {
+    Profile.ran(block: block)
+    self?.didRun(block: block, output: output)
+  }
 }

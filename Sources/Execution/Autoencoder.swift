@@ -21,7 +21,7 @@ private struct AutoencoderMidBlock: Sendable {
       let output = attention(
         norm(x).reshaped(pixels), text: nil, residual: x.reshaped(pixels), observer
       ).reshaped(x.shape)
-      observer?.didRun(block: name, output: output)
+      observer.ran(name, output)
       return output
     }
   }
@@ -69,6 +69,7 @@ package struct VAEDecoder: Sendable {
     config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
   ) throws {
     let arithmetic = arithmetic.inFloats
+    keepHeap()
     let spec = VAESpec(config).decoder
     latentChannels = config.latentChannels
     postQuantConv = try spec.postQuantConv.map { try Convolution($0, weights, arithmetic) }
@@ -97,17 +98,17 @@ package struct VAEDecoder: Sendable {
     var x = latent
     if let postQuantConv {
       x = postQuantConv(x, observer)
-      observer?.didRun(block: "post_quant_conv", output: x)
+      observer.ran("post_quant_conv", x)
     }
     x = convIn(x, observer)
-    observer?.didRun(block: "decoder.conv_in", output: x)
+    observer.ran("decoder.conv_in", x)
     x = try midBlock(x, observer)
     for level in levels {
       for resnet in level.resnets { x = try resnet(x, time: nil, observer) }
       if let upsampler = level.sampler { x = try upsampler(upsampleNearest2x(x), observer) }
     }
     x = convOut(convNormOut(x, silu: true), observer)
-    observer?.didRun(block: "decoder.conv_out", output: x)
+    observer.ran("decoder.conv_out", x)
     return x
   }
 }
@@ -162,17 +163,17 @@ package struct VAEEncoder: Sendable {
         input: "image", found: image.shape.description, expected: "sides of at least \(factor)")
     }
     var x = convIn(image, observer)
-    observer?.didRun(block: "encoder.conv_in", output: x)
+    observer.ran("encoder.conv_in", x)
     for level in levels {
       for resnet in level.resnets { x = try resnet(x, time: nil, observer) }
       if let downsampler = level.sampler { x = try downsampler(x, observer) }
     }
     x = try midBlock(x, observer)
     x = convOut(convNormOut(x, silu: true), observer)
-    observer?.didRun(block: "encoder.conv_out", output: x)
+    observer.ran("encoder.conv_out", x)
     if let quantConv {
       x = quantConv(x, observer)
-      observer?.didRun(block: "quant_conv", output: x)
+      observer.ran("quant_conv", x)
     }
     return moments(x)
   }

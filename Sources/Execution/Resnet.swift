@@ -35,7 +35,7 @@ struct Resnet: Sendable {
     let normedAgain = norm2(hidden, silu: true)
     var output = conv2(normedAgain, residual: shortcut.map { $0(x, observer) } ?? x, observer)
     if spec.outputScale != 1 { output = divide(output, by: spec.outputScale) }
-    observer?.didRun(block: spec.name, output: output)
+    observer.ran(spec.name, output)
     return output
   }
 }
@@ -54,7 +54,7 @@ struct Sampler: Sendable {
   func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
     try Task.checkCancellation()
     let output = conv(x, observer)
-    observer?.didRun(block: name, output: output)
+    observer.ran(name, output)
     return output
   }
 }

@@ -71,7 +71,7 @@ package struct TextEncoder: Sendable {
     let positions = inputIDs.flatMap { $0.indices }
     let embeddings = add(tokenEmbedding(inputIDs.flatMap { $0 }), positionEmbedding(positions))
       .reshaped([batch, length, tokenEmbedding.width])
-    observer?.didRun(block: TextEncoderSpec.embeddingsBlock, output: embeddings)
+    observer.ran(TextEncoderSpec.embeddingsBlock, embeddings)
 
     var hiddenStates = [embeddings]
     // Features lie in planes of tokens while they are computed with.
@@ -86,12 +86,12 @@ package struct TextEncoder: Sendable {
       let wide = activate(layer.feedForwardIn(layer.norm2(x), observer))
       x = layer.feedForwardOut(wide, residual: x, observer)
       let state = transposed(x)
-      observer?.didRun(block: layer.spec.name, output: state)
+      observer.ran(layer.spec.name, state)
       hiddenStates.append(state)
     }
 
     let last = transposed(finalNorm(x))
-    observer?.didRun(block: spec.finalNorm.module.block, output: last)
+    observer.ran(spec.finalNorm.module.block, last)
     let pooled = pool(last, inputIDs)
     return TextEncoderOutput(
       lastHiddenState: last, hiddenStates: hiddenStates, poolerOutput: pooled,

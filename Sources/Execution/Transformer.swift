@@ -5,6 +5,7 @@ import Tensors
 /// diffusers' `Attention`.
 struct Attention: Sendable {
   private let spec: AttentionSpec
+  private let halves: Bool
   private let query: Linear
   private let key: Linear
   private let value: Linear
@@ -12,6 +13,7 @@ struct Attention: Sendable {
 
   init(_ spec: AttentionSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     self.spec = spec
+    halves = arithmetic == .int8
     query = try Linear(spec.query, weights, arithmetic)
     key = try Linear(spec.key, weights, arithmetic)
     value = try Linear(spec.value, weights, arithmetic)
@@ -28,7 +30,7 @@ struct Attention: Sendable {
     let context = spec.attendsToText ? text ?? x : x
     let attended = attention(
       query: query(x, observer), key: key(context, observer), value: value(context, observer),
-      heads: spec.heads)
+      heads: spec.heads, halves: halves)
     return out(attended, residual: residual, observer)
   }
 }
@@ -120,7 +122,7 @@ struct Transformer: Sendable {
     for block in blocks { hidden = try block(hidden, text: text, observer) }
     let output = projectOut(
       hidden.reshaped([batch, channels, height, width]), residual: x, observer)
-    observer?.didRun(block: name, output: output)
+    observer.ran(name, output)
     return output
   }
 }

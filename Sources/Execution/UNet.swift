@@ -51,6 +51,7 @@ package struct UNet: Sendable {
   package init(
     config: UNetConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
   ) throws {
+    keepHeap()
     let spec = UNetSpec(config)
     self.spec = spec
     downsamplingFactor = config.downsamplingFactor
@@ -95,7 +96,7 @@ package struct UNet: Sendable {
       timesteps, batch: sample.shape[0], condition: timestepCondition, added: added, observer)
 
     var x = convIn(spec.centerInputSample ? centered(sample) : sample, observer)
-    observer?.didRun(block: "conv_in", output: x)
+    observer.ran("conv_in", x)
 
     // What each resnet of the way up takes from the way down, last in, first out.
     var skips = [x]
@@ -132,7 +133,7 @@ package struct UNet: Sendable {
     }
 
     x = convOut(convNormOut(x, silu: true), observer)
-    observer?.didRun(block: "conv_out", output: x)
+    observer.ran("conv_out", x)
     return x
   }
 
@@ -145,7 +146,7 @@ package struct UNet: Sendable {
       timesteps.count == batch ? timesteps : [Float](repeating: timesteps[0], count: batch)
     var embedding = timeEmbedding(
       sineEmbedding(steps, spec.timeSines), condition: condition, observer)
-    observer?.didRun(block: "time_embedding", output: embedding)
+    observer.ran("time_embedding", embedding)
     if let addEmbedding, let addedSpec = spec.addedEmbedding, let added {
       let sines = sineEmbedding(added.timeIDs.values, addedSpec.sines)
       let row = sines.shape.count / batch
@@ -157,7 +158,7 @@ package struct UNet: Sendable {
       }
       let extra = addEmbedding(
         Tensor(shape: [batch, width + row], values: values), observer)
-      observer?.didRun(block: "add_embedding", output: extra)
+      observer.ran("add_embedding", extra)
       embedding = add(extra, embedding)
     }
     return silu(embedding)

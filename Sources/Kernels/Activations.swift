@@ -20,11 +20,13 @@ package func quickGELU(_ x: consuming Tensor) -> Tensor {
 package func add(_ a: consuming Tensor, _ b: Tensor) -> Tensor {
   precondition(a.shape == b.shape, "sum of \(a.shape) and \(b.shape)")
   let count = a.shape.count
-  a.values.writing { sum in
-    b.values.reading { b in
-      parallelBlocks(count) { block in
-        decant_add(
-          sum + block.lowerBound, b + block.lowerBound, sum + block.lowerBound, block.count)
+  Profile.timing(.elementwise) {
+    a.values.writing { sum in
+      b.values.reading { b in
+        parallelBlocks(count) { block in
+          decant_add(
+            sum + block.lowerBound, b + block.lowerBound, sum + block.lowerBound, block.count)
+        }
       }
     }
   }
@@ -55,9 +57,11 @@ private func eachNumber(
   _ function: @Sendable (UnsafePointer<Float>?, UnsafeMutablePointer<Float>?, Int) -> Void
 ) -> Tensor {
   let count = x.shape.count
-  x.values.writing { values in
-    parallelBlocks(count) { block in
-      function(values + block.lowerBound, values + block.lowerBound, block.count)
+  Profile.timing(.elementwise) {
+    x.values.writing { values in
+      parallelBlocks(count) { block in
+        function(values + block.lowerBound, values + block.lowerBound, block.count)
+      }
     }
   }
   return x

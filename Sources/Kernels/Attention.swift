@@ -12,10 +12,13 @@ package import Tensors
 ///   - key, value: [batch, heads * d, keys].
 ///   - causal: whether a query sees only the keys up to its own place.
 ///   - scale: what scores are multiplied with; 1 / sqrt(d) where it is `nil`.
+///   - halves: whether products may be of bfloat16 numbers, with float32 sums, where the machine has
+///     them: beside int8 weights their rounding, 2^-9, is small.
 /// - Returns: [batch, heads * d, queries].
 /// - Precondition: at least one key; as many keys as queries where `causal`.
 package func attention(
-  query: Tensor, key: Tensor, value: Tensor, heads: Int, causal: Bool = false, scale: Float? = nil
+  query: Tensor, key: Tensor, value: Tensor, heads: Int, causal: Bool = false,
+  scale: Float? = nil, halves: Bool = false
 ) -> Tensor {
   precondition(
     query.shape.rank == 3 && key.shape.rank == 3 && key.shape == value.shape
@@ -25,51 +28,104 @@ package func attention(
     "attention of \(heads) heads, \(query.shape) to \(key.shape) and \(value.shape)")
   let (batch, width, queries) = (query.shape[0], query.shape[1], query.shape[2])
   let (keys, d) = (key.shape[2], query.shape[1] / heads)
-  let factor = scale ?? 1 / Float(d).squareRoot()
-  let block = ProductTiles.blockRows
-  let panel = ProductTiles.panelColumns
-  let keySize = (keys + block - 1) / block * block * d
-  let valueSize = (d + block - 1) / block * block * keys
-  let packed = Scratch.floats(batch * heads * (keySize + valueSize))
-  defer { Scratch.give(packed) }
-  let operands = Target(base: packed.base)
-  return query.values.reading { query in
-    key.values.reading { key in
-      value.values.reading { value in
-        Tensor(shape: [batch, width, queries]) { output in
-          parallel(batch * heads) { head in
-            let start = operands + head * (keySize + valueSize)
-            decant_pack_columns(key + head * d * keys, keys, keys, d, start)
-            packRows(
-              Matrix(base: value + head * d * keys, stride: keys), d, keys,
-              into: UnsafeMutableRawPointer(start + keySize).assumingMemoryBound(to: UInt32.self))
-          }
-          let panels = (queries + panel - 1) / panel
-          let scores = Int(decant_attention_scratch())
-          parallel(batch * heads * panels, scratch: scores + 2 * panel * d) { unit, scratch in
-            let (head, first) = (unit / panels, unit % panels * panel)
-            let some = min(panel, queries - first)
-            let (scaled, result) = (scratch + scores, scratch + scores + panel * d)
-            let plane = head * d * queries + first
-            for feature in 0..<d {
-              let line = scaled + feature * panel
-              line.update(repeating: 0, count: panel)
-              decant_scale_and_shift(query + plane + feature * queries, 0, factor, 0, line, some)
+  let plan = AttentionPlan(
+    queries: queries, keys: keys, d: d, causal: causal, scale: scale ?? 1 / Float(d).squareRoot(),
+    halves: halves && decant_product_bf16(nil, nil, 0, nil) != 0)
+  return Profile.timing(.attention, products: 2 * batch * width * queries * keys) {
+    let packed = Scratch.floats(batch * heads * plan.packedSize)
+    defer { Scratch.give(packed) }
+    let operands = Target(base: packed.base)
+    return query.values.reading { query in
+      key.values.reading { key in
+        value.values.reading { value in
+          Tensor(shape: [batch, width, queries]) { output in
+            parallel(batch * heads, scratch: plan.packingScratch) { head, scratch in
+              plan.pack(
+                key: key + head * d * keys, value: value + head * d * keys, scratch: scratch,
+                into: operands + head * plan.packedSize)
             }
-            let start = operands + head * (keySize + valueSize)
-            let visible = (0..<panel).map { min(keys, first + $0 + 1) }
-            visible.withUnsafeBufferPointer { visible in
-              decant_attention_tile(
-                scaled, start, start + keySize, d, causal ? min(keys, first + panel) : keys, keys,
-                causal ? visible.baseAddress : nil, scratch, result)
-            }
-            for feature in 0..<d {
-              (output + plane + feature * queries).update(
-                from: result + feature * panel, count: some)
+            parallel(batch * heads * plan.panels, scratch: plan.tileScratch) { unit, scratch in
+              let head = unit / plan.panels
+              plan.run(
+                panel: unit % plan.panels, query: query + head * d * queries,
+                operands: operands + head * plan.packedSize, scratch: scratch,
+                into: output + head * d * queries)
             }
           }
         }
       }
+    }
+  }
+}
+
+/// How the attention of one head is cut.
+private struct AttentionPlan {
+  let queries: Int
+  let keys: Int
+  let d: Int
+  let causal: Bool
+  let scale: Float
+  let halves: Bool
+
+  private var block: Int { ProductTiles.blockRows }
+  private var panel: Int { ProductTiles.panelColumns }
+
+  /// Words that hold so many numbers.
+  private func words(_ numbers: Int) -> Int { halves ? (numbers + 1) / 2 : numbers }
+
+  private var keySize: Int { (keys + block - 1) / block * block * words(d) }
+  /// Words of packed keys and values.
+  var packedSize: Int { keySize + (d + block - 1) / block * block * words(keys) }
+  var packingScratch: Int { halves ? block * words(keys) : 0 }
+  var panels: Int { (queries + panel - 1) / panel }
+  var tileScratch: Int { Int(decant_attention_scratch()) + 2 * panel * d }
+
+  func pack(
+    key: UnsafePointer<Float>, value: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>,
+    into target: UnsafeMutablePointer<Float>
+  ) {
+    let values = UnsafeMutableRawPointer(target + keySize).assumingMemoryBound(to: UInt32.self)
+    guard halves else {
+      decant_pack_columns(key, keys, keys, d, target)
+      packRows(Matrix(base: value, stride: keys), d, keys, into: values)
+      return
+    }
+    decant_pack_column_pairs(key, keys, keys, d, target)
+    let length = words(keys)
+    let line = UnsafeMutableRawPointer(scratch).assumingMemoryBound(to: UInt16.self)
+    for first in stride(from: 0, to: d, by: block) {
+      let some = min(block, d - first)
+      for row in 0..<some {
+        line[(row + 1) * 2 * length - 1] = 0
+        decant_f32_to_bf16(value + (first + row) * keys, line + row * 2 * length, keys)
+      }
+      packRows(
+        Matrix(base: scratch, stride: length), some, length, into: values + first * length)
+    }
+  }
+
+  func run(
+    panel index: Int, query: UnsafePointer<Float>, operands: UnsafePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>, into output: UnsafeMutablePointer<Float>
+  ) {
+    let first = index * panel
+    let some = min(panel, queries - first)
+    let scaled = scratch + Int(decant_attention_scratch())
+    let result = scaled + panel * d
+    for feature in 0..<d {
+      let line = scaled + feature * panel
+      line.update(repeating: 0, count: panel)
+      decant_scale_and_shift(query + feature * queries + first, 0, scale, 0, line, some)
+    }
+    if halves { decant_pair_rows(scaled, d, scaled) }
+    let visible = (0..<panel).map { min(keys, first + $0 + 1) }
+    visible.withUnsafeBufferPointer { visible in
+      decant_attention_tile(
+        scaled, operands, operands + keySize, d, causal ? min(keys, first + panel) : keys, keys,
+        causal ? visible.baseAddress : nil, halves ? 1 : 0, scratch, result)
+    }
+    for feature in 0..<d {
+      (output + feature * queries + first).update(from: result + feature * panel, count: some)
     }
   }
 }

@@ -60,16 +60,19 @@ package func convolve(
   let plan =
     winograd
     ? WinogradPlan(x: x.shape, weight: weight.shape, stride: stride, padding: padding) : nil
-  return x.values.reading { x in
-    reading(residual) { residual in
-      Tensor(shape: shape) { output in
-        if let plan {
-          plan.run(x, weight: weight, bias: bias, residual: residual, into: output)
-        } else {
-          multiply(
-            FloatOperands(
-              weight: weight, bias: bias, window: window, pictures: x, residual: residual),
-            pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
+  let products = shape.count * weight.shape.rowLength
+  return Profile.timing(plan == nil ? .convolution : .winograd, products: products) {
+    x.values.reading { x in
+      reading(residual) { residual in
+        Tensor(shape: shape) { output in
+          if let plan {
+            plan.run(x, weight: weight, bias: bias, residual: residual, into: output)
+          } else {
+            multiply(
+              FloatOperands(
+                weight: weight, bias: bias, window: window, pictures: x, residual: residual),
+              pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
+          }
         }
       }
     }
@@ -102,13 +105,15 @@ package func project(
   let window = decant_window(
     of: [batch, x.shape[1], 1, area], [weight.shape.rows, x.shape[1], 1, 1], stride: 1,
     padding: Padding(0))
-  return x.values.reading { x in
-    reading(residual) { residual in
-      Tensor(shape: shape) { output in
-        multiply(
-          FloatOperands(
-            weight: weight, bias: bias, window: window, pictures: x, residual: residual),
-          pictures: batch, area: area, gated: gated, into: output)
+  return Profile.timing(.projection, products: batch * area * weight.shape.count) {
+    x.values.reading { x in
+      reading(residual) { residual in
+        Tensor(shape: shape) { output in
+          multiply(
+            FloatOperands(
+              weight: weight, bias: bias, window: window, pictures: x, residual: residual),
+            pictures: batch, area: area, gated: gated, into: output)
+        }
       }
     }
   }

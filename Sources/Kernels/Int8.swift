@@ -306,13 +306,17 @@ private func multiply(
   _ x: Tensor, _ weight: Int8Weight, _ bias: [Float]?, _ residual: Tensor?,
   _ window: decant_window, perPixel: Bool, gated: Bool, shape: Shape
 ) -> Tensor {
-  let pixels = Int8Pixels(x, perPixel: perPixel)
-  return reading(residual) { residual in
-    Tensor(shape: shape) { output in
-      multiply(
-        Int8Operands(
-          weight: weight, bias: bias, window: window, pixels: pixels, residual: residual),
-        pictures: shape[0], area: window.out_height * window.out_width, gated: gated, into: output)
+  let pixels = Profile.timing(.quantizing) { Int8Pixels(x, perPixel: perPixel) }
+  let area = window.out_height * window.out_width
+  let products = shape[0] * area * weight.shape.count
+  return Profile.timing(.int8, products: products) {
+    reading(residual) { residual in
+      Tensor(shape: shape) { output in
+        multiply(
+          Int8Operands(
+            weight: weight, bias: bias, window: window, pixels: pixels, residual: residual),
+          pictures: shape[0], area: area, gated: gated, into: output)
+      }
     }
   }
 }

@@ -15,16 +15,18 @@ package func upsampleNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
   let (planes, oldHeight, oldWidth) = (x.shape[0] * x.shape[1], x.shape[2], x.shape[3])
   let rows = nearest(height, of: oldHeight)
   let columns = nearest(width, of: oldWidth)
-  return x.values.reading { source in
-    Tensor(shape: [x.shape[0], x.shape[1], height, width]) { output in
-      parallel(planes) { plane in
-        for (y, row) in rows.enumerated() {
-          let to = output + (plane * height + y) * width
-          if y > 0 && rows[y - 1] == row {
-            to.update(from: to - width, count: width)
-          } else {
-            let from = source + (plane * oldHeight + row) * oldWidth
-            for (index, column) in columns.enumerated() { to[index] = from[column] }
+  return Profile.timing(.layout) {
+    x.values.reading { source in
+      Tensor(shape: [x.shape[0], x.shape[1], height, width]) { output in
+        parallel(planes) { plane in
+          for (y, row) in rows.enumerated() {
+            let to = output + (plane * height + y) * width
+            if y > 0 && rows[y - 1] == row {
+              to.update(from: to - width, count: width)
+            } else {
+              let from = source + (plane * oldHeight + row) * oldWidth
+              for (index, column) in columns.enumerated() { to[index] = from[column] }
+            }
           }
         }
       }
@@ -47,13 +49,15 @@ package func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
     "channels of \(a.shape) and \(b.shape)")
   let (batch, height, width) = (a.shape[0], a.shape[2], a.shape[3])
   let (firstSize, secondSize) = (a.shape[1] * height * width, b.shape[1] * height * width)
-  return a.values.reading { first in
-    b.values.reading { second in
-      Tensor(shape: [batch, a.shape[1] + b.shape[1], height, width]) { output in
-        for image in 0..<batch {
-          let to = output + image * (firstSize + secondSize)
-          to.update(from: first + image * firstSize, count: firstSize)
-          (to + firstSize).update(from: second + image * secondSize, count: secondSize)
+  return Profile.timing(.layout) {
+    a.values.reading { first in
+      b.values.reading { second in
+        Tensor(shape: [batch, a.shape[1] + b.shape[1], height, width]) { output in
+          for image in 0..<batch {
+            let to = output + image * (firstSize + secondSize)
+            to.update(from: first + image * firstSize, count: firstSize)
+            (to + firstSize).update(from: second + image * secondSize, count: secondSize)
+          }
         }
       }
     }
@@ -69,16 +73,18 @@ package func transposed(_ x: Tensor) -> Tensor {
 }
 
 private func transposed(_ x: Tensor, batch: Int, rows: Int, columns: Int, shape: Shape) -> Tensor {
-  x.values.reading { source in
-    Tensor(shape: shape) { output in
-      let tiles = Tiles(rows: rows, columns: columns)
-      parallel(batch * tiles.count) { unit in
-        let start = unit / max(1, tiles.count) * rows * columns
-        let tile = tiles[unit % max(1, tiles.count)]
-        decant_transpose(
-          source + start + tile.rows.lowerBound * columns + tile.columns.lowerBound, columns,
-          tile.rows.count, tile.columns.count,
-          output + start + tile.columns.lowerBound * rows + tile.rows.lowerBound, rows)
+  Profile.timing(.layout) {
+    x.values.reading { source in
+      Tensor(shape: shape) { output in
+        let tiles = Tiles(rows: rows, columns: columns)
+        parallel(batch * tiles.count) { unit in
+          let start = unit / max(1, tiles.count) * rows * columns
+          let tile = tiles[unit % max(1, tiles.count)]
+          decant_transpose(
+            source + start + tile.rows.lowerBound * columns + tile.columns.lowerBound, columns,
+            tile.rows.count, tile.columns.count,
+            output + start + tile.columns.lowerBound * rows + tile.rows.lowerBound, rows)
+        }
       }
     }
   }

@@ -12,7 +12,7 @@ package import Tensors
 ///   - silu: whether ``silu(_:)`` follows, in the same pass.
 /// - Precondition: `groups` divides the channels.
 package func groupNorm(
-  _ x: consuming Tensor, groups: Int, scale: [Float], bias: [Float], epsilon: Float,
+  _ x: Tensor, groups: Int, scale: [Float], bias: [Float], epsilon: Float,
   silu: Bool = false
 ) -> Tensor {
   let shape = x.shape
@@ -24,25 +24,31 @@ package func groupNorm(
   let (batch, channels) = (shape[0], shape[1])
   let area = shape.count / (batch * channels)
   let width = channels / groups
-  x.values.writing { values in
-    parallel(batch * groups) { unit in
-      let first = values + unit * width * area
-      let moments = Moments(of: first, width * area)
-      let factor = moments.factor(epsilon)
-      for index in 0..<width {
-        let channel = unit % groups * width + index
-        let plane = first + index * area
-        let slope = Double(scale[channel]) * factor
-        let shift = Double(bias[channel]) - moments.rest * slope
-        if silu {
-          decant_scale_shift_silu(plane, moments.center, Float(slope), Float(shift), plane, area)
-        } else {
-          decant_scale_and_shift(plane, moments.center, Float(slope), Float(shift), plane, area)
+  return Profile.timing(.normalization) {
+    x.values.reading { values in
+      Tensor(shape: shape) { output in
+        parallel(batch * groups) { unit in
+          let first = unit * width * area
+          let moments = Moments(of: values + first, width * area)
+          let factor = moments.factor(epsilon)
+          for index in 0..<width {
+            let channel = unit % groups * width + index
+            let plane = values + first + index * area
+            let target = output + first + index * area
+            let slope = Double(scale[channel]) * factor
+            let shift = Double(bias[channel]) - moments.rest * slope
+            if silu {
+              decant_scale_shift_silu(
+                plane, moments.center, Float(slope), Float(shift), target, area)
+            } else {
+              decant_scale_and_shift(
+                plane, moments.center, Float(slope), Float(shift), target, area)
+            }
+          }
         }
       }
     }
   }
-  return x
 }
 
 /// Layer normalization (Ba, Kiros & Hinton, 2016) over features that lie in planes, as
@@ -52,7 +58,7 @@ package func groupNorm(
 ///   - x: [batch, features, tokens].
 ///   - scale, bias: one number for each feature.
 package func layerNorm(
-  _ x: consuming Tensor, scale: [Float], bias: [Float], epsilon: Float
+  _ x: Tensor, scale: [Float], bias: [Float], epsilon: Float
 ) -> Tensor {
   let shape = x.shape
   precondition(
@@ -61,20 +67,24 @@ package func layerNorm(
   if shape.count == 0 { return x }
   let (features, tokens) = (shape[1], shape[2])
   let runs = (tokens + 63) / 64
-  x.values.writing { values in
-    scale.reading { scale in
-      bias.reading { bias in
-        parallel(shape[0] * runs) { unit in
-          let first = unit % runs * 64
-          let numbers = values + unit / runs * features * tokens + first
-          decant_normalize_columns(
-            numbers, tokens, features, min(64, tokens - first), epsilon, scale.base, bias.base,
-            numbers)
+  return Profile.timing(.normalization) {
+    x.values.reading { values in
+      Tensor(shape: shape) { output in
+        scale.reading { scale in
+          bias.reading { bias in
+            parallel(shape[0] * runs) { unit in
+              let first = unit % runs * 64
+              let start = unit / runs * features * tokens + first
+              decant_normalize_columns(
+                values + start, tokens, features, min(64, tokens - first), epsilon, scale.base,
+                bias.base,
+                output + start)
+            }
+          }
         }
       }
     }
   }
-  return x
 }
 
 /// Mean and variance of some numbers, from sums in float64.

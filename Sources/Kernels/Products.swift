@@ -20,9 +20,18 @@ struct ProductTiles {
 
   /// Large tiles, for packing costs less the more a packed operand is used; smaller ones where they
   /// would be too few to share out.
-  init(rows: Int, pictures: Int, area: Int, tallest: Int = 322) {
+  ///
+  /// - Parameter acrossAll: whether tiles span all columns.
+  init(rows: Int, pictures: Int, area: Int, tallest: Int = 322, acrossAll: Bool = false) {
     (self.rows, self.pictures, self.area) = (rows, pictures, area)
     height = Self.even(rows, tallest, Self.blockRows)
+    if acrossAll {
+      width = max(1, area)
+      while count < 16 && height > 2 * Self.blockRows {
+        height = Self.even(rows, height / 2, Self.blockRows)
+      }
+      return
+    }
     width = Self.even(area, 1024, Self.panelColumns)
     while count < 16 && (height > 2 * Self.blockRows || width > 2 * Self.panelColumns) {
       if width > height && width > 2 * Self.panelColumns || height <= 2 * Self.blockRows {
@@ -95,6 +104,10 @@ protocol ProductOperands: Sendable {
   func multiply(_ product: PanelProduct)
 }
 
+/// Words of pixels of one picture that are packed whole: 4 MB. Small pictures meet many weights, and
+/// would be packed again for each tile of them.
+private let packedOnceLimit = 1 << 20
+
 /// The product of `operands` for `pictures` of `area` pixels.
 ///
 /// Tiles are computed apart, each over a part of the sum at a time, for which a tile's weights and one
@@ -108,11 +121,28 @@ func multiply<Operands: ProductOperands>(
   _ operands: Operands, pictures: Int, area: Int, gated: Bool, into output: Target
 ) {
   let rows = gated ? operands.rows / 2 : operands.rows
-  let tiles = ProductTiles(
-    rows: rows, pictures: pictures, area: area, tallest: gated ? 168 : 322)
   let parts = ProductTiles.parts(operands.length)
   let block = ProductTiles.blockRows
   let panel = ProductTiles.panelColumns
+  let panels = (area + panel - 1) / panel
+  let panelWords = panel * operands.length
+  let isPackedOnce = panels * panelWords <= packedOnceLimit
+  let tiles = ProductTiles(
+    rows: rows, pictures: pictures, area: area, tallest: gated ? 168 : 322,
+    acrossAll: isPackedOnce)
+  let shared = Scratch.floats(isPackedOnce ? pictures * panels * panelWords : 1)
+  defer { Scratch.give(shared) }
+  let packed = Target(base: shared.base)
+  if isPackedOnce {
+    parallel(pictures * panels) { unit in
+      let first = unit % panels * panel
+      for part in parts {
+        operands.packPixels(
+          picture: unit / panels, part, first..<min(area, first + panel),
+          into: words32(packed + unit * panelWords + panel * part.lowerBound))
+      }
+    }
+  }
   let longest = parts.first?.count ?? 0
   let tall = (tiles.height + block - 1) / block * block
   let halves = gated ? 2 : 1
@@ -132,7 +162,12 @@ func multiply<Operands: ProductOperands>(
       }
       for first in stride(from: columns.lowerBound, to: columns.upperBound, by: panel) {
         let some = first..<min(columns.upperBound, first + panel)
-        operands.packPixels(picture: picture, part, some, into: words32(pixels))
+        var right = pixels
+        if isPackedOnce {
+          right = packed + (picture * panels + first / panel) * panelWords + panel * part.lowerBound
+        } else {
+          operands.packPixels(picture: picture, part, some, into: words32(pixels))
+        }
         for half in 0..<halves {
           let target =
             gated
@@ -140,7 +175,7 @@ func multiply<Operands: ProductOperands>(
             : output + (picture * rows + range.lowerBound) * area + first
           operands.multiply(
             PanelProduct(
-              left: words32(scratch + half * weightWords), right: words32(pixels),
+              left: words32(scratch + half * weightWords), right: words32(right),
               length: part.count, picture: picture,
               rows: range.lowerBound + half * rows..<range.upperBound + half * rows, columns: some,
               target: target, stride: gated ? columns.count : area,

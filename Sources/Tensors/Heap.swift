@@ -1,5 +1,13 @@
 private import CMalloc
 
+/// Keeps freed memory for what comes next, from now on: activations come and go by the megabyte, and
+/// fresh pages would cost as much as computing them.
+package func keepHeap() {
+  // Together these end the allocator's own adjustment, which gives much back in between.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20)
+  mallopt(M_TRIM_THRESHOLD, 1 << 30)
+}
+
 /// Runs `body` with blocks above a mebibyte given back to the system as soon as they are freed.
 ///
 /// glibc's allocator raises, whenever a large block is freed, the size up to which blocks come from

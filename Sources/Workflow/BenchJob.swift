@@ -1,4 +1,5 @@
 private import Foundation
+internal import Kernels
 private import Models
 private import Sampling
 private import Synchronization
@@ -13,12 +14,15 @@ package struct BenchJob: Job {
   private let steps: Int
   private let size: PictureSize?
   private let guidanceScale: Double
+  private let profiles: Bool
 
-  /// - Parameter families: families that are measured with random weights, made for the purpose.
+  /// - Parameters:
+  ///   - families: families that are measured with random weights, made for the purpose.
+  ///   - profiles: whether to tell where the time goes.
   package init(
     models: [String], families: [String], reading: ReadingOptions, computes: [Compute], steps: Int,
     size: PictureSize?,
-    guidanceScale: Double
+    guidanceScale: Double, profiles: Bool
   ) {
     self.models = models
     self.families = families
@@ -27,6 +31,7 @@ package struct BenchJob: Job {
     self.steps = steps
     self.size = size
     self.guidanceScale = guidanceScale
+    self.profiles = profiles
   }
 
   package func run(_ events: @escaping EventSink) async throws -> BenchResults {
@@ -64,17 +69,20 @@ package struct BenchJob: Job {
     events(.stage("measuring \(name)"))
     let clock = StepClock()
     let start = ContinuousClock.now
+    if profiles { Profile.start() }
     _ = try sampler.generate(request, observer: clock) { done, total in
       events(.progress(done: done, total: total))
     }
     let whole = ContinuousClock.now - start
+    let profile = profiles ? Profile.finish() : nil
     let (wall, processor) = clock.perStep
     return BenchResults.Row(
       name: name, family: model.family.name, compute: compute.name, threads: Threads.count,
       parameters: source.components.reduce(0) { $0 + $1.weights.parameterCount },
       fileBytes: fileBytes, size: PictureSize(width: width, height: height), steps: steps,
       secondsPerStep: wall,
-      cpuSecondsPerStep: processor, secondsPerPicture: whole.seconds, peakBytes: peakMemory())
+      cpuSecondsPerStep: processor, secondsPerPicture: whole.seconds, peakBytes: peakMemory(),
+      profile: profile)
   }
 }
 
@@ -107,12 +115,6 @@ private final class StepClock: SamplingObserver {
       (used[used.count - 1].wall - used[0].wall).seconds / steps,
       (used[used.count - 1].processor - used[0].processor) / steps
     )
-  }
-}
-
-extension Duration {
-  fileprivate var seconds: Double {
-    Double(components.seconds) + Double(components.attoseconds) * 1e-18
   }
 }
 
@@ -154,6 +156,7 @@ package struct BenchResults: JobOutcome {
     let cpuSecondsPerStep: Double
     let secondsPerPicture: Double
     let peakBytes: Int
+    let profile: Profile.Findings?
   }
 
   let rows: [Row]
@@ -163,7 +166,7 @@ package struct BenchResults: JobOutcome {
       "machine": .string(machineName()),
       "models": .array(
         rows.map { row in
-          [
+          var members: JSONObject = [
             "name": .string(row.name), "family": .string(row.family),
             "compute": .string(row.compute),
             "threads": .integer(row.threads), "parameters": .integer(row.parameters),
@@ -175,6 +178,8 @@ package struct BenchResults: JobOutcome {
             "seconds_per_picture": .number(row.secondsPerPicture),
             "peak_bytes": .integer(row.peakBytes),
           ]
+          members["profile"] = row.profile?.json
+          return .object(members)
         }),
     ]
   }
@@ -195,7 +200,48 @@ package struct BenchResults: JobOutcome {
         formatted(row.secondsPerPicture, digits: 3), formatted(bytes: row.peakBytes),
       ])
     }
-    return machineName() + "\n" + table(lines, rightAligned: Set(3...9))
+    let profiles = rows.compactMap { row in
+      row.profile.map { "\n\(row.name), \(row.compute)\n" + $0.text }
+    }
+    return ([machineName() + "\n" + table(lines, rightAligned: Set(3...9))] + profiles)
+      .joined(separator: "\n")
+  }
+}
+
+extension Profile.Findings {
+  fileprivate var json: JSONValue {
+    func shares(_ shares: [Profile.Share]) -> JSONValue {
+      .array(
+        shares.map { share in
+          var members: JSONObject = [
+            "name": .string(share.name), "calls": .integer(share.calls),
+            "seconds": .number(share.seconds),
+          ]
+          if share.products > 0 { members["products"] = .number(share.products) }
+          return .object(members)
+        })
+    }
+    return [
+      "seconds": .number(seconds), "operations": shares(operations), "blocks": shares(blocks),
+    ]
+  }
+
+  fileprivate var text: String {
+    func lines(_ title: String, _ shares: [Profile.Share]) -> String {
+      var rows = [[title, "calls", "seconds", "share", "GFLOP/s"]]
+      for share in shares {
+        let rate = 2e-9 * share.products / share.seconds
+        rows.append([
+          share.name, share.calls == 0 ? "-" : "\(share.calls)",
+          formatted(share.seconds, digits: 3),
+          formatted(100 * share.seconds / seconds, digits: 3) + " %",
+          share.products > 0 ? formatted(rate, digits: 3) : "-",
+        ])
+      }
+      return table(rows, rightAligned: Set(1...4))
+    }
+    return lines("operation", operations.sorted { $0.seconds > $1.seconds }) + "\n\n"
+      + lines("block", blocks)
   }
 }
 

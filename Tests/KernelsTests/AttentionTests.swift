@@ -40,29 +40,30 @@ struct AttentionTests {
   /// `attention` of tokens as rows.
   private func ofRows(
     _ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool = false,
-    scale: Float? = nil
+    scale: Float? = nil, halves: Bool = false
   ) -> Tensor {
     transposed(
       attention(
         query: transposed(query), key: transposed(key), value: transposed(value), heads: heads,
-        causal: causal, scale: scale))
+        causal: causal, scale: scale, halves: halves))
   }
 
   private func check(
     batch: Int = 1, queries: Int, keys: Int, heads: Int, d: Int, causal: Bool = false,
-    scale: Float? = nil
+    scale: Float? = nil, halves: Bool = false
   ) {
     let query = randomTensor([batch, queries, heads * d], seed: queries)
     let key = randomTensor([batch, keys, heads * d], seed: keys + 1000)
     let value = randomTensor([batch, keys, heads * d], seed: d + 2000)
-    let found = ofRows(query, key, value, heads: heads, causal: causal, scale: scale)
+    let found = ofRows(
+      query, key, value, heads: heads, causal: causal, scale: scale, halves: halves)
     let expected = reference(
       query, key, value, heads: heads, causal: causal,
       scale: scale.map(Double.init) ?? 1 / Double(d).squareRoot())
     let distance = error(found.values, expected, floor: 0.01)
     #expect(found.shape == query.shape)
     #expect(
-      distance < Tolerance.sums,
+      distance < (halves ? Tolerance.halves : Tolerance.sums),
       "\(batch) x \(queries) to \(keys), \(heads) of \(d), causal \(causal): \(distance)")
   }
 
@@ -97,6 +98,18 @@ struct AttentionTests {
     atEveryLevel { _ in
       check(batch: 2, queries: 70, keys: 530, heads: 2, d: 40)
       check(queries: 77, keys: 77, heads: 3, d: 64, causal: true)
+    }
+  }
+
+  /// Products of bfloat16 numbers where the machine has them, else of float32 ones.
+  @Test func halves() {
+    atEveryLevel { _ in
+      for d in [1, 2, 3, 8, 13, 40] {
+        for keys in [1, 2, 3, 16, 77, 505, 1011] {
+          check(batch: 2, queries: 33, keys: keys, heads: 2, d: d, halves: true)
+        }
+      }
+      check(queries: 77, keys: 77, heads: 3, d: 64, causal: true, halves: true)
     }
   }
 

@@ -11,6 +11,8 @@ enum Tolerance {
   /// The same in Winograd's form F(4 x 4, 3 x 3), whose transforms have coefficients up to 8 that
   /// cancel.
   static let winograd = 5e-6
+  /// Products of bfloat16 numbers, each rounded to 2^-9, of which a sum keeps the most.
+  static let halves = 0x1p-7
   /// Exponentials and quotients: a few roundings to 2^-24, an approximation within 1e-7.
   static let functions = 3e-7
   /// One product and two sums, each rounded to 2^-24; statistics are float64.

@@ -108,6 +108,10 @@ struct decant_product {
 /* c = a b + c (where kept) + bias + residual, of blocks of rows and one panel. */
 void decant_product_f32(const float *a, const float *b, size_t k, const struct decant_product *p);
 
+/* The same of words that hold pairs of bfloat16 numbers, with sums in float32. Returns 0, and does
+   nothing, where the machine has no such products; `p` may be null, to ask for that. */
+int decant_product_bf16(const float *a, const float *b, size_t k, const struct decant_product *p);
+
 /* The same of int8 weights and uint8 pixels, four to a word. While more parts follow, c holds
    int32 sums; the last part makes float32 numbers of them: (sum - zeros[column] * row_sums[row]) *
    row_scales[row] * scales[column] + bias + residual. Every instruction set gives the same bits. */
@@ -158,16 +162,22 @@ void decant_winograd_output(const float *sums, size_t step, const struct decant_
 /* Packs rows of `columns` numbers in blocks of 14 columns, [block][k][14]. */
 void decant_pack_columns(const float *source, size_t stride, size_t columns, size_t k,
                          float *target);
+/* The same as pairs of bfloat16 numbers of two rows, [block][(k + 1) / 2][14]. */
+void decant_pack_column_pairs(const float *source, size_t stride, size_t columns, size_t k,
+                              float *target);
+/* Rows of 32 as pairs of bfloat16 numbers of two rows, [(rows + 1) / 2][32]; target may be x. */
+void decant_pair_rows(const float *x, size_t rows, float *target);
 /* x[row][i] *= factor[i] for rows of 32. */
 void decant_scale_rows(float *x, size_t rows, const float *factor);
 /* Floats that a tile needs for scores. */
 size_t decant_attention_scratch(void);
 /* output [d][32] = softmax of scores, over `count` keys, times values. Queries [d][32] come scaled;
    keys are packed in blocks of keys, [block][d][14], values in blocks of features,
-   [block][packed][14]. Query i sees the first visible[i] keys, at least one; all when null. */
+   [block][packed][14]. With `halves` all of these are pairs of bfloat16 numbers, half as many words
+   of features, and of keys; d and the counts are still those of numbers. Query i sees the first visible[i] keys, at least one; all when null. */
 void decant_attention_tile(const float *queries, const float *keys, const float *values, size_t d,
-                           size_t count, size_t packed, const size_t *visible, float *scores,
-                           float *output);
+                           size_t count, size_t packed, const size_t *visible, int halves,
+                           float *scores, float *output);
 
 /* Choosing scales and codes of quantized weights, and statistics of activations
    (quantization.c). Every instruction set gives the same bits. */
@@ -197,5 +207,30 @@ void decant_column_statistics(const float *values, size_t rows, size_t columns, 
    the last for what is above. */
 #define DECANT_HISTOGRAM_BINS 322
 void decant_magnitude_histogram(const float *values, size_t count, uint64_t *bins);
+
+/* Bytes of numbers and planes of bytes (planes.c); `planes` is 1, 2, 4 or 8. */
+
+/* The elements of `source` byte by byte: plane p begins at target + p * count. */
+void decant_split_planes(const uint8_t *source, size_t count, size_t planes, uint8_t *target);
+/* The way back, from planes that lie anywhere. */
+void decant_merge_planes(const uint8_t *const *sources, size_t count, size_t planes,
+                         uint8_t *target);
+/* Counts of each byte value, 256 for each plane; below 2^32 bytes. */
+void decant_plane_histograms(const uint8_t *source, size_t count, size_t planes, uint32_t *counts);
+/* Takes into *crc, a CRC-32 as zlib has it, as many of the bytes as the machine has fast
+   instructions for, and returns how many: 0 where it has none. */
+size_t decant_crc32_start(const uint8_t *bytes, size_t count, uint32_t *crc);
+
+/* Huffman codes (entropy.c): codec 2 of Formats/decant.md. Every machine writes the same bytes. */
+#define DECANT_HUFFMAN_LARGEST 262144
+
+/* At most how many bytes a chunk of these 256 counts takes, at most seven too many. */
+size_t decant_huffman_size(const uint32_t *counts);
+/* Writes the chunk to `target`, which has room for `count` bytes and eight more, and returns its
+   size; 0 when it would not be smaller than `count`. */
+size_t decant_huffman_encode(const uint8_t *source, size_t count, uint8_t *target);
+/* Whether the chunk decodes to exactly `count` bytes and uses all of its own; whatever the bytes
+   are, nothing else is read or written. */
+int decant_huffman_decode(const uint8_t *source, size_t size, uint8_t *target, size_t count);
 
 #endif
