@@ -27,8 +27,12 @@ BODY void pack_rows(const uint32_t *source, size_t stride, size_t rows, size_t k
   for (; step + 17 <= k; step += 16) {
     words16 r[16];
 #pragma clang loop unroll(full)
-    for (size_t i = 0; i < 16; i++)
-      r[i] = i < rows ? *(const words16 *)(source + i * stride + step) : (words16)(0);
+    for (size_t i = 0; i < 16; i++) {
+      const uint32_t *line = source + i * stride + step;
+      /* Weights come from memory once; sixteen rows are more than are fetched ahead unasked. */
+      if (i < rows) __builtin_prefetch(line + 64);
+      r[i] = i < rows ? *(const words16 *)line : (words16)(0);
+    }
     transpose16(r);
     transpose16(r);
     transpose16(r);

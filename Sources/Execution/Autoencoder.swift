@@ -104,7 +104,7 @@ package struct VAEDecoder: Sendable {
     observer.ran("decoder.conv_in", x)
     x = try midBlock(x, observer)
     for level in levels {
-      for resnet in level.resnets { x = try resnet(x, time: nil, observer) }
+      for resnet in level.resnets { x = try resnet(consume x, time: nil, observer) }
       if let upsampler = level.sampler { x = try upsampler(upsampleNearest2x(x), observer) }
     }
     x = convOut(convNormOut(x, silu: true), observer)
@@ -165,7 +165,7 @@ package struct VAEEncoder: Sendable {
     var x = convIn(image, observer)
     observer.ran("encoder.conv_in", x)
     for level in levels {
-      for resnet in level.resnets { x = try resnet(x, time: nil, observer) }
+      for resnet in level.resnets { x = try resnet(consume x, time: nil, observer) }
       if let downsampler = level.sampler { x = try downsampler(x, observer) }
     }
     x = try midBlock(x, observer)

@@ -158,6 +158,11 @@ struct GroupNorm: Sendable {
   func callAsFunction(_ x: Tensor, silu: Bool = false) -> Tensor {
     groupNorm(x, groups: groups, scale: scale, bias: bias, epsilon: epsilon, silu: silu)
   }
+
+  /// The same in place, for a tensor that nobody else looks at any more.
+  func apply(to x: inout Tensor, silu: Bool) {
+    groupNorm(inPlace: &x, groups: groups, scale: scale, bias: bias, epsilon: epsilon, silu: silu)
+  }
 }
 
 struct LayerNorm: Sendable {

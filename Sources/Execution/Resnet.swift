@@ -26,14 +26,25 @@ struct Resnet: Sendable {
   ///   - x: [B, C, H, W].
   ///   - time: the time embedding after SiLU, [B, D]; `nil` in an autoencoder.
   func callAsFunction(
-    _ x: Tensor, time: Tensor?, _ observer: (any ActivationObserver)?
+    _ x: consuming Tensor, time: Tensor?, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
     try Task.checkCancellation()
-    let normed = norm1(x, silu: true)
+    let residual: Tensor
+    var hidden: Tensor
+    if let shortcut {
+      residual = shortcut(x, observer)
+      // A decoder's activations take hundreds of megabytes: what is done with is written over.
+      hidden = x
+      x = residual
+      norm1.apply(to: &hidden, silu: true)
+    } else {
+      residual = x
+      hidden = norm1(x, silu: true)
+    }
     let timeBias = time.flatMap { time in timeProjection.map { $0(time, observer) } }
-    let hidden = conv1(normed, channelBias: timeBias, observer)
-    let normedAgain = norm2(hidden, silu: true)
-    var output = conv2(normedAgain, residual: shortcut.map { $0(x, observer) } ?? x, observer)
+    hidden = conv1(hidden, channelBias: timeBias, observer)
+    norm2.apply(to: &hidden, silu: true)
+    var output = conv2(hidden, residual: residual, observer)
     if spec.outputScale != 1 { output = divide(output, by: spec.outputScale) }
     observer.ran(spec.name, output)
     return output

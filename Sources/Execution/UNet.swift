@@ -102,7 +102,7 @@ package struct UNet: Sendable {
     var skips = [x]
     for block in downBlocks {
       for (index, resnet) in block.resnets.enumerated() {
-        x = try resnet(x, time: time, observer)
+        x = try resnet(consume x, time: time, observer)
         if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
         skips.append(x)
       }
@@ -116,7 +116,7 @@ package struct UNet: Sendable {
       x = try midBlock.resnets[0](x, time: time, observer)
       for (attention, resnet) in zip(midBlock.attentions, midBlock.resnets.dropFirst()) {
         x = try attention(x, text: text, observer)
-        x = try resnet(x, time: time, observer)
+        x = try resnet(consume x, time: time, observer)
       }
     }
 

@@ -12,38 +12,62 @@ package import Tensors
 ///   - silu: whether ``silu(_:)`` follows, in the same pass.
 /// - Precondition: `groups` divides the channels.
 package func groupNorm(
-  _ x: Tensor, groups: Int, scale: [Float], bias: [Float], epsilon: Float,
-  silu: Bool = false
+  _ x: Tensor, groups: Int, scale: [Float], bias: [Float], epsilon: Float, silu: Bool = false
 ) -> Tensor {
-  let shape = x.shape
-  precondition(
-    shape.rank >= 2 && groups >= 1 && shape[1] % groups == 0 && scale.count == shape[1]
-      && bias.count == shape[1],
-    "\(groups) groups of \(shape), \(scale.count) scales and \(bias.count) biases")
-  if shape.count == 0 { return x }
-  let (batch, channels) = (shape[0], shape[1])
-  let area = shape.count / (batch * channels)
-  let width = channels / groups
-  return Profile.timing(.normalization) {
-    x.values.reading { values in
-      Tensor(shape: shape) { output in
-        parallel(batch * groups) { unit in
-          let first = unit * width * area
-          let moments = Moments(of: values + first, width * area)
-          let factor = moments.factor(epsilon)
-          for index in 0..<width {
-            let channel = unit % groups * width + index
-            let plane = values + first + index * area
-            let target = output + first + index * area
-            let slope = Double(scale[channel]) * factor
-            let shift = Double(bias[channel]) - moments.rest * slope
-            if silu {
-              decant_scale_shift_silu(
-                plane, moments.center, Float(slope), Float(shift), target, area)
-            } else {
-              decant_scale_and_shift(
-                plane, moments.center, Float(slope), Float(shift), target, area)
-            }
+  let norm = GroupNormalization(
+    shape: x.shape, groups: groups, scale: scale, bias: bias, epsilon: epsilon, silu: silu)
+  return x.values.reading { source in
+    Tensor(shape: x.shape) { target in norm.run(source, into: target) }
+  }
+}
+
+/// The same in place, for a tensor that nobody else looks at any more.
+package func groupNorm(
+  inPlace x: inout Tensor, groups: Int, scale: [Float], bias: [Float], epsilon: Float,
+  silu: Bool = false
+) {
+  let norm = GroupNormalization(
+    shape: x.shape, groups: groups, scale: scale, bias: bias, epsilon: epsilon, silu: silu)
+  x.values.writing { target in norm.run(Source(base: target.base), into: target) }
+}
+
+private struct GroupNormalization: Sendable {
+  let shape: Shape
+  let groups: Int
+  let scale: [Float]
+  let bias: [Float]
+  let epsilon: Float
+  let silu: Bool
+
+  init(shape: Shape, groups: Int, scale: [Float], bias: [Float], epsilon: Float, silu: Bool) {
+    precondition(
+      shape.rank >= 2 && groups >= 1 && shape[1] % groups == 0 && scale.count == shape[1]
+        && bias.count == shape[1],
+      "\(groups) groups of \(shape), \(scale.count) scales and \(bias.count) biases")
+    (self.shape, self.groups, self.scale, self.bias) = (shape, groups, scale, bias)
+    (self.epsilon, self.silu) = (epsilon, silu)
+  }
+
+  func run(_ source: Source, into target: Target) {
+    if shape.count == 0 { return }
+    let (batch, channels) = (shape[0], shape[1])
+    let area = shape.count / (batch * channels)
+    let width = channels / groups
+    Profile.timing(.normalization) {
+      parallel(batch * groups) { unit in
+        let first = unit * width * area
+        let moments = Moments(of: source + first, width * area)
+        let factor = moments.factor(epsilon)
+        for index in 0..<width {
+          let channel = unit % groups * width + index
+          let plane = source + first + index * area
+          let output = target + first + index * area
+          let slope = Double(scale[channel]) * factor
+          let shift = Float(Double(bias[channel]) - moments.rest * slope)
+          if silu {
+            decant_scale_shift_silu(plane, moments.center, Float(slope), shift, output, area)
+          } else {
+            decant_scale_and_shift(plane, moments.center, Float(slope), shift, output, area)
           }
         }
       }

@@ -200,6 +200,8 @@ package struct Sampler: Sendable {
   /// The autoencoder's numbers for latents as the sampler has them: [B, 3, H, W], -1 to 1.
   package func image(of latents: Tensor) throws -> Tensor {
     try Task.checkCancellation()
+    // What the U-Net's activations leave is of no use to the decoder's, which are far larger.
+    trimHeap()
     let factor = Float(model.vae.scalingFactor)
     return try decoder.decode(
       Tensor(shape: latents.shape, values: latents.values.map { $0 / factor }))

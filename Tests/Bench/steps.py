@@ -1,0 +1,178 @@
+"""Times U-Net steps, text encoders and decoders of decant beside torch and OpenVINO, in one run.
+
+Everything runs on one thread and counts processor seconds, which are steadier than the wall's on a
+shared machine; each time is the least of some rounds. Models have random weights. Prints a table in
+Markdown.
+
+    python Tests/Bench/steps.py --decant .build/release/decant --family sd-v1-4 --size 512x512
+"""
+
+import argparse
+import gc
+import json
+import pathlib
+import platform
+import subprocess
+import tempfile
+import time
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel
+
+
+def least(rounds, body):
+    body()
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        body()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def unet_inputs(unet, width, height):
+    config = unet.config
+    inputs = {
+        "sample": torch.randn(1, config.in_channels, height // 8, width // 8),
+        "timestep": torch.tensor(500),
+        "encoder_hidden_states": torch.randn(1, 77, config.cross_attention_dim),
+    }
+    if config.addition_embed_type == "text_time":
+        ids = 6
+        pooled = config.projection_class_embeddings_input_dim - ids * config.addition_time_embed_dim
+        inputs["added_cond_kwargs"] = {
+            "text_embeds": torch.randn(1, pooled), "time_ids": torch.full((1, ids), 512.0)}
+    return inputs
+
+
+def torch_step(folder, width, height, rounds):
+    unet = UNet2DConditionModel.from_pretrained(
+        folder, subfolder="unet", torch_dtype=torch.float32).eval()
+    inputs = unet_inputs(unet, width, height)
+    return least(rounds, lambda: unet(**inputs))
+
+
+def openvino_steps(folder, width, height, rounds):
+    """Seconds of a step in float32 and in int8 (NNCF, W8A8), where OpenVINO is installed."""
+    try:
+        import nncf
+        import openvino
+    except ImportError:
+        return {}
+    unet = UNet2DConditionModel.from_pretrained(
+        folder, subfolder="unet", torch_dtype=torch.float32).eval()
+    inputs = unet_inputs(unet, width, height)
+    if "added_cond_kwargs" in inputs:
+        return {}
+    unet.set_attn_processor(__import__(
+        "diffusers.models.attention_processor", fromlist=["AttnProcessor2_0"]).AttnProcessor2_0())
+    arrays = [inputs["sample"], inputs["timestep"], inputs["encoder_hidden_states"]]
+    model = openvino.convert_model(unet, example_input=tuple(arrays))
+    del unet
+    gc.collect()
+    core = openvino.Core()
+    feed = [array.numpy() for array in arrays]
+
+    def measured(model, precision):
+        compiled = core.compile_model(
+            model, "CPU", {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": precision})
+        return least(rounds, lambda: compiled(feed))
+
+    found = {"OpenVINO f32": measured(model, "f32")}
+    quantized = nncf.quantize(
+        model, nncf.Dataset([feed]), subset_size=1,
+        preset=nncf.QuantizationPreset.MIXED, model_type=nncf.ModelType.TRANSFORMER)
+    found["OpenVINO int8"] = measured(quantized, "f32")
+    return found
+
+
+def torch_parts(folder, rounds):
+    text = CLIPTextModel.from_pretrained(
+        folder, subfolder="text_encoder", torch_dtype=torch.float32).eval()
+    ids = torch.randint(0, 49000, (1, 77))
+    found = {"text encoder": least(rounds, lambda: text(ids))}
+    vae = AutoencoderKL.from_pretrained(
+        folder, subfolder="vae", torch_dtype=torch.float32).eval()
+    latent = torch.randn(1, vae.config.latent_channels, 64, 64)
+    found["VAE decode, 512x512"] = least(1, lambda: vae.decode(latent))
+    return found
+
+
+def bench(decant, model, size, steps, computes, threads=1, more=()):
+    text = subprocess.run(
+        [decant, "bench", str(model), "--size", size, "--steps", str(steps), "--guidance-scale", "1",
+         "--threads", str(threads), "--compute", ",".join(computes), "--json", "--quiet", *more],
+        check=True, capture_output=True, text=True).stdout
+    return {row["compute"]: row for row in json.loads(text)["models"]}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--decant", required=True)
+    parser.add_argument("--family", required=True)
+    parser.add_argument("--size", default="512x512")
+    parser.add_argument("--folder", help="a diffusers folder of the family; else one is made")
+    parser.add_argument("--also", action="append", default=[], help="the same model, stored otherwise")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", action="store_true", help="text encoder and VAE too")
+    parser.add_argument("--openvino", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    width, height = map(int, arguments.size.split("x"))
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder
+        if not folder:
+            folder = str(pathlib.Path(temporary) / "model")
+            subprocess.run(
+                [arguments.decant, "synthesize", "--family", arguments.family, "-o", folder,
+                 "--type", "f16", "--quiet"], check=True)
+        rows = []
+
+        def row(work, seconds, reference):
+            rows.append((work, seconds, seconds / reference))
+            print(f"| {work} | {seconds:.3g} | {seconds / reference:.2f} |", flush=True)
+
+        print(f"\n{arguments.family}, {arguments.size}\n\n| CPU seconds of one thread | s | of torch |")
+        print("|---|---|---|")
+        reference = torch_step(folder, width, height, arguments.rounds)
+        gc.collect()
+        row("U-Net step, torch f32", reference, reference)
+        steps = arguments.rounds + 1
+        found = bench(arguments.decant, folder, arguments.size, steps, ["f32", "f32-direct", "int8"])
+        for compute, facts in found.items():
+            row(f"U-Net step, decant {compute}", facts["cpu_seconds_per_step"], reference)
+        for model in arguments.also:
+            facts = bench(arguments.decant, model, arguments.size, steps, ["f32"])["f32"]
+            name = pathlib.Path(model).name
+            row(f"U-Net step, decant f32 from {name}", facts["cpu_seconds_per_step"], reference)
+        both = bench(arguments.decant, folder, arguments.size, steps, ["f32", "int8"], threads=2)
+        for compute, facts in both.items():
+            ratio = found[compute]["seconds_per_step"] / facts["seconds_per_step"]
+            print(f"| two threads against one by the wall, {compute} | {ratio:.2f} times | |", flush=True)
+        if arguments.openvino:
+            for name, seconds in openvino_steps(folder, width, height, arguments.rounds).items():
+                row(f"U-Net step, {name}", seconds, reference)
+        if arguments.parts:
+            references = torch_parts(folder, arguments.rounds)
+            profile = bench(
+                arguments.decant, folder, arguments.size, 1, ["f32"], more=["--profile"]
+            )["f32"]["profile"]["blocks"]
+
+            def total(prefixes):
+                return sum(b["seconds"] for b in profile if b["name"].startswith(prefixes))
+
+            found = {
+                "text encoder": total(("text_model", "text_encoder.")),
+                "VAE decode, 512x512": total(("decoder.", "post_quant_conv")),
+            }
+            for name, seconds in found.items():
+                row(f"{name}, torch f32", references[name], references[name])
+                row(f"{name}, decant f32", seconds, references[name])
+    print(f"\ntorch {torch.__version__}, {platform.processor() or platform.machine()}")
+
+
+if __name__ == "__main__":
+    main()
