@@ -68,9 +68,11 @@ demo: build
 	  --guidance-scale 4 --seed 7 --grid demo/grid.png
 	@echo "look at demo/grid.png and demo/report/index.html"
 
-# Prints figures; asserts nothing.
-bench: build
-	$(DECANT) bench Fixtures/mini-sd --steps 4
+# Kernels, steps and conversions beside torch, OpenVINO (where its wheel installs) and cp: half an
+# hour on an idle machine, and 25 GB of disk. Asserts nothing.
+bench: build $(VENV)/ready
+	$(VENV)/bin/python -m pip install --quiet openvino nncf || echo "without OpenVINO"
+	$(VENV)/bin/python Tests/Bench/run.py --decant $(DECANT) --output Formats/measurements.md
 
 clean:
 	rm -rf .build $(VENV) demo

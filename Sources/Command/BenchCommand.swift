@@ -36,6 +36,9 @@ struct BenchCommand: JobCommand {
   @Flag(help: "Tell where the time goes, by kind of operation and by block.")
   var profile = false
 
+  @Flag(help: "Time the operations of a U-Net too, beside what the processor can.")
+  var kernels = false
+
   @Flag(help: "Print the facts as JSON.")
   var json = false
 
@@ -52,7 +55,9 @@ struct BenchCommand: JobCommand {
   var printsJSON: Bool { json }
 
   func validate() throws {
-    if model.isEmpty, family.isEmpty { throw ValidationError("Give a MODEL or --family NAME.") }
+    if model.isEmpty, family.isEmpty, !kernels {
+      throw ValidationError("Give a MODEL or --family NAME, or --kernels.")
+    }
     for kind in commaSeparated([compute]) where Compute(name: kind) == nil {
       throw ValidationError(
         "No arithmetic '\(kind)'; there are \(Compute.names.joined(separator: ", ")).")
@@ -66,7 +71,7 @@ struct BenchCommand: JobCommand {
       models: model, families: commaSeparated(family), reading: read.value,
       computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,
       size: size.map { PictureSize(width: $0.width, height: $0.height) },
-      guidanceScale: guidanceScale, profiles: profile)
+      guidanceScale: guidanceScale, profiles: profile, kernels: kernels)
   }
 }
 

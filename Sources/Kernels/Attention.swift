@@ -30,7 +30,7 @@ package func attention(
   let (keys, d) = (key.shape[2], query.shape[1] / heads)
   let plan = AttentionPlan(
     queries: queries, keys: keys, d: d, causal: causal, scale: scale ?? 1 / Float(d).squareRoot(),
-    halves: halves && decant_product_bf16(nil, nil, 0, nil) != 0)
+    halves: halves && hasHalfProducts)
   return Profile.timing(.attention, products: 2 * batch * width * queries * keys) {
     let packed = Scratch.floats(batch * heads * plan.packedSize)
     defer { Scratch.give(packed) }
@@ -57,6 +57,9 @@ package func attention(
     }
   }
 }
+
+/// Whether the machine multiplies bfloat16 numbers.
+package var hasHalfProducts: Bool { decant_product_bf16(nil, nil, 0, nil) != 0 }
 
 /// How the attention of one head is cut.
 private struct AttentionPlan {

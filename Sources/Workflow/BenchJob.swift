@@ -15,14 +15,16 @@ package struct BenchJob: Job {
   private let size: PictureSize?
   private let guidanceScale: Double
   private let profiles: Bool
+  private let kernels: Bool
 
   /// - Parameters:
   ///   - families: families that are measured with random weights, made for the purpose.
   ///   - profiles: whether to tell where the time goes.
+  ///   - kernels: whether to time single operations too, on shapes of their own.
   package init(
     models: [String], families: [String], reading: ReadingOptions, computes: [Compute], steps: Int,
     size: PictureSize?,
-    guidanceScale: Double, profiles: Bool
+    guidanceScale: Double, profiles: Bool, kernels: Bool
   ) {
     self.models = models
     self.families = families
@@ -32,10 +34,16 @@ package struct BenchJob: Job {
     self.size = size
     self.guidanceScale = guidanceScale
     self.profiles = profiles
+    self.kernels = kernels
   }
 
   package func run(_ events: @escaping EventSink) async throws -> BenchResults {
     var results: [BenchResults.Row] = []
+    var kernelRows: [KernelBench.Row] = []
+    if kernels {
+      events(.stage("measuring kernels"))
+      kernelRows = try KernelBench.run { events(.progress(done: $0, total: $1)) }
+    }
     for path in models {
       let source = try ModelSource.reading(path, reading)
       for compute in computes {
@@ -49,7 +57,7 @@ package struct BenchJob: Job {
         results.append(try measure(family, source, nil, compute, events))
       }
     }
-    return BenchResults(rows: results)
+    return BenchResults(rows: results, kernels: kernelRows)
   }
 
   private func measure(
@@ -160,9 +168,10 @@ package struct BenchResults: JobOutcome {
   }
 
   let rows: [Row]
+  let kernels: [KernelBench.Row]
 
   package var json: JSONValue {
-    [
+    var members: JSONObject = [
       "machine": .string(machineName()),
       "models": .array(
         rows.map { row in
@@ -182,6 +191,17 @@ package struct BenchResults: JobOutcome {
           return .object(members)
         }),
     ]
+    if !kernels.isEmpty {
+      members["kernels"] = .array(
+        kernels.map { row in
+          [
+            "name": .string(row.name), "compute": .string(row.compute),
+            "seconds": .number(row.seconds), "products_per_second": .number(row.rate),
+            "share_of_peak": .number(row.shareOfPeak),
+          ]
+        })
+    }
+    return .object(members)
   }
 
   package var text: String {
@@ -203,8 +223,22 @@ package struct BenchResults: JobOutcome {
     let profiles = rows.compactMap { row in
       row.profile.map { "\n\(row.name), \(row.compute)\n" + $0.text }
     }
-    return ([machineName() + "\n" + table(lines, rightAligned: Set(3...9))] + profiles)
-      .joined(separator: "\n")
+    var parts = [machineName()]
+    if !rows.isEmpty { parts.append(table(lines, rightAligned: Set(3...9))) }
+    if !kernels.isEmpty {
+      let lines = kernels.map { row in
+        [
+          row.name, row.compute, formatted(1000 * row.seconds, digits: 3),
+          formatted(2e-9 * row.rate, digits: 3),
+          formatted(100 * row.shareOfPeak, digits: 3) + " %",
+        ]
+      }
+      parts.append(
+        table(
+          [["operation", "compute", "ms", "GFLOP/s", "of the peak"]] + lines,
+          rightAligned: Set(2...4)))
+    }
+    return (parts + profiles).joined(separator: "\n")
   }
 }
 

@@ -1,0 +1,37 @@
+private import CKernels
+
+/// Products a second, multiplications with their additions, of one thread that finds both operands in
+/// its first-level cache: what a kernel can come near to.
+package func peakProducts(int8: Bool) -> Double {
+  let (rows, columns, length) = (ProductTiles.blockRows, ProductTiles.panelColumns, 192)
+  let calls = 2000
+  let operands = Scratch.floats(length * (rows + columns) + rows * columns)
+  defer { Scratch.give(operands) }
+  operands.base.update(repeating: 0, count: length * (rows + columns) + rows * columns)
+  let words = UnsafeMutableRawPointer(operands.base).assumingMemoryBound(to: UInt32.self)
+  let ones = [Float](repeating: 1, count: columns)
+  let zeros = [Int32](repeating: 0, count: columns)
+  var product = decant_product(
+    c: operands.base + length * (rows + columns), stride: columns, rows: rows, columns: columns,
+    bias: nil, residual: nil, keep: 0)
+  var best = Duration.seconds(1000)
+  for _ in 0..<7 {
+    let start = ContinuousClock.now
+    ones.withUnsafeBufferPointer { ones in
+      zeros.withUnsafeBufferPointer { zeros in
+        for _ in 0..<calls {
+          if int8 {
+            var whole = decant_int8_product(
+              product: product, last: 1, row_scales: ones.baseAddress,
+              row_sums: zeros.baseAddress, scales: ones.baseAddress, zeros: zeros.baseAddress)
+            decant_product_u8s8(words, words + length * rows, length, &whole)
+          } else {
+            decant_product_f32(operands.base, operands.base + length * rows, length, &product)
+          }
+        }
+      }
+    }
+    best = min(best, ContinuousClock.now - start)
+  }
+  return Double(calls * rows * columns * length * (int8 ? 4 : 1)) / best.seconds
+}
