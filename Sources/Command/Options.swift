@@ -126,13 +126,19 @@ struct LayoutOptions: ParsableArguments {
       valueName: "kind"))
   var numbering: String?
 
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Code the numbers of a .decant file without loss: smaller, and slower to write and read.")
+  var coding: Bool?
+
   @Flag(help: "Replace what stands at the output's place.")
   var force = false
 
   func request(_ path: String) -> OutputRequest {
     OutputRequest(
       path: path, kind: to, replacing: force, variant: outputVariant,
-      maxShardSize: maxShardSize?.bytes, program: program, numbering: numbering)
+      maxShardSize: maxShardSize?.bytes, program: program, numbering: numbering,
+      codes: coding)
   }
 }
 

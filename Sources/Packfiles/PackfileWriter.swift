@@ -22,6 +22,7 @@ package struct PackfileWriter: ModelWriter {
 
   package var name: String { "decant" }
   package var layout: String { Packfile.layout }
+  package var choices: Set<WriteOption> { [.coding] }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".decant") }
 
@@ -41,7 +42,7 @@ package struct PackfileWriter: ModelWriter {
   ) throws {
     try checkNames(of: model, path)
     let file = try ReplacingFile(path: path, replacing: replacing)
-    let regions = RegionWriter(file, codes: codes, threads: threads)
+    let regions = RegionWriter(file, codes: options.codes ?? codes, threads: threads)
     var manifest = Manifest(
       index: model.index, scheduler: model.scheduler, components: [], files: [], codecs: [],
       provenance: [:], parity: parity)

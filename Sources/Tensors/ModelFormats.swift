@@ -38,6 +38,8 @@ package enum WriteOption: String, CaseIterable, Sendable {
   case program = "for"
   /// How blocks of a U-Net with removed layers are numbered.
   case numbering
+  /// Whether numbers are coded without loss where that saves space.
+  case coding
 }
 
 /// What a user chose of how a model is written; `nil` is the layout's own choice.
@@ -49,22 +51,25 @@ package struct WriteOptions: Sendable, Equatable {
   package var program: String?
   /// `dense` or `gap`.
   package var numbering: String?
+  /// Whether numbers are coded without loss where that saves space.
+  package var codes: Bool?
 
   package init(
     variant: String? = nil, maxShardSize: Int? = nil, program: String? = nil,
-    numbering: String? = nil
+    numbering: String? = nil, codes: Bool? = nil
   ) {
     self.variant = variant
     self.maxShardSize = maxShardSize
     self.program = program
     self.numbering = numbering
+    self.codes = codes
   }
 
   /// The options that were chosen.
   package var chosen: [WriteOption] {
     let values: [(WriteOption, Bool)] = [
       (.variant, variant != nil), (.maxShardSize, maxShardSize != nil), (.program, program != nil),
-      (.numbering, numbering != nil),
+      (.numbering, numbering != nil), (.coding, codes != nil),
     ]
     return values.filter(\.1).map(\.0)
   }

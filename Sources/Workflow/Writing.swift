@@ -18,15 +18,18 @@ package struct OutputRequest: Sendable {
   ///   - maxShardSize: bytes that no file of weights shall exceed.
   ///   - program: the program that shall read the output.
   ///   - numbering: how a single file numbers blocks: `dense` or `gap`.
+  ///   - codes: whether a `.decant` file's numbers are coded without loss; `nil` is yes.
   package init(
     path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
-    maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil
+    maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil,
+    codes: Bool? = nil
   ) {
     self.path = path
     self.kind = kind
     self.replacing = replacing
     options = WriteOptions(
-      variant: variant, maxShardSize: maxShardSize, program: program, numbering: numbering)
+      variant: variant, maxShardSize: maxShardSize, program: program, numbering: numbering,
+      codes: codes)
   }
 
   /// The writer for this output; refuses, before anything is computed, what could only fail in the

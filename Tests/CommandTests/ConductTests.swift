@@ -43,6 +43,36 @@ import Testing
     }
   }
 
+  @Test func benchMeasuresEachArithmetic() throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        [
+          "bench", "model", "--steps", "2", "--size", "16x16", "--guidance-scale", "1",
+          "--compute", "f32,f32-direct,int8", "--profile", "--json", "--quiet",
+        ], in: folder)
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(ending.output.utf8)) as? [String: Any])
+      #expect(object["machine"] is String)
+      let rows = try #require(object["models"] as? [[String: Any]])
+      #expect(rows.map { $0["compute"] as? String } == ["f32", "f32-direct", "int8"])
+      for row in rows {
+        #expect(row["name"] as? String == "model" && row["family"] is String)
+        for key in [
+          "threads", "parameters", "file_bytes", "seconds_per_step", "cpu_seconds_per_step",
+          "seconds_per_picture", "peak_bytes",
+        ] { #expect((row[key] as? Double ?? 0) > 0, "\(key)") }
+        let profile = try #require(row["profile"] as? [String: Any])
+        let whole = try #require(profile["seconds"] as? Double)
+        let operations = try #require(profile["operations"] as? [[String: Any]])
+        let sum = operations.reduce(0) { $0 + ($1["seconds"] as? Double ?? 0) }
+        #expect(abs(sum - whole) < 1e-6 * whole)
+        let blocks = try #require(profile["blocks"] as? [[String: Any]])
+        let names = blocks.compactMap { $0["name"] as? String }
+        #expect(names.contains("conv_in") && names.contains("decoder.conv_out"))
+      }
+    }
+  }
+
   @Test func quietIsSilentAndTheResultIsNot() throws {
     try withModel { folder in
       let convert = ["convert", "model", "-o", "a.decant", "--force"]

@@ -132,7 +132,15 @@ import Testing
     ),
     (["calibrate", "-o", "a"], "Give either a MODEL to run or --merge FILE FILE, and not both."),
     (["calibrate", "--merge", "a", "-o", "b"], "--merge joins two files or more."),
-    (["bench"], "Give a MODEL or --family NAME."),
+    (["bench"], "Give a MODEL or --family NAME, or --kernels."),
+    (
+      ["bench", "model", "--compute", "f32,int3"],
+      "No arithmetic 'int3'; there are f32, f32-direct, int8."
+    ),
+    (
+      ["quantize", "model", "-o", "a", "--type", "int8", "--compute", "int8"],
+      "--compute int8: quantize runs no model, it rounds in f32."
+    ),
     (
       ["forward", "model", "--component", "ear", "--inputs", "a", "-o", "b"],
       "No component 'ear'; there are unet, vae-decoder, vae-encoder, text-encoder, text-encoder-2."

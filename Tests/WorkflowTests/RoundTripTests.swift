@@ -60,6 +60,33 @@ import Workflow
     }
   }
 
+  @Test func numbersAreNotCodedWhereNobodyWantsIt() async throws {
+    try await withTemporaryFolder { folder in
+      let original = try write("bk-sdm-small", .f16, to: folder + "/a")
+      let (plain, coded) = (folder + "/plain.decant", folder + "/coded.decant")
+      try await convert(folder + "/a", to: OutputRequest(path: plain, codes: false))
+      try await convert(folder + "/a", to: OutputRequest(path: coded))
+      let sizes = try [plain, coded].map { try ByteSlice.mapping($0).count }
+      let weights = original.components.reduce(0) { $0 + $1.weights.byteCount }
+      #expect(sizes[0] > weights && sizes[1] < weights)
+      try await convert(plain, to: OutputRequest(path: folder + "/c"))
+      try expect(try Readers.all.read(folder + "/c"), equals: original)
+    }
+  }
+
+  @Test func onlyOurFileIsCoded() async throws {
+    try await withTemporaryFolder { folder in
+      _ = try write("bk-sdm-small", .f16, to: folder + "/a")
+      await #expect {
+        try await convert(
+          folder + "/a", to: OutputRequest(path: folder + "/b.gguf", codes: false))
+      } throws: {
+        "\($0)" == "--coding: \(folder)/b.gguf is to be a GGUF file, which has no such choice; it "
+          + "goes with decant file"
+      }
+    }
+  }
+
   @Test(arguments: families, ["dense", "gap"])
   func throughASingleFile(family: String, numbering: String) async throws {
     try await withTemporaryFolder { folder in
