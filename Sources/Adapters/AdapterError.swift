@@ -8,6 +8,10 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
   case unsupported(path: String, kind: String, tensor: String)
   /// Tensors for modules that the model has not.
   case unused(path: String, model: String, modules: [String])
+  /// Tensors that no kind of adapter has.
+  case strays(path: String, tensors: [String])
+  /// What stands beside the tensors cannot be read.
+  case settings(path: String, found: String)
   case missing(path: String, module: String, part: String)
   case misshapen(path: String, tensor: String, found: Shape, expected: String)
   case nonfinite(path: String, tensor: String)
@@ -25,6 +29,12 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
       "\(path): adapts \(modules.count) modules that \(model) does not have: "
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
         + "another model; pass --allow-unused to merge the rest"
+    case .strays(let path, let tensors):
+      "\(path): holds \(tensors.count) tensors that are no part of an adapter known here: "
+        + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : ""); pass --allow-unused "
+        + "to merge the rest"
+    case .settings(let path, let found):
+      "\(path): \(found) where the settings of an adapter are expected"
     case .missing(let path, let module, let part):
       "\(path): module '\(shown(module))' has no '\(part)'"
     case .misshapen(let path, let tensor, let found, let expected):

@@ -14,14 +14,23 @@ struct AdapterFile {
   let weights: any WeightSource
   /// By the name that the file has for the module, in the order of the file.
   let modules: [(key: String, module: Module)]
+  /// Tensors that are no part of any kind of adapter.
+  let strays: [String]
+  private let settings: AdapterSettings?
 
   init(_ path: String) throws {
     self.path = path
-    weights = try Archives.open(path).weights
+    let archive = try Archives.open(path)
+    weights = archive.weights
+    settings = try AdapterSettings(of: path, metadata: archive.metadata)
+    var strays: [String] = []
     var places: [String: Int] = [:]
     var modules: [(key: String, module: Module)] = []
     for name in weights.names {
-      guard let (key, part) = Self.split(name) else { continue }
+      guard let (key, part) = Self.split(name) else {
+        strays.append(name)
+        continue
+      }
       let place = places[key] ?? modules.count
       if place == modules.count {
         places[key] = place
@@ -33,6 +42,7 @@ struct AdapterFile {
       throw AdapterError.notAnAdapter(path: path, examples: Array(weights.names.prefix(4)))
     }
     self.modules = modules
+    self.strays = strays
   }
 
   /// Endings of names, with the part that a tensor of such a name is. Longer ones come first.
@@ -93,9 +103,12 @@ struct AdapterFile {
     return tensor.reshaped([height, width])
   }
 
-  /// The share with which a product of that rank is added: alpha over rank, 1 without an alpha.
-  func share(_ module: Module, rank: Int) throws -> Float {
-    guard let name = module.parts["alpha"] else { return 1 }
+  /// The share with which a product of that rank is added: alpha over rank, by the tensor of that name
+  /// or by what the program that trained it says; 1 without an alpha.
+  func share(_ module: Module, key: String, rank: Int) throws -> Float {
+    guard let name = module.parts["alpha"] else {
+      return try settings?.share(of: key, rank: rank) ?? 1
+    }
     let alpha = try tensor(name)
     guard alpha.shape.count == 1 else {
       throw AdapterError.misshapen(

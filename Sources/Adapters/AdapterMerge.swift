@@ -47,6 +47,9 @@ package struct AdapterMerge: Sendable {
     var accounts: [Account] = []
     for request in requests {
       let file = try AdapterFile(request.path)
+      guard file.strays.isEmpty || allowingUnused else {
+        throw AdapterError.strays(path: request.path, tensors: file.strays)
+      }
       var unused: [String] = []
       var merged: [String: Int] = [:]
       for (key, module) in file.modules {
@@ -58,8 +61,18 @@ package struct AdapterMerge: Sendable {
           unused.append(key)
           continue
         }
-        guard let kind = AdapterKinds.all.first(where: { $0.recognizes(module) }) else {
+        let kinds = AdapterKinds.all.filter { $0.recognizes(module) }
+        guard let kind = kinds.first else {
           throw AdapterError.missing(path: request.path, module: key, part: "lora_down")
+        }
+        if kinds.count > 1 {
+          throw AdapterError.unsupported(
+            path: request.path, kind: "two kinds in one module", tensor: key)
+        }
+        if let bias = module.parts["diff_b"],
+          model[place.component]?.weights.entry(place.module + ".bias") == nil
+        {
+          unused.append(bias)
         }
         changes[place.component, default: [:]][place.module, default: []].append(
           Change(
@@ -70,7 +83,8 @@ package struct AdapterMerge: Sendable {
         throw AdapterError.unused(path: request.path, model: model.location, modules: unused)
       }
       accounts.append(
-        Account(path: request.path, scale: request.scale, merged: merged, unused: unused))
+        Account(
+          path: request.path, scale: request.scale, merged: merged, unused: unused + file.strays))
     }
     self.changes = changes
     self.accounts = accounts

@@ -284,6 +284,77 @@ import Testing
         != model["unet"]?.weights.tensor(Self.linear + ".weight").floats())
   }
 
+  @Test func whatNoAdapterHasIsAnErrorUnlessAllowed() throws {
+    let model = try model()
+    let (a, b) = (counting([2, 64]), counting([64, 2]))
+    let pair = [
+      ("unet.\(Self.linear).lora_A.weight", a), ("unet.\(Self.linear).lora_B.weight", b),
+    ]
+    let strays = [("unet.\(Self.linear).lora_B.bias", counting([64])), ("foo.bar", scalar(1))]
+    let refused = try refusal(pair + strays, into: model)
+    #expect(
+      refused.hasPrefix(
+        "a.safetensors: holds 2 tensors that are no part of an adapter known here: ")
+        && strays.allSatisfy { refused.contains($0.0) }, "\(refused)")
+    _ = try merged(pair + strays, into: model, allowingUnused: true)
+    // to_q has no bias that a difference could be added to.
+    let bias = "unet.\(Self.linear).diff_b"
+    #expect(
+      try refusal(pair + [(bias, counting([64]))], into: model).hasPrefix(
+        "a.safetensors: adapts 1 modules that sd-v1-4 (random) does not have: \(bias);"))
+    let both = pair + [("unet.\(Self.linear).diff", counting([64, 64]))]
+    #expect(
+      try refusal(both, into: model)
+        == "a.safetensors: tensor 'unet.\(Self.linear)' is of two kinds in one module, which is not "
+        + "merged; merge it with the program that made it")
+  }
+
+  /// alpha in `adapter_config.json` beside the file, as PEFT writes it.
+  @Test func settingsBesideTheFile() throws {
+    let model = try model()
+    let weight = try #require(model["unet"]).weights.tensor(Self.linear + ".weight")
+    let (a, b) = (counting([4, 64]), counting([64, 4]))
+    for (settings, factor) in [
+      ("{\"lora_alpha\": 8}", 2.0), ("{\"lora_alpha\": 8, \"use_rslora\": true}", 4),
+      ("{\"lora_alpha\": 8, \"alpha_pattern\": {\"to_k\": 1, \"attn1.to_q\": 2}}", 0.5),
+      ("{}", 1),
+    ] {
+      try withTemporaryFolder { folder in
+        let path = folder + "/adapter_model.safetensors"
+        let key = "base_model.model.\(Self.linear)"
+        try writeSafetensors(
+          MemorySource(
+            location: "test", [("\(key).lora_A.weight", a), ("\(key).lora_B.weight", b)]), to: path)
+        try settings.write(
+          toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
+        let merge = try AdapterMerge([.init(path: path, scale: 1)], into: model)
+        let unet = try #require(model["unet"])
+        let found = try merge.weights(of: unet, as: nil).tensor(Self.linear + ".weight")
+        expect(found.floats(), expected(weight, b, a, factor: factor))
+      }
+    }
+  }
+
+  @Test(arguments: ["[1]", "{\"lora_alpha\": \"much\"}", "{\"lora_alpha\": 1, \"use_dora\": true}"])
+  func settingsThatMakeNoSense(settings: String) throws {
+    let model = try model()
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      let tensors = [
+        ("unet.\(Self.linear).lora_A.weight", counting([2, 64])),
+        ("unet.\(Self.linear).lora_B.weight", counting([64, 2])),
+      ]
+      try writeSafetensors(MemorySource(location: "test", tensors), to: path)
+      try settings.write(
+        toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
+      #expect(throws: AdapterError.self) {
+        let merge = try AdapterMerge([.init(path: path, scale: 1)], into: model)
+        let unet = try #require(model["unet"])
+        _ = try merge.weights(of: unet, as: nil).tensor(Self.linear + ".weight")
+      }
+    }
+  }
+
   static let faults: [(String, Shape, String, Shape, String)] = [
     (
       ".lora_A.weight", [2, 60], ".lora_B.weight", [64, 2],

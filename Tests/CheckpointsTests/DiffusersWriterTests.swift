@@ -189,14 +189,33 @@ struct DiffusersWriterRefusalTests {
       let model = try TinyFolder(in: folder).read()
       let out = folder + "/out"
       try writer.write(model, to: out)
-      try write("old", to: out + "/old")
+      try write("old", to: out + "/unet/diffusion_pytorch_model.fp16.safetensors")
       #expect(
         message { try writer.write(model, to: out) }
           == "\(out) already exists; pass --force to replace it")
-      #expect(contents(out).contains("old"))
+      #expect(contents(out + "/unet").contains("diffusion_pytorch_model.fp16.safetensors"))
       try writer.write(model, to: out, replacing: true)
-      #expect(!contents(out).contains("old"))
+      #expect(!contents(out + "/unet").contains("diffusion_pytorch_model.fp16.safetensors"))
       #expect(contents(folder) == ["model", "out"])
+    }
+  }
+
+  /// Whatever is not of the layout was put there by somebody else.
+  @Test(arguments: [
+    "v1-5-pruned.safetensors", "unet/notes.txt", "samples/1.png", "tokenizer/own.py",
+  ])
+  func aModelWithOtherFilesIsNeverReplaced(file: String) throws {
+    try withTemporaryFolder { folder in
+      let model = try TinyFolder(in: folder).read()
+      let out = folder + "/out"
+      try writer.write(model, to: out)
+      try write("precious", to: out + "/" + file)
+      let shown = file.hasPrefix("samples") ? "samples" : file
+      #expect(
+        message { try writer.write(model, to: out, replacing: true) }
+          == "\(out) is a folder that also holds '\(shown)', which is not replaced even with --force; choose another name or remove it"
+      )
+      #expect(FileManager.default.fileExists(atPath: out + "/" + file))
     }
   }
 

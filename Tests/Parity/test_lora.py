@@ -3,7 +3,7 @@
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from diffusers.utils import convert_state_dict_to_diffusers, convert_state_dict_to_kohya
 from safetensors.torch import load_file, save_file
@@ -115,3 +115,42 @@ def test_loha_by_its_formula(tmp_path):
         "--lora", f"{tmp_path / 'loha.safetensors'}:0.3")
     found = load_file(tmp_path / "merged.safetensors")["model.diffusion_model.input_blocks.1.0.in_layers.2.weight"]
     assert relative_rms(found, weight + 0.3 * delta.reshape(weight.shape)) <= MERGED
+
+
+SETTINGS = [
+    dict(lora_alpha=11),
+    dict(lora_alpha=7, use_rslora=True),
+    dict(lora_alpha=5, rank_pattern={"to_k": 3}, alpha_pattern={"attn1.to_q": 17, "to_out.0": 1}),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_settings_in_the_header_of_diffusers_files(tmp_path, settings):
+    """alpha stands in the file's metadata alone."""
+    pipeline = make_family("sd-v1", 6)
+    pipeline.save_pretrained(tmp_path / "model")
+    config = LoraConfig(
+        r=4, target_modules=["to_q", "to_k", "to_out.0"], init_lora_weights=False, **settings)
+    pipeline.unet.add_adapter(config)
+    type(pipeline).save_lora_weights(
+        str(tmp_path / "lora"), get_peft_model_state_dict(pipeline.unet),
+        unet_lora_adapter_metadata=pipeline.unet.peft_config["default"].to_dict())
+    fused = DiffusionPipeline.from_pretrained(tmp_path / "model")
+    fused.load_lora_weights(str(tmp_path / "lora"))
+    fused.fuse_lora()
+    compare(tmp_path / "model", fused, tmp_path, "--lora",
+            str(tmp_path / "lora" / "pytorch_lora_weights.safetensors"))
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_settings_beside_peft_files(tmp_path, settings):
+    """alpha stands in adapter_config.json."""
+    pipeline = make_family("sd-v1", 7)
+    pipeline.save_pretrained(tmp_path / "model")
+    config = LoraConfig(
+        r=4, target_modules=["to_q", "to_k", "to_out.0"], init_lora_weights=False, **settings)
+    model = get_peft_model(pipeline.unet, config)
+    model.save_pretrained(tmp_path / "lora")
+    pipeline.unet = model.merge_and_unload()
+    compare(tmp_path / "model", pipeline, tmp_path, "--lora",
+            str(tmp_path / "lora" / "adapter_model.safetensors"))

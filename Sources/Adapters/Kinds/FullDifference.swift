@@ -4,7 +4,8 @@ import Tensors
 /// would not be smaller; with it, or alone, the change of a bias.
 struct FullDifference: AdapterKind {
   func recognizes(_ module: AdapterFile.Module) -> Bool {
-    module.has("diff") || module.has("diff_b")
+    // The change of a bias may stand beside any kind.
+    module.has("diff") || (module.has("diff_b") && !module.has("down") && !module.has("hada_w1_a"))
   }
 
   func delta(

@@ -28,7 +28,7 @@ struct LoHa: AdapterKind {
     }
     let (first, rank) = try factor(1)
     let (second, _) = try factor(2)
-    let share = try file.share(module, rank: rank)
+    let share = try file.share(module, key: key, rank: rank)
     return zip(first, second).map { $0 * $1 * share }
   }
 }

@@ -13,7 +13,7 @@ struct LoRA: AdapterKind {
     let up = try module.part("up", key: key, in: file)
     let wide = try file.matrix(up, rows: shape.rows)
     let rank = wide.shape[1]
-    let share = try file.share(module, rank: rank)
+    let share = try file.share(module, key: key, rank: rank)
     let product: Tensor
     if let mid = module.parts["mid"] {
       let narrow = try file.matrix(down, rows: rank)

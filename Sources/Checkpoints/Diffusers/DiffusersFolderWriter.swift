@@ -149,6 +149,29 @@ package struct DiffusersFolderWriter: ModelWriter {
     if !files.isEmpty, !files.contains(DiffusersLayout.indexFile) {
       throw .notReplaceable(path: path, found: "a folder without model_index.json")
     }
+    // A checkout of a model may hold checkpoints of gigabytes, a licence, pictures: none of it is ours.
+    if let stranger = Self.stranger(in: path, files) {
+      throw .notReplaceable(path: path, found: "a folder that also holds '\(shown(stranger))'")
+    }
+  }
+
+  /// A file of the folder that no layout of diffusers has; folders one level down are looked into.
+  private static func stranger(in path: String, _ names: [String]) -> String? {
+    let parts = DiffusersLayout.components.map(\.name) + DiffusersLayout.absentParts
+    let folders = parts + DiffusersLayout.tokenizers + [DiffusersLayout.scheduler]
+    for name in names
+    where name != DiffusersLayout.indexFile && name != DiffusersLayout.provenanceFile {
+      guard folders.contains(name), isFolder(path + "/" + name) else { return name }
+      for file in folderContents(path + "/" + name) {
+        let isKnown =
+          DiffusersLayout.tokenizers.contains(name)
+          ? DiffusersLayout.tokenizerFiles.contains(file)
+          : DiffusersLayout.weightStems.contains { file.hasPrefix($0) }
+            || file.hasSuffix("config.json")
+        if !isKnown { return "\(name)/\(file)" }
+      }
+    }
+    return nil
   }
 
   /// The index of what is written: members of the old one that are no components stay, and

@@ -49,6 +49,9 @@ enum DiffusersLayout {
       classes: ["AutoencoderKL"]),
   ]
 
+  /// What names of files of weights begin with.
+  static let weightStems = Set(components.flatMap { [$0.stem, $0.pickleStem] })
+
   static let tokenizers = ["tokenizer", "tokenizer_2"]
   /// Files of a tokenizer that belong to the model, in the order in which they are listed.
   static let tokenizerFiles = [

@@ -1,0 +1,70 @@
+private import Foundation
+internal import Tensors
+
+/// What a program that trained adapters says beside their tensors of how strongly they act: diffusers
+/// in the header of the file (`lora_adapter_metadata`), PEFT in `adapter_config.json` beside it.
+struct AdapterSettings {
+  private let location: String
+  private let members: JSONObject
+
+  /// - Parameter metadata: what the file says of itself.
+  /// - Throws: ``AdapterError`` for settings that cannot be read.
+  init?(of path: String, metadata: JSONObject) throws {
+    if let text = metadata["lora_adapter_metadata"]?.string {
+      location = path
+      members = try Self.parsed(text, path)
+      return
+    }
+    let config = PathParts(path).sibling("adapter_config.json")
+    guard let bytes = try? ByteSlice.mapping(config) else { return nil }
+    guard let text = String(validating: bytes.array, as: UTF8.self) else {
+      throw AdapterError.settings(path: config, found: "no text in UTF-8")
+    }
+    location = config
+    members = try Self.parsed(text, config)
+  }
+
+  private static func parsed(_ text: String, _ path: String) throws(AdapterError) -> JSONObject {
+    guard let object = (try? JSONValue(parsing: text))?.object else {
+      throw .settings(path: path, found: "no JSON object")
+    }
+    return object
+  }
+
+  /// The share with which the product of a module is added, `alpha / rank` or, where so trained,
+  /// `alpha / sqrt(rank)` (Kalajdzievski, 2023); `nil` where nothing is said of it.
+  ///
+  /// - Parameter key: the file's name of the module, with or without its component.
+  func share(of key: String, rank: Int) throws(AdapterError) -> Float? {
+    // diffusers writes the settings of all components side by side, a name before each.
+    let component = ["unet", "text_encoder", "text_encoder_2"].first { key.hasPrefix($0 + ".") }
+    let prefix = component.flatMap { members[$0 + ".lora_alpha"] == nil ? nil : $0 + "." } ?? ""
+    if members[prefix + "use_dora"]?.bool == true {
+      throw .unsupported(path: location, kind: "DoRA", tensor: key)
+    }
+    guard let standard = members[prefix + "lora_alpha"] else { return nil }
+    var alpha = standard
+    for (pattern, value) in members[prefix + "alpha_pattern"]?.object?.members ?? []
+    where try Self.matches(pattern, key, location) {
+      alpha = value
+      break
+    }
+    guard let number = alpha.number, number.isFinite else {
+      throw .settings(path: location, found: "an alpha that is no number")
+    }
+    let divisor = Double(max(1, rank))
+    let isStabilized = members[prefix + "use_rslora"]?.bool == true
+    return Float(number / (isStabilized ? divisor.squareRoot() : divisor))
+  }
+
+  /// PEFT's rule: a pattern is a regular expression for the end of a module's name.
+  private static func matches(
+    _ pattern: String, _ key: String, _ location: String
+  ) throws(AdapterError) -> Bool {
+    guard let expression = try? NSRegularExpression(pattern: "^(.*\\.)?(?:\(pattern))$") else {
+      throw .settings(path: location, found: "the pattern '\(shown(pattern))'")
+    }
+    return expression.firstMatch(
+      in: key, range: NSRange(key.startIndex..., in: key)) != nil
+  }
+}
