@@ -104,8 +104,18 @@ FORMS(void, i4_to_f32,
       (const uint8_t *codes, size_t first, float scale, float *target, size_t count),
       (codes, first, scale, target, count))
 
-int decant_f32_has_nonfinite(const float *values, size_t count) {
+BODY int f32_has_nonfinite(const float *values, size_t count) {
   uint32_t found = 0;
   for (size_t i = 0; i < count; i++) found |= (bits_of(values[i]) & 0x7f800000) == 0x7f800000;
   return found != 0;
 }
+
+BODY int u16_covers(const uint16_t *values, uint16_t mask, size_t count) {
+  uint16_t found = 0;
+  for (size_t i = 0; i < count; i++) found |= (values[i] & mask) == mask;
+  return found != 0;
+}
+
+FORMS(int, f32_has_nonfinite, (const float *values, size_t count), (values, count))
+FORMS(int, u16_covers, (const uint16_t *values, uint16_t mask, size_t count),
+      (values, mask, count))

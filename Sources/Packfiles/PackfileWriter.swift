@@ -1,7 +1,7 @@
 package import Tensors
 
-/// Writes a model as one `.decant` file, in one pass and with bounded memory: a tensor at a time,
-/// coded a window of blocks at a time.
+/// Writes a model as one `.decant` file, in one pass and with bounded memory: a few tensors at a
+/// time, coded a window of blocks at a time.
 ///
 /// The same model gives the same bytes, whatever the number of threads, with the same zlib.
 package struct PackfileWriter: ModelWriter {
@@ -57,11 +57,10 @@ package struct PackfileWriter: ModelWriter {
     }
 
     try file.write(Frame.header)
-    for component in model.components {
-      manifest.components.append(try write(component, to: regions, advance))
-    }
+    manifest.components = try write(model.components, to: regions, advance)
     for item in model.files {
-      let region = try regions.append(item.bytes, planes: 1, as: .text, advance: advance)
+      let region = try regions.append(
+        item.bytes, crc: crc32(of: item.bytes.bytes), planes: 1, as: .text, advance: advance)
       manifest.files.append(Manifest.File(path: item.path, region: region))
     }
     manifest.codecs = regions.codecs.sorted()
@@ -70,20 +69,31 @@ package struct PackfileWriter: ModelWriter {
   }
 
   private func write(
-    _ component: ModelSource.Component, to regions: RegionWriter, _ advance: (Int) -> Void
-  ) throws -> Manifest.Component {
-    var packed = Manifest.Component(
-      name: component.name, className: component.className, config: component.config, tensors: [])
-    for name in component.weights.names {
-      try Task.checkCancellation()
-      let tensor = try component.weights.tensor(name)
-      let widths = tensor.encoding.numberWidths
-      packed.tensors.append(
+    _ components: [ModelSource.Component], to regions: RegionWriter, _ advance: (Int) -> Void
+  ) throws -> [Manifest.Component] {
+    var packed = components.map {
+      Manifest.Component(name: $0.name, className: $0.className, config: $0.config, tensors: [])
+    }
+    let places = components.enumerated().flatMap { index, component in
+      component.weights.names.map {
+        (component: index, tensor: TensorPlace(source: component.weights, name: $0))
+      }
+    }
+    try inOrder(places.count, cost: { places[$0].tensor.cost }) { index in
+      let place = places[index].tensor
+      let tensor = try place.source.tensor(place.name)
+      return (tensor: tensor, crcs: tensor.parts.map { crc32(of: $0.bytes) })
+    } take: { index, made in
+      let widths = made.tensor.encoding.numberWidths
+      var written: [Manifest.Region] = []
+      for (number, part) in made.tensor.parts.enumerated() {
+        written.append(
+          try regions.append(
+            part, crc: made.crcs[number], planes: widths[number], as: .weights, advance: advance))
+      }
+      packed[places[index].component].tensors.append(
         Manifest.PackedTensor(
-          name: name, entry: tensor.entry,
-          regions: try zip(tensor.parts, widths).map { part, width in
-            try regions.append(part, planes: width, as: .weights, advance: advance)
-          }))
+          name: places[index].tensor.name, entry: made.tensor.entry, regions: written))
     }
     return packed
   }

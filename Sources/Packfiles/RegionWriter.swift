@@ -22,14 +22,16 @@ final class RegionWriter {
   /// Writes one part and zeros up to the next region.
   ///
   /// - Parameters:
+  ///   - crc: the part's CRC-32.
   ///   - planes: bytes of one number, each of which may go to a plane of its own.
   ///   - advance: called with bytes done since the last call.
   func append(
-    _ part: ByteSlice, planes: Int, as content: ChunkContent, advance: (Int) -> Void
+    _ part: ByteSlice, crc: UInt32, planes: Int, as content: ChunkContent,
+    advance: (Int) -> Void
   ) throws -> Manifest.Region {
     let offset = file.offset
     var region = Manifest.Region(
-      offset: offset, length: part.count, decodedLength: part.count, crc: crc32(of: part.bytes))
+      offset: offset, length: part.count, decodedLength: part.count, crc: crc)
     if let plan = plan(part, planes: planes) {
       region.coding = Manifest.Coding(
         planes: planes,

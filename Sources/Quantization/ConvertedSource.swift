@@ -40,15 +40,15 @@ package struct ConversionError: Error, Equatable, CustomStringConvertible {
 /// Tensors of whole numbers and Booleans stay as they are.
 package struct CastingSource: WeightSource {
   private let base: any WeightSource
-  private let scheme: any Scheme
-  package let ledger: QuantizationLedger
+  private let scheme: PlainScheme
 
   /// - Precondition: `scheme` is a plain one: f32, f16 or bf16.
   package init(_ base: any WeightSource, to scheme: any Scheme) {
-    precondition(!scheme.encoding.isQuantized, "a component is not cast to \(scheme.name)")
+    guard let plain = scheme as? PlainScheme else {
+      preconditionFailure("a component is not cast to \(scheme.name)")
+    }
     self.base = base
-    self.scheme = scheme
-    ledger = QuantizationLedger(names: base.names)
+    self.scheme = plain
   }
 
   package var location: String { base.location }
@@ -64,9 +64,9 @@ package struct CastingSource: WeightSource {
   package func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
     guard tensor.encoding.isFloatingPoint else { return tensor }
-    return try encode(
-      tensor, name: name, location: location, scheme: scheme, method: .round, energies: nil,
-      reason: "converted", ledger: ledger)
+    return try refusing(tensor, name: name, location: location, scheme: scheme) {
+      () throws(SchemeError) in try scheme.rounded(tensor)
+    }
   }
 }
 
@@ -136,20 +136,9 @@ private func encode(
   _ tensor: StoredTensor, name: String, location: String, scheme: any Scheme,
   method: RoundingMethod, energies: [Float]?, reason: String, ledger: QuantizationLedger
 ) throws(ConversionError) -> StoredTensor {
-  func refuse(_ reason: ConversionError.Reason) -> ConversionError {
-    ConversionError(location: location, tensor: name, reason: reason)
-  }
-  guard tensor.encoding.isWidenable else { throw refuse(.notWidenable(tensor.encoding)) }
-  let encoded: EncodedTensor
-  do {
-    encoded = try scheme.encode(tensor, method: method, energies: energies)
-  } catch {
-    switch error {
-    case .nonfinite: throw refuse(.nonfinite(scheme: scheme.name))
-    case .overflowsHalf: throw refuse(.overflowsHalf)
-    case .scaleOverflowsHalf(let scale):
-      throw refuse(.scaleOverflowsHalf(scheme: scheme.name, scale: scale))
-    }
+  let encoded = try refusing(tensor, name: name, location: location, scheme: scheme) {
+    () throws(SchemeError) in
+    try scheme.encode(tensor, method: method, energies: energies)
   }
   ledger.add(
     QuantizationLedger.Record(
@@ -158,4 +147,25 @@ private func encode(
       method: scheme.encoding.isQuantized ? method : nil, figures: encoded.figures,
       reason: reason))
   return encoded.tensor
+}
+
+/// What `encode` makes of a tensor; what a scheme refuses, said of that tensor.
+private func refusing<Encoded>(
+  _ tensor: StoredTensor, name: String, location: String, scheme: any Scheme,
+  _ encode: () throws(SchemeError) -> Encoded
+) throws(ConversionError) -> Encoded {
+  func refuse(_ reason: ConversionError.Reason) -> ConversionError {
+    ConversionError(location: location, tensor: name, reason: reason)
+  }
+  guard tensor.encoding.isWidenable else { throw refuse(.notWidenable(tensor.encoding)) }
+  do {
+    return try encode()
+  } catch {
+    switch error {
+    case .nonfinite: throw refuse(.nonfinite(scheme: scheme.name))
+    case .overflowsHalf: throw refuse(.overflowsHalf)
+    case .scaleOverflowsHalf(let scale):
+      throw refuse(.scaleOverflowsHalf(scheme: scheme.name, scale: scale))
+    }
+  }
 }

@@ -119,6 +119,7 @@ private final class MemoryOwner: ByteOwner, @unchecked Sendable {
     count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+    askForLargePages(bytes)
     do {
       try fill(bytes)
     } catch {

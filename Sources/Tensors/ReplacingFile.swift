@@ -1,3 +1,4 @@
+private import CMalloc
 private import Foundation
 
 /// A file that appears whole or not at all: written beside its place, flushed, then renamed.
@@ -13,6 +14,11 @@ package final class ReplacingFile {
   /// Bytes written so far.
   package private(set) var offset = 0
   private static let bufferSize = 1 << 20
+  /// Bytes handed to the system, and those that it was told to take to the disk.
+  private var handed = 0
+  private var started = 0
+  /// Bytes that are taken to the disk together.
+  private static let batch = 32 << 20
 
   /// - Throws: ``FileError`` when something stands at `path` and `replacing` is false, or the
   ///   sibling cannot be made.
@@ -85,7 +91,16 @@ package final class ReplacingFile {
         throw FileError(.write, path, code)
       }
       rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+      handed += written
     }
+    startTowardsDisk()
+  }
+
+  /// Lets the disk begin while more is made, so that ``commit()`` waits for the rest alone.
+  private func startTowardsDisk() {
+    guard handed - started >= Self.batch else { return }
+    _ = sync_file_range(descriptor, started, handed - started, DECANT_SYNC_FILE_RANGE_WRITE)
+    started = handed
   }
 
   private func discard() {

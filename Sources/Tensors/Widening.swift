@@ -149,8 +149,11 @@ extension StoredTensor {
     switch encoding {
     case .plain(let kind):
       guard kind.isFloatingPoint, kind.isWidenable else { return false }
+      if let exponent = kind.halfExponent, let found = parts[0].hasHalf(covering: exponent) {
+        return found
+      }
       // Runs of rows keep the memory small, whatever the tensor's size.
-      let step = max(1, 1 << 18 / max(1, shape.rowLength))
+      let step = max(1, (1 << 16) / max(1, shape.rowLength))
       return stride(from: 0, to: shape.rows, by: step).contains { row in
         let range = row..<min(row + step, shape.rows)
         if let found = withFloatsInPlace(rows: range, containsNonfinite) { return found }
@@ -173,5 +176,28 @@ package func containsNonfinite(_ values: Span<Float>) -> Bool {
   values.withUnsafeBufferPointer { buffer in
     guard let base = buffer.baseAddress else { return false }
     return decant_f32_has_nonfinite(base, buffer.count) != 0
+  }
+}
+
+extension ElementKind {
+  /// The exponent's bits, all of which are set in NaN and infinities alone; `nil` for kinds of
+  /// another width than two bytes.
+  fileprivate var halfExponent: UInt16? {
+    switch self {
+    case .f16: 0x7c00
+    case .bf16: 0x7f80
+    default: nil
+    }
+  }
+}
+
+extension ByteSlice {
+  /// Whether any of the two-byte words has all bits of `mask`; `nil` when they are not aligned.
+  fileprivate func hasHalf(covering mask: UInt16) -> Bool? {
+    withUnsafeBytes { raw in
+      guard let base = raw.baseAddress else { return false }
+      guard UInt(bitPattern: base) % 2 == 0 else { return nil }
+      return decant_u16_covers(base.assumingMemoryBound(to: UInt16.self), mask, raw.count / 2) != 0
+    }
   }
 }

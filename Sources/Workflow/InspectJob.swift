@@ -17,7 +17,7 @@ package struct InspectJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> Inspection {
-    let source = try ModelSource.reading(model, reading)
+    let source = try ModelSource.reading(model, reading, completesTokenizers: false)
     let finding = try Inspection.Finding(source)
     if checks { try check(source, events) }
     return try Inspection(

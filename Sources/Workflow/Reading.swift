@@ -52,8 +52,10 @@ extension ModelSource {
   ///
   /// - Parameter keepingKinds: whether weights that adapters were merged into are stored as they
   ///   were; else in float32, for who narrows them next.
+  /// - Parameter completesTokenizers: whether tokenizers that came without a vocabulary get CLIP's.
   static func reading(
     _ path: String, _ options: ReadingOptions, keepingKinds: Bool = false,
+    completesTokenizers: Bool = true,
     _ events: EventSink = { _ in }
   ) throws -> ModelSource {
     var source = try Layouts.readers.read(
@@ -62,7 +64,7 @@ extension ModelSource {
       throw JobError(
         "--variant \(variant): \(path) is a \(source.layout), which has no variants")
     }
-    source.addVocabularies()
+    if completesTokenizers { source.addVocabularies() }
     if !options.composition.isEmpty {
       source = try options.composition.applied(
         to: source, reading: options.alone, keepingKinds: keepingKinds, events)

@@ -23,8 +23,9 @@ final class SourceDigest: Sendable {
   fileprivate func add(_ name: String, _ tensor: StoredTensor) {
     var hash = SHA256()
     hash.update(data: Array("\(tensor.encoding.name) \(tensor.shape)\n".utf8))
-    // A run at a time, so that a mapped tensor is not copied whole.
-    let run = 1 << 20
+    // A run at a time, so that a mapped tensor is not copied whole: small enough to stay near the
+    // processor.
+    let run = 1 << 16
     for part in tensor.parts {
       for start in stride(from: 0, to: part.count, by: run) {
         hash.update(data: part[start..<min(start + run, part.count)].array)

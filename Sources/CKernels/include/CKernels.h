@@ -29,6 +29,8 @@ void decant_i4_to_f32(const uint8_t *codes, size_t first, float scale, float *ta
 
 /* 1 when any of the values is NaN or infinite. */
 int decant_f32_has_nonfinite(const float *values, size_t count);
+/* 1 when any of the values has all bits of the mask. */
+int decant_u16_covers(const uint16_t *values, uint16_t mask, size_t count);
 
 /* Element by element (activations.c); y may be x. exp is 0 below -87 and exp(88) above 88; gelu is
    x times the distribution function of the normal distribution, the exact one and not tanh's. */

@@ -37,6 +37,9 @@ package struct GGUFWriter: ModelWriter {
     let shape: Shape
     let size: Int
     let offset: Int
+
+    /// Bytes that making it takes.
+    var cost: Int { TensorPlace(source: source, name: name).cost + size }
   }
 
   private static let alignment = 32
@@ -66,16 +69,17 @@ package struct GGUFWriter: ModelWriter {
     let total = items.reduce(0) { $0 + $1.size }
     var done = 0
     progress(0, total)
-    for item in items {
-      try Task.checkCancellation()
+    try inOrder(items.count, cost: { items[$0].cost }) { index in
+      let item = items[index]
       var tensor = try item.source.tensor(item.name)
       guard tensor.entry == item.entry else {
         throw GGUFError.changed(path: path, name: item.name)
       }
-      if case .plain(let kind) = item.encoding, tensor.encoding != item.encoding {
-        tensor = StoredTensor(shape: tensor.shape, floats: tensor.floats(), as: kind)
-      }
-      try file.write(item.type.bytes(of: tensor))
+      if case .plain(let kind) = item.encoding { tensor = tensor.converted(to: kind) }
+      return item.type.bytes(of: tensor)
+    } take: { index, bytes in
+      let item = items[index]
+      try file.write(bytes)
       try file.write([UInt8](repeating: 0, count: Self.padding(item.size)))
       done += item.size
       progress(done, total)

@@ -30,7 +30,7 @@ package enum SafetensorsWriteError: Error, Equatable, CustomStringConvertible {
 
 /// Writes the weights of `source` as one safetensors file, whole or not at all.
 ///
-/// One pass over the source, one tensor in memory at a time. The bytes are those that the
+/// One pass over the source, few tensors in memory at a time. The bytes are those that the
 /// safetensors package for Python writes: tensors by width of their kind and then by name, the
 /// header padded to a multiple of 8.
 ///
@@ -147,9 +147,11 @@ struct SafetensorsPlan {
     try file.write(header)
     var done = 0
     progress(done, byteCount)
-    for item in items {
-      try Task.checkCancellation()
-      let tensor = try item.source.tensor(item.name)
+    let places = items.map { TensorPlace(source: $0.source, name: $0.name) }
+    try inOrder(places.count, cost: { places[$0].cost }) { index in
+      try places[index].source.tensor(places[index].name)
+    } take: { index, tensor in
+      let item = items[index]
       guard tensor.entry == item.entry else {
         throw SafetensorsWriteError.changed(
           path: path, tensor: item.name, announced: item.entry, found: tensor.entry)

@@ -23,8 +23,7 @@ package struct PlainScheme: Scheme {
   package func encode(
     _ weights: StoredTensor, method: RoundingMethod, energies: [Float]?
   ) throws(SchemeError) -> EncodedTensor {
-    let tensor = weights.converted(to: kind)
-    if kind != .f32, tensor.hasNonfinite, !weights.hasNonfinite { throw .overflowsHalf }
+    let tensor = try rounded(weights)
     let isUnchanged = weights.encoding == encoding
     let measures =
       isUnchanged ? ErrorMeasures() : ErrorMeasures(reference: weights, candidate: tensor)
@@ -33,5 +32,12 @@ package struct PlainScheme: Scheme {
       figures: RoundingFigures(
         sqnr: measures.sqnr, weightedSQNR: nil, plainSQNR: measures.sqnr, plainWeightedSQNR: nil,
         clip: nil))
+  }
+
+  /// `weights` in ``encoding``, with nothing measured.
+  func rounded(_ weights: StoredTensor) throws(SchemeError) -> StoredTensor {
+    let tensor = weights.converted(to: kind)
+    if kind != .f32, tensor.hasNonfinite, !weights.hasNonfinite { throw .overflowsHalf }
+    return tensor
   }
 }

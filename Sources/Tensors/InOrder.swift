@@ -1,0 +1,105 @@
+private import Foundation
+
+/// Gives `take` what `make` makes of `0..<count`, in order, while other threads make the next ones.
+///
+/// `take` is called by one thread at a time, though not always the same. What is thrown is what
+/// the first of `0..<count` that fails throws, and nothing after it is taken; a cancelled task
+/// throws `CancellationError`.
+///
+/// - Parameter cost: bytes that making and keeping one takes. Others are begun ahead only while
+///   all together take at most ``costAhead``.
+package func inOrder<Value: Sendable>(
+  _ count: Int, cost: (Int) -> Int, make: @Sendable (Int) throws -> Value,
+  take: (Int, Value) throws -> Void
+) throws {
+  let queue = OrderedQueue(costs: (0..<count).map(cost))
+  withUnsafeCurrentTask { task in
+    withoutActuallyEscaping(take) { take in
+      let taker = Taker(task: task, take: take)
+      parallel(min(Threads.count, count)) { _ in
+        while let index = queue.begin() {
+          let value = Result {
+            if taker.isCancelled { throw CancellationError() }
+            return try make(index)
+          }
+          queue.finish(index) { try taker.take(index, value.get()) }
+        }
+      }
+    }
+  }
+  if let error = queue.failure { throw error }
+}
+
+/// The most bytes that ``inOrder(_:cost:make:take:)`` takes for what it makes ahead.
+package let costAhead = 320 << 20
+
+/// What takes values, and the task that it belongs to.
+///
+/// Unchecked: ``OrderedQueue`` lets one thread after another call `take`, and a task may be asked
+/// from any thread whether it is cancelled.
+private struct Taker<Value>: @unchecked Sendable {
+  let task: UnsafeCurrentTask?
+  let take: (Int, Value) throws -> Void
+
+  var isCancelled: Bool { task?.isCancelled ?? false }
+}
+
+/// Who makes what, and whose turn it is.
+///
+/// Unchecked: everything that changes is changed under the lock.
+private final class OrderedQueue: @unchecked Sendable {
+  private let lock = NSCondition()
+  private let costs: [Int]
+  private var next = 0
+  private var turn = 0
+  /// Bytes that values take between ``begin()`` and the end of ``finish(_:_:)``.
+  private var held = 0
+  private(set) var failure: (any Error)?
+
+  init(costs: [Int]) { self.costs = costs }
+
+  /// The next one to make, once there is room for it; `nil` when there is none.
+  func begin() -> Int? {
+    lock.lock()
+    defer { lock.unlock() }
+    while failure == nil, next < costs.count, held > 0, held + costs[next] > costAhead {
+      lock.wait()
+    }
+    guard failure == nil, next < costs.count else { return nil }
+    held += costs[next]
+    next += 1
+    return next - 1
+  }
+
+  /// Runs `body` when all before `index` are finished, unless one of them failed.
+  func finish(_ index: Int, _ body: () throws -> Void) {
+    lock.lock()
+    while failure == nil, turn != index { lock.wait() }
+    let isDue = failure == nil
+    lock.unlock()
+    let result = Result { if isDue { try body() } }
+    lock.lock()
+    if case .failure(let error) = result { failure = error }
+    held -= costs[index]
+    if isDue { turn += 1 }
+    lock.broadcast()
+    lock.unlock()
+  }
+}
+
+/// One tensor of a source.
+package struct TensorPlace: Sendable {
+  package let source: any WeightSource
+  package let name: String
+
+  package init(source: any WeightSource, name: String) {
+    self.source = source
+    self.name = name
+  }
+
+  /// Bytes that reading it takes at most: those of the tensor, and of what it is made from.
+  package var cost: Int {
+    guard let entry = source.entry(name) else { return 0 }
+    return entry.byteCount + entry.shape.count * 4
+  }
+}
