@@ -141,6 +141,32 @@ struct SingleFileTests {
     }
   }
 
+  /// What a file is said to hold is told by all of its components, and by a U-Net alone as well.
+  @Test(arguments: [
+    (#"{}"#, ["unet"], "stable-diffusion-v1"),
+    (#"{"cross_attention_dim": 1024}"#, ["unet"], "stable-diffusion-v2-512"),
+    (#"{"cross_attention_dim": 1024}"#, ["unet", "text_encoder"], "stable-diffusion-v1"),
+    (#"{"addition_embed_type": "text_time"}"#, ["unet"], "stable-diffusion-xl-v1-base"),
+    (
+      #"{"addition_embed_type": "text_time"}"#, ["unet", "text_encoder_2"],
+      "stable-diffusion-xl-v1-refiner"
+    ),
+  ]) func linesAreNamed(config: String, components: [String], name: String) throws {
+    try withTemporaryFolder { folder in
+      var model = try TinyFolder(in: folder).read()
+      let text = try #require(model["text_encoder"])
+      model.components.append(
+        ModelSource.Component(
+          name: "text_encoder_2", className: text.className, config: text.config,
+          weights: text.weights))
+      model["unet"]?.config = try #require(JSONValue(parsing: config).object)
+      model.components.removeAll { !components.contains($0.name) }
+      try CheckpointWriter().write(model, to: folder + "/a.safetensors")
+      let file = try SafetensorsFile(path: folder + "/a.safetensors")
+      #expect(file.metadata["modelspec.architecture"] == name)
+    }
+  }
+
   @Test func damagedConfigsAreRefused() {
     for (text, found) in [
       ("{", "not JSON"), ("[]", "without 'index' or 'components'"),

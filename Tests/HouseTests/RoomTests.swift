@@ -132,6 +132,20 @@ struct RoomTests {
     }
   }
 
+  /// Which line a model is of is decided in one place of the single files' room; beside it, only who
+  /// derives these members of a config from shapes knows them.
+  @Test func onlyLinesTellLinesApart() throws {
+    let folder = "Sources/Checkpoints/SingleFile/"
+    let knowing = ["SingleFileLine", "UNetDerivation", "TextEncoderNames"].map {
+      "\(folder)\($0).swift"
+    }
+    for file in try House.files("Sources/Checkpoints") where !knowing.contains(file.path) {
+      for word in ["addition_embed_type", "hidden_act", "isXL:", "1024"] {
+        #expect(!file.text.contains(word), "\(file) has '\(word)'")
+      }
+    }
+  }
+
   /// Each target states only what it stands on: every dependency is imported somewhere in it, and
   /// everything that is imported is stated.
   @Test func roomsStateWhatTheyStandOn() throws {

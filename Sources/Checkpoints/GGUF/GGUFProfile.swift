@@ -60,8 +60,6 @@ extension ModelSource.Component {
     config["time_cond_proj_dim"]?.integer == nil
       ? nil : "the guidance embedding of a latent consistency model, which it would leave out"
   }
-
-  fileprivate var isXL: Bool { config["addition_embed_type"]?.string != nil }
 }
 
 /// stable-diffusion.cpp: a whole model in one file. The shapes of U-Nets are written into the program,
@@ -73,9 +71,10 @@ struct StableDiffusionCppProfile: GGUFProfile {
   func refusal(_ model: ModelSource) -> String? {
     guard let unet = model["unet"] else { return "a model without a U-Net" }
     if let refusal = unet.guidanceRefusal { return refusal }
+    let line = SingleFileLines.of(model.components)
     let topology = UNetTopology(config: unet.config)
     let (depths, mid) = unet.depths
-    if unet.isXL {
+    if line.addsToTime {
       if model["text_encoder"] == nil {
         return "SDXL's refiner, whose text encoder it does not find"
       }
@@ -117,8 +116,9 @@ struct ComfyUIProfile: GGUFProfile {
   func refusal(_ model: ModelSource) -> String? {
     guard let unet = model["unet"] else { return "a model without a U-Net" }
     if let refusal = unet.guidanceRefusal { return refusal }
+    let line = SingleFileLines.of(model.components)
     let (depths, _) = unet.depths
-    if unet.isXL {
+    if line.addsToTime {
       let known = [
         [0, 0, 2, 2, 10, 10], [0, 0, 2, 2, 4, 4], [0, 0, 1, 1, 2, 2], [0, 2, 5], [0, 2, 6],
         [0, 0, 4, 4, 4, 4, 0, 0],
@@ -129,11 +129,8 @@ struct ComfyUIProfile: GGUFProfile {
         : "a U-Net with transformer depths \(found); it knows those of SDXL, its refiner, "
           + "SSD-1B, Vega and KOALA alone"
     }
-    let isSecond =
-      model["text_encoder"]?.config["hidden_act"] == "gelu"
-      || unet.config["cross_attention_dim"]?.integer == 1024
     let layers = UNetTopology(config: unet.config).down.map(\.attentions.count)
-    return isSecond && layers != [2, 2, 2, 2]
+    return line.predictionMark != nil && layers != [2, 2, 2, 2]
       ? "a stripped U-Net of Stable Diffusion 2, in which it looks for a block that is gone" : nil
   }
 

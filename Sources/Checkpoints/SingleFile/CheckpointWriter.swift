@@ -41,19 +41,9 @@ package struct CheckpointWriter: ModelWriter {
       metadata[key] = value.string ?? value.text()
     }
     metadata[CarriedConfig.key] = CarriedConfig.text(of: model)
-    guard let unet = model["unet"] else { return metadata }
+    guard model["unet"] != nil else { return metadata }
     let prediction = model.scheduler?["prediction_type"]?.string ?? "epsilon"
-    let architecture: String
-    if unet.config["addition_embed_type"]?.string != nil {
-      architecture =
-        model["text_encoder"] == nil && model["text_encoder_2"] != nil
-        ? "stable-diffusion-xl-v1-refiner" : "stable-diffusion-xl-v1-base"
-    } else if model["text_encoder"]?.config["hidden_act"] == "gelu" {
-      architecture =
-        prediction == "v_prediction" ? "stable-diffusion-v2-768-v" : "stable-diffusion-v2-512"
-    } else {
-      architecture = "stable-diffusion-v1"
-    }
+    let architecture = SingleFileLines.of(model.components).architecture(prediction)
     let standard = [
       "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": architecture,
       "modelspec.prediction_type": prediction == "v_prediction" ? "v" : prediction,

@@ -16,19 +16,14 @@ enum LDMNames {
   static func sources(
     of model: ModelSource, numbering: BlockNumbering, dialect: Dialect = .original
   ) throws(SingleFileError) -> [any WeightSource] {
-    let isXL =
-      model["unet"]?.config["addition_embed_type"]?.string != nil
-      || model["text_encoder_2"] != nil
+    let line = SingleFileLines.of(model.components)
     var sources: [any WeightSource] = []
     for component in model.components {
       switch component.name {
       case "unet": sources.append(try unet(component, numbering))
       case "vae": sources.append(try vae(component))
       case "text_encoder", "text_encoder_2":
-        let isSecond = component.name == "text_encoder_2"
-        let isFirstOfTwo = isSecond && model["text_encoder"] != nil
-        sources.append(
-          try text(component, isXL: isXL, index: isFirstOfTwo ? 1 : 0, dialect: dialect))
+        sources.append(try text(component, line, dialect))
       default:
         throw .unknownComponent(path: model.location, component: component.name)
       }
@@ -58,17 +53,20 @@ enum LDMNames {
   }
 
   private static func text(
-    _ component: ModelSource.Component, isXL: Bool, index: Int, dialect: Dialect
+    _ component: ModelSource.Component, _ line: SingleFileLine, _ dialect: Dialect
   ) throws(SingleFileError) -> MappedSource {
-    let isOpenCLIP = component.config["hidden_act"] == "gelu"
     if dialect == .transformers {
-      let prefix = index == 0 ? "cond_stage_model.transformer." : "cond_stage_model.1.transformer."
+      let prefix =
+        component.name == "text_encoder"
+        ? "cond_stage_model.transformer." : "cond_stage_model.1.transformer."
       return try mapped(component, prefix: prefix) { name, shape in
         (name == TextEncoderNames.projection.ours ? "text_model.text_projection" : name, shape)
       }
     }
-    let place = isXL ? "conditioner.embedders.\(index)." : "cond_stage_model."
-    guard isOpenCLIP else {
+    guard let place = line.textPrefixes[component.name] else {
+      throw .unknownComponent(path: component.weights.location, component: component.name)
+    }
+    guard TextEncoderNames.isOpenCLIP(component.config) else {
       return try mapped(component, prefix: place + "transformer.") { ($0, $1) }
     }
     return try openCLIP(component, prefix: place + "model.")

@@ -10,10 +10,10 @@ struct Prediction {
   let endsInNoise: Bool
 
   /// - Parameters:
-  ///   - isSecond: whether the model is one of Stable Diffusion 2, whose 2.1 comes in both kinds.
+  ///   - line: the line that the model is of.
   ///   - unetName: a tensor's name in the file, by its name in the LDM layout.
   init(
-    _ archive: Archive, isSecond: Bool, unetName: (String) -> String?
+    _ archive: Archive, line: SingleFileLine, unetName: (String) -> String?
   ) throws {
     let weights = archive.weights
     endsInNoise = weights.entry("ztsnr") != nil
@@ -29,7 +29,7 @@ struct Prediction {
       )
       return
     }
-    guard isSecond else {
+    guard let mark = line.predictionMark else {
       (type, reason, isCertain) = (
         "epsilon", "as models of this kind do, which no tensor shows", true
       )
@@ -41,7 +41,7 @@ struct Prediction {
       )
       return
     }
-    if let name = unetName(SingleFileFacts.velocityBias), let entry = weights.entry(name),
+    if let name = unetName(mark), let entry = weights.entry(name),
       entry.encoding.isWidenable
     {
       let deviation = Self.deviation(try weights.tensor(name).floats())

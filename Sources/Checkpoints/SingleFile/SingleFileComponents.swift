@@ -55,7 +55,7 @@ struct SingleFileComponents {
 
   // MARK: - Autoencoder
 
-  func vae(_ part: SingleFileParts.Part, isXL: Bool) throws(SingleFileError)
+  func vae(_ part: SingleFileParts.Part, _ line: SingleFileLine) throws(SingleFileError)
     -> ModelSource.Component
   {
     let isLDM = part.has(prefix: "encoder.down.") || part.has(prefix: "decoder.up.")
@@ -76,9 +76,7 @@ struct SingleFileComponents {
       origins[isLDM ? name : pairs.diffusers(name) ?? name]
     }
     var config = try AutoencoderNames.config(path: path) { shape(original($0)) }
-    config["scaling_factor"] = .number(
-      isXL ? SingleFileFacts.scalingFactorXL : SingleFileFacts.scalingFactor)
-    if isXL { config["force_upcast"] = true }
+    for (name, value) in line.autoencoder.members { config[name] = value }
     let list = renamed.map { name, origin in
       let ours = isLDM ? pairs.diffusers(name) ?? name : name
       var shape = shape(origin) ?? []

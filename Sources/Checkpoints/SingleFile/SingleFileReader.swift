@@ -34,19 +34,17 @@ package struct SingleFileReader: ModelReader {
     var components: [ModelSource.Component] = []
     if !parts.text.isEmpty { components.append(try builder.text(parts.text, isSecond: false)) }
     if !parts.text2.isEmpty { components.append(try builder.text(parts.text2, isSecond: true)) }
-    var unet: ModelSource.Component?
-    if !parts.unet.isEmpty { unet = try builder.unet(parts.unet, average: options.ema) }
-    let isXL =
-      unet?.config["addition_embed_type"]?.string != nil
-      || components.contains { $0.name == "text_encoder_2" }
-    if let unet { components.append(unet) }
-    if !parts.vae.isEmpty { components.append(try builder.vae(parts.vae, isXL: isXL)) }
+    if !parts.unet.isEmpty {
+      components.append(try builder.unet(parts.unet, average: options.ema))
+    }
+    let line = SingleFileLines.of(components)
+    if !parts.vae.isEmpty { components.append(try builder.vae(parts.vae, line)) }
 
     var model = ModelSource(
       location: path, layout: layout, index: carried?.index ?? [:], components: components,
       scheduler: carried?.scheduler, files: carried?.files ?? [],
       provenance: Self.provenance(archive, parts, average: options.ema))
-    if carried == nil { try derive(&model, archive, parts, isXL: isXL) }
+    if carried == nil { try Self.derive(&model, line, archive, parts) }
     return model
   }
 
@@ -93,83 +91,34 @@ package struct SingleFileReader: ModelReader {
 
   // MARK: - What no tensor says
 
-  /// Index, scheduler and tokenizers of the kind of model that the components make.
-  private func derive(
-    _ model: inout ModelSource, _ archive: Archive, _ parts: SingleFileParts, isXL: Bool
+  /// Index, scheduler and tokenizers, as the line has them.
+  private static func derive(
+    _ model: inout ModelSource, _ line: SingleFileLine, _ archive: Archive,
+    _ parts: SingleFileParts
   ) throws {
-    let first = model["text_encoder"]?.config
-    let isSecond = first?["hidden_act"] == "gelu" || unetIsSecond(model["unet"])
-    let files = tokenizerFiles(model, isSecond: isSecond)
-    model.files = files.map { path, text in
-      ModelSource.File(path: path, bytes: ByteSlice([UInt8](text.utf8)))
+    model.files = model.components.flatMap { component in
+      (line.tokenizers[component.name] ?? []).map { file, text in
+        ModelSource.File(
+          path: "\(ModelSource.tokenizerFolder(of: component.name))/\(file)",
+          bytes: ByteSlice([UInt8](text.utf8)))
+      }
     }
     guard let unet = model["unet"] else { return }
     let prefix = parts.unet.origins.first.map { $0.origin.dropLast($0.name.count) } ?? ""
-    let prediction = try Prediction(archive, isSecond: isSecond && !isXL) { prefix + $0 }
+    let prediction = try Prediction(archive, line: line) { prefix + $0 }
     model.provenance["prediction"] = prediction.json
-    let isRefiner = isXL && model["text_encoder"] == nil && model["text_encoder_2"] != nil
     let takesMask = (unet.config["in_channels"]?.integer ?? 4) == 9
-    model.index =
-      isXL
-      ? [
-        "_class_name": .string(
-          isRefiner
-            ? "StableDiffusionXLImg2ImgPipeline"
-            : takesMask ? "StableDiffusionXLInpaintPipeline" : "StableDiffusionXLPipeline"),
-        "force_zeros_for_empty_prompt": .bool(!isRefiner),
-      ]
-      : [
-        "_class_name": .string(
-          takesMask ? "StableDiffusionInpaintPipeline" : "StableDiffusionPipeline")
-      ]
-    if isRefiner { model.index["requires_aesthetics_score"] = true }
-    var scheduler = try Self.object(
-      isXL
-        ? StableDiffusionXLConfigs.scheduler
-        : isSecond ? StableDiffusion2Configs.scheduler : StableDiffusion1Configs.scheduler)
+    model.index = [
+      "_class_name": .string(takesMask ? line.inpaintingClass : line.pipelineClass)
+    ]
+    for (name, value) in line.index.members { model.index[name] = value }
+    var scheduler = try JSONValue(parsing: line.scheduler).object ?? [:]
     scheduler["prediction_type"] = .string(prediction.type)
     if prediction.endsInNoise {
       scheduler["rescale_betas_zero_snr"] = true
       scheduler["timestep_spacing"] = "trailing"
     }
     model.scheduler = scheduler
-    let size = isXL ? 128 : isSecond && prediction.type == "v_prediction" ? 96 : 64
-    model["unet"]?.config["sample_size"] = .integer(size)
-  }
-
-  /// Stable Diffusion 2's U-Net, where the text encoder is not there to tell.
-  private func unetIsSecond(_ unet: ModelSource.Component?) -> Bool {
-    unet?.config["cross_attention_dim"]?.integer == SingleFileFacts.openCLIPHWidth
-  }
-
-  private func tokenizerFiles(
-    _ model: ModelSource, isSecond: Bool
-  ) -> [(path: String, text: String)] {
-    var files: [(String, String)] = []
-    if model["text_encoder"] != nil {
-      files += [
-        (
-          "tokenizer/special_tokens_map.json",
-          isSecond
-            ? StableDiffusion2Configs.specialTokensMap : StableDiffusion1Configs.specialTokensMap
-        ),
-        (
-          "tokenizer/tokenizer_config.json",
-          isSecond
-            ? StableDiffusion2Configs.tokenizerConfig : StableDiffusion1Configs.tokenizerConfig
-        ),
-      ]
-    }
-    if model["text_encoder_2"] != nil {
-      files += [
-        ("tokenizer_2/special_tokens_map.json", StableDiffusionXLConfigs.specialTokensMap2),
-        ("tokenizer_2/tokenizer_config.json", StableDiffusionXLConfigs.tokenizerConfig2),
-      ]
-    }
-    return files
-  }
-
-  private static func object(_ text: String) throws -> JSONObject {
-    try JSONValue(parsing: text).object ?? [:]
+    model["unet"]?.config["sample_size"] = .integer(line.sampleSize(prediction.type))
   }
 }
