@@ -79,7 +79,7 @@ package struct PackfileWriter: ModelWriter {
         (component: index, tensor: TensorPlace(source: component.weights, name: $0))
       }
     }
-    try inOrder(places.count, cost: { places[$0].tensor.cost }) { index in
+    try inOrder(costs: places.map(\.tensor.cost)) { index in
       let place = places[index].tensor
       let tensor = try place.source.tensor(place.name)
       return (tensor: tensor, crcs: tensor.parts.map { crc32(of: $0.bytes) })

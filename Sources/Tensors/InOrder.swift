@@ -1,22 +1,22 @@
 private import Foundation
 
-/// Gives `take` what `make` makes of `0..<count`, in order, while other threads make the next ones.
+/// Gives `take` what `make` makes of each of so many, in order, while other threads make the next ones.
 ///
 /// `take` is called by one thread at a time, though not always the same. What is thrown is what
-/// the first of `0..<count` that fails throws, and nothing after it is taken; a cancelled task
+/// the first of them that fails throws, and nothing after it is taken; a cancelled task
 /// throws `CancellationError`.
 ///
-/// - Parameter cost: bytes that making and keeping one takes. Others are begun ahead only while
+/// - Parameter costs: bytes that making and keeping each takes. Others are begun ahead only while
 ///   all together take at most ``costAhead``.
 package func inOrder<Value: Sendable>(
-  _ count: Int, cost: (Int) -> Int, make: @Sendable (Int) throws -> Value,
+  costs: [Int], make: @Sendable (Int) throws -> Value,
   take: (Int, Value) throws -> Void
 ) throws {
-  let queue = OrderedQueue(costs: (0..<count).map(cost))
+  let queue = OrderedQueue(costs: costs)
   withUnsafeCurrentTask { task in
     withoutActuallyEscaping(take) { take in
       let taker = Taker(task: task, take: take)
-      parallel(min(Threads.count, count)) { _ in
+      parallel(min(Threads.count, costs.count)) { _ in
         while let index = queue.begin() {
           let value = Result {
             if taker.isCancelled { throw CancellationError() }
@@ -30,7 +30,7 @@ package func inOrder<Value: Sendable>(
   if let error = queue.failure { throw error }
 }
 
-/// The most bytes that ``inOrder(_:cost:make:take:)`` takes for what it makes ahead.
+/// The most bytes that ``inOrder(costs:make:take:)`` takes for what it makes ahead.
 package let costAhead = 320 << 20
 
 /// What takes values, and the task that it belongs to.

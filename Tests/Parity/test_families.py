@@ -133,7 +133,7 @@ def test_one_step_without_guidance(families, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "scheduler", [None, "euler", "ddim", "dpm++2m", "euler-a"]
+    "scheduler", [None, "euler", "ddim", "dpm++2m", "euler-a", "pndm"]
 )
 @pytest.mark.parametrize("strength", [0.5, 0.8])
 def test_image_to_image(families, tmp_path, strength, scheduler):

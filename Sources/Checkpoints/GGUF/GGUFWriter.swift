@@ -69,7 +69,7 @@ package struct GGUFWriter: ModelWriter {
     let total = items.reduce(0) { $0 + $1.size }
     var done = 0
     progress(0, total)
-    try inOrder(items.count, cost: { items[$0].cost }) { index in
+    try inOrder(costs: items.map(\.cost)) { index in
       let item = items[index]
       var tensor = try item.source.tensor(item.name)
       guard tensor.entry == item.entry else {

@@ -148,7 +148,7 @@ struct SafetensorsPlan {
     var done = 0
     progress(done, byteCount)
     let places = items.map { TensorPlace(source: $0.source, name: $0.name) }
-    try inOrder(places.count, cost: { places[$0].cost }) { index in
+    try inOrder(costs: places.map(\.cost)) { index in
       try places[index].source.tensor(places[index].name)
     } take: { index, tensor in
       let item = items[index]

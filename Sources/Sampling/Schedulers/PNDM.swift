@@ -92,10 +92,13 @@ package struct PNDMScheduler: Scheduler {
   private mutating func rungeKuttaStep(
     _ modelOutput: Tensor, at step: Int, sample: Tensor
   ) -> Tensor {
-    let target = Int(timesteps[step]) - (step % 2 == 0 ? stride / 2 : 0)
-    let origin = Int(timesteps[step / 4 * 4])
+    // Calls are counted from where the picture starts, as diffusers counts them: so is the origin,
+    // which for a picture that starts late lies before it.
+    let call = step - first
+    let target = Int(timesteps[step]) - (call % 2 == 0 ? stride / 2 : 0)
+    let origin = Int(timesteps[call / 4 * 4])
     var output = modelOutput
-    switch step % 4 {
+    switch call % 4 {
     case 0:
       sum = scaled(1 / 6, modelOutput)
       outputs.append(modelOutput)
