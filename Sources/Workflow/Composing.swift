@@ -1,4 +1,5 @@
 private import Adapters
+private import Checkpoints
 internal import Models
 internal import Tensors
 
@@ -43,6 +44,8 @@ package struct Composition: Sendable {
         "source": .string(lastPathComponent(path)),
       ])
     }
+    // Parts that come as folders of their own bring neither tokenizer nor scheduler.
+    if !parts.isEmpty { model = try model.completedByItsLine() }
     if !adapters.isEmpty {
       let merge = try AdapterMerge(
         adapters.map(Self.request), into: model, allowingUnused: allowsUnused)

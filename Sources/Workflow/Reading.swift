@@ -68,6 +68,7 @@ extension ModelSource {
     if !options.composition.isEmpty {
       source = try options.composition.applied(
         to: source, reading: options.alone, keepingKinds: keepingKinds, events)
+      if completesTokenizers { source.addVocabularies() }
     }
     if let prediction = options.prediction { try source.predict(prediction) }
     if options.allowsNonfinite { return source }

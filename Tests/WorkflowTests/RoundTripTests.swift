@@ -74,6 +74,29 @@ import Workflow
     }
   }
 
+  /// Folders of components hold neither scheduler nor tokenizers nor the kind of pipeline.
+  @Test(arguments: ["sd-v1-5", "sdxl-base-1.0"])
+  func partsMakeAWholeModel(family: String) async throws {
+    try await withTemporaryFolder { folder in
+      let original = try write(family, .f16, to: folder + "/a")
+      var composition = Composition()
+      for component in original.components where component.name != "unet" {
+        composition.parts.append((component.name, folder + "/a/" + component.name))
+      }
+      _ = try await ConvertJob(
+        model: folder + "/a/unet", reading: ReadingOptions(composition: composition),
+        output: OutputRequest(path: folder + "/b"), type: nil
+      ).run()
+      let whole = try Readers.all.read(folder + "/b")
+      #expect(try weights(whole) == weights(original))
+      #expect(whole.index["_class_name"] == original.index["_class_name"])
+      #expect(whole.scheduler?["_class_name"] != nil)
+      let tokenizers = Set(whole.files.map(\.path)).filter { $0.hasSuffix("vocab.json") }
+      #expect(tokenizers.count == original.components.filter { $0.name.hasPrefix("text") }.count)
+      _ = try Model.bind(whole)
+    }
+  }
+
   @Test func onlyOurFileIsCoded() async throws {
     try await withTemporaryFolder { folder in
       _ = try write("bk-sdm-small", .f16, to: folder + "/a")
