@@ -210,29 +210,5 @@ void decant_column_statistics(const float *values, size_t rows, size_t columns, 
 #define DECANT_HISTOGRAM_BINS 322
 void decant_magnitude_histogram(const float *values, size_t count, uint64_t *bins);
 
-/* Bytes of numbers and planes of bytes (planes.c); `planes` is 1, 2, 4 or 8. */
-
-/* The elements of `source` byte by byte: plane p begins at target + p * count. */
-void decant_split_planes(const uint8_t *source, size_t count, size_t planes, uint8_t *target);
-/* The way back, from planes that lie anywhere. */
-void decant_merge_planes(const uint8_t *const *sources, size_t count, size_t planes,
-                         uint8_t *target);
-/* Counts of each byte value, 256 for each plane; below 2^32 bytes. */
-void decant_plane_histograms(const uint8_t *source, size_t count, size_t planes, uint32_t *counts);
-/* Takes into *crc, a CRC-32 as zlib has it, as many of the bytes as the machine has fast
-   instructions for, and returns how many: 0 where it has none. */
-size_t decant_crc32_start(const uint8_t *bytes, size_t count, uint32_t *crc);
-
-/* Huffman codes (entropy.c): codec 2 of Formats/decant.md. Every machine writes the same bytes. */
-#define DECANT_HUFFMAN_LARGEST 262144
-
-/* At most how many bytes a chunk of these 256 counts takes, at most seven too many. */
-size_t decant_huffman_size(const uint32_t *counts);
-/* Writes the chunk to `target`, which has room for `count` bytes and eight more, and returns its
-   size; 0 when it would not be smaller than `count`. */
-size_t decant_huffman_encode(const uint8_t *source, size_t count, uint8_t *target);
-/* Whether the chunk decodes to exactly `count` bytes and uses all of its own; whatever the bytes
-   are, nothing else is read or written. */
-int decant_huffman_decode(const uint8_t *source, size_t size, uint8_t *target, size_t count);
 
 #endif
