@@ -95,4 +95,8 @@ package struct PackfileLayout: ModelReader {
     }
     return try PackfileReader(path: path).model()
   }
+
+  package func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws {
+    try Packfile.check(path, progress: progress)
+  }
 }

@@ -68,6 +68,12 @@ package struct PackfileWriter: ModelWriter {
     try file.finish(manifest)
   }
 
+  package func record(
+    parity: JSONObject, in path: String, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {
+    try Packfile.record(parity: parity, in: path, progress: progress)
+  }
+
   private func write(
     _ components: [ModelSource.Component], to regions: RegionWriter, _ advance: (Int) -> Void
   ) throws -> [Manifest.Component] {

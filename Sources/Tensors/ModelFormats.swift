@@ -26,6 +26,15 @@ package protocol ModelReader: Sendable {
   ///
   /// - Throws: an error whose description names the file, what was found, and what was expected.
   func read(_ path: String, options: ReadOptions) throws -> ModelSource
+
+  /// Checks what reading every tensor does not: nothing, unless the layout has sums of its own.
+  ///
+  /// - Parameter progress: called with bytes checked so far, and in all.
+  func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws
+}
+
+extension ModelReader {
+  package func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws {}
 }
 
 /// A choice that some layouts leave to who writes them.
@@ -112,12 +121,23 @@ package protocol ModelWriter: Sendable {
   func write(
     _ model: ModelSource, to path: String, replacing: Bool, options: WriteOptions,
     progress: (_ done: Int, _ total: Int) -> Void) throws
+
+  /// Puts the figures of a verification into what was written at `path`, where the layout has a
+  /// place for them.
+  ///
+  /// - Parameter progress: called with bytes copied so far, and in all.
+  func record(
+    parity: JSONObject, in path: String, progress: (_ done: Int, _ total: Int) -> Void) throws
 }
 
 extension ModelWriter {
   package var choices: Set<WriteOption> { [] }
   package var programs: [String] { [] }
   package var holdsParts: Bool { false }
+
+  package func record(
+    parity: JSONObject, in path: String, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {}
 
   /// Plain numbers, and no others.
   package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {

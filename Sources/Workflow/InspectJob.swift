@@ -1,5 +1,5 @@
+private import Checkpoints
 internal import Models
-private import Packfiles
 internal import Tensors
 
 /// Tells what a model is, without reading its weights unless it checks them.
@@ -24,11 +24,11 @@ package struct InspectJob: Job {
       source: source, finding: finding, wasChecked: checks, listsTensors: listsTensors)
   }
 
-  /// Every byte of a `.decant` file, or every tensor of another layout.
+  /// What the layout can prove of itself, and every tensor.
   private func check(_ source: ModelSource, _ events: EventSink) throws {
     events(.stage("checking \(model)"))
-    if Packfile.recognizes(model) {
-      try Packfile.check(model) { events(.progress(done: $0, total: $1)) }
+    try Layouts.readers.reader(for: model).check(model) {
+      events(.progress(done: $0, total: $1))
     }
     let total = source.components.reduce(0) { $0 + $1.weights.byteCount }
     var done = 0

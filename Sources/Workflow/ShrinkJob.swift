@@ -1,6 +1,5 @@
 internal import Calibration
 private import Models
-private import Packfiles
 internal import Quantization
 package import Tensors
 private import Verification
@@ -76,10 +75,8 @@ package struct ShrinkJob: Job {
     let result = try verify(source, try written(output, besides: source), request, events)
     if let report { try result.write(to: report, replacing: output.replacing) }
     let outcome = VerificationOutcome(report: result, path: report)
-    if Packfile.recognizes(output.path) {
-      try Packfile.record(parity: outcome.record, in: output.path) { done, total in
-        events(.progress(done: done, total: total))
-      }
+    try writer.record(parity: outcome.record, in: output.path) { done, total in
+      events(.progress(done: done, total: total))
     }
     var written = WrittenModel(before: source, after: quantized.model, output: output)
     written.details = details + [quantized.detail]

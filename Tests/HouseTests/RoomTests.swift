@@ -125,6 +125,15 @@ struct RoomTests {
     }
   }
 
+  /// A layout is named in the list of layouts, and found in it by everybody else.
+  @Test func onlyTheListKnowsDecantsOwnFile() throws {
+    for folder in ["Sources/Workflow", "Sources/Command"] {
+      for file in try House.files(folder) where file.path != "Sources/Workflow/Reading.swift" {
+        #expect(!file.text.contains("Packfile"), "\(file) names Packfile")
+      }
+    }
+  }
+
   /// How integer codes lie is told by `TensorEncoding`, and asked of it.
   @Test func onlyTensorsTakesEncodingsApart() throws {
     for file in try House.files("Sources") where !file.path.hasPrefix("Sources/Tensors/") {
