@@ -48,6 +48,8 @@ package struct ModelSource: Sendable {
   package var files: [File]
   /// What is known of where the model came from and what was done to it.
   package var provenance: JSONObject
+  /// Whether the components' configs were found from their tensors, which do not show everything.
+  package var configsAreDerived = false
   /// Members to add to the provenance, asked for once every tensor was read: what transforms did
   /// is known only then. They take the place of members of the same name.
   package var lateProvenance: (@Sendable () -> JSONObject)?

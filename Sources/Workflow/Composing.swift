@@ -89,12 +89,10 @@ package struct Composition: Sendable {
     let folder = "tokenizer" + part.name.dropFirst("text_encoder".count)
     part = ModelSource.Component(
       name: name, className: part.className, config: part.config, weights: part.weights)
-    if let own = model[name], Self.isDerived(other) {
+    if let own = model[name], other.configsAreDerived {
       // A lone file says nothing of what tensors do not show, as the factor of latents: what the
       // model's own config says holds, where it fits.
-      var fitting = part
-      fitting.config = own.config
-      fitting = ModelSource.Component(
+      let fitting = ModelSource.Component(
         name: name, className: own.className, config: own.config, weights: part.weights)
       if (try? fitting.check(in: path)) != nil { part = fitting }
     }
@@ -114,11 +112,6 @@ package struct Composition: Sendable {
         model.files.sort { $0.path < $1.path }
       }
     }
-  }
-
-  /// Whether a model's configs were found from its tensors.
-  private static func isDerived(_ source: ModelSource) -> Bool {
-    source.provenance["container"] != nil
   }
 
   /// The path and the scale of `FILE[:SCALE]`; a path may hold colons itself.

@@ -37,8 +37,9 @@ struct RoomTests {
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
       list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
     List(
-      members: "Sources/Checkpoints", declaration: #"struct (\w+): GGUFProfile \{"#,
-      list: "Sources/Checkpoints/GGUF/GGUFProfile.swift", line: "%@()"),
+      members: "Sources/Checkpoints/GGUF/Profiles",
+      declaration: #"struct (\w+): GGUFProfile \{"#,
+      list: "Sources/Checkpoints/GGUF/Profiles/GGUFProfile.swift", line: "%@()"),
     List(
       members: "Sources/Adapters/Kinds", declaration: #"struct (\w+): AdapterKind \{"#,
       list: "Sources/Adapters/Kinds/AdapterKind.swift", line: "%@()"),
@@ -102,7 +103,7 @@ struct RoomTests {
       (
         "Sources/Checkpoints/",
         try names("Sources/Checkpoints", #"var name: String \{ "([^"]+)""#)
-          + names("Sources/Checkpoints/GGUF", #"let name = "([^"]+)""#)
+          + names("Sources/Checkpoints/GGUF/Profiles", #"let name = "([^"]+)""#)
       ),
     ]
   }

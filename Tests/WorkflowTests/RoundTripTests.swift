@@ -97,6 +97,24 @@ import Workflow
     }
   }
 
+  /// A single file that carries its configs is believed as a folder is.
+  @Test func aCarriedConfigHolds() async throws {
+    try await withTemporaryFolder { folder in
+      let original = try write("sd-v1-5", .f16, to: folder + "/a")
+      var other = original
+      other["vae"]?.config["scaling_factor"] = 0.5
+      try DiffusersFolderWriter().write(other, to: folder + "/b")
+      try await convert(folder + "/b", to: OutputRequest(path: folder + "/b.safetensors"))
+      let composition = Composition(parts: [("vae", folder + "/b.safetensors")])
+      _ = try await ConvertJob(
+        model: folder + "/a", reading: ReadingOptions(composition: composition),
+        output: OutputRequest(path: folder + "/c"), type: nil
+      ).run()
+      let found = try Readers.all.read(folder + "/c")
+      #expect(found["vae"]?.config["scaling_factor"] == 0.5)
+    }
+  }
+
   @Test func onlyOurFileIsCoded() async throws {
     try await withTemporaryFolder { folder in
       _ = try write("bk-sdm-small", .f16, to: folder + "/a")

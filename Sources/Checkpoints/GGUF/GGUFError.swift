@@ -15,7 +15,6 @@ package enum GGUFError: Error, Equatable, CustomStringConvertible {
   case notLoadable(path: String, program: String, found: String, others: [String])
   case unsupportedEncoding(path: String, name: String, encoding: TensorEncoding)
   case changed(path: String, name: String)
-  case noUNet(path: String)
 
   package var description: String {
     switch self {
@@ -42,7 +41,6 @@ package enum GGUFError: Error, Equatable, CustomStringConvertible {
         + "the model that it was made from into NAME.gguf, or convert with --type f16"
     case .changed(let path, let name):
       "\(path): tensor '\(shown(name))' came otherwise than it was announced"
-    case .noUNet(let path): "\(path): there is no U-Net to write"
     }
   }
 }

@@ -129,9 +129,7 @@ package struct GGUFWriter: ModelWriter {
     for item in items { bytes[item.type.name, default: 0] += item.size }
     let most = bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "F16"
     var carried = model
-    carried.components = model.components.filter { component in
-      profile.name == GGUFProfiles.all[0].name || component.name == "unet"
-    }
+    carried.components = model.components.filter { profile.holds(component: $0.name) }
     var values: [(String, GGUFValue)] = [
       ("general.architecture", .string(architecture)),
       ("general.name", .string(model.location.split(separator: "/").last.map(String.init) ?? "")),

@@ -44,6 +44,7 @@ package struct SingleFileReader: ModelReader {
       location: path, layout: layout, index: carried?.index ?? [:], components: components,
       scheduler: carried?.scheduler, files: carried?.files ?? [],
       provenance: Self.provenance(archive, parts, average: options.ema))
+    model.configsAreDerived = carried == nil
     if carried == nil { try Self.derive(&model, line, archive, parts) }
     return model
   }
