@@ -4,7 +4,6 @@
     python decant.py FILE                          what the file holds, in a few lines
     python decant.py FILE --list                   every tensor with its shape, encoding and bytes
     python decant.py FILE --check                  proves every byte of the file
-    python decant.py FILE --digests                SHA-256 of every part, and of the tensor as float32
     python decant.py FILE --to-safetensors FOLDER  a .safetensors file for each component, float32
 
     import decant
@@ -24,18 +23,13 @@ import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
-VERSION = 1
-HEADER_MAGIC = b"\x89DCNT\r\n\x1a"
-FOOTER_MAGIC = b"DCNTend\n"
+VERSION, MANIFEST_LIMIT, BLOCK, EXPANSION = 1, 16 << 20, 1 << 18, 16
+HEADER_MAGIC, FOOTER_MAGIC = b"\x89DCNT\r\n\x1a", b"DCNTend\n"
 HEADER_SIZE, FOOTER_SIZE = 64, 96
-MANIFEST_LIMIT = 16 << 20
-BLOCK = 1 << 18
-EXPANSION = 16
-CODECS = {0: "stored", 1: "deflate"}
 
 # Bits of one number of each plain kind, and the numpy type of those that numpy has.
 KINDS: dict[str, tuple[int, str | None]] = {
@@ -100,16 +94,14 @@ class Encoding:
         return [rows * codes, rows * self.groups(length) * (2 if self.group else 4)]
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     name: str
     shape: tuple[int, ...]
     encoding: Encoding
     regions: tuple[Region, ...]
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(NamedTuple):
     name: str
     class_name: str
     config: dict[str, Any]
@@ -129,9 +121,6 @@ def align(offset: int) -> int:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise DecantError(message)
-
-
-# --- the manifest, strictly ---------------------------------------------------------------------
 
 
 def _parse_json(data: bytes) -> Any:
@@ -330,7 +319,7 @@ class File:
                 _require(start + stored <= table_start, f"{place} reaches into the chunk table")
                 chunk = self.data[start : start + stored]
                 _require(zlib.crc32(chunk) == crc, f"{place} is damaged")
-                block[:, plane] = np.frombuffer(_decode_chunk(chunk, codec, count, place), np.uint8)
+                block[:, plane] = np.frombuffer(CODECS[codec](chunk, count, place), np.uint8)
                 start += stored
                 number += 1
             result.append(block.tobytes())
@@ -389,10 +378,12 @@ class File:
         return sum(1 for region in self.regions() if self.read(region) is not None)
 
 
-def _decode_chunk(chunk: bytes, codec: int, count: int, place: str) -> bytes:
-    if codec == 0:
-        _require(len(chunk) == count, f"{place} has {len(chunk)} bytes, {count} are expected")
-        return chunk
+def _stored(chunk: bytes, count: int, place: str) -> bytes:
+    _require(len(chunk) == count, f"{place} has {len(chunk)} bytes, {count} are expected")
+    return chunk
+
+
+def _deflate(chunk: bytes, count: int, place: str) -> bytes:
     decoder = zlib.decompressobj(-15)
     try:
         data = decoder.decompress(chunk, count + 1)
@@ -402,6 +393,44 @@ def _decode_chunk(chunk: bytes, codec: int, count: int, place: str) -> bytes:
         decoder.eof and len(data) == count and not decoder.unused_data and not decoder.unconsumed_tail,
         f"{place} does not decode to exactly {count} bytes")
     return data
+
+
+def _huffman(chunk: bytes, count: int, place: str) -> bytes:
+    _require(len(chunk) >= 140, f"{place} has {len(chunk)} bytes, too few for its codes")
+    lengths = np.array([byte >> shift & 15 for byte in chunk[:128] for shift in (0, 4)])
+    _require(
+        lengths.max() <= 12 and (4096 >> lengths[lengths > 0]).sum() == 4096,
+        f"the codes of {place} are not complete, or longer than 12 bits")
+    # By the next 12 bits: the value whose code they begin with, and the bits of that code.
+    values, bits, code = np.zeros(4096, np.uint8), np.zeros(4096, np.int64), 0
+    for length in range(1, 13):
+        for value in np.flatnonzero(lengths == length):
+            first = int(f"{code:0{length}b}"[::-1], 2)
+            values[first :: 1 << length], bits[first :: 1 << length] = value, length
+            code += 1
+        code <<= 1
+    sizes = struct.unpack_from("<III", chunk, 128)
+    sizes += (len(chunk) - 140 - sum(sizes),)
+    _require(sizes[3] >= 0, f"the streams of {place} are longer than it")
+    start, left, output = 140, count, []
+    for number, size in enumerate(sizes):
+        stream = np.unpackbits(np.frombuffer(chunk, np.uint8, size, start), bitorder="little")
+        stream = np.append(stream, np.zeros(12, np.uint8))
+        # At every bit of the stream: the next 12 bits, and where a code that begins there ends.
+        window = sum(stream[bit : bit + 8 * size].astype(np.int64) << bit for bit in range(12))
+        ends = (np.arange(8 * size) + (bits[window] if size else 0)).tolist()
+        places, at = [], 0
+        for _ in range(min(left, -(-count // 4))):
+            _require(at < 8 * size, f"stream {number} of {place} ends before its codes")
+            places.append(at)
+            at = ends[at]
+        _require(-(-at // 8) == size and not stream[at:].any(), f"stream {number} of {place} goes on after its codes")
+        output.append(values[window[places]].tobytes() if places else b"")
+        start, left = start + size, left - len(places)
+    return b"".join(output)
+
+
+CODECS = {0: _stored, 1: _deflate, 2: _huffman}
 
 
 def _widen(numbers: np.ndarray, kind: str) -> np.ndarray:
@@ -422,28 +451,6 @@ def open(path: str | Path) -> File:  # noqa: A001 - the module is used as `decan
         return File(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-# --- the command line ---------------------------------------------------------------------------
-
-
-def digests(model: File) -> dict[str, Any]:
-    """SHA-256 of every part as it is stored and of every tensor as float32, and of every file."""
-    def sha256(data: bytes) -> str:
-        return hashlib.sha256(data).hexdigest()
-
-    tensors: dict[str, Any] = {}
-    for component in model.components.values():
-        for tensor in component.tensors.values():
-            entry: dict[str, Any] = {
-                "shape": list(tensor.shape), "encoding": tensor.encoding.name,
-                "parts": [sha256(model.read(region)) for region in tensor.regions]}
-            try:
-                entry["float32"] = sha256(model.tensor(component.name, tensor.name).astype("<f4").tobytes())
-            except DecantError:
-                entry["float32"] = None
-            tensors[f"{component.name}/{tensor.name}"] = entry
-    return {"tensors": tensors, "files": {path: sha256(model.file(path)) for path in model.files}}
-
-
 def write_safetensors(model: File, folder: Path) -> None:
     """Writes each component as float32 to `folder`/COMPONENT.safetensors, a tensor at a time."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -454,7 +461,7 @@ def write_safetensors(model: File, folder: Path) -> None:
             start, end = end, end + rows * length * 4
             header[tensor.name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
         text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
+        text = text.ljust(align(len(text)))
         with (folder / f"{component.name}.safetensors").open("wb") as output:
             output.write(struct.pack("<Q", len(text)) + text)
             for name in component.tensors:
@@ -466,14 +473,10 @@ def main() -> int:
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--list", action="store_true", help="every tensor")
     parser.add_argument("--check", action="store_true", help="prove every byte")
-    parser.add_argument("--digests", action="store_true", help="SHA-256 of everything, as JSON")
     parser.add_argument("--to-safetensors", metavar="FOLDER", type=Path, help="write float32 weights")
     arguments = parser.parse_args()
     try:
         with open(arguments.file) as model:
-            if arguments.digests:
-                print(json.dumps(digests(model), indent=1))
-                return 0
             print(f"{arguments.file}: {len(model.data)} bytes")
             for component in model.components.values():
                 stored = sum(region.length for tensor in component.tensors.values() for region in tensor.regions)

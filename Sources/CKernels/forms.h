@@ -11,8 +11,8 @@
 #define BODY static inline __attribute__((always_inline))
 
 #if defined(__x86_64__)
-#define TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
-#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")))
+#define TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt")))
+#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi,bmi2,lzcnt")))
 
 /* Defines decant_`name`, which runs the widest form of the BODY `name` that the machine has. */
 #define FORMS(result, name, parameters, arguments)                                        \

@@ -27,7 +27,7 @@ extension PackfileReader {
             let bytes = stored[range.lowerBound - start..<range.upperBound - start]
             block.append(try self.decode(bytes, chunks[chunk], number: chunk, place))
           }
-          return joined(block)
+          return joined(planes: block)
         }
       }
       for block in decoded {
@@ -110,18 +110,4 @@ private struct ChunkEntry: Sendable {
   /// CRC-32 of the stored bytes.
   let crc: UInt32
   let codec: any Codec
-}
-
-/// The planes of one block as the bytes that they were split from.
-private func joined(_ planes: [[UInt8]]) -> [UInt8] {
-  if planes.count == 1 { return planes[0] }
-  var output = [UInt8](repeating: 0, count: planes.reduce(0) { $0 + $1.count })
-  for (offset, plane) in planes.enumerated() {
-    var target = offset
-    for byte in plane {
-      output[target] = byte
-      target += planes.count
-    }
-  }
-  return output
 }

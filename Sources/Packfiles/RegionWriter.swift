@@ -51,10 +51,13 @@ final class RegionWriter {
     let estimates = mapConcurrently(
       Manifest.Region.blocks(part.count, planes: planes), threads: threads
     ) { block in
-      split(part, block: block, planes: planes).map { plane in
-        let promised = codedSize(of: plane)
-        let isWorthIt = promised <= Double(plane.count) * (1 - Self.leastSaving)
-        return (isWorthIt, isWorthIt ? promised : Double(plane.count))
+      let range = blockRange(block, part.count, planes)
+      let counts = part[range].byteCounts(planes: planes)
+      return (0..<planes).map { plane in
+        let promised = codedSize(of: counts[plane * 256..<(plane + 1) * 256])
+        let size = Double(range.count / planes)
+        let isWorthIt = promised <= size * (1 - Self.leastSaving)
+        return (isWorthIt, isWorthIt ? promised : size)
       }
     }.flatMap { $0 }
     let size =
@@ -73,8 +76,11 @@ final class RegionWriter {
       try Task.checkCancellation()
       let count = min(Packfile.window, blocks - first)
       let coded = mapConcurrently(count, threads: threads) { index in
-        split(part, block: first + index, planes: planes).enumerated().map { plane, bytes in
-          Chunk(bytes, tryingToCode: plan[(first + index) * planes + plane], as: content)
+        let block = part[blockRange(first + index, part.count, planes)]
+        return (0..<planes).map { plane in
+          Chunk(
+            block.plane(plane, of: planes),
+            tryingToCode: plan[(first + index) * planes + plane], as: content)
         }
       }
       for chunk in coded.joined() {
@@ -123,26 +129,11 @@ func blockRange(_ block: Int, _ count: Int, _ planes: Int) -> Range<Int> {
   return block * size..<min(count, (block + 1) * size)
 }
 
-/// The planes of one block.
-private func split(_ part: ByteSlice, block: Int, planes: Int) -> [[UInt8]] {
-  let bytes = part[blockRange(block, part.count, planes)].array
-  if planes == 1 { return [bytes] }
-  return (0..<planes).map { plane in
-    var output = [UInt8](repeating: 0, count: bytes.count / planes)
-    for index in output.indices { output[index] = bytes[index * planes + plane] }
-    return output
-  }
-}
-
-/// About how many bytes Huffman codes need for `bytes`: their entropy, and the tables of the codes.
-private func codedSize(of bytes: [UInt8]) -> Double {
-  var counts = [Int](repeating: 0, count: 256)
-  for byte in bytes { counts[Int(byte)] += 1 }
-  let total = Double(bytes.count)
+/// About how many bytes a codec needs for as many bytes as are counted: their entropy, and a table.
+private func codedSize(of counts: ArraySlice<UInt32>) -> Double {
+  let total = Double(counts.reduce(0, +))
   let bits = counts.reduce(0.0) { bits, count in
     count == 0 ? bits : bits + Double(count) * log2(total / Double(count))
   }
-  // One table for every 32 Ki bytes, about five bits for each byte value that occurs.
-  let tables = (bytes.count - 1) / 32_768 + 1
-  return max(bits, total) / 8 + Double(tables * counts.count { $0 > 0 }) * 5 / 8
+  return max(bits, total) / 8 + Double(HuffmanCodec.headSize)
 }

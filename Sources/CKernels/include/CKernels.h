@@ -210,5 +210,27 @@ void decant_column_statistics(const float *values, size_t rows, size_t columns, 
 #define DECANT_HISTOGRAM_BINS 322
 void decant_magnitude_histogram(const float *values, size_t count, uint64_t *bins);
 
+/* Lossless coding (coding.c) of numbers of `planes` bytes: 1, 2, 4 or 8. counts[plane][value] += how
+   often byte `plane` of a number has that value. */
+void decant_count_bytes(const uint8_t *bytes, size_t elements, size_t planes, uint32_t *counts);
+/* Byte `plane` of each number; and numbers of bytes from as many planes. */
+void decant_take_plane(const uint8_t *bytes, size_t elements, size_t planes, size_t plane,
+                       uint8_t *target);
+void decant_join_planes(const uint8_t *const *sources, size_t elements, size_t planes,
+                        uint8_t *target);
+
+/* Bits of the longest code, at most; streams of a chunk, each of a quarter of its bytes. */
+#define DECANT_HUFFMAN_BITS 12
+#define DECANT_HUFFMAN_STREAMS 4
+/* Writes the codes of bytes one after another from the lowest bit up and returns how many bytes they
+   take, or SIZE_MAX when they and 7 bytes more do not fit `room`. codes[value] is code << 8 | its
+   length. */
+size_t decant_huffman_encode(const uint8_t *bytes, size_t count, const uint32_t *codes,
+                             uint8_t *target, size_t room);
+/* Decodes streams of those lengths, which lie one after another, to `count` bytes. table[next 12
+   bits] is value << 8 | length of the code that those begin with, never 0. Returns 0 when a stream
+   does not end in its last byte with zeros; reads nothing beyond the last stream. */
+int decant_huffman_decode(const uint8_t *streams, const size_t *lengths, const uint16_t *table,
+                          size_t count, uint8_t *target);
 
 #endif

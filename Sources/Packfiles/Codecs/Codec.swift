@@ -8,7 +8,8 @@ package protocol Codec: Sendable {
   var identifier: Int { get }
   var name: String { get }
 
-  /// The chunk coded; `nil` when that is not shorter.
+  /// The chunk coded; `nil` when that is not shorter, or when another codec is the one for such
+  /// content.
   func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]?
 
   /// The chunk decoded; `nil` when `bytes` do not decode to exactly `count` bytes, using all of
@@ -26,7 +27,7 @@ package enum ChunkContent: Sendable {
 
 package enum Codecs {
   /// Every codec that files may use.
-  package static let all: [any Codec] = [StoredCodec(), DeflateCodec()]
+  package static let all: [any Codec] = [StoredCodec(), DeflateCodec(), HuffmanCodec()]
 
   /// The codec of that identifier, or `nil`.
   static func codec(_ identifier: Int) -> (any Codec)? {
