@@ -59,7 +59,7 @@ let package = Package(
       ]),
     room(
       "Packfiles",
-      on: ["Tensors", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
+      on: ["Tensors", "CKernels", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
     room(
       "Verification",
       on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "Tensors"]),
@@ -95,7 +95,7 @@ let package = Package(
         "Calibration", "Quantization", "Sampling", "Models", "Checkpoints", "Kernels", "Tensors",
         "Formats",
       ]),
-    tests("Packfiles", on: ["Packfiles", "Tensors"]),
+    tests("Packfiles", on: ["Packfiles", "Tensors", "CKernels"]),
     tests(
       "Verification", on: ["Verification", "Sampling", "Models", "Checkpoints", "Tensors"]),
     tests(

@@ -90,12 +90,12 @@ BODY uint64_t load64(const uint8_t *bytes) {
   return word;
 }
 
-BODY size_t huffman_encode(const uint8_t *bytes, size_t count, const uint32_t *codes,
-                           uint8_t *target, size_t room) {
+BODY ptrdiff_t huffman_encode(const uint8_t *bytes, size_t count, const uint32_t *codes,
+                              uint8_t *target, size_t room) {
   uint64_t word = 0;
   size_t held = 0, at = 0;
   for (size_t i = 0; i < count;) {
-    if (at + 8 > room) return SIZE_MAX;
+    if (at + 8 > room) return -1;
     size_t group = count - i < GROUP ? count - i : GROUP;
     for (size_t j = 0; j < group; j++) {
       uint32_t code = codes[bytes[i + j]];
@@ -108,7 +108,7 @@ BODY size_t huffman_encode(const uint8_t *bytes, size_t count, const uint32_t *c
     word >>= held & ~(size_t)7;
     held &= 7;
   }
-  return at + (held > 0);
+  return (ptrdiff_t)(at + (held > 0));
 }
 
 /* One symbol: its code is the low bits of the word. */
@@ -188,7 +188,7 @@ BODY int huffman_decode(const uint8_t *streams, const size_t *lengths, const uin
   return 1;
 }
 
-FORMS(size_t, huffman_encode,
+FORMS(ptrdiff_t, huffman_encode,
       (const uint8_t *bytes, size_t count, const uint32_t *codes, uint8_t *target, size_t room),
       (bytes, count, codes, target, room))
 FORMS(int, huffman_decode,

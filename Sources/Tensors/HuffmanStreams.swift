@@ -36,8 +36,8 @@ package enum HuffmanStreams {
             UnsafeBufferPointer(rebasing: source[range]).baseAddress, range.count, codes,
             target.baseAddress.map { $0 + used }, room - used)
         }
-        // SIZE_MAX says that there is no room.
-        if length > room - used { break }
+        // There is no room.
+        if length < 0 { break }
         lengths.append(length)
         used += length
       }

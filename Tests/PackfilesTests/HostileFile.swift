@@ -45,7 +45,8 @@ struct HostileFile {
   }
 
   /// Gives tensor `b` other chunks, with a right table and checksums, and drops the file after it.
-  mutating func setChunks(_ chunks: [Chunk]) {
+  mutating func setChunks(_ chunks: [Chunk], codecs: [Int] = [0, 1]) {
+    set(["codecs"], to: .array(codecs.map { .integer($0) }))
     var table: [UInt8] = []
     for chunk in chunks {
       let words = [

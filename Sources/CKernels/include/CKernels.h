@@ -219,14 +219,19 @@ void decant_take_plane(const uint8_t *bytes, size_t elements, size_t planes, siz
 void decant_join_planes(const uint8_t *const *sources, size_t elements, size_t planes,
                         uint8_t *target);
 
+/* Brings all whole blocks of 64 bytes down to 16 and returns how many bytes those are; 0 where the
+   machine cannot, or there are few. CRC-32 (zlib, PNG, IEEE 802.3), begun at 0xffffffff, of those 16 is
+   then the one that goes on from `crc` over these bytes (checksum.c). */
+size_t decant_crc32_fold(uint32_t crc, const uint8_t *bytes, size_t count, uint8_t *rest);
+
 /* Bits of the longest code, at most; streams of a chunk, each of a quarter of its bytes. */
 #define DECANT_HUFFMAN_BITS 12
 #define DECANT_HUFFMAN_STREAMS 4
 /* Writes the codes of bytes one after another from the lowest bit up and returns how many bytes they
-   take, or SIZE_MAX when they and 7 bytes more do not fit `room`. codes[value] is code << 8 | its
+   take, or -1 when they and 7 bytes more do not fit `room`. codes[value] is code << 8 | its
    length. */
-size_t decant_huffman_encode(const uint8_t *bytes, size_t count, const uint32_t *codes,
-                             uint8_t *target, size_t room);
+ptrdiff_t decant_huffman_encode(const uint8_t *bytes, size_t count, const uint32_t *codes,
+                                uint8_t *target, size_t room);
 /* Decodes streams of those lengths, which lie one after another, to `count` bytes. table[next 12
    bits] is value << 8 | length of the code that those begin with, never 0. Returns 0 when a stream
    does not end in its last byte with zeros; reads nothing beyond the last stream. */
