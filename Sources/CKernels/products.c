@@ -198,43 +198,90 @@ TARGET_VNNI static void int8_tile_vnni(const uint32_t *a, const uint32_t *b, siz
   }
 }
 
-/* Four products of bytes are two products of pairs of 16 bits, each exact, and their sum. */
-BODY TARGET_AVX2 void int8_chunk_avx2(const uint32_t *a, const uint32_t *b, size_t k, int rows,
-                                      size_t row, size_t column, int32_t sums[TILE_ROWS][32]) {
-  __m256i low[4], high[4];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++) low[i] = high[i] = _mm256_setzero_si256();
-  for (size_t step = 0; step < k; step++) {
-    const __m128i *source = (const __m128i *)(b + step * TILE_COLUMNS + column);
-    __m256i first = _mm256_cvtepu8_epi16(_mm_loadu_si128(source));
-    __m256i second = _mm256_cvtepu8_epi16(_mm_loadu_si128(source + 1));
-#pragma clang loop unroll(full)
-    for (int i = 0; i < rows; i++) {
-      __m256i left = _mm256_cvtepi8_epi16(_mm_set1_epi32((int)a[step * TILE_ROWS + row + i]));
-      low[i] = _mm256_add_epi32(low[i], _mm256_madd_epi16(first, left));
-      high[i] = _mm256_add_epi32(high[i], _mm256_madd_epi16(second, left));
-    }
+/* Steps whose weights are widened at a time: 14 rows of them stay in the first cache. */
+#define WIDE_STEPS 64
+
+/* Bytes 0 and 2 of each word, and 1 and 3, as pairs of 16 bits. */
+BODY TARGET_AVX2 void widen_weights(const uint32_t *a, size_t words, int32_t *even, int32_t *odd) {
+  size_t i = 0;
+  for (; i + 8 <= words; i += 8) {
+    __m256i bytes = _mm256_loadu_si256((const __m256i *)(a + i));
+    _mm256_storeu_si256((__m256i *)(even + i),
+                        _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8));
+    _mm256_storeu_si256((__m256i *)(odd + i), _mm256_srai_epi16(bytes, 8));
   }
-  /* Pairs of neighbours are added: of 0 to 3, and 4 to 7, which hadd leaves in halves. */
+  for (; i < words; i++) {
+    const int8_t *bytes = (const int8_t *)(a + i);
+    even[i] = (int32_t)((uint16_t)bytes[0] | (uint32_t)(uint16_t)bytes[2] << 16);
+    odd[i] = (int32_t)((uint16_t)bytes[1] | (uint32_t)(uint16_t)bytes[3] << 16);
+  }
+}
+
+/* Rows whose sums of 16 columns fit the registers. */
+#define WIDE_ROWS 5
+
+BODY TARGET_AVX2 void add_pairs(__m256i total[WIDE_ROWS][2], const __m256i pixels[2],
+                                const int32_t *weights, int rows) {
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++) {
-    __m256i sum = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[i], high[i]), 0xd8);
-    _mm256_storeu_si256((__m256i *)&sums[row + i][column], sum);
+    __m256i weight = _mm256_set1_epi32(weights[i]);
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 2; j++)
+      total[i][j] = _mm256_add_epi32(total[i][j], _mm256_madd_epi16(pixels[j], weight));
   }
+}
+
+/* Four products of bytes are two products of pairs of 16 bits, each exact, and their sum. */
+BODY TARGET_AVX2 void int8_chunk_avx2(const int32_t *even, const int32_t *odd, const uint32_t *b,
+                                      size_t k, int rows, size_t row, size_t column,
+                                      int32_t sums[TILE_ROWS][32]) {
+  __m256i total[WIDE_ROWS][2];
+  const __m256i low = _mm256_set1_epi16(0xff);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 2; j++)
+      total[i][j] = _mm256_loadu_si256((const __m256i *)&sums[row + i][column + 8 * j]);
+  for (size_t step = 0; step < k; step++) {
+    const __m256i *source = (const __m256i *)(b + step * TILE_COLUMNS + column);
+    __m256i pixels[2];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 2; j++)
+      pixels[j] = _mm256_and_si256(_mm256_loadu_si256(source + j), low);
+    add_pairs(total, pixels, even + step * TILE_ROWS + row, rows);
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 2; j++) pixels[j] = _mm256_srli_epi16(_mm256_loadu_si256(source + j), 8);
+    add_pairs(total, pixels, odd + step * TILE_ROWS + row, rows);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 2; j++)
+      _mm256_storeu_si256((__m256i *)&sums[row + i][column + 8 * j], total[i][j]);
 }
 
 TARGET_AVX2 static void int8_sums_avx2(const uint32_t *a, const uint32_t *b, size_t k, size_t rows,
                                        size_t columns, int32_t sums[TILE_ROWS][32]) {
-  for (size_t column = 0; column < columns; column += 8)
-    for (size_t row = 0; row < rows;) {
-      if (rows - row > 2 && row + 4 <= TILE_ROWS) {
-        int8_chunk_avx2(a, b, k, 4, row, column, sums);
-        row += 4;
-      } else {
-        int8_chunk_avx2(a, b, k, 2, row, column, sums);
-        row += 2;
+  int32_t even[WIDE_STEPS * TILE_ROWS], odd[WIDE_STEPS * TILE_ROWS];
+  memset(sums, 0, TILE_ROWS * sizeof sums[0]);
+  for (size_t step = 0; step < k; step += WIDE_STEPS) {
+    size_t steps = k - step < WIDE_STEPS ? k - step : WIDE_STEPS;
+    widen_weights(a + step * TILE_ROWS, steps * TILE_ROWS, even, odd);
+    const uint32_t *pixels = b + step * TILE_COLUMNS;
+    for (size_t column = 0; column < columns; column += 16)
+      for (size_t row = 0; row < rows;) {
+        if (rows - row >= WIDE_ROWS) {
+          int8_chunk_avx2(even, odd, pixels, steps, WIDE_ROWS, row, column, sums);
+          row += WIDE_ROWS;
+        } else if (rows - row > 2 && row + 4 <= TILE_ROWS) {
+          int8_chunk_avx2(even, odd, pixels, steps, 4, row, column, sums);
+          row += 4;
+        } else {
+          int8_chunk_avx2(even, odd, pixels, steps, 2, row, column, sums);
+          row += 2;
+        }
       }
-    }
+  }
 }
 #endif
 

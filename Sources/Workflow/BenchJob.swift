@@ -40,9 +40,12 @@ package struct BenchJob: Job {
   package func run(_ events: @escaping EventSink) async throws -> BenchResults {
     var results: [BenchResults.Row] = []
     var kernelRows: [KernelBench.Row] = []
+    var codingRows: [CodingBench.Row] = []
     if kernels {
       events(.stage("measuring kernels"))
       kernelRows = try KernelBench.run { events(.progress(done: $0, total: $1)) }
+      events(.stage("measuring lossless coding"))
+      codingRows = try CodingBench.run()
     }
     for path in models {
       let source = try ModelSource.reading(path, reading)
@@ -57,7 +60,7 @@ package struct BenchJob: Job {
         results.append(try measure(family, source, nil, compute, events))
       }
     }
-    return BenchResults(rows: results, kernels: kernelRows)
+    return BenchResults(rows: results, kernels: kernelRows, coding: codingRows)
   }
 
   private func measure(
@@ -127,7 +130,7 @@ private final class StepClock: SamplingObserver {
 }
 
 /// Processor seconds of this process so far, in all threads.
-private func processorSeconds() -> Double {
+func processorSeconds() -> Double {
   var usage = rusage()
   guard unsafe getrusage(.init(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
   func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) * 1e-6 }
@@ -169,6 +172,7 @@ package struct BenchResults: JobOutcome {
 
   let rows: [Row]
   let kernels: [KernelBench.Row]
+  let coding: [CodingBench.Row]
 
   package var json: JSONValue {
     var members: JSONObject = [
@@ -198,6 +202,17 @@ package struct BenchResults: JobOutcome {
             "name": .string(row.name), "compute": .string(row.compute),
             "seconds": .number(row.seconds), "products_per_second": .number(row.rate),
             "share_of_peak": .number(row.shareOfPeak),
+          ]
+        })
+    }
+    if !coding.isEmpty {
+      members["coding"] = .array(
+        coding.map { row in
+          [
+            "name": .string(row.name),
+            "bytes_encoded_per_second": .number(row.bytesEncodedPerSecond),
+            "bytes_decoded_per_second": .number(row.bytesDecodedPerSecond),
+            "share": .number(row.share),
           ]
         })
     }
@@ -237,6 +252,20 @@ package struct BenchResults: JobOutcome {
         table(
           [["operation", "compute", "ms", "GFLOP/s", "of the peak"]] + lines,
           rightAligned: Set(2...4)))
+    }
+    if !coding.isEmpty {
+      let lines = coding.map { row in
+        [
+          row.name, formatted(1e-6 * row.bytesEncodedPerSecond, digits: 3),
+          formatted(1e-6 * row.bytesDecodedPerSecond, digits: 3),
+          formatted(100 * row.share, digits: 3) + " %",
+        ]
+      }
+      parts.append(
+        "\n"
+          + table(
+            [["lossless coding", "encoding, MB/s", "decoding, MB/s", "in the file"]] + lines,
+            rightAligned: Set(1...3)))
     }
     return (parts + profiles).joined(separator: "\n")
   }

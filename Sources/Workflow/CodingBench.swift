@@ -1,0 +1,77 @@
+private import Foundation
+private import Packfiles
+private import Tensors
+
+/// Times lossless coding as conversions use it: one tensor written to a `.decant` file in the system's
+/// folder for temporary files, and read from it, checksums included.
+struct CodingBench {
+  struct Row: Sendable {
+    let name: String
+    /// Of the tensor's own bytes, by processor seconds of all threads.
+    let bytesEncodedPerSecond: Double
+    let bytesDecodedPerSecond: Double
+    /// Of the tensor's bytes, in the file.
+    let share: Double
+  }
+
+  static func run() throws -> [Row] {
+    let folder = FileManager.default.temporaryDirectory.path + "/" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let (rows, length) = (4096, 4096)
+    let numbers = nearlyNormal(rows * length)
+    let codes = numbers.map { Int8(($0 * 36).rounded()) }
+    let scales = [Float](repeating: 1, count: rows)
+    return try [
+      ("float16", StoredTensor(shape: [rows, length], floats: numbers, as: .f16)),
+      (
+        "int8",
+        StoredTensor(
+          shape: [rows, length], encoding: .int8, parts: [ByteSlice(codes), ByteSlice(scales)])
+      ),
+    ].map { name, tensor in try measure(name, tensor, folder + "/\(name).decant") }
+  }
+
+  private static func measure(_ name: String, _ tensor: StoredTensor, _ path: String) throws -> Row
+  {
+    let model = ModelSource(
+      location: "memory", layout: "memory", index: [:],
+      components: [
+        ModelSource.Component(
+          name: "unet", className: "UNet2DConditionModel", config: [:],
+          weights: MemorySource(location: "memory", [("weight", tensor)]))
+      ], scheduler: nil, files: [])
+    let bytes = Double(tensor.parts.reduce(0) { $0 + $1.count })
+    let encoding = try leastSeconds {
+      try PackfileWriter().write(model, to: path, replacing: true) { _, _ in }
+    }
+    let weights = try PackfileReader(path: path).model().components[0].weights
+    let decoding = try leastSeconds { _ = try weights.tensor("weight") }
+    return Row(
+      name: name, bytesEncodedPerSecond: bytes / encoding, bytesDecodedPerSecond: bytes / decoding,
+      share: Double(bytesOnDisk(path)) / bytes)
+  }
+
+  /// Processor seconds of `body`, the least of five times.
+  private static func leastSeconds(_ body: () throws -> Void) throws -> Double {
+    var least = Double.infinity
+    for _ in 0..<5 {
+      try Task.checkCancellation()
+      let start = processorSeconds()
+      try body()
+      least = min(least, processorSeconds() - start)
+    }
+    return least
+  }
+
+  /// Sums of four uniform numbers, of deviation 1.
+  private static func nearlyNormal(_ count: Int) -> [Float] {
+    var state: UInt64 = 1
+    return (0..<count).map { _ in
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      let bits = state ^ state >> 29
+      let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48)
+      return (Float(sum) - 131_070) / 37_837
+    }
+  }
+}
