@@ -137,10 +137,10 @@ struct LinearTests {
   }
 
   @Test func instructionSetsAreNamed() {
-    #expect(
-      InstructionSet.names == ["portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16"])
-    #expect(InstructionSet.available == Array(InstructionSet.names[..<InstructionSet.available.count]))
-    atEveryLevel { level in #expect(level < InstructionSet.available.count) }
+    let (names, available) = (InstructionSet.names, InstructionSet.available)
+    #expect(names == ["portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16"])
+    #expect(names.starts(with: available))
+    atEveryLevel { level in #expect(level < available.count) }
   }
 
   @Test func matrixProducts() {
