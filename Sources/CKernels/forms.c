@@ -6,13 +6,17 @@ static _Thread_local int level_limit = 4;
 
 void decant_limit_simd_level(int limit) { level_limit = limit; }
 
-/* What the machine has, or as much of it as DECANT_SIMD asks for. */
-static int best_level(void) {
+const char *decant_simd_name(int level) {
   static const char *const names[] = {"portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16"};
+  return level >= 0 && level < (int)(sizeof names / sizeof *names) ? names[level] : 0;
+}
+
+int decant_machine_simd_level(void) {
   int best = 0;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("f16c")) {
+      __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi") &&
+      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt")) {
     best = 1;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
@@ -21,9 +25,15 @@ static int best_level(void) {
     if (best == 3 && __builtin_cpu_supports("avx512bf16")) best = 4;
   }
 #endif
+  return best;
+}
+
+/* What the machine has, or as much of it as DECANT_SIMD asks for. */
+static int best_level(void) {
+  int best = decant_machine_simd_level();
   const char *asked = getenv("DECANT_SIMD");
   for (int level = 0; asked && level < best; level++)
-    if (strcmp(asked, names[level]) == 0) return level;
+    if (strcmp(asked, decant_simd_name(level)) == 0) return level;
   return best;
 }
 

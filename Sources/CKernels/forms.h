@@ -10,15 +10,19 @@
 
 #define BODY static inline __attribute__((always_inline))
 
+/* Defines decant_`name`, which runs the widest form of the BODY `name` that the machine has. */
+#define FORMS(result, name, parameters, arguments) \
+  FORMS_BY(result, name, name, name, parameters, arguments)
+
 #if defined(__x86_64__)
 #define TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt")))
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi,bmi2,lzcnt")))
 
-/* Defines decant_`name`, which runs the widest form of the BODY `name` that the machine has. */
-#define FORMS(result, name, parameters, arguments)                                        \
-  TARGET_AVX512 static result name##_avx512 parameters { return name arguments; }         \
-  TARGET_AVX2 static result name##_avx2 parameters { return name arguments; }             \
-  static result name##_portable parameters { return name arguments; }                     \
+/* The same of a BODY for AVX-512's registers and one for narrower ones. */
+#define FORMS_BY(result, name, wide, narrow, parameters, arguments)                       \
+  TARGET_AVX512 static result name##_avx512 parameters { return wide arguments; }         \
+  TARGET_AVX2 static result name##_avx2 parameters { return narrow arguments; }           \
+  static result name##_portable parameters { return narrow arguments; }                   \
   result decant_##name parameters {                                                       \
     switch (decant_simd_level()) {                                                        \
       case 0: return name##_portable arguments;                                           \
@@ -27,8 +31,8 @@
     }                                                                                     \
   }
 #else
-#define FORMS(result, name, parameters, arguments) \
-  result decant_##name parameters { return name arguments; }
+#define FORMS_BY(result, name, wide, narrow, parameters, arguments) \
+  result decant_##name parameters { return narrow arguments; }
 #endif
 
 /* Before a loop over elements whose result may replace its argument: the compiler must not leave

@@ -3,6 +3,7 @@
 #define TILE_ROWS DECANT_TILE_ROWS
 #define TILE_COLUMNS DECANT_TILE_COLUMNS
 
+typedef uint32_t words8 __attribute__((ext_vector_type(8), aligned(4)));
 typedef uint32_t words16 __attribute__((ext_vector_type(16), aligned(4)));
 
 /* Sixteen words of each of sixteen rows become sixteen columns: four rounds of exchanges between
@@ -20,8 +21,8 @@ BODY void transpose16(words16 r[16]) {
   for (int i = 0; i < 16; i++) r[i] = t[i];
 }
 
-BODY void pack_rows(const uint32_t *source, size_t stride, size_t rows, size_t k,
-                    uint32_t *target) {
+BODY void pack_rows_16(const uint32_t *source, size_t stride, size_t rows, size_t k,
+                       uint32_t *target) {
   size_t step = 0;
   /* The last sixteen columns would write past the end. */
   for (; step + 17 <= k; step += 16) {
@@ -46,9 +47,57 @@ BODY void pack_rows(const uint32_t *source, size_t stride, size_t rows, size_t k
       target[step * TILE_ROWS + i] = i < rows ? source[i * stride + step] : 0;
 }
 
-FORMS(void, pack_rows,
-      (const uint32_t *source, size_t stride, size_t rows, size_t k, uint32_t *target),
-      (source, stride, rows, k, target))
+/* Eight words of each of eight rows become eight columns, within halves of registers until the
+   last. */
+BODY void transpose8(words8 r[8]) {
+  words8 t[8];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 8; i += 4)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 2; j++) {
+      r[i + 2 * j] = __builtin_shufflevector(t[i + j], t[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      r[i + 2 * j + 1] = __builtin_shufflevector(t[i + j], t[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 4; i++) {
+    t[i] = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    t[i + 4] = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 8; i++) r[i] = t[i];
+}
+
+/* The same by squares of eight, which fit sixteen registers: the first eight rows, then the last
+   eight of fourteen. */
+BODY void pack_rows_8(const uint32_t *source, size_t stride, size_t rows, size_t k,
+                      uint32_t *target) {
+  size_t step = 0;
+  for (; step + 8 <= k; step += 8)
+#pragma clang loop unroll(full)
+    for (size_t first = 0; first <= TILE_ROWS - 8; first += TILE_ROWS - 8) {
+      words8 r[8];
+#pragma clang loop unroll(full)
+      for (size_t i = 0; i < 8; i++) {
+        const uint32_t *line = source + (first + i) * stride + step;
+        r[i] = first + i < rows ? *(const words8 *)line : (words8)(0);
+      }
+      transpose8(r);
+#pragma clang loop unroll(full)
+      for (size_t i = 0; i < 8; i++) *(words8 *)(target + (step + i) * TILE_ROWS + first) = r[i];
+    }
+  for (; step < k; step++)
+    for (size_t i = 0; i < TILE_ROWS; i++)
+      target[step * TILE_ROWS + i] = i < rows ? source[i * stride + step] : 0;
+}
+
+FORMS_BY(void, pack_rows, pack_rows_16, pack_rows_8,
+         (const uint32_t *source, size_t stride, size_t rows, size_t k, uint32_t *target),
+         (source, stride, rows, k, target))
 
 /* Where a weight of the window meets a run of output pixels of one row. */
 struct run {

@@ -78,7 +78,10 @@ TARGET static void NAME(float_tile)(const float *a, const float *b, size_t k,
         CHUNK(6);
       } else
 #elif CHUNK_ROWS == 6
-      if (rest > 4) {
+      /* 14 rows as 5, 5 and 4: sums of 2 rows alone would wait for each other. */
+      if (rest > 12 || rest == 10 || rest == 9 || rest == 5) {
+        CHUNK(5);
+      } else if (rest > 10 || rest == 6) {
         CHUNK(6);
       } else
 #endif

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Foundation
 internal import Workflow
 
 /// What every command takes.
@@ -254,6 +255,7 @@ extension JobCommand {
   func check(_ outcome: Work.Outcome) throws {}
 
   func run() async throws {
+    try checkInstructionSet(ProcessInfo.processInfo.environment["DECANT_SIMD"])
     let printer = ProgressPrinter(quiet: common.quiet, verbose: common.verbose)
     defer { printer.finish() }
     let outcome = try await job().run { printer.show($0) }

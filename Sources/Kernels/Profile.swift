@@ -1,3 +1,4 @@
+private import Foundation
 private import Synchronization
 
 /// Where the time of computing goes, by kind of operation and by block.
@@ -23,6 +24,8 @@ package enum Profile {
     package let name: String
     package var calls = 0
     package var seconds = 0.0
+    /// Of all processors; 0 for operations, which are too short for the system to tell.
+    package var processorSeconds = 0.0
     /// Multiplications with their additions, as the direct way counts them.
     package var products = 0.0
 
@@ -44,6 +47,7 @@ package enum Profile {
     var places: [String: Int] = [:]
     var begin = ContinuousClock.now
     var mark = ContinuousClock.now
+    var processorMark = processorSeconds()
   }
 
   private static let isOn = Atomic<Bool>(false)
@@ -83,6 +87,9 @@ package enum Profile {
       state.blocks[place].calls += 1
       state.blocks[place].seconds += (now - state.mark).seconds
       state.mark = now
+      let processor = processorSeconds()
+      state.blocks[place].processorSeconds += processor - state.processorMark
+      state.processorMark = processor
     }
   }
 
@@ -103,6 +110,14 @@ package enum Profile {
     }
     return result
   }
+}
+
+/// Processor seconds of this process so far, in all threads.
+package func processorSeconds() -> Double {
+  var usage = rusage()
+  guard getrusage(.init(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+  func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) * 1e-6 }
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
 extension Duration {

@@ -129,14 +129,6 @@ private final class StepClock: SamplingObserver {
   }
 }
 
-/// Processor seconds of this process so far, in all threads.
-func processorSeconds() -> Double {
-  var usage = rusage()
-  guard unsafe getrusage(.init(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
-  func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) * 1e-6 }
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
 /// The most memory that the process held at once since ``resetPeakMemory()``, in bytes.
 private func peakMemory() -> Int {
   guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else {
@@ -280,6 +272,9 @@ extension Profile.Findings {
             "name": .string(share.name), "calls": .integer(share.calls),
             "seconds": .number(share.seconds),
           ]
+          if share.processorSeconds > 0 {
+            members["cpu_seconds"] = .number(share.processorSeconds)
+          }
           if share.products > 0 { members["products"] = .number(share.products) }
           return .object(members)
         })

@@ -1,4 +1,5 @@
 private import Foundation
+private import Kernels
 private import Packfiles
 private import Tensors
 

@@ -69,6 +69,8 @@ import Testing
         let blocks = try #require(profile["blocks"] as? [[String: Any]])
         let names = blocks.compactMap { $0["name"] as? String }
         #expect(names.contains("conv_in") && names.contains("decoder.conv_out"))
+        let processor = blocks.reduce(0) { $0 + ($1["cpu_seconds"] as? Double ?? 0) }
+        #expect(processor > 0)
       }
     }
   }

@@ -30,10 +30,15 @@ enum Decant {
   }()
 
   /// The program, started in `folder` with its output going to files there.
-  static func start(_ arguments: [String], in folder: String) throws -> Running {
+  ///
+  /// - Parameter environment: what is set beside this process's own.
+  static func start(
+    _ arguments: [String], in folder: String, environment: [String: String] = [:]
+  ) throws -> Running {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: try #require(path, "the program was not built"))
     process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.currentDirectoryURL = URL(fileURLWithPath: folder)
     process.standardInput = FileHandle.nullDevice
     // Files, not pipes: nobody has to read while the program runs.
@@ -48,8 +53,10 @@ enum Decant {
     return Running(process: process, logs: logs)
   }
 
-  static func run(_ arguments: [String], in folder: String) throws -> Ending {
-    try start(arguments, in: folder).end()
+  static func run(
+    _ arguments: [String], in folder: String, environment: [String: String] = [:]
+  ) throws -> Ending {
+    try start(arguments, in: folder, environment: environment).end()
   }
 }
 

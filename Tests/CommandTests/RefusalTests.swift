@@ -327,4 +327,22 @@ import Testing
       try expectDecant(convert + ["--allow-nonfinite"], in: folder)
     }
   }
+
+  /// Help is there all the same.
+  @Test func anInstructionSetThatThereIsNot() throws {
+    try withModel { folder in
+      func decant(_ arguments: [String], simd: String) throws -> Ending {
+        try Decant.run(arguments, in: folder, environment: ["DECANT_SIMD": simd])
+      }
+      let refused = try decant(["inspect", "model"], simd: "avx3")
+      #expect(refused.code == 2)
+      #expect(
+        refused.errors
+          == "decant: DECANT_SIMD=avx3: there is no such instruction set; known are portable, avx2, avx512, avx512-vnni and avx512-bf16\n"
+      )
+      #expect(try decant(["inspect", "--help"], simd: "avx3").code == 0)
+      #expect(try decant(["inspect", "model"], simd: "portable").code == 0)
+      #expect(try decant(["inspect", "model"], simd: "").code == 0)
+    }
+  }
 }

@@ -1,3 +1,4 @@
+import CKernels
 import Kernels
 import Tensors
 import Testing
@@ -115,6 +116,31 @@ struct LinearTests {
     let weights = randomWeights([650, 90], encoding, seed: 2)
     let found = atEveryThreadCount { linear(x, weight: weights, bias: nil) }
     #expect(found[0] == found[1] && found[0] == found[2])
+  }
+
+  @Test func packedRows() {
+    atEveryLevel { level in
+      for rows in 1...14 {
+        for length in 1...49 {
+          let stride = length + rows
+          let source = (0..<14 * stride).map { UInt32($0) + 1 }
+          let expected = (0..<14 * length).map { index in
+            index % 14 < rows ? source[index % 14 * stride + index / 14] : 0
+          }
+          // A word behind, which must stay as it is.
+          var found = [UInt32](repeating: 0xffff_ffff, count: 14 * length + 1)
+          decant_pack_rows(source, stride, rows, length, &found)
+          #expect(found == expected + [0xffff_ffff], "level \(level), \(rows) x \(length)")
+        }
+      }
+    }
+  }
+
+  @Test func instructionSetsAreNamed() {
+    let (names, available) = (InstructionSet.names, InstructionSet.available)
+    #expect(names == ["portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16"])
+    #expect(names.starts(with: available))
+    atEveryLevel { level in #expect(level < available.count) }
   }
 
   @Test func matrixProducts() {

@@ -6,13 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The instruction set whose forms run: 0 portable, 1 AVX2 with FMA, 2 AVX-512, 3 with VNNI too, 4
+/* The instruction set whose forms run: 0 portable, 1 AVX2 with FMA and BMI2, 2 AVX-512, 3 with VNNI too, 4
    with BF16 too; and a limit to it, for tests, on the calling thread alone. The environment variable
-   DECANT_SIMD lowers it for the whole process: portable, avx2, avx512, avx512-vnni, avx512-bf16. Integer results are the same on all; floating-point ones
-   of the functions from here to quantization may differ in the last bits, for sums are grouped and
-   fused differently. */
+   DECANT_SIMD lowers it for the whole process, by name; whoever starts the process checks the name.
+   Integer results are the same on all; floating-point ones of the functions from here to
+   quantization may differ in the last bits, for sums are grouped and fused differently. */
 int decant_simd_level(void);
 void decant_limit_simd_level(int limit);
+/* The name of a level; null for numbers that are none. */
+const char *decant_simd_name(int level);
+/* The highest level that the machine has, whatever DECANT_SIMD says. */
+int decant_machine_simd_level(void);
 
 /* Widening and narrowing of half floats; round to nearest even. */
 void decant_f16_to_f32(const uint16_t *source, float *target, size_t count);
