@@ -1,5 +1,5 @@
 private import Formats
-package import Tensors
+internal import Tensors
 
 /// What a file of adapters says of itself, without a model to merge it into.
 package struct AdapterDescription: Sendable {
@@ -13,7 +13,7 @@ package struct AdapterDescription: Sendable {
   package let unmerged: [String]
   /// Modules by rank, the most frequent first; none for kinds without one.
   package let ranks: [(rank: Int, modules: Int)]
-  /// Alphas that stand in the file, smallest first.
+  /// Alphas that stand in the file, smallest first, or the one of its settings.
   package let alphas: [Double]
   /// Modules by the component that their names say.
   package let components: [(name: String, modules: Int)]
@@ -72,6 +72,7 @@ package struct AdapterDescription: Sendable {
         width = width ?? inputs
       }
     }
+    if alphas.isEmpty, let alpha = file.settings?.alpha { alphas.insert(alpha) }
     self.kinds = Self.counted(kinds).map { (name: $0, modules: $1) }
     self.unmerged = unmerged.sorted()
     self.ranks = Self.counted(ranks).map { (rank: $0, modules: $1) }

@@ -24,6 +24,9 @@ struct AdapterSettings {
     members = try Self.parsed(text, config)
   }
 
+  /// What is said of all modules together, as PEFT has it.
+  var alpha: Double? { (members["lora_alpha"] ?? members["alpha"])?.number }
+
   /// The model that was adapted, as PEFT has it.
   var baseModel: String? { members["base_model_name_or_path"]?.string }
 

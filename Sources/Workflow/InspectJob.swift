@@ -1,7 +1,7 @@
 private import Adapters
 private import Checkpoints
 internal import Models
-package import Tensors
+internal import Tensors
 
 /// Tells what a model is, without reading its weights unless it checks them; of a file that is none,
 /// what it is instead.

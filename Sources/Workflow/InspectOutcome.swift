@@ -155,7 +155,7 @@ package struct TensorInspection: JobOutcome {
         "nearest family: \(family.name)"
           + (differences.isEmpty ? "" : "; this has \(differences.joined(separator: "; "))"))
     } else if survey.unet == nil {
-      lines.append("no family is near: all have a U-Net of convolutions, and none is found here")
+      lines.append("no family is near: none of the tensors is of a U-Net as families here have")
     }
     let most = 12
     var rows = [["tensors called", "number"]]

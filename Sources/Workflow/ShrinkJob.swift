@@ -1,6 +1,7 @@
 internal import Calibration
 private import Models
 internal import Quantization
+private import Sampling
 package import Tensors
 private import Verification
 
