@@ -1,3 +1,4 @@
+private import Formats
 package import Tensors
 
 /// Why a file of adapters cannot be merged into a model.
@@ -17,6 +18,12 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
   case nonfinite(path: String, tensor: String)
   /// The model's weights are integer codes, which nothing can be added to.
   case quantized(path: String, tensor: String, encoding: String)
+  /// Changes of biases, of layers that have none in the model.
+  case biases(path: String, model: String, tensors: [String])
+  /// The sum is beyond what the tensor is stored in.
+  case overflow(paths: [String], tensor: String, largest: Float, kind: String)
+  /// A folder that holds no adapters, or several.
+  case folder(path: String, found: [String])
 
   package var description: String {
     switch self {
@@ -26,11 +33,11 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
       "\(path): tensor '\(shown(tensor))' is of \(kind), which is not merged; merge it with the "
         + "program that made it"
     case .unused(let path, let model, let modules):
-      "\(path): adapts \(modules.count) modules that \(model) does not have: "
+      "\(path): adapts \(counted(modules.count, "module")) that \(model) does not have: "
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
         + "another model; pass --allow-unused to merge the rest"
     case .strays(let path, let tensors):
-      "\(path): holds \(tensors.count) tensors that are no part of an adapter known here: "
+      "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "is" : "are") no part of an adapter known here: "
         + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : ""); pass --allow-unused "
         + "to merge the rest"
     case .settings(let path, let found):
@@ -44,6 +51,18 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
     case .quantized(let path, let tensor, let encoding):
       "\(path): tensor '\(tensor)' is \(encoding), which no adapter can be added to; merge into the "
         + "model that it was made from, and quantize after"
+    case .biases(let path, let model, let tensors):
+      "\(path): changes \(tensors.count == 1 ? "the bias" : "biases") of "
+        + "\(counted(tensors.count, "layer")) that \(tensors.count == 1 ? "has" : "have") none in "
+        + "\(model): \(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : ""); pass "
+        + "--allow-unused to merge the rest"
+    case .overflow(let paths, let tensor, let largest, let kind):
+      "\(listed(paths)): merged, the model's tensor '\(tensor)' holds \(largest), more than \(kind) "
+        + "can store; use a smaller scale, as \(paths[0]):0.5, or convert with --type f32 or bf16"
+    case .folder(let path, let found):
+      "\(path): holds \(listed(found)), one file of adapters is expected: "
+        + "\(AdapterNames.fileStems.map { $0 + ".safetensors" }.joined(separator: " or ")); name the "
+        + "file itself"
     }
   }
 }

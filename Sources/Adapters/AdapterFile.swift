@@ -1,4 +1,5 @@
 private import Checkpoints
+private import Formats
 internal import Tensors
 
 /// A file of adapters: small tensors by module, whose products are to be added to a model's weights.
@@ -16,18 +17,25 @@ struct AdapterFile {
   let modules: [(key: String, module: Module)]
   /// Tensors that are no part of any kind of adapter.
   let strays: [String]
-  private let settings: AdapterSettings?
+  /// What the file says of itself beside its tensors.
+  let metadata: JSONObject
+  /// What kind of file it is: `safetensors file`.
+  let container: String
+  let settings: AdapterSettings?
 
-  init(_ path: String) throws {
-    self.path = path
+  /// - Parameter place: the file, or a folder that diffusers or PEFT saved it in.
+  init(_ place: String) throws {
+    path = try Self.file(at: place)
     let archive = try Archives.open(path)
     weights = archive.weights
+    metadata = archive.metadata
+    container = archive.kind
     settings = try AdapterSettings(of: path, metadata: archive.metadata)
     var strays: [String] = []
     var places: [String: Int] = [:]
     var modules: [(key: String, module: Module)] = []
     for name in weights.names {
-      guard let (key, part) = Self.split(name) else {
+      guard let (key, part) = AdapterNames.split(name) else {
         strays.append(name)
         continue
       }
@@ -45,35 +53,34 @@ struct AdapterFile {
     self.strays = strays
   }
 
-  /// Endings of names, with the part that a tensor of such a name is. Longer ones come first.
-  private static let endings: [(String, String)] = [
-    (".lora_linear_layer.down.weight", "down"), (".lora_linear_layer.up.weight", "up"),
-    (".lora_A.default.weight", "down"), (".lora_B.default.weight", "up"),
-    (".lora_down.weight", "down"), (".lora_up.weight", "up"), (".lora_mid.weight", "mid"),
-    (".lora.down.weight", "down"), (".lora.up.weight", "up"),
-    ("_lora.down.weight", "down"), ("_lora.up.weight", "up"),
-    (".lora_A.weight", "down"), (".lora_B.weight", "up"), (".alpha", "alpha"),
-  ]
-
-  /// Parts that kinds other than LoRA have, which stand at the end as they are.
-  private static let parts = [
-    "hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2", "diff", "diff_b",
-    "dora_scale", "lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b",
-    "lokr_t2", "oft_blocks", "oft_diag", "a1.weight", "a2.weight", "on_input",
-    "lora_magnitude_vector",
-  ]
-
-  private static func split(_ name: String) -> (key: String, part: String)? {
-    for (ending, part) in endings where name.hasSuffix(ending) {
-      return (String(name.dropLast(ending.count)), part)
+  /// The file of adapters at a place: itself, or the one in a folder.
+  private static func file(at place: String) throws(AdapterError) -> String {
+    guard isFolder(place) else { return place }
+    let names = folderContents(place)
+    let found = AdapterNames.fileStems.compactMap { stem in
+      AdapterNames.fileExtensions.map { "\(stem).\($0)" }.first(where: names.contains)
     }
-    for part in parts where name.hasSuffix("." + part) {
-      return (String(name.dropLast(part.count + 1)), part)
-    }
-    return nil
+    guard found.count == 1 else { throw .folder(path: place, found: names) }
+    return place + (place.hasSuffix("/") ? "" : "/") + found[0]
   }
 
   // MARK: - Tensors
+
+  /// Rows and columns of a part as a matrix of so many rows, or columns, by its shape alone.
+  func extents(
+    _ name: String, rows: Int? = nil, columns: Int? = nil
+  ) throws(AdapterError) -> (rows: Int, columns: Int) {
+    let shape = weights.entry(name)?.shape ?? []
+    let count = shape.count
+    let height = rows ?? (columns.map { $0 > 0 ? count / $0 : 0 } ?? shape.rows)
+    let width = columns ?? (height > 0 ? count / height : 0)
+    guard height > 0, height * width == count else {
+      let expected = [rows.map { counted($0, "row") }, columns.map { counted($0, "column") }]
+        .compactMap { $0 }.joined(separator: " and ")
+      throw .misshapen(path: path, tensor: name, found: shape, expected: "a matrix of \(expected)")
+    }
+    return (height, width)
+  }
 
   /// A part's numbers, refused when they are NaN or infinite.
   func tensor(_ name: String) throws -> Tensor {
@@ -90,17 +97,8 @@ struct AdapterFile {
   func matrix(
     _ name: String, rows: Int? = nil, columns: Int? = nil
   ) throws -> Tensor {
-    let tensor = try tensor(name)
-    let count = tensor.shape.count
-    let height = rows ?? (columns.map { $0 > 0 ? count / $0 : 0 } ?? tensor.shape.rows)
-    let width = columns ?? (height > 0 ? count / height : 0)
-    guard height > 0, height * width == count else {
-      let expected = [rows.map { "\($0) rows" }, columns.map { "\($0) columns" }]
-        .compactMap { $0 }.joined(separator: " and ")
-      throw AdapterError.misshapen(
-        path: path, tensor: name, found: tensor.shape, expected: "a matrix of \(expected)")
-    }
-    return tensor.reshaped([height, width])
+    let (height, width) = try extents(name, rows: rows, columns: columns)
+    return try tensor(name).reshaped([height, width])
   }
 
   /// The share with which a product of that rank is added: alpha over rank, by the tensor of that name

@@ -37,7 +37,9 @@ package struct AdapterMerge: Sendable {
   /// By component and module.
   private let changes: [String: [String: [Change]]]
 
-  /// - Parameter allowingUnused: whether modules that the model does not have are passed over.
+  /// - Parameters:
+  ///   - requests: files, or folders that hold one.
+  ///   - allowingUnused: whether modules that the model does not have are passed over.
   /// - Throws: ``AdapterError``, or what opening a file throws.
   package init(
     _ requests: [Request], into model: ModelSource, allowingUnused: Bool = false
@@ -48,14 +50,15 @@ package struct AdapterMerge: Sendable {
     for request in requests {
       let file = try AdapterFile(request.path)
       guard file.strays.isEmpty || allowingUnused else {
-        throw AdapterError.strays(path: request.path, tensors: file.strays)
+        throw AdapterError.strays(path: file.path, tensors: file.strays)
       }
       var unused: [String] = []
+      var biases: [String] = []
       var merged: [String: Int] = [:]
       for (key, module) in file.modules {
         if let (part, kind) = AdapterKinds.unmerged.first(where: { module.has($0.0) }) {
           throw AdapterError.unsupported(
-            path: request.path, kind: kind, tensor: module.parts[part] ?? key)
+            path: file.path, kind: kind, tensor: module.parts[part] ?? key)
         }
         guard let place = table[key] else {
           unused.append(key)
@@ -63,16 +66,19 @@ package struct AdapterMerge: Sendable {
         }
         let kinds = AdapterKinds.all.filter { $0.recognizes(module) }
         guard let kind = kinds.first else {
-          throw AdapterError.missing(path: request.path, module: key, part: "lora_down")
+          throw AdapterError.missing(path: file.path, module: key, part: "lora_down")
         }
         if kinds.count > 1 {
           throw AdapterError.unsupported(
-            path: request.path, kind: "two kinds in one module", tensor: key)
+            path: file.path, kind: "two kinds in one module", tensor: key)
         }
-        if let bias = module.parts["diff_b"],
-          model[place.component]?.weights.entry(place.module + ".bias") == nil
-        {
-          unused.append(bias)
+        let weights = model[place.component]?.weights
+        if let shape = weights?.entry(place.module + ".weight")?.shape {
+          try kind.check(module, key: key, against: shape, in: file)
+          if let bias = kind.bias(module) {
+            _ = try file.extents(bias, rows: shape.rows, columns: 1)
+            if weights?.entry(place.module + ".bias") == nil { biases.append(bias) }
+          }
         }
         changes[place.component, default: [:]][place.module, default: []].append(
           Change(
@@ -80,11 +86,15 @@ package struct AdapterMerge: Sendable {
         merged[place.component, default: 0] += 1
       }
       guard unused.isEmpty || allowingUnused, !merged.isEmpty else {
-        throw AdapterError.unused(path: request.path, model: model.location, modules: unused)
+        throw AdapterError.unused(path: file.path, model: model.location, modules: unused)
+      }
+      guard biases.isEmpty || allowingUnused else {
+        throw AdapterError.biases(path: file.path, model: model.location, tensors: biases)
       }
       accounts.append(
         Account(
-          path: request.path, scale: request.scale, merged: merged, unused: unused + file.strays))
+          path: request.path, scale: request.scale, merged: merged,
+          unused: unused + biases + file.strays))
     }
     self.changes = changes
     self.accounts = accounts
@@ -117,9 +127,11 @@ package struct AdapterMerge: Sendable {
 
   /// The component's weights with everything added, computed in float32 when they are asked for.
   ///
-  /// - Parameter kind: the kind that changed tensors are stored in; `nil` is what they were.
+  /// - Parameters:
+  ///   - kind: the kind that changed tensors are stored in; `nil` is what they were.
+  ///   - allowsNonfinite: whether sums may be infinite in that kind.
   package func weights(
-    of component: ModelSource.Component, as kind: ElementKind?
+    of component: ModelSource.Component, as kind: ElementKind?, allowsNonfinite: Bool = false
   ) throws(AdapterError) -> any WeightSource {
     guard let changes = changes[component.name] else { return component.weights }
     for name in changes.keys {
@@ -129,7 +141,8 @@ package struct AdapterMerge: Sendable {
           path: component.weights.location, tensor: weight, encoding: entry.encoding.name)
       }
     }
-    return MergedSource(base: component.weights, changes: changes, kind: kind)
+    return MergedSource(
+      base: component.weights, changes: changes, kind: kind, allowsNonfinite: allowsNonfinite)
   }
 
   /// A source with the changes added to its tensors.
@@ -137,8 +150,21 @@ package struct AdapterMerge: Sendable {
     let base: any WeightSource
     let changes: [String: [Change]]
     let kind: ElementKind?
+    let allowsNonfinite: Bool
+    /// Names the files as well: what is wrong with a sum need not be wrong with the model.
+    let location: String
 
-    var location: String { base.location }
+    init(
+      base: any WeightSource, changes: [String: [Change]], kind: ElementKind?, allowsNonfinite: Bool
+    ) {
+      self.base = base
+      self.changes = changes
+      self.kind = kind
+      self.allowsNonfinite = allowsNonfinite
+      let files = Set(changes.values.joined().map(\.file.path)).sorted()
+      location = "\(base.location) with \(listed(files)) merged"
+    }
+
     var names: [String] { base.names }
 
     /// The changes of a tensor, and whether it is a bias.
@@ -149,7 +175,7 @@ package struct AdapterMerge: Sendable {
       guard name.hasSuffix(".bias"), let found = changes[String(name.dropLast(5))] else {
         return nil
       }
-      let biases = found.filter { $0.module.has("diff_b") }
+      let biases = found.filter { $0.kind.bias($0.module) != nil }
       return biases.isEmpty ? nil : (biases, true)
     }
 
@@ -170,14 +196,20 @@ package struct AdapterMerge: Sendable {
       for change in changes {
         let delta =
           isBias
-          ? try change.file.matrix(
-            change.module.parts["diff_b"] ?? "", rows: stored.shape.rows, columns: 1
-          ).values
+          ? try change.kind.biasDelta(
+            change.module, key: change.key, count: stored.shape.rows, in: change.file)
           : try change.kind.delta(
             change.module, key: change.key, of: stored.shape, in: change.file)
         for index in values.indices { values[index] += change.scale * delta[index] }
       }
-      return StoredTensor(shape: stored.shape, floats: values, as: kind(of: stored.entry))
+      let kind = kind(of: stored.entry)
+      let merged = StoredTensor(shape: stored.shape, floats: values, as: kind)
+      if !allowsNonfinite, merged.hasNonfinite, !stored.hasNonfinite {
+        throw AdapterError.overflow(
+          paths: changes.map(\.file.path), tensor: name, largest: values.map(abs).max() ?? 0,
+          kind: TensorEncoding.plain(kind).name)
+      }
+      return merged
     }
   }
 }

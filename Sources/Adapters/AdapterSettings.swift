@@ -24,6 +24,12 @@ struct AdapterSettings {
     members = try Self.parsed(text, config)
   }
 
+  /// What is said of all modules together, as PEFT has it.
+  var alpha: Double? { (members["lora_alpha"] ?? members["alpha"])?.number }
+
+  /// The model that was adapted, as PEFT has it.
+  var baseModel: String? { members["base_model_name_or_path"]?.string }
+
   private static func parsed(_ text: String, _ path: String) throws(AdapterError) -> JSONObject {
     guard let object = (try? JSONValue(parsing: text))?.object else {
       throw .settings(path: path, found: "no JSON object")
@@ -42,7 +48,9 @@ struct AdapterSettings {
     if members[prefix + "use_dora"]?.bool == true {
       throw .unsupported(path: location, kind: "DoRA", tensor: key)
     }
-    guard let standard = members[prefix + "lora_alpha"] else { return nil }
+    // PEFT's LoHa says `alpha`.
+    let standard = members[prefix + "lora_alpha"] ?? members[prefix + "alpha"]
+    guard let standard else { return nil }
     var alpha = standard
     for (pattern, value) in members[prefix + "alpha_pattern"]?.object?.members ?? []
     where try Self.matches(pattern, key, location) {

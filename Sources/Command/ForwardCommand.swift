@@ -6,9 +6,11 @@ struct ForwardCommand: JobCommand {
     commandName: "forward",
     abstract: "Evaluates one component on given tensors, named as diffusers names the arguments.",
     discussion: """
-      unet: sample [B,C,H,W], timestep [B] or [], encoder_hidden_states [B,77,D] -> sample
+      unet: sample [B,C,H,W], timestep [B] or [], encoder_hidden_states [B,77,D]; SDXL's also text_embeds
+      [B,P] and time_ids [B,6], a latent consistency model's timestep_cond [B,N] -> sample
       vae-decoder: latent -> image; vae-encoder: image -> mean, logvar
-      text-encoder: input_ids [B,77] -> last_hidden_state, hidden_states.K, pooler_output
+      text-encoder, text-encoder-2: input_ids [B,77] -> last_hidden_state, hidden_states.K,
+      pooler_output, and text_embeds where there is a projection
       Example: decant forward sd-v1-5/ --component unet --inputs in.safetensors -o out.safetensors
       """)
 

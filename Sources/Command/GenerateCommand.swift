@@ -4,9 +4,9 @@ internal import Workflow
 struct GenerateCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Paints pictures with the reference sampler, in float32 on the processor.",
+    abstract: "Paints pictures with the reference sampler, on the processor.",
     discussion: """
-      The same seed gives the picture that diffusers gives on the CPU.
+      In f32 the same seed gives the picture that diffusers gives on the CPU.
       Example: decant generate small.decant -p "a red circle" -n "blurry" --seed 42 -o circle.png
       Example: decant generate sd-v1-5/ small.decant -p "a cat" -p "a house" --grid side-by-side.png
       Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png --strength 0.7 -o castle.png

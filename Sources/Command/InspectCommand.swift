@@ -5,7 +5,11 @@ struct InspectCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
     abstract: "Tells what a model is: family, layout, parameters and bytes by component and block.",
-    discussion: "Example: decant inspect small.decant --check")
+    discussion: """
+      A file of adapters (LoRA) is described as well. Of any other file of tensors it tells what is in it,
+      and why that is no model; the exit code is 2 then.
+      Example: decant inspect small.decant --check
+      """)
 
   @Argument(help: modelHelp)
   var model: String
@@ -29,4 +33,6 @@ struct InspectCommand: JobCommand {
     processors.apply()
     return InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
   }
+
+  func check(_ outcome: InspectOutcome) throws { try outcome.check() }
 }

@@ -11,6 +11,7 @@ enum Main {
     signal(SIGPIPE, SIG_IGN)
     let work = Task { () -> Int32 in
       do {
+        try EmptyArgument.refuse(CommandLine.arguments.dropFirst())
         var command = try Decant.parseAsRoot()
         if var asynchronous = command as? any AsyncParsableCommand {
           try await asynchronous.run()
@@ -70,6 +71,35 @@ enum Main {
     }
     source.resume()
     return source
+  }
+}
+
+/// An argument without a letter, as a variable of a script that is not set makes one.
+struct EmptyArgument: Error, CustomStringConvertible {
+  /// What it is given to; `nil` for an argument that stands for itself.
+  private let option: String?
+
+  /// Options whose texts may be empty.
+  private static let texts = ["-p", "--prompt", "-n", "--negative-prompt"]
+
+  /// Refuses empty arguments, but for texts.
+  static func refuse(_ arguments: some Collection<String>) throws {
+    var last: String?
+    for argument in arguments {
+      let isText = texts.contains(last ?? "") || texts.contains { argument == $0 + "=" }
+      if argument.isEmpty, !isText {
+        throw EmptyArgument(option: last?.hasPrefix("-") == true ? last : nil)
+      }
+      if argument.hasPrefix("-"), argument.hasSuffix("="), !isText {
+        throw EmptyArgument(option: String(argument.dropLast()))
+      }
+      last = argument
+    }
+  }
+
+  var description: String {
+    option.map { "\($0) is given an empty value; give it one, or leave \($0) out" }
+      ?? "an argument is empty where the name of a file or folder is expected; is a variable not set?"
   }
 }
 

@@ -21,7 +21,7 @@ struct ReadOptions: ParsableArguments {
     help: ArgumentHelp("Read this variant of a diffusers folder, as fp16.", valueName: "name"))
   var variant: String?
 
-  @Flag(help: "Read the moving average (EMA) of the weights, where a file holds both.")
+  @Flag(help: "Read the moving average (EMA) of the U-Net's weights that a single file holds.")
   var ema = false
 
   @Option(
@@ -45,8 +45,10 @@ struct ModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Merge a LoRA or LoHa, with a scale of 1 unless told; may be repeated.",
-      valueName: "file[:scale]"))
+      """
+      Merge a LoRA or LoHa, a file or the folder that diffusers or PEFT saved, with a scale of 1 unless \
+      told; may be repeated.
+      """, valueName: "file[:scale]"))
   var lora: [String] = []
 
   @Flag(help: "Pass over modules of --lora that the model does not have.")

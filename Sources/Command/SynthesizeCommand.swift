@@ -17,7 +17,7 @@ struct SynthesizeCommand: JobCommand {
     help: ArgumentHelp("Seed of the weights.", valueName: "s"))
   var seed: UInt64 = 0
 
-  @Option(help: ArgumentHelp("Number type: f32, f16.", valueName: "type"))
+  @Option(help: ArgumentHelp("Number type: f32, f16, bf16.", valueName: "type"))
   var type: String = "f32"
 
   @Flag(help: "Print the facts as JSON.")

@@ -10,7 +10,7 @@ package struct Family: Sendable {
   package let name: String
   /// The name that people use.
   package let title: String
-  /// The architecture that the family belongs to: recipes and key maps are made for one.
+  /// The architecture that the family belongs to: how the parts of its pipeline work together.
   package let line: Line
   /// The family that this one was cut from, by name.
   package let parent: String?

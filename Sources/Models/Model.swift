@@ -57,8 +57,12 @@ package struct Model: Sendable {
     let known = source.components.filter { ModelConfigs.componentNames.contains($0.name) }
     let found = Set(known.map(\.name))
     for names in ModelConfigs.required where found.isDisjoint(with: names) {
+      let average =
+        names == ["unet"] && source.movingAverage == .leftAlone
+        ? ["a moving average of the unet, which --ema reads"] : []
       throw .missingComponent(
-        location: source.location, name: names[0], found: source.components.map(\.name))
+        location: source.location, name: names[0],
+        found: source.components.map(\.name) + average)
     }
     let configs: ModelConfigs
     do {

@@ -93,6 +93,7 @@ package struct PackfileLayout: ModelReader {
     if let variant = options.variant {
       throw PackfileError(path, .variant(variant))
     }
+    if options.ema { throw PackfileError(path, .averaged) }
     return try PackfileReader(path: path).model()
   }
 

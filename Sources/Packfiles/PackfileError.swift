@@ -34,6 +34,7 @@ package struct PackfileError: Error, Equatable, CustomStringConvertible {
     case undecodable(region: String, chunk: Int, codec: String)
     // Requests.
     case variant(String)
+    case averaged
     case unwritable(place: String, found: String, expected: String)
   }
 
@@ -117,6 +118,9 @@ extension PackfileError.Reason {
       "chunk \(chunk) of \(region) does not agree with its checksum; \(Self.remedy)"
     case .undecodable(let region, let chunk, let codec):
       "chunk \(chunk) of \(region) is no valid \(codec) data of its size; \(Self.hostile)"
+    case .averaged:
+      "a .decant file holds one set of weights, --ema chooses between two of a single file; leave --ema "
+        + "out"
     case .variant(let variant):
       "a .decant file holds one set of weights, variant '\(variant)' was asked for; ask for none"
     case .unwritable(let place, let found, let expected):

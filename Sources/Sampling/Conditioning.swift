@@ -27,9 +27,6 @@ extension Sampler {
 
   /// Encodes the request's texts.
   package func conditioning(for request: SamplingRequest) throws -> Conditioning {
-    guard request.guidanceScale.isFinite else {
-      throw SamplingError.guidanceScale(request.guidanceScale)
-    }
     let scale = request.guidanceScale
     let prompt = try prompts.encode(request.prompt, observer: nil)
     let width = model.unet.timeCondProjDim
@@ -66,8 +63,8 @@ extension Sampler {
     let own = size(for: request)
     let original = request.originalSize ?? own
     let target = request.targetSize ?? own
-    var numbers = [original.height, original.width, request.crop.top, request.crop.left]
-      .map { Float($0) }
+    let crop = request.crop ?? (top: 0, left: 0)
+    var numbers = [original.height, original.width, crop.top, crop.left].map { Float($0) }
     switch kind {
     case .sizes: numbers += [Float(target.height), Float(target.width)]
     case .sizesAndScore: numbers.append(Float(score))

@@ -43,13 +43,7 @@ extension Sampler {
     guard let input = request.image else {
       return StartingPoint(latents: scaled(scheduler.initialNoiseSigma, drawn()))
     }
-    guard 0...1 ~= input.strength else { throw SamplingError.strength(input.strength) }
-    let count = request.steps
-    let kept = min(Int(Double(count) * input.strength), count)
-    let first = max(count - kept, 0)
-    guard kept > 0, first < scheduler.timesteps.count else {
-      throw SamplingError.strength(input.strength)
-    }
+    let first = try input.firstStep(steps: request.steps, calls: scheduler.timesteps.count)
     let size = size(for: request)
     let picture = input.picture.resized(width: size.width, height: size.height)
     let image = picture.normalized

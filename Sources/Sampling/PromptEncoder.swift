@@ -1,5 +1,5 @@
 import Execution
-import Models
+package import Models
 package import Tensors
 
 /// What a text becomes for the U-Net.
@@ -70,6 +70,25 @@ struct PromptEncoder: Sendable {
     EncodedPrompt(
       states: Tensor(zeros: prompt.states.shape),
       pooled: prompt.pooled.map { Tensor(zeros: $0.shape) })
+  }
+}
+
+extension Model {
+  /// Which of the texts are longer than a text encoder reads, with what is cut off.
+  ///
+  /// - Throws: ``TokenizerError``.
+  package func cuts(
+    _ texts: [String]
+  ) throws(TokenizerError) -> [(text: String, capacity: Int, cut: CLIPTokenizer.Cut)] {
+    var found: [(text: String, capacity: Int, cut: CLIPTokenizer.Cut)] = []
+    for component in components where configs.textEncoder(component.name) != nil {
+      let tokenizer = try CLIPTokenizer(
+        source, folder: ModelSource.tokenizerFolder(of: component.name))
+      for text in texts where !found.contains(where: { $0.text == text }) {
+        if let cut = tokenizer.cut(text) { found.append((text, tokenizer.capacity, cut)) }
+      }
+    }
+    return found
   }
 }
 

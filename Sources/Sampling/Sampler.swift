@@ -64,7 +64,8 @@ package struct Sampler: Sendable {
     observer: (any SamplingObserver)? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> Tensor {
-    let shape = try latentShape(for: request)
+    try model.check(request)
+    let shape = try model.latentShape(for: request)
     var scheduler = try scheduler(for: request)
     var conditioning = try conditioning ?? self.conditioning(for: request)
     var generator = TorchGenerator(seed: request.seed)
@@ -108,15 +109,7 @@ package struct Sampler: Sendable {
 
   /// The scheduler of a request, with the corrections that diffusers' pipeline makes to configs.
   package func scheduler(for request: SamplingRequest) throws(SchedulerError) -> any Scheduler {
-    try Schedulers.make(
-      name: request.scheduler, config: schedulerConfig(for: request), steps: request.steps)
-  }
-
-  private func schedulerConfig(for request: SamplingRequest) -> JSONObject {
-    let line = model.family.line
-    return Schedulers.corrected(
-      request.schedulerConfig ?? model.scheduler ?? line.scheduler, name: request.scheduler,
-      for: line)
+    try model.scheduler(for: request)
   }
 
   /// Asks the U-Net, with guidance where the conditioning has it.
@@ -211,34 +204,7 @@ package struct Sampler: Sendable {
 
   /// Width and height in pixels.
   package func size(for request: SamplingRequest) -> (width: Int, height: Int) {
-    let factor = model.vae.downsamplingFactor
-    // A picture to begin with sets the size, cut to what the autoencoder can make.
-    let own =
-      request.image.map { input in
-        (
-          width: input.picture.width / factor * factor,
-          height: input.picture.height / factor * factor
-        )
-      } ?? (width: model.defaultSize.width, height: model.defaultSize.height)
-    return (request.width ?? own.width, request.height ?? own.height)
-  }
-
-  private func latentShape(for request: SamplingRequest) throws(SamplingError) -> Shape {
-    let (width, height) = size(for: request)
-    let factor = model.vae.downsamplingFactor
-    for side in [width, height] {
-      guard factor...SamplingError.sideLimit ~= side, side % factor == 0 else {
-        throw .size(width: width, height: height, factor: factor)
-      }
-    }
-    guard 1...SamplingError.countLimit ~= request.count else { throw .count(request.count) }
-    let shape: Shape = [
-      request.count, model.vae.latentChannels, height / factor, width / factor,
-    ]
-    if let latents = request.latents, latents.shape != shape {
-      throw .latents(found: latents.shape, expected: shape)
-    }
-    return shape
+    model.size(for: request)
   }
 
   /// What a picture of the request carries as its `parameters`.
@@ -253,7 +219,7 @@ package struct Sampler: Sendable {
       if let name = request.scheduler {
         try Schedulers.named(name)
       } else {
-        try Schedulers.described(by: schedulerConfig(for: request))
+        try Schedulers.described(by: model.schedulerConfig(for: request))
       }
     let (width, height) = size(for: request)
     var parameters = GenerationParameters(

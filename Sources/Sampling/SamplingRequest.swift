@@ -33,7 +33,8 @@ package struct SamplingRequest: Sendable {
   /// made, whole.
   package var originalSize: (width: Int, height: Int)?
   package var targetSize: (width: Int, height: Int)?
-  package var crop = (top: 0, left: 0)
+  /// `nil` is the corner.
+  package var crop: (top: Int, left: Int)?
   /// What SDXL's refiner is told of how good the picture is, and how bad the negative one.
   package var aestheticScore = 6.0
   package var negativeAestheticScore = 2.5
@@ -55,6 +56,8 @@ package enum SamplingError: Error, Equatable, CustomStringConvertible {
   case vocabulary(location: String, component: String, token: Int, count: Int)
   /// The model needs more inputs than noise and text.
   case notTextToImage(location: String, found: String)
+  /// Options that say what this model is not told.
+  case untold(location: String, family: String, options: [String])
 
   /// Longest side that is sampled, in pixels.
   package static let sideLimit = 8192
@@ -82,6 +85,9 @@ package enum SamplingError: Error, Equatable, CustomStringConvertible {
         + "they do not belong together"
     case .notTextToImage(let location, let found):
       "\(location): cannot make pictures from text alone: \(found)"
+    case .untold(let location, let family, let options):
+      "\(listed(options)): \(location) is \(family), whose U-Net is told nothing of that; leave the "
+        + "option out"
     }
   }
 }

@@ -22,6 +22,11 @@ package func listed(_ names: [String]) -> String {
   return items.isEmpty ? last : items.joined(separator: ", ") + " and " + last
 }
 
+/// A number with what is counted: `1 picture`, `2 pictures`.
+package func counted(_ count: Int, _ noun: String) -> String {
+  "\(count) \(noun)\(count == 1 ? "" : "s")"
+}
+
 /// `value` as lowercase hexadecimal digits, as many as its width has.
 package func hexadecimalText(_ value: some FixedWidthInteger & UnsignedInteger) -> String {
   let digits = String(value, radix: 16)

@@ -34,6 +34,26 @@ package struct ModelSource: Sendable {
     }
   }
 
+  /// What became of a moving average of the U-Net's weights, which some files hold beside them.
+  package enum MovingAverage: String, Sendable {
+    /// It was read, and the plain weights are there too.
+    case taken
+    /// It was read; there are no others.
+    case takenAlone = "taken, there are no others"
+    /// The plain weights were read.
+    case left = "left out"
+    /// It was not read, so that there is no U-Net.
+    case leftAlone = "left out, there are no others"
+
+    /// The member of ``ModelSource/provenance`` that says so.
+    package static let fact = "moving_average"
+  }
+
+  /// What became of the moving average; `nil` where the place holds none.
+  package var movingAverage: MovingAverage? {
+    provenance[MovingAverage.fact]?.string.flatMap(MovingAverage.init)
+  }
+
   /// The file or folder that was read.
   package var location: String
   /// What it was: `diffusers folder`, `decant file`.

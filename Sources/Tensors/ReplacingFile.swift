@@ -60,7 +60,7 @@ package final class ReplacingFile {
 
   package func write(_ slice: ByteSlice) throws(FileError) { try write(slice.bytes) }
 
-  /// Flushes everything to the disk and puts the file in its place.
+  /// Flushes everything to the disk and puts the file in its place, which is flushed as well.
   package func commit() throws(FileError) {
     try flush()
     guard fsync(descriptor) == 0 else { throw FileError(.write, path, errno) }
@@ -71,6 +71,7 @@ package final class ReplacingFile {
       unlink(temporary)
       throw FileError(.rename, path, code)
     }
+    syncFolder(of: place)
   }
 
   private func flush() throws(FileError) {
@@ -145,6 +146,8 @@ package final class ReplacingFolder {
   package func commit() throws(FileError) {
     let old = siblingPath(of: path)
     let stood = replacing && access(path, F_OK) == 0
+    // Files flush the folders that they lie in; those that hold a folder alone are flushed here.
+    syncFolder(of: staging + "/.")
     if stood, rename(path, old) != 0 { throw FileError(.rename, path, errno) }
     guard rename(staging, path) == 0 else {
       let code = errno
@@ -152,8 +155,23 @@ package final class ReplacingFolder {
       throw FileError(.rename, path, code)
     }
     isCommitted = true
+    syncFolder(of: path)
     if stood { try? FileManager.default.removeItem(atPath: old) }
   }
+}
+
+/// Takes the names of the folder that `path` lies in to the disk: without it a power cut could take a
+/// renamed file back to its old name.
+///
+/// - Returns: whether that was done. A folder that cannot be read, and file systems that know no such
+///   flush, do not make what was written any worse.
+@discardableResult
+package func syncFolder(of path: String) -> Bool {
+  let folder = PathParts(path).folder
+  let descriptor = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  guard descriptor >= 0 else { return false }
+  defer { close(descriptor) }
+  return fsync(descriptor) == 0
 }
 
 /// A name in the same folder that nothing has: `.name.1f3a….partial`.

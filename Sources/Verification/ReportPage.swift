@@ -52,7 +52,7 @@ package struct ReportPage {
       (bytes(after), "\(significant(share * 100, 3)) % of the reference's \(bytes(before))"),
       (
         candidate.leastPSNR == .infinity ? "identical" : "\(significant(candidate.leastPSNR)) dB",
-        "least PSNR of \(report.pictures.count) pictures"
+        "least PSNR of \(counted(report.pictures.count, "picture"))"
       ),
       (candidate.leastSSIM.map { fixed($0, 3) } ?? "–", "least SSIM"),
       (percent(candidate.meanPredictionError), "mean error of a noise prediction"),

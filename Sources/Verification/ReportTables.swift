@@ -135,7 +135,7 @@ extension ReportPage {
       ("prompts", "\(settings.prompts.count)"),
       ("negative prompt", settings.negativePrompt.isEmpty ? "none" : settings.negativePrompt),
       ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
-      ("steps", "\(settings.steps) (\(report.steps.count) calls of the U-Net)"),
+      ("steps", "\(settings.steps) (\(counted(report.steps.count, "call")) of the U-Net)"),
       ("guidance scale", significant(settings.guidanceScale)),
       ("scheduler", settings.scheduler ?? "the reference's own"),
       ("size", "\(settings.width ?? 0) × \(settings.height ?? 0)"),

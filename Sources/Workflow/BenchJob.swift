@@ -70,12 +70,13 @@ package struct BenchJob: Job {
     events(.stage("loading \(name)"))
     resetPeakMemory()
     let model = try Model.bind(source)
-    let sampler = try Sampler(model, arithmetic: compute.arithmetic)
     var request = SamplingRequest(prompt: "a photo of a cat")
     request.steps = steps
     request.guidanceScale = guidanceScale
     request.width = size?.width
     request.height = size?.height
+    try model.check(request)
+    let sampler = try Sampler(model, arithmetic: compute.arithmetic)
     let (width, height) = sampler.size(for: request)
     events(.stage("measuring \(name)"))
     let clock = StepClock()

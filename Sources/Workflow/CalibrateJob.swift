@@ -51,6 +51,9 @@ func calibrate(
     throw JobError("\(model.source.location): there is no U-Net")
   }
   let runs = try request.prompts.runs(seeds: request.seeds)
+  try model.check(request.sampling)
+  try noteCuts(
+    Set(runs.flatMap { [$0.prompt, $0.negativePrompt] }).sorted(), of: model, events)
   events(.stage("reading \(model.source.location)"))
   let digest = SourceDigest()
   let watched = digest.watching("unet", unet.weights)
@@ -68,7 +71,7 @@ func calibrate(
     modules: unet.modules, replacing: replacing, resuming: resuming)
   events(
     .stage(
-      "calibrating with \(runs.count) pictures of "
+      "calibrating with \(counted(runs.count, "picture")) of "
         + "\(subject.settings.width)x\(subject.settings.height)"))
   return try calibrator.calibrate(runs, on: subject) { done, total in
     events(.progress(done: done, total: total))
@@ -85,7 +88,9 @@ package struct CalibrationOutcome: JobOutcome {
   }
 
   package var text: String {
-    "\(file.path): \(file.runs.count) pictures, \(file.settings.steps) steps each, "
-      + "\(file.settings.width)x\(file.settings.height); \(file.statistics.names.count) layers watched"
+    "\(file.path): \(counted(file.runs.count, "picture")), "
+      + "\(counted(file.settings.steps, "step")) each, "
+      + "\(file.settings.width)x\(file.settings.height); "
+      + "\(counted(file.statistics.names.count, "layer")) watched"
   }
 }

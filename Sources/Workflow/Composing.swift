@@ -7,7 +7,7 @@ internal import Tensors
 package struct Composition: Sendable {
   /// Paths of models or lone components, by the component that is taken from there.
   package var parts: [(component: String, path: String)]
-  /// `FILE` or `FILE:SCALE`.
+  /// `FILE` or `FILE:SCALE`; a folder that diffusers or PEFT saved serves as a file.
   package var adapters: [String]
   /// Whether adapters for modules that the model does not have are passed over.
   package var allowsUnused: Bool
@@ -51,15 +51,17 @@ package struct Composition: Sendable {
         adapters.map(Self.request), into: model, allowingUnused: allowsUnused)
       for index in model.components.indices {
         model.components[index].weights = try merge.weights(
-          of: model.components[index], as: keepingKinds ? nil : .f32)
+          of: model.components[index], as: keepingKinds ? nil : .f32,
+          allowsNonfinite: reading.allowsNonfinite)
       }
       for account in merge.accounts {
         let merged = account.merged.sorted { $0.key < $1.key }
-        let counts = merged.map { "\($0.value) of \($0.key)" }.joined(separator: ", ")
+        let counts = merged.map { "\(counted($0.value, "module")) of \($0.key)" }.joined(
+          separator: ", ")
         events(
           .note(
-            "\(account.path): merged into modules, \(counts)"
-              + (account.unused.isEmpty ? "" : "; \(account.unused.count) were not used")))
+            "\(account.path): merged into \(counts)"
+              + (account.unused.isEmpty ? "" : "; \(account.unused.count) not used")))
         steps.append([
           "step": "merge", "adapter": .string(lastPathComponent(account.path)),
           "scale": .number(account.scale),

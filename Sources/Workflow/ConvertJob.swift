@@ -26,6 +26,9 @@ package struct ConvertJob: Job {
     let bound = try source.bound(orPart: writer.holdsParts)
     if bound == nil {
       events(.note("a part of a model: \(listed(source.components.map(\.name)))"))
+      if source.movingAverage == .leftAlone {
+        events(.note("the moving average of a U-Net is left out; --ema reads it"))
+      }
     }
     let digest = SourceDigest()
     let converted = source.mappingWeights { component in

@@ -119,20 +119,32 @@ package struct GenerateJob: Job {
     for path in paths + [grid].compactMap({ $0 }) where !path.lowercased().hasSuffix(".png") {
       throw JobError("\(path): pictures are written as PNG; give a name that ends in .png")
     }
-    let requests = try request.prompts.map(request.sampling)
     if let name = request.scheduler { _ = try Schedulers.named(name) }
+    let requests = try request.prompts.map(request.sampling)
+    // Every model is judged before the first one paints.
+    let bound = try models.map { path in
+      events(.stage("reading \(path)"))
+      let model = try Model.bind(try ModelSource.reading(path, reading, events))
+      for request in requests { try model.check(request) }
+      try noteCuts(request.prompts + [request.negativePrompt].compactMap { $0 }, of: model, events)
+      return (path, model)
+    }
     var rows: [[Picture]] = []
     var written: [String] = []
-    for path in models {
-      events(.stage("reading \(path)"))
-      let sampler = try Sampler(
-        Model.bind(try ModelSource.reading(path, reading)), arithmetic: compute.arithmetic)
+    for (path, model) in bound {
+      events(.stage("loading \(path)"))
+      let sampler = try Sampler(model, arithmetic: compute.arithmetic)
       var row: [Picture] = []
       for (index, sampling) in requests.enumerated() {
         events(
           .stage("painting with \(lastPathComponent(path)), \(index + 1) of \(requests.count)"))
         let (latents, pictures) = try sampler.generate(sampling) { done, total in
           events(.progress(done: done, total: total))
+        }
+        guard reading.allowsNonfinite || latents.values.allSatisfy(\.isFinite) else {
+          throw JobError(
+            "\(path): the latents are NaN or infinite after the last step; choose a smaller "
+              + "--guidance-scale or another --scheduler, or check the model with inspect --check")
         }
         row += pictures
         guard models.count == 1 else { continue }

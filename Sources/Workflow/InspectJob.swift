@@ -1,8 +1,10 @@
+private import Adapters
 private import Checkpoints
 internal import Models
 internal import Tensors
 
-/// Tells what a model is, without reading its weights unless it checks them.
+/// Tells what a model is, without reading its weights unless it checks them; of a file that is none,
+/// what it is instead.
 package struct InspectJob: Job {
   private let model: String
   private let reading: ReadingOptions
@@ -16,12 +18,37 @@ package struct InspectJob: Job {
     self.checks = checks
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> Inspection {
+  package func run(_ events: @escaping EventSink) async throws -> InspectOutcome {
+    do {
+      return .model(try inspect(events))
+    } catch {
+      // Of what is put together a part may be to blame, which its error names.
+      guard reading.composition.isEmpty, let found = instead(error) else { throw error }
+      return found
+    }
+  }
+
+  private func inspect(_ events: EventSink) throws -> Inspection {
     let source = try ModelSource.reading(model, reading, completesTokenizers: false)
     let finding = try Inspection.Finding(source)
     if checks { try check(source, events) }
     return try Inspection(
       source: source, finding: finding, wasChecked: checks, listsTensors: listsTensors)
+  }
+
+  /// What stands there instead of a model: adapters, or a single file of other tensors.
+  private func instead(_ error: any Error) -> InspectOutcome? {
+    switch error {
+    case SingleFileError.adapter, LayoutError.notRecognized:
+      return (try? AdapterDescription(at: model)).map { .adapter(AdapterInspection($0)) }
+    case is SingleFileError, is BindingError:
+      guard let archive = try? Archives.open(model) else { return nil }
+      return .tensors(
+        TensorInspection(
+          path: model, kind: archive.kind, survey: TensorSurvey(archive.weights),
+          problem: "\(error)"))
+    default: return nil
+    }
   }
 
   /// What the layout can prove of itself, and every tensor.

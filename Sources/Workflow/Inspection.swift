@@ -64,6 +64,27 @@ package struct Inspection: JobOutcome {
     return ("epsilon", "the scheduler's config says nothing, which means epsilon", true)
   }
 
+  /// What became of a moving average of the weights, in a sentence.
+  private var movingAverage: String? {
+    switch source.movingAverage {
+    case .taken:
+      "the file holds the U-Net's weights twice; this is their moving average, as --ema asks"
+    case .takenAlone: "this is the moving average of the U-Net's weights; the file has no others"
+    case .left:
+      "the file holds the U-Net's weights twice; these are the plain ones, --ema reads their moving "
+        + "average"
+    case .leftAlone:
+      "the file holds the moving average of a U-Net and no plain one; --ema reads it"
+    case nil: nil
+    }
+  }
+
+  /// What is told of the components of no whole model: what they would fit.
+  private var partFacts: [String] {
+    if model != nil { return [] }
+    return source.components.compactMap { $0.facts(in: source.location) }
+  }
+
   /// Bytes of all weights with matrices at `bits` and everything else in float16.
   private func weightBytes(bits: Int) -> Int {
     parts.flatMap(\.modules).reduce(0) { total, module in
@@ -158,6 +179,8 @@ package struct Inspection: JobOutcome {
           + (prediction.isCertain ? "" : "; its tensors cannot tell, --prediction says otherwise")
           + "); scheduler \(source.scheduler?["_class_name"]?.string ?? "none")")
     }
+    if let average = movingAverage { lines.append(average) }
+    lines += partFacts
     if let size = model?.defaultSize { lines.append("pictures of \(size.width)x\(size.height)") }
     lines.append("")
     var rows = [["component", "parameters", "weights", "tensors", "stored as"]]

@@ -40,7 +40,7 @@ extension ModelSource {
     var found: JSONObject = [
       "name": .string(lastPathComponent(original.location)), "layout": .string(original.layout),
     ]
-    for fact in ["variants", "left_out", "container", "moving_average"] {
+    for fact in ["variants", "left_out", "container", ModelSource.MovingAverage.fact] {
       found[fact] = original.provenance[fact]
     }
     // What a file said of itself goes on to the next one.

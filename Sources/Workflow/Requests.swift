@@ -1,6 +1,7 @@
 internal import Calibration
 private import Formats
 internal import Models
+internal import Sampling
 private import Tensors
 
 /// A picture's size in pixels.
@@ -27,6 +28,14 @@ package struct CalibrationRequest: Sendable {
 
   package static let standard = CalibrationRequest(
     promptsPath: nil, promptLimit: nil, steps: 20, seeds: 1, size: nil, compute: .f32)
+
+  /// A request of the sampler with these numbers, to be judged before anything is read.
+  var sampling: SamplingRequest {
+    var request = SamplingRequest(prompt: "")
+    request.steps = steps
+    (request.width, request.height) = (size?.width, size?.height)
+    return request
+  }
 
   var prompts: [CalibrationPrompt] {
     get throws { try readPrompts(promptsPath, limit: promptLimit) }

@@ -1,6 +1,7 @@
 internal import Calibration
 private import Models
 internal import Quantization
+private import Sampling
 package import Tensors
 private import Verification
 
@@ -56,7 +57,11 @@ package struct ShrinkJob: Job {
       steps.append(stripped.step)
       details.append(stripped.detail)
     }
-    // What the writer could only refuse in the end is refused before hours of computing.
+    // What could only be refused in the end is refused before hours of computing.
+    let judged = try Model.bind(current)
+    try judged.check(calibrating.sampling)
+    try judged.check(verification.sampling)
+    _ = try (calibrating.prompts, verification.prompts)
     func quantized(_ calibration: CalibrationFile?) throws -> QuantizedModel {
       try QuantizedModel(current, quantization, calibration: calibration) { plan, rest in
         try output.fitting(plan, by: writer, rest: rest)

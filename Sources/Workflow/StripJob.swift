@@ -77,7 +77,7 @@ struct StrippedModel {
   private var text: String {
     let share = Double(ledger.removedParameters) / Double(max(1, ledger.teacher.parameters))
     var lines = [
-      "stripped \(ledger.removed.count) blocks: \(formatted(count: ledger.removedParameters)) of "
+      "stripped \(counted(ledger.removed.count, "block")): \(formatted(count: ledger.removedParameters)) of "
         + "\(formatted(count: ledger.teacher.parameters)) U-Net parameters "
         + "(\(formatted(100 * share, digits: 3)) %)"
     ]

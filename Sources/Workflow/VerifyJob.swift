@@ -1,6 +1,7 @@
 private import Calibration
 internal import Models
 private import Quantization
+internal import Sampling
 package import Tensors
 internal import Verification
 
@@ -45,8 +46,18 @@ package struct VerificationRequest: Sendable {
       maximumStepError: maximumStepError)
   }
 
+  /// A request of the sampler with these numbers, to be judged before anything is read.
+  var sampling: SamplingRequest {
+    var sampling = SamplingRequest(prompt: "")
+    sampling.steps = steps
+    sampling.guidanceScale = guidanceScale
+    sampling.scheduler = scheduler
+    (sampling.width, sampling.height) = (size?.width, size?.height)
+    return sampling
+  }
+
   /// The prompts; when all were to be left out, the last ones of the list all the same.
-  fileprivate var prompts: [String] {
+  var prompts: [String] {
     get throws {
       let all = try readPrompts(promptsPath, limit: nil).map(\.prompt)
       let skipped = min(promptsSkipped, max(0, all.count - (promptLimit ?? 1)))
@@ -101,12 +112,15 @@ func verify(
     width: request.size?.width, height: request.size?.height)
   let verifier = Verifier(
     settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
-    machine: "\(machineName()), \(Threads.count) threads")
+    machine: "\(machineName()), \(counted(Threads.count, "thread"))")
   func subject(_ source: ModelSource, _ compute: Compute) throws -> Verifier.Subject {
     Verifier.Subject(
       name: lastPathComponent(source.location), model: try Model.bind(source),
       fileBytes: bytesOnDisk(source.location), arithmetic: compute.arithmetic)
   }
+  let bound = try Model.bind(reference)
+  try bound.check(request.sampling)
+  try noteCuts(settings.prompts, of: bound, events)
   let baselines =
     request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
   let original = try subject(reference, request.referenceCompute)
@@ -191,7 +205,8 @@ package struct VerificationOutcome: JobOutcome {
     }
     let size = "\(report.settings.width ?? 0)x\(report.settings.height ?? 0)"
     var lines = [
-      "\(report.pictures.count) pictures of \(size), \(report.settings.steps) steps; "
+      "\(counted(report.pictures.count, "picture")) of \(size), "
+        + "\(counted(report.settings.steps, "step")); "
         + "reference \(report.reference.name), \(formatted(bytes: report.reference.bytes))",
       table(rows, rightAligned: Set(1...7)),
     ]

@@ -275,7 +275,7 @@ import Testing
     ]
     #expect(
       try refusal(tensors, into: model)
-        == "a.safetensors: adapts 1 modules that sd-v1-4 (random) does not have: "
+        == "a.safetensors: adapts 1 module that sd-v1-4 (random) does not have: "
         + "unet.down_blocks.9.x; it was made for another model; pass --allow-unused to merge the "
         + "rest")
     let found = try merged(tensors, into: model, allowingUnused: true)
@@ -290,7 +290,7 @@ import Testing
     let pair = [
       ("unet.\(Self.linear).lora_A.weight", a), ("unet.\(Self.linear).lora_B.weight", b),
     ]
-    let strays = [("unet.\(Self.linear).lora_B.bias", counting([64])), ("foo.bar", scalar(1))]
+    let strays = [("unet.\(Self.linear).lora_E.bias", counting([64])), ("foo.bar", scalar(1))]
     let refused = try refusal(pair + strays, into: model)
     #expect(
       refused.hasPrefix(
@@ -301,7 +301,7 @@ import Testing
     let bias = "unet.\(Self.linear).diff_b"
     #expect(
       try refusal(pair + [(bias, counting([64]))], into: model).hasPrefix(
-        "a.safetensors: adapts 1 modules that sd-v1-4 (random) does not have: \(bias);"))
+        "a.safetensors: changes the bias of 1 layer that has none in sd-v1-4 (random): \(bias);"))
     let both = pair + [("unet.\(Self.linear).diff", counting([64, 64]))]
     #expect(
       try refusal(both, into: model)

@@ -202,7 +202,7 @@ struct SafetensorsRefusalTests {
     ),
     (
       safetensors(#"{"a":\#(tensor())}"#, data: 9),
-      "f: 1 bytes follow the last tensor, none are expected"
+      "f: 1 byte follows the last tensor, none are expected"
     ),
     (safetensors("{}", data: 3), "f: 3 bytes follow the last tensor, none are expected"),
   ]

@@ -56,12 +56,12 @@ struct SingleFileTests {
   @Test func levelsThatDoNotMirrorAreRefused() {
     #expect(
       refusal(Self.unet(up: 3))
-        == "level 0 of the U-Net has 1 resnets down and 3 up, one more up than down is expected")
+        == "level 0 of the U-Net has 1 resnet down and 3 up, one more up than down is expected")
     #expect(
       refusal(
         Self.unet(extra: [
           ("output_blocks.1.1.conv.weight", [8, 8, 3, 3])
-        ])) == "the U-Net has 1 levels down and 2 up, as many up as down is expected")
+        ])) == "the U-Net has 1 level down and 2 up, as many up as down is expected")
   }
 
   @Test func attentionsAfterSomeResnetsOnlyAreRefused() {
@@ -78,7 +78,7 @@ struct SingleFileTests {
           ("middle_block.1.norm.weight", [8]),
           ("middle_block.0.in_layers.0.weight", [8]),
         ]))
-        == "the middle block has 1 resnets with attention, two with attention or one without is "
+        == "the middle block has 1 resnet with attention, two with attention or one without is "
         + "expected")
   }
 
@@ -108,8 +108,12 @@ struct SingleFileTests {
   @Test func filesOfOtherThingsAreRefused() {
     #expect(
       refusal([("blk.0.attn_q.weight", [2, 2]), ("output_norm.weight", [2])])
-        == "a safetensors file without the tensors of a Stable Diffusion model; it holds "
-        + "blk.0.attn_q.weight and output_norm.weight")
+        == "a safetensors file of a language model, and none of pictures; it holds 2 tensors (blk. 1 "
+        + "and output_norm. 1)")
+    #expect(
+      refusal([("weight", [2, 2])])
+        == "a safetensors file without the tensors of a Stable Diffusion model; it holds 1 tensor "
+        + "(weight 1)")
     #expect(
       refusal([("lora_unet_x.lora_down.weight", [2, 2])])
         == "holds low-rank adapters (lora_unet_x.lora_down.weight), which are merged into a model "
@@ -120,10 +124,76 @@ struct SingleFileTests {
         + "which Decant's schedulers do not know")
   }
 
+  /// What is taken for a model, and its names, below the prefixes that files put before them.
+  @Test(arguments: [
+    (
+      ["model.diffusion_model.joint_blocks.0.x", "model.diffusion_model.context_embedder.weight"],
+      "Stable Diffusion 3, a diffusion transformer and no U-Net"
+    ),
+    (
+      ["double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"],
+      "Flux, a diffusion transformer and no U-Net"
+    ),
+    (
+      ["down_blocks.0.motion_modules.0.proj_in.weight"],
+      "AnimateDiff's motion, which is added to a model and is none itself"
+    ),
+    (
+      ["control_model.input_hint_block.0.weight", "control_model.input_blocks.0.0.weight"],
+      "a ControlNet, which is added to a model and is none itself"
+    ),
+    (["emb_params"], "a textual inversion, words for a text encoder and no model"),
+    (
+      ["encoder.block.0.layer.0.SelfAttention.q.weight"],
+      "a T5 text encoder, which no family here has"
+    ),
+  ]) func otherModelsAreNamed(names: [String], likeness: String) {
+    let said = refusal(names.map { ($0, [2, 2]) })
+    #expect(
+      said.hasPrefix("a safetensors file of \(likeness); it holds \(names.count) tensor"), "\(said)"
+    )
+  }
+
+  /// diffusers' adapters begin with the names of a U-Net's parts.
+  @Test func adaptersOfEveryNamingAreNoModel() {
+    for ending in ["lora_A.weight", "lora.down.weight", "hada_w1_a", "lokr_w1", "lora_B.bias"] {
+      let name = "unet.down_blocks.0.attentions.0.proj_in.\(ending)"
+      #expect(
+        refusal([(name, [2, 2])])
+          == "holds low-rank adapters (\(name)), which are merged into a model with --lora; name the "
+          + "model itself")
+    }
+  }
+
+  @Test func whatAFileHoldsIsTold() {
+    let survey = TensorSurvey(
+      archive(
+        Self.unet(extra: [("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", [8, 24])])
+          + [("first_stage_model.encoder.conv_in.weight", [4, 3, 3, 3])]
+      ).weights)
+    #expect(survey.groups.map(\.prefix) == ["model.diffusion_model.", "first_stage_model."])
+    #expect(survey.groups.map(\.tensors) == [8, 1])
+    #expect(survey.unet?.inputs == 4 && survey.unet?.width == 8 && survey.unet?.text == 24)
+    #expect(survey.unet?.added == nil)
+    #expect(
+      survey.marks.map(\.shape) == [[8, 4, 3, 3], [4, 3, 3, 3], [8, 24]])
+    #expect(survey.likeness == nil)
+  }
+
   @Test func variantsAndAveragesThatAreNotThere() {
     #expect(
       refusal(Self.unet(), options: ReadOptions(ema: true))
-        == "holds no moving average of the weights (model_ema.…), which --ema asks for")
+        == "holds no moving average of the weights (model_ema.…), which --ema asks for; leave --ema "
+        + "out")
+    #expect(
+      refusal([("model_ema.diffusion_modelinput_blocks00weight", [8, 4, 3, 3])])
+        == "holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to read "
+        + "it")
+    #expect(
+      refusal(
+        Self.unet() + [("model_ema.diffusion_modelout2weight", [4, 8, 3, 3])],
+        options: ReadOptions(ema: true))
+        == "tensor 'model_ema.diffusion_modelinput_blocks00weight' is missing")
     #expect(
       message {
         _ = try SingleFileReader().read("x", options: ReadOptions(variant: "fp16"))

@@ -134,7 +134,7 @@ struct TorchLegacyTests {
     ),
     (
       oldTorchFile(value, keys: keys, storages: storages) + [0],
-      "1 bytes follow the last storage; the file is damaged"
+      "1 byte follows the last storage; the file is damaged"
     ),
     (
       oldTorchFile(

@@ -24,7 +24,47 @@ import Testing
       ["convert", "model", "-o", "a", "--to", "zip"],
       "'zip' is nothing to write a model as, known are \(writers)"
     ),
-    (["convert", "model", "-o", ""], "the output has an empty name; give one with -o"),
+    (["convert", "model", "-o", ""], "-o is given an empty value; give it one, or leave -o out"),
+    (
+      ["convert", "model", "-o", "a", "--lora="],
+      "--lora is given an empty value; give it one, or leave --lora out"
+    ),
+    (
+      ["generate", "model", "-p", "", "--mask", "", "-o", "a.png"],
+      "--mask is given an empty value; give it one, or leave --mask out"
+    ),
+    (
+      ["convert", "", "-o", "a"],
+      "an argument is empty where the name of a file or folder is expected; is a variable not set?"
+    ),
+    (
+      ["generate", "model", "-p", "x", "-o", "a.png", "--crop", "0,8", "--quiet"],
+      "--crop: model is Stable Diffusion 1.x of other sizes, whose U-Net is told nothing of that; leave the option out"
+    ),
+    (
+      ["verify", "model", "model", "--scheduler", "luck", "--quiet"],
+      "there is no scheduler 'luck'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
+    ),
+    (
+      ["calibrate", "model", "-o", "a", "--size", "12x16", "--quiet"],
+      "a size of 12x16 cannot be sampled; choose multiples of 8 from 8 to 8192"
+    ),
+    (
+      ["bench", "model", "--size", "12x16", "--quiet"],
+      "a size of 12x16 cannot be sampled; choose multiples of 8 from 8 to 8192"
+    ),
+    (
+      ["shrink", "model", "-o", "a.decant", "--type", "f16", "--steps", "2000", "--quiet"],
+      "PNDMScheduler cannot take 2000 steps; choose 1 to 1000"
+    ),
+    (
+      ["convert", "model", "-o", "a.decant", "--lora", "model", "--quiet"],
+      "model: holds model_index.json, scheduler, text_encoder, tokenizer, unet and vae, one file of adapters is expected: pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself"
+    ),
+    (
+      ["inspect", "model", "--ema"],
+      "model: --ema chooses between two sets of weights of a single file; a diffusers folder holds one, which its pipeline uses; leave --ema out"
+    ),
     (
       ["convert", "model", "-o", "no/a.decant"],
       "no/a.decant: the folder FOLDER/no to write to does not exist; make it first"
@@ -256,6 +296,31 @@ import Testing
           "decant: in.safetensors: the output is the input in.safetensors or lies in it, and an input is never written to; give another name"
       )
       #expect(try names(folder) == ["in.safetensors", "model"])
+    }
+  }
+
+  /// Numbers that no step can keep: there is no picture of NaN.
+  @Test func latentsThatLeadNowhere() throws {
+    try withModel { folder in
+      let header = #"{"latents":{"dtype":"F32","shape":[1,4,2,2],"data_offsets":[0,64]}}"#
+      var file = Data([UInt8(header.utf8.count)] + [UInt8](repeating: 0, count: 7))
+      file.append(Data(header.utf8))
+      for _ in 0..<16 {
+        file.append(
+          contentsOf: (0..<4).map { UInt8(truncatingIfNeeded: Float(3e38).bitPattern >> (8 * $0)) })
+      }
+      try file.write(to: URL(fileURLWithPath: folder + "/in.safetensors"))
+      let generate = [
+        "generate", "model", "-p", "x", "-o", "a.png", "--latents", "in.safetensors", "--scheduler",
+        "euler", "--steps", "2", "-W", "16", "-H", "16", "--quiet",
+      ]
+      try expectDecant(
+        generate, in: folder, exit: 2,
+        stderr:
+          "decant: model: the latents are NaN or infinite after the last step; choose a smaller --guidance-scale or another --scheduler, or check the model with inspect --check"
+      )
+      #expect(try names(folder) == ["in.safetensors", "model"])
+      try expectDecant(generate + ["--allow-nonfinite"], in: folder)
     }
   }
 

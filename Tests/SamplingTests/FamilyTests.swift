@@ -37,7 +37,7 @@ struct FamilyTests {
     let request = try Self.request(entry)
     let latents = try sampler.denoise(request)
     let changes: [(inout SamplingRequest) -> Void] = [
-      { $0.negativePrompt = "" }, { $0.crop.top += 8 }, { $0.crop.left += 8 },
+      { $0.negativePrompt = "" }, { $0.crop = (8, 0) }, { $0.crop = (0, 8) },
       { $0.originalSize = nil }, { $0.targetSize = nil }, { $0.guidanceScale = 1 },
     ]
     for change in changes {

@@ -228,6 +228,17 @@ struct SamplerTests {
       sentence { $0.latents = Tensor(zeros: [1, 4, 8, 9]) }
         == "the latents are [1, 4, 8, 9], expected [1, 4, 8, 8] for this size and count")
     #expect(sentence { $0.steps = 0 } == "PNDMScheduler cannot take 0 steps; choose 1 to 1000")
+    #expect(
+      sentence { $0.guidanceScale = 1e300 }
+        == "the guidance scale is 1e+300, expected a finite number")
+    #expect(
+      sentence {
+        $0.crop = (8, 0)
+        $0.targetSize = (64, 64)
+      }
+        == "--crop and --target-size: \(sampler.model.source.location) is Stable Diffusion 1.x of "
+        + "other sizes, whose U-Net is told nothing of that; leave the option out")
+    #expect(sentence { $0.originalSize = (64, 64) }.hasPrefix("--original-size: "))
     #expect(sentence { $0.scheduler = "plms" }.hasPrefix("there is no scheduler 'plms'"))
   }
 

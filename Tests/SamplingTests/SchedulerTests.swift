@@ -229,6 +229,45 @@ struct SchedulerTests {
         "the scheduler config's 'use_exponential_sigmas' is true, which EulerDiscreteScheduler does "
           + "not do here; expected false"
       ),
+      (
+        "euler", ["use_karras_sigmas": true, "sigma_min": 9, "sigma_max": 2], 20,
+        "the scheduler config's 'sigma_min' is 9.0, expected no more than the largest, 2.0"
+      ),
+      (
+        "dpm++2m-karras", ["sigma_min": 9, "sigma_max": 2], 20,
+        "the scheduler config's 'sigma_min' is 9.0, expected no more than the largest, 2.0"
+      ),
+      (
+        "euler", ["sigma_max": .number(.infinity)], 20,
+        "the scheduler config's 'sigma_max' is inf, expected more than 0 and less than 1e9"
+      ),
+      (
+        "euler", ["sigma_min": .number(.nan)], 20,
+        "the scheduler config's 'sigma_min' is nan, expected more than 0 and less than 1e9"
+      ),
+      (
+        "ddim", ["clip_sample_range": -1], 20,
+        "the scheduler config's 'clip_sample_range' is -1.0, expected more than 0 and less than 1e9"
+      ),
+      (
+        "ddim", ["beta_start": .number(.nan)], 20,
+        "the scheduler config's 'beta_start' is nan, expected 0 to less than 1"
+      ),
+      (
+        "ddim", ["beta_end": -0.5], 20,
+        "the scheduler config's 'beta_end' is -0.5, expected 0 to less than 1"
+      ),
+      (
+        "euler-a", ["timestep_spacing": "loose"], 20,
+        "the scheduler config's 'timestep_spacing' is 'loose', which "
+          + "EulerAncestralDiscreteScheduler does not do here; expected 'leading' or 'linspace' or "
+          + "'trailing'"
+      ),
+      (
+        "lcm", ["prediction_type": "flow"], 4,
+        "the scheduler config's 'prediction_type' is 'flow', which LCMScheduler does not do here; "
+          + "expected 'epsilon' or 'sample' or 'v_prediction'"
+      ),
     ] as [(String?, JSONObject, Int, String)])
   func refusals(name: String?, config: JSONObject, steps: Int, sentence: String) {
     do throws(SchedulerError) {
@@ -262,11 +301,24 @@ struct SchedulerTests {
           #expect(x.values.allSatisfy { $0.isFinite }, "\(JSONValue.object(config).text())")
         } catch {
           switch error {
-          case .notFinite, .steps, .timestep: break
+          case .notFinite, .outOfRange, .steps, .timestep: break
           default: Issue.record("\(error)")
           }
         }
       }
+    }
+  }
+
+  /// Finite numbers of which no picture comes.
+  @Test("refuse latents without bounds")
+  func boundless() {
+    #expect(throws: SchedulerError.notFinite(className: "PNDMScheduler", step: 1)) {
+      _ = try Schedulers.make(
+        name: "pndm",
+        config: [
+          "beta_start": 0.5, "beta_end": 0.5, "num_train_timesteps": 100, "skip_prk_steps": true,
+          "timestep_spacing": "trailing",
+        ], steps: 1)
     }
   }
 

@@ -55,9 +55,12 @@ struct TokenizerTests {
   @Test("says how much of a text is cut off")
   func overflow() throws {
     let tokenizer = try CLIPTokenizer(files: CLIPVocabulary.files(), location: "built in")
-    #expect(tokenizer.overflow("a cat") == 0)
-    let long = [String](repeating: "cat", count: 80).joined(separator: " ")
-    #expect(tokenizer.overflow(long) == 5)
+    #expect(tokenizer.cut("a cat") == nil)
+    let full = [String](repeating: "cat", count: 75).joined(separator: " ")
+    #expect(tokenizer.cut(full) == nil)
+    let long = full + " Sat  on, a <|endoftext|> mat"
+    #expect(
+      tokenizer.cut(long) == CLIPTokenizer.Cut(tokens: 6, text: "sat on , a <|endoftext|> mat"))
     #expect(tokenizer.encode(long).count == 77 && tokenizer.encode(long).last == 49_407)
   }
 

@@ -36,6 +36,11 @@ struct MessagesTests {
     #expect(nearestNames(to: long, among: [long, "y"], count: 1) == [long])
   }
 
+  @Test(arguments: [(0, "0 blocks"), (1, "1 block"), (2, "2 blocks")])
+  func oneIsNotMany(count: Int, words: String) {
+    #expect(counted(count, "block") == words)
+  }
+
   @Test func foldersAreFolders() throws {
     #expect(isFolder(fixture("mini-sd")))
     #expect(!isFolder(fixture("mini-sd/model_index.json")))

@@ -16,6 +16,18 @@ private func write(_ text: String, to path: String) throws {
 }
 
 struct ReplacingFileTests {
+  /// The folder of a bare name is the one that the program runs in.
+  @Test func foldersAreTakenToTheDisk() throws {
+    try withTemporaryFolder { folder in
+      #expect(syncFolder(of: folder + "/out"))
+      #expect(syncFolder(of: folder + "/."))
+      #expect(syncFolder(of: "out") && syncFolder(of: "/out"))
+      #expect(!syncFolder(of: folder + "/nothing/out"))
+      try write("a", to: folder + "/file")
+      #expect(!syncFolder(of: folder + "/file/out"))
+    }
+  }
+
   @Test func appearsWithAllItsBytesOnCommit() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/out"

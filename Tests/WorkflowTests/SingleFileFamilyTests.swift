@@ -43,6 +43,34 @@ import Testing
     }
   }
 
+  /// The training code stores moving averages without the dots of names, which are put back.
+  @Test(arguments: families)
+  func aMovingAverageAlone(name: String) throws {
+    let whole = WithoutVelocity.archive(try archive(name, "dense"))
+    let prefix = "model.diffusion_model."
+    let averaged = Archive(
+      weights: Renamed(whole.weights) { name in
+        name.hasPrefix(prefix)
+          ? "model_ema.diffusion_model" + name.dropFirst(prefix.count).filter { $0 != "." } : name
+      }, kind: whole.kind)
+    let reader = SingleFileReader()
+    let plain = try reader.model(of: whole, path: "model.safetensors")
+    let source = try reader.model(
+      of: averaged, path: "model.safetensors", options: ReadOptions(ema: true))
+    #expect(source.movingAverage == .takenAlone)
+    for component in plain.components {
+      let found = try #require(source[component.name])
+      #expect(Set(found.weights.names) == Set(component.weights.names))
+      #expect(found.config == component.config)
+    }
+    // Without --ema there is no U-Net, and it is said why.
+    let rest = try reader.model(of: averaged, path: "model.safetensors")
+    #expect(rest.movingAverage == .leftAlone && rest["unet"] == nil)
+    let error = #expect(throws: BindingError.self) { try Model.bind(rest) }
+    #expect(
+      error?.description.hasSuffix("a moving average of the unet, which --ema reads") == true)
+  }
+
   /// Every name and shape of the published maps' places, where the two numberings differ.
   @Test(arguments: [
     ("bk-sdm-tiny", "gap", "output_blocks.2.1.conv.weight"),
@@ -108,5 +136,25 @@ private enum WithoutVelocity {
         shape: entry.shape, encoding: entry.encoding,
         parts: [ByteSlice([UInt8](repeating: 0, count: bytes))])
     }
+  }
+}
+
+/// Tensors under other names.
+private struct Renamed: WeightSource {
+  private let base: any WeightSource
+  private let origins: [String: String]
+  let names: [String]
+
+  init(_ base: any WeightSource, _ rename: (String) -> String) {
+    self.base = base
+    names = base.names.map(rename)
+    origins = Dictionary(zip(names, base.names)) { first, _ in first }
+  }
+
+  var location: String { base.location }
+  func entry(_ name: String) -> TensorEntry? { origins[name].flatMap(base.entry) }
+  func tensor(_ name: String) throws -> StoredTensor {
+    guard let origin = origins[name] else { throw absent(name) }
+    return try base.tensor(origin)
   }
 }

@@ -3,15 +3,45 @@ import Tensors
 /// One way in which small tensors make the change of a weight. A kind is one file that conforms to
 /// this, and one line in ``AdapterKinds/all``.
 protocol AdapterKind: Sendable {
+  /// What people call it.
+  var name: String { get }
+
   /// Whether a module's tensors are of this kind.
   func recognizes(_ module: AdapterFile.Module) -> Bool
 
-  /// What is added to a weight of that shape, row-major.
+  /// The part whose rows are as many as the rank; `nil` for kinds without one.
+  var ranked: String? { get }
+
+  /// Checks by shapes alone that the tensors fit together, and a weight of that shape.
   ///
-  /// - Throws: ``AdapterError`` for tensors that do not fit together, or not the weight.
+  /// - Throws: ``AdapterError`` for tensors that do not.
+  func check(
+    _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
+  ) throws(AdapterError)
+
+  /// What is added to a weight of that shape, row-major.
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float]
+
+  /// The tensor that the change of the module's bias is made of, if there is one.
+  func bias(_ module: AdapterFile.Module) -> String?
+
+  /// What is added to a bias of so many numbers.
+  func biasDelta(
+    _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
+  ) throws -> [Float]
+}
+
+extension AdapterKind {
+  // The change of a bias may stand beside any kind.
+  func bias(_ module: AdapterFile.Module) -> String? { module.parts["diff_b"] }
+
+  func biasDelta(
+    _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
+  ) throws -> [Float] {
+    try file.matrix(module.part("diff_b", key: key, in: file), rows: count, columns: 1).values
+  }
 }
 
 /// The kinds of adapters that are merged, a line each.

@@ -3,9 +3,18 @@ import Tensors
 /// The whole change of a weight, as LyCORIS's `full` and extracted adapters store it where a product
 /// would not be smaller; with it, or alone, the change of a bias.
 struct FullDifference: AdapterKind {
+  let name = "whole difference"
+  let ranked: String? = nil
+
   func recognizes(_ module: AdapterFile.Module) -> Bool {
-    // The change of a bias may stand beside any kind.
     module.has("diff") || (module.has("diff_b") && !module.has("down") && !module.has("hada_w1_a"))
+  }
+
+  func check(
+    _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
+  ) throws(AdapterError) {
+    guard let name = module.parts["diff"] else { return }
+    _ = try file.extents(name, rows: shape.rows, columns: shape.rowLength)
   }
 
   func delta(

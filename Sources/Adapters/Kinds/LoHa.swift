@@ -4,8 +4,27 @@ import Tensors
 /// The product, number by number, of two low-rank matrices (Hyeon-Woo et al. 2021, arXiv 2108.06098),
 /// as LyCORIS stores it.
 struct LoHa: AdapterKind {
+  let name = "LoHa"
+  let ranked: String? = "hada_w1_b"
+
   func recognizes(_ module: AdapterFile.Module) -> Bool {
     module.has("hada_w1_a") || module.has("hada_w1_b")
+  }
+
+  func check(
+    _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
+  ) throws(AdapterError) {
+    for number in 1...2 {
+      let outer = try module.part("hada_w\(number)_a", key: key, in: file)
+      let inner = try module.part("hada_w\(number)_b", key: key, in: file)
+      if let core = module.parts["hada_t\(number)"] {
+        let rank = try file.extents(outer, columns: shape.rows).rows
+        try checkTucker(core, down: inner, rank: rank, shape: shape, in: file)
+      } else {
+        let rank = try file.extents(outer, rows: shape.rows).columns
+        _ = try file.extents(inner, rows: rank, columns: shape.rowLength)
+      }
+    }
   }
 
   func delta(

@@ -4,7 +4,23 @@ import Tensors
 /// `up · down` (Hu et al. 2021, arXiv 2106.09685), of matrices and of convolutions, whose kernel stands
 /// in `down` or, in LyCORIS's Tucker form, in a tensor between the two.
 struct LoRA: AdapterKind {
+  let name = "LoRA"
+  let ranked: String? = "down"
+
   func recognizes(_ module: AdapterFile.Module) -> Bool { module.has("down") || module.has("up") }
+
+  func check(
+    _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
+  ) throws(AdapterError) {
+    let down = try module.part("down", key: key, in: file)
+    let up = try module.part("up", key: key, in: file)
+    let rank = try file.extents(up, rows: shape.rows).columns
+    if let mid = module.parts["mid"] {
+      try checkTucker(mid, down: down, rank: rank, shape: shape, in: file)
+    } else {
+      _ = try file.extents(down, rows: rank, columns: shape.rowLength)
+    }
+  }
 
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
@@ -16,7 +32,7 @@ struct LoRA: AdapterKind {
     let share = try file.share(module, key: key, rank: rank)
     let product: Tensor
     if let mid = module.parts["mid"] {
-      let narrow = try file.matrix(down, rows: rank)
+      let narrow = try file.matrix(down, columns: shape.rank > 1 ? shape[1] : 1)
       product = try tucker(mid, up: wide, down: narrow, shape: shape, in: file)
     } else {
       product = matmul(wide, try file.matrix(down, rows: rank, columns: shape.rowLength))
@@ -25,17 +41,44 @@ struct LoRA: AdapterKind {
   }
 }
 
-/// `sum_ij up[o, i] mid[i, j, kernel] down[j, in]`, as [out, in, kernel].
+extension LoRA {
+  /// PEFT's `lora_bias`: `up` has a bias of its own, which acts as strongly as the product.
+  func bias(_ module: AdapterFile.Module) -> String? {
+    module.parts["diff_b"] ?? module.parts["up_bias"]
+  }
+
+  func biasDelta(
+    _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
+  ) throws -> [Float] {
+    if let whole = module.parts["diff_b"] {
+      return try file.matrix(whole, rows: count, columns: 1).values
+    }
+    let up = try module.part("up", key: key, in: file)
+    let rank = try file.extents(up, rows: count).columns
+    let share = try file.share(module, key: key, rank: rank)
+    let bias = try module.part("up_bias", key: key, in: file)
+    return try file.matrix(bias, rows: count, columns: 1).values.map { $0 * share }
+  }
+}
+
+/// Checks the two inner tensors of the Tucker form beside an outer one of that rank.
+func checkTucker(
+  _ mid: String, down: String, rank: Int, shape: Shape, in file: AdapterFile
+) throws(AdapterError) {
+  let inputs = shape.rank > 1 ? shape[1] : 1
+  let inner = try file.extents(down, columns: inputs).rows
+  let kernel = shape.rowLength / max(1, inputs)
+  _ = try file.extents(mid, rows: rank, columns: inner * kernel)
+}
+
+/// `sum_ij up[o, i] mid[i, j, kernel] down[j, in]`, as [out, in, kernel], of tensors that
+/// ``checkTucker(_:down:rank:shape:in:)`` found to fit.
 func tucker(
   _ mid: String, up: Tensor, down: Tensor, shape: Shape, in file: AdapterFile
 ) throws -> Tensor {
   let (rank, inner) = (up.shape[1], down.shape[0])
   let inputs = shape.rank > 1 ? shape[1] : 1
   let kernel = shape.rowLength / max(1, inputs)
-  guard down.shape[1] == inputs else {
-    throw AdapterError.misshapen(
-      path: file.path, tensor: mid, found: down.shape, expected: "\(inputs) inputs beside it")
-  }
   let core = try file.matrix(mid, rows: rank, columns: inner * kernel)
   // [out, inner x kernel], then for each place of the kernel [out, inner] by [inner, in].
   let wide = matmul(up, core)

@@ -9,6 +9,8 @@ struct PEFTNaming: AdapterNaming {
     if module.hasPrefix("text_model.") {
       keys.append("\(component).\(module.dropFirst("text_model.".count))")
     }
+    // What PEFT saves of one text encoder does not name it.
+    if component != "unet", isAlone { keys.append("base_model.model.\(module)") }
     if component == "unet" { keys += [module, "base_model.model.\(module)"] }
     return keys
   }

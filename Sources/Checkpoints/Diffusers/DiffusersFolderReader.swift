@@ -232,6 +232,6 @@ package struct DiffusersFolderReader: ModelReader {
 }
 
 /// Names in a folder, sorted; none where there is no folder. Links are followed.
-func folderContents(_ path: String) -> [String] {
+package func folderContents(_ path: String) -> [String] {
   ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
 }

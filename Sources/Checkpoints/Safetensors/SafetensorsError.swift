@@ -84,7 +84,8 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
       return Self.about(path, tensor) + "begins at byte \(begin) of the data, \(expected) is "
         + "expected: tensors lie without gaps"
     case .trailingBytes(let path, let count):
-      return "\(path): \(count) bytes follow the last tensor, none are expected"
+      return
+        "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last tensor, none are expected"
     }
   }
 

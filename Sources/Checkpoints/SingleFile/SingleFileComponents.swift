@@ -32,8 +32,8 @@ struct SingleFileComponents {
     var part = part
     if average {
       part.origins = try part.origins.map { name, _ throws(SingleFileError) in
-        let origin = "model_ema.diffusion_model" + name.filter { $0 != "." }
-        guard weights.entry(origin) != nil else { throw .noMovingAverage(path: path) }
+        let origin = AveragedNames.averaged(name)
+        guard weights.entry(origin) != nil else { throw .missing(path: path, tensor: origin) }
         return (name, origin)
       }
     }

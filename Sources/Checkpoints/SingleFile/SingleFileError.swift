@@ -3,7 +3,7 @@ package import Tensors
 /// Why a file of tensors is no model, or a model no single file.
 package enum SingleFileError: Error, Equatable, CustomStringConvertible {
   /// Nothing in the file has a name that a Stable Diffusion model has.
-  case notAModel(path: String, kind: String, examples: [String])
+  case notAModel(path: String, kind: String, survey: TensorSurvey)
   /// A file of low-rank adapters, which is merged into a model and is none itself.
   case adapter(path: String, examples: [String])
   /// Blocks of a U-Net that fit into no U-Net of diffusers.
@@ -12,6 +12,8 @@ package enum SingleFileError: Error, Equatable, CustomStringConvertible {
   case misshapen(path: String, tensor: String, found: Shape, expected: String)
   case collision(path: String, tensor: String, first: String, second: String)
   case noMovingAverage(path: String)
+  /// Nothing is there but what `--ema` asks for.
+  case averageAlone(path: String)
   case noVariants(path: String, variant: String)
   /// A configuration that an earlier Decant wrote, damaged since.
   case malformedConfig(path: String, found: String)
@@ -22,9 +24,9 @@ package enum SingleFileError: Error, Equatable, CustomStringConvertible {
 
   package var description: String {
     switch self {
-    case .notAModel(let path, let kind, let examples):
-      "\(path): a \(kind) without the tensors of a Stable Diffusion model; it holds "
-        + listed(examples)
+    case .notAModel(let path, let kind, let survey):
+      "\(path): a \(kind) \(survey.likeness.map { "of \($0)" } ?? "without the tensors of a Stable Diffusion model"); "
+        + "it holds \(survey.contents)"
     case .adapter(let path, let examples):
       "\(path): holds low-rank adapters (\(listed(examples))), which are merged into a model with "
         + "--lora; name the model itself"
@@ -38,7 +40,11 @@ package enum SingleFileError: Error, Equatable, CustomStringConvertible {
       "\(path): tensors '\(shown(first))' and '\(shown(second))' are both '\(shown(tensor))', one "
         + "is expected"
     case .noMovingAverage(let path):
-      "\(path): holds no moving average of the weights (model_ema.…), which --ema asks for"
+      "\(path): holds no moving average of the weights (model_ema.…), which --ema asks for; leave "
+        + "--ema out"
+    case .averageAlone(let path):
+      "\(path): holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to "
+        + "read it"
     case .noVariants(let path, let variant):
       "\(path): a single file has no variants, '\(shown(variant))' was asked for"
     case .malformedConfig(let path, let found):

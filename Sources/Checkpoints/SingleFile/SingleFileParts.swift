@@ -22,7 +22,9 @@ struct SingleFileParts {
   private(set) var text2 = Part()
   /// Names of tensors that are of no part, the training's buffers not among them.
   private(set) var leftOut: [String] = []
-  private(set) var hasMovingAverage = false
+  /// Names of the moving average of the U-Net.
+  private var averages: [String] = []
+  var hasMovingAverage: Bool { !averages.isEmpty }
 
   private enum Place { case unet, vae, text, textXL, text2 }
 
@@ -56,7 +58,8 @@ struct SingleFileParts {
     let ignored = Set(SingleFileFacts.ignored + SingleFileFacts.markers)
     for name in names {
       if name.hasPrefix("model_ema.") {
-        hasMovingAverage = true
+        // How far training was is stored there as well.
+        if name.hasPrefix(AveragedNames.prefix) { averages.append(name) }
       } else if ignored.contains(name) {
         continue
       } else if isWhole, let (prefix, place) = Self.prefixes.first(where: { name.hasPrefix($0.0) })
@@ -71,6 +74,17 @@ struct SingleFileParts {
   }
 
   var isEmpty: Bool { unet.isEmpty && vae.isEmpty && text.isEmpty && text2.isEmpty }
+
+  /// Takes the moving average for the U-Net, in a file that has no other.
+  mutating func takeMovingAverage() {
+    for origin in averages {
+      if let name = AveragedNames.dotted(origin) {
+        add(name, origin, to: .unet)
+      } else {
+        leftOut.append(origin)
+      }
+    }
+  }
 
   private mutating func add(_ name: String, _ origin: String, to place: Place) {
     // Buffers that came with old versions of the libraries, as whole numbers or, in merges, not.

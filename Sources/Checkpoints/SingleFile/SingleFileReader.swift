@@ -25,7 +25,9 @@ package struct SingleFileReader: ModelReader {
   package func model(
     of archive: Archive, path: String, options: ReadOptions = ReadOptions()
   ) throws -> ModelSource {
-    let parts = SingleFileParts(archive.weights)
+    var parts = SingleFileParts(archive.weights)
+    let isAverageAlone = parts.unet.isEmpty && parts.hasMovingAverage
+    if isAverageAlone, options.ema { parts.takeMovingAverage() }
     try Self.checkKind(archive, parts, path: path)
     if options.ema, !parts.hasMovingAverage { throw SingleFileError.noMovingAverage(path: path) }
     let carried = try CarriedConfig(archive.metadata, path: path)
@@ -35,7 +37,15 @@ package struct SingleFileReader: ModelReader {
     if !parts.text.isEmpty { components.append(try builder.text(parts.text, isSecond: false)) }
     if !parts.text2.isEmpty { components.append(try builder.text(parts.text2, isSecond: true)) }
     if !parts.unet.isEmpty {
-      components.append(try builder.unet(parts.unet, average: options.ema))
+      do {
+        components.append(
+          try builder.unet(parts.unet, average: options.ema && !isAverageAlone))
+      } catch {
+        // Blocks of other models may have names of a U-Net's.
+        let survey = TensorSurvey(archive.weights)
+        guard survey.likeness != nil else { throw error }
+        throw SingleFileError.notAModel(path: path, kind: archive.kind, survey: survey)
+      }
     }
     let line = SingleFileLines.of(components)
     if !parts.vae.isEmpty { components.append(try builder.vae(parts.vae, line)) }
@@ -43,7 +53,13 @@ package struct SingleFileReader: ModelReader {
     var model = ModelSource(
       location: path, layout: layout, index: carried?.index ?? [:], components: components,
       scheduler: carried?.scheduler, files: carried?.files ?? [],
-      provenance: Self.provenance(archive, parts, average: options.ema))
+      provenance: Self.provenance(archive, parts))
+    if parts.hasMovingAverage {
+      let fate: ModelSource.MovingAverage =
+        options.ema
+        ? (isAverageAlone ? .takenAlone : .taken) : (isAverageAlone ? .leftAlone : .left)
+      model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
+    }
     model.configsAreDerived = carried == nil
     if carried == nil { try Self.derive(&model, line, archive, parts) }
     return model
@@ -59,16 +75,18 @@ package struct SingleFileReader: ModelReader {
         found: "the tensor '\(mark)' says that the model was trained with EDM's continuous noise, "
           + "which Decant's schedulers do not know")
     }
-    guard parts.isEmpty else { return }
-    let adapters = names.filter { name in
-      ["lora_", ".lora.", "lora.down", "lora.up", "hada_", "lokr_"].contains { name.contains($0) }
+    // diffusers' adapters have the names of a U-Net's parts before their own.
+    let adapters = names.filter { AdapterNames.split($0) != nil }
+    if !adapters.isEmpty, 2 * adapters.count >= names.count {
+      throw .adapter(path: path, examples: Array(adapters.prefix(4)))
     }
-    if !adapters.isEmpty { throw .adapter(path: path, examples: Array(adapters.prefix(4))) }
-    throw .notAModel(path: path, kind: archive.kind, examples: Array(names.prefix(4)))
+    guard parts.isEmpty else { return }
+    if parts.hasMovingAverage { throw .averageAlone(path: path) }
+    throw .notAModel(path: path, kind: archive.kind, survey: TensorSurvey(archive.weights))
   }
 
   private static func provenance(
-    _ archive: Archive, _ parts: SingleFileParts, average: Bool
+    _ archive: Archive, _ parts: SingleFileParts
   ) -> JSONObject {
     var provenance: JSONObject = ["container": .string(archive.kind)]
     // What training and merging tools say of a model is handed on to the next file.
@@ -79,7 +97,6 @@ package struct SingleFileReader: ModelReader {
     if !told.isEmpty {
       provenance["metadata"] = .object(JSONObject(told.map { ($0.key, $0.value) }))
     }
-    if average { provenance["moving_average"] = true }
     if !parts.leftOut.isEmpty {
       let most = 20
       let more = parts.leftOut.count - most
@@ -105,8 +122,8 @@ package struct SingleFileReader: ModelReader {
       }
     }
     guard let unet = model["unet"] else { return }
-    let prefix = parts.unet.origins.first.map { $0.origin.dropLast($0.name.count) } ?? ""
-    let prediction = try Prediction(archive, line: line) { prefix + $0 }
+    let origins = Dictionary(parts.unet.origins.map { ($0.name, $0.origin) }) { first, _ in first }
+    let prediction = try Prediction(archive, line: line) { origins[$0] }
     model.provenance["prediction"] = prediction.json
     let takesMask = (unet.config["in_channels"]?.integer ?? 4) == 9
     model.index = [

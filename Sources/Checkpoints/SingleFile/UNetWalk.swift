@@ -59,7 +59,8 @@ struct UNetWalk {
     let up = Self.levels(output)
     guard down.count == up.count, !down.isEmpty else {
       throw .topology(
-        path: path, part: "the U-Net", found: "\(down.count) levels down and \(up.count) up",
+        path: path, part: "the U-Net",
+        found: "\(counted(down.count, "level")) down and \(up.count) up",
         expected: "as many up as down")
     }
     var channels: [Int] = []
@@ -175,7 +176,8 @@ struct UNetWalk {
       guard mirror.attentions.count == level.attentions.count + 1 else {
         throw .topology(
           path: path, part: "level \(index) of the U-Net",
-          found: "\(level.attentions.count) resnets down and \(mirror.attentions.count) up",
+          found:
+            "\(counted(level.attentions.count, "resnet")) down and \(mirror.attentions.count) up",
           expected: "one more up than down")
       }
       for (way, attentions) in [("down", level.attentions), ("up", mirror.attentions)]
@@ -190,7 +192,8 @@ struct UNetWalk {
     {
       throw .topology(
         path: path, part: "the middle block",
-        found: "\(mid.resnets) resnets \(mid.hasAttention ? "with" : "without") attention",
+        found:
+          "\(counted(mid.resnets, "resnet")) \(mid.hasAttention ? "with" : "without") attention",
         expected: "two with attention or one without")
     }
   }

@@ -66,7 +66,7 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
       "\(path): tensor '\(shown(tensor))': with it the tensors take \(bytes) bytes, more than the "
         + "\(limit) that a file of this size may come to; it is made to exhaust disks"
     case .trailingBytes(let path, let count):
-      "\(path): \(count) bytes follow the last storage; the file is damaged"
+      "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last storage; the file is damaged"
     }
   }
 }

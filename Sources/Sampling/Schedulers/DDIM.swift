@@ -30,9 +30,7 @@ package struct DDIMScheduler: Scheduler {
     finalAlpha =
       try config.bool("set_alpha_to_one", default: true) ? 1 : schedule.alphasCumprod[0]
     prediction = try config.predictionType()
-    clip =
-      try config.bool("clip_sample", default: true)
-      ? Float(try config.number("clip_sample_range") ?? 1) : nil
+    clip = try config.clip(default: true)
     stride = training / steps
     let ascending: [Double]
     switch try config.spacing(default: .leading) {

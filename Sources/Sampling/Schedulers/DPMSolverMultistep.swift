@@ -64,8 +64,8 @@ package struct DPMSolverMultistepScheduler: Scheduler {
     let trained = schedule.sigmas
     let logSigmas = trained.map { logf($0) }
     var spread = asked.map { NoiseSchedule.interpolate(trained, at: $0) }
-    let largest = try config.positive("sigma_max") ?? Double(trained[training - 1])
-    let smallest = try config.positive("sigma_min") ?? Double(trained[0])
+    let (largest, smallest) = try config.sigmaRange(
+      largest: Double(trained[training - 1]), smallest: Double(trained[0]))
     let usesKarras = try config.bool("use_karras_sigmas", default: false)
     if usesKarras {
       spread = NoiseSchedule.karras(from: largest, to: smallest, count: steps)

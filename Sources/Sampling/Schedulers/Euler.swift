@@ -47,8 +47,8 @@ package struct EulerDiscreteScheduler: Scheduler {
       spread = NoiseSchedule.exponential(
         from: Double(trained[training - 1]), to: Double(trained[0]), count: steps + 1)
     }
-    let largest = try config.positive("sigma_max") ?? spread[0]
-    let smallest = try config.positive("sigma_min") ?? spread[spread.count - 1]
+    let (largest, smallest) = try config.sigmaRange(
+      largest: spread[0], smallest: spread[spread.count - 1])
     let usesKarras = try config.bool("use_karras_sigmas", default: false)
     if try config.bool("use_exponential_sigmas", default: false) {
       if usesKarras { throw config.unsupported("use_exponential_sigmas", supported: ["false"]) }

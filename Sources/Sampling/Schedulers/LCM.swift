@@ -34,9 +34,7 @@ package struct LCMScheduler: Scheduler {
     finalAlpha =
       try config.bool("set_alpha_to_one", default: true) ? 1 : schedule.alphasCumprod[0]
     prediction = try config.predictionType()
-    clip =
-      try config.bool("clip_sample", default: false)
-      ? Float(try config.number("clip_sample_range") ?? 1) : nil
+    clip = try config.clip(default: false)
     timestepScaling = try config.positive("timestep_scaling") ?? 10
     // Of the timesteps that the model was distilled with, evenly chosen ones.
     let ratio = training / original

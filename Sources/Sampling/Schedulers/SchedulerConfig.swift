@@ -48,6 +48,27 @@ package struct SchedulerConfig: Sendable {
     return number
   }
 
+  /// Where sigmas begin and end that are spread anew, from large to small: the config's own bounds, or
+  /// those that it does not say.
+  func sigmaRange(
+    largest: Double, smallest: Double
+  ) throws(SchedulerError) -> (largest: Double, smallest: Double) {
+    let bounds = (try positive("sigma_max") ?? largest, try positive("sigma_min") ?? smallest)
+    let usesKarras = try bool("use_karras_sigmas", default: false)
+    let isExponential = try bool("use_exponential_sigmas", default: false)
+    guard !(usesKarras || isExponential) || bounds.1 <= bounds.0 else {
+      throw .outOfRange(
+        key: "sigma_min", found: "\(bounds.1)", expected: "no more than the largest, \(bounds.0)")
+    }
+    return bounds
+  }
+
+  /// Largest magnitude of a predicted picture; `nil` where it is not clipped.
+  func clip(default standard: Bool) throws(SchedulerError) -> Float? {
+    guard try bool("clip_sample", default: standard) else { return nil }
+    return Float(try positive("clip_sample_range") ?? 1)
+  }
+
   /// One of the words of an enumeration.
   func choice<Choice: RawRepresentable & CaseIterable>(
     _ key: String, default standard: Choice

@@ -1,3 +1,5 @@
+import Tensors
+
 /// Why a scheduler cannot be made of a config.
 package enum SchedulerError: Error, Equatable, CustomStringConvertible {
   /// No scheduler has that name on the command line.
@@ -32,9 +34,9 @@ package enum SchedulerError: Error, Equatable, CustomStringConvertible {
     case .outOfRange(let key, let found, let expected):
       "the scheduler config's '\(key)' is \(found), expected \(expected)"
     case .steps(let steps, let className, let allowed):
-      "\(className) cannot take \(steps) steps; choose \(allowed)"
+      "\(className) cannot take \(counted(steps, "step")); choose \(allowed)"
     case .timestep(let timestep, let steps, let className, let trainTimesteps):
-      "\(steps) steps of \(className) reach timestep \(timestep), but the schedule has "
+      "\(counted(steps, "step")) of \(className) reach timestep \(timestep), but the schedule has "
         + "0 to \(trainTimesteps - 1); choose fewer steps or another steps_offset"
     case .notFinite(let className, let step):
       "the scheduler config's numbers (betas, sigmas, prediction_type) give \(className) infinite or "

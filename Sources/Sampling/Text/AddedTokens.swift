@@ -74,6 +74,13 @@ struct AddedTokenMatcher: Sendable {
     }
   }
 
+  /// The token of that number as it is looked for.
+  func content(of number: Int32) -> String {
+    var text = String.UnicodeScalarView()
+    text.append(contentsOf: (typed + normalized).first { $0.number == number }?.scalars ?? [])
+    return String(text)
+  }
+
   private static func split(_ text: [Unicode.Scalar], at patterns: [Pattern]) -> [Piece] {
     var pieces: [Piece] = []
     var start = 0

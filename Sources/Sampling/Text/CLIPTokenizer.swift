@@ -37,24 +37,47 @@ package struct CLIPTokenizer: Sendable {
   }
 
   /// The numbers of a text's own tokens: no beginning, no end, nothing cut off.
-  package func tokens(_ text: String) -> [Int] {
-    addedTokens.pieces(of: text).flatMap { piece -> [Int] in
+  package func tokens(_ text: String) -> [Int] { words(text).flatMap(\.tokens) }
+
+  /// The text's words and added tokens, with the numbers of each.
+  private func words(_ text: String) -> [(text: String, tokens: [Int])] {
+    addedTokens.pieces(of: text).flatMap { piece -> [(text: String, tokens: [Int])] in
       switch piece {
-      case .token(let number): [Int(number)]
+      case .token(let number): [(addedTokens.content(of: number), [Int(number)])]
       case .text(let scalars):
-        TextSplitting.words(scalars).flatMap { bytePairs.encode($0).map { Int($0) } }
+        TextSplitting.words(scalars).map { word in
+          (String(decoding: word, as: UTF8.self), bytePairs.encode(word).map { Int($0) })
+        }
       }
     }
   }
 
   /// ``maximumLength`` numbers: the beginning, as many tokens as fit, the end, and padding.
   package func encode(_ text: String) -> [Int] {
-    let kept = [beginID] + tokens(text).prefix(maximumLength - 2) + [endID]
+    let kept = [beginID] + tokens(text).prefix(capacity) + [endID]
     return kept + [Int](repeating: paddingID, count: maximumLength - kept.count)
   }
 
-  /// How many of the text's tokens ``encode(_:)`` cuts off.
-  package func overflow(_ text: String) -> Int {
-    max(0, tokens(text).count - (maximumLength - 2))
+  /// What ``encode(_:)`` leaves off a text.
+  package struct Cut: Sendable, Equatable {
+    package let tokens: Int
+    /// Its words, in lower case and a space between two; the first may be read in part.
+    package let text: String
+
+    package init(tokens: Int, text: String) { (self.tokens, self.text) = (tokens, text) }
+  }
+
+  /// Tokens of a text that ``encode(_:)`` has place for.
+  package var capacity: Int { maximumLength - 2 }
+
+  /// What ``encode(_:)`` cuts off the text; `nil` where the whole text is read.
+  package func cut(_ text: String) -> Cut? {
+    var seen = 0
+    var lost: [String] = []
+    for (word, tokens) in words(text) {
+      seen += tokens.count
+      if seen > capacity { lost.append(word) }
+    }
+    return lost.isEmpty ? nil : Cut(tokens: seen - capacity, text: lost.joined(separator: " "))
   }
 }

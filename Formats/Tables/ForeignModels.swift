@@ -1,0 +1,59 @@
+/// Files of tensors that people take for models of Stable Diffusion's kind: what tells them, so that a
+/// refusal can say what a file is.
+package enum ForeignModels {
+  /// A kind of file that is not read.
+  package struct Kind: Sendable {
+    package let name: String
+    /// What it is, after the name.
+    package let nature: String
+    /// Pieces of names: each stands in the name of some tensor.
+    package let marks: [String]
+
+    init(_ name: String, _ nature: String, _ marks: String...) {
+      (self.name, self.nature, self.marks) = (name, nature, marks)
+    }
+  }
+
+  private static let transformer = "a diffusion transformer and no U-Net"
+  private static let addition = "which is added to a model and is none itself"
+
+  /// The first whose marks are all there is what the file is.
+  package static let all: [Kind] = [
+    Kind("Stable Diffusion 3", transformer, "joint_blocks.", "context_embedder."),
+    Kind("Flux", transformer, "double_blocks.", "single_blocks."),
+    Kind("Flux", transformer, "single_transformer_blocks.", "context_embedder."),
+    Kind("Stable Diffusion 3", transformer, "transformer_blocks.", "context_embedder."),
+    Kind("PixArt", transformer, "adaln_single.", "caption_projection."),
+    Kind("AuraFlow", transformer, "double_layers.", "single_layers."),
+    Kind("Hunyuan-DiT", transformer, "text_embedding_padding"),
+    Kind("Lumina", transformer, "noise_refiner.", "context_refiner."),
+    Kind("Qwen-Image", transformer, "transformer_blocks.", "txt_norm."),
+    Kind("Wan", transformer, "patch_embedding.", "time_projection."),
+    Kind("Stable Cascade", "a pipeline of other stages", "clip_txt_mapper."),
+    Kind("Stable Video Diffusion", "a U-Net over time", ".time_stack."),
+    Kind("Stable Video Diffusion", "a U-Net over time", ".temporal_transformer_blocks."),
+    Kind("AnimateDiff's motion", addition, ".motion_modules."),
+    Kind("a ControlNet", addition, "input_hint_block."),
+    Kind("a ControlNet", addition, "controlnet_cond_embedding."),
+    Kind("an IP-Adapter", addition, "image_proj.", "ip_adapter."),
+    Kind("a T2I-Adapter", addition, "body.0.block1."),
+    Kind("a textual inversion", "words for a text encoder and no model", "emb_params"),
+    Kind("a textual inversion", "words for a text encoder and no model", "string_to_param"),
+    Kind("a textual inversion", "words for text encoders and no model", "clip_g", "clip_l"),
+    Kind("a T5 text encoder", "which no family here has", "layer.0.SelfAttention."),
+    Kind("a T5 text encoder", "which no family here has", "enc.blk.0."),
+    Kind("a CLIP image encoder", "which no family here has", "vision_model."),
+    Kind("a language model", "and none of pictures", "model.layers.0.self_attn."),
+    Kind("a language model", "and none of pictures", "blk.0.attn_q."),
+    Kind("an upscaler", "which works on pixels", "conv_first.", "conv_last."),
+    Kind("an upscaler", "which works on pixels", "model.1.sub.0."),
+  ]
+
+  /// Ends of names of tensors whose shapes tell most of what a model is.
+  package static let telling = [
+    "input_blocks.0.0.weight", "conv_in.weight", "attn2.to_k.weight", "label_emb.0.0.weight",
+    "add_embedding.linear_1.weight", "x_embedder.proj.weight", "context_embedder.weight",
+    "img_in.weight", "txt_in.weight", "patch_embedding.weight", "patch_embed.proj.weight",
+    "quant_conv.weight", "token_embedding.weight", "shared.weight",
+  ]
+}

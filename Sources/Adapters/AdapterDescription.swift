@@ -1,0 +1,122 @@
+private import Formats
+internal import Tensors
+
+/// What a file of adapters says of itself, without a model to merge it into.
+package struct AdapterDescription: Sendable {
+  /// The file, where a folder was asked for.
+  package let path: String
+  /// What kind of file it is: `safetensors file`.
+  package let container: String
+  /// Modules by kind of adapter, the most frequent first; those that are not merged are named too.
+  package let kinds: [(name: String, modules: Int)]
+  /// The kinds among them that are refused.
+  package let unmerged: [String]
+  /// Modules by rank, the most frequent first; none for kinds without one.
+  package let ranks: [(rank: Int, modules: Int)]
+  /// Alphas that stand in the file, smallest first, or the one of its settings.
+  package let alphas: [Double]
+  /// Modules by the component that their names say.
+  package let components: [(name: String, modules: Int)]
+  /// Modules by what is adapted: `to_q`, `ff_net_0_proj`.
+  package let targets: [(name: String, modules: Int)]
+  /// Width of the text that the adapted U-Net looks at; `nil` where no such layer is adapted.
+  package let textWidth: Int?
+  /// Names of tensors that are no part of an adapter.
+  package let strays: [String]
+  package let tensors: Int
+  package let parameters: Int
+  /// The model that it was made for, where the file says so.
+  package let baseModel: String?
+
+  /// - Parameter place: a file, or a folder that diffusers or PEFT saved.
+  /// - Throws: ``AdapterError`` for what is none, or what opening a file throws.
+  package init(at place: String) throws {
+    let file = try AdapterFile(place)
+    path = file.path
+    container = file.container
+    strays = file.strays
+    tensors = file.weights.names.count
+    parameters = file.weights.parameterCount
+    baseModel =
+      file.settings?.baseModel ?? file.metadata["ss_sd_model_name"]?.string
+      ?? file.metadata["ss_base_model_version"]?.string
+      ?? file.metadata["modelspec.architecture"]?.string
+
+    func extent(_ tensor: String?, _ axis: Int) -> Int? {
+      guard let shape = tensor.flatMap({ file.weights.entry($0)?.shape }), shape.rank > axis else {
+        return nil
+      }
+      return shape[axis]
+    }
+    var kinds: [String] = []
+    var unmerged: Set<String> = []
+    var ranks: [Int] = []
+    var alphas: Set<Double> = []
+    var width: Int?
+    for (key, module) in file.modules {
+      if let refused = AdapterKinds.unmerged.first(where: { module.has($0.0) })?.1 {
+        kinds.append(refused)
+        unmerged.insert(refused)
+      } else {
+        kinds.append(AdapterKinds.all.first { $0.recognizes(module) }?.name ?? "alpha alone")
+      }
+      if let part = AdapterKinds.all.first(where: { $0.recognizes(module) })?.ranked,
+        let rank = extent(module.parts[part], 0)
+      {
+        ranks.append(rank)
+      }
+      if let name = module.parts["alpha"], file.weights.entry(name)?.shape.count == 1 {
+        alphas.insert(Double(try file.tensor(name).values[0]))
+      }
+      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(module.parts["down"], 1) {
+        width = width ?? inputs
+      }
+    }
+    if alphas.isEmpty, let alpha = file.settings?.alpha { alphas.insert(alpha) }
+    self.kinds = Self.counted(kinds).map { (name: $0, modules: $1) }
+    self.unmerged = unmerged.sorted()
+    self.ranks = Self.counted(ranks).map { (rank: $0, modules: $1) }
+    self.alphas = alphas.sorted()
+    textWidth = width
+    let keys = file.modules.map(\.key)
+    components = Self.counted(keys.map(Self.component)).map { (name: $0, modules: $1) }
+    targets = Self.counted(keys.map(Self.target)).map { (name: $0, modules: $1) }
+  }
+
+  /// Values with how often each is there, the most frequent first.
+  private static func counted<Value: Hashable & Comparable>(
+    _ values: [Value]
+  ) -> [(Value, Int)] {
+    Dictionary(values.map { ($0, 1) }, uniquingKeysWith: +)
+      .sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
+  }
+
+  /// A module's name with underscores alone, as kohya writes them.
+  private static func flat(_ key: String) -> String {
+    String(key.map { $0 == "." ? "_" : $0 }).replacing("_processor_", with: "_")
+  }
+
+  /// The component that a file's name of a module is of, as far as the name says.
+  private static func component(_ key: String) -> String {
+    var name = flat(key)
+    if name.hasPrefix("base_model_model_") { name.removeFirst("base_model_model_".count) }
+    let prefixes = [
+      ("lora_te2_", "text_encoder_2"), ("text_encoder_2_", "text_encoder_2"),
+      ("lora_te1_", "text_encoder"), ("lora_te_", "text_encoder"),
+      ("text_encoder_", "text_encoder"), ("text_model_", "text_encoder"),
+      ("lora_unet_", "unet"), ("unet_", "unet"), ("down_blocks_", "unet"), ("up_blocks_", "unet"),
+      ("mid_block_", "unet"), ("transformer_", "transformer"),
+    ]
+    guard let found = prefixes.first(where: { name.hasPrefix($0.0) })?.1 else { return "unknown" }
+    // kohya calls the transformers of other models a U-Net too.
+    let isOther = ["double_blocks_", "single_blocks_", "joint_blocks_"].contains {
+      name.contains($0)
+    }
+    return isOther ? "transformer" : found
+  }
+
+  private static func target(_ key: String) -> String {
+    let name = flat(key)
+    return AdapterNames.targets.first { name.hasSuffix("_" + $0) || name == $0 } ?? "others"
+  }
+}

@@ -1,0 +1,44 @@
+/// Names of a U-Net's moving average, which the training code stores without dots:
+/// `model_ema.diffusion_modelinput_blocks41normweight`.
+enum AveragedNames {
+  static let prefix = "model_ema.diffusion_model"
+
+  /// The name of the average of a tensor, by its name below the U-Net's prefix.
+  static func averaged(_ name: String) -> String { prefix + name.filter { $0 != "." } }
+
+  /// Every word of a U-Net's names in the LDM layout, longer ones before those that they begin with.
+  private static let words = [
+    "input_blocks", "middle_block", "output_blocks", "time_embedding", "cond_proj", "time_embed",
+    "label_emb", "emb_layers",
+    "in_layers", "out_layers", "skip_connection", "transformer_blocks", "attn1", "attn2", "norm1",
+    "norm2", "norm3", "norm", "proj_in", "proj_out", "proj", "to_out", "to_q", "to_k", "to_v",
+    "net",
+    "ff", "op", "conv", "out", "weight", "bias",
+  ]
+
+  /// The name with its dots, below the U-Net's prefix; `nil` where it is no name of a U-Net.
+  static func dotted(_ averaged: String) -> String? {
+    guard averaged.hasPrefix(prefix) else { return nil }
+    var rest = averaged.dropFirst(prefix.count)
+    var parts: [String] = []
+    while !rest.isEmpty {
+      let digits = rest.prefix { $0.isASCII && $0.isNumber }
+      if !digits.isEmpty {
+        parts += numbers(digits, after: parts.last)
+        rest = rest.dropFirst(digits.count)
+      } else if let word = words.first(where: { rest.hasPrefix($0) }) {
+        parts.append(word)
+        rest = rest.dropFirst(word.count)
+      } else {
+        return nil
+      }
+    }
+    return parts.isEmpty ? nil : parts.joined(separator: ".")
+  }
+
+  /// A block's number and its part's, which has one digit; else one number.
+  private static func numbers(_ digits: Substring, after word: String?) -> [String] {
+    let isPair = ["input_blocks", "output_blocks", "label_emb"].contains(word) && digits.count > 1
+    return isPair ? [String(digits.dropLast()), String(digits.suffix(1))] : [String(digits)]
+  }
+}

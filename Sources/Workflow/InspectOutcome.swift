@@ -1,0 +1,175 @@
+internal import Adapters
+internal import Checkpoints
+internal import Models
+package import Tensors
+
+/// What `inspect` found.
+package enum InspectOutcome: JobOutcome {
+  case model(Inspection)
+  case adapter(AdapterInspection)
+  case tensors(TensorInspection)
+
+  private var found: any JobOutcome {
+    switch self {
+    case .model(let model): model
+    case .adapter(let adapter): adapter
+    case .tensors(let tensors): tensors
+    }
+  }
+
+  package var json: JSONValue { found.json }
+  package var text: String { found.text }
+
+  /// - Throws: ``JobError`` for a file of which neither a model nor a part of one can be made.
+  package func check() throws {
+    if case .tensors(let tensors) = self { throw JobError(tensors.problem) }
+  }
+}
+
+/// A file of adapters, which are merged into a model and are none.
+package struct AdapterInspection: JobOutcome {
+  private let facts: AdapterDescription
+
+  init(_ facts: AdapterDescription) { self.facts = facts }
+
+  private var bytes: Int { bytesOnDisk(facts.path) }
+
+  /// Lines of models whose U-Nets look at text as wide as the adapted one.
+  private var lines: [String] { facts.textWidth.map(Family.lines(lookingAt:)) ?? [] }
+
+  package var json: JSONValue {
+    func counts(_ pairs: [(name: String, modules: Int)]) -> JSONValue {
+      .object(JSONObject(pairs.map { ($0.name, .integer($0.modules)) }))
+    }
+    return [
+      "path": .string(facts.path), "layout": .string(facts.container), "bytes": .integer(bytes),
+      "family": .null, "adapter": true, "kinds": counts(facts.kinds),
+      "not_merged": .array(facts.unmerged.map { .string($0) }),
+      "modules": .integer(facts.kinds.reduce(0) { $0 + $1.modules }),
+      "ranks": .object(JSONObject(facts.ranks.map { ("\($0.rank)", .integer($0.modules)) })),
+      "alphas": .array(facts.alphas.map { .number($0) }),
+      "components": counts(facts.components), "targets": counts(facts.targets),
+      "text_width": facts.textWidth.map { .integer($0) } ?? .null,
+      "lines": .array(lines.map { .string($0) }),
+      "base_model": facts.baseModel.map { .string($0) } ?? .null,
+      "tensors": .integer(facts.tensors), "parameters": .integer(facts.parameters),
+      "strays": .array(facts.strays.map { .string($0) }),
+    ]
+  }
+
+  package var text: String {
+    func counts(_ pairs: [(name: String, modules: Int)]) -> String {
+      listed(pairs.map { "\($0.name) \($0.modules)" })
+    }
+    let modules = facts.kinds.reduce(0) { $0 + $1.modules }
+    var lines = [
+      "\(facts.path): adapters (\(listed(facts.kinds.map(\.name)))) for "
+        + "\(counted(modules, "module")), \(facts.container), \(formatted(bytes: bytes))",
+      facts.unmerged.isEmpty
+        ? "no model: merge it into one with --lora"
+        : "no model; \(listed(facts.unmerged)) is not merged here: merge it with the program that "
+          + "made it",
+      "",
+    ]
+    var rows: [[String]] = []
+    if facts.kinds.count > 1 { rows.append(["kinds", counts(facts.kinds)]) }
+    if facts.ranks.count == 1 {
+      rows.append(["rank", "\(facts.ranks[0].rank)"])
+    } else if !facts.ranks.isEmpty {
+      rows.append([
+        "ranks", listed(facts.ranks.map { "\($0.rank) in \(counted($0.modules, "module"))" }),
+      ])
+    }
+    if let least = facts.alphas.first, let most = facts.alphas.last {
+      rows.append([
+        "alpha",
+        formatted(least, digits: 3) + (least == most ? "" : " to \(formatted(most, digits: 3))"),
+      ])
+    }
+    rows.append(["components", counts(facts.components)])
+    rows.append(["targets", counts(facts.targets)])
+    if let width = facts.textWidth {
+      let models = self.lines.isEmpty ? "" : ", as \(self.lines.joined(separator: " and ")) has"
+      rows.append(["made for", "a U-Net that looks at text of width \(width)" + models])
+    }
+    if let base = facts.baseModel { rows.append(["trained on", shown(base)]) }
+    rows.append(["tensors", "\(facts.tensors), \(formatted(count: facts.parameters)) numbers"])
+    if !facts.strays.isEmpty {
+      rows.append(["not understood", listed(Array(facts.strays.prefix(6)))])
+    }
+    lines.append(table(rows))
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// A file of tensors of which no model is made.
+package struct TensorInspection: JobOutcome {
+  private let path: String
+  private let kind: String
+  private let survey: TensorSurvey
+  /// Why there is no model.
+  let problem: String
+
+  init(path: String, kind: String, survey: TensorSurvey, problem: String) {
+    self.path = path
+    self.kind = kind
+    self.survey = survey
+    self.problem = problem
+  }
+
+  /// The nearest family and what is otherwise in the file; `nil` where no U-Net is found.
+  private var nearest: (family: Family, differences: [String])? {
+    guard survey.likeness == nil, let unet = survey.unet else { return nil }
+    return Family.nearest(
+      to: UNetMarks(inputs: unet.inputs, width: unet.width, text: unet.text, added: unet.added))
+  }
+
+  package var json: JSONValue {
+    var object: JSONObject = [
+      "path": .string(path), "layout": .string(kind), "bytes": .integer(bytesOnDisk(path)),
+      "family": .null, "problem": .string(problem),
+      "tensors": .integer(survey.tensors), "parameters": .integer(survey.parameters),
+      "groups": .object(JSONObject(survey.groups.map { ($0.prefix, .integer($0.tensors)) })),
+      "marks": .object(
+        JSONObject(
+          survey.marks.map { mark in
+            (mark.tensor, .array(mark.shape.extents.map { .integer($0) }))
+          })),
+      "looks_like": survey.likeness.map { .string($0) } ?? .null,
+    ]
+    if let (family, differences) = nearest {
+      object["nearest_family"] = .string(family.name)
+      object["differences"] = .array(differences.map { .string($0) })
+    }
+    return .object(object)
+  }
+
+  package var text: String {
+    var lines = [
+      "\(path): no model, \(kind), \(formatted(bytes: bytesOnDisk(path))), "
+        + "\(counted(survey.tensors, "tensor")), \(formatted(count: survey.parameters)) numbers"
+    ]
+    if let likeness = survey.likeness { lines.append("looks like \(likeness)") }
+    if let (family, differences) = nearest {
+      lines.append(
+        "nearest family: \(family.name)"
+          + (differences.isEmpty ? "" : "; this has \(differences.joined(separator: "; "))"))
+    } else if survey.unet == nil {
+      lines.append("no family is near: none of the tensors is of a U-Net as families here have")
+    }
+    let most = 12
+    var rows = [["tensors called", "number"]]
+    rows += survey.groups.prefix(most).map { [$0.prefix, "\($0.tensors)"] }
+    let rest = survey.groups.dropFirst(most)
+    if !rest.isEmpty { rows.append(["others", "\(rest.reduce(0) { $0 + $1.tensors })"]) }
+    lines += ["", table(rows, rightAligned: [1])]
+    if !survey.marks.isEmpty {
+      lines += [
+        "",
+        table(
+          [["telling tensor", "shape"]] + survey.marks.map { [shown($0.tensor), "\($0.shape)"] }),
+      ]
+    }
+    return lines.joined(separator: "\n")
+  }
+}

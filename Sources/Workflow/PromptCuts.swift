@@ -1,0 +1,14 @@
+internal import Models
+private import Sampling
+internal import Tensors
+
+/// Tells of texts that are longer than the text encoder reads, with what is cut off, as diffusers does.
+func noteCuts(_ texts: [String], of model: Model, _ events: EventSink) throws {
+  for (text, capacity, cut) in try model.cuts(texts) {
+    events(
+      .note(
+        "'\(shown(text, limit: 40))' is longer than the \(capacity) tokens that the text encoder of "
+          + "\(lastPathComponent(model.source.location)) reads; cut off, \(counted(cut.tokens, "token")): "
+          + "'\(shown(cut.text, limit: 400))'"))
+  }
+}

@@ -1,0 +1,188 @@
+import Adapters
+import Checkpoints
+import Foundation
+import Models
+import Tensors
+import TestSupport
+import Testing
+
+/// Adapters in folders, biases of LoRA, and what is judged before anything is read.
+@Suite struct FolderTests {
+  private static let linear = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+  private static let biased = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0"
+
+  private func model(_ kind: ElementKind = .f32) throws -> ModelSource {
+    let family = try #require(Family.named("sd-v1-4"))
+    return try #require(try family.narrowed(kind: kind, vocabulary: 64))
+  }
+
+  private func filled(_ shape: Shape, _ value: Float = 0.5) -> StoredTensor {
+    StoredTensor(shape: shape, floats: [Float](repeating: value, count: shape.count))
+  }
+
+  private func pair(
+    _ module: String = linear, prefix: String = "unet.", value: Float = 0.5
+  ) -> [(String, StoredTensor)] {
+    [
+      ("\(prefix)\(module).lora_A.weight", filled([2, 64], value)),
+      ("\(prefix)\(module).lora_B.weight", filled([64, 2], value)),
+    ]
+  }
+
+  private func write(_ tensors: [(String, StoredTensor)], _ path: String) throws {
+    try writeSafetensors(MemorySource(location: "test", tensors), to: path)
+  }
+
+  private func weight(
+    _ merge: AdapterMerge, _ model: ModelSource, _ name: String
+  ) throws -> [Float] {
+    try merge.weights(of: try #require(model["unet"]), as: nil).tensor(name).floats()
+  }
+
+  private func refusal(_ place: String, _ model: ModelSource, allowingUnused: Bool = false)
+    -> String
+  {
+    do {
+      _ = try AdapterMerge(
+        [.init(path: place, scale: 1)], into: model, allowingUnused: allowingUnused)
+      return "no error"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test(arguments: [
+    ("pytorch_lora_weights.safetensors", "unet.", 1),
+    ("adapter_model.safetensors", "base_model.model.", 2),
+  ]) func aFolderServesAsItsFile(file: String, prefix: String, alphaOverRank: Float) throws {
+    let model = try model()
+    let name = Self.linear + ".weight"
+    let base = try #require(model["unet"]).weights.tensor(name).floats()
+    try withTemporaryFolder { folder in
+      try write(pair(prefix: prefix), "\(folder)/\(file)")
+      if alphaOverRank != 1 {
+        try "{\"lora_alpha\": 4, \"r\": 2}".write(
+          toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
+      }
+      for place in [folder, folder + "/"] {
+        let merge = try AdapterMerge([.init(path: place, scale: 1)], into: model)
+        let found = try weight(merge, model, name)
+        #expect(relativeError(found, base.map { $0 + 0.5 * alphaOverRank }) < 1e-6)
+        #expect(merge.accounts.map(\.path) == [place])
+      }
+    }
+  }
+
+  @Test func foldersOfNoneOrSeveral() throws {
+    let model = try model()
+    try withTemporaryFolder { folder in
+      #expect(
+        refusal(folder, model) == "\(folder): holds nothing, one file of adapters is expected: "
+          + "pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself")
+      try write(pair(), folder + "/adapter_model.safetensors")
+      try write(pair(), folder + "/pytorch_lora_weights.safetensors")
+      #expect(
+        refusal(folder, model).hasPrefix(
+          "\(folder): holds adapter_model.safetensors and pytorch_lora_weights.safetensors, one file"
+        ))
+    }
+  }
+
+  /// What PEFT saves of a text encoder alone names no component.
+  @Test func aTextEncoderOfPEFT() throws {
+    let model = try model()
+    let module = "text_model.encoder.layers.1.self_attn.q_proj"
+    let encoder = try #require(model["text_encoder"])
+    let width = try #require(encoder.weights.entry(module + ".weight")?.shape[0])
+    try withTemporaryFolder { folder in
+      let key = "base_model.model." + module
+      try write(
+        [
+          (key + ".lora_A.weight", filled([2, width])),
+          (key + ".lora_B.weight", filled([width, 2])),
+        ],
+        folder + "/adapter_model.safetensors")
+      let merge = try AdapterMerge([.init(path: folder, scale: 1)], into: model)
+      #expect(merge.accounts.map(\.merged) == [["text_encoder": 1]])
+    }
+  }
+
+  /// PEFT: `base.bias += lora_B.bias * scaling`.
+  @Test func biasesOfLoRA() throws {
+    let model = try model()
+    let base = try #require(model["unet"]).weights.tensor(Self.biased + ".bias").floats()
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      let bias = ("unet.\(Self.biased).lora_B.bias", filled([64], 3))
+      let alpha = ("unet.\(Self.biased).alpha", filled([], 4))
+      try write(pair(Self.biased) + [bias, alpha], path)
+      let merge = try AdapterMerge([.init(path: path, scale: 0.5)], into: model)
+      // scale 0.5, alpha 4, rank 2.
+      #expect(
+        relativeError(try weight(merge, model, Self.biased + ".bias"), base.map { $0 + 3 }) < 1e-6)
+
+      let lone = "unet.\(Self.linear).lora_B.bias"
+      try write(pair() + [(lone, filled([64]))], folder + "/b.safetensors")
+      #expect(
+        refusal(folder + "/b.safetensors", model)
+          == "\(folder)/b.safetensors: changes the bias of 1 layer that has none in sd-v1-4 (random): "
+          + "\(lone); pass --allow-unused to merge the rest")
+      #expect(refusal(folder + "/b.safetensors", model, allowingUnused: true) == "no error")
+
+      try write(pair(Self.biased) + [(bias.0, filled([63]))], folder + "/c.safetensors")
+      #expect(
+        refusal(folder + "/c.safetensors", model)
+          == "\(folder)/c.safetensors: tensor '\(bias.0)' is [63], expected a matrix of 64 rows and 1 "
+          + "column")
+    }
+  }
+
+  static let misfits: [[(String, Shape)]] = [
+    [("lora_A.weight", [2, 63]), ("lora_B.weight", [64, 2])],
+    [("lora_A.weight", [2, 64]), ("lora_B.weight", [63, 2])],
+    [("diff", [64, 63])],
+    [
+      ("hada_w1_a", [64, 2]), ("hada_w1_b", [2, 64]), ("hada_w2_a", [64, 2]),
+      ("hada_w2_b", [3, 64]),
+    ],
+    [("lora_down.weight", [2, 64]), ("lora_up.weight", [64, 2]), ("lora_mid.weight", [2, 3])],
+  ]
+
+  /// Shapes are judged when the adapter is opened, not when the tensor's turn comes.
+  @Test(arguments: misfits) func shapesAreJudgedFirst(parts: [(String, Shape)]) throws {
+    let model = try model()
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      try write(parts.map { ("unet.\(Self.linear).\($0.0)", filled($0.1)) }, path)
+      #expect(refusal(path, model).contains("expected a matrix of"))
+    }
+  }
+
+  /// A sum that the stored type cannot hold is the adapter's doing, and said of it.
+  @Test func sumsThatOverflowNameTheAdapter() throws {
+    let model = try model(.f16)
+    let name = Self.linear + ".weight"
+    try withTemporaryFolder { folder in
+      let path = folder + "/loud.safetensors"
+      try write(pair(value: 300), path)
+      let merge = try AdapterMerge([.init(path: path, scale: 1)], into: model)
+      let unet = try #require(model["unet"])
+      let error = #expect(throws: AdapterError.self) {
+        try merge.weights(of: unet, as: nil).tensor(name)
+      }
+      let said = error?.description ?? ""
+      #expect(said.hasPrefix("\(path): merged, the model's tensor '\(name)' holds 1"), "\(said)")
+      #expect(
+        said.hasSuffix(
+          ", more than f16 can store; use a smaller scale, as \(path):0.5, or convert with --type f32 "
+            + "or bf16"), "\(said)")
+      // Who takes infinities gets them, and wider types have room.
+      let allowed = try merge.weights(of: unet, as: nil, allowsNonfinite: true).tensor(name)
+      #expect(allowed.hasNonfinite)
+      let wide = try merge.weights(of: unet, as: .f32)
+      #expect(try !wide.tensor(name).hasNonfinite)
+      // Whoever narrows them next names the file too.
+      #expect(wide.location == "\(unet.weights.location) with \(path) merged")
+    }
+  }
+}

@@ -1,0 +1,186 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What is said of files that are no models.
+@Suite struct InspectTests {
+  /// A safetensors file of zeros in float16.
+  private func write(_ tensors: [(name: String, shape: [Int])], to path: String) throws {
+    var header: [String] = []
+    var offset = 0
+    for (name, shape) in tensors {
+      let end = offset + shape.reduce(2, *)
+      header.append(
+        #""\#(name)":{"dtype":"F16","shape":\#(shape),"data_offsets":[\#(offset),\#(end)]}"#)
+      offset = end
+    }
+    let text = Data("{\(header.joined(separator: ","))}".utf8)
+    var file = Data((0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) })
+    file.append(text)
+    file.append(Data(count: offset))
+    try file.write(to: URL(fileURLWithPath: path))
+  }
+
+  private let unet: [(name: String, shape: [Int])] = [
+    ("input_blocks.0.0.weight", [8, 5, 3, 3]), ("out.2.weight", [4, 8, 3, 3]),
+    ("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", [8, 768]),
+    ("input_blocks.1.0.in_layers.2.weight", [8, 8, 3, 3]),
+    ("input_blocks.1.0.out_layers.3.weight", [8, 8, 3, 3]),
+  ]
+
+  @Test func aFileOfAnotherModel() throws {
+    try withTemporaryFolder { folder in
+      try write(
+        [
+          ("double_blocks.0.img_attn.qkv.weight", [9, 3]),
+          ("single_blocks.0.linear1.weight", [2, 2]),
+          ("img_in.weight", [3, 64]),
+        ], to: folder + "/flux.safetensors")
+      let ending = try expectDecant(
+        ["inspect", "flux.safetensors"], in: folder, exit: 2,
+        stderr:
+          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer and no U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
+      )
+      for line in [
+        "flux.safetensors: no model, safetensors file, ", ", 3 tensors, 223 numbers",
+        "looks like Flux, a diffusion transformer and no U-Net", "no family is near",
+        "img_in.weight   [3, 64]",
+      ] { #expect(ending.output.contains(line), "\(ending.output)") }
+    }
+  }
+
+  @Test func aUNetThatNoFamilyHas() throws {
+    try withTemporaryFolder { folder in
+      try write(unet, to: folder + "/a.safetensors")
+      let ending = try expectDecant(
+        ["inspect", "a.safetensors"], in: folder, exit: 2,
+        stderr:
+          "decant: a.safetensors: the U-Net has 1 level down and 0 up, as many up as down is expected"
+      )
+      #expect(
+        ending.output.contains(
+          "nearest family: sd-v1-4; this has 5 channels in, not 4; 8 channels at first, not 320"),
+        "\(ending.output)")
+      let json = try expectDecant(["inspect", "a.safetensors", "--json"], in: folder, exit: 2)
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+      #expect(object["nearest_family"] as? String == "sd-v1-4")
+      #expect((object["problem"] as? String)?.contains("1 level down") == true)
+      #expect((object["groups"] as? [String: Int])?["input_blocks."] == 4)
+    }
+  }
+
+  @Test func componentsAlone() throws {
+    try withModel { folder in
+      for (component, words) in [
+        ("unet", "unet: 4 channels in and 4 out, levels of "),
+        (
+          "vae",
+          "vae: latents of 4 channels, 8 times smaller than the picture; a whole model takes it with --vae"
+        ),
+        ("text_encoder", " tokens; a whole model takes it with --text-encoder"),
+      ] {
+        let ending = try expectDecant(["inspect", "model/\(component)"], in: folder)
+        #expect(ending.output.contains(words), "\(ending.output)")
+      }
+    }
+  }
+
+  @Test(arguments: ["a.safetensors", "peft"])
+  func adaptersAreDescribed(place: String) throws {
+    try withTemporaryFolder { folder in
+      let key = "base_model.model.down_blocks.1.attentions.0.transformer_blocks.0."
+      var tensors: [(name: String, shape: [Int])] = []
+      for (layer, width) in [("attn1.to_q", 640), ("attn2.to_k", 768)] {
+        tensors.append(("\(key)\(layer).lora_A.weight", [4, width]))
+        tensors.append(("\(key)\(layer).lora_B.weight", [640, 4]))
+      }
+      try FileManager.default.createDirectory(
+        atPath: folder + "/peft", withIntermediateDirectories: true)
+      try #"{"lora_alpha": 8, "base_model_name_or_path": "some/model"}"#.write(
+        toFile: folder + "/peft/adapter_config.json", atomically: true, encoding: .utf8)
+      try write(tensors, to: folder + "/peft/adapter_model.safetensors")
+      try write(tensors, to: folder + "/a.safetensors")
+      let ending = try expectDecant(["inspect", place], in: folder)
+      #expect(ending.errors.isEmpty)
+      for words in [
+        "adapters (LoRA) for 2 modules, safetensors file", "merge it into one with --lora",
+        "rank        4", "components  unet 2", "targets     to_k 1 and to_q 1",
+        "a U-Net that looks at text of width 768, as sd-v1 has",
+      ] { #expect(ending.output.contains(words), "\(ending.output)") }
+      for words in ["some/model", "alpha       8"] {
+        #expect(ending.output.contains(words) == (place == "peft"), "\(ending.output)")
+      }
+      let json = try expectDecant(["inspect", place, "--json"], in: folder)
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+      #expect(object["adapter"] as? Bool == true && object["modules"] as? Int == 2)
+      #expect(object["ranks"] as? [String: Int] == ["4": 2])
+    }
+  }
+
+  @Test func kindsThatAreNotMergedAreSaid() throws {
+    try withTemporaryFolder { folder in
+      try write(
+        [
+          ("lora_unet_down_blocks_0_attentions_0_proj_in.lokr_w1", [2, 2]),
+          ("lora_unet_down_blocks_0_attentions_0_proj_in.lokr_w2", [2, 2]),
+        ],
+        to: folder + "/a.safetensors")
+      let ending = try expectDecant(["inspect", "a.safetensors"], in: folder)
+      #expect(ending.output.contains("no model; LoKr is not merged here"), "\(ending.output)")
+    }
+  }
+
+  /// Which weights were read is told, and that there are others.
+  @Test func movingAverages() throws {
+    try withModel { folder in
+      try expectDecant(["convert", "model", "-o", "a.safetensors", "--quiet"], in: folder)
+      var file = try bytes(folder + "/a.safetensors")
+      // The config that the file carries says nothing of averages.
+      let plain = try expectDecant(["inspect", "a.safetensors"], in: folder)
+      #expect(!plain.output.contains("moving average"))
+      try expectDecant(
+        ["inspect", "a.safetensors", "--ema"], in: folder, exit: 2,
+        stderr:
+          "decant: a.safetensors: holds no moving average of the weights (model_ema.…), which --ema asks for; leave --ema out"
+      )
+      // Averages beside: tensors of no number, which are named and never read.
+      let size = file.prefix(8).enumerated().reduce(0) { $0 + Int($1.element) << (8 * $1.offset) }
+      var header = String(decoding: file[8..<8 + size], as: UTF8.self)
+      let empty =
+        #","model_ema.diffusion_modelx":{"dtype":"F16","shape":[0],"data_offsets":[0,0]}}"#
+      header = header.trimmingCharacters(in: .whitespaces)
+      header.removeLast()
+      header += empty
+      while header.utf8.count % 8 != 0 { header += " " }
+      let length = Data((0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> (8 * $0)) })
+      file = length + Data(header.utf8) + file.dropFirst(8 + size)
+      try file.write(to: URL(fileURLWithPath: folder + "/both.safetensors"))
+      let both = try expectDecant(["inspect", "both.safetensors"], in: folder)
+      #expect(
+        both.output.contains(
+          "the file holds the U-Net's weights twice; these are the plain ones, --ema reads their moving average"
+        ), "\(both.output)")
+    }
+  }
+
+  @Test func aPromptThatIsTooLongIsCutAloud() throws {
+    try withModel { folder in
+      let prompt = [String](repeating: "cat", count: 80).joined(separator: " ")
+      let ending = try expectDecant(
+        [
+          "generate", "model", "-p", prompt, "-o", "a.png", "--steps", "1", "-W", "16", "-H", "16",
+        ], in: folder)
+      #expect(
+        ending.errors.contains(
+          "is longer than the 75 tokens that the text encoder of model reads; cut off, "),
+        "\(ending.errors)")
+      let short = try expectDecant(
+        [
+          "generate", "model", "-p", "cat", "-o", "b.png", "--steps", "1", "-W", "16", "-H", "16",
+        ], in: folder)
+      #expect(!short.errors.contains("cut off"))
+    }
+  }
+}
