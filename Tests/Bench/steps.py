@@ -165,7 +165,7 @@ def main():
             def total(prefixes):
                 return min(
                     sum(
-                        block["cpu_seconds"] for block in profile["f32"]["profile"]["blocks"]
+                        block.get("cpu_seconds", 0) for block in profile["f32"]["profile"]["blocks"]
                         if block["name"].startswith(prefixes))
                     for profile in profiles)
 
