@@ -41,6 +41,8 @@ package struct InspectJob: Job {
     switch error {
     case SingleFileError.adapter, LayoutError.notRecognized:
       return (try? AdapterDescription(at: model)).map { .adapter(AdapterInspection($0)) }
+    // A U-Net is there: the error says how to read it.
+    case SingleFileError.averageAlone: return nil
     case is SingleFileError, is BindingError:
       guard let archive = try? Archives.open(model) else { return nil }
       return .tensors(

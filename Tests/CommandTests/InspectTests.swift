@@ -145,6 +145,14 @@ import Testing
         stderr:
           "decant: a.safetensors: holds no moving average of the weights (model_ema.…), which --ema asks for; leave --ema out"
       )
+      try write(
+        [("model_ema.diffusion_modelout2weight", [4, 8])], to: folder + "/alone.safetensors")
+      let alone = try expectDecant(
+        ["inspect", "alone.safetensors"], in: folder, exit: 2,
+        stderr:
+          "decant: alone.safetensors: holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to read it"
+      )
+      #expect(alone.output.isEmpty)
       // Averages beside: tensors of no number, which are named and never read.
       let size = file.prefix(8).enumerated().reduce(0) { $0 + Int($1.element) << (8 * $1.offset) }
       var header = String(decoding: file[8..<8 + size], as: UTF8.self)
