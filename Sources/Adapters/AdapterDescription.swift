@@ -54,7 +54,7 @@ package struct AdapterDescription: Sendable {
     var alphas: Set<Double> = []
     var width: Int?
     for (key, module) in file.modules {
-      if let refused = AdapterKinds.unmerged.first(where: { module.has($0.0) })?.1 {
+      if let refused = AdapterKeys.unmerged.first(where: { module.has($0.part) })?.kind {
         kinds.append(refused)
         unmerged.insert(refused)
       } else {
@@ -65,10 +65,10 @@ package struct AdapterDescription: Sendable {
       {
         ranks.append(rank)
       }
-      if let name = module.parts["alpha"], file.weights.entry(name)?.shape.count == 1 {
+      if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1 {
         alphas.insert(Double(try file.tensor(name).values[0]))
       }
-      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(module.parts["down"], 1) {
+      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(module.parts[.down], 1) {
         width = width ?? inputs
       }
     }
@@ -99,13 +99,17 @@ package struct AdapterDescription: Sendable {
   /// The component that a file's name of a module is of, as far as the name says.
   private static func component(_ key: String) -> String {
     var name = flat(key)
-    if name.hasPrefix("base_model_model_") { name.removeFirst("base_model_model_".count) }
+    let wrapper = flat(AdapterKeys.wrapper)
+    if name.hasPrefix(wrapper) { name.removeFirst(wrapper.count) }
+    let (unet, text, text2) = (
+      ComponentName.unet, ComponentName.textEncoder, ComponentName.textEncoder2
+    )
     let prefixes = [
-      ("lora_te2_", "text_encoder_2"), ("text_encoder_2_", "text_encoder_2"),
-      ("lora_te1_", "text_encoder"), ("lora_te_", "text_encoder"),
-      ("text_encoder_", "text_encoder"), ("text_model_", "text_encoder"),
-      ("lora_unet_", "unet"), ("unet_", "unet"), ("down_blocks_", "unet"), ("up_blocks_", "unet"),
-      ("mid_block_", "unet"), ("transformer_", "transformer"),
+      ("lora_te2_", text2), ("text_encoder_2_", text2),
+      ("lora_te1_", text), ("lora_te_", text),
+      ("text_encoder_", text), ("text_model_", text),
+      ("lora_unet_", unet), ("unet_", unet), ("down_blocks_", unet), ("up_blocks_", unet),
+      ("mid_block_", unet), ("transformer_", "transformer"),
     ]
     guard let found = prefixes.first(where: { name.hasPrefix($0.0) })?.1 else { return "unknown" }
     // kohya calls the transformers of other models a U-Net too.
@@ -117,6 +121,6 @@ package struct AdapterDescription: Sendable {
 
   private static func target(_ key: String) -> String {
     let name = flat(key)
-    return AdapterNames.targets.first { name.hasSuffix("_" + $0) || name == $0 } ?? "others"
+    return AdapterKeys.targets.first { name.hasSuffix("_" + $0) || name == $0 } ?? "others"
   }
 }

@@ -1,14 +1,14 @@
 private import Checkpoints
-private import Formats
+internal import Formats
 internal import Tensors
 
 /// A file of adapters: small tensors by module, whose products are to be added to a model's weights.
 struct AdapterFile {
-  /// The tensors of one module, by the part that each is: `lora_down`, `alpha`.
+  /// The tensors of one module, by the part that each is.
   struct Module {
-    var parts: [String: String] = [:]
+    var parts: [AdapterPart: String] = [:]
 
-    func has(_ part: String) -> Bool { parts[part] != nil }
+    func has(_ part: AdapterPart) -> Bool { parts[part] != nil }
   }
 
   let path: String
@@ -35,7 +35,7 @@ struct AdapterFile {
     var places: [String: Int] = [:]
     var modules: [(key: String, module: Module)] = []
     for name in weights.names {
-      guard let (key, part) = AdapterNames.split(name) else {
+      guard let (key, part) = AdapterKeys.split(name) else {
         strays.append(name)
         continue
       }
@@ -57,8 +57,8 @@ struct AdapterFile {
   private static func file(at place: String) throws(AdapterError) -> String {
     guard isFolder(place) else { return place }
     let names = folderContents(place)
-    let found = AdapterNames.fileStems.compactMap { stem in
-      AdapterNames.fileExtensions.map { "\(stem).\($0)" }.first(where: names.contains)
+    let found = AdapterKeys.fileStems.compactMap { stem in
+      AdapterKeys.fileExtensions.map { "\(stem).\($0)" }.first(where: names.contains)
     }
     guard found.count == 1 else { throw .folder(path: place, found: names) }
     return place + (place.hasSuffix("/") ? "" : "/") + found[0]
@@ -104,7 +104,7 @@ struct AdapterFile {
   /// The share with which a product of that rank is added: alpha over rank, by the tensor of that name
   /// or by what the program that trained it says; 1 without an alpha.
   func share(_ module: Module, key: String, rank: Int) throws -> Float {
-    guard let name = module.parts["alpha"] else {
+    guard let name = module.parts[.alpha] else {
       return try settings?.share(of: key, rank: rank) ?? 1
     }
     let alpha = try tensor(name)

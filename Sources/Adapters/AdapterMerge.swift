@@ -1,4 +1,5 @@
 private import Checkpoints
+private import Formats
 internal import Models
 package import Tensors
 
@@ -56,7 +57,7 @@ package struct AdapterMerge: Sendable {
       var biases: [String] = []
       var merged: [String: Int] = [:]
       for (key, module) in file.modules {
-        if let (part, kind) = AdapterKinds.unmerged.first(where: { module.has($0.0) }) {
+        if let (part, kind) = AdapterKeys.unmerged.first(where: { module.has($0.part) }) {
           throw AdapterError.unsupported(
             path: file.path, kind: kind, tensor: module.parts[part] ?? key)
         }
@@ -66,7 +67,7 @@ package struct AdapterMerge: Sendable {
         }
         let kinds = AdapterKinds.all.filter { $0.recognizes(module) }
         guard let kind = kinds.first else {
-          throw AdapterError.missing(path: file.path, module: key, part: "lora_down")
+          throw AdapterError.missing(path: file.path, module: key, part: .down)
         }
         if kinds.count > 1 {
           throw AdapterError.unsupported(
@@ -105,11 +106,11 @@ package struct AdapterMerge: Sendable {
     of model: ModelSource
   ) throws -> [String: (component: String, module: String)] {
     var table: [String: (component: String, module: String)] = [:]
-    let encoders = model.components.filter { $0.name.hasPrefix("text_encoder") }.count
-    for component in model.components where component.name != "vae" {
+    let encoders = model.components.filter { ComponentName.textEncoders.contains($0.name) }.count
+    for component in model.components where component.name != ComponentName.vae {
       let modules = (try component.modules(in: model.location) ?? []).filter(\.kind.isMatrix)
       let ldm =
-        component.name == "unet"
+        component.name == ComponentName.unet
         ? LDMModules.names(of: component.config, modules: modules.map(\.name)) : [:]
       for module in modules {
         for naming in AdapterNamings.all {

@@ -80,7 +80,7 @@ extension ModelSource.Component {
   package func facts(in model: String) -> String? {
     let place = "\(model)/\(name)/config.json"
     switch name {
-    case "unet":
+    case ComponentName.unet:
       guard let config = try? UNetConfig(json: config, location: place) else { return nil }
       let widths = config.blockOutChannels.map(String.init).joined(separator: ", ")
       let near = Family.nearest(to: UNetMarks(config)).map { family, differences in
@@ -89,12 +89,12 @@ extension ModelSource.Component {
       }
       return "unet: \(config.inChannels) channels in and \(config.outChannels) out, levels of "
         + "\(widths), text of width \(config.textWidth)" + (near ?? "")
-    case "vae":
+    case ComponentName.vae:
       guard let config = try? VAEConfig(json: config, location: place) else { return nil }
       return
         "vae: latents of \(config.latentChannels) channels, \(config.downsamplingFactor) times "
         + "smaller than the picture; a whole model takes it with --vae"
-    case "text_encoder", "text_encoder_2":
+    case ComponentName.textEncoder, ComponentName.textEncoder2:
       guard
         let config = try? TextEncoderConfig(json: config, location: place, className: className)
       else { return nil }

@@ -26,8 +26,7 @@ struct PromptEncoder: Sendable {
     states = model.family.line.textStates
     parts = try model.components.compactMap { component in
       guard let config = model.configs.textEncoder(component.name) else { return nil }
-      // `text_encoder_2` has its tokenizer in `tokenizer_2`.
-      let folder = component.name.replacingOccurrences("text_encoder", "tokenizer")
+      guard let folder = ComponentName.tokenizer(of: component.name) else { return nil }
       let tokenizer = try CLIPTokenizer(model.source, folder: folder)
       guard tokenizer.maximumLength <= config.maxPositionEmbeddings else {
         throw SamplingError.textLength(
@@ -82,19 +81,13 @@ extension Model {
   ) throws(TokenizerError) -> [(text: String, capacity: Int, cut: CLIPTokenizer.Cut)] {
     var found: [(text: String, capacity: Int, cut: CLIPTokenizer.Cut)] = []
     for component in components where configs.textEncoder(component.name) != nil {
-      let tokenizer = try CLIPTokenizer(
-        source, folder: ModelSource.tokenizerFolder(of: component.name))
+      guard let folder = ComponentName.tokenizer(of: component.name) else { continue }
+      let tokenizer = try CLIPTokenizer(source, folder: folder)
       for text in texts where !found.contains(where: { $0.text == text }) {
         if let cut = tokenizer.cut(text) { found.append((text, tokenizer.capacity, cut)) }
       }
     }
     return found
-  }
-}
-
-extension String {
-  fileprivate func replacingOccurrences(_ part: String, _ other: String) -> String {
-    hasPrefix(part) ? other + dropFirst(part.count) : self
   }
 }
 

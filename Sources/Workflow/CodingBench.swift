@@ -39,7 +39,7 @@ struct CodingBench {
       location: "memory", layout: "memory", index: [:],
       components: [
         ModelSource.Component(
-          name: "unet", className: "UNet2DConditionModel", config: [:],
+          name: ComponentName.unet, className: "UNet2DConditionModel", config: [:],
           weights: MemorySource(location: "memory", [("weight", tensor)]))
       ], scheduler: nil, files: [])
     let bytes = Double(tensor.parts.reduce(0) { $0 + $1.count })

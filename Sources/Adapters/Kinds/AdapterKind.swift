@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// One way in which small tensors make the change of a weight. A kind is one file that conforms to
@@ -10,7 +11,7 @@ protocol AdapterKind: Sendable {
   func recognizes(_ module: AdapterFile.Module) -> Bool
 
   /// The part whose rows are as many as the rank; `nil` for kinds without one.
-  var ranked: String? { get }
+  var ranked: AdapterPart? { get }
 
   /// Checks by shapes alone that the tensors fit together, and a weight of that shape.
   ///
@@ -35,12 +36,13 @@ protocol AdapterKind: Sendable {
 
 extension AdapterKind {
   // The change of a bias may stand beside any kind.
-  func bias(_ module: AdapterFile.Module) -> String? { module.parts["diff_b"] }
+  func bias(_ module: AdapterFile.Module) -> String? { module.parts[.biasDifference] }
 
   func biasDelta(
     _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
   ) throws -> [Float] {
-    try file.matrix(module.part("diff_b", key: key, in: file), rows: count, columns: 1).values
+    try file.matrix(module.part(.biasDifference, key: key, in: file), rows: count, columns: 1)
+      .values
   }
 }
 
@@ -51,19 +53,12 @@ enum AdapterKinds {
     LoRA(),
     FullDifference(),
   ]
-
-  /// Kinds that are known and not merged, by a part that only they have.
-  static let unmerged = [
-    ("dora_scale", "DoRA"), ("lora_magnitude_vector", "DoRA"), ("lokr_w1", "LoKr"),
-    ("lokr_w1_a", "LoKr"), ("lokr_w2", "LoKr"), ("lokr_w2_a", "LoKr"), ("oft_blocks", "OFT"),
-    ("oft_diag", "OFT"), ("a1.weight", "GLoRA"), ("on_input", "IA3"),
-  ]
 }
 
 extension AdapterFile.Module {
-  func part(_ name: String, key: String, in file: AdapterFile) throws(AdapterError) -> String {
-    guard let tensor = parts[name] else {
-      throw .missing(path: file.path, module: key, part: name)
+  func part(_ part: AdapterPart, key: String, in file: AdapterFile) throws(AdapterError) -> String {
+    guard let tensor = parts[part] else {
+      throw .missing(path: file.path, module: key, part: part)
     }
     return tensor
   }

@@ -1,3 +1,4 @@
+import Formats
 import Kernels
 import Tensors
 
@@ -5,19 +6,24 @@ import Tensors
 /// as LyCORIS stores it.
 struct LoHa: AdapterKind {
   let name = "LoHa"
-  let ranked: String? = "hada_w1_b"
+  let ranked: AdapterPart? = .firstInner
+
+  /// The tensors of each of the two.
+  private static let factors: [(outer: AdapterPart, inner: AdapterPart, core: AdapterPart)] = [
+    (.firstOuter, .firstInner, .firstCore), (.secondOuter, .secondInner, .secondCore),
+  ]
 
   func recognizes(_ module: AdapterFile.Module) -> Bool {
-    module.has("hada_w1_a") || module.has("hada_w1_b")
+    module.has(.firstOuter) || module.has(.firstInner)
   }
 
   func check(
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
   ) throws(AdapterError) {
-    for number in 1...2 {
-      let outer = try module.part("hada_w\(number)_a", key: key, in: file)
-      let inner = try module.part("hada_w\(number)_b", key: key, in: file)
-      if let core = module.parts["hada_t\(number)"] {
+    for (outer, inner, core) in Self.factors {
+      let outer = try module.part(outer, key: key, in: file)
+      let inner = try module.part(inner, key: key, in: file)
+      if let core = module.parts[core] {
         let rank = try file.extents(outer, columns: shape.rows).rows
         try checkTucker(core, down: inner, rank: rank, shape: shape, in: file)
       } else {
@@ -30,10 +36,10 @@ struct LoHa: AdapterKind {
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float] {
-    func factor(_ number: Int) throws -> (values: [Float], rank: Int) {
-      let outer = try module.part("hada_w\(number)_a", key: key, in: file)
-      let inner = try module.part("hada_w\(number)_b", key: key, in: file)
-      if let core = module.parts["hada_t\(number)"] {
+    let factors = try Self.factors.map { outer, inner, core -> (values: [Float], rank: Int) in
+      let outer = try module.part(outer, key: key, in: file)
+      let inner = try module.part(inner, key: key, in: file)
+      if let core = module.parts[core] {
         // Of the Tucker form, both factors have the rank first.
         let wide = try file.matrix(outer, columns: shape.rows)
         let turned = transposed(wide)
@@ -45,10 +51,8 @@ struct LoHa: AdapterKind {
       let narrow = try file.matrix(inner, rows: wide.shape[1], columns: shape.rowLength)
       return (matmul(wide, narrow).values, wide.shape[1])
     }
-    let (first, rank) = try factor(1)
-    let (second, _) = try factor(2)
-    let share = try file.share(module, key: key, rank: rank)
-    return zip(first, second).map { $0 * $1 * share }
+    let share = try file.share(module, key: key, rank: factors[0].rank)
+    return zip(factors[0].values, factors[1].values).map { $0 * $1 * share }
   }
 }
 

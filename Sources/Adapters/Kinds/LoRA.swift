@@ -1,3 +1,4 @@
+import Formats
 import Kernels
 import Tensors
 
@@ -5,17 +6,17 @@ import Tensors
 /// in `down` or, in LyCORIS's Tucker form, in a tensor between the two.
 struct LoRA: AdapterKind {
   let name = "LoRA"
-  let ranked: String? = "down"
+  let ranked: AdapterPart? = .down
 
-  func recognizes(_ module: AdapterFile.Module) -> Bool { module.has("down") || module.has("up") }
+  func recognizes(_ module: AdapterFile.Module) -> Bool { module.has(.down) || module.has(.up) }
 
   func check(
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
   ) throws(AdapterError) {
-    let down = try module.part("down", key: key, in: file)
-    let up = try module.part("up", key: key, in: file)
+    let down = try module.part(.down, key: key, in: file)
+    let up = try module.part(.up, key: key, in: file)
     let rank = try file.extents(up, rows: shape.rows).columns
-    if let mid = module.parts["mid"] {
+    if let mid = module.parts[.mid] {
       try checkTucker(mid, down: down, rank: rank, shape: shape, in: file)
     } else {
       _ = try file.extents(down, rows: rank, columns: shape.rowLength)
@@ -25,13 +26,13 @@ struct LoRA: AdapterKind {
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float] {
-    let down = try module.part("down", key: key, in: file)
-    let up = try module.part("up", key: key, in: file)
+    let down = try module.part(.down, key: key, in: file)
+    let up = try module.part(.up, key: key, in: file)
     let wide = try file.matrix(up, rows: shape.rows)
     let rank = wide.shape[1]
     let share = try file.share(module, key: key, rank: rank)
     let product: Tensor
-    if let mid = module.parts["mid"] {
+    if let mid = module.parts[.mid] {
       let narrow = try file.matrix(down, columns: shape.rank > 1 ? shape[1] : 1)
       product = try tucker(mid, up: wide, down: narrow, shape: shape, in: file)
     } else {
@@ -44,19 +45,19 @@ struct LoRA: AdapterKind {
 extension LoRA {
   /// PEFT's `lora_bias`: `up` has a bias of its own, which acts as strongly as the product.
   func bias(_ module: AdapterFile.Module) -> String? {
-    module.parts["diff_b"] ?? module.parts["up_bias"]
+    module.parts[.biasDifference] ?? module.parts[.upBias]
   }
 
   func biasDelta(
     _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
   ) throws -> [Float] {
-    if let whole = module.parts["diff_b"] {
+    if let whole = module.parts[.biasDifference] {
       return try file.matrix(whole, rows: count, columns: 1).values
     }
-    let up = try module.part("up", key: key, in: file)
+    let up = try module.part(.up, key: key, in: file)
     let rank = try file.extents(up, rows: count).columns
     let share = try file.share(module, key: key, rank: rank)
-    let bias = try module.part("up_bias", key: key, in: file)
+    let bias = try module.part(.upBias, key: key, in: file)
     return try file.matrix(bias, rows: count, columns: 1).values.map { $0 * share }
   }
 }

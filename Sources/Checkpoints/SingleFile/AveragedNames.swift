@@ -1,10 +1,10 @@
+import Formats
+
 /// Names of a U-Net's moving average, which the training code stores without dots:
 /// `model_ema.diffusion_modelinput_blocks41normweight`.
 enum AveragedNames {
-  static let prefix = "model_ema.diffusion_model"
-
   /// The name of the average of a tensor, by its name below the U-Net's prefix.
-  static func averaged(_ name: String) -> String { prefix + name.filter { $0 != "." } }
+  static func averaged(_ name: String) -> String { LDMKeys.averageUNet + name.filter { $0 != "." } }
 
   /// Every word of a U-Net's names in the LDM layout, longer ones before those that they begin with.
   private static let words = [
@@ -18,8 +18,8 @@ enum AveragedNames {
 
   /// The name with its dots, below the U-Net's prefix; `nil` where it is no name of a U-Net.
   static func dotted(_ averaged: String) -> String? {
-    guard averaged.hasPrefix(prefix) else { return nil }
-    var rest = averaged.dropFirst(prefix.count)
+    guard averaged.hasPrefix(LDMKeys.averageUNet) else { return nil }
+    var rest = averaged.dropFirst(LDMKeys.averageUNet.count)
     var parts: [String] = []
     while !rest.isEmpty {
       let digits = rest.prefix { $0.isASCII && $0.isNumber }

@@ -76,7 +76,7 @@ package struct SingleFileReader: ModelReader {
           + "which Decant's schedulers do not know")
     }
     // diffusers' adapters have the names of a U-Net's parts before their own.
-    let adapters = names.filter { AdapterNames.split($0) != nil }
+    let adapters = names.filter { AdapterKeys.split($0) != nil }
     if !adapters.isEmpty, 2 * adapters.count >= names.count {
       throw .adapter(path: path, examples: Array(adapters.prefix(4)))
     }
@@ -115,13 +115,9 @@ package struct SingleFileReader: ModelReader {
     _ parts: SingleFileParts
   ) throws {
     model.files = model.components.flatMap { component in
-      (line.tokenizers[component.name] ?? []).map { file, text in
-        ModelSource.File(
-          path: "\(ModelSource.tokenizerFolder(of: component.name))/\(file)",
-          bytes: ByteSlice([UInt8](text.utf8)))
-      }
+      line.tokenizerFiles(of: component.name)
     }
-    guard let unet = model["unet"] else { return }
+    guard let unet = model[ComponentName.unet] else { return }
     let origins = Dictionary(parts.unet.origins.map { ($0.name, $0.origin) }) { first, _ in first }
     let prediction = try Prediction(archive, line: line) { origins[$0] }
     model.provenance["prediction"] = prediction.json
@@ -137,6 +133,6 @@ package struct SingleFileReader: ModelReader {
       scheduler["timestep_spacing"] = "trailing"
     }
     model.scheduler = scheduler
-    model["unet"]?.config["sample_size"] = .integer(line.sampleSize(prediction.type))
+    model[ComponentName.unet]?.config["sample_size"] = .integer(line.sampleSize(prediction.type))
   }
 }
