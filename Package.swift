@@ -48,7 +48,7 @@ let package = Package(
     room("Checkpoints", on: ["Tensors", "Formats"]),
     room("Models", on: ["Tensors", "Formats"]),
     room("Execution", on: ["Models", "Kernels", "Tensors"]),
-    room("Adapters", on: ["Checkpoints", "Models", "Kernels", "Tensors"]),
+    room("Adapters", on: ["Checkpoints", "Models", "Kernels", "Tensors", "Formats"]),
     room("Sampling", on: ["Execution", "Models", "Kernels", "Tensors", "CPNG", "CVocabulary"]),
     room("Stripping", on: ["Models", "Tensors", "Formats"]),
     room("Quantization", on: ["Models", "Kernels", "Tensors"]),

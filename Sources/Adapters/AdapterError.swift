@@ -1,3 +1,4 @@
+package import Formats
 package import Tensors
 
 /// Why a file of adapters cannot be merged into a model.
@@ -12,7 +13,7 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
   case strays(path: String, tensors: [String])
   /// What stands beside the tensors cannot be read.
   case settings(path: String, found: String)
-  case missing(path: String, module: String, part: String)
+  case missing(path: String, module: String, part: AdapterPart)
   case misshapen(path: String, tensor: String, found: Shape, expected: String)
   case nonfinite(path: String, tensor: String)
   /// The model's weights are integer codes, which nothing can be added to.
@@ -36,7 +37,7 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
     case .settings(let path, let found):
       "\(path): \(found) where the settings of an adapter are expected"
     case .missing(let path, let module, let part):
-      "\(path): module '\(shown(module))' has no '\(part)'"
+      "\(path): module '\(shown(module))' has no '\(part.rawValue)'"
     case .misshapen(let path, let tensor, let found, let expected):
       "\(path): tensor '\(shown(tensor))' is \(found), expected \(expected)"
     case .nonfinite(let path, let tensor):

@@ -1,13 +1,14 @@
 private import Checkpoints
+internal import Formats
 internal import Tensors
 
 /// A file of adapters: small tensors by module, whose products are to be added to a model's weights.
 struct AdapterFile {
-  /// The tensors of one module, by the part that each is: `lora_down`, `alpha`.
+  /// The tensors of one module, by the part that each is.
   struct Module {
-    var parts: [String: String] = [:]
+    var parts: [AdapterPart: String] = [:]
 
-    func has(_ part: String) -> Bool { parts[part] != nil }
+    func has(_ part: AdapterPart) -> Bool { parts[part] != nil }
   }
 
   let path: String
@@ -45,32 +46,17 @@ struct AdapterFile {
     self.strays = strays
   }
 
-  /// Endings of names, with the part that a tensor of such a name is. Longer ones come first.
-  private static let endings: [(String, String)] = [
-    (".lora_linear_layer.down.weight", "down"), (".lora_linear_layer.up.weight", "up"),
-    (".lora_A.default.weight", "down"), (".lora_B.default.weight", "up"),
-    (".lora_down.weight", "down"), (".lora_up.weight", "up"), (".lora_mid.weight", "mid"),
-    (".lora.down.weight", "down"), (".lora.up.weight", "up"),
-    ("_lora.down.weight", "down"), ("_lora.up.weight", "up"),
-    (".lora_A.weight", "down"), (".lora_B.weight", "up"), (".alpha", "alpha"),
-  ]
+  /// Endings of names, with the part that a tensor of such a name is.
+  private static let endings =
+    AdapterKeys.endings
+    + AdapterPart.allCases.filter { part in !AdapterKeys.endings.contains { $0.part == part } }
+    .map { (ending: ".\($0.rawValue)", part: $0) }
 
-  /// Parts that kinds other than LoRA have, which stand at the end as they are.
-  private static let parts = [
-    "hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2", "diff", "diff_b",
-    "dora_scale", "lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b",
-    "lokr_t2", "oft_blocks", "oft_diag", "a1.weight", "a2.weight", "on_input",
-    "lora_magnitude_vector",
-  ]
-
-  private static func split(_ name: String) -> (key: String, part: String)? {
-    for (ending, part) in endings where name.hasSuffix(ending) {
-      return (String(name.dropLast(ending.count)), part)
+  private static func split(_ name: String) -> (key: String, part: AdapterPart)? {
+    guard let (ending, part) = endings.first(where: { name.hasSuffix($0.ending) }) else {
+      return nil
     }
-    for part in parts where name.hasSuffix("." + part) {
-      return (String(name.dropLast(part.count + 1)), part)
-    }
-    return nil
+    return (String(name.dropLast(ending.count)), part)
   }
 
   // MARK: - Tensors
@@ -106,7 +92,7 @@ struct AdapterFile {
   /// The share with which a product of that rank is added: alpha over rank, by the tensor of that name
   /// or by what the program that trained it says; 1 without an alpha.
   func share(_ module: Module, key: String, rank: Int) throws -> Float {
-    guard let name = module.parts["alpha"] else {
+    guard let name = module.parts[.alpha] else {
       return try settings?.share(of: key, rank: rank) ?? 1
     }
     let alpha = try tensor(name)

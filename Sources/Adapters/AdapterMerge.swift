@@ -1,4 +1,5 @@
 private import Checkpoints
+private import Formats
 internal import Models
 package import Tensors
 
@@ -53,7 +54,7 @@ package struct AdapterMerge: Sendable {
       var unused: [String] = []
       var merged: [String: Int] = [:]
       for (key, module) in file.modules {
-        if let (part, kind) = AdapterKinds.unmerged.first(where: { module.has($0.0) }) {
+        if let (part, kind) = AdapterKeys.unmerged.first(where: { module.has($0.part) }) {
           throw AdapterError.unsupported(
             path: request.path, kind: kind, tensor: module.parts[part] ?? key)
         }
@@ -63,13 +64,13 @@ package struct AdapterMerge: Sendable {
         }
         let kinds = AdapterKinds.all.filter { $0.recognizes(module) }
         guard let kind = kinds.first else {
-          throw AdapterError.missing(path: request.path, module: key, part: "lora_down")
+          throw AdapterError.missing(path: request.path, module: key, part: .down)
         }
         if kinds.count > 1 {
           throw AdapterError.unsupported(
             path: request.path, kind: "two kinds in one module", tensor: key)
         }
-        if let bias = module.parts["diff_b"],
+        if let bias = module.parts[.biasDifference],
           model[place.component]?.weights.entry(place.module + ".bias") == nil
         {
           unused.append(bias)
@@ -95,11 +96,11 @@ package struct AdapterMerge: Sendable {
     of model: ModelSource
   ) throws -> [String: (component: String, module: String)] {
     var table: [String: (component: String, module: String)] = [:]
-    let encoders = model.components.filter { $0.name.hasPrefix("text_encoder") }.count
-    for component in model.components where component.name != "vae" {
+    let encoders = model.components.filter { ComponentName.textEncoders.contains($0.name) }.count
+    for component in model.components where component.name != ComponentName.vae {
       let modules = (try component.modules(in: model.location) ?? []).filter(\.kind.isMatrix)
       let ldm =
-        component.name == "unet"
+        component.name == ComponentName.unet
         ? LDMModules.names(of: component.config, modules: modules.map(\.name)) : [:]
       for module in modules {
         for naming in AdapterNamings.all {
@@ -149,7 +150,7 @@ package struct AdapterMerge: Sendable {
       guard name.hasSuffix(".bias"), let found = changes[String(name.dropLast(5))] else {
         return nil
       }
-      let biases = found.filter { $0.module.has("diff_b") }
+      let biases = found.filter { $0.module.has(.biasDifference) }
       return biases.isEmpty ? nil : (biases, true)
     }
 
@@ -171,7 +172,7 @@ package struct AdapterMerge: Sendable {
         let delta =
           isBias
           ? try change.file.matrix(
-            change.module.parts["diff_b"] ?? "", rows: stored.shape.rows, columns: 1
+            change.module.parts[.biasDifference] ?? "", rows: stored.shape.rows, columns: 1
           ).values
           : try change.kind.delta(
             change.module, key: change.key, of: stored.shape, in: change.file)

@@ -37,7 +37,9 @@ struct AdapterSettings {
   /// - Parameter key: the file's name of the module, with or without its component.
   func share(of key: String, rank: Int) throws(AdapterError) -> Float? {
     // diffusers writes the settings of all components side by side, a name before each.
-    let component = ["unet", "text_encoder", "text_encoder_2"].first { key.hasPrefix($0 + ".") }
+    let component = ([ComponentName.unet] + ComponentName.textEncoders).first {
+      key.hasPrefix($0 + ".")
+    }
     let prefix = component.flatMap { members[$0 + ".lora_alpha"] == nil ? nil : $0 + "." } ?? ""
     if members[prefix + "use_dora"]?.bool == true {
       throw .unsupported(path: location, kind: "DoRA", tensor: key)

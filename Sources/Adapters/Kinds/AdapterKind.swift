@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// One way in which small tensors make the change of a weight. A kind is one file that conforms to
@@ -21,19 +22,12 @@ enum AdapterKinds {
     LoRA(),
     FullDifference(),
   ]
-
-  /// Kinds that are known and not merged, by a part that only they have.
-  static let unmerged = [
-    ("dora_scale", "DoRA"), ("lora_magnitude_vector", "DoRA"), ("lokr_w1", "LoKr"),
-    ("lokr_w1_a", "LoKr"), ("lokr_w2", "LoKr"), ("lokr_w2_a", "LoKr"), ("oft_blocks", "OFT"),
-    ("oft_diag", "OFT"), ("a1.weight", "GLoRA"), ("on_input", "IA3"),
-  ]
 }
 
 extension AdapterFile.Module {
-  func part(_ name: String, key: String, in file: AdapterFile) throws(AdapterError) -> String {
-    guard let tensor = parts[name] else {
-      throw .missing(path: file.path, module: key, part: name)
+  func part(_ part: AdapterPart, key: String, in file: AdapterFile) throws(AdapterError) -> String {
+    guard let tensor = parts[part] else {
+      throw .missing(path: file.path, module: key, part: part)
     }
     return tensor
   }

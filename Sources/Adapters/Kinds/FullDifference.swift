@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// The whole change of a weight, as LyCORIS's `full` and extracted adapters store it where a product
@@ -5,13 +6,14 @@ import Tensors
 struct FullDifference: AdapterKind {
   func recognizes(_ module: AdapterFile.Module) -> Bool {
     // The change of a bias may stand beside any kind.
-    module.has("diff") || (module.has("diff_b") && !module.has("down") && !module.has("hada_w1_a"))
+    module.has(.difference)
+      || (module.has(.biasDifference) && !module.has(.down) && !module.has(.firstOuter))
   }
 
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float] {
-    guard let name = module.parts["diff"] else {
+    guard let name = module.parts[.difference] else {
       return [Float](repeating: 0, count: shape.count)
     }
     return try file.matrix(name, rows: shape.rows, columns: shape.rowLength).values

@@ -1,3 +1,4 @@
+import Formats
 import Kernels
 import Tensors
 
@@ -5,16 +6,18 @@ import Tensors
 /// as LyCORIS stores it.
 struct LoHa: AdapterKind {
   func recognizes(_ module: AdapterFile.Module) -> Bool {
-    module.has("hada_w1_a") || module.has("hada_w1_b")
+    module.has(.firstOuter) || module.has(.firstInner)
   }
 
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float] {
-    func factor(_ number: Int) throws -> (values: [Float], rank: Int) {
-      let outer = try module.part("hada_w\(number)_a", key: key, in: file)
-      let inner = try module.part("hada_w\(number)_b", key: key, in: file)
-      if let core = module.parts["hada_t\(number)"] {
+    func factor(
+      _ outer: AdapterPart, _ inner: AdapterPart, _ core: AdapterPart
+    ) throws -> (values: [Float], rank: Int) {
+      let outer = try module.part(outer, key: key, in: file)
+      let inner = try module.part(inner, key: key, in: file)
+      if let core = module.parts[core] {
         // Of the Tucker form, both factors have the rank first.
         let wide = try file.matrix(outer, columns: shape.rows)
         let turned = transposed(wide)
@@ -26,8 +29,8 @@ struct LoHa: AdapterKind {
       let narrow = try file.matrix(inner, rows: wide.shape[1], columns: shape.rowLength)
       return (matmul(wide, narrow).values, wide.shape[1])
     }
-    let (first, rank) = try factor(1)
-    let (second, _) = try factor(2)
+    let (first, rank) = try factor(.firstOuter, .firstInner, .firstCore)
+    let (second, _) = try factor(.secondOuter, .secondInner, .secondCore)
     let share = try file.share(module, key: key, rank: rank)
     return zip(first, second).map { $0 * $1 * share }
   }

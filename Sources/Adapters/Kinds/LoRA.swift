@@ -1,21 +1,22 @@
+import Formats
 import Kernels
 import Tensors
 
 /// `up · down` (Hu et al. 2021, arXiv 2106.09685), of matrices and of convolutions, whose kernel stands
 /// in `down` or, in LyCORIS's Tucker form, in a tensor between the two.
 struct LoRA: AdapterKind {
-  func recognizes(_ module: AdapterFile.Module) -> Bool { module.has("down") || module.has("up") }
+  func recognizes(_ module: AdapterFile.Module) -> Bool { module.has(.down) || module.has(.up) }
 
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float] {
-    let down = try module.part("down", key: key, in: file)
-    let up = try module.part("up", key: key, in: file)
+    let down = try module.part(.down, key: key, in: file)
+    let up = try module.part(.up, key: key, in: file)
     let wide = try file.matrix(up, rows: shape.rows)
     let rank = wide.shape[1]
     let share = try file.share(module, key: key, rank: rank)
     let product: Tensor
-    if let mid = module.parts["mid"] {
+    if let mid = module.parts[.mid] {
       let narrow = try file.matrix(down, rows: rank)
       product = try tucker(mid, up: wide, down: narrow, shape: shape, in: file)
     } else {

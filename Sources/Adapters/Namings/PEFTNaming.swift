@@ -1,15 +1,18 @@
+import Formats
+import Tensors
+
 /// diffusers' `save_lora_weights` and PEFT's own files: the module's name with dots, below the
 /// component's, or below what PEFT puts around a model.
 struct PEFTNaming: AdapterNaming {
   func keys(
     _ module: String, component: String, isAlone: Bool, ldmName: String?
   ) -> [String] {
-    var keys = ["\(component).\(module)", "base_model.model.\(component).\(module)"]
+    var keys = ["\(component).\(module)", "\(AdapterKeys.wrapper)\(component).\(module)"]
     // transformers' models have no `text_model.` any more.
-    if module.hasPrefix("text_model.") {
-      keys.append("\(component).\(module.dropFirst("text_model.".count))")
+    if module.hasPrefix(AdapterKeys.textModel) {
+      keys.append("\(component).\(module.dropFirst(AdapterKeys.textModel.count))")
     }
-    if component == "unet" { keys += [module, "base_model.model.\(module)"] }
+    if component == ComponentName.unet { keys += [module, AdapterKeys.wrapper + module] }
     return keys
   }
 }

@@ -1,15 +1,18 @@
+import Formats
+import Tensors
+
 /// Early diffusers, whose adapters were attention processors: `….attn1.processor.to_q`, and
 /// `….processor.to_out` for what is `….to_out.0`.
 struct ProcessorNaming: AdapterNaming {
   func keys(
     _ module: String, component: String, isAlone: Bool, ldmName: String?
   ) -> [String] {
-    guard component == "unet" else { return [] }
+    guard component == ComponentName.unet else { return [] }
     let part = module.hasSuffix(".to_out.0") ? String(module.dropLast(2)) : module
     guard let dot = part.lastIndex(of: ".") else { return [] }
     let name = part[part.index(after: dot)...]
-    guard ["to_q", "to_k", "to_v", "to_out"].contains(String(name)) else { return [] }
+    guard AdapterKeys.processed.contains(String(name)) else { return [] }
     let key = "\(part[..<dot]).processor.\(name)"
-    return [key, "unet." + key]
+    return [key, "\(component).\(key)"]
   }
 }
