@@ -23,8 +23,11 @@ package enum SingleFileFacts {
     "posterior_mean_coef1", "posterior_mean_coef2", "global_step", "logvar", "lvlb_weights",
     "denoiser.sigmas", "scale_factor",
   ]
-  /// Tensors of one number that tell something of the model.
-  package static let markers = ["v_pred", "ztsnr"]
+  /// Tensors of one number that tell that the model predicts the velocity, and that its schedule ends
+  /// in pure noise.
+  package static let velocityMarker = "v_pred"
+  package static let zeroTerminalMarker = "ztsnr"
+  package static let markers = [velocityMarker, zeroTerminalMarker]
   /// Marks of models whose noise Decant's schedulers do not know: EDM's, as Playground 2.5 and CosXL.
   package static let continuous = [
     "edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min",

@@ -2,10 +2,11 @@
 /// that only it needs.
 package enum StableDiffusion1Configs {
   package static let v14 = table(
-    index: index14, textEncoder: textEncoder14, unet: unet14, vae: vae14)
+    index: index, textEncoder: textEncoder14, unet: unet14, vae: vae14)
 
   package static let v15 = table(
-    index: index15, textEncoder: textEncoder15, unet: unet15, vae: vae15)
+    index: index, textEncoder: textEncoder15, unet: unet15, vae: vae15
+  ).changing(["model_index": #"{"_diffusers_version": "0.6.0"}"#])
 
   package static let v15Inpainting = v15.changing([
     "model_index": #"""
@@ -36,25 +37,10 @@ package enum StableDiffusion1Configs {
       ])
   }
 
-  static let index14 = #"""
+  static let index = #"""
     {
       "_class_name": "StableDiffusionPipeline",
       "_diffusers_version": "0.2.2",
-      "feature_extractor": [null, null],
-      "safety_checker": [null, null],
-      "scheduler": ["diffusers", "PNDMScheduler"],
-      "text_encoder": ["transformers", "CLIPTextModel"],
-      "tokenizer": ["transformers", "CLIPTokenizer"],
-      "unet": ["diffusers", "UNet2DConditionModel"],
-      "vae": ["diffusers", "AutoencoderKL"],
-      "requires_safety_checker": false
-    }
-    """#
-
-  static let index15 = #"""
-    {
-      "_class_name": "StableDiffusionPipeline",
-      "_diffusers_version": "0.6.0",
       "feature_extractor": [null, null],
       "safety_checker": [null, null],
       "scheduler": ["diffusers", "PNDMScheduler"],

@@ -281,14 +281,7 @@ package enum StableDiffusionXLConfigs {
     }
     """#
 
-  package static let specialTokensMap2 = #"""
-    {
-      "bos_token": {"content": "<|startoftext|>", "lstrip": false, "normalized": true, "rstrip": false, "single_word": false},
-      "eos_token": {"content": "<|endoftext|>", "lstrip": false, "normalized": true, "rstrip": false, "single_word": false},
-      "pad_token": "!",
-      "unk_token": {"content": "<|endoftext|>", "lstrip": false, "normalized": true, "rstrip": false, "single_word": false}
-    }
-    """#
+  package static let specialTokensMap2 = StableDiffusion2Configs.specialTokensMap
 
   package static let tokenizerConfig2 = #"""
     {

@@ -88,11 +88,5 @@ package struct ModelSource: Sendable {
     }
   }
 
-  /// The folder of a text encoder's tokenizer: `tokenizer_2` of `text_encoder_2`.
-  package static func tokenizerFolder(of component: String) -> String {
-    let prefix = "text_encoder"
-    return component.hasPrefix(prefix) ? "tokenizer" + component.dropFirst(prefix.count) : component
-  }
-
   package func file(_ path: String) -> ByteSlice? { files.first { $0.path == path }?.bytes }
 }

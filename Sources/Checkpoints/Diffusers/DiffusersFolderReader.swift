@@ -63,7 +63,7 @@ package struct DiffusersFolderReader: ModelReader {
     ]
     if !variants.isEmpty { provenance["variants"] = .object(variants) }
     let known = Set(
-      kinds.map(\.name) + DiffusersLayout.tokenizers + [DiffusersLayout.scheduler])
+      kinds.map(\.name) + ComponentName.tokenizers + [DiffusersLayout.scheduler])
     let left = parts.keys.filter { !known.contains($0) }.sorted()
     if !left.isEmpty { provenance["left_out"] = .array(left.map(JSONValue.string)) }
     if files.contains(DiffusersLayout.provenanceFile) {
@@ -209,7 +209,7 @@ package struct DiffusersFolderReader: ModelReader {
     _ parts: [String: String], folder: String
   ) throws(DiffusersError) -> [ModelSource.File] {
     var files: [ModelSource.File] = []
-    for name in DiffusersLayout.tokenizers where parts[name] != nil {
+    for name in ComponentName.tokenizers where parts[name] != nil {
       let place = folder + "/" + name
       guard isFolder(place) else { throw .missingFolder(folder: folder, component: name) }
       let found = Set(folderContents(place))

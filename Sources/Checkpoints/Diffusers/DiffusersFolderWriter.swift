@@ -158,13 +158,13 @@ package struct DiffusersFolderWriter: ModelWriter {
   /// A file of the folder that no layout of diffusers has; folders one level down are looked into.
   private static func stranger(in path: String, _ names: [String]) -> String? {
     let parts = DiffusersLayout.components.map(\.name) + DiffusersLayout.absentParts
-    let folders = parts + DiffusersLayout.tokenizers + [DiffusersLayout.scheduler]
+    let folders = parts + ComponentName.tokenizers + [DiffusersLayout.scheduler]
     for name in names
     where name != DiffusersLayout.indexFile && name != DiffusersLayout.provenanceFile {
       guard folders.contains(name), isFolder(path + "/" + name) else { return name }
       for file in folderContents(path + "/" + name) {
         let isKnown =
-          DiffusersLayout.tokenizers.contains(name)
+          ComponentName.tokenizers.contains(name)
           ? DiffusersLayout.tokenizerFiles.contains(file)
           : DiffusersLayout.weightStems.contains { file.hasPrefix($0) }
             || file.hasSuffix("config.json")
@@ -200,7 +200,7 @@ package struct DiffusersFolderWriter: ModelWriter {
       let className = model.index[name]?.array?.last?.string ?? scheduler["_class_name"]?.string
       members[name] = ["diffusers", .string(className ?? "PNDMScheduler")]
     }
-    for name in DiffusersLayout.tokenizers
+    for name in ComponentName.tokenizers
     where model.files.contains(where: { $0.path.hasPrefix(name + "/") }) {
       let className = model.index[name]?.array?.last?.string
       members[name] = ["transformers", .string(className ?? "CLIPTokenizer")]

@@ -1,3 +1,6 @@
+import Formats
+import Tensors
+
 /// The facts of the diffusers folder layout that reader and writer share.
 ///
 ///     decant.json                           provenance, where Decant wrote the folder
@@ -34,25 +37,28 @@ enum DiffusersLayout {
 
   static let components: [ComponentKind] = [
     ComponentKind(
-      name: "text_encoder", library: "transformers", stem: "model", pickleStem: "pytorch_model",
-      rules: textEncoderRules, role: "text encoder", classes: ["CLIPTextModel"]),
+      name: ComponentName.textEncoder, library: "transformers", stem: "model",
+      pickleStem: "pytorch_model",
+      rules: DiffusersKeys.textEncoder, role: "text encoder", classes: ["CLIPTextModel"]),
     ComponentKind(
-      name: "text_encoder_2", library: "transformers", stem: "model", pickleStem: "pytorch_model",
-      rules: textEncoderRules, role: "text encoder", classes: ["CLIPTextModelWithProjection"]),
+      name: ComponentName.textEncoder2, library: "transformers", stem: "model",
+      pickleStem: "pytorch_model",
+      rules: DiffusersKeys.textEncoder, role: "text encoder",
+      classes: ["CLIPTextModelWithProjection"]),
     ComponentKind(
-      name: "unet", library: "diffusers", stem: "diffusion_pytorch_model",
-      pickleStem: "diffusion_pytorch_model", rules: [], role: "unet",
+      name: ComponentName.unet, library: "diffusers", stem: "diffusion_pytorch_model",
+      pickleStem: "diffusion_pytorch_model", rules: [], role: ComponentName.unet,
       classes: ["UNet2DConditionModel"]),
     ComponentKind(
-      name: "vae", library: "diffusers", stem: "diffusion_pytorch_model",
-      pickleStem: "diffusion_pytorch_model", rules: autoencoderRules, role: "vae",
+      name: ComponentName.vae, library: "diffusers", stem: "diffusion_pytorch_model",
+      pickleStem: "diffusion_pytorch_model", rules: DiffusersKeys.autoencoder,
+      role: ComponentName.vae,
       classes: ["AutoencoderKL"]),
   ]
 
   /// What names of files of weights begin with.
   static let weightStems = Set(components.flatMap { [$0.stem, $0.pickleStem] })
 
-  static let tokenizers = ["tokenizer", "tokenizer_2"]
   /// Files of a tokenizer that belong to the model, in the order in which they are listed.
   static let tokenizerFiles = [
     "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json",
@@ -67,26 +73,4 @@ enum DiffusersLayout {
 
   /// Whether the pipeline insists on its safety checker.
   static let safetyMember = "requires_safety_checker"
-
-  /// CLIP text encoders. transformers 5.6 and later save `CLIPTextModel` without the `text_model.`
-  /// prefix that every reader understands. `position_ids` was a buffer of old releases.
-  static let textEncoderRules = [
-    KeyRule("**.position_ids", nil),
-    KeyRule("embeddings.**", "text_model.embeddings.**"),
-    KeyRule("encoder.**", "text_model.encoder.**"),
-    KeyRule("final_layer_norm.**", "text_model.final_layer_norm.**"),
-  ]
-
-  /// The VAE's attentions in hub files of SD 1.x and 2.x have their names of before diffusers 0.12,
-  /// and in some of them the matrices are still 1x1 convolutions.
-  static let autoencoderRules = [
-    KeyRule("**.attentions.*.query.*", "**.attentions.*.to_q.*", flattens: true),
-    KeyRule("**.attentions.*.key.*", "**.attentions.*.to_k.*", flattens: true),
-    KeyRule("**.attentions.*.value.*", "**.attentions.*.to_v.*", flattens: true),
-    KeyRule("**.attentions.*.proj_attn.*", "**.attentions.*.to_out.0.*", flattens: true),
-    KeyRule("**.attentions.*.to_q.*", "**.attentions.*.to_q.*", flattens: true),
-    KeyRule("**.attentions.*.to_k.*", "**.attentions.*.to_k.*", flattens: true),
-    KeyRule("**.attentions.*.to_v.*", "**.attentions.*.to_v.*", flattens: true),
-    KeyRule("**.attentions.*.to_out.0.*", "**.attentions.*.to_out.0.*", flattens: true),
-  ]
 }

@@ -1,24 +1,7 @@
+import Formats
 import Tensors
 
-/// One row of a table that turns the names of a file into diffusers' names of today.
-///
-/// A pattern is a name with wildcards between dots: `*` is one part, `**` any number of parts,
-/// none included. What the wildcards of ``from`` match is put, in order, where those of ``to``
-/// stand. Tables are read top to bottom and the first rule that matches holds; a name that none
-/// matches stays as it is.
-struct KeyRule: Sendable {
-  let from: String
-  /// `nil` drops the tensor.
-  let to: String?
-  /// Whether a 1x1 convolution's weight [out, in, 1, 1] is read as the matrix [out, in] it is.
-  let flattens: Bool
-
-  init(_ from: String, _ to: String?, flattens: Bool = false) {
-    self.from = from
-    self.to = to
-    self.flattens = flattens
-  }
-
+extension KeyRule {
   /// What the wildcards match, or `nil` when the pattern is not that of `name`.
   func match(_ name: [Substring]) -> [[Substring]]? {
     Self.match(from.split(separator: ".")[...], name[...])

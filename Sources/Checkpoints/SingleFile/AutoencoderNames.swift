@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// The autoencoder in the LDM layout: levels of the decoder counted from the other end, attention's
@@ -6,15 +7,11 @@ enum AutoencoderNames {
   /// diffusers' names beside the LDM layout's.
   static func pairs(levels: Int, layers: Int) -> NamePairs {
     var pairs = NamePairs()
-    for name in ["quant_conv", "post_quant_conv"] { pairs.add(name, name) }
+    for (ours, theirs) in LDMKeys.autoencoderModules { pairs.add(ours, theirs) }
     for half in ["encoder", "decoder"] {
-      for (ours, theirs) in [
-        ("conv_in", "conv_in"), ("conv_norm_out", "norm_out"), ("conv_out", "conv_out"),
-      ] { pairs.add("\(half).\(ours)", "\(half).\(theirs)") }
-      for resnet in 0..<2 {
-        pairs.add("\(half).mid_block.resnets.\(resnet)", "\(half).mid.block_\(resnet + 1)")
-      }
-      pairs.add("\(half).mid_block.attentions.0", "\(half).mid.attn_1", attention)
+      pairs.add(half, half, LDMKeys.autoencoderHalf)
+      let (ours, theirs) = LDMKeys.autoencoderAttention
+      pairs.add("\(half).\(ours)", "\(half).\(theirs)", LDMKeys.autoencoderAttentionParts)
     }
     for level in 0..<levels {
       let (down, up) = ("down_blocks.\(level)", "up_blocks.\(levels - 1 - level)")
@@ -32,12 +29,8 @@ enum AutoencoderNames {
 
   private static func resnet(_ ours: String, _ theirs: String, _ pairs: inout NamePairs) {
     pairs.add(ours, theirs)
-    pairs.add("\(ours).conv_shortcut", "\(theirs).nin_shortcut")
+    pairs.add(ours, theirs, LDMKeys.autoencoderResnet)
   }
-
-  private static let attention = [
-    ("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out"),
-  ]
 
   /// Whether the tensor is a matrix in diffusers and a 1x1 convolution in the LDM layout.
   static func isFlattened(_ name: String, _ shape: Shape) -> Bool {

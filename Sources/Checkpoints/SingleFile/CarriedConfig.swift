@@ -49,7 +49,7 @@ struct CarriedConfig {
 
   private static func isCarried(_ path: String) -> Bool {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-    return parts.count == 2 && DiffusersLayout.tokenizers.contains(parts[0])
+    return parts.count == 2 && ComponentName.tokenizers.contains(parts[0])
       && (texts + vocabulary).contains(parts[1])
   }
 
@@ -63,9 +63,7 @@ struct CarriedConfig {
   /// The text that carries `model`.
   static func text(of model: ModelSource) -> String {
     // A tokenizer goes with its text encoder.
-    let tokenizers = model.components.map {
-      $0.name.replacing("text_encoder", with: "tokenizer", maxReplacements: 1)
-    }
+    let tokenizers = model.components.compactMap { ComponentName.tokenizer(of: $0.name) }
     let short = tokenizers.filter { folder in
       vocabulary.allSatisfy { (model.file("\(folder)/\($0)")?.count ?? 0) <= longest }
     }

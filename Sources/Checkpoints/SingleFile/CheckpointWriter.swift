@@ -41,7 +41,7 @@ package struct CheckpointWriter: ModelWriter {
       metadata[key] = value.string ?? value.text()
     }
     metadata[CarriedConfig.key] = CarriedConfig.text(of: model)
-    guard model["unet"] != nil else { return metadata }
+    guard model[ComponentName.unet] != nil else { return metadata }
     let prediction = model.scheduler?["prediction_type"]?.string ?? "epsilon"
     let architecture = SingleFileLines.of(model.components).architecture(prediction)
     let standard = [

@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// A model's tensors under the names that single files have for them.
@@ -20,9 +21,9 @@ enum LDMNames {
     var sources: [any WeightSource] = []
     for component in model.components {
       switch component.name {
-      case "unet": sources.append(try unet(component, numbering))
-      case "vae": sources.append(try vae(component))
-      case "text_encoder", "text_encoder_2":
+      case ComponentName.unet: sources.append(try unet(component, numbering))
+      case ComponentName.vae: sources.append(try vae(component))
+      case ComponentName.textEncoder, ComponentName.textEncoder2:
         sources.append(try text(component, line, dialect))
       default:
         throw .unknownComponent(path: model.location, component: component.name)
@@ -35,7 +36,7 @@ enum LDMNames {
     _ component: ModelSource.Component, _ numbering: BlockNumbering
   ) throws(SingleFileError) -> MappedSource {
     let pairs = UNetTopology(config: component.config).pairs(numbering)
-    return try mapped(component, prefix: "model.diffusion_model.") { name, shape in
+    return try mapped(component, prefix: LDMKeys.unet) { name, shape in
       pairs.other(name).map { ($0, shape) }
     }
   }
@@ -46,7 +47,7 @@ enum LDMNames {
     let levels = component.config["block_out_channels"]?.array?.count ?? 1
     let layers = component.config["layers_per_block"]?.integer ?? 1
     let pairs = AutoencoderNames.pairs(levels: levels, layers: layers)
-    return try mapped(component, prefix: "first_stage_model.") { name, shape in
+    return try mapped(component, prefix: LDMKeys.autoencoder) { name, shape in
       let isFlattened = AutoencoderNames.isFlattened(name, shape)
       return pairs.other(name).map { ($0, isFlattened ? [shape[0], shape[1], 1, 1] : shape) }
     }
@@ -57,44 +58,45 @@ enum LDMNames {
   ) throws(SingleFileError) -> MappedSource {
     if dialect == .transformers {
       let prefix =
-        component.name == "text_encoder"
-        ? "cond_stage_model.transformer." : "cond_stage_model.1.transformer."
-      return try mapped(component, prefix: prefix) { name, shape in
-        (name == TextEncoderNames.projection.ours ? "text_model.text_projection" : name, shape)
+        component.name == ComponentName.textEncoder
+        ? LDMKeys.text : LDMKeys.secondText
+      return try mapped(component, prefix: prefix + LDMKeys.transformers) { name, shape in
+        let isProjection = name == OpenCLIPKeys.projection.ours
+        return (isProjection ? OpenCLIPKeys.projectionInTransformers : name, shape)
       }
     }
     guard let place = line.textPrefixes[component.name] else {
       throw .unknownComponent(path: component.weights.location, component: component.name)
     }
     guard TextEncoderNames.isOpenCLIP(component.config) else {
-      return try mapped(component, prefix: place + "transformer.") { ($0, $1) }
+      return try mapped(component, prefix: place + LDMKeys.transformers) { ($0, $1) }
     }
-    return try openCLIP(component, prefix: place + "model.")
+    return try openCLIP(component, prefix: place + LDMKeys.openCLIP)
   }
 
   private static func openCLIP(
     _ component: ModelSource.Component, prefix: String
   ) throws(SingleFileError) -> MappedSource {
     let weights = component.weights
-    let layers = TextEncoderNames.layers(weights.names, prefix: "text_model.encoder.layers.")
+    let layers = TextEncoderNames.layers(weights.names, prefix: OpenCLIPKeys.layers.ours)
     let pairs = TextEncoderNames.pairs(layers: layers)
     var list: [(name: String, origin: MappedSource.Origin)] = []
     for layer in 0..<layers {
-      for kind in TextEncoderNames.kinds {
-        let parts = TextEncoderNames.stacked.map { TextEncoderNames.ours(layer, $0, kind) }
+      for kind in OpenCLIPKeys.stackKinds {
+        let parts = OpenCLIPKeys.stacked.map { TextEncoderNames.ours(layer, $0, kind) }
         list.append((prefix + TextEncoderNames.theirs(layer, kind), .stacked(parts)))
       }
     }
-    let stacked = TextEncoderNames.stacked.map { ".self_attn.\($0)." }
+    let stacked = OpenCLIPKeys.stacked.map { ".self_attn.\($0)." }
     for name in weights.names where !stacked.contains(where: name.contains) {
       guard let shape = weights.entry(name)?.shape else { continue }
-      if name == TextEncoderNames.positions.ours {
-        list.append((prefix + TextEncoderNames.positions.theirs, .tensor(name, shape: shape)))
-      } else if name == TextEncoderNames.projection.ours {
-        list.append((prefix + TextEncoderNames.projection.theirs, .transposed(name)))
+      if name == OpenCLIPKeys.positions.ours {
+        list.append((prefix + OpenCLIPKeys.positions.theirs, .tensor(name, shape: shape)))
+      } else if name == OpenCLIPKeys.projection.ours {
+        list.append((prefix + OpenCLIPKeys.projection.theirs, .transposed(name)))
       } else if let theirs = pairs.other(name) {
         list.append((prefix + theirs, .tensor(name, shape: shape)))
-      } else if !name.hasSuffix("position_ids") {
+      } else if !name.hasSuffix(SingleFileKeys.positionIDs) {
         throw .missing(path: "\(weights.location) in OpenCLIP's layout", tensor: name)
       }
     }
@@ -108,7 +110,7 @@ enum LDMNames {
   ) throws(SingleFileError) -> MappedSource {
     let weights = component.weights
     var list: [(name: String, origin: MappedSource.Origin)] = []
-    for name in weights.names where !name.hasSuffix("position_ids") {
+    for name in weights.names where !name.hasSuffix(SingleFileKeys.positionIDs) {
       guard let shape = weights.entry(name)?.shape else { continue }
       guard let (theirs, extents) = place(name, shape) else {
         throw .missing(path: "\(weights.location) in the LDM layout", tensor: name)

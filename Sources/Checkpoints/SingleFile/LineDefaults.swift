@@ -7,14 +7,13 @@ extension ModelSource {
     var model = self
     let line = SingleFileLines.of(components)
     for component in components {
-      let folder = ModelSource.tokenizerFolder(of: component.name)
-      if files.contains(where: { $0.path.hasPrefix(folder + "/") }) { continue }
-      model.files += (line.tokenizers[component.name] ?? []).map { file, text in
-        ModelSource.File(path: "\(folder)/\(file)", bytes: ByteSlice([UInt8](text.utf8)))
-      }
+      guard let folder = ComponentName.tokenizer(of: component.name),
+        !files.contains(where: { $0.path.hasPrefix(folder + "/") })
+      else { continue }
+      model.files += line.tokenizerFiles(of: component.name)
     }
     model.files.sort { $0.path < $1.path }
-    guard let unet = model["unet"] else { return model }
+    guard let unet = model[ComponentName.unet] else { return model }
     if model.index["_class_name"] == nil {
       let takesMask = unet.config["in_channels"]?.integer == 9
       model.index["_class_name"] = .string(takesMask ? line.inpaintingClass : line.pipelineClass)

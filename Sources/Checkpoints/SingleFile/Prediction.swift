@@ -16,9 +16,10 @@ struct Prediction {
     _ archive: Archive, line: SingleFileLine, unetName: (String) -> String?
   ) throws {
     let weights = archive.weights
-    endsInNoise = weights.entry("ztsnr") != nil
-    if weights.entry("v_pred") != nil {
-      (type, reason, isCertain) = ("v_prediction", "the file holds the tensor 'v_pred'", true)
+    endsInNoise = weights.entry(SingleFileFacts.zeroTerminalMarker) != nil
+    let marker = SingleFileFacts.velocityMarker
+    if weights.entry(marker) != nil {
+      (type, reason, isCertain) = ("v_prediction", "the file holds the tensor '\(marker)'", true)
       return
     }
     if let told = archive.metadata["modelspec.prediction_type"]?.string {

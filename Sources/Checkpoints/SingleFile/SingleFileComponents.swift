@@ -32,7 +32,7 @@ struct SingleFileComponents {
     var part = part
     if average {
       part.origins = try part.origins.map { name, _ throws(SingleFileError) in
-        let origin = "model_ema.diffusion_model" + name.filter { $0 != "." }
+        let origin = LDMKeys.averageUNet + name.filter { $0 != "." }
         guard weights.entry(origin) != nil else { throw .noMovingAverage(path: path) }
         return (name, origin)
       }
@@ -50,7 +50,7 @@ struct SingleFileComponents {
     let list = part.origins.map { name, origin in
       (isLDM ? walk.pairs.diffusers(name) ?? name : name, tensor(origin))
     }
-    return try component("unet", "UNet2DConditionModel", config, list)
+    return try component(ComponentName.unet, "UNet2DConditionModel", config, list)
   }
 
   // MARK: - Autoencoder
@@ -62,7 +62,7 @@ struct SingleFileComponents {
     // Names of today, in diffusers' layout.
     let renamed: [(name: String, origin: String)] = part.origins.compactMap { name, origin in
       if isLDM { return (name, origin) }
-      guard case .named(let now, _) = KeyRule.apply(DiffusersLayout.autoencoderRules, to: name)
+      guard case .named(let now, _) = KeyRule.apply(DiffusersKeys.autoencoder, to: name)
       else { return nil }
       return (now, origin)
     }
@@ -85,7 +85,7 @@ struct SingleFileComponents {
       }
       return (ours, MappedSource.Origin.tensor(origin, shape: shape))
     }
-    return try component("vae", "AutoencoderKL", config, list)
+    return try component(ComponentName.vae, "AutoencoderKL", config, list)
   }
 
   // MARK: - Text encoders
@@ -94,7 +94,7 @@ struct SingleFileComponents {
   func text(_ part: SingleFileParts.Part, isSecond: Bool) throws(SingleFileError)
     -> ModelSource.Component
   {
-    let isOpenCLIP = part.origins.contains { $0.name.contains("resblocks.") }
+    let isOpenCLIP = part.origins.contains { $0.name.contains(OpenCLIPKeys.layers.theirs) }
     let list = try isOpenCLIP ? openCLIP(part) : transformers(part)
     let mapped = try MappedSource(
       weights, location: path, list.map { (name: $0.0, origin: $0.1) })
@@ -102,12 +102,13 @@ struct SingleFileComponents {
     // OpenCLIP's encoders keep their activation under other names.
     let isPlain =
       isOpenCLIP || width == SingleFileFacts.openCLIPHWidth || isSecond
-      || mapped.entry(TextEncoderNames.projection.ours) != nil
+      || mapped.entry(OpenCLIPKeys.projection.ours) != nil
     let config = try TextEncoderNames.config(of: mapped, isOpenCLIP: isPlain, path: path)
-    let hasProjection = mapped.entry(TextEncoderNames.projection.ours) != nil
+    let hasProjection = mapped.entry(OpenCLIPKeys.projection.ours) != nil
     // A second text encoder stands alone in SDXL's refiner.
     let name =
-      isSecond || part.isXL && isOpenCLIP || hasProjection ? "text_encoder_2" : "text_encoder"
+      isSecond || part.isXL && isOpenCLIP || hasProjection
+      ? ComponentName.textEncoder2 : ComponentName.textEncoder
     return try component(
       name, hasProjection ? "CLIPTextModelWithProjection" : "CLIPTextModel", config, list)
   }
@@ -124,17 +125,14 @@ struct SingleFileComponents {
   ) throws(SingleFileError) -> [(String, MappedSource.Origin)] {
     var list: [(name: String, origin: String)] = []
     for (name, origin) in part.origins {
-      var name = Substring(name)
-      for prefix in ["transformer.", "text_model."] where name.hasPrefix(prefix) {
-        name = name.dropFirst(prefix.count)
-      }
+      let name = name.trimming(prefix: LDMKeys.transformers).trimming(prefix: "text_model.")
       if name == "text_projection" || name == "text_projection.weight" {
-        list.append((TextEncoderNames.projection.ours, origin))
+        list.append((OpenCLIPKeys.projection.ours, origin))
       } else {
         list.append(("text_model." + name, origin))
       }
     }
-    let prefix = "text_model.encoder.layers."
+    let prefix = OpenCLIPKeys.layers.ours
     let layers = TextEncoderNames.layers(list.map(\.name), prefix: prefix)
     let width = list.first { $0.name == "text_model.embeddings.token_embedding.weight" }
       .flatMap { shape($0.origin)?.rowLength }
@@ -148,10 +146,10 @@ struct SingleFileComponents {
     _ part: SingleFileParts.Part
   ) throws(SingleFileError) -> [(String, MappedSource.Origin)] {
     let own = part.origins.map { name, origin in
-      (name: name.hasPrefix("model.") ? String(name.dropFirst(6)) : name, origin: origin)
+      (name: name.trimming(prefix: LDMKeys.openCLIP), origin: origin)
     }
     let origins = Dictionary(own.map { ($0.name, $0.origin) }) { first, _ in first }
-    var layers = TextEncoderNames.layers(origins.keys, prefix: "transformer.resblocks.")
+    var layers = TextEncoderNames.layers(origins.keys, prefix: OpenCLIPKeys.layers.theirs)
     let width = shape(origins["token_embedding.weight"])?.rowLength
     let isH =
       isLeftOff(layers - 1, layers: layers, width: width) || width == SingleFileFacts.openCLIPHWidth
@@ -159,11 +157,11 @@ struct SingleFileComponents {
     let pairs = TextEncoderNames.pairs(layers: layers)
     var list: [(String, MappedSource.Origin)] = []
     for (name, origin) in own {
-      if name == TextEncoderNames.positions.theirs {
-        list.append((TextEncoderNames.positions.ours, tensor(origin)))
-      } else if name == TextEncoderNames.projection.theirs {
+      if name == OpenCLIPKeys.positions.theirs {
+        list.append((OpenCLIPKeys.positions.ours, tensor(origin)))
+      } else if name == OpenCLIPKeys.projection.theirs {
         // Stable Diffusion 2 has no use for the projection, and diffusers no place.
-        if !isH { list.append((TextEncoderNames.projection.ours, .transposed(origin))) }
+        if !isH { list.append((OpenCLIPKeys.projection.ours, .transposed(origin))) }
       } else if let (layer, kind) = Self.stack(name) {
         guard layer < layers else { continue }
         guard let shape = shape(origin), shape.rows % 3 == 0 else {
@@ -172,7 +170,7 @@ struct SingleFileComponents {
             expected: "rows of queries, keys and values, a third each")
         }
         let third = shape.rows / 3
-        for (index, part) in TextEncoderNames.stacked.enumerated() {
+        for (index, part) in OpenCLIPKeys.stacked.enumerated() {
           list.append(
             (
               TextEncoderNames.ours(layer, part, kind),
@@ -181,7 +179,7 @@ struct SingleFileComponents {
         }
       } else if let ours = pairs.diffusers(name) {
         list.append((ours, tensor(origin)))
-      } else if !name.hasPrefix("transformer.resblocks.\(layers).") {
+      } else if !name.hasPrefix("\(OpenCLIPKeys.layers.theirs)\(layers).") {
         list.append((name, tensor(origin)))
       }
     }
@@ -190,11 +188,20 @@ struct SingleFileComponents {
 
   /// The layer and the kind of a stack of queries, keys and values.
   private static func stack(_ name: String) -> (layer: Int, kind: String)? {
-    let parts = name.split(separator: ".")
-    guard parts.count == 5, parts[1] == "resblocks", parts[3] == "attn",
-      let layer = Int(parts[2]), parts[4].hasPrefix("in_proj_")
+    let prefix = OpenCLIPKeys.layers.theirs
+    guard name.hasPrefix(prefix) else { return nil }
+    let parts = name.dropFirst(prefix.count).split(separator: ".", maxSplits: 1)
+    guard parts.count == 2, let layer = Int(parts[0]),
+      let kind = OpenCLIPKeys.stackKinds.first(where: { parts[1] == OpenCLIPKeys.stack + $0 })
     else { return nil }
-    return (layer, String(parts[4].dropFirst("in_proj_".count)))
+    return (layer, kind)
+  }
+}
+
+extension String {
+  /// The text without `prefix` where it begins so.
+  fileprivate func trimming(prefix: String) -> String {
+    hasPrefix(prefix) ? String(dropFirst(prefix.count)) : self
   }
 }
 

@@ -38,6 +38,14 @@ struct SingleFileLine: Sendable {
   let sampleSize: @Sendable (_ prediction: String) -> Int
   /// Members of the autoencoder's config.
   let autoencoder: JSONObject
+
+  /// The small files of the tokenizer of that text encoder; none of another component.
+  func tokenizerFiles(of component: String) -> [ModelSource.File] {
+    guard let folder = ComponentName.tokenizer(of: component) else { return [] }
+    return (tokenizers[component] ?? []).map { file, text in
+      ModelSource.File(path: "\(folder)/\(file)", bytes: ByteSlice([UInt8](text.utf8)))
+    }
+  }
 }
 
 /// What lines are told apart by.
@@ -53,9 +61,9 @@ struct SingleFileMarks {
 
   init(_ components: [ModelSource.Component]) {
     func config(_ name: String) -> JSONObject? { components.first { $0.name == name }?.config }
-    let (unet, text) = (config("unet"), config("text_encoder"))
+    let (unet, text) = (config(ComponentName.unet), config(ComponentName.textEncoder))
     hasFirstText = text != nil
-    hasSecondText = config("text_encoder_2") != nil
+    hasSecondText = config(ComponentName.textEncoder2) != nil
     addsToTime = unet?["addition_embed_type"]?.string != nil || hasSecondText
     isOpenCLIP =
       text.map(TextEncoderNames.isOpenCLIP)
@@ -83,16 +91,17 @@ extension SingleFileLine {
   /// Also what nothing says more of: an autoencoder alone.
   static let stableDiffusion1 = SingleFileLine(
     recognizes: { !$0.addsToTime && !$0.isOpenCLIP },
-    textPrefixes: ["text_encoder": "cond_stage_model."], addsToTime: false, predictionMark: nil,
+    textPrefixes: [ComponentName.textEncoder: LDMKeys.text], addsToTime: false, predictionMark: nil,
     architecture: { _ in "stable-diffusion-v1" }, architectureInGGUF: "sd1",
     pipelineClass: "StableDiffusionPipeline", inpaintingClass: "StableDiffusionInpaintPipeline",
-    index: [:], scheduler: StableDiffusion1Configs.scheduler, tokenizers: ["text_encoder": clip],
+    index: [:], scheduler: StableDiffusion1Configs.scheduler,
+    tokenizers: [ComponentName.textEncoder: clip],
     sampleSize: { _ in 64 },
     autoencoder: ["scaling_factor": .number(SingleFileFacts.scalingFactor)])
 
   static let stableDiffusion2 = SingleFileLine(
     recognizes: { !$0.addsToTime && $0.isOpenCLIP },
-    textPrefixes: ["text_encoder": "cond_stage_model."], addsToTime: false,
+    textPrefixes: [ComponentName.textEncoder: LDMKeys.text], addsToTime: false,
     predictionMark: SingleFileFacts.velocityBias,
     architecture: {
       $0 == "v_prediction" ? "stable-diffusion-v2-768-v" : "stable-diffusion-v2-512"
@@ -102,7 +111,7 @@ extension SingleFileLine {
     pipelineClass: "StableDiffusionPipeline", inpaintingClass: "StableDiffusionInpaintPipeline",
     index: [:], scheduler: StableDiffusion2Configs.scheduler,
     tokenizers: [
-      "text_encoder": texts(
+      ComponentName.textEncoder: texts(
         StableDiffusion2Configs.specialTokensMap, StableDiffusion2Configs.tokenizerConfig)
     ],
     sampleSize: { $0 == "v_prediction" ? 96 : 64 },
@@ -111,26 +120,27 @@ extension SingleFileLine {
   static let stableDiffusionXL = SingleFileLine(
     recognizes: { $0.addsToTime && ($0.hasFirstText || !$0.hasSecondText) },
     textPrefixes: [
-      "text_encoder": "conditioner.embedders.0.", "text_encoder_2": "conditioner.embedders.1.",
+      ComponentName.textEncoder: LDMKeys.textXL, ComponentName.textEncoder2: LDMKeys.secondTextXL,
     ],
     addsToTime: true, predictionMark: nil,
     architecture: { _ in "stable-diffusion-xl-v1-base" }, architectureInGGUF: "sdxl",
     pipelineClass: "StableDiffusionXLPipeline",
     inpaintingClass: "StableDiffusionXLInpaintPipeline",
     index: ["force_zeros_for_empty_prompt": true], scheduler: StableDiffusionXLConfigs.scheduler,
-    tokenizers: ["text_encoder": clip, "text_encoder_2": openCLIP],
+    tokenizers: [ComponentName.textEncoder: clip, ComponentName.textEncoder2: openCLIP],
     sampleSize: { _ in 128 }, autoencoder: autoencoderXL)
 
   /// The second text encoder alone.
   static let stableDiffusionXLRefiner = SingleFileLine(
     recognizes: { $0.addsToTime && !$0.hasFirstText && $0.hasSecondText },
-    textPrefixes: ["text_encoder_2": "conditioner.embedders.0."],
+    textPrefixes: [ComponentName.textEncoder2: LDMKeys.textXL],
     addsToTime: true, predictionMark: nil,
     architecture: { _ in "stable-diffusion-xl-v1-refiner" }, architectureInGGUF: "sdxl",
     pipelineClass: "StableDiffusionXLImg2ImgPipeline",
     inpaintingClass: "StableDiffusionXLImg2ImgPipeline",
     index: ["force_zeros_for_empty_prompt": false, "requires_aesthetics_score": true],
-    scheduler: StableDiffusionXLConfigs.scheduler, tokenizers: ["text_encoder_2": openCLIP],
+    scheduler: StableDiffusionXLConfigs.scheduler,
+    tokenizers: [ComponentName.textEncoder2: openCLIP],
     sampleSize: { _ in 128 }, autoencoder: autoencoderXL)
 
   private static let autoencoderXL: JSONObject = [

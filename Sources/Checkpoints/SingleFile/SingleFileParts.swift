@@ -24,45 +24,24 @@ struct SingleFileParts {
   private(set) var leftOut: [String] = []
   private(set) var hasMovingAverage = false
 
-  private enum Place { case unet, vae, text, textXL, text2 }
-
-  /// What files put before the names of a part; longer ones first.
-  private static let prefixes: [(String, Place)] = [
-    ("model.diffusion_model.", .unet), ("first_stage_model.", .vae),
-    ("conditioner.embedders.0.", .textXL), ("conditioner.embedders.1.", .text2),
-    ("cond_stage_model.1.", .text2), ("cond_stage_model.", .text),
-    ("text_encoder_2.", .text2), ("text_encoder.", .text), ("unet.", .unet), ("vae.", .vae),
-  ]
-
-  /// Names that a part alone begins with, where nothing has a prefix.
-  private static let beginnings: [(String, Place)] = [
-    ("input_blocks.", .unet), ("middle_block.", .unet), ("output_blocks.", .unet),
-    ("time_embed.", .unet), ("time_embedding.", .unet), ("label_emb.", .unet),
-    ("add_embedding.", .unet), ("out.", .unet), ("down_blocks.", .unet), ("mid_block.", .unet),
-    ("up_blocks.", .unet), ("conv_in.", .unet), ("conv_out.", .unet), ("conv_norm_out.", .unet),
-    ("encoder.down", .vae), ("encoder.mid", .vae), ("encoder.conv", .vae), ("encoder.norm", .vae),
-    ("decoder.", .vae), ("quant_conv.", .vae), ("post_quant_conv.", .vae),
-    ("text_model.", .text), ("transformer.", .text), ("embeddings.", .text),
-    ("encoder.layers.", .text), ("final_layer_norm.", .text), ("text_projection", .text),
-    ("token_embedding.", .text), ("positional_embedding", .text), ("ln_final.", .text),
-    ("logit_scale", .text),
-  ]
-
   init(_ weights: any WeightSource) {
     let names = weights.names
     let isWhole = names.contains { name in
-      Self.prefixes.contains { name.hasPrefix($0.0) }
+      SingleFileKeys.prefixes.contains { name.hasPrefix($0.prefix) }
     }
     let ignored = Set(SingleFileFacts.ignored + SingleFileFacts.markers)
     for name in names {
-      if name.hasPrefix("model_ema.") {
+      if name.hasPrefix(LDMKeys.average) {
         hasMovingAverage = true
       } else if ignored.contains(name) {
         continue
-      } else if isWhole, let (prefix, place) = Self.prefixes.first(where: { name.hasPrefix($0.0) })
+      } else if isWhole,
+        let (prefix, place) = SingleFileKeys.prefixes.first(where: { name.hasPrefix($0.prefix) })
       {
         add(String(name.dropFirst(prefix.count)), name, to: place)
-      } else if !isWhole, let place = Self.beginnings.first(where: { name.hasPrefix($0.0) })?.1 {
+      } else if !isWhole,
+        let (_, place) = SingleFileKeys.beginnings.first(where: { name.hasPrefix($0.prefix) })
+      {
         add(name, name, to: place)
       } else {
         leftOut.append(name)
@@ -72,9 +51,8 @@ struct SingleFileParts {
 
   var isEmpty: Bool { unet.isEmpty && vae.isEmpty && text.isEmpty && text2.isEmpty }
 
-  private mutating func add(_ name: String, _ origin: String, to place: Place) {
-    // Buffers that came with old versions of the libraries, as whole numbers or, in merges, not.
-    if name.hasSuffix("position_ids") || name.hasSuffix("logit_scale") { return }
+  private mutating func add(_ name: String, _ origin: String, to place: SingleFileKeys.Place) {
+    if SingleFileKeys.ignoredEndings.contains(where: name.hasSuffix) { return }
     switch place {
     case .unet: unet.origins.append((name, origin))
     case .vae: vae.origins.append((name, origin))

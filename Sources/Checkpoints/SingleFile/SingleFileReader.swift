@@ -61,7 +61,7 @@ package struct SingleFileReader: ModelReader {
     }
     guard parts.isEmpty else { return }
     let adapters = names.filter { name in
-      ["lora_", ".lora.", "lora.down", "lora.up", "hada_", "lokr_"].contains { name.contains($0) }
+      AdapterKeys.marks.contains { name.contains($0) }
     }
     if !adapters.isEmpty { throw .adapter(path: path, examples: Array(adapters.prefix(4))) }
     throw .notAModel(path: path, kind: archive.kind, examples: Array(names.prefix(4)))
@@ -98,13 +98,9 @@ package struct SingleFileReader: ModelReader {
     _ parts: SingleFileParts
   ) throws {
     model.files = model.components.flatMap { component in
-      (line.tokenizers[component.name] ?? []).map { file, text in
-        ModelSource.File(
-          path: "\(ModelSource.tokenizerFolder(of: component.name))/\(file)",
-          bytes: ByteSlice([UInt8](text.utf8)))
-      }
+      line.tokenizerFiles(of: component.name)
     }
-    guard let unet = model["unet"] else { return }
+    guard let unet = model[ComponentName.unet] else { return }
     let prefix = parts.unet.origins.first.map { $0.origin.dropLast($0.name.count) } ?? ""
     let prediction = try Prediction(archive, line: line) { prefix + $0 }
     model.provenance["prediction"] = prediction.json
@@ -120,6 +116,6 @@ package struct SingleFileReader: ModelReader {
       scheduler["timestep_spacing"] = "trailing"
     }
     model.scheduler = scheduler
-    model["unet"]?.config["sample_size"] = .integer(line.sampleSize(prediction.type))
+    model[ComponentName.unet]?.config["sample_size"] = .integer(line.sampleSize(prediction.type))
   }
 }

@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// CLIP's text encoders in OpenCLIP's layout: queries, keys and values in one matrix, the projection
@@ -6,33 +7,21 @@ enum TextEncoderNames {
   /// diffusers' (transformers') names beside OpenCLIP's, where only names differ.
   static func pairs(layers: Int) -> NamePairs {
     var pairs = NamePairs()
-    pairs.add("text_model.embeddings.token_embedding", "token_embedding")
-    pairs.add("text_model.final_layer_norm", "ln_final")
+    for (ours, theirs) in OpenCLIPKeys.modules { pairs.add(ours, theirs) }
     for layer in 0..<layers {
       pairs.add(
-        "text_model.encoder.layers.\(layer)", "transformer.resblocks.\(layer)",
-        [
-          ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"), ("self_attn.out_proj", "attn.out_proj"),
-          ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"),
-        ])
+        "\(OpenCLIPKeys.layers.ours)\(layer)", "\(OpenCLIPKeys.layers.theirs)\(layer)",
+        OpenCLIPKeys.layer)
     }
     return pairs
   }
 
-  static let positions = (
-    ours: "text_model.embeddings.position_embedding.weight", theirs: "positional_embedding"
-  )
-  static let projection = (ours: "text_projection.weight", theirs: "text_projection")
-  /// In the order in which OpenCLIP stacks them.
-  static let stacked = ["q_proj", "k_proj", "v_proj"]
-  static let kinds = ["weight", "bias"]
-
   static func ours(_ layer: Int, _ part: String, _ kind: String) -> String {
-    "text_model.encoder.layers.\(layer).self_attn.\(part).\(kind)"
+    "\(OpenCLIPKeys.layers.ours)\(layer).self_attn.\(part).\(kind)"
   }
 
   static func theirs(_ layer: Int, _ kind: String) -> String {
-    "transformer.resblocks.\(layer).attn.in_proj_\(kind)"
+    "\(OpenCLIPKeys.layers.theirs)\(layer).\(OpenCLIPKeys.stack)\(kind)"
   }
 
   /// Layers that names with `prefix` count; numbers beyond what any model has are no layers.
@@ -63,9 +52,9 @@ enum TextEncoderNames {
     }
     let tokens = try needed("text_model.embeddings.token_embedding.weight")
     let hidden = try needed("text_model.encoder.layers.0.mlp.fc1.weight")
-    let positions = try needed(TextEncoderNames.positions.ours)
+    let positions = try needed(OpenCLIPKeys.positions.ours)
     let width = tokens[1]
-    let projection = weights.entry(TextEncoderNames.projection.ours)?.shape.rows
+    let projection = weights.entry(OpenCLIPKeys.projection.ours)?.shape.rows
     return [
       "architectures": [
         projection == nil ? "CLIPTextModel" : "CLIPTextModelWithProjection"
@@ -77,7 +66,7 @@ enum TextEncoderNames {
       "max_position_embeddings": .integer(positions[0]), "model_type": "clip_text_model",
       "num_attention_heads": .integer(max(1, width / 64)),
       "num_hidden_layers": .integer(
-        layers(weights.names, prefix: "text_model.encoder.layers.")),
+        layers(weights.names, prefix: OpenCLIPKeys.layers.ours)),
       "pad_token_id": 1, "projection_dim": .integer(projection ?? width),
       "vocab_size": .integer(tokens[0]),
     ]

@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// How blocks of a U-Net with removed layers are numbered in the LDM layout.
@@ -72,13 +73,13 @@ struct UNetTopology: Equatable {
   /// diffusers' names beside those of the LDM layout, which begin at `input_blocks`.
   func pairs(_ numbering: BlockNumbering) -> NamePairs {
     var pairs = NamePairs()
-    for (ours, theirs) in Self.fixed { pairs.add(ours, theirs) }
+    for (ours, theirs) in LDMKeys.unetModules { pairs.add(ours, theirs) }
     var number = 1
     for (index, level) in down.enumerated() {
       let block = "down_blocks.\(index)"
       if numbering == .gap { number = 3 * index + 1 }
       for (layer, hasAttention) in level.attentions.enumerated() {
-        pairs.add("\(block).resnets.\(layer)", "input_blocks.\(number).0", Self.resnet)
+        pairs.add("\(block).resnets.\(layer)", "input_blocks.\(number).0", LDMKeys.unetResnet)
         if hasAttention { pairs.add("\(block).attentions.\(layer)", "input_blocks.\(number).1") }
         number += 1
       }
@@ -89,11 +90,11 @@ struct UNetTopology: Equatable {
       }
     }
     if let mid {
-      pairs.add("mid_block.resnets.0", "middle_block.0", Self.resnet)
+      pairs.add("mid_block.resnets.0", "middle_block.0", LDMKeys.unetResnet)
       if mid.hasAttention { pairs.add("mid_block.attentions.0", "middle_block.1") }
       if mid.resnets > 1 {
         pairs.add(
-          "mid_block.resnets.1", "middle_block.\(mid.hasAttention ? 2 : 1)", Self.resnet)
+          "mid_block.resnets.1", "middle_block.\(mid.hasAttention ? 2 : 1)", LDMKeys.unetResnet)
       }
     }
     number = 0
@@ -101,7 +102,7 @@ struct UNetTopology: Equatable {
       let block = "up_blocks.\(index)"
       if numbering == .gap { number = 3 * index }
       for (layer, hasAttention) in level.attentions.enumerated() {
-        pairs.add("\(block).resnets.\(layer)", "output_blocks.\(number).0", Self.resnet)
+        pairs.add("\(block).resnets.\(layer)", "output_blocks.\(number).0", LDMKeys.unetResnet)
         if hasAttention { pairs.add("\(block).attentions.\(layer)", "output_blocks.\(number).1") }
         number += 1
       }
@@ -118,17 +119,4 @@ struct UNetTopology: Equatable {
     }
     return pairs
   }
-
-  static let fixed = [
-    ("conv_in", "input_blocks.0.0"), ("time_embedding.linear_1", "time_embed.0"),
-    ("time_embedding.linear_2", "time_embed.2"),
-    ("time_embedding.cond_proj", "time_embedding.cond_proj"),
-    ("add_embedding.linear_1", "label_emb.0.0"), ("add_embedding.linear_2", "label_emb.0.2"),
-    ("conv_norm_out", "out.0"), ("conv_out", "out.2"),
-  ]
-
-  static let resnet = [
-    ("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("time_emb_proj", "emb_layers.1"),
-    ("norm2", "out_layers.0"), ("conv2", "out_layers.3"), ("conv_shortcut", "skip_connection"),
-  ]
 }

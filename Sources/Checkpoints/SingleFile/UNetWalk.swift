@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// A U-Net in the LDM layout, walked by its keys: whatever blocks it has, in either numbering.
@@ -54,7 +55,7 @@ struct UNetWalk {
     }
 
     var pairs = NamePairs()
-    for (ours, theirs) in UNetTopology.fixed { pairs.add(ours, theirs) }
+    for (ours, theirs) in LDMKeys.unetModules { pairs.add(ours, theirs) }
     let down = Self.levels(input)
     let up = Self.levels(output)
     guard down.count == up.count, !down.isEmpty else {
@@ -66,7 +67,7 @@ struct UNetWalk {
     for (index, level) in down.enumerated() {
       let block = "down_blocks.\(index)"
       for (layer, number) in level.layers.enumerated() {
-        pairs.add("\(block).resnets.\(layer)", "input_blocks.\(number).0", UNetTopology.resnet)
+        pairs.add("\(block).resnets.\(layer)", "input_blocks.\(number).0", LDMKeys.unetResnet)
         if input[number]?.hasAttention == true {
           pairs.add("\(block).attentions.\(layer)", "input_blocks.\(number).1")
         }
@@ -91,7 +92,7 @@ struct UNetWalk {
     for (index, level) in up.enumerated() {
       let block = "up_blocks.\(index)"
       for (layer, number) in level.layers.enumerated() {
-        pairs.add("\(block).resnets.\(layer)", "output_blocks.\(number).0", UNetTopology.resnet)
+        pairs.add("\(block).resnets.\(layer)", "output_blocks.\(number).0", LDMKeys.unetResnet)
         if output[number]?.hasAttention == true {
           pairs.add("\(block).attentions.\(layer)", "output_blocks.\(number).1")
         }
@@ -102,7 +103,7 @@ struct UNetWalk {
     }
     let middleResnets = middle.sorted()
     for (resnet, number) in middleResnets.enumerated() {
-      pairs.add("mid_block.resnets.\(resnet)", "middle_block.\(number)", UNetTopology.resnet)
+      pairs.add("mid_block.resnets.\(resnet)", "middle_block.\(number)", LDMKeys.unetResnet)
     }
     if let middleAttention {
       pairs.add("mid_block.attentions.0", "middle_block.\(middleAttention)")

@@ -1,3 +1,4 @@
+import Formats
 import Tensors
 
 /// ComfyUI with the ComfyUI-GGUF nodes: the U-Net alone. Kernels of convolutions are stored in rows of
@@ -7,7 +8,7 @@ struct ComfyUIProfile: GGUFProfile {
   let title = "ComfyUI"
 
   func refusal(_ model: ModelSource) -> String? {
-    guard let unet = model["unet"] else { return "a model without a U-Net" }
+    guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
     if let refusal = unet.guidanceRefusal { return refusal }
     let line = SingleFileLines.of(model.components)
     let (depths, _) = unet.depths
@@ -27,7 +28,7 @@ struct ComfyUIProfile: GGUFProfile {
       ? "a stripped U-Net of Stable Diffusion 2, in which it looks for a block that is gone" : nil
   }
 
-  func holds(component: String) -> Bool { component == "unet" }
+  func holds(component: String) -> Bool { component == ComponentName.unet }
 
   func sources(of model: ModelSource) throws -> [any WeightSource] {
     var alone = model
@@ -57,7 +58,7 @@ struct ComfyUIProfile: GGUFProfile {
 /// A U-Net's tensors without the prefix that whole models have.
 private struct UnprefixedSource: WeightSource {
   private let base: any WeightSource
-  private static let prefix = "model.diffusion_model."
+  private static let prefix = LDMKeys.unet
 
   init(_ base: any WeightSource) { self.base = base }
 

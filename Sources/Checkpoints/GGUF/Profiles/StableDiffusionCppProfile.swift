@@ -7,13 +7,13 @@ struct StableDiffusionCppProfile: GGUFProfile {
   let title = "stable-diffusion.cpp"
 
   func refusal(_ model: ModelSource) -> String? {
-    guard let unet = model["unet"] else { return "a model without a U-Net" }
+    guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
     if let refusal = unet.guidanceRefusal { return refusal }
     let line = SingleFileLines.of(model.components)
     let topology = UNetTopology(config: unet.config)
     let (depths, mid) = unet.depths
     if line.addsToTime {
-      if model["text_encoder"] == nil {
+      if model[ComponentName.textEncoder] == nil {
         return "SDXL's refiner, whose text encoder it does not find"
       }
       let known: [([[Int]], Int?)] = [
