@@ -1,4 +1,5 @@
 private import Foundation
+private import Tensors
 
 /// A line chart of relative errors by step, as SVG without scripts: logarithmic upwards, a line a
 /// model, with the worst case shaded where there is more than one picture.
@@ -43,7 +44,8 @@ struct ErrorChart {
     }
     func points(_ values: [Double]) -> String {
       values.enumerated().filter { $0.element.isFinite }
-        .map { "\(fixed(x($0.offset), 1)),\(fixed(y($0.element), 1))" }.joined(separator: " ")
+        .map { "\(formatted(x($0.offset), decimals: 1)),\(formatted(y($0.element), decimals: 1))" }
+        .joined(separator: " ")
     }
 
     var body: HTML = ""
@@ -52,24 +54,24 @@ struct ErrorChart {
       let value = pow(10, low + Double(decade))
       body =
         body + """
-          <line class="grid" x1="\(fixed(Self.frame.left, 0))" x2="\(fixed(Self.size.width - Self.frame.right, 0))" \
-          y1="\(fixed(y(value), 1))" y2="\(fixed(y(value), 1))"/>\
-          <text class="tick" text-anchor="end" x="\(fixed(Self.frame.left - 8, 0))" \
-          y="\(fixed(y(value) + 4, 1))">\(percent(value))</text>
+          <line class="grid" x1="\(formatted(Self.frame.left, decimals: 0))" x2="\(formatted(Self.size.width - Self.frame.right, decimals: 0))" \
+          y1="\(formatted(y(value), decimals: 1))" y2="\(formatted(y(value), decimals: 1))"/>\
+          <text class="tick" text-anchor="end" x="\(formatted(Self.frame.left - 8, decimals: 0))" \
+          y="\(formatted(y(value) + 4, decimals: 1))">\(percent(value))</text>
           """
     }
     let every = max(1, (count + 9) / 10)
     for step in stride(from: 0, to: count, by: every) {
       body =
         body + """
-          <text class="tick" text-anchor="middle" x="\(fixed(x(step), 1))" \
-          y="\(fixed(Self.size.height - Self.frame.bottom + 18, 0))">\(labels[step])</text>
+          <text class="tick" text-anchor="middle" x="\(formatted(x(step), decimals: 1))" \
+          y="\(formatted(Self.size.height - Self.frame.bottom + 18, decimals: 0))">\(labels[step])</text>
           """
     }
     body =
       body + """
-        <text class="tick" text-anchor="middle" x="\(fixed(Self.frame.left + plot.width / 2, 0))" \
-        y="\(fixed(Self.size.height - 6, 0))">step</text>
+        <text class="tick" text-anchor="middle" x="\(formatted(Self.frame.left + plot.width / 2, decimals: 0))" \
+        y="\(formatted(Self.size.height - 6, decimals: 0))">step</text>
         """
     // The candidate comes first and is drawn last, above the baselines. A model without any error
     // has no place on a logarithmic scale.
@@ -85,7 +87,7 @@ struct ErrorChart {
       for (step, value) in line.mean.enumerated() where value.isFinite {
         body =
           body + """
-            <circle class="dot s\(line.color)" cx="\(fixed(x(step), 1))" cy="\(fixed(y(value), 1))" r="2.5">\
+            <circle class="dot s\(line.color)" cx="\(formatted(x(step), decimals: 1))" cy="\(formatted(y(value), decimals: 1))" r="2.5">\
             <title>\(line.name), step \(step + 1): \(percent(value)), worst \(percent(line.worst[step]))</title></circle>
             """
       }
@@ -107,4 +109,4 @@ struct ErrorChart {
 }
 
 /// A ratio in percent with two digits, fewer zeros for small ones.
-func percent(_ ratio: Double) -> String { significant(ratio * 100, 2) + "\u{202f}%" }
+func percent(_ ratio: Double) -> String { formatted(ratio * 100, digits: 2) + "\u{202f}%" }

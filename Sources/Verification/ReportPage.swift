@@ -49,12 +49,16 @@ package struct ReportPage {
       }
     let share = before > 0 ? Double(after) / Double(before) : 1
     let tiles: [(String, String)] = [
-      (bytes(after), "\(significant(share * 100, 3)) % of the reference's \(bytes(before))"),
       (
-        candidate.leastPSNR == .infinity ? "identical" : "\(significant(candidate.leastPSNR)) dB",
+        formatted(bytes: after),
+        "\(formatted(share * 100, digits: 3)) % of the reference's \(formatted(bytes: before))"
+      ),
+      (
+        candidate.leastPSNR == .infinity
+          ? "identical" : "\(formatted(candidate.leastPSNR, digits: 3)) dB",
         "least PSNR of \(report.pictures.count) pictures"
       ),
-      (candidate.leastSSIM.map { fixed($0, 3) } ?? "–", "least SSIM"),
+      (candidate.leastSSIM.map { formatted($0, decimals: 3) } ?? "–", "least SSIM"),
       (percent(candidate.meanPredictionError), "mean error of a noise prediction"),
       (percent(candidate.worstLatentError), "worst error of final latents"),
     ]
@@ -78,9 +82,10 @@ package struct ReportPage {
     if report.checks.isEmpty { return "" }
     let rows = report.checks.map { check -> HTML in
       let sign = check.side == .least ? "at least" : "at most"
-      let measured = check.measured.map { significant($0, 4) + check.unit } ?? "not measurable"
+      let measured =
+        check.measured.map { formatted($0, digits: 4) + check.unit } ?? "not measurable"
       return """
-        <tr><td>\(check.title)</td><td class="n">\(sign) \(significant(check.limit, 4))\(check.unit)</td>\
+        <tr><td>\(check.title)</td><td class="n">\(sign) \(formatted(check.limit, digits: 4))\(check.unit)</td>\
         <td class="n">\(measured)</td><td><span class="verdict \(check.isMet ? "met" : "unmet")">\
         \(check.isMet ? "met" : "not met")</span></td></tr>
         """
@@ -95,11 +100,11 @@ package struct ReportPage {
       let isSame = summary.leastPSNR == .infinity
       return """
         <tr\(index == 0 ? " class=\"main\"" as HTML : "")><td class="term"><i class="swatch s\(color(index))"></i>\(subject.name)</td>\
-        <td class="n">\(bytes(subject.bytes))</td>\
-        <td class="n">\(isSame ? "identical" : significant(summary.leastPSNR) + " dB")</td>\
-        <td class="n">\(isSame ? "–" : significant(summary.meanPSNR) + " dB")</td>\
-        <td class="n">\(summary.leastSSIM.map { fixed($0, 4) } ?? "–")</td>\
-        <td class="n">\(fixed(summary.largestDifference, 0))</td>\
+        <td class="n">\(formatted(bytes: subject.bytes))</td>\
+        <td class="n">\(isSame ? "identical" : formatted(summary.leastPSNR, digits: 3) + " dB")</td>\
+        <td class="n">\(isSame ? "–" : formatted(summary.meanPSNR, digits: 3) + " dB")</td>\
+        <td class="n">\(summary.leastSSIM.map { formatted($0, decimals: 4) } ?? "–")</td>\
+        <td class="n">\(formatted(summary.largestDifference, decimals: 0))</td>\
         <td class="n">\(percent(summary.leastShareWithinOneLevel))</td>\
         <td class="n">\(percent(summary.worstLatentError))</td>\
         <td class="n">\(percent(summary.worstPredictionError))</td></tr>
@@ -122,7 +127,7 @@ package struct ReportPage {
         try shot(first.picture, caption(name(0), first)),
         try shot(
           first.picture.difference(from: pair.reference),
-          "<b>difference × 8</b><br>largest \(fixed(first.comparison.largestDifference, 0)) levels"
+          "<b>difference × 8</b><br>largest \(formatted(first.comparison.largestDifference, decimals: 0)) levels"
         ),
       ]
       for (index, result) in pair.results.enumerated().dropFirst() {
@@ -144,8 +149,8 @@ package struct ReportPage {
   ) -> HTML {
     let comparison = result.comparison
     if comparison.isIdentical { return "<b>\(name)</b><br>identical" }
-    let ssim = comparison.ssim.map { ", SSIM " + fixed($0, 3) } ?? ""
-    return "<b>\(name)</b><br>\(significant(comparison.psnr)) dB\(ssim)"
+    let ssim = comparison.ssim.map { ", SSIM " + formatted($0, decimals: 3) } ?? ""
+    return "<b>\(name)</b><br>\(formatted(comparison.psnr, digits: 3)) dB\(ssim)"
   }
 
   private func shot(_ picture: Picture, _ caption: HTML) throws -> HTML {
@@ -188,7 +193,7 @@ package struct ReportPage {
       .filter(\.isFinite).max() ?? 0
     func bar(_ index: Int, _ spread: VerificationReport.Spread?) -> HTML {
       guard let spread, most > 0, spread.mean.isFinite else { return "" }
-      let width = fixed(100 * min(1, spread.mean / most), 2)
+      let width = formatted(100 * min(1, spread.mean / most), decimals: 2)
       return "<div class=\"s\(color(index))\" style=\"width:\(width)%\"></div>"
     }
     let rows = report.blocks.map { block -> HTML in

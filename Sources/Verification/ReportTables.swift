@@ -22,7 +22,7 @@ extension ReportPage {
         }
         let encodings = found.encodings.map(\.name).joined(separator: ", ")
         return """
-          <td class="n">\(bytes(found.bytes))<br><span class="note">\(grouped(found.parameters)) parameters<br>\
+          <td class="n">\(formatted(bytes: found.bytes))<br><span class="note">\(formatted(count: found.parameters)) parameters<br>\
           \(encodings)</span></td>
           """
       }
@@ -30,9 +30,9 @@ extension ReportPage {
     }
     let totals = subjects.map { subject -> HTML in
       let file = subject.fileBytes.map {
-        "<br><span class=\"note\">file \(bytes($0))</span>" as HTML
+        "<br><span class=\"note\">file \(formatted(bytes: $0))</span>" as HTML
       }
-      return "<td class=\"n\">\(bytes(subject.bytes))\(file ?? "")</td>"
+      return "<td class=\"n\">\(formatted(bytes: subject.bytes))\(file ?? "")</td>"
     }
     let sum: HTML = "<tr class=\"main\"><td>all weights</td>\(totals)</tr>"
     return """
@@ -56,8 +56,8 @@ extension ReportPage {
         <tr><td>\(tensor.component)</td><td class="name">\(tensor.name)\(original)</td>\
         <td class="term">\(tensor.shape.extents.map(String.init).joined(separator: "×"))</td>\
         <td class="term">\(tensor.before.name) → \(tensor.after.name)</td>\
-        <td class="n">\(significant(tensor.sqnr)) dB</td><td class="n">\(percent(tensor.relativeError))</td>\
-        <td class="n">\(fixed(tensor.cosine, 6))</td><td class="n">\(significant(tensor.largestDifference))</td></tr>
+        <td class="n">\(formatted(tensor.sqnr, digits: 3)) dB</td><td class="n">\(percent(tensor.relativeError))</td>\
+        <td class="n">\(formatted(tensor.cosine, decimals: 6))</td><td class="n">\(formatted(tensor.largestDifference, digits: 3))</td></tr>
         """
     }
     let headings = [
@@ -71,8 +71,8 @@ extension ReportPage {
       <details><summary>All \(changed.count) tensors that differ</summary>\(table(headings, changed.map(row)))</details>
       """ : ""
     return """
-      <h2>Tensor by tensor</h2><p class="note">\(grouped(changed.count)) tensors differ from the reference's, \
-      \(grouped(equal)) are the same numbers, and \(grouped(report.absentTensors)) of the reference's are gone. \
+      <h2>Tensor by tensor</h2><p class="note">\(formatted(count: changed.count)) tensors differ from the reference's, \
+      \(formatted(count: equal)) are the same numbers, and \(formatted(count: report.absentTensors)) of the reference's are gone. \
       The worst first.</p>\(changed.isEmpty ? "" : table(headings, changed.prefix(12).map(row)))\(folded)
       """
   }
@@ -120,8 +120,8 @@ extension ReportPage {
       }
       return
         "<div class=\"scroll\"><table><tr>\(first.keys.map { "<th>\(words($0))</th>" as HTML })</tr>\(rows)</table></div>"
-    case .integer(let number): return "\(grouped(number))"
-    case .number(let number): return "\(significant(number, 4))"
+    case .integer(let number): return "\(formatted(count: number))"
+    case .number(let number): return "\(formatted(number, digits: 4))"
     case .string(let text): return "\(text)"
     default: return "\(value.text())"
     }
@@ -136,7 +136,7 @@ extension ReportPage {
       ("negative prompt", settings.negativePrompt.isEmpty ? "none" : settings.negativePrompt),
       ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
       ("steps", "\(settings.steps) (\(report.steps.count) calls of the U-Net)"),
-      ("guidance scale", significant(settings.guidanceScale)),
+      ("guidance scale", formatted(settings.guidanceScale, digits: 3)),
       ("scheduler", settings.scheduler ?? "the reference's own"),
       ("size", "\(settings.width ?? 0) × \(settings.height ?? 0)"),
       ("blocks compared at", "\(settings.blockSteps) steps of each run"),

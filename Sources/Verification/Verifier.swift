@@ -180,7 +180,7 @@ package struct Verifier: Sendable {
       for tensor in found.modules.tensors {
         try Task.checkCancellation()
         let original =
-          expected.name == "unet" ? renames.original(of: tensor.name) : tensor.name
+          expected.name == ComponentName.unet ? renames.original(of: tensor.name) : tensor.name
         guard shapes[original] == tensor.shape else { continue }
         let (a, b) = (
           try expected.weights.tensor(original), try found.weights.tensor(tensor.name)
@@ -228,15 +228,16 @@ package struct Verifier: Sendable {
         observer: unet)
     }
     // Blocks of several encoders come with the encoder's name before theirs.
-    let encoders = sampler.model.components.map(\.name).filter { $0.hasPrefix("text_encoder") }
+    let encoders = sampler.model.components.map(\.name).filter(
+      ComponentName.textEncoders.contains)
     let texts = text.names.map { name in
       for encoder in encoders where name.hasPrefix(encoder + ".") {
         return (component: encoder, name: String(name.dropFirst(encoder.count + 1)))
       }
-      return (component: encoders.first ?? "text_encoder", name: name)
+      return (component: encoders.first ?? ComponentName.textEncoder, name: name)
     }
-    return texts + unet.names.map { ("unet", $0) }
-      + [("vae", "decoder")]
+    return texts + unet.names.map { (ComponentName.unet, $0) }
+      + [(ComponentName.vae, "decoder")]
   }
 }
 
@@ -249,8 +250,8 @@ struct Measures {
 
   func errors(_ component: String, _ block: String) -> [Double] {
     switch component {
-    case "unet": deviations.flatMap { $0.blocks.compactMap { $0[block] } }
-    case "vae": deviations.map(\.decoder)
+    case ComponentName.unet: deviations.flatMap { $0.blocks.compactMap { $0[block] } }
+    case ComponentName.vae: deviations.map(\.decoder)
     default: texts.compactMap { $0["\(component).\(block)"] ?? $0[block] }
     }
   }

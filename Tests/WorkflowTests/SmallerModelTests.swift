@@ -8,7 +8,7 @@ import Workflow
 
 /// Strip, quantize, shrink and verify on the trained miniature model.
 @Suite struct SmallerModelTests {
-  private static let small = PictureSize(width: 32, height: 32)
+  private static let small: PictureSize = .init(width: 32, height: 32)
 
   private static var verification: VerificationRequest {
     var request = VerificationRequest.standard

@@ -1,0 +1,12 @@
+/// Width and height of a picture in pixels, or of its latents.
+package struct PictureSize: Hashable, Sendable, CustomStringConvertible {
+  package let width: Int
+  package let height: Int
+
+  package init(width: Int, height: Int) {
+    self.width = width
+    self.height = height
+  }
+
+  package var description: String { "\(width)x\(height)" }
+}
