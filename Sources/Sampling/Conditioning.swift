@@ -47,7 +47,10 @@ extension Sampler {
       guidanceScale: Float(scale),
       guidanceEmbedding: width.map { guidanceEmbedding(scale - 1, width: $0) },
       extraChannels: nil)
-    if takesMask { conditioning.extraChannels = try wholePictureMasked(request) }
+    // The mask of a picture to begin with comes with its latents.
+    if takesMask, request.image?.mask == nil {
+      conditioning.extraChannels = try wholePictureMasked(request)
+    }
     return conditioning
   }
 

@@ -27,6 +27,7 @@ struct StartingPoint {
   /// The picture's latents, the noise, and the mask [1, 1, h, w], where the U-Net has no channels for
   /// the mask: after each step what is not masked is the picture again.
   var kept: (latents: Tensor, noise: Tensor, mask: Tensor)?
+  /// The mask and the masked picture, where the request has a mask and the U-Net channels for it.
   var extraChannels: Tensor?
 }
 
@@ -54,10 +55,11 @@ extension Sampler {
     let picture = input.picture.resized(width: size.width, height: size.height)
     let image = picture.normalized
     let isWhole = input.mask != nil && input.strength == 1
+    let encoder = try encoder()
 
     var imageLatents: Tensor?
     if input.mask == nil || !takesMask || !isWhole {
-      imageLatents = try encode(image, generator: &generator).repeated(shape[0])
+      imageLatents = try encode(image, with: encoder, generator: &generator).repeated(shape[0])
     }
     let noise = drawn()
     var start = StartingPoint(
@@ -65,15 +67,13 @@ extension Sampler {
     if !isWhole, let imageLatents {
       start.latents = scheduler.noisy(imageLatents, noise: noise, at: first)
     }
-    guard let mask = input.mask else {
-      if takesMask { start.extraChannels = try wholePictureMasked(request) }
-      return start
-    }
+    guard let mask = input.mask else { return start }
     let levels = mask.resized(width: size.width, height: size.height).maskLevels
     let small = shrunk(levels, width: size.width, height: size.height, shape: shape)
     // Drawn for a U-Net without channels for it as well, so that the generator stands where
     // diffusers' does.
-    let masked = try encode(image.blanked(where: levels), generator: &generator)
+    let masked = try encode(
+      image.blanked(where: levels), with: encoder, generator: &generator)
     if takesMask {
       start.extraChannels = Tensor(joiningChannels: [small, masked])
     } else if let imageLatents {
@@ -94,8 +94,10 @@ extension Sampler {
   }
 
   /// A picture's latents, drawn from the distribution that the autoencoder gives.
-  private func encode(_ image: Tensor, generator: inout TorchGenerator) throws -> Tensor {
-    let (mean, logvar) = try encoder().encode(image)
+  private func encode(
+    _ image: Tensor, with encoder: VAEEncoder, generator: inout TorchGenerator
+  ) throws -> Tensor {
+    let (mean, logvar) = try encoder.encode(image)
     let noise = generator.randn(mean.shape)
     var latents = mean
     let factor = Float(model.vae.scalingFactor)
