@@ -11,7 +11,7 @@ extension SchedulerKind {
 /// without churn.
 ///
 /// Ported from diffusers' `EulerDiscreteScheduler`.
-package struct EulerDiscreteScheduler: Scheduler {
+package struct EulerDiscreteScheduler: EulerScheduler {
   package let timesteps: [Float]
   package let initialNoiseSigma: Float
   /// One for each step, and the last step's target.
@@ -71,14 +71,6 @@ package struct EulerDiscreteScheduler: Scheduler {
     initialNoiseSigma = eulerNoiseSigma(sigmas, spacing: spacing)
   }
 
-  package func modelInput(_ sample: Tensor, at step: Int) -> Tensor {
-    eulerModelInput(sample, sigma: sigmas[step])
-  }
-
-  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
-    combine(1, picture, sigmas[step], noise)
-  }
-
   package mutating func step(
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor {
@@ -90,6 +82,23 @@ package struct EulerDiscreteScheduler: Scheduler {
 }
 
 // MARK: - What both of Euler's schedulers share
+
+/// A scheduler in the space of sigmas, whose noise is added to the picture as it is.
+package protocol EulerScheduler: Scheduler {
+  /// One for each step, and the last step's target.
+  var sigmas: [Float] { get }
+}
+
+extension EulerScheduler {
+  package func modelInput(_ sample: Tensor, at step: Int) -> Tensor {
+    let sigma = sigmas[step]
+    return scaled(1 / (sigma * sigma + 1).squareRoot(), sample)
+  }
+
+  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    combine(1, picture, sigmas[step], noise)
+  }
+}
 
 /// Timesteps from noise to picture; those of `linspace` need not be whole.
 func eulerTimesteps(
@@ -113,10 +122,6 @@ func eulerTimesteps(
 func eulerNoiseSigma(_ sigmas: [Float], spacing: TimestepSpacing) -> Float {
   let largest = sigmas.max() ?? 1
   return spacing == .leading ? (largest * largest + 1).squareRoot() : largest
-}
-
-func eulerModelInput(_ sample: Tensor, sigma: Float) -> Tensor {
-  scaled(1 / (sigma * sigma + 1).squareRoot(), sample)
 }
 
 /// The picture without noise that the U-Net's output stands for.

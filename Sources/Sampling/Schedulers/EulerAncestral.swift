@@ -12,7 +12,7 @@ extension SchedulerKind {
 ///
 /// Ported from diffusers' `EulerAncestralDiscreteScheduler`, which follows k-diffusion's
 /// `sample_euler_ancestral`.
-package struct EulerAncestralDiscreteScheduler: Scheduler {
+package struct EulerAncestralDiscreteScheduler: EulerScheduler {
   package let timesteps: [Float]
   package let initialNoiseSigma: Float
   /// One for each step, and a zero.
@@ -33,14 +33,6 @@ package struct EulerAncestralDiscreteScheduler: Scheduler {
     sigmas = asked.map { Float(NoiseSchedule.interpolate(trained, at: $0)) } + [0]
     timesteps = asked.map { Float($0) }
     initialNoiseSigma = eulerNoiseSigma(sigmas, spacing: spacing)
-  }
-
-  package func modelInput(_ sample: Tensor, at step: Int) -> Tensor {
-    eulerModelInput(sample, sigma: sigmas[step])
-  }
-
-  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
-    combine(1, picture, sigmas[step], noise)
   }
 
   package mutating func step(
