@@ -26,7 +26,7 @@ struct BenchCommand: JobCommand {
   var steps: Int = 4
 
   @Option(help: ArgumentHelp("Picture size (each model's own unless given).", valueName: "WxH"))
-  var size: SizeArgument?
+  var size: PictureSize?
 
   @Option(
     parsing: .unconditional,
@@ -39,9 +39,6 @@ struct BenchCommand: JobCommand {
   @Flag(help: "Time the operations of a U-Net too, beside what the processor can.")
   var kernels = false
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ReadOptions
   @Option(
     help: ArgumentHelp(
@@ -52,8 +49,6 @@ struct BenchCommand: JobCommand {
   @OptionGroup var threads: ThreadOptions
   @OptionGroup var common: CommonOptions
 
-  var printsJSON: Bool { json }
-
   func validate() throws {
     if model.isEmpty, family.isEmpty, !kernels {
       throw ValidationError("Give a MODEL or --family NAME, or --kernels.")
@@ -62,7 +57,7 @@ struct BenchCommand: JobCommand {
       throw ValidationError(
         "No arithmetic '\(kind)'; there are \(Compute.names.joined(separator: ", ")).")
     }
-    if steps < 1 { throw ValidationError("--steps takes 1 or more, not \(steps).") }
+    try requirePositive([("--steps", steps)])
   }
 
   func job() -> BenchJob {
@@ -70,7 +65,7 @@ struct BenchCommand: JobCommand {
     return BenchJob(
       models: model, families: commaSeparated(family), reading: read.value,
       computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,
-      size: size.map { PictureSize(width: $0.width, height: $0.height) },
+      size: size,
       guidanceScale: guidanceScale, profiles: profile, kernels: kernels)
   }
 }

@@ -24,7 +24,7 @@ struct CalibrateCommand: JobCommand {
     help: ArgumentHelp("The calibration file to write.", valueName: "file"))
   var output: String
 
-  @OptionGroup var run: CalibrationOptions
+  @OptionGroup var run: RunOptions
 
   @Flag(help: "Go on from what an interrupted run left beside the output.")
   var resume = false
@@ -32,14 +32,9 @@ struct CalibrateCommand: JobCommand {
   @Flag(help: "Replace what stands at the output's place.")
   var force = false
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func validate() throws {
     if (model == nil) == merge.isEmpty {
@@ -50,7 +45,8 @@ struct CalibrateCommand: JobCommand {
 
   func job() -> CalibrateJob {
     compute.apply()
-    var settings = run.value
+    var settings = CalibrationRequest.standard
+    run.apply(to: &settings)
     settings.compute = compute.compute.value
     let task: CalibrateJob.Task =
       if let model {
@@ -59,50 +55,5 @@ struct CalibrateCommand: JobCommand {
         .merge(merge)
       }
     return CalibrateJob(task: task, output: output, replacing: force)
-  }
-}
-
-/// What a calibration runs.
-struct CalibrationOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "Prompts, one a line (a list of Decant's own unless given).", valueName: "file"))
-  var prompts: String?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
-  var promptLimit: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
-  var steps: Int = CalibrationRequest.standard.steps
-
-  @Option(help: ArgumentHelp("Picture size (the model's own unless given).", valueName: "WxH"))
-  var size: SizeArgument?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Pictures a prompt, each from noise of its own.", valueName: "n"))
-  var seeds: Int = CalibrationRequest.standard.seeds
-
-  func validate() throws {
-    for (name, value) in [
-      ("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1),
-    ]
-    where value < 1 {
-      throw ValidationError("\(name) takes 1 or more, not \(value).")
-    }
-  }
-
-  var value: CalibrationRequest {
-    var request = CalibrationRequest.standard
-    request.promptsPath = prompts
-    request.promptLimit = promptLimit
-    request.steps = steps
-    request.seeds = seeds
-    request.size = size.map { PictureSize(width: $0.width, height: $0.height) }
-    return request
   }
 }

@@ -20,14 +20,9 @@ struct ConvertCommand: JobCommand {
       """, valueName: "type"))
   var type: String?
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func job() -> ConvertJob {
     processors.apply()

@@ -30,14 +30,9 @@ struct ForwardCommand: JobCommand {
   @Flag(help: "Replace what stands at the output's place.")
   var force = false
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func validate() throws {
     if ForwardJob.Component(rawValue: component) == nil {

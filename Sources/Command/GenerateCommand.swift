@@ -85,7 +85,7 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp("SDXL: the size that the picture is told to have had.", valueName: "WxH"))
-  var originalSize: SizeArgument?
+  var originalSize: PictureSize?
 
   @Option(
     help: ArgumentHelp("SDXL: where the picture is told to be cut.", valueName: "x,y"))
@@ -93,7 +93,7 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp("SDXL: the size that the picture is told to be cut to.", valueName: "WxH"))
-  var targetSize: SizeArgument?
+  var targetSize: PictureSize?
 
   @Option(
     name: [.short, .customLong("output")],
@@ -118,23 +118,15 @@ struct GenerateCommand: JobCommand {
   @Flag(help: "Replace files that stand at the outputs' places.")
   var force = false
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
 
-  var printsJSON: Bool { json }
-
   func validate() throws {
     if model.isEmpty { throw ValidationError("Give a MODEL.") }
-    for (name, value) in [
+    try requirePositive([
       ("--steps", steps), ("--count", count), ("-W", width ?? 8), ("-H", height ?? 8),
-    ]
-    where value < 1 {
-      throw ValidationError("\(name) takes 1 or more, not \(value).")
-    }
+    ])
     if output == nil, grid == nil, saveLatents == nil {
       throw ValidationError("Say where the picture goes: -o FILE.png or --grid FILE.png.")
     }
@@ -171,8 +163,8 @@ struct GenerateCommand: JobCommand {
     request.initImagePath = initImage
     request.maskPath = mask
     request.strength = strength
-    request.originalSize = originalSize?.size
-    request.targetSize = targetSize?.size
+    request.originalSize = originalSize
+    request.targetSize = targetSize
     request.crop = crop.map { ($0.x, $0.y) }
     return GenerateJob(
       models: model, reading: read.value, compute: compute.compute.value, request: request,

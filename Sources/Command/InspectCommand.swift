@@ -16,14 +16,9 @@ struct InspectCommand: JobCommand {
   @Flag(help: "Read every byte and prove it sound.")
   var check = false
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func job() -> InspectJob {
     processors.apply()

@@ -8,6 +8,9 @@ struct CommonOptions: ParsableArguments {
 
   @Flag(name: .long, help: "Say more on standard error.")
   var verbose = false
+
+  @Flag(help: "Print the facts as JSON.")
+  var json = false
 }
 
 /// What MODEL is.
@@ -67,11 +70,8 @@ struct ModelOptions: ParsableArguments {
 
   var value: ReadingOptions {
     var options = read.value
-    let parts = [
-      ("unet", unet), ("vae", vae), ("text_encoder", textEncoder), ("text_encoder_2", textEncoder2),
-    ]
     options.composition = Composition(
-      parts: parts.compactMap { name, path in path.map { (name, $0) } }, adapters: lora,
+      unet: unet, vae: vae, textEncoder: textEncoder, textEncoder2: textEncoder2, adapters: lora,
       allowsUnused: allowUnused)
     return options
   }
@@ -207,22 +207,8 @@ struct ThreadOptions: ParsableArguments {
 }
 
 /// A picture's size as `WIDTHxHEIGHT`.
-struct SizeArgument: ExpressibleByArgument {
-  let width: Int
-  let height: Int
-
-  init?(argument: String) {
-    let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false)
-    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0,
-      height > 0
-    else { return nil }
-    self.width = width
-    self.height = height
-  }
-
-  var defaultValueDescription: String { "\(width)x\(height)" }
-
-  var size: PictureSize { PictureSize(width: width, height: height) }
+extension PictureSize: ExpressibleByArgument {
+  package init?(argument: String) { self.init(text: argument) }
 }
 
 /// A place in a picture as `X,Y`.
@@ -242,15 +228,12 @@ struct PointArgument: ExpressibleByArgument {
 protocol JobCommand: AsyncParsableCommand {
   associatedtype Work: Job
   var common: CommonOptions { get }
-  /// Whether the outcome is printed as JSON.
-  var printsJSON: Bool { get }
   func job() throws -> Work
   /// Called with the outcome after it was printed: for checks that fail the command.
   func check(_ outcome: Work.Outcome) throws
 }
 
 extension JobCommand {
-  var printsJSON: Bool { false }
   func check(_ outcome: Work.Outcome) throws {}
 
   func run() async throws {
@@ -258,7 +241,7 @@ extension JobCommand {
     defer { printer.finish() }
     let outcome = try await job().run { printer.show($0) }
     printer.finish()
-    if printsJSON {
+    if common.json {
       print(outcome.jsonText)
     } else if !outcome.text.isEmpty {
       print(outcome.text)

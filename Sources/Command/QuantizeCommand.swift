@@ -35,14 +35,9 @@ struct QuantizeCommand: JobCommand {
   @Flag(help: "Print the plan and write nothing.")
   var dryRun = false
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func validate() throws {
     if output == nil, !dryRun {

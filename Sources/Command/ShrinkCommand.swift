@@ -28,35 +28,31 @@ struct ShrinkCommand: JobCommand {
       "A file that `decant calibrate` wrote; else a short run is made.", valueName: "file"))
   var calibration: String?
 
-  @OptionGroup var calibrating: CalibrationOptions
+  @OptionGroup var calibrating: RunOptions
   @OptionGroup var thresholds: ThresholdOptions
 
   @Option(help: ArgumentHelp("Where the report goes (none unless given).", valueName: "dir"))
   var report: String?
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func job() -> ShrinkJob {
     compute.apply()
     var verification = VerificationRequest.standard
     thresholds.apply(to: &verification)
     verification.compute = compute.compute.value
-    var calibration = calibrating.value
-    calibration.compute = compute.compute.value
+    var run = CalibrationRequest.standard
+    calibrating.apply(to: &run)
+    run.compute = compute.compute.value
     // A short run: a long one is `decant calibrate`, whose file --calibration takes.
-    calibration.promptLimit = calibration.promptLimit ?? 4
+    run.promptLimit = run.promptLimit ?? 4
     return ShrinkJob(
       model: model, reading: read.value, output: output.value,
       cut: cut.value,
-      quantization: quantization.request(type: type), calibration: self.calibration,
-      calibrating: calibration, verification: verification, report: report)
+      quantization: quantization.request(type: type), calibration: calibration,
+      calibrating: run, verification: verification, report: report)
   }
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }

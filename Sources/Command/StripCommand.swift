@@ -17,14 +17,9 @@ struct StripCommand: JobCommand {
 
   @OptionGroup var cut: CutOptions
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ModelOptions
   @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func job() throws -> StripJob {
     processors.apply()

@@ -20,13 +20,8 @@ struct SynthesizeCommand: JobCommand {
   @Option(help: ArgumentHelp("Number type: f32, f16.", valueName: "type"))
   var type: String = "f32"
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var processors: ThreadOptions
   @OptionGroup var common: CommonOptions
-
-  var printsJSON: Bool { json }
 
   func job() -> SynthesizeJob {
     processors.apply()

@@ -16,26 +16,7 @@ struct VerifyCommand: JobCommand {
   @Argument(help: "The model to prove.")
   var candidate: String
 
-  @Option(help: ArgumentHelp("Prompts, one a line.", valueName: "file"))
-  var prompts: String?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Use only the first so many prompts.", valueName: "n"))
-  var promptLimit: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
-  var steps: Int = VerificationRequest.standard.steps
-
-  @Option(help: ArgumentHelp("Picture size (the model's own unless given).", valueName: "WxH"))
-  var size: SizeArgument?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Pictures a prompt, with seeds 0, 1, ….", valueName: "n"))
-  var seeds: Int = VerificationRequest.standard.seeds
+  @OptionGroup var run: RunOptions
 
   @Option(
     parsing: .unconditional,
@@ -61,9 +42,6 @@ struct VerifyCommand: JobCommand {
   @Flag(help: "Replace a report that stands there.")
   var force = false
 
-  @Flag(help: "Print the facts as JSON.")
-  var json = false
-
   @OptionGroup var read: ReadOptions
   @OptionGroup var compute: ComputeOptions
 
@@ -72,27 +50,12 @@ struct VerifyCommand: JobCommand {
   var referenceCompute: ComputeArgument = .f32
   @OptionGroup var common: CommonOptions
 
-  var printsJSON: Bool { json }
-
-  func validate() throws {
-    for (name, value) in [
-      ("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1),
-    ]
-    where value < 1 {
-      throw ValidationError("\(name) takes 1 or more, not \(value).")
-    }
-  }
-
   func job() -> VerifyJob {
     compute.apply()
     var request = VerificationRequest.standard
-    request.promptsPath = prompts
-    request.promptLimit = promptLimit ?? (prompts == nil ? request.promptLimit : nil)
-    request.steps = steps
-    request.seeds = seeds
+    run.apply(to: &request)
     request.guidanceScale = guidanceScale
     request.scheduler = scheduler
-    request.size = size.map { PictureSize(width: $0.width, height: $0.height) }
     request.hasBaselines = baselines
     request.compute = compute.compute.value
     request.referenceCompute = referenceCompute.value

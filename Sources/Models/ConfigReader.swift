@@ -136,28 +136,17 @@ struct ConfigReader {
   }
 
   /// Height and width of what the model was made for: one number, or a list of both.
-  func sampleSize(default standard: Int?) throws(ConfigError) -> SampleSize? {
+  func sampleSize(default standard: Int?) throws(ConfigError) -> PictureSize? {
     guard let value = json["sample_size"] else {
-      return standard.map { SampleSize(height: $0, width: $0) }
+      return standard.map { PictureSize(width: $0, height: $0) }
     }
     if value.isNull { return nil }
     let sides = value.array ?? [value, value]
     guard sides.count == 2 else {
       throw refusal("sample_size", expected: "a whole number, or a list of height and width")
     }
-    return SampleSize(
-      height: try integer(sides[0], "sample_size", in: 1...Self.widthLimit),
-      width: try integer(sides[1], "sample_size", in: 1...Self.widthLimit))
-  }
-}
-
-/// Height and width of a latent or a picture.
-package struct SampleSize: Hashable, Sendable {
-  package let height: Int
-  package let width: Int
-
-  package init(height: Int, width: Int) {
-    self.height = height
-    self.width = width
+    return PictureSize(
+      width: try integer(sides[1], "sample_size", in: 1...Self.widthLimit),
+      height: try integer(sides[0], "sample_size", in: 1...Self.widthLimit))
   }
 }

@@ -214,7 +214,7 @@ package struct BenchResults: JobOutcome {
     ]
     for row in rows {
       lines.append([
-        row.name, row.family, row.compute, "\(row.size.width)x\(row.size.height)",
+        row.name, row.family, row.compute, "\(row.size)",
         formatted(count: row.parameters), row.fileBytes.map(formatted(bytes:)) ?? "-",
         formatted(row.secondsPerStep, digits: 3), formatted(row.cpuSecondsPerStep, digits: 3),
         formatted(row.secondsPerPicture, digits: 3), formatted(bytes: row.peakBytes),

@@ -1,21 +1,37 @@
 internal import Calibration
 private import Formats
 internal import Models
-private import Tensors
+package import Tensors
 
-/// A picture's size in pixels.
-package struct PictureSize: Hashable, Sendable {
-  package let width: Int
-  package let height: Int
+/// Named here for who stands on this room alone.
+package typealias PictureSize = Tensors.PictureSize
 
-  package init(width: Int, height: Int) {
-    self.width = width
-    self.height = height
+extension PictureSize {
+  /// A size as people write it, `WIDTHxHEIGHT`; `nil` for any other text, and sides below 1.
+  package init?(text: String) {
+    let parts = text.lowercased().split(separator: "x", omittingEmptySubsequences: false)
+    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0,
+      height > 0
+    else { return nil }
+    self.init(width: width, height: height)
   }
 }
 
+/// Pictures that a calibration or a verification makes, as a user says it.
+package protocol RunRequest {
+  /// A file with a prompt a line; `nil` is Decant's own list.
+  var promptsPath: String? { get set }
+  /// Use only so many prompts.
+  var promptLimit: Int? { get set }
+  var steps: Int { get set }
+  /// Pictures a prompt.
+  var seeds: Int { get set }
+  /// `nil` is the model's own.
+  var size: PictureSize? { get set }
+}
+
 /// What a calibration runs, as a user says it.
-package struct CalibrationRequest: Sendable {
+package struct CalibrationRequest: RunRequest, Sendable {
   /// A file with a prompt a line; `nil` is Decant's own list.
   package var promptsPath: String?
   /// Use only the first so many prompts.

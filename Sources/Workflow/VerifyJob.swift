@@ -5,7 +5,7 @@ package import Tensors
 internal import Verification
 
 /// A verification, as a user says it.
-package struct VerificationRequest: Sendable {
+package struct VerificationRequest: RunRequest, Sendable {
   /// A file with a prompt a line; `nil` is Decant's own list.
   package var promptsPath: String?
   /// Use only so many prompts.

@@ -49,7 +49,7 @@ import Testing
   ]) func picturesAreOfTheSizeTrainedOn(name: String, side: Int) throws {
     let family = try #require(Family.named(name))
     let source = try #require(try family.synthesize(seed: 0, kind: .f16))
-    #expect(try Model.bind(source).defaultSize == SampleSize(height: side, width: side))
+    #expect(try Model.bind(source).defaultSize == PictureSize(width: side, height: side))
   }
 
   /// What is predicted tells models of one tree apart.
