@@ -10,10 +10,6 @@ private let openBLASOnOneThread: Void = openblas_set_num_threads(1)
 struct Matrix {
   let base: UnsafePointer<Float>
   let stride: Int
-  var isTransposed = false
-
-  /// The transpose, of the same numbers in place.
-  var transpose: Matrix { Matrix(base: base, stride: stride, isTransposed: !isTransposed) }
 }
 
 /// `c = scale * a b + keep * c` on the calling thread; `a` is [m, k], `b` [k, n] and `c` [m, n].
@@ -25,8 +21,7 @@ func multiply(
 ) {
   _ = openBLASOnOneThread
   cblas_sgemm(
-    CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans,
-    b.isTransposed ? CblasTrans : CblasNoTrans, Int32(m), Int32(n), Int32(k), scale, a.base,
+    CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(m), Int32(n), Int32(k), scale, a.base,
     Int32(a.stride), b.base, Int32(b.stride), keep, c, Int32(stride))
 }
 

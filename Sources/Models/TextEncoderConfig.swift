@@ -10,7 +10,6 @@ package struct TextEncoderConfig: Sendable {
 
   /// The config as it was written, with every field that Decant does not know.
   package let json: JSONObject
-  package let location: String
 
   package let vocabSize: Int
   package let hiddenSize: Int
@@ -35,7 +34,6 @@ package struct TextEncoderConfig: Sendable {
     try reader.only("model_type", "clip_text_model")
     let widths = 1...ConfigReader.widthLimit
     self.json = json
-    self.location = location
     vocabSize = try reader.integer("vocab_size", default: 49408, in: 1...1 << 24)
     hiddenSize = try reader.integer("hidden_size", default: 512, in: widths)
     intermediateSize = try reader.integer("intermediate_size", default: 2048, in: widths)

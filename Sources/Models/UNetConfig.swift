@@ -35,7 +35,7 @@ package struct UNetConfig: Sendable {
   package let json: JSONObject
   package let location: String
 
-  package let sampleSize: SampleSize?
+  package let sampleSize: PictureSize?
   package let inChannels: Int
   package let outChannels: Int
   package let centerInputSample: Bool
@@ -153,13 +153,6 @@ package struct UNetConfig: Sendable {
     midTransformerLayers = depths.mid
     upTransformerLayers = depths.up
     try checkWidths(reader)
-  }
-
-  /// The config with members of its JSON changed, read again.
-  package func editing(_ edit: (inout JSONObject) -> Void) throws(ConfigError) -> UNetConfig {
-    var json = json
-    edit(&json)
-    return try UNetConfig(json: json, location: location)
   }
 
   /// Fields that select what is not built here, with the values that select nothing.

@@ -13,9 +13,8 @@ package struct VAEConfig: Sendable {
 
   /// The config as it was written, with every field that Decant does not know.
   package let json: JSONObject
-  package let location: String
 
-  package let sampleSize: SampleSize?
+  package let sampleSize: PictureSize?
   package let inChannels: Int
   package let outChannels: Int
   package let latentChannels: Int
@@ -43,7 +42,6 @@ package struct VAEConfig: Sendable {
     for field in ["shift_factor", "latents_mean", "latents_std"] { try reader.only(field, nil) }
     let widths = 1...ConfigReader.widthLimit
     self.json = json
-    self.location = location
     let downTypes: [DownBlockType] = try reader.names("down_block_types", default: [.encoder])
     let upTypes: [UpBlockType] = try reader.names("up_block_types", default: [.decoder])
     guard upTypes.count == downTypes.count else {

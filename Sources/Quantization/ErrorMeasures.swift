@@ -72,9 +72,6 @@ package struct ErrorMeasures: Sendable, Equatable {
     if signal == 0 || power == 0 { return 0 }
     return product / (signal.squareRoot() * power.squareRoot())
   }
-
-  /// Root mean square of the difference.
-  package var rms: Double { count == 0 ? 0 : (error / Double(count)).squareRoot() }
 }
 
 /// `10 log10(signal / error)`; infinite without an error, minus infinity without a signal.

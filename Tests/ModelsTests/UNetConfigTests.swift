@@ -59,14 +59,6 @@ import Testing
     #expect(blocks == [4, 0, 1])
   }
 
-  @Test func editingKeepsWhatIsNotKnown() throws {
-    let config = try config { $0["made_by"] = "someone" }
-    let edited = try config.editing { $0["layers_per_block"] = 2 }
-    #expect(edited.layersPerBlock == [2, 2])
-    #expect(edited.json["made_by"] == "someone")
-    #expect(edited.json.keys == config.json.keys)
-  }
-
   @Test func rolesMarkWhatIsTreatedApart() throws {
     let modules = try config().modules
     func role(_ name: String) -> ModuleSpec.Role? { modules.first { $0.name == name }?.role }
