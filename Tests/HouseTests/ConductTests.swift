@@ -34,6 +34,37 @@ struct ConductTests {
     }
   }
 
+  /// Numbers read alike on the command line and in reports.
+  @Test func numbersAreFormattedInOnePlace() throws {
+    for file in try House.files("Sources") where file.path != "Sources/Tensors/Formatting.swift" {
+      for word in ["String(format:", "NumberFormatter", "ByteCountFormatter", ".formatted("] {
+        #expect(!file.text.contains(word), "\(file) has '\(word)'")
+      }
+    }
+  }
+
+  /// Who is not used is not there. Names of what libraries call are not seen.
+  @Test func everythingIsUsed() throws {
+    let calledByLibraries: Set<String> = [
+      "allValueStrings", "appendLiteral", "defaultValueDescription",
+    ]
+    let files = try House.files("Sources") + House.files("Formats")
+    let texts = files.map { $0.lines.filter { !$0.isComment }.joined(separator: "\n") }
+    let words = texts.flatMap { $0.matches(of: #/\w+/#).map { String($0.output) } }
+    let counts = Dictionary(words.map { ($0, 1) }, uniquingKeysWith: +)
+    let declaration = #/\b(?:func|var|let|struct|enum|class|protocol|typealias) (\w+)/#
+    var declared = 0
+    for (file, text) in zip(files, texts) where !text.contains("@main") {
+      for match in text.matches(of: declaration) {
+        let name = String(match.1)
+        declared += 1
+        #expect(
+          counts[name] != 1 || calledByLibraries.contains(name), "\(file): nobody uses '\(name)'")
+      }
+    }
+    #expect(declared > 3000)
+  }
+
   /// A file that names a place of one machine says nothing to anybody else.
   @Test func nothingNamesAMachinesPlaces() throws {
     // Put together here, so that this file does not hold them itself.

@@ -44,3 +44,8 @@ enum House {
       text: try String(contentsOf: top.appendingPathComponent(path), encoding: .utf8))
   }
 }
+
+extension Substring {
+  /// Whether the line is nothing but a comment.
+  var isComment: Bool { drop { $0 == " " }.hasPrefix("//") }
+}

@@ -41,6 +41,10 @@ struct RoomTests {
       declaration: #"struct (\w+): GGUFProfile \{"#,
       list: "Sources/Checkpoints/GGUF/Profiles/GGUFProfile.swift", line: "%@()"),
     List(
+      members: "Sources/Checkpoints/SingleFile",
+      declaration: #"static let (\w+) = SingleFileLine\("#,
+      list: "Sources/Checkpoints/SingleFile/SingleFileLine.swift", line: "    .%@,"),
+    List(
       members: "Sources/Adapters/Kinds", declaration: #"struct (\w+): AdapterKind \{"#,
       list: "Sources/Adapters/Kinds/AdapterKind.swift", line: "%@()"),
     List(
@@ -121,6 +125,36 @@ struct RoomTests {
         for pattern in ["family.name ==", "family.name !=", "switch family", "switch model.family"]
         where !file.path.hasPrefix("Sources/Models/") {
           #expect(!file.text.contains(pattern), "\(file) has '\(pattern)'")
+        }
+      }
+    }
+  }
+
+  /// Key maps are data, which code walks.
+  @Test func keyMapsStandInFormats() throws {
+    let words = [
+      "KeyRule(\"", "\"model.diffusion_model", "\"first_stage_model", "\"cond_stage_model",
+      "\"conditioner.", "\"model_ema", "resblocks", "\"lora_te", "\"lora_unet", "hada_", "lokr_",
+      "\".lora_down", "nin_shortcut", "skip_connection",
+    ]
+    for word in words {
+      let tables = try House.files("Formats/Tables")
+      #expect(tables.contains { $0.text.contains(word) }, "no table has '\(word)'")
+      for file in try House.files("Sources") {
+        #expect(!file.lines.contains { !$0.isComment && $0.contains(word) }, "\(file): '\(word)'")
+      }
+    }
+  }
+
+  /// Components and tokenizers have their names from one place.
+  @Test func componentsAreNamedInOnePlace() throws {
+    let place = "Sources/Tensors/ComponentName.swift"
+    let names = try House.file(place).captures(#""(\w+)""#)
+    #expect(names.count == 6)
+    for file in try House.files("Sources") where file.path != place {
+      for line in file.lines where !line.isComment {
+        for name in names {
+          #expect(!line.contains("\"\(name)\""), "\(file): \(line)")
         }
       }
     }
