@@ -35,7 +35,7 @@ package struct CalibratedModel: Sendable, Equatable {
   /// What names its weights; files of other digests do not merge.
   package var digest: String
 
-  package init(component: String = "unet", digest: String) {
+  package init(component: String = ComponentName.unet, digest: String) {
     self.component = component
     self.digest = digest
   }

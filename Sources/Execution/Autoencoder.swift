@@ -81,7 +81,8 @@ package struct VAEDecoder: Sendable {
   }
 
   package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
-    try self.init(config: model.vae, weights: model.weights(of: "vae"), arithmetic: arithmetic)
+    try self.init(
+      config: model.vae, weights: model.weights(of: ComponentName.vae), arithmetic: arithmetic)
   }
 
   /// The picture of a latent.
@@ -142,7 +143,8 @@ package struct VAEEncoder: Sendable {
   }
 
   package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
-    try self.init(config: model.vae, weights: model.weights(of: "vae"), arithmetic: arithmetic)
+    try self.init(
+      config: model.vae, weights: model.weights(of: ComponentName.vae), arithmetic: arithmetic)
   }
 
   /// The normal distribution of a picture's latents.

@@ -72,7 +72,8 @@ package struct UNet: Sendable {
   }
 
   package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
-    try self.init(config: model.unet, weights: model.weights(of: "unet"), arithmetic: arithmetic)
+    try self.init(
+      config: model.unet, weights: model.weights(of: ComponentName.unet), arithmetic: arithmetic)
   }
 
   /// The U-Net's prediction for `sample`.

@@ -59,7 +59,7 @@ package struct Family: Sendable {
     let exact = found.filter { $0.template != nil }
     func likeness(_ family: Family) -> Int {
       guard let template = family.template else { return 0 }
-      let unet = template.components.first { $0.name == "unet" }?.config
+      let unet = template.components.first { $0.name == ComponentName.unet }?.config
       let marks: [(JSONValue?, JSONValue?, Int)] = [
         (
           template.scheduler["prediction_type"] ?? "epsilon",

@@ -52,6 +52,6 @@ extension Model {
   /// overflow there in programs that compute as weights are stored. An autoencoder that was mended
   /// says so itself (`force_upcast` false).
   package func overflowsHalf(_ component: String) -> Bool {
-    component == "vae" && family.line.needsFloat32VAE && vae.forceUpcast
+    component == ComponentName.vae && family.line.needsFloat32VAE && vae.forceUpcast
   }
 }

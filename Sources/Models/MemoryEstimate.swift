@@ -1,3 +1,5 @@
+import Tensors
+
 extension Model {
   /// Bytes that a program needs to run the model with numbers of `width` bytes between its layers:
   /// what is alive at once in the larger of the U-Net, with and without the text, and the
@@ -6,7 +8,7 @@ extension Model {
   /// An estimate by counting: the skips that the way up waits for, and the widest layer's inputs,
   /// norms and outputs. Attention is counted as tiled, without its matrix of scores.
   package func workingBytes(width: Int) -> Int {
-    let decoderWidth = overflowsHalf("vae") ? 4 : width
+    let decoderWidth = overflowsHalf(ComponentName.vae) ? 4 : width
     return max(2 * unetNumbers * width, decoderNumbers * decoderWidth)
   }
 

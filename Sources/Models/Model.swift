@@ -40,11 +40,11 @@ package struct Model: Sendable {
   }
 
   /// Height and width of a picture, in pixels, that the model was trained on.
-  package var defaultSize: SampleSize {
+  package var defaultSize: PictureSize {
     // 64 latent pixels a side is what diffusers' pipelines take where the config is silent.
-    let latent = unet.sampleSize ?? SampleSize(height: 64, width: 64)
+    let latent = unet.sampleSize ?? PictureSize(width: 64, height: 64)
     let factor = vae.downsamplingFactor
-    return SampleSize(height: latent.height * factor, width: latent.width * factor)
+    return PictureSize(width: latent.width * factor, height: latent.height * factor)
   }
 
   /// Reads the configs of `source`, finds its family, and checks every tensor of every component
@@ -94,7 +94,7 @@ package struct ModelConfigs: Sendable {
   private let textEncoderNames: [String]
 
   /// Components that a model must have: of each row, one.
-  static let required = [["unet"], ["vae"], ["text_encoder", "text_encoder_2"]]
+  static let required = [[ComponentName.unet], [ComponentName.vae], ComponentName.textEncoders]
 
   /// Every component that configs are read of.
   static let componentNames = Set(required.joined())
@@ -115,8 +115,8 @@ package struct ModelConfigs: Sendable {
     for (name, className, json) in components {
       let location = "\(folder)\(name)/config.json"
       switch name {
-      case "unet": unet = try UNetConfig(json: json, location: location)
-      case "vae": vae = try VAEConfig(json: json, location: location)
+      case ComponentName.unet: unet = try UNetConfig(json: json, location: location)
+      case ComponentName.vae: vae = try VAEConfig(json: json, location: location)
       default:
         textEncoders.append(
           try TextEncoderConfig(json: json, location: location, className: className))
@@ -140,8 +140,8 @@ package struct ModelConfigs: Sendable {
   /// Every layer with weights of a component; none of a component that has no config here.
   package func modules(of component: String) -> [ModuleSpec] {
     switch component {
-    case "unet": unet.modules
-    case "vae": vae.modules
+    case ComponentName.unet: unet.modules
+    case ComponentName.vae: vae.modules
     default: textEncoder(component)?.modules ?? []
     }
   }

@@ -8,9 +8,9 @@ extension ModelSource.Component {
   package func modules(in model: String) throws(ConfigError) -> [ModuleSpec]? {
     let location = "\(model)/\(name)/config.json"
     switch name {
-    case "unet": return try UNetConfig(json: config, location: location).modules
-    case "vae": return try VAEConfig(json: config, location: location).modules
-    case "text_encoder", "text_encoder_2":
+    case ComponentName.unet: return try UNetConfig(json: config, location: location).modules
+    case ComponentName.vae: return try VAEConfig(json: config, location: location).modules
+    case ComponentName.textEncoder, ComponentName.textEncoder2:
       return try TextEncoderConfig(json: config, location: location, className: className).modules
     default: return nil
     }

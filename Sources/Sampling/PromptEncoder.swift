@@ -26,8 +26,7 @@ struct PromptEncoder: Sendable {
     states = model.family.line.textStates
     parts = try model.components.compactMap { component in
       guard let config = model.configs.textEncoder(component.name) else { return nil }
-      // `text_encoder_2` has its tokenizer in `tokenizer_2`.
-      let folder = component.name.replacingOccurrences("text_encoder", "tokenizer")
+      guard let folder = ComponentName.tokenizer(of: component.name) else { return nil }
       let tokenizer = try CLIPTokenizer(model.source, folder: folder)
       guard tokenizer.maximumLength <= config.maxPositionEmbeddings else {
         throw SamplingError.textLength(
@@ -70,12 +69,6 @@ struct PromptEncoder: Sendable {
     EncodedPrompt(
       states: Tensor(zeros: prompt.states.shape),
       pooled: prompt.pooled.map { Tensor(zeros: $0.shape) })
-  }
-}
-
-extension String {
-  fileprivate func replacingOccurrences(_ part: String, _ other: String) -> String {
-    hasPrefix(part) ? other + dropFirst(part.count) : self
   }
 }
 

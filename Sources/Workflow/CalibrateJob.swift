@@ -47,13 +47,13 @@ func calibrate(
   _ model: Model, _ request: CalibrationRequest, to path: String, replacing: Bool, resuming: Bool,
   _ events: @escaping EventSink
 ) throws -> CalibrationFile {
-  guard let unet = model["unet"] else {
+  guard let unet = model[ComponentName.unet] else {
     throw JobError("\(model.source.location): there is no U-Net")
   }
   let runs = try request.prompts.runs(seeds: request.seeds)
   events(.stage("reading \(model.source.location)"))
   let digest = SourceDigest()
-  let watched = digest.watching("unet", unet.weights)
+  let watched = digest.watching(ComponentName.unet, unet.weights)
   for name in watched.names {
     try Swift.Task.checkCancellation()
     _ = try watched.tensor(name)

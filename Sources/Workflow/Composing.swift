@@ -21,6 +21,21 @@ package struct Composition: Sendable {
     self.allowsUnused = allowsUnused
   }
 
+  /// - Parameter unet: the model that the U-Net is taken from; `nil` is the model itself, and so are
+  ///   the other components.
+  package init(
+    unet: String?, vae: String?, textEncoder: String?, textEncoder2: String?, adapters: [String],
+    allowsUnused: Bool
+  ) {
+    let paths = [
+      (ComponentName.unet, unet), (ComponentName.vae, vae),
+      (ComponentName.textEncoder, textEncoder), (ComponentName.textEncoder2, textEncoder2),
+    ]
+    self.init(
+      parts: paths.compactMap { name, path in path.map { (name, $0) } }, adapters: adapters,
+      allowsUnused: allowsUnused)
+  }
+
   package var isEmpty: Bool { parts.isEmpty && adapters.isEmpty }
 
   /// Every file that is read.
@@ -80,13 +95,13 @@ package struct Composition: Sendable {
     (options.variant, options.ema, options.prediction) = (nil, false, nil)
     let other = try ModelSource.reading(path, options)
     // A text encoder alone in a file is whichever of the two its kind is.
-    let isText = name.hasPrefix("text_encoder")
-    let alone = other.components.filter { $0.name.hasPrefix("text_encoder") }
-    guard var part = other[name] ?? (isText && alone.count == 1 ? alone[0] : nil) else {
+    let tokenizer = ComponentName.tokenizer(of: name)
+    let alone = other.components.filter { ComponentName.textEncoders.contains($0.name) }
+    guard var part = other[name] ?? (tokenizer != nil && alone.count == 1 ? alone[0] : nil) else {
       throw JobError(
         "\(path): no component '\(name)' to take, it has \(listed(other.components.map(\.name)))")
     }
-    let folder = "tokenizer" + part.name.dropFirst("text_encoder".count)
+    let foundAs = part.name
     part = ModelSource.Component(
       name: name, className: part.className, config: part.config, weights: part.weights)
     if let own = model[name], other.configsAreDerived {
@@ -100,14 +115,13 @@ package struct Composition: Sendable {
     model.components.sort { $0.name < $1.name }
     if model.scheduler == nil { model.scheduler = other.scheduler }
     if model.index["_class_name"] == nil { model.index = other.index }
-    if isText {
+    if let tokenizer, let folder = ComponentName.tokenizer(of: foundAs) {
       // The tokenizer comes along: its numbers are those that the encoder was trained with.
-      let own = "tokenizer" + name.dropFirst("text_encoder".count) + "/"
       let files = other.files.filter { $0.path.hasPrefix(folder + "/") }
       if !files.isEmpty {
-        model.files.removeAll { $0.path.hasPrefix(own) }
+        model.files.removeAll { $0.path.hasPrefix(tokenizer + "/") }
         model.files += files.map {
-          ModelSource.File(path: own + $0.path.dropFirst(folder.count + 1), bytes: $0.bytes)
+          ModelSource.File(path: tokenizer + $0.path.dropFirst(folder.count), bytes: $0.bytes)
         }
         model.files.sort { $0.path < $1.path }
       }

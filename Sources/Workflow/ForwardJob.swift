@@ -149,10 +149,10 @@ extension ForwardJob.Component {
   /// The model's component that is evaluated.
   fileprivate var part: String {
     switch self {
-    case .unet: "unet"
-    case .vaeDecoder, .vaeEncoder: "vae"
-    case .textEncoder: "text_encoder"
-    case .textEncoder2: "text_encoder_2"
+    case .unet: ComponentName.unet
+    case .vaeDecoder, .vaeEncoder: ComponentName.vae
+    case .textEncoder: ComponentName.textEncoder
+    case .textEncoder2: ComponentName.textEncoder2
     }
   }
 

@@ -152,7 +152,7 @@ package struct Inspection: JobOutcome {
     ]
     if case .incomplete(let problem) = finding { lines.append(problem) }
     if let doubt = model?.indexDoubt { lines.append(doubt) }
-    if parts.contains(where: { $0.component.name == "unet" }) {
+    if parts.contains(where: { $0.component.name == ComponentName.unet }) {
       lines.append(
         "predicts \(prediction.name) (\(prediction.reason)"
           + (prediction.isCertain ? "" : "; its tensors cannot tell, --prediction says otherwise")
@@ -170,7 +170,7 @@ package struct Inspection: JobOutcome {
       ])
     }
     lines.append(table(rows, rightAligned: [1, 2, 3]))
-    for part in parts where part.component.name == "unet" {
+    for part in parts where part.component.name == ComponentName.unet {
       lines.append("")
       lines.append(
         table(

@@ -146,14 +146,16 @@ struct QuantizedModel {
   ) throws {
     let bound = try Model.bind(source)
     let choices = try request.choices()
-    guard let unet = bound["unet"] else { throw JobError("\(source.location): there is no U-Net") }
+    guard let unet = bound[ComponentName.unet] else {
+      throw JobError("\(source.location): there is no U-Net")
+    }
     let plan = try fit(
       try QuantizationPlan(modules: unet.modules, choices: choices), choices.rest)
     try calibration?.check(against: unet.modules)
     let quantized = try QuantizedSource(
       unet.weights, plan: plan, statistics: calibration?.statistics)
     model = source.mappingWeights { component -> any WeightSource in
-      if component.name == "unet" { return quantized }
+      if component.name == ComponentName.unet { return quantized }
       return cast(component.weights, of: component.name, to: choices.rest, model: bound) { _ in }
     }
     self.plan = plan

@@ -85,7 +85,7 @@ extension ModelSource {
   /// always this one.
   mutating func addVocabularies() {
     let folders = Set(files.compactMap { $0.path.split(separator: "/").first.map(String.init) })
-    for folder in folders.sorted() where folder.hasPrefix("tokenizer") {
+    for folder in ComponentName.tokenizers where folders.contains(folder) {
       if file(folder + "/vocab.json") != nil || file(folder + "/tokenizer.json") != nil { continue }
       let missing = CLIPVocabulary.files(folder: folder).filter { file($0.path) == nil }
       files = (files + missing).sorted { $0.path < $1.path }

@@ -58,10 +58,10 @@ struct StrippedModel {
       case .drops(let blocks): try StripPlan(dropping: blocks, for: bound.unet)
       }
     var model = source
-    if var unet = model["unet"] {
+    if var unet = model[ComponentName.unet] {
       unet.config = plan.student.json
       unet.weights = plan.weights(from: unet.weights)
-      model["unet"] = unet
+      model[ComponentName.unet] = unet
     }
     _ = try Model.bind(model)
     self.model = model

@@ -76,12 +76,13 @@ package struct OutputRequest: Sendable {
     let reader = options.program.map { " for \($0)" } ?? ""
     do {
       return try plan.fitting(
-        writer, options: options, component: "unet", rest: rest,
+        writer, options: options, component: ComponentName.unet, rest: rest,
         reason: "a \(writer.layout)\(reader) holds it as plain numbers")
     } catch {
       let programs = writer.programs.filter { program in
         (try? plan.fitting(
-          writer, options: WriteOptions(program: program), component: "unet", rest: rest,
+          writer, options: WriteOptions(program: program), component: ComponentName.unet,
+          rest: rest,
           reason: "")) != nil
       }
       throw JobError(

@@ -18,12 +18,14 @@ package struct CLIPTokenizer: Sendable {
   /// - Parameters:
   ///   - source: a model with the files of its tokenizer.
   ///   - folder: where they lie: `tokenizer`, or `tokenizer_2` of the families that have two.
-  package init(_ source: ModelSource, folder: String = "tokenizer") throws(TokenizerError) {
+  package init(_ source: ModelSource, folder: String = ComponentName.tokenizer)
+    throws(TokenizerError)
+  {
     try self.init(files: source.files, folder: folder, location: source.location)
   }
 
   package init(
-    files: [ModelSource.File], folder: String = "tokenizer", location: String
+    files: [ModelSource.File], folder: String = ComponentName.tokenizer, location: String
   ) throws(TokenizerError) {
     let parts = try TokenizerFiles(files, folder: folder, location: location)
     bytePairs = try BytePairs(

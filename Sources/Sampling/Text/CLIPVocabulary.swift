@@ -11,7 +11,7 @@ package enum CLIPVocabulary {
 
   /// The files of a tokenizer folder as Stable Diffusion 1.x has them: `vocab.json`, `merges.txt`,
   /// `tokenizer_config.json` and `special_tokens_map.json`.
-  package static func files(folder: String = "tokenizer") -> [ModelSource.File] {
+  package static func files(folder: String = ComponentName.tokenizer) -> [ModelSource.File] {
     let merges = merges()
     let text = String(decoding: merges, as: UTF8.self)
     let tokens = tokens(mergeLines: text.split(separator: "\n").dropFirst())
