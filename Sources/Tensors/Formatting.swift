@@ -26,11 +26,11 @@ package func formatted(count: Int) -> String {
 package func formatted(_ number: Double, digits: Int) -> String {
   guard number.isFinite else { return number.isNaN ? "not a number" : number < 0 ? "-∞" : "∞" }
   if number == 0 { return "0" }
-  if abs(number) < 1e-3 || abs(number) >= 1e7 {
-    return String(format: "%.\(digits - 1)e", number)
-  }
-  let whole = Int(log10(abs(number)).rounded(.down)) + 1
-  return formatted(number, decimals: max(0, digits - whole))
+  let scientific = String(format: "%.\(digits - 1)e", number)
+  if abs(number) < 1e-3 || abs(number) >= 1e7 { return scientific }
+  // The exponent of what was rounded: 9.996 has two whole digits in three.
+  let exponent = scientific.split(separator: "e").last.flatMap { Int($0) } ?? 0
+  return formatted(number, decimals: max(0, digits - 1 - exponent))
 }
 
 /// A number with so many digits after the point.
