@@ -1,6 +1,5 @@
-/// What a tensor of an adapter is to the module that it changes. The raw value is the ending of the
-/// tensor's name, as LyCORIS and PEFT write it, of parts that have no other in
-/// ``AdapterKeys/endings``.
+/// What a tensor of an adapter is to the module that it changes. The raw value is an ending of the
+/// tensor's name, as LyCORIS and PEFT write it; LoRA's have others, in ``AdapterKeys/endings``.
 package enum AdapterPart: String, CaseIterable, Sendable {
   // LoRA.
   case down, up, mid, alpha
@@ -65,26 +64,11 @@ package enum AdapterKeys {
   /// The layers that early diffusers had processors for; `to_out` is `to_out.0` of today.
   package static let processed = ["to_q", "to_k", "to_v", "to_out"]
 
-  /// Every ending, with the part that a tensor of such a name is; longer ones of a part come first.
-  private static let allEndings =
-    endings
-    + AdapterPart.allCases.filter { ![.down, .up, .mid].contains($0) }
-    .map { (ending: ".\($0.rawValue)", part: $0) }
-
-  /// The name of the adapted module and the part, of a tensor's name; `nil` for what is no part of an
-  /// adapter.
-  package static func split(_ name: String) -> (module: String, part: AdapterPart)? {
-    guard let (ending, part) = allEndings.first(where: { name.hasSuffix($0.ending) }) else {
-      return nil
-    }
-    return (String(name.dropLast(ending.count)), part)
-  }
-
   /// Files that diffusers and PEFT save adapters as in a folder, without what tells the kind of file.
   package static let fileStems = ["pytorch_lora_weights", "adapter_model"]
   package static let fileExtensions = ["safetensors", "bin"]
 
-  /// Ends of adapted modules' names, longer ones first, as people call what is adapted.
+  /// Ends of adapted modules' names, as people call what is adapted.
   package static let targets = [
     "to_out_0", "to_q", "to_k", "to_v", "to_out", "ff_net_0_proj", "ff_net_2", "proj_in",
     "proj_out",

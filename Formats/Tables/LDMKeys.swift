@@ -36,6 +36,16 @@ package enum LDMKeys {
     ("norm2", "out_layers.0"), ("conv2", "out_layers.3"), ("conv_shortcut", "skip_connection"),
   ]
 
+  /// Every word of a U-Net's names in the LDM layout, longer ones before those that they begin with.
+  package static let unetWords = [
+    "input_blocks", "middle_block", "output_blocks", "time_embedding", "cond_proj", "time_embed",
+    "label_emb", "emb_layers",
+    "in_layers", "out_layers", "skip_connection", "transformer_blocks", "attn1", "attn2", "norm1",
+    "norm2", "norm3", "norm", "proj_in", "proj_out", "proj", "to_out", "to_q", "to_k", "to_v",
+    "net",
+    "ff", "op", "conv", "out", "weight", "bias",
+  ]
+
   // MARK: - The autoencoder
 
   package static let autoencoderModules = [

@@ -24,6 +24,11 @@ package enum SingleFileKeys {
     ("logit_scale", .text),
   ]
 
+  /// What stands around the parts of a model, before the first dot of a name.
+  package static let wraps = [
+    "model", "conditioner", "cond_stage_model", "text_encoders", "unet", "transformer",
+  ]
+
   /// Endings of buffers that came with old versions of the libraries, as whole numbers or, in merges,
   /// not.
   package static let ignoredEndings = [positionIDs, "logit_scale"]

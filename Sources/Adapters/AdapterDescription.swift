@@ -19,7 +19,8 @@ package struct AdapterDescription: Sendable {
   package let components: [(name: String, modules: Int)]
   /// Modules by what is adapted: `to_q`, `ff_net_0_proj`.
   package let targets: [(name: String, modules: Int)]
-  /// Width of the text that the adapted U-Net looks at; `nil` where no such layer is adapted.
+  /// Width of the text that the adapted U-Net looks at; `nil` where no such layer is
+  /// adapted by a product.
   package let textWidth: Int?
   /// Names of tensors that are no part of an adapter.
   package let strays: [String]
@@ -68,7 +69,8 @@ package struct AdapterDescription: Sendable {
       if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1 {
         alphas.insert(Double(try file.tensor(name).values[0]))
       }
-      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(module.parts[.down], 1) {
+      let inner = module.parts[.down] ?? module.parts[.firstInner]
+      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(inner, 1) {
         width = width ?? inputs
       }
     }
@@ -101,16 +103,14 @@ package struct AdapterDescription: Sendable {
     var name = flat(key)
     let wrapper = flat(AdapterKeys.wrapper)
     if name.hasPrefix(wrapper) { name.removeFirst(wrapper.count) }
-    let (unet, text, text2) = (
-      ComponentName.unet, ComponentName.textEncoder, ComponentName.textEncoder2
-    )
-    let prefixes = [
-      ("lora_te2_", text2), ("text_encoder_2_", text2),
-      ("lora_te1_", text), ("lora_te_", text),
-      ("text_encoder_", text), ("text_model_", text),
-      ("lora_unet_", unet), ("unet_", unet), ("down_blocks_", unet), ("up_blocks_", unet),
-      ("mid_block_", unet), ("transformer_", "transformer"),
-    ]
+    let first = ComponentName.textEncoder
+    // The second encoder's name begins with the first one's.
+    let encoders = zip(ComponentName.textEncoders, AdapterKeys.kohyaTextEncoders).reversed()
+    let prefixes =
+      encoders.flatMap { [($1, $0), ($0 + "_", $0)] }
+      + [(AdapterKeys.kohyaTextEncoder, first), (flat(AdapterKeys.textModel), first)]
+      + [AdapterKeys.kohyaUNet, "unet_", "down_blocks_", "up_blocks_", "mid_block_"]
+      .map { ($0, ComponentName.unet) } + [("transformer_", "transformer")]
     guard let found = prefixes.first(where: { name.hasPrefix($0.0) })?.1 else { return "unknown" }
     // kohya calls the transformers of other models a U-Net too.
     let isOther = ["double_blocks_", "single_blocks_", "joint_blocks_"].contains {

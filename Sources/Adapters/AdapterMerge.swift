@@ -22,7 +22,8 @@ package struct AdapterMerge: Sendable {
     package let scale: Double
     /// Modules that are changed, by component.
     package let merged: [String: Int]
-    /// Modules of the file that the model does not have.
+    /// Of the file: modules that the model does not have, changes of biases that it does not have,
+    /// and tensors that are no part of an adapter.
     package let unused: [String]
   }
 
@@ -50,6 +51,13 @@ package struct AdapterMerge: Sendable {
     var accounts: [Account] = []
     for request in requests {
       let file = try AdapterFile(request.path)
+      // Kinds that are not merged have tensors that are no part of those that are.
+      for (key, module) in file.modules {
+        if let (part, kind) = AdapterKeys.unmerged.first(where: { module.has($0.part) }) {
+          throw AdapterError.unsupported(
+            path: file.path, kind: kind, tensor: module.parts[part] ?? key)
+        }
+      }
       guard file.strays.isEmpty || allowingUnused else {
         throw AdapterError.strays(path: file.path, tensors: file.strays)
       }
@@ -57,10 +65,6 @@ package struct AdapterMerge: Sendable {
       var biases: [String] = []
       var merged: [String: Int] = [:]
       for (key, module) in file.modules {
-        if let (part, kind) = AdapterKeys.unmerged.first(where: { module.has($0.part) }) {
-          throw AdapterError.unsupported(
-            path: file.path, kind: kind, tensor: module.parts[part] ?? key)
-        }
         guard let place = table[key] else {
           unused.append(key)
           continue

@@ -24,11 +24,18 @@ struct AdapterSettings {
     members = try Self.parsed(text, config)
   }
 
-  /// What is said of all modules together, as PEFT has it.
-  var alpha: Double? { (members["lora_alpha"] ?? members["alpha"])?.number }
+  /// What is said of all modules together.
+  var alpha: Double? { (first("lora_alpha") ?? first("alpha"))?.number }
 
-  /// The model that was adapted, as PEFT has it.
-  var baseModel: String? { members["base_model_name_or_path"]?.string }
+  /// The model that was adapted.
+  var baseModel: String? { first("base_model_name_or_path")?.string }
+
+  /// A member as PEFT has it, or of the first component that diffusers has it of.
+  private func first(_ name: String) -> JSONValue? {
+    members[name]
+      ?? ([ComponentName.unet] + ComponentName.textEncoders).lazy
+      .compactMap { members["\($0).\(name)"] }.first
+  }
 
   private static func parsed(_ text: String, _ path: String) throws(AdapterError) -> JSONObject {
     guard let object = (try? JSONValue(parsing: text))?.object else {
@@ -67,10 +74,16 @@ struct AdapterSettings {
     return Float(number / (isStabilized ? divisor.squareRoot() : divisor))
   }
 
-  /// PEFT's rule: a pattern is a regular expression for the end of a module's name.
+  /// PEFT's rule: a pattern is a regular expression for the end of a module's name. One that repeats
+  /// what repeats, or has much to choose from, is refused: some of those never end.
   private static func matches(
     _ pattern: String, _ key: String, _ location: String
   ) throws(AdapterError) -> Bool {
+    guard pattern.utf8.count <= 512, pattern.count(where: { "*+{".contains($0) }) <= 3,
+      !pattern.contains(#/\)[*+{]/#)
+    else {
+      throw .settings(path: location, found: "the pattern '\(shown(pattern))'")
+    }
     guard let expression = try? NSRegularExpression(pattern: "^(.*\\.)?(?:\(pattern))$") else {
       throw .settings(path: location, found: "the pattern '\(shown(pattern))'")
     }

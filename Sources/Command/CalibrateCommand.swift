@@ -41,6 +41,7 @@ struct CalibrateCommand: JobCommand {
       throw ValidationError("Give either a MODEL to run or --merge FILE FILE, and not both.")
     }
     if merge.count == 1 { throw ValidationError("--merge joins two files or more.") }
+    if !merge.isEmpty, resume { throw ValidationError("--merge runs nothing to --resume.") }
   }
 
   func job() -> CalibrateJob {

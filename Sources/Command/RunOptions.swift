@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
-/// What pictures are made, to calibrate and to verify with.
+/// What pictures are made, to calibrate with or to verify with.
 struct RunOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(

@@ -130,7 +130,9 @@ extension decant_window {
     let height = x[2] + padding.top + padding.bottom
     let width = x[3] + padding.left + padding.right
     precondition(
-      height >= weight[2] && width >= weight[3], "a window of \(weight) over \(height) x \(width)")
+      height >= weight[2] && width >= weight[3]
+        && weight[2] * weight[3] <= Int(DECANT_WINDOW_TAPS),
+      "a window of \(weight) over \(height) x \(width)")
     self.init(
       channels: x[1], height: x[2], width: x[3], kernel_height: weight[2], kernel_width: weight[3],
       stride: stride, top: padding.top, left: padding.left,

@@ -164,6 +164,8 @@ struct Int8Pixels {
         let bottom = perPixel ? ranges[pixel] : low
         let top = perPixel ? ranges[smallest + pixel] : high
         let scale = (top - bottom) / 255
+        // What overflowed must not come out as zeros.
+        if !scale.isFinite { scales[pixel] = .nan }
         guard scale.isNormal else { continue }
         let zero = (-bottom / scale).rounded(.toNearestOrEven)
         scales[pixel] = scale

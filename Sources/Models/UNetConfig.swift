@@ -175,7 +175,7 @@ package struct UNetConfig: Sendable {
   }
 
   private static func kernel(_ field: String, _ reader: ConfigReader) throws(ConfigError) -> Int {
-    let kernel = try reader.integer(field, default: 3, in: 1...15)
+    let kernel = try reader.integer(field, default: 3, in: 1...7)
     guard kernel % 2 == 1 else { throw reader.refusal(field, expected: "an odd number") }
     return kernel
   }

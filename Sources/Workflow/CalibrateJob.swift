@@ -27,7 +27,7 @@ package struct CalibrateJob: Job {
     case .run(let model, let reading, let settings, let resumes):
       try refuseOverwriting(
         output, replacing: replacing,
-        inputs: [model] + [settings.promptsPath].compactMap { $0 })
+        inputs: [model] + reading.composition.inputs + [settings.promptsPath].compactMap { $0 })
       let bound = try Model.bind(try ModelSource.reading(model, reading))
       let file = try calibrate(
         bound, settings, to: output, replacing: replacing, resuming: resumes, events)

@@ -1,9 +1,8 @@
 private import Foundation
 private import Kernels
-private import Packfiles
 private import Tensors
 
-/// Times lossless coding as conversions use it: one tensor written to a `.decant` file in the system's
+/// Times lossless coding as conversions use it: one tensor written to a file of Decant's in the system's
 /// folder for temporary files, and read from it, checksums included.
 struct CodingBench {
   struct Row: Sendable {
@@ -42,11 +41,12 @@ struct CodingBench {
           name: ComponentName.unet, className: "UNet2DConditionModel", config: [:],
           weights: MemorySource(location: "memory", [("weight", tensor)]))
       ], scheduler: nil, files: [])
+    let writer = try Layouts.writers.writer(for: path, named: nil)
     let bytes = Double(tensor.parts.reduce(0) { $0 + $1.count })
     let encoding = try leastSeconds {
-      try PackfileWriter().write(model, to: path, replacing: true) { _, _ in }
+      try writer.write(model, to: path, replacing: true, options: WriteOptions()) { _, _ in }
     }
-    let weights = try PackfileReader(path: path).model().components[0].weights
+    let weights = try ModelSource.reading(path, ReadingOptions()).components[0].weights
     let decoding = try leastSeconds { _ = try weights.tensor("weight") }
     return Row(
       name: name, bytesEncodedPerSecond: bytes / encoding, bytesDecodedPerSecond: bytes / decoding,

@@ -40,7 +40,8 @@ package struct ForwardJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> ForwardOutcome {
-    try refuseOverwriting(output, replacing: replacing, inputs: [model, inputs])
+    try refuseOverwriting(
+      output, replacing: replacing, inputs: [model, inputs] + reading.composition.inputs)
     let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)
     let part = try self.part(of: try ModelSource.reading(model, reading))
     events(.stage("computing \(component.rawValue)"))

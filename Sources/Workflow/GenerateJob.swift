@@ -114,7 +114,7 @@ package struct GenerateJob: Job {
     try refuseSameOutputs(outputs)
     for path in outputs {
       try refuseOverwriting(
-        path, replacing: replacing, inputs: models + request.inputs)
+        path, replacing: replacing, inputs: models + request.inputs + reading.composition.inputs)
     }
     for path in paths + [grid].compactMap({ $0 }) where !path.lowercased().hasSuffix(".png") {
       throw JobError("\(path): pictures are written as PNG; give a name that ends in .png")

@@ -380,6 +380,17 @@ import Testing
       "tensor 'unet.\(linear).lokr_w1' is of LoKr, which is not merged; merge it with the program "
         + "that made it"
     ),
+    // Beside tensors that are no part of what is merged.
+    (
+      ".a1.weight", [2, 64], ".b1.weight", [64, 2],
+      "tensor 'unet.\(linear).a1.weight' is of GLoRA, which is not merged; merge it with the program "
+        + "that made it"
+    ),
+    (
+      ".on_input", [1], ".weight", [64],
+      "tensor 'unet.\(linear).on_input' is of IA3, which is not merged; merge it with the program "
+        + "that made it"
+    ),
   ]
 
   @Test(arguments: faults) func tensorsThatDoNotFit(

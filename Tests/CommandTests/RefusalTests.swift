@@ -222,6 +222,22 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ["calibrate", "model", "-o", "a.decant"],
+    ["forward", "model", "--component", "vae-decoder", "--inputs", "in", "-o", "a.decant"],
+    ["generate", "model", "-p", "x", "--save-latents", "a.decant"],
+  ])
+  func aComponentFromElsewhereIsAnInputToo(command: [String]) throws {
+    try withModel { folder in
+      try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
+      try expectDecant(
+        command + ["--vae", "a.decant", "--force"], in: folder, exit: 2,
+        stderr:
+          "decant: a.decant: the output is the input a.decant or lies in it, and an input is never written to; give another name"
+      )
+    }
+  }
+
   @Test func noOutputTakesThePlaceOfAFolderOfOtherThings() throws {
     try withModel { folder in
       let verify = ["verify", "model", "model", "--report"]

@@ -60,7 +60,7 @@ struct ConvolutionTests {
     Padding(top: 3, left: 0, bottom: 0, right: 2),
   ]
 
-  @Test(arguments: [(1, 1), (3, 3), (2, 3), (5, 4)])
+  @Test(arguments: [(1, 1), (3, 3), (2, 3), (5, 4), (7, 7)])
   func everySmallPicture(kernelHeight: Int, kernelWidth: Int) {
     for (batch, channels, outputs) in [(1, 1, 1), (2, 3, 2)] {
       for height in [1, 2, 3, 4, 7] {

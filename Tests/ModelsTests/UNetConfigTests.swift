@@ -119,6 +119,8 @@ import Testing
     ("only_cross_attention", [true], "expected true, false, or a list of 2 of them"),
     ("use_linear_projection", "yes", "expected true or false"),
     ("conv_in_kernel", 2, "is 2, expected an odd number"),
+    ("conv_in_kernel", 9, "is 9, expected a whole number from 1 to 7"),
+    ("conv_out_kernel", 15, "is 15, expected a whole number from 1 to 7"),
     ("sample_size", [1, 2, 3], "expected a whole number, or a list of height and width"),
     ("transformer_layers_per_block", [1], "expected a number, or a list of 2, one a level"),
     ("transformer_layers_per_block", -1, "expected a whole number from 0 to 256"),

@@ -6,16 +6,6 @@ enum AveragedNames {
   /// The name of the average of a tensor, by its name below the U-Net's prefix.
   static func averaged(_ name: String) -> String { LDMKeys.averageUNet + name.filter { $0 != "." } }
 
-  /// Every word of a U-Net's names in the LDM layout, longer ones before those that they begin with.
-  private static let words = [
-    "input_blocks", "middle_block", "output_blocks", "time_embedding", "cond_proj", "time_embed",
-    "label_emb", "emb_layers",
-    "in_layers", "out_layers", "skip_connection", "transformer_blocks", "attn1", "attn2", "norm1",
-    "norm2", "norm3", "norm", "proj_in", "proj_out", "proj", "to_out", "to_q", "to_k", "to_v",
-    "net",
-    "ff", "op", "conv", "out", "weight", "bias",
-  ]
-
   /// The name with its dots, below the U-Net's prefix; `nil` where it is no name of a U-Net.
   static func dotted(_ averaged: String) -> String? {
     guard averaged.hasPrefix(LDMKeys.averageUNet) else { return nil }
@@ -26,7 +16,7 @@ enum AveragedNames {
       if !digits.isEmpty {
         parts += numbers(digits, after: parts.last)
         rest = rest.dropFirst(digits.count)
-      } else if let word = words.first(where: { rest.hasPrefix($0) }) {
+      } else if let word = LDMKeys.unetWords.first(where: { rest.hasPrefix($0) }) {
         parts.append(word)
         rest = rest.dropFirst(word.count)
       } else {

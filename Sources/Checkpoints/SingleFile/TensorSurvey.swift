@@ -74,10 +74,7 @@ package struct TensorSurvey: Sendable, Equatable {
   private static func group(_ name: String) -> String {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count > 1 else { return shown(name, limit: 40) }
-    let wraps = [
-      "model", "conditioner", "cond_stage_model", "text_encoders", "unet", "transformer",
-    ]
-    let count = wraps.contains(String(parts[0])) && parts.count > 2 ? 2 : 1
+    let count = SingleFileKeys.wraps.contains(String(parts[0])) && parts.count > 2 ? 2 : 1
     return shown(
       parts.prefix(count).map { Int($0) == nil ? String($0) : "N" }.joined(separator: "."),
       limit: 60) + "."
