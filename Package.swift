@@ -43,7 +43,7 @@ let package = Package(
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "Formats", path: "Formats/Tables", swiftSettings: safe),
-    room("Tensors", on: ["CKernels", "CMalloc"], settings: raw),
+    room("Tensors", on: ["CKernels", "CMalloc", "CZlib"], settings: raw),
     room("Kernels", on: ["Tensors", "CKernels", "COpenBLAS"], settings: raw),
     room("Checkpoints", on: ["Tensors", "Formats"]),
     room("Models", on: ["Tensors", "Formats"]),
@@ -59,7 +59,7 @@ let package = Package(
       ]),
     room(
       "Packfiles",
-      on: ["Tensors", "CKernels", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
+      on: ["Tensors", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
     room(
       "Verification",
       on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "Tensors"]),

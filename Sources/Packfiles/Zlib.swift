@@ -1,31 +1,7 @@
-private import CKernels
 private import CZlib
 internal import Tensors
 
-// Every call of zlib, and of what makes it faster, is here: the only file of the room that touches
-// unsafe memory.
-
-/// CRC-32 (zlib, PNG, IEEE 802.3) of `bytes`, going on from the CRC-32 of what came before them.
-func crc32(of bytes: RawSpan, after crc: UInt32 = 0) -> UInt32 {
-  if bytes.byteCount == 0 { return crc }
-  return unsafe bytes.withUnsafeBytes { raw in
-    let start = unsafe raw.baseAddress?.assumingMemoryBound(to: UInt8.self)
-    var crc = crc
-    var rest = [UInt8](repeating: 0, count: 16)
-    let folded = unsafe decant_crc32_fold(crc, start, raw.count, &rest)
-    if folded > 0 {
-      crc = UInt32(truncatingIfNeeded: unsafe CZlib.crc32_z(0xffff_ffff, rest, rest.count))
-    }
-    return UInt32(
-      truncatingIfNeeded: unsafe CZlib.crc32_z(
-        UInt(crc), start.map { unsafe $0 + folded }, raw.count - folded))
-  }
-}
-
-/// CRC-32 of `bytes`, going on from the CRC-32 of what came before them.
-package func crc32(of bytes: [UInt8], after crc: UInt32 = 0) -> UInt32 {
-  crc32(of: unsafe bytes.span.bytes, after: crc)
-}
+// Every call of zlib's deflate is here: the only file of the room that touches unsafe memory.
 
 /// How raw deflate streams are made.
 enum DeflateStrategy {

@@ -71,7 +71,7 @@ struct TorchRecords {
         reason: "'\(shown(entry.name))' takes \(bytes.count) bytes, at most \(PickleLimits.bytes) "
           + "are read; it is no checkpoint of a model that is known here")
     }
-    let checksum = zipChecksum(of: bytes)
+    let checksum = crc32(of: bytes.bytes)
     guard checksum == entry.checksum else {
       throw .wrongChecksum(
         path: path, record: entry.name, expected: entry.checksum, found: checksum)

@@ -1,3 +1,5 @@
+private import Tensors
+
 /// The chunks of a PNG file, and the texts in them.
 ///
 ///     signature (8 bytes), then chunks:
@@ -25,7 +27,8 @@ package enum PNGChunks {
       }
       let length = Int(number(bytes, at: offset))
       guard length <= bytes.count - offset - 12,
-        crc(bytes[offset + 4..<offset + 8 + length]) == number(bytes, at: offset + 8 + length)
+        crc32(of: Array(bytes[offset + 4..<offset + 8 + length]))
+          == number(bytes, at: offset + 8 + length)
       else { throw .damaged(location: location, chunk: type, offset: offset) }
       let data = bytes[offset + 8..<offset + 8 + length]
       if type == "tEXt" { texts += latin1Text(data) }
@@ -55,7 +58,7 @@ package enum PNGChunks {
       // Not compressed; no language, no translated keyword.
       body += [0, 0, 0, 0] + [UInt8](text.utf8)
     }
-    return bigEndian(UInt32(body.count - 4)) + body + bigEndian(crc(body[...]))
+    return bigEndian(UInt32(body.count - 4)) + body + bigEndian(crc32(of: body))
   }
 
   private static func latin1Text(_ data: ArraySlice<UInt8>) -> [(String, String)] {
@@ -84,14 +87,5 @@ package enum PNGChunks {
 
   private static func bigEndian(_ number: UInt32) -> [UInt8] {
     [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) }
-  }
-
-  /// CRC-32 as PNG's specification computes it, annex D.
-  static func crc(_ bytes: ArraySlice<UInt8>) -> UInt32 {
-    ~bytes.reduce(~0) { table[Int(($0 ^ UInt32($1)) & 0xff)] ^ $0 >> 8 }
-  }
-
-  private static let table: [UInt32] = (0..<256).map { (byte: UInt32) in
-    (0..<8).reduce(byte) { value, _ in value & 1 == 0 ? value >> 1 : 0xedb8_8320 ^ value >> 1 }
   }
 }
