@@ -1,3 +1,4 @@
+private import Checkpoints
 private import Foundation
 private import Kernels
 private import Tensors
