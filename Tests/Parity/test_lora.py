@@ -154,3 +154,17 @@ def test_settings_beside_peft_files(tmp_path, settings):
     pipeline.unet = model.merge_and_unload()
     compare(tmp_path / "model", pipeline, tmp_path, "--lora",
             str(tmp_path / "lora" / "adapter_model.safetensors"))
+
+
+def test_a_folder_of_peft_whose_products_have_biases(tmp_path):
+    """`lora_bias` is merged as `merge_and_unload` merges it; the folder is given, not the file."""
+    pipeline = make_family("sd-v1", 8)
+    pipeline.save_pretrained(tmp_path / "model")
+    config = LoraConfig(
+        r=4, lora_alpha=7, target_modules=["to_out.0", "ff.net.2", "time_emb_proj"], lora_bias=True,
+        init_lora_weights=False)
+    model = get_peft_model(pipeline.unet, config)
+    model.save_pretrained(tmp_path / "lora")
+    assert any("lora_B.bias" in key for key in load_file(tmp_path / "lora" / "adapter_model.safetensors"))
+    pipeline.unet = model.merge_and_unload()
+    compare(tmp_path / "model", pipeline, tmp_path, "--lora", tmp_path / "lora")
