@@ -9,6 +9,7 @@ private import Workflow
 enum Main {
   static func main() async {
     signal(SIGPIPE, SIG_IGN)
+    openStandardStreams()
     let work = Task { () -> Int32 in
       do {
         try EmptyArgument.refuse(CommandLine.arguments.dropFirst())
@@ -23,7 +24,9 @@ enum Main {
         return report(error)
       }
     }
-    let interrupts = [SIGINT, SIGTERM].map { interruption($0) { work.cancel() } }
+    // Who started the program with hang-ups ignored, as nohup does, wants it to go on.
+    let signals = isIgnored(SIGHUP) ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP]
+    let interrupts = signals.map { interruption($0) { work.cancel() } }
     let code = await work.value
     for interrupt in interrupts { interrupt.cancel() }
     exit(code)
@@ -51,6 +54,16 @@ enum Main {
       printError("decant: \(error)")
     }
     return 2
+  }
+
+  /// Whether the program was started with this signal ignored.
+  private static func isIgnored(_ number: Int32) -> Bool {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("SigIgn:") }
+    let mask = line.flatMap {
+      UInt64($0.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16)
+    }
+    return (mask ?? 0) >> UInt64(number - 1) & 1 == 1
   }
 
   /// Calls `body` at the first signal of that number; a second one ends the program at
@@ -103,7 +116,7 @@ struct EmptyArgument: Error, CustomStringConvertible {
   }
 }
 
-/// Writes a line to standard error.
-func printError(_ line: String) {
-  FileHandle.standardError.write(Data((line + "\n").utf8))
+/// Writes to standard error; that nobody can read it stops nothing.
+func printError(_ line: String, terminator: String = "\n") {
+  try? FileHandle.standardError.write(contentsOf: Data((line + terminator).utf8))
 }

@@ -246,9 +246,9 @@ extension JobCommand {
     let outcome = try await job().run { printer.show($0) }
     printer.finish()
     if common.json {
-      print(outcome.jsonText)
+      try printResult(outcome.jsonText)
     } else if !outcome.text.isEmpty {
-      print(outcome.text)
+      try printResult(outcome.text)
     }
     try check(outcome)
   }

@@ -78,6 +78,6 @@ final class ProgressPrinter: Sendable {
   }
 
   private func write(_ text: String) {
-    FileHandle.standardError.write(Data(text.utf8))
+    printError(text, terminator: "")
   }
 }

@@ -1,3 +1,5 @@
+private import Foundation
+
 /// What a reader may choose from when a place holds more than one set of weights.
 package struct ReadOptions: Sendable, Equatable {
   /// The variant of the weights, as in `diffusion_pytorch_model.fp16.safetensors`; `nil` is the
@@ -113,6 +115,9 @@ package protocol ModelWriter: Sendable {
     _ entry: TensorEntry, of tensor: String, in component: String, options: WriteOptions
   ) -> Bool
 
+  /// Refuses, before anything is computed, a place or choices that ``write`` would refuse.
+  func check(_ path: String, options: WriteOptions) throws
+
   /// Writes the model whole or not at all.
   ///
   /// - Parameters:
@@ -131,6 +136,10 @@ package protocol ModelWriter: Sendable {
 }
 
 extension ModelWriter {
+  package func check(_ path: String, options: WriteOptions) throws {
+    if isFolder(path) { throw FileError(.create, path, EISDIR) }
+  }
+
   package var choices: Set<WriteOption> { [] }
   package var programs: [String] { [] }
   package var holdsParts: Bool { false }

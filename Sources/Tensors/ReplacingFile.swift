@@ -8,6 +8,7 @@ private import Foundation
 package final class ReplacingFile {
   package let path: String
   private let place: String
+  private let replacing: Bool
   private let temporary: String
   private var descriptor: Int32
   private var pending: [UInt8] = []
@@ -31,12 +32,15 @@ package final class ReplacingFile {
         throw FileError(.create, path, status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
       }
     }
-    try self.init(at: path, shownAs: path)
+    try self.init(at: path, shownAs: path, replacing: replacing)
   }
 
   /// A file that messages call `shown`: within a folder in the making, its place to be.
-  fileprivate init(at place: String, shownAs shown: String) throws(FileError) {
+  fileprivate init(
+    at place: String, shownAs shown: String, replacing: Bool
+  ) throws(FileError) {
     path = shown
+    self.replacing = replacing
     self.place = place
     temporary = siblingPath(of: place)
     descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
@@ -66,12 +70,21 @@ package final class ReplacingFile {
     guard fsync(descriptor) == 0 else { throw FileError(.write, path, errno) }
     close(descriptor)
     descriptor = -1
+    defer { syncFolder(of: place) }
+    if !replacing {
+      // A link, unlike a new name, takes nothing's place: something may stand there by now.
+      let isLinked = link(temporary, place) == 0
+      let code = errno
+      if isLinked || code == EEXIST { unlink(temporary) }
+      if isLinked { return }
+      if code == EEXIST { throw FileError(.exists, path) }
+      // There are file systems without links.
+    }
     guard rename(temporary, place) == 0 else {
       let code = errno
       unlink(temporary)
       throw FileError(.rename, path, code)
     }
-    syncFolder(of: place)
   }
 
   private func flush() throws(FileError) {
@@ -139,7 +152,7 @@ package final class ReplacingFolder {
       if mkdir(folder, 0o755) != 0, errno != EEXIST { throw FileError(.create, shown, errno) }
     }
     if access(staging + "/" + name, F_OK) == 0 { throw FileError(.create, shown, EEXIST) }
-    return try ReplacingFile(at: staging + "/" + name, shownAs: shown)
+    return try ReplacingFile(at: staging + "/" + name, shownAs: shown, replacing: false)
   }
 
   /// Puts the folder in its place; a folder that stood there goes only once the new one stands.

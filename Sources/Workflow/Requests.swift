@@ -4,7 +4,7 @@ internal import Models
 internal import Sampling
 package import Tensors
 
-/// Named here for who stands on this room alone.
+// Named here for who stands on this room alone.
 package typealias PictureSize = Tensors.PictureSize
 
 extension PictureSize {

@@ -1,4 +1,5 @@
 internal import Calibration
+private import Foundation
 private import Models
 internal import Quantization
 private import Sampling
@@ -46,6 +47,7 @@ package struct ShrinkJob: Job {
     if let report {
       try refuseReport(report, replacing: output.replacing, inputs: inputs + [output.path])
     }
+    if isFolder(calibrationPath) { throw FileError(.create, calibrationPath, EISDIR) }
     let source = try output.reading(model, reading, by: writer, events)
     let digest = SourceDigest()
     var current = source.mappingWeights { digest.watching($0.name, $0.weights) }
@@ -97,6 +99,13 @@ package struct ShrinkJob: Job {
     return try ModelSource.reading(output.path, options).completed(by: source)
   }
 
+  /// Where a calibration that is made now is kept: beside the output.
+  private var calibrationPath: String {
+    var path = output.path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return path + ".calibration"
+  }
+
   /// The calibration to quantize with: the user's, one made now, or none where the plan has no use
   /// for it.
   private func calibrated(
@@ -106,9 +115,7 @@ package struct ShrinkJob: Job {
     guard plan.method != .round, plan.entries.contains(where: \.scheme.encoding.isQuantized) else {
       return nil
     }
-    var path = output.path
-    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    path += ".calibration"
+    let path = calibrationPath
     events(.note("the calibration is kept as \(path); an interrupted one goes on from there"))
     return try calibrate(
       try Model.bind(source), calibrating, to: path, replacing: output.replacing, resuming: true,

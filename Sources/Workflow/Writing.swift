@@ -48,6 +48,7 @@ package struct OutputRequest: Sendable {
         "--for \(program): no \(writer.layout) is written for that program; known are "
           + listed(writer.programs))
     }
+    try writer.check(path, options: options)
     return writer
   }
 

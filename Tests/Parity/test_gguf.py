@@ -8,7 +8,7 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as T
 from gguf.quants import dequantize, quantize
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from conftest import FIXTURES, run
 from random_models import make_family
@@ -162,3 +162,18 @@ def test_what_cannot_load_is_refused(tmp_path, family, program):
     said = run("convert", tmp_path / "model", "-o", tmp_path / "a.gguf", "--for", program, code=2)
     assert "cannot load" in said
     assert not (tmp_path / "a.gguf").exists()
+
+
+@pytest.mark.parametrize("program", ["sdcpp", "comfyui"])
+def test_float64_weights_are_written(tmp_path, program):
+    """As they are where GGUF's float64 is read, else as float32."""
+    run("convert", MINI, "-o", f"{tmp_path / 'wide'}/", "--type", "f32", "--quiet")
+    path = tmp_path / "wide" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    save_file({name: value.double() for name, value in weights.items()}, path)
+    run("convert", tmp_path / "wide", "-o", tmp_path / "a.gguf", "--for", program, "--quiet")
+    found = {name: t for name, t in tensors(tmp_path / "a.gguf").items() if "first_stage" not in name and "cond" not in name}
+    assert len(found) == len(weights)
+    assert {t.tensor_type for t in found.values()} == {T.F64 if program == "sdcpp" else T.F32}
+    assert sum(float(values(t).sum()) for t in found.values()) == pytest.approx(
+        sum(float(value.double().sum()) for value in weights.values()), rel=1e-6)

@@ -28,6 +28,19 @@ struct ReplacingFileTests {
     }
   }
 
+  /// What came to the place while the file was made stays.
+  @Test func replacesNothingThatCameMeanwhile() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/out"
+      let file = try ReplacingFile(path: path, replacing: false)
+      try file.write([1, 2, 3])
+      try write("other", to: path)
+      #expect(throws: FileError(.exists, path)) { try file.commit() }
+      #expect(try text(path) == "other")
+      #expect(contents(folder) == ["out"])
+    }
+  }
+
   @Test func appearsWithAllItsBytesOnCommit() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/out"

@@ -62,14 +62,8 @@ package struct DiffusersFolderWriter: ModelWriter {
     options: WriteOptions = WriteOptions(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
-    try Self.checkReplaceable(path)
+    try check(path, options: options)
     let model = options.program == SDNQ.name ? SDNQ.encoded(model) : model
-    if let variant = options.variant, !DiffusersWeights.isVariant(variant[...]) {
-      throw DiffusersWriteError.unusableVariant(path: path, variant: variant)
-    }
-    if let size = options.maxShardSize, size < 1 {
-      throw DiffusersWriteError.shardTooSmall(path: path, bytes: size)
-    }
     var weights: [(file: String, plan: SafetensorsPlan)] = []
     var texts: [(file: String, bytes: ByteSlice)] = [
       (DiffusersLayout.indexFile, Self.text(Self.index(of: model)))
@@ -139,6 +133,16 @@ package struct DiffusersFolderWriter: ModelWriter {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     return parts.count >= 2
       && parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && !$0.utf8.contains(0) }
+  }
+
+  package func check(_ path: String, options: WriteOptions) throws {
+    try Self.checkReplaceable(path)
+    if let variant = options.variant, !DiffusersWeights.isVariant(variant[...]) {
+      throw DiffusersWriteError.unusableVariant(path: path, variant: variant)
+    }
+    if let size = options.maxShardSize, size < 1 {
+      throw DiffusersWriteError.shardTooSmall(path: path, bytes: size)
+    }
   }
 
   /// A wrong name after `-o` with `--force` must not cost a folder that is no model.

@@ -75,7 +75,9 @@ package struct GGUFWriter: ModelWriter {
       guard tensor.entry == item.entry else {
         throw GGUFError.changed(path: path, name: item.name)
       }
-      if case .plain(let kind) = item.encoding { tensor = tensor.converted(to: kind) }
+      if case .plain(let kind) = item.encoding, item.encoding != tensor.encoding {
+        tensor = tensor.converted(to: kind)
+      }
       return item.type.bytes(of: tensor)
     } take: { index, bytes in
       let item = items[index]

@@ -24,8 +24,11 @@ package enum SchedulerError: Error, Equatable, CustomStringConvertible {
     case .unknownName(let name, let known):
       "there is no scheduler '\(name)'; choose one of \(known.joined(separator: ", "))"
     case .unknownClass(let name, let known):
-      "the scheduler config asks for '\(name)', which Decant does not have; "
-        + "choose one with --scheduler: \(known.joined(separator: ", "))"
+      name.hasPrefix("EDM")
+        ? "the scheduler config asks for '\(name)': the model was trained with EDM's continuous noise, "
+          + "which no scheduler of Decant's knows"
+        : "the scheduler config asks for '\(name)', which Decant does not have; "
+          + "choose one with --scheduler: \(known.joined(separator: ", "))"
     case .malformed(let key, let found, let expected):
       "the scheduler config's '\(key)' is \(found), expected \(expected)"
     case .unsupported(let className, let key, let found, let supported):

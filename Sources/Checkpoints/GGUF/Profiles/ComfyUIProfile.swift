@@ -51,7 +51,8 @@ struct ComfyUIProfile: GGUFProfile {
   }
 
   func storedKind(_ kind: ElementKind, _ shape: Shape) -> ElementKind {
-    shape.rank < 2 && [.f16, .bf16].contains(kind) ? .f32 : kind
+    // It knows no float64.
+    kind == .f64 || (shape.rank < 2 && [.f16, .bf16].contains(kind)) ? .f32 : kind
   }
 }
 
