@@ -202,22 +202,35 @@ struct SafetensorsWriterRefusalTests {
     #expect(try refusal(FaultySource(base: base, failure: failure)) == "m: tensor 'b': a fault")
   }
 
-  /// A cancelled task stops before the next tensor and leaves nothing.
+  /// A cancelled task begins no further tensor and leaves nothing.
   @Test func cancellationLeavesNothing() async throws {
-    let base = MemorySource(location: "m", [("a", counting([2])), ("b", counting([2]))])
+    let base = MemorySource(
+      location: "m", (0..<40).map { ("tensor\($0)", counting([2])) })
     let task = Task {
       try withTemporaryFolder { folder in
-        let source = FaultySource(base: base, onRead: { withUnsafeCurrentTask { $0?.cancel() } })
-        var seen = 0
-        let text = message {
-          try writeSafetensors(source, to: folder + "/f") { done, _ in seen = done }
+        withUnsafeCurrentTask { task in
+          let canceller = Canceller(task: task)
+          let source = FaultySource(base: base, onRead: { canceller.cancel() })
+          var seen = 0
+          let text = message {
+            try writeSafetensors(source, to: folder + "/f") { done, _ in seen = done }
+          }
+          return (text, seen, contents(folder))
         }
-        return (text, seen, contents(folder))
       }
     }
     let (text, seen, left) = try await task.value
-    #expect(text == "CancellationError()" && seen == 8 && left == [])
+    #expect(text == "CancellationError()" && left == [])
+    // What other threads had begun by then.
+    #expect(seen < 40 * 8)
   }
+}
+
+/// Cancels a task from whichever thread reads for it, as may be done.
+private struct Canceller: @unchecked Sendable {
+  let task: UnsafeCurrentTask?
+
+  func cancel() { task?.cancel() }
 }
 
 /// The generator of Steele, Lea and Flood (2014), for test cases that are the same everywhere.
