@@ -175,5 +175,6 @@ def test_float64_weights_are_written(tmp_path, program):
     found = {name: t for name, t in tensors(tmp_path / "a.gguf").items() if "first_stage" not in name and "cond" not in name}
     assert len(found) == len(weights)
     assert {t.tensor_type for t in found.values()} == {T.F64 if program == "sdcpp" else T.F32}
-    assert sum(float(values(t).sum()) for t in found.values()) == pytest.approx(
-        sum(float(value.double().sum()) for value in weights.values()), rel=1e-6)
+    # gguf gives the numbers of plain kinds as they are.
+    stored = {tuple(np.asarray(t.data).ravel()[:5].tolist()) for t in found.values()}
+    assert stored == {tuple(value.ravel()[:5].tolist()) for value in weights.values()}
