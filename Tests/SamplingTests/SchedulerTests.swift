@@ -333,4 +333,13 @@ struct SchedulerTests {
         + "EulerDiscreteScheduler infinite or undefined latents at step 1; correct them, or choose "
         + "another scheduler with --scheduler")
   }
+
+  /// Not even where another scheduler is asked for.
+  @Test(arguments: [nil, "ddim", "euler"]) func modelsOfContinuousNoiseAreRefused(name: String?) {
+    #expect(throws: SchedulerError.self) {
+      try Schedulers.make(name: name, config: ["_class_name": "EDMEulerScheduler"], steps: 4)
+    }
+    let reason = SchedulerError.unknownClass("EDMEulerScheduler", known: ["ddim"]).description
+    #expect(reason.contains("continuous noise") && !reason.contains("--scheduler"))
+  }
 }

@@ -100,6 +100,10 @@ package enum Schedulers {
     let scheduler: any Scheduler
     if let name {
       kind = try named(name)
+      // The noise that the model was trained with is no choice.
+      if let own = config["_class_name"]?.string, SchedulerError.isContinuous(own) {
+        throw .unknownClass(own, known: all.map(\.name))
+      }
       scheduler = try kind.scheduler(config: config, steps: steps)
     } else {
       kind = try described(by: config)

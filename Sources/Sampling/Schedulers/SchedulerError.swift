@@ -19,12 +19,15 @@ package enum SchedulerError: Error, Equatable, CustomStringConvertible {
   /// The config's numbers, each possible by itself, lead to latents that are no numbers.
   case notFinite(className: String, step: Int)
 
+  /// Whether a class is of EDM's continuous noise (Karras et al., 2022), as diffusers names those.
+  static func isContinuous(_ className: String) -> Bool { className.hasPrefix("EDM") }
+
   package var description: String {
     switch self {
     case .unknownName(let name, let known):
       "there is no scheduler '\(name)'; choose one of \(known.joined(separator: ", "))"
     case .unknownClass(let name, let known):
-      name.hasPrefix("EDM")
+      Self.isContinuous(name)
         ? "the scheduler config asks for '\(name)': the model was trained with EDM's continuous noise, "
           + "which no scheduler of Decant's knows"
         : "the scheduler config asks for '\(name)', which Decant does not have; "
