@@ -7,6 +7,23 @@
 #define TILE_ROWS DECANT_TILE_ROWS
 #define TILE_COLUMNS DECANT_TILE_COLUMNS
 
+/* What `rows` x `columns` sums, rows `width` apart, become where a tile ends within a chunk. */
+static void finish_part(const float *sums, size_t width, size_t rows, size_t columns,
+                        const struct decant_product *p, size_t row, size_t column) {
+  if (rows > p->rows - row) rows = p->rows - row;
+  if (columns > p->columns - column) columns = p->columns - column;
+  for (size_t i = 0; i < rows; i++, row++) {
+    float *line = (float *)p->c + row * p->stride + column;
+    const float *added = p->residual ? p->residual + row * p->stride + column : 0;
+    for (size_t l = 0; l < columns; l++) {
+      float sum = sums[i * width + l];
+      if (p->keep) sum += line[l];
+      if (p->bias) sum += p->bias[row];
+      line[l] = added ? sum + added[l] : sum;
+    }
+  }
+}
+
 #define MULTIPLY(sum, left, right) sum += left * right
 #if defined(__x86_64__)
 #define TARGET TARGET_AVX512

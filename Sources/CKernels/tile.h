@@ -25,29 +25,43 @@ BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int
       for (int j = 0; j < vectors; j++) MULTIPLY(sums[i][j], left, right[j]);
     }
   }
+  if (row + (size_t)rows > p->rows || column + (size_t)vectors * LANES > p->columns) {
+    float rest[CHUNK_ROWS][CHUNK_VECTORS * LANES];
 #pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++) {
-    if (row + i >= p->rows) return;
-    float *line = (float *)p->c + (row + i) * p->stride + column;
-    const float *added = p->residual ? p->residual + (row + i) * p->stride + column : 0;
-    float bias = p->bias ? p->bias[row + i] : 0;
+    for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) {
-      size_t at = (size_t)j * LANES;
-      if (column + at + LANES <= p->columns) {
-        NAME(floats) sum = sums[i][j];
-        if (p->keep) sum += *(NAME(floats) *)(line + at);
-        sum += (NAME(floats))(bias);
-        if (added) sum += *(const NAME(floats) *)(added + at);
-        *(NAME(floats) *)(line + at) = sum;
-      } else if (column + at < p->columns) {
-        float rest[LANES];
-        *(NAME(floats) *)rest = sums[i][j];
-        for (size_t l = 0; column + at + l < p->columns; l++)
-          line[at + l] = rest[l] + (p->keep ? line[at + l] : 0) + bias + (added ? added[at + l] : 0);
-      }
-    }
+      for (int j = 0; j < vectors; j++) *(NAME(floats) *)&rest[i][j * LANES] = sums[i][j];
+    finish_part(rest[0], CHUNK_VECTORS * LANES, (size_t)rows, (size_t)vectors * LANES, p, row, column);
+    return;
   }
+  /* Whole passes, so that nothing is asked for each vector. */
+  size_t stride = p->stride;
+  float *c = (float *)p->c + row * stride + column;
+  const float *added = p->residual ? p->residual + row * stride + column : 0;
+  if (p->keep)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++)
+        sums[i][j] += *(NAME(floats) *)(c + (size_t)i * stride + j * LANES);
+  if (p->bias) {
+    const float *bias = p->bias + row;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++) sums[i][j] += (NAME(floats))(bias[i]);
+  }
+  if (added)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++)
+        sums[i][j] += *(const NAME(floats) *)(added + (size_t)i * stride + j * LANES);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++)
+      *(NAME(floats) *)(c + (size_t)i * stride + j * LANES) = sums[i][j];
 }
 
 TARGET static void NAME(float_tile)(const float *a, const float *b, size_t k,
