@@ -1,4 +1,5 @@
 private import Synchronization
+internal import Tensors
 
 /// Memory that kernels need for a moment, kept for the next one: fresh pages would cost more than
 /// the work they hold.
@@ -20,6 +21,7 @@ enum Scratch {
     let exponent = max(10, Int.bitWidth - (max(1, count) - 1).leadingZeroBitCount)
     if let block = free.withLock({ $0[exponent].popLast() }) { return block }
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 4 << exponent, alignment: 64)
+    askForLargePages(UnsafeMutableRawBufferPointer(start: memory, count: 4 << exponent))
     return Block(
       base: memory.bindMemory(to: Float.self, capacity: 1 << exponent), exponent: exponent)
   }

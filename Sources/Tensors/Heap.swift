@@ -25,9 +25,9 @@ package func withHeapKeptSmall<Result>(_ body: () throws -> Result) rethrows -> 
   return try body()
 }
 
-/// Asks the system to give memory that is to be filled from front to back in pages of 2 MB, of
-/// which five hundred times fewer are needed.
-func askForLargePages(_ memory: UnsafeMutableRawBufferPointer) {
+/// Asks the system to give memory that is to be filled in pages of 2 MB, of which five hundred times
+/// fewer are needed.
+package func askForLargePages(_ memory: UnsafeMutableRawBufferPointer) {
   let page = 2 << 20
   guard memory.count >= 2 * page, let base = memory.baseAddress else { return }
   let start = (UInt(bitPattern: base) + UInt(page) - 1) / UInt(page) * UInt(page)
