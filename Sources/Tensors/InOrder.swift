@@ -2,9 +2,10 @@ private import Foundation
 
 /// Gives `take` what `make` makes of each of so many, in order, while other threads make the next ones.
 ///
-/// `take` is called by one thread at a time, though not always the same. What is thrown is what
-/// the first of them that fails throws, and nothing after it is taken; a cancelled task
-/// throws `CancellationError`.
+/// `take` is called by one thread at a time, though not always the same. No thread waits for its
+/// turn: what is made early is kept, and whoever makes what is due takes all that is ready. What is
+/// thrown is what the first of them that fails throws, and nothing after it is taken; a cancelled
+/// task throws `CancellationError`.
 ///
 /// - Parameter costs: bytes that making and keeping each takes. Others are begun ahead only while
 ///   all together take at most ``costAhead``.
@@ -12,7 +13,7 @@ package func inOrder<Value: Sendable>(
   costs: [Int], make: @Sendable (Int) throws -> Value,
   take: (Int, Value) throws -> Void
 ) throws {
-  let queue = OrderedQueue(costs: costs)
+  let queue = OrderedQueue<Value>(costs: costs)
   withUnsafeCurrentTask { task in
     withoutActuallyEscaping(take) { take in
       let taker = Taker(task: task, take: take)
@@ -22,7 +23,7 @@ package func inOrder<Value: Sendable>(
             if taker.isCancelled { throw CancellationError() }
             return try make(index)
           }
-          queue.finish(index) { try taker.take(index, value.get()) }
+          queue.finish(index, value, taker.take)
         }
       }
     }
@@ -44,15 +45,17 @@ private struct Taker<Value>: @unchecked Sendable {
   var isCancelled: Bool { task?.isCancelled ?? false }
 }
 
-/// Who makes what, and whose turn it is.
+/// Who makes what, what is made, and whose turn it is.
 ///
 /// Unchecked: everything that changes is changed under the lock.
-private final class OrderedQueue: @unchecked Sendable {
+private final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
   private let lock = NSCondition()
   private let costs: [Int]
   private var next = 0
   private var turn = 0
-  /// Bytes that values take between ``begin()`` and the end of ``finish(_:_:)``.
+  private var ready: [Int: Result<Value, any Error>] = [:]
+  private var isTaking = false
+  /// Bytes that values take from ``begin()`` until they are taken.
   private var held = 0
   private(set) var failure: (any Error)?
 
@@ -71,19 +74,26 @@ private final class OrderedQueue: @unchecked Sendable {
     return next - 1
   }
 
-  /// Runs `body` when all before `index` are finished, unless one of them failed.
-  func finish(_ index: Int, _ body: () throws -> Void) {
+  /// Keeps what was made and takes, unless another thread does, all that is due.
+  func finish(
+    _ index: Int, _ value: Result<Value, any Error>, _ take: (Int, Value) throws -> Void
+  ) {
     lock.lock()
-    while failure == nil, turn != index { lock.wait() }
-    let isDue = failure == nil
-    lock.unlock()
-    let result = Result { if isDue { try body() } }
-    lock.lock()
-    if case .failure(let error) = result { failure = error }
-    held -= costs[index]
-    if isDue { turn += 1 }
-    lock.broadcast()
-    lock.unlock()
+    defer { lock.unlock() }
+    ready[index] = value
+    if isTaking { return }
+    isTaking = true
+    while failure == nil, let value = ready.removeValue(forKey: turn) {
+      let due = turn
+      lock.unlock()
+      let result = Result { try take(due, value.get()) }
+      lock.lock()
+      if case .failure(let error) = result { failure = error }
+      held -= costs[due]
+      turn += 1
+      lock.broadcast()
+    }
+    isTaking = false
   }
 }
 

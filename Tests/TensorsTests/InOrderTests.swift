@@ -1,0 +1,115 @@
+import Foundation
+import Synchronization
+import Tensors
+import Testing
+
+struct InOrderTests {
+  private struct Refused: Error {}
+
+  @Test func takesInOrderWhateverIsMadeFirst() throws {
+    var taken: [Int] = []
+    try inOrder(costs: Array(repeating: 1, count: 200)) { index in
+      // Every third takes longer than its neighbours.
+      if index % 3 == 0 { usleep(300) }
+      return index * index
+    } take: {
+      #expect($1 == $0 * $0)
+      taken.append($0)
+    }
+    #expect(taken == Array(0..<200))
+  }
+
+  /// Weights and biases alternate in every model: whoever makes the small ones must not wait for
+  /// the large ones between them.
+  @Test(.enabled(if: Threads.count > 1))
+  func nobodyWaitsForTheirTurn() throws {
+    let made = Mutex<Set<Int>>([])
+    let sawLater = Mutex(false)
+    try inOrder(costs: Array(repeating: 1, count: 6)) { index in
+      if index == 0 {
+        // Until another thread has made two that come later, or a generous while has passed.
+        for _ in 0..<10000 where made.withLock({ $0.count }) < 2 { usleep(1000) }
+        sawLater.withLock { $0 = made.withLock { $0.count } >= 2 }
+      }
+      made.withLock { _ = $0.insert(index) }
+      return index
+    } take: {
+      #expect($0 == $1)
+    }
+    #expect(sawLater.withLock { $0 })
+  }
+
+  @Test func makesAheadOnlyWhatThereIsRoomFor() throws {
+    let held = Mutex((now: 0, most: 0))
+    let each = costAhead / 3
+    try inOrder(costs: Array(repeating: each, count: 40)) { index in
+      held.withLock {
+        $0.now += each
+        $0.most = max($0.most, $0.now)
+      }
+      if index % 4 == 0 { usleep(2000) }
+      return index
+    } take: { _, _ in
+      held.withLock { $0.now -= each }
+    }
+    #expect(held.withLock { $0.most } <= costAhead)
+  }
+
+  @Test func oneAboveTheLimitIsMadeAlone() throws {
+    var taken = 0
+    try inOrder(costs: [1, 2 * costAhead, 1, 2 * costAhead]) {
+      $0
+    } take: { _, _ in
+      taken += 1
+    }
+    #expect(taken == 4)
+  }
+
+  @Test(arguments: [0, 7, 39])
+  func whatFailsFirstInOrderIsThrownAndNothingAfterIsTaken(place: Int) {
+    var taken: [Int] = []
+    #expect(throws: Refused.self) {
+      try inOrder(costs: Array(repeating: 1, count: 40)) { index in
+        if index == place { throw Refused() }
+        if index == place + 1 { throw CocoaError(.fileNoSuchFile) }
+        return index
+      } take: { index, _ in
+        taken.append(index)
+      }
+    }
+    #expect(taken == Array(0..<place))
+  }
+
+  @Test func whatTakingThrowsIsThrown() {
+    var taken = 0
+    #expect(throws: Refused.self) {
+      try inOrder(costs: Array(repeating: 1, count: 40)) {
+        $0
+      } take: { index, _ in
+        if index == 5 { throw Refused() }
+        taken += 1
+      }
+    }
+    #expect(taken == 5)
+  }
+
+  @Test func aCancelledTaskStops() async {
+    let task = Task {
+      withUnsafeCurrentTask { $0?.cancel() }
+      try inOrder(costs: [1, 1, 1]) {
+        $0
+      } take: { _, _ in
+        Issue.record("taken")
+      }
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+  }
+
+  @Test func nothingIsNothing() throws {
+    try inOrder(costs: []) {
+      $0
+    } take: { _, _ in
+      Issue.record("taken")
+    }
+  }
+}
