@@ -68,11 +68,13 @@ demo: build
 	  --guidance-scale 4 --seed 7 --grid demo/grid.png
 	@echo "look at demo/grid.png and demo/report/index.html"
 
-# Kernels, steps and conversions beside torch, OpenVINO (where its wheel installs) and cp: half an
-# hour on an idle machine, and 25 GB of disk. Asserts nothing.
+# Kernels, steps and conversions beside torch, OpenVINO (where its wheel installs), cp, and
+# stable-diffusion.cpp where SD_CLI is its program: an hour on an idle machine, and 25 GB of disk. Asserts
+# nothing.
 bench: build $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet openvino nncf || echo "without OpenVINO"
-	$(VENV)/bin/python Tests/Bench/run.py --decant $(DECANT) --output Formats/measurements.md
+	$(VENV)/bin/python Tests/Bench/run.py --decant $(DECANT) --output Formats/measurements.md \
+	  $(if $(SD_CLI),--sd-cli $(SD_CLI))
 
 clean:
 	rm -rf .build $(VENV) demo

@@ -50,6 +50,7 @@ def main():
     parser.add_argument("--decant", required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument("--families", help="only these, joined by commas")
+    parser.add_argument("--sd-cli", help="stable-diffusion.cpp's program, to compare conversions with")
     arguments = parser.parse_args()
     machine, table, coding = kernels(arguments.decant)
     chosen = arguments.families.split(",") if arguments.families else None
@@ -69,7 +70,9 @@ def main():
                 "steps.py", "--decant", arguments.decant, "--family", family, "--size", size, *options)
             parts.append(f"### {text}")
     parts.append(
-        "## Conversions\n\n" + output_of("conversions.py", "--decant", arguments.decant))
+        "## Conversions\n\n" + output_of(
+            "conversions.py", "--decant", arguments.decant,
+            *(["--sd-cli", arguments.sd_cli] if arguments.sd_cli else [])))
     pathlib.Path(arguments.output).write_text("\n\n".join(parts) + "\n")
 
 
