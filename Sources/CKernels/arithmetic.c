@@ -30,17 +30,35 @@ BODY void scale_shift_silu(const float *x, float center, float scale, float shif
   }
 }
 
+/* Rows whose numbers meet the sums of a column before those are stored again. */
+#define SUMMED_ROWS 8
+
 BODY void normalize_columns(const float *x, size_t stride, size_t rows, size_t columns,
                             float epsilon, const float *scale, const float *bias, float *y) {
-  double sums[64] = {0}, squares[64] = {0};
-  for (size_t row = 0; row < rows; row++)
+  double sums[DECANT_COLUMN_RUN] = {0}, squares[DECANT_COLUMN_RUN] = {0};
+  size_t row = 0;
+  for (; row + SUMMED_ROWS <= rows; row += SUMMED_ROWS) {
+    const float *block = x + row * stride;
+    for (size_t i = 0; i < columns; i++) {
+      double total = sums[i], power = squares[i];
+#pragma clang loop unroll(full)
+      for (size_t j = 0; j < SUMMED_ROWS; j++) {
+        double value = block[j * stride + i];
+        total += value;
+        power += value * value;
+      }
+      sums[i] = total;
+      squares[i] = power;
+    }
+  }
+  for (; row < rows; row++)
     for (size_t i = 0; i < columns; i++) {
       double value = x[row * stride + i];
       sums[i] += value;
       squares[i] += value * value;
     }
   /* The mean is center + rest: numbers far from zero lose nothing when the center is taken off. */
-  float center[64], factor[64], rest[64];
+  float center[DECANT_COLUMN_RUN], factor[DECANT_COLUMN_RUN], rest[DECANT_COLUMN_RUN];
   for (size_t i = 0; i < columns; i++) {
     double mean = sums[i] / (double)rows, power = squares[i] / (double)rows - mean * mean;
     double slope = 1 / __builtin_sqrt((power > 0 ? power : 0) + (double)epsilon);
@@ -48,7 +66,7 @@ BODY void normalize_columns(const float *x, size_t stride, size_t rows, size_t c
     factor[i] = (float)slope;
     rest[i] = (float)((double)center[i] - mean) * (float)slope;
   }
-  for (size_t row = 0; row < rows; row++)
+  for (row = 0; row < rows; row++)
     for (size_t i = 0; i < columns; i++)
       y[row * stride + i] =
           ((x[row * stride + i] - center[i]) * factor[i] + rest[i]) * scale[row] + bias[row];

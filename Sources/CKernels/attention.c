@@ -60,7 +60,7 @@ BODY void raise_largest(const float *scores, size_t keys, float *largest, float 
       top[i] = score > top[i] ? score : top[i];
     }
   for (size_t i = 0; i < COLUMNS; i++) {
-    factor[i] = exponential(largest[i] - top[i]);
+    factor[i] = exponential2(largest[i] - top[i]);
     largest[i] = top[i];
   }
 }
@@ -70,10 +70,35 @@ BODY void exponentials_of(float *scores, size_t keys, const float *largest, floa
   memcpy(total, sums, sizeof total);
   for (size_t key = 0; key < keys; key++)
     for (size_t i = 0; i < COLUMNS; i++) {
-      float value = exponential(scores[key * COLUMNS + i] - largest[i]);
+      float value = exponential2(scores[key * COLUMNS + i] - largest[i]);
       scores[key * COLUMNS + i] = value;
       total[i] += value;
     }
+  memcpy(sums, total, sizeof total);
+}
+
+/* The same, left behind as pairs of bfloat16 numbers of two keys. */
+BODY void exponential_pairs_of(float *scores, size_t keys, const float *largest, float *sums) {
+  float total[COLUMNS];
+  uint32_t pairs[COLUMNS];
+  memcpy(total, sums, sizeof total);
+  for (size_t key = 0; key < keys; key += 2) {
+    const float *line = scores + key * COLUMNS;
+    if (key + 1 < keys)
+      for (size_t i = 0; i < COLUMNS; i++) {
+        float low = exponential2(line[i] - largest[i]);
+        float high = exponential2(line[COLUMNS + i] - largest[i]);
+        total[i] = total[i] + low + high;
+        pairs[i] = pair(low, high);
+      }
+    else
+      for (size_t i = 0; i < COLUMNS; i++) {
+        float low = exponential2(line[i] - largest[i]);
+        total[i] += low;
+        pairs[i] = pair(low, 0);
+      }
+    memcpy(scores + key / 2 * COLUMNS, pairs, sizeof pairs);
+  }
   memcpy(sums, total, sizeof total);
 }
 
@@ -82,13 +107,16 @@ BODY void scale_rows(float *x, size_t rows, const float *factor) {
     for (size_t i = 0; i < COLUMNS; i++) x[row * COLUMNS + i] *= factor[i];
 }
 
-BODY void attention_part(float *scores, size_t keys, float *largest, float *sums, float *output,
-                         size_t d) {
+BODY void attention_part(float *scores, size_t keys, int halves, float *largest, float *sums,
+                         float *output, size_t d) {
   float factor[COLUMNS];
   raise_largest(scores, keys, largest, factor);
   for (size_t i = 0; i < COLUMNS; i++) sums[i] *= factor[i];
   scale_rows(output, d, factor);
-  exponentials_of(scores, keys, largest, sums);
+  if (halves)
+    exponential_pairs_of(scores, keys, largest, sums);
+  else
+    exponentials_of(scores, keys, largest, sums);
 }
 
 FORMS(void, pack_columns,
@@ -99,8 +127,8 @@ FORMS(void, pack_column_pairs,
       (source, stride, columns, k, target))
 FORMS(void, pair_rows, (const float *x, size_t rows, float *target), (x, rows, target))
 FORMS(void, attention_part,
-      (float *scores, size_t keys, float *largest, float *sums, float *output, size_t d),
-      (scores, keys, largest, sums, output, d))
+      (float *scores, size_t keys, int halves, float *largest, float *sums, float *output, size_t d),
+      (scores, keys, halves, largest, sums, output, d))
 FORMS(void, scale_rows, (float *x, size_t rows, const float *factor), (x, rows, factor))
 
 size_t decant_attention_scratch(void) { return (size_t)PART * COLUMNS; }
@@ -128,8 +156,7 @@ void decant_attention_tile(const float *queries, const float *keys, const float 
       for (size_t key = 0; key < some; key++)
         for (size_t i = 0; i < COLUMNS; i++)
           if (first + key >= visible[i]) scores[key * COLUMNS + i] = -2e30f;
-    decant_attention_part(scores, some, largest, sums, output, d);
-    if (halves) decant_pair_rows(scores, some, scores);
+    decant_attention_part(scores, some, halves, largest, sums, output, d);
     for (size_t row = 0; row < d; row += DECANT_TILE_ROWS) {
       p = (struct decant_product){.c = output + row * COLUMNS,
                                   .stride = COLUMNS,

@@ -51,14 +51,21 @@ BODY float float_of(uint32_t bits) {
   return value;
 }
 
+/* A float32 number plus this is a whole number, rounded half to even, and leaves that in its low
+   bits: 1.5 * 2^23. */
+#define ROUNDING 12582912.0f
+
+/* 2^n of n + ROUNDING, from its exponent alone, for n in [-126, 127]. */
+BODY float power_of_two(float shifted) { return float_of((bits_of(shifted) + 127) << 23); }
+
 /* exp(x) within 2 units in the last place for x in [-87, 88], 0 below, exp(88) above; NaN stays.
    The method and the coefficients are those of Cephes' expf (Moshier): x = n ln 2 + r, and a
    polynomial for exp(r). */
 BODY float exponential(float x) {
   float clamped = x > 88.0f ? 88.0f : x;
   clamped = clamped < -87.0f ? -87.0f : clamped;
-  /* Adding and taking away 1.5 * 2^23 rounds to the nearest whole number. */
-  float n = (clamped * 1.44269504f + 12582912.0f) - 12582912.0f;
+  float shifted = clamped * 1.44269504f + ROUNDING;
+  float n = shifted - ROUNDING;
   float r = clamped - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
@@ -68,10 +75,24 @@ BODY float exponential(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  /* 2^n is put together from its exponent; a NaN's n is of no matter, for p is NaN. */
-  int32_t exponent = n == n ? (int32_t)n : 0;
-  float power = float_of((uint32_t)(exponent + 127) << 23);
-  return x < -87.0f ? 0.0f : p * power;
+  /* A NaN's power is of no matter, for p is NaN. */
+  return x < -87.0f ? 0.0f : p * power_of_two(shifted);
+}
+
+/* 2^x within 2 units in the last place for x in [-126, 127], 0 below; NaN stays. As Cephes' exp2f
+   (Moshier): x = n + r, and a polynomial for 2^r. */
+BODY float exponential2(float x) {
+  float clamped = x < -126.0f ? -126.0f : x;
+  float shifted = clamped + ROUNDING;
+  float r = clamped - (shifted - ROUNDING);
+  float p = 1.535336188319500e-4f;
+  p = p * r + 1.339887440266574e-3f;
+  p = p * r + 9.618437357674640e-3f;
+  p = p * r + 5.550332471162809e-2f;
+  p = p * r + 2.402264791363012e-1f;
+  p = p * r + 6.931472028550421e-1f;
+  p = p * r + 1.0f;
+  return x < -126.0f ? 0.0f : p * power_of_two(shifted);
 }
 
 #endif

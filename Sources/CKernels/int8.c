@@ -1,10 +1,28 @@
 #include "forms.h"
 
+/* Rows whose numbers meet the ranges of a column before those are stored again. */
+#define RANGE_ROWS 8
+
 /* The smallest and largest number of each column, of those and of 0. */
 BODY void column_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
                         float *largest) {
   for (size_t i = 0; i < columns; i++) smallest[i] = largest[i] = 0;
-  for (size_t row = 0; row < rows; row++)
+  size_t row = 0;
+  for (; row + RANGE_ROWS <= rows; row += RANGE_ROWS) {
+    const float *block = x + row * stride;
+    for (size_t i = 0; i < columns; i++) {
+      float low = smallest[i], high = largest[i];
+#pragma clang loop unroll(full)
+      for (size_t j = 0; j < RANGE_ROWS; j++) {
+        float value = block[j * stride + i];
+        low = value < low ? value : low;
+        high = value > high ? value : high;
+      }
+      smallest[i] = low;
+      largest[i] = high;
+    }
+  }
+  for (; row < rows; row++)
     for (size_t i = 0; i < columns; i++) {
       float value = x[row * stride + i];
       smallest[i] = value < smallest[i] ? value : smallest[i];
@@ -18,8 +36,7 @@ BODY uint32_t pixel(float value, float inverse, float zero) {
   /* NaN becomes 0. */
   code = code > 0.0f ? code : 0.0f;
   code = code < 255.0f ? code : 255.0f;
-  /* Adding 1.5 * 2^23 rounds half to even and leaves the number in the low bits. */
-  return bits_of(code + 12582912.0f) & 0xff;
+  return bits_of(code + ROUNDING) & 0xff;
 }
 
 BODY void quantize_columns(const float *x, size_t stride, size_t rows, size_t columns,

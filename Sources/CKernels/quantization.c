@@ -15,9 +15,6 @@ typedef float lanes __attribute__((ext_vector_type(LANES)));
 typedef double wide __attribute__((ext_vector_type(LANES)));
 typedef signed char codes16 __attribute__((ext_vector_type(LANES)));
 
-/* Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even. */
-#define MAGIC 12582912.0f
-
 BODY lanes load(const float *source) {
   lanes value;
   memcpy(&value, source, sizeof value);
@@ -53,7 +50,7 @@ BODY void scale_errors(const float *weights, const float *energies, size_t count
       lanes total = 0;
       for (size_t i = 0; i < padded; i += LANES) {
         lanes value = load(values + i);
-        lanes rounded = (clamp(value * inverse, limit) + MAGIC) - MAGIC;
+        lanes rounded = (clamp(value * inverse, limit) + ROUNDING) - ROUNDING;
         lanes difference = rounded * ratio - value;
         lanes square = difference * difference;
         total = total + square * load(importance + i);
@@ -67,7 +64,7 @@ BODY void symmetric_codes(const float *weights, size_t count, float scale, float
                           int8_t *codes) {
   size_t i = 0;
   for (; i + LANES <= count; i += LANES) {
-    lanes rounded = (clamp(load(weights + i) / scale, limit) + MAGIC) - MAGIC;
+    lanes rounded = (clamp(load(weights + i) / scale, limit) + ROUNDING) - ROUNDING;
     codes16 narrow = __builtin_convertvector(rounded, codes16);
     memcpy(codes + i, &narrow, sizeof narrow);
   }
@@ -75,7 +72,7 @@ BODY void symmetric_codes(const float *weights, size_t count, float scale, float
     float value = weights[i] / scale;
     value = value < limit ? value : limit;
     value = value > -limit ? value : -limit;
-    codes[i] = (int8_t)((value + MAGIC) - MAGIC);
+    codes[i] = (int8_t)((value + ROUNDING) - ROUNDING);
   }
 }
 

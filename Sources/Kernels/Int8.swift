@@ -136,7 +136,8 @@ struct Int8Pixels {
     let (batch, channels) = (x.shape[0], x.shape[1])
     let area = x.shape.extents.dropFirst(2).reduce(1, *)
     let rows = Int8Weight.words(channels)
-    let runs = (area + 63) / 64
+    let run = columnRun(of: area)
+    let runs = (area + run - 1) / run
     var ranges = [Float](repeating: 0, count: 2 * batch * area)
     let smallest = ranges.count / 2
     var inverses = [Float](repeating: 0, count: batch * area)
@@ -146,10 +147,10 @@ struct Int8Pixels {
     x.values.reading { x in
       ranges.writing { ranges in
         parallel(batch * runs) { unit in
-          let (picture, first) = (unit / runs, unit % runs * 64)
+          let (picture, first) = (unit / runs, unit % runs * run)
           let place = picture * area + first
           decant_column_ranges(
-            x + picture * channels * area + first, area, channels, min(64, area - first),
+            x + picture * channels * area + first, area, channels, min(run, area - first),
             ranges + place, ranges + smallest + place)
         }
       }
@@ -183,9 +184,9 @@ struct Int8Pixels {
         inverses.reading { inverses in
           offsets.reading { offsets in
             parallel(batch * runs) { unit in
-              let (picture, first) = (unit / runs, unit % runs * 64)
+              let (picture, first) = (unit / runs, unit % runs * run)
               decant_quantize_columns(
-                x + picture * channels * area + first, area, channels, min(64, area - first),
+                x + picture * channels * area + first, area, channels, min(run, area - first),
                 inverses + picture * area + first, offsets + picture * area + first,
                 words.base + picture * rows * area + first)
             }

@@ -90,17 +90,18 @@ package func layerNorm(
     "\(shape) with \(scale.count) scales and \(bias.count) biases")
   if shape.count == 0 { return x }
   let (features, tokens) = (shape[1], shape[2])
-  let runs = (tokens + 63) / 64
+  let run = columnRun(of: tokens)
+  let runs = (tokens + run - 1) / run
   return Profile.timing(.normalization) {
     x.values.reading { values in
       Tensor(shape: shape) { output in
         scale.reading { scale in
           bias.reading { bias in
             parallel(shape[0] * runs) { unit in
-              let first = unit % runs * 64
+              let first = unit % runs * run
               let start = unit / runs * features * tokens + first
               decant_normalize_columns(
-                values + start, tokens, features, min(64, tokens - first), epsilon, scale.base,
+                values + start, tokens, features, min(run, tokens - first), epsilon, scale.base,
                 bias.base,
                 output + start)
             }

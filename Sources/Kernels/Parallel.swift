@@ -1,3 +1,4 @@
+private import CKernels
 private import Synchronization
 internal import Tensors
 
@@ -31,6 +32,11 @@ func parallelBlocks(
     body(block * size..<min(count, (block + 1) * size))
   }
 }
+
+/// How many of `area` pixels a unit takes, where it reads all channels of each: the wider, the more
+/// of a plane is read at once, for the next one lies a picture away; fewer where there would be too few units
+/// to share out.
+func columnRun(of area: Int) -> Int { max(64, min(Int(DECANT_COLUMN_RUN), area / 8)) }
 
 /// Numbers that several threads read while nobody writes them.
 ///
