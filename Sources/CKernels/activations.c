@@ -28,6 +28,10 @@ BODY void exponentials(const float *x, float *y, size_t count) {
   EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = exponential(x[i]);
 }
 
+BODY void exponentials2(const float *x, float *y, size_t count) {
+  EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = exponential2(x[i]);
+}
+
 BODY void silu(const float *x, float *y, size_t count) {
   EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = x[i] * sigmoid(x[i]);
 }
@@ -77,6 +81,7 @@ BODY float softmax(float *x, size_t count) {
 }
 
 FORMS(void, exponentials, (const float *x, float *y, size_t count), (x, y, count))
+FORMS(void, exponentials2, (const float *x, float *y, size_t count), (x, y, count))
 FORMS(void, silu, (const float *x, float *y, size_t count), (x, y, count))
 FORMS(void, gelu, (const float *x, float *y, size_t count), (x, y, count))
 FORMS(void, quick_gelu, (const float *x, float *y, size_t count), (x, y, count))

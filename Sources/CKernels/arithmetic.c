@@ -30,19 +30,16 @@ BODY void scale_shift_silu(const float *x, float center, float scale, float shif
   }
 }
 
-/* Rows whose numbers meet the sums of a column before those are stored again. */
-#define SUMMED_ROWS 8
-
 BODY void normalize_columns(const float *x, size_t stride, size_t rows, size_t columns,
                             float epsilon, const float *scale, const float *bias, float *y) {
   double sums[DECANT_COLUMN_RUN] = {0}, squares[DECANT_COLUMN_RUN] = {0};
   size_t row = 0;
-  for (; row + SUMMED_ROWS <= rows; row += SUMMED_ROWS) {
+  for (; row + GATHERED_ROWS <= rows; row += GATHERED_ROWS) {
     const float *block = x + row * stride;
     for (size_t i = 0; i < columns; i++) {
       double total = sums[i], power = squares[i];
 #pragma clang loop unroll(full)
-      for (size_t j = 0; j < SUMMED_ROWS; j++) {
+      for (size_t j = 0; j < GATHERED_ROWS; j++) {
         double value = block[j * stride + i];
         total += value;
         power += value * value;

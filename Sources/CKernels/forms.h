@@ -51,11 +51,12 @@ BODY float float_of(uint32_t bits) {
   return value;
 }
 
-/* A float32 number plus this is a whole number, rounded half to even, and leaves that in its low
-   bits: 1.5 * 2^23. */
+/* A float32 number within 2^22 plus this is a whole number, rounded half to even, and leaves that in
+   its low bits: 1.5 * 2^23. */
 #define ROUNDING 12582912.0f
 
-/* 2^n of n + ROUNDING, from its exponent alone, for n in [-126, 127]. */
+/* 2^n of n + ROUNDING, from its exponent alone, for n in [-126, 127]: the shift leaves nothing of
+   ROUNDING's own bits. */
 BODY float power_of_two(float shifted) { return float_of((bits_of(shifted) + 127) << 23); }
 
 /* exp(x) within 2 units in the last place for x in [-87, 88], 0 below, exp(88) above; NaN stays.
@@ -79,7 +80,10 @@ BODY float exponential(float x) {
   return x < -87.0f ? 0.0f : p * power_of_two(shifted);
 }
 
-/* 2^x within 2 units in the last place for x in [-126, 127], 0 below; NaN stays. As Cephes' exp2f
+/* Rows whose numbers meet what is gathered of each column before that is stored again. */
+#define GATHERED_ROWS 8
+
+/* 2^x within 2 units in the last place for x in [-126, 127], 0 below, no number above; NaN stays. As Cephes' exp2f
    (Moshier): x = n + r, and a polynomial for 2^r. */
 BODY float exponential2(float x) {
   float clamped = x < -126.0f ? -126.0f : x;

@@ -1,19 +1,16 @@
 #include "forms.h"
 
-/* Rows whose numbers meet the ranges of a column before those are stored again. */
-#define RANGE_ROWS 8
-
 /* The smallest and largest number of each column, of those and of 0. */
 BODY void column_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
                         float *largest) {
   for (size_t i = 0; i < columns; i++) smallest[i] = largest[i] = 0;
   size_t row = 0;
-  for (; row + RANGE_ROWS <= rows; row += RANGE_ROWS) {
+  for (; row + GATHERED_ROWS <= rows; row += GATHERED_ROWS) {
     const float *block = x + row * stride;
     for (size_t i = 0; i < columns; i++) {
       float low = smallest[i], high = largest[i];
 #pragma clang loop unroll(full)
-      for (size_t j = 0; j < RANGE_ROWS; j++) {
+      for (size_t j = 0; j < GATHERED_ROWS; j++) {
         float value = block[j * stride + i];
         low = value < low ? value : low;
         high = value > high ? value : high;

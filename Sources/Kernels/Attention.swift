@@ -62,7 +62,7 @@ package func attention(
 package var hasHalfProducts: Bool { decant_product_bf16(nil, nil, 0, nil) != 0 }
 
 /// exp(x) is 2 to the power of x times this.
-private let log2e: Float = 1.442_695_04
+private let log2e = 1.442_695_040_888_963_4
 
 /// How the attention of one head is cut.
 private struct AttentionPlan {
@@ -121,7 +121,8 @@ private struct AttentionPlan {
     for feature in 0..<d {
       let line = scaled + feature * panel
       line.update(repeating: 0, count: panel)
-      decant_scale_and_shift(query + feature * queries + first, 0, scale * log2e, 0, line, some)
+      decant_scale_and_shift(
+        query + feature * queries + first, 0, Float(Double(scale) * log2e), 0, line, some)
     }
     if halves { decant_pair_rows(scaled, d, scaled) }
     let visible = (0..<panel).map { min(keys, first + $0 + 1) }

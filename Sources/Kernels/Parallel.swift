@@ -33,10 +33,10 @@ func parallelBlocks(
   }
 }
 
-/// How many of `area` pixels a unit takes, where it reads all channels of each: the wider, the more
-/// of a plane is read at once, for the next one lies a picture away; fewer where there would be too few units
-/// to share out.
-func columnRun(of area: Int) -> Int { max(64, min(Int(DECANT_COLUMN_RUN), area / 8)) }
+/// How many of `area` pixels a unit takes, where it reads all channels of each. Wider runs read more of each
+/// plane at once, and the next plane lies a picture away; narrower ones leave enough units to share
+/// out.
+func columnRun(of area: Int) -> Int { max(64, min(Int(DECANT_COLUMN_RUN), area / 128 * 16)) }
 
 /// Numbers that several threads read while nobody writes them.
 ///

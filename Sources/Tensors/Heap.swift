@@ -16,7 +16,7 @@ package func trimHeap() { malloc_trim(0) }
 ///
 /// glibc's allocator raises, whenever a large block is freed, the size up to which blocks come from
 /// its heap, and a heap that tensors of many sizes pass through stays as large as its worst moment.
-/// A conversion holds one tensor at a time, and this keeps its memory at that. It costs fresh pages
+/// A conversion holds a few tensors at a time, and this keeps its memory at that. It costs fresh pages
 /// for each block, which computing would feel, so it ends with `body`.
 package func withHeapKeptSmall<Result>(_ body: () throws -> Result) rethrows -> Result {
   mallopt(M_MMAP_THRESHOLD, 1 << 20)
@@ -25,8 +25,8 @@ package func withHeapKeptSmall<Result>(_ body: () throws -> Result) rethrows -> 
   return try body()
 }
 
-/// Asks the system to give memory that is to be filled in pages of 2 MB, of which five hundred times
-/// fewer are needed.
+/// Asks the system for pages of 2 MB for memory that will be filled: five hundred times fewer are
+/// needed.
 package func askForLargePages(_ memory: UnsafeMutableRawBufferPointer) {
   let page = 2 << 20
   guard memory.count >= 2 * page, let base = memory.baseAddress else { return }

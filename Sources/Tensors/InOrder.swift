@@ -76,7 +76,8 @@ private final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
 
   /// Keeps what was made and takes, unless another thread does, all that is due.
   func finish(
-    _ index: Int, _ value: Result<Value, any Error>, _ take: (Int, Value) throws -> Void
+    _ index: Int, _ value: consuming Result<Value, any Error>,
+    _ take: (Int, Value) throws -> Void
   ) {
     lock.lock()
     defer { lock.unlock() }
@@ -84,16 +85,28 @@ private final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
     if isTaking { return }
     isTaking = true
     while failure == nil, let value = ready.removeValue(forKey: turn) {
-      let due = turn
       lock.unlock()
-      let result = Result { try take(due, value.get()) }
+      let error = whatFails(turn, value, take)
       lock.lock()
-      if case .failure(let error) = result { failure = error }
-      held -= costs[due]
+      failure = error
+      held -= costs[turn]
       turn += 1
       lock.broadcast()
     }
     isTaking = false
+  }
+
+  /// Takes a value and lets go of it: what it takes is free before others may be begun.
+  private func whatFails(
+    _ index: Int, _ value: consuming Result<Value, any Error>,
+    _ take: (Int, Value) throws -> Void
+  ) -> (any Error)? {
+    do {
+      try take(index, value.get())
+      return nil
+    } catch {
+      return error
+    }
   }
 }
 

@@ -2,8 +2,9 @@
 
     python Tests/Bench/conversions.py --decant .build/release/decant
 
-Prints a table in Markdown: wall and processor seconds, and the wall's ratio to `cp` of the input with
-a write of the output's size. With `--sd-cli`, stable-diffusion.cpp's program, its conversions stand beside ours.
+Prints a table in Markdown: wall and processor seconds, the least of some rounds by the wall, and the
+wall's ratio to `cp` of the input. With `--sd-cli`, stable-diffusion.cpp's program, its conversions
+stand beside ours.
 """
 
 import argparse
@@ -21,8 +22,9 @@ def size_of(path):
         file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def timed(command, target, rounds, sizes=None):
-    """The least wall time of some rounds, and its processor seconds; `target` is removed again."""
+def timed(command, target, rounds):
+    """Wall and processor seconds of the fastest of some rounds, and the size of what it wrote at
+    `target`, which is removed again."""
     times = []
     for _ in range(rounds):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -30,10 +32,8 @@ def timed(command, target, rounds, sizes=None):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wall = time.monotonic() - start
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(
-            (wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-        if sizes is not None:
-            sizes[target] = size_of(target)
+        processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        times.append((wall, processor, size_of(target)))
         remove(target)
     return min(times)
 
@@ -59,56 +59,54 @@ def main():
         else:
             subprocess.run(
                 [arguments.decant, "synthesize", "--family", arguments.family, "-o", single, "--quiet"],
-                check=True)
+                check=True, stdout=subprocess.DEVNULL)
         half = work / "f16"
         subprocess.run(
             [arguments.decant, "convert", single, "-o", half, "--type", "f16", "--quiet"],
             check=True, stdout=subprocess.DEVNULL)
-        decant = [arguments.decant]
+        def ours(command, *options):
+            return lambda source, target: [
+                arguments.decant, command, source, "-o", target, "--quiet", *options]
+
+        def theirs(kind):
+            return lambda source, target: [
+                arguments.sd_cli, "-M", "convert", "-m", source, "-o", target, "--type", kind]
+
         jobs = [
             ("f32 folder to f16 .decant, not coded", single, "a.decant",
-             decant, ["convert", "--type", "f16", "--no-coding"]),
-            ("f32 folder to f16 .decant, coded", single, "b.decant",
-             decant, ["convert", "--type", "f16"]),
-            ("f32 folder to .decant, every bit kept, coded", single, "c.decant", decant, ["convert"]),
-            ("f32 folder to f16 folder", single, "d", decant, ["convert", "--type", "f16"]),
+             ours("convert", "--type", "f16", "--no-coding")),
+            ("f32 folder to f16 .decant, coded", single, "b.decant", ours("convert", "--type", "f16")),
+            ("f32 folder to .decant, every bit kept, coded", single, "c.decant", ours("convert")),
+            ("f32 folder to f16 folder", single, "d", ours("convert", "--type", "f16")),
             ("f32 folder to f16 single file", single, "e.safetensors",
-             decant, ["convert", "--type", "f16"]),
+             ours("convert", "--type", "f16")),
             ("f16 folder to int8 .decant, not coded", half, "f.decant",
-             decant, ["quantize", "--type", "int8", "--no-coding"]),
+             ours("quantize", "--type", "int8", "--no-coding")),
             ("the same by plain rounding", half, "g.decant",
-             decant, ["quantize", "--type", "int8", "--method", "round", "--no-coding"]),
-            ("f16 folder to int8 .decant, coded", half, "h.decant",
-             decant, ["quantize", "--type", "int8"]),
-            ("f32 folder to f16 GGUF", single, "i.gguf", decant, ["convert", "--type", "f16"]),
+             ours("quantize", "--type", "int8", "--method", "round", "--no-coding")),
+            ("f16 folder to int8 .decant, coded", half, "h.decant", ours("quantize", "--type", "int8")),
+            ("f32 folder to f16 GGUF", single, "i.gguf", ours("convert", "--type", "f16")),
             ("f16 folder to Q8_0 GGUF, plain rounding", half, "j.gguf",
-             decant, ["quantize", "--type", "int8-g32", "--method", "round"]),
-            ("f16 folder to Q8_0 GGUF", half, "k.gguf", decant, ["quantize", "--type", "int8-g32"]),
+             ours("quantize", "--type", "int8-g32", "--method", "round")),
+            ("f16 folder to Q8_0 GGUF", half, "k.gguf", ours("quantize", "--type", "int8-g32")),
         ]
         if arguments.sd_cli:
             jobs += [
-                ("stable-diffusion.cpp: f32 folder to f16 GGUF", single, "l.gguf",
-                 [arguments.sd_cli, "-M", "convert"], ["--type", "f16"]),
-                ("stable-diffusion.cpp: f16 folder to Q8_0 GGUF", half, "m.gguf",
-                 [arguments.sd_cli, "-M", "convert"], ["--type", "q8_0"]),
+                ("stable-diffusion.cpp: f32 folder to f16 GGUF", single, "l.gguf", theirs("f16")),
+                ("stable-diffusion.cpp: f16 folder to Q8_0 GGUF", half, "m.gguf", theirs("q8_0")),
             ]
         copies = {}
         for source in (single, half):
             target = work / "copy"
-            wall, processor = timed(["cp", "-r", source, target], target, arguments.rounds)
+            wall, processor, size = timed(["cp", "-r", source, target], target, arguments.rounds)
             copies[source] = wall
-            print(f"cp of the {source.name} folder, {size_of(source) / 1e9:.2f} GB: "
+            print(f"cp of the {source.name} folder, {size / 1e9:.2f} GB: "
                   f"{wall:.1f} s, {processor:.1f} CPU s\n", flush=True)
         print("| conversion | output | wall s | CPU s | of `cp` |\n|---|---|---|---|---|")
-        sizes = {}
-        for name, source, output, program, words in jobs:
+        for name, source, output, command in jobs:
             target = work / output
-            if program == decant:
-                command = [*program, words[0], source, "-o", target, "--quiet", *words[1:]]
-            else:
-                command = [*program, "-m", source, "-o", target, *words]
-            wall, processor = timed(command, target, arguments.rounds, sizes)
-            print(f"| {name} | {sizes[target] / 1e9:.2f} GB | {wall:.1f} | {processor:.1f} "
+            wall, processor, size = timed(command(source, target), target, arguments.rounds)
+            print(f"| {name} | {size / 1e9:.2f} GB | {wall:.1f} | {processor:.1f} "
                   f"| {wall / copies[source]:.2f} |", flush=True)
 
 

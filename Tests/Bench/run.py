@@ -40,9 +40,11 @@ def kernels(decant):
 
 def output_of(script, *arguments):
     print(script, *arguments, file=sys.stderr, flush=True)
-    return subprocess.run(
+    text = subprocess.run(
         [sys.executable, str(HERE / script), *arguments], check=True, stdout=subprocess.PIPE,
-        text=True).stdout.strip()
+        text=True).stdout
+    # Without the bars of NNCF's progress.
+    return "\n".join(line for line in text.splitlines() if "━" not in line).strip()
 
 
 def main():
@@ -64,16 +66,21 @@ def main():
         "## Lossless coding\n\nOf a tensor's own bytes a core, checksums and the file included.\n\n" + coding,
         "## Steps",
     ]
+    # Written after each part: an hour's work is not lost with its last minute.
+    def write():
+        pathlib.Path(arguments.output).write_text("\n\n".join(parts) + "\n")
+
     for family, size, options in STEPS:
         if chosen is None or family in chosen:
             text = output_of(
                 "steps.py", "--decant", arguments.decant, "--family", family, "--size", size, *options)
             parts.append(f"### {text}")
+            write()
     parts.append(
         "## Conversions\n\n" + output_of(
             "conversions.py", "--decant", arguments.decant,
             *(["--sd-cli", arguments.sd_cli] if arguments.sd_cli else [])))
-    pathlib.Path(arguments.output).write_text("\n\n".join(parts) + "\n")
+    write()
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def main():
             folder = str(pathlib.Path(temporary) / "model")
             subprocess.run(
                 [arguments.decant, "synthesize", "--family", arguments.family, "-o", folder,
-                 "--type", "f16", "--quiet"], check=True)
+                 "--type", "f16", "--quiet"], check=True, stdout=subprocess.DEVNULL)
         rows = []
 
         def row(work, seconds, reference):

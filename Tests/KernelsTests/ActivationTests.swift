@@ -78,6 +78,20 @@ struct ActivationTests {
     }
   }
 
+  @Test func powersOfTwoAreAccurate() {
+    let x = (-126_000...127_000).map { Float($0) / 1000 }
+    let far: [Float] = [-126.1, -1e30, -.infinity, .nan]
+    atEveryLevel { level in
+      var found = [Float](repeating: 0, count: x.count)
+      decant_exponentials2(x, &found, x.count)
+      let worst = zip(x, found).map { abs(Double($1) / exp2(Double($0)) - 1) }.max() ?? 1
+      // Two units in the last place.
+      #expect(worst < 0x1p-22, "level \(level)")
+      decant_exponentials2(far, &found, far.count)
+      #expect(found[..<3].allSatisfy { $0 == 0 } && found[3].isNaN, "level \(level)")
+    }
+  }
+
   @Test func exponentialsFarAway() {
     let x: [Float] = [-87.1, -1e30, -.infinity, 89, .infinity, .nan]
     atEveryLevel { _ in

@@ -127,8 +127,28 @@ struct AttentionTests {
     let found = ofRows(query, key, value, heads: 1)
     let expected = reference(
       query, key, value, heads: 1, causal: false, scale: 1 / 8.0.squareRoot())
-    // A score of 3000 is rounded to 2^-13, and so far is a weight from what it should be.
+    // A score of 3000 is 4328 in powers of two, and rounded to 2^-12 of one: 0.7 * 2^-12 of a weight.
     #expect(error(found.values, expected) < 0x1p-12)
+  }
+
+  @Test func notANumberStays() {
+    var query = randomTensor([1, 40, 24], seed: 1)
+    let key = randomTensor([1, 30, 24], seed: 2)
+    query.values[5 * 24 + 3] = .nan
+    atEveryLevel { level in
+      for halves in [false, true] {
+        let found = transposed(
+          attention(
+            query: transposed(query), key: transposed(key), value: transposed(key), heads: 3,
+            halves: halves))
+        for row in 0..<40 {
+          // Of the row, the head of eight features whose scores are none.
+          #expect(
+            found.values[row * 24..<row * 24 + 8].allSatisfy { $0.isNaN == (row == 5) },
+            "level \(level), row \(row)")
+        }
+      }
+    }
   }
 
   @Test func threadsDoNotMatter() {

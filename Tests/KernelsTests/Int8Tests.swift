@@ -99,6 +99,8 @@ struct Int8Tests {
   /// More than one part of the sum, and panels of every width.
   @Test func shapesOfSeveralTiles() {
     check([1, 1100, 5, 9], [20, 1100, 1, 1])
+    check([1, 19, 30, 70], [16, 19, 1, 1])
+    check([1, 19, 24, 25], [3, 19, 3, 3])
     check([2, 130, 9, 11], [31, 130, 3, 3])
     for width in 1...33 { check([1, 9, 1, width], [16, 9, 1, 1]) }
   }

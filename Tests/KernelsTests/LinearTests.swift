@@ -71,6 +71,25 @@ struct LinearTests {
     #expect(error(found.values, expected) < Tolerance.sums)
   }
 
+  /// A sum of several parts, a bias, and something added, where neither rows nor columns fill a tile.
+  @Test func allThatIsAddedWhereATileEnds() {
+    let (inputs, outputs, tokens) = (900, 33, 45)
+    let x = randomTensor([1, inputs, tokens], seed: 1)
+    let w = randomTensor([outputs, inputs], seed: 2)
+    let bias = randomTensor([outputs], seed: 4).values
+    let residual = randomTensor([1, outputs, tokens], seed: 3)
+    let expected = (0..<outputs * tokens).map { place in
+      let (row, token) = (place / tokens, place % tokens)
+      return (0..<inputs).reduce(Double(bias[row]) + Double(residual.values[place])) {
+        $0 + Double(w.values[row * inputs + $1]) * Double(x.values[$1 * tokens + token])
+      }
+    }
+    atEveryLevel { level in
+      let found = project(x, weight: StoredTensor(w), bias: bias, residual: residual)
+      #expect(error(found.values, expected) < Tolerance.sums, "level \(level)")
+    }
+  }
+
   @Test func gatesAreThoseOfGEGLU() {
     for (inputs, outputs, tokens) in [(8, 4, 3), (40, 60, 70), (300, 340, 530)] {
       let x = randomTensor([2, inputs, tokens], seed: 1)

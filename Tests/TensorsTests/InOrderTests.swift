@@ -20,18 +20,21 @@ struct InOrderTests {
   }
 
   /// Weights and biases alternate in every model: whoever makes the small ones must not wait for
-  /// the large ones between them.
+  /// the large ones between them. The first is made until others have made more than there are threads, which
+  /// threads that wait after one each cannot.
   @Test(.enabled(if: Threads.count > 1))
   func nobodyWaitsForTheirTurn() throws {
-    let made = Mutex<Set<Int>>([])
+    let many = Threads.count
+    let made = Mutex(0)
     let sawLater = Mutex(false)
-    try inOrder(costs: Array(repeating: 1, count: 6)) { index in
+    try inOrder(costs: Array(repeating: 1, count: 2 * many + 2)) { index in
       if index == 0 {
-        // Until another thread has made two that come later, or a generous while has passed.
-        for _ in 0..<10000 where made.withLock({ $0.count }) < 2 { usleep(1000) }
-        sawLater.withLock { $0 = made.withLock { $0.count } >= 2 }
+        // A generous while: other tests run beside this one.
+        for _ in 0..<30_000 where made.withLock({ $0 }) < many { usleep(1000) }
+        sawLater.withLock { $0 = made.withLock { $0 } >= many }
+      } else {
+        made.withLock { $0 += 1 }
       }
-      made.withLock { _ = $0.insert(index) }
       return index
     } take: {
       #expect($0 == $1)
@@ -56,10 +59,18 @@ struct InOrderTests {
   }
 
   @Test func oneAboveTheLimitIsMadeAlone() throws {
+    let costs = [1, 2 * costAhead, 1, 2 * costAhead]
+    let held = Mutex(0)
     var taken = 0
-    try inOrder(costs: [1, 2 * costAhead, 1, 2 * costAhead]) {
-      $0
-    } take: { _, _ in
+    try inOrder(costs: costs) { index in
+      let before = held.withLock {
+        $0 += costs[index]
+        return $0 - costs[index]
+      }
+      if costs[index] > costAhead { #expect(before == 0) }
+      return index
+    } take: { index, _ in
+      held.withLock { $0 -= costs[index] }
       taken += 1
     }
     #expect(taken == 4)

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -91,6 +92,8 @@ import Workflow
 }
 
 /// A model that counts how often a tensor is asked for.
+///
+/// Unchecked: `model` is set by `init` alone, and the count is an atomic one.
 private final class CountedModel: @unchecked Sendable {
   private struct Source: WeightSource {
     let base: any WeightSource
@@ -99,13 +102,13 @@ private final class CountedModel: @unchecked Sendable {
     var names: [String] { base.names }
     func entry(_ name: String) -> TensorEntry? { base.entry(name) }
     func tensor(_ name: String) throws -> StoredTensor {
-      owner.reads += 1
+      owner.count.wrappingAdd(1, ordering: .relaxed)
       return try base.tensor(name)
     }
   }
 
-  // Writers ask from one thread.
-  fileprivate(set) var reads = 0
+  private let count = Atomic<Int>(0)
+  var reads: Int { count.load(ordering: .relaxed) }
   private(set) var model: ModelSource
 
   init(_ model: ModelSource) {

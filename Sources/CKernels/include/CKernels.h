@@ -39,6 +39,8 @@ int decant_u16_covers(const uint16_t *values, uint16_t mask, size_t count);
 /* Element by element (activations.c); y may be x. exp is 0 below -87 and exp(88) above 88; gelu is
    x times the distribution function of the normal distribution, the exact one and not tanh's. */
 void decant_exponentials(const float *x, float *y, size_t count);
+/* y[i] = 2^x[i], for x of at most 127. */
+void decant_exponentials2(const float *x, float *y, size_t count);
 void decant_silu(const float *x, float *y, size_t count);
 void decant_gelu(const float *x, float *y, size_t count);
 void decant_quick_gelu(const float *x, float *y, size_t count);
@@ -54,9 +56,10 @@ void decant_moments(const float *x, size_t count, double *sum, double *squares);
 /* y[i] = silu((x[i] - center) * scale + shift). */
 void decant_scale_shift_silu(const float *x, float center, float scale, float shift, float *y,
                              size_t count);
+/* The most columns that are taken at once, where each is looked at through all rows. */
+#define DECANT_COLUMN_RUN 256
 /* Of each column of x [rows][stride], at most DECANT_COLUMN_RUN: the numbers brought to mean 0 and
    variance 1, with sums in float64, then scaled and shifted by row. */
-#define DECANT_COLUMN_RUN 256
 void decant_normalize_columns(const float *x, size_t stride, size_t rows, size_t columns,
                               float epsilon, const float *scale, const float *bias, float *y);
 double decant_dot(const float *a, const float *b, size_t count);
@@ -179,9 +182,10 @@ void decant_scale_rows(float *x, size_t rows, const float *factor);
 /* Floats that a tile needs for scores. */
 size_t decant_attention_scratch(void);
 /* output [d][32] = softmax of scores, over `count` keys, times values. Queries [d][32] come scaled,
-   and multiplied with log2 e, for powers are of two; keys are packed in blocks of keys, [block][d][14], values in blocks of features,
-   [block][packed][14]. With `halves` all of these are pairs of bfloat16 numbers, half as many words
-   of features, and of keys; d and the counts are still those of numbers. Query i sees the first visible[i] keys, at least one; all when null. */
+   and times log2 e, because the softmax takes powers of 2; keys are packed in blocks of keys,
+   [block][d][14], values in blocks of features, [block][packed][14]. With `halves` all of these are
+   pairs of bfloat16 numbers, half as many words of features, and of keys; d and the counts are still
+   those of numbers. Query i sees the first visible[i] keys, at least one; all when null. */
 void decant_attention_tile(const float *queries, const float *keys, const float *values, size_t d,
                            size_t count, size_t packed, const size_t *visible, int halves,
                            float *scores, float *output);
