@@ -69,8 +69,8 @@ demo: build
 	@echo "look at demo/grid.png and demo/report/index.html"
 
 # Kernels, steps and conversions beside torch, OpenVINO (where its wheel installs), cp, and
-# stable-diffusion.cpp where SD_CLI is its program: an hour on an idle machine, and 25 GB of disk. Asserts
-# nothing.
+# stable-diffusion.cpp where SD_CLI is its program: an hour on an idle machine, and 25 GB of disk.
+# Asserts nothing.
 bench: build $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet openvino nncf || echo "without OpenVINO"
 	$(VENV)/bin/python Tests/Bench/run.py --decant $(DECANT) --output Formats/measurements.md \

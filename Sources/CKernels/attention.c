@@ -127,7 +127,8 @@ FORMS(void, pack_column_pairs,
       (source, stride, columns, k, target))
 FORMS(void, pair_rows, (const float *x, size_t rows, float *target), (x, rows, target))
 FORMS(void, attention_part,
-      (float *scores, size_t keys, int halves, float *largest, float *sums, float *output, size_t d),
+      (float *scores, size_t keys, int halves, float *largest, float *sums, float *output,
+       size_t d),
       (scores, keys, halves, largest, sums, output, d))
 FORMS(void, scale_rows, (float *x, size_t rows, const float *factor), (x, rows, factor))
 

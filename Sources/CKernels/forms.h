@@ -83,8 +83,8 @@ BODY float exponential(float x) {
 /* Rows whose numbers meet what is gathered of each column before that is stored again. */
 #define GATHERED_ROWS 8
 
-/* 2^x within 2 units in the last place for x in [-126, 127], 0 below, no number above; NaN stays. As Cephes' exp2f
-   (Moshier): x = n + r, and a polynomial for 2^r. */
+/* 2^x within 2 units in the last place for x in [-126, 127], 0 below; above there is no answer. NaN
+   stays. As Cephes' exp2f (Moshier): x = n + r, and a polynomial for 2^r. */
 BODY float exponential2(float x) {
   float clamped = x < -126.0f ? -126.0f : x;
   float shifted = clamped + ROUNDING;

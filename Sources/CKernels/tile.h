@@ -31,7 +31,8 @@ BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int
     for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
       for (int j = 0; j < vectors; j++) *(NAME(floats) *)&rest[i][j * LANES] = sums[i][j];
-    finish_part(rest[0], CHUNK_VECTORS * LANES, (size_t)rows, (size_t)vectors * LANES, p, row, column);
+    finish_part(rest[0], CHUNK_VECTORS * LANES, (size_t)rows, (size_t)vectors * LANES, p, row,
+                column);
     return;
   }
   /* Whole passes, so that nothing is asked for each vector. */

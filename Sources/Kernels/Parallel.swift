@@ -33,9 +33,9 @@ func parallelBlocks(
   }
 }
 
-/// How many of `area` pixels a unit takes, where it reads all channels of each. Wider runs read more of each
-/// plane at once, and the next plane lies a picture away; narrower ones leave enough units to share
-/// out.
+/// How many of `area` pixels a unit takes, where it reads all channels of each. Wider runs read more
+/// of each plane at once, and the next plane lies a picture away; narrower ones leave enough units to
+/// share out.
 func columnRun(of area: Int) -> Int { max(64, min(Int(DECANT_COLUMN_RUN), area / 128 * 16)) }
 
 /// Numbers that several threads read while nobody writes them.

@@ -1,6 +1,7 @@
 private import Foundation
 
-/// Gives `take` what `make` makes of each of so many, in order, while other threads make the next ones.
+/// Gives `take` what `make` makes of each of so many, in order, while other threads make the next
+/// ones.
 ///
 /// `take` is called by one thread at a time, though not always the same. No thread waits for its
 /// turn: what is made early is kept, and whoever makes what is due takes all that is ready. What is
