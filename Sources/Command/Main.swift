@@ -66,12 +66,15 @@ enum Main {
     return (mask ?? 0) >> UInt64(number - 1) & 1 == 1
   }
 
+  /// A queue of its own: the shared ones have no thread to spare while all processors compute.
+  private static let signalQueue = DispatchQueue(label: "signals", qos: .userInteractive)
+
   /// Calls `body` at the first signal of that number; a second one ends the program at
   /// once.
   private static func interruption(
     _ number: Int32, _ body: @escaping @Sendable () -> Void
   ) -> any DispatchSourceSignal {
-    let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+    let source = DispatchSource.makeSignalSource(signal: number, queue: signalQueue)
     let count = Mutex(0)
     signal(number, SIG_IGN)
     source.setEventHandler {
