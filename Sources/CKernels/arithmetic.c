@@ -30,30 +30,29 @@ BODY void scale_shift_silu(const float *x, float center, float scale, float shif
   }
 }
 
+/* Adds `rows` numbers of each column, a constant where this is inlined, and their squares. */
+BODY void add_rows(const float *x, size_t stride, size_t rows, size_t columns, double *sums,
+                   double *squares) {
+  for (size_t i = 0; i < columns; i++) {
+    double total = sums[i], power = squares[i];
+#pragma clang loop unroll(full)
+    for (size_t j = 0; j < rows; j++) {
+      double value = x[j * stride + i];
+      total += value;
+      power += value * value;
+    }
+    sums[i] = total;
+    squares[i] = power;
+  }
+}
+
 BODY void normalize_columns(const float *x, size_t stride, size_t rows, size_t columns,
                             float epsilon, const float *scale, const float *bias, float *y) {
   double sums[DECANT_COLUMN_RUN] = {0}, squares[DECANT_COLUMN_RUN] = {0};
   size_t row = 0;
-  for (; row + GATHERED_ROWS <= rows; row += GATHERED_ROWS) {
-    const float *block = x + row * stride;
-    for (size_t i = 0; i < columns; i++) {
-      double total = sums[i], power = squares[i];
-#pragma clang loop unroll(full)
-      for (size_t j = 0; j < GATHERED_ROWS; j++) {
-        double value = block[j * stride + i];
-        total += value;
-        power += value * value;
-      }
-      sums[i] = total;
-      squares[i] = power;
-    }
-  }
-  for (; row < rows; row++)
-    for (size_t i = 0; i < columns; i++) {
-      double value = x[row * stride + i];
-      sums[i] += value;
-      squares[i] += value * value;
-    }
+  for (; row + GATHERED_ROWS <= rows; row += GATHERED_ROWS)
+    add_rows(x + row * stride, stride, GATHERED_ROWS, columns, sums, squares);
+  for (; row < rows; row++) add_rows(x + row * stride, stride, 1, columns, sums, squares);
   /* The mean is center + rest: numbers far from zero lose nothing when the center is taken off. */
   float center[DECANT_COLUMN_RUN], factor[DECANT_COLUMN_RUN], rest[DECANT_COLUMN_RUN];
   for (size_t i = 0; i < columns; i++) {

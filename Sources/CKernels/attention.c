@@ -5,6 +5,9 @@
 /* Keys of a part: 64 KB of scores, which stay in the second-level cache. */
 #define PART (36 * DECANT_TILE_ROWS)
 
+/* The score of a key that a query does not see: far below where the largest begins. */
+#define UNSEEN -2e30f
+
 BODY void pack_columns(const float *source, size_t stride, size_t columns, size_t k,
                        float *target) {
   for (size_t first = 0; first < columns; first += DECANT_TILE_ROWS) {
@@ -77,26 +80,22 @@ BODY void exponentials_of(float *scores, size_t keys, const float *largest, floa
   memcpy(sums, total, sizeof total);
 }
 
-/* The same, left behind as pairs of bfloat16 numbers of two keys. */
+/* The same, left behind as pairs of bfloat16 numbers of two keys. A part has room for an even number
+   of them: beside an odd one stands a score so low that nothing comes of it. */
 BODY void exponential_pairs_of(float *scores, size_t keys, const float *largest, float *sums) {
   float total[COLUMNS];
   uint32_t pairs[COLUMNS];
   memcpy(total, sums, sizeof total);
+  if (keys % 2)
+    for (size_t i = 0; i < COLUMNS; i++) scores[keys * COLUMNS + i] = UNSEEN;
   for (size_t key = 0; key < keys; key += 2) {
     const float *line = scores + key * COLUMNS;
-    if (key + 1 < keys)
-      for (size_t i = 0; i < COLUMNS; i++) {
-        float low = exponential2(line[i] - largest[i]);
-        float high = exponential2(line[COLUMNS + i] - largest[i]);
-        total[i] = total[i] + low + high;
-        pairs[i] = pair(low, high);
-      }
-    else
-      for (size_t i = 0; i < COLUMNS; i++) {
-        float low = exponential2(line[i] - largest[i]);
-        total[i] += low;
-        pairs[i] = pair(low, 0);
-      }
+    for (size_t i = 0; i < COLUMNS; i++) {
+      float low = exponential2(line[i] - largest[i]);
+      float high = exponential2(line[COLUMNS + i] - largest[i]);
+      total[i] = total[i] + low + high;
+      pairs[i] = pair(low, high);
+    }
     memcpy(scores + key / 2 * COLUMNS, pairs, sizeof pairs);
   }
   memcpy(sums, total, sizeof total);
@@ -156,7 +155,7 @@ void decant_attention_tile(const float *queries, const float *keys, const float 
     if (visible)
       for (size_t key = 0; key < some; key++)
         for (size_t i = 0; i < COLUMNS; i++)
-          if (first + key >= visible[i]) scores[key * COLUMNS + i] = -2e30f;
+          if (first + key >= visible[i]) scores[key * COLUMNS + i] = UNSEEN;
     decant_attention_part(scores, some, halves, largest, sums, output, d);
     for (size_t row = 0; row < d; row += DECANT_TILE_ROWS) {
       p = (struct decant_product){.c = output + row * COLUMNS,

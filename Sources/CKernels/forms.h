@@ -39,6 +39,9 @@
    out the vectors when it finds both at one address. */
 #define EACH_ELEMENT _Pragma("clang loop vectorize(assume_safety)")
 
+/* Rows whose numbers meet what is gathered of each column before that is stored again. */
+#define GATHERED_ROWS 8
+
 BODY uint32_t bits_of(float value) {
   uint32_t bits;
   memcpy(&bits, &value, 4);
@@ -79,9 +82,6 @@ BODY float exponential(float x) {
   /* A NaN's power is of no matter, for p is NaN. */
   return x < -87.0f ? 0.0f : p * power_of_two(shifted);
 }
-
-/* Rows whose numbers meet what is gathered of each column before that is stored again. */
-#define GATHERED_ROWS 8
 
 /* 2^x within 2 units in the last place for x in [-126, 127], 0 below; above there is no answer. NaN
    stays. As Cephes' exp2f (Moshier): x = n + r, and a polynomial for 2^r. */

@@ -1,30 +1,29 @@
 #include "forms.h"
 
+/* Widens the range of each column by `rows` numbers, a constant where this is inlined. */
+BODY void widen_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
+                       float *largest) {
+  for (size_t i = 0; i < columns; i++) {
+    float low = smallest[i], high = largest[i];
+#pragma clang loop unroll(full)
+    for (size_t j = 0; j < rows; j++) {
+      float value = x[j * stride + i];
+      low = value < low ? value : low;
+      high = value > high ? value : high;
+    }
+    smallest[i] = low;
+    largest[i] = high;
+  }
+}
+
 /* The smallest and largest number of each column, of those and of 0. */
 BODY void column_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
                         float *largest) {
   for (size_t i = 0; i < columns; i++) smallest[i] = largest[i] = 0;
   size_t row = 0;
-  for (; row + GATHERED_ROWS <= rows; row += GATHERED_ROWS) {
-    const float *block = x + row * stride;
-    for (size_t i = 0; i < columns; i++) {
-      float low = smallest[i], high = largest[i];
-#pragma clang loop unroll(full)
-      for (size_t j = 0; j < GATHERED_ROWS; j++) {
-        float value = block[j * stride + i];
-        low = value < low ? value : low;
-        high = value > high ? value : high;
-      }
-      smallest[i] = low;
-      largest[i] = high;
-    }
-  }
-  for (; row < rows; row++)
-    for (size_t i = 0; i < columns; i++) {
-      float value = x[row * stride + i];
-      smallest[i] = value < smallest[i] ? value : smallest[i];
-      largest[i] = value > largest[i] ? value : largest[i];
-    }
+  for (; row + GATHERED_ROWS <= rows; row += GATHERED_ROWS)
+    widen_ranges(x + row * stride, stride, GATHERED_ROWS, columns, smallest, largest);
+  for (; row < rows; row++) widen_ranges(x + row * stride, stride, 1, columns, smallest, largest);
 }
 
 BODY uint32_t pixel(float value, float inverse, float zero) {

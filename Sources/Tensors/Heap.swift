@@ -16,8 +16,8 @@ package func trimHeap() { malloc_trim(0) }
 ///
 /// glibc's allocator raises, whenever a large block is freed, the size up to which blocks come from
 /// its heap, and a heap that tensors of many sizes pass through stays as large as its worst moment.
-/// A conversion holds a few tensors at a time, and this keeps its memory at that. It costs fresh pages
-/// for each block, which computing would feel, so it ends with `body`.
+/// A conversion holds a few tensors at a time, and this keeps its memory at that. It costs fresh
+/// pages for each block, which computing would feel, so it ends with `body`.
 package func withHeapKeptSmall<Result>(_ body: () throws -> Result) rethrows -> Result {
   mallopt(M_MMAP_THRESHOLD, 1 << 20)
   // Where the allocator's own adjustment ends.

@@ -66,8 +66,9 @@ def main():
         "## Lossless coding\n\nOf a tensor's own bytes a core, checksums and the file included.\n\n" + coding,
         "## Steps",
     ]
-    # Written after each part: an hour's work is not lost with its last minute.
+
     def write():
+        """What there is so far: an hour's work is not lost with its last minute."""
         pathlib.Path(arguments.output).write_text("\n\n".join(parts) + "\n")
 
     for family, size, options in STEPS:

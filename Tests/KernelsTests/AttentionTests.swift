@@ -127,7 +127,8 @@ struct AttentionTests {
     let found = ofRows(query, key, value, heads: 1)
     let expected = reference(
       query, key, value, heads: 1, causal: false, scale: 1 / 8.0.squareRoot())
-    // A score of 3000 is 4328 in powers of two, and rounded to 2^-12 of one: 0.7 * 2^-12 of a weight.
+    // A score of 3000 is 4328 in powers of two, and rounded to 2^-12 of one: 0.7 * 2^-12 of a
+    // weight.
     #expect(error(found.values, expected) < 0x1p-12)
   }
 

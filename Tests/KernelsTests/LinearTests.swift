@@ -71,7 +71,8 @@ struct LinearTests {
     #expect(error(found.values, expected) < Tolerance.sums)
   }
 
-  /// A sum of several parts, a bias, and something added, where neither rows nor columns fill a tile.
+  /// A sum of several parts, a bias, and something added, where neither rows nor columns fill a
+  /// tile.
   @Test func allThatIsAddedWhereATileEnds() {
     let (inputs, outputs, tokens) = (900, 33, 45)
     let x = randomTensor([1, inputs, tokens], seed: 1)

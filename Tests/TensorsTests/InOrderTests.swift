@@ -20,8 +20,8 @@ struct InOrderTests {
   }
 
   /// Weights and biases alternate in every model: whoever makes the small ones must not wait for
-  /// the large ones between them. The first is made until others have made more than there are threads, which
-  /// threads that wait after one each cannot.
+  /// the large ones between them. The first is made until others have made as many as there are
+  /// threads, which the rest of them cannot where each waits after one.
   @Test(.enabled(if: Threads.count > 1))
   func nobodyWaitsForTheirTurn() throws {
     let many = Threads.count
