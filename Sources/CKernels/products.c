@@ -7,23 +7,6 @@
 #define TILE_ROWS DECANT_TILE_ROWS
 #define TILE_COLUMNS DECANT_TILE_COLUMNS
 
-/* What `rows` x `columns` sums, rows `width` apart, become where a tile ends within a chunk. */
-static void finish_part(const float *sums, size_t width, size_t rows, size_t columns,
-                        const struct decant_product *p, size_t row, size_t column) {
-  if (rows > p->rows - row) rows = p->rows - row;
-  if (columns > p->columns - column) columns = p->columns - column;
-  for (size_t i = 0; i < rows; i++, row++) {
-    float *line = (float *)p->c + row * p->stride + column;
-    const float *added = p->residual ? p->residual + row * p->stride + column : 0;
-    for (size_t l = 0; l < columns; l++) {
-      float sum = sums[i * width + l];
-      if (p->keep) sum += line[l];
-      if (p->bias) sum += p->bias[row];
-      line[l] = added ? sum + added[l] : sum;
-    }
-  }
-}
-
 #define MULTIPLY(sum, left, right) sum += left * right
 #if defined(__x86_64__)
 #define TARGET TARGET_AVX512
@@ -118,21 +101,27 @@ int decant_product_bf16(const float *a, const float *b, size_t k, const struct d
 
 /* Products of integers */
 
-/* What one row's sums become: numbers, or sums for the next part of the product to go on from. */
-BODY void finish_row(const int32_t *sums, const struct decant_int8_product *p, size_t row) {
+/* What some rows of sums become: numbers, or sums for the next part of the product to go on from. */
+BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], size_t rows,
+                      const struct decant_int8_product *p, size_t row) {
 #pragma clang fp contract(off)
   const struct decant_product *q = &p->product;
-  if (!p->last) {
-    memcpy((int32_t *)q->c + row * q->stride, sums, q->columns * 4);
-    return;
-  }
-  float *line = (float *)q->c + row * q->stride;
-  const float *added = q->residual ? q->residual + row * q->stride : 0;
-  float bias = q->bias ? q->bias[row] : 0, scale = p->row_scales[row];
-  int32_t total = p->row_sums[row];
-  for (size_t i = 0; i < q->columns; i++) {
-    float value = (float)(sums[i] - p->zeros[i] * total) * (scale * p->scales[i]) + bias;
-    line[i] = added ? value + added[i] : value;
+  for (size_t end = row + rows; row < end; row++, sums++) {
+    int32_t *kept = (int32_t *)q->c + row * q->stride;
+    if (q->keep)
+      for (size_t i = 0; i < q->columns; i++) sums[0][i] += kept[i];
+    if (!p->last) {
+      memcpy(kept, sums[0], q->columns * 4);
+      continue;
+    }
+    float *line = (float *)q->c + row * q->stride;
+    const float *added = q->residual ? q->residual + row * q->stride : 0;
+    float bias = q->bias ? q->bias[row] : 0, scale = p->row_scales[row];
+    int32_t total = p->row_sums[row];
+    for (size_t i = 0; i < q->columns; i++) {
+      float value = (float)(sums[0][i] - p->zeros[i] * total) * (scale * p->scales[i]) + bias;
+      line[i] = added ? value + added[i] : value;
+    }
   }
 }
 
@@ -140,16 +129,55 @@ BODY void finish_row(const int32_t *sums, const struct decant_int8_product *p, s
 #define TARGET_VNNI \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 
+/* The same of a chunk that is all there. Whole passes, so that nothing is asked for each vector; a
+   product and a sum, each rounded, as the other forms have it. */
+BODY TARGET_VNNI void int8_finish_vnni(__m512i sums[TILE_ROWS][2], int rows, int vectors,
+                                       const struct decant_int8_product *p, size_t row) {
+#define EACH_SUM                                                            \
+  _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) _Pragma( \
+      "clang loop unroll(full)") for (int j = 0; j < vectors; j++)
+  const struct decant_product *q = &p->product;
+  size_t stride = q->stride;
+  int32_t *c = (int32_t *)q->c + row * stride;
+  if (q->keep)
+    EACH_SUM sums[i][j] =
+        _mm512_add_epi32(sums[i][j], _mm512_loadu_si512(c + (size_t)i * stride + 16 * j));
+  if (p->last) {
+    __m512i zeros[2];
+    __m512 scales[2];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) {
+      zeros[j] = _mm512_loadu_si512(p->zeros + 16 * j);
+      scales[j] = _mm512_loadu_ps(p->scales + 16 * j);
+    }
+    const int32_t *totals = p->row_sums + row;
+    EACH_SUM sums[i][j] = _mm512_sub_epi32(
+        sums[i][j], _mm512_mullo_epi32(zeros[j], _mm512_set1_epi32(totals[i])));
+    const float *row_scales = p->row_scales + row;
+    EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_mul_ps(
+        _mm512_cvtepi32_ps(sums[i][j]), _mm512_mul_ps(_mm512_set1_ps(row_scales[i]), scales[j])));
+    if (q->bias)
+      EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_add_round_ps(
+          _mm512_castsi512_ps(sums[i][j]), _mm512_set1_ps(q->bias[row + (size_t)i]),
+          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    if (q->residual)
+      EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_add_ps(
+          _mm512_castsi512_ps(sums[i][j]),
+          _mm512_loadu_ps(q->residual + (row + (size_t)i) * stride + 16 * j)));
+  }
+  EACH_SUM _mm512_storeu_si512(c + (size_t)i * stride + 16 * j, sums[i][j]);
+#undef EACH_SUM
+}
+
+TARGET_VNNI static void int8_rest_vnni(int32_t (*sums)[TILE_COLUMNS], size_t rows,
+                                       const struct decant_int8_product *p, size_t row) {
+  finish_rows(sums, rows, p, row);
+}
+
 BODY TARGET_VNNI void int8_chunk_vnni(const uint32_t *a, const uint32_t *b, size_t k, int rows,
                                       int vectors, const struct decant_int8_product *p,
                                       size_t row) {
-  const struct decant_product *q = &p->product;
   __m512i sums[TILE_ROWS][2];
-  __mmask16 masks[2];
-  for (int j = 0; j < 2; j++) {
-    size_t left = q->columns > 16u * (size_t)j ? q->columns - 16u * (size_t)j : 0;
-    masks[j] = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-  }
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
@@ -166,32 +194,17 @@ BODY TARGET_VNNI void int8_chunk_vnni(const uint32_t *a, const uint32_t *b, size
       for (int j = 0; j < vectors; j++) sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], right[j], left);
     }
   }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++) {
-    if (row + i >= q->rows) return;
-    int32_t *line = (int32_t *)q->c + (row + i) * q->stride;
-    const float *added = q->residual ? q->residual + (row + i) * q->stride : 0;
-#pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) {
-      __m512i sum = sums[i][j];
-      if (q->keep)
-        sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(masks[j], line + 16 * j));
-      if (p->last) {
-        __m512i zero = _mm512_maskz_loadu_epi32(masks[j], p->zeros + 16 * j);
-        sum = _mm512_sub_epi32(
-            sum, _mm512_mullo_epi32(zero, _mm512_set1_epi32(p->row_sums[row + i])));
-        __m512 scale = _mm512_mul_ps(_mm512_set1_ps(p->row_scales[row + i]),
-                                     _mm512_maskz_loadu_ps(masks[j], p->scales + 16 * j));
-        /* A product and a sum, each rounded, as the other forms have it. */
-        __m512 value = _mm512_mul_round_ps(_mm512_cvtepi32_ps(sum), scale,
-                                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        value = _mm512_add_ps(value, _mm512_set1_ps(q->bias ? q->bias[row + i] : 0));
-        if (added) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(masks[j], added + 16 * j));
-        sum = _mm512_castps_si512(value);
-      }
-      _mm512_mask_storeu_epi32(line + 16 * j, masks[j], sum);
-    }
+  if (row + (size_t)rows <= p->product.rows && 16 * (size_t)vectors <= p->product.columns) {
+    int8_finish_vnni(sums, rows, vectors, p, row);
+    return;
   }
+  int32_t rest[TILE_ROWS][TILE_COLUMNS];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) _mm512_storeu_si512(&rest[i][16 * j], sums[i][j]);
+  size_t left = p->product.rows - row;
+  int8_rest_vnni(rest, left < (size_t)rows ? left : (size_t)rows, p, row);
 }
 
 TARGET_VNNI static void int8_tile_vnni(const uint32_t *a, const uint32_t *b, size_t k,
@@ -199,19 +212,24 @@ TARGET_VNNI static void int8_tile_vnni(const uint32_t *a, const uint32_t *b, siz
   int narrow = p->product.columns <= 16;
   for (size_t row = 0; row < p->product.rows;) {
     size_t rest = p->product.rows - row;
-    if (rest > 8) {
-      if (narrow)
-        int8_chunk_vnni(a + row, b, k, 14, 1, p, row);
-      else
-        int8_chunk_vnni(a + row, b, k, 14, 2, p, row);
-      row += 14;
+#define CHUNK(n)                                \
+  if (narrow)                                   \
+    int8_chunk_vnni(a + row, b, k, n, 1, p, row); \
+  else                                          \
+    int8_chunk_vnni(a + row, b, k, n, 2, p, row); \
+  row += n
+    if (rest > 12) {
+      CHUNK(14);
+    } else if (rest > 10) {
+      CHUNK(12);
+    } else if (rest > 8) {
+      CHUNK(10);
+    } else if (rest > 6) {
+      CHUNK(8);
     } else {
-      if (narrow)
-        int8_chunk_vnni(a + row, b, k, 8, 1, p, row);
-      else
-        int8_chunk_vnni(a + row, b, k, 8, 2, p, row);
-      row += 8;
+      CHUNK(6);
     }
+#undef CHUNK
   }
 }
 
@@ -251,7 +269,7 @@ BODY TARGET_AVX2 void add_pairs(__m256i total[WIDE_ROWS][2], const __m256i pixel
 /* Four products of bytes are two products of pairs of 16 bits, each exact, and their sum. */
 BODY TARGET_AVX2 void int8_chunk_avx2(const int32_t *even, const int32_t *odd, const uint32_t *b,
                                       size_t k, int rows, size_t row, size_t column,
-                                      int32_t sums[TILE_ROWS][32]) {
+                                      int32_t sums[TILE_ROWS][TILE_COLUMNS]) {
   __m256i total[WIDE_ROWS][2];
   const __m256i low = _mm256_set1_epi16(0xff);
 #pragma clang loop unroll(full)
@@ -278,7 +296,7 @@ BODY TARGET_AVX2 void int8_chunk_avx2(const int32_t *even, const int32_t *odd, c
 }
 
 TARGET_AVX2 static void int8_sums_avx2(const uint32_t *a, const uint32_t *b, size_t k, size_t rows,
-                                       size_t columns, int32_t sums[TILE_ROWS][32]) {
+                                       size_t columns, int32_t sums[TILE_ROWS][TILE_COLUMNS]) {
   int32_t even[WIDE_STEPS * TILE_ROWS], odd[WIDE_STEPS * TILE_ROWS];
   memset(sums, 0, TILE_ROWS * sizeof sums[0]);
   for (size_t step = 0; step < k; step += WIDE_STEPS) {
@@ -303,7 +321,7 @@ TARGET_AVX2 static void int8_sums_avx2(const uint32_t *a, const uint32_t *b, siz
 #endif
 
 static void int8_sums_portable(const uint32_t *a, const uint32_t *b, size_t k, size_t rows,
-                               size_t columns, int32_t sums[TILE_ROWS][32]) {
+                               size_t columns, int32_t sums[TILE_ROWS][TILE_COLUMNS]) {
   for (size_t row = 0; row < rows; row++) {
     memset(sums[row], 0, sizeof sums[row]);
     for (size_t step = 0; step < k; step++) {
@@ -320,20 +338,14 @@ static void int8_sums_portable(const uint32_t *a, const uint32_t *b, size_t k, s
 static void int8_tile(const uint32_t *a, const uint32_t *b, size_t k,
                       const struct decant_int8_product *p) {
   const struct decant_product *q = &p->product;
-  int32_t sums[TILE_ROWS][32];
+  int32_t sums[TILE_ROWS][TILE_COLUMNS];
 #if defined(__x86_64__)
   if (decant_simd_level() > 0)
     int8_sums_avx2(a, b, k, q->rows, q->columns, sums);
   else
 #endif
     int8_sums_portable(a, b, k, q->rows, q->columns, sums);
-  for (size_t row = 0; row < q->rows; row++) {
-    if (q->keep) {
-      const int32_t *line = (const int32_t *)q->c + row * q->stride;
-      for (size_t i = 0; i < q->columns; i++) sums[row][i] += line[i];
-    }
-    finish_row(sums[row], p, row);
-  }
+  finish_rows(sums, q->rows, p, 0);
 }
 
 void decant_product_u8s8(const uint32_t *a, const uint32_t *b, size_t k,

@@ -5,6 +5,29 @@
 
 typedef float NAME(floats) __attribute__((ext_vector_type(LANES), aligned(4)));
 
+/* What sums become where a tile ends within their chunk. Loops of a constant length, so that they
+   are vectors under a mask. */
+TARGET static void NAME(finish_part)(float (*sums)[CHUNK_VECTORS * LANES], size_t rows,
+                                     size_t columns, const struct decant_product *p, size_t row,
+                                     size_t column) {
+  if (rows > p->rows - row) rows = p->rows - row;
+  if (columns > p->columns - column) columns = p->columns - column;
+  for (size_t i = 0; i < rows; i++, row++) {
+    float *line = (float *)p->c + row * p->stride + column;
+    const float *added = p->residual ? p->residual + row * p->stride + column : 0;
+    float bias = p->bias ? p->bias[row] : 0;
+    if (p->keep)
+      for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++)
+        if (l < columns) sums[i][l] += line[l];
+    for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++) sums[i][l] += bias;
+    if (added)
+      for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++)
+        if (l < columns) sums[i][l] += added[l];
+    for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++)
+      if (l < columns) line[l] = sums[i][l];
+  }
+}
+
 /* `rows` x `vectors` sums, both constants where this is inlined. */
 BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int rows, int vectors,
                                    const struct decant_product *p, size_t row, size_t column) {
@@ -31,8 +54,7 @@ BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int
     for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
       for (int j = 0; j < vectors; j++) *(NAME(floats) *)&rest[i][j * LANES] = sums[i][j];
-    finish_part(rest[0], CHUNK_VECTORS * LANES, (size_t)rows, (size_t)vectors * LANES, p, row,
-                column);
+    NAME(finish_part)(rest, (size_t)rows, (size_t)vectors * LANES, p, row, column);
     return;
   }
   /* Whole passes, so that nothing is asked for each vector. */
