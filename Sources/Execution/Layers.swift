@@ -29,9 +29,9 @@ private enum LayerWeight: Sendable {
   case int8(Int8Weight)
 
   /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it.
-  init(_ weight: StoredTensor, _ arithmetic: Arithmetic) {
+  init(_ weight: StoredTensor, _ arithmetic: Arithmetic, gated: Bool = false) {
     if arithmetic == .int8, weight.shape.rowLength >= 64, weight.shape.rows >= 16 {
-      self = .int8(Int8Weight(weight))
+      self = .int8(Int8Weight(weight, gated: gated))
     } else {
       self = .stored(weight, winograd: arithmetic != .f32Direct)
     }
@@ -104,29 +104,31 @@ struct Linear: Sendable {
   private let name: String
   private let weight: LayerWeight
   private let bias: [Float]?
+  private let gated: Bool
 
-  init(_ spec: LinearSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
+  /// - Parameter gated: whether the second half of the outputs gates the first, by GELU.
+  init(
+    _ spec: LinearSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic, gated: Bool = false
+  ) throws {
     name = spec.module.name
     let (weight, bias) = try load(spec.module, from: weights)
-    self.weight = LayerWeight(weight, arithmetic)
+    self.weight = LayerWeight(weight, arithmetic, gated: gated)
     self.bias = bias
+    self.gated = gated
   }
 
-  /// [B, in, ...] to [B, out, ...]: features lie in planes.
+  /// [B, in, ...] to [B, out, ...], half as many where gated: features lie in planes.
   ///
-  /// - Parameters:
-  ///   - residual: what is added to the result.
-  ///   - gated: whether the second half of the outputs gates the first, by GELU.
+  /// - Parameter residual: what is added to the result.
   func callAsFunction(
-    _ x: Tensor, residual: Tensor? = nil, gated: Bool = false,
-    _ observer: (any ActivationObserver)?
+    _ x: Tensor, residual: Tensor? = nil, _ observer: (any ActivationObserver)?
   ) -> Tensor {
     observer?.willRun(module: name, input: rowsOfFeatures(x))
     return switch weight {
     case .stored(let weight, _):
       project(x, weight: weight, bias: bias, residual: residual, gated: gated)
     case .int8(let weight):
-      project(x, weight: weight, bias: bias, residual: residual, gated: gated)
+      project(x, weight: weight, bias: bias, residual: residual)
     }
   }
 }

@@ -51,7 +51,7 @@ struct TransformerBlock: Sendable {
     norm2 = try LayerNorm(spec.norm2, weights)
     attention2 = try Attention(spec.attention2, weights, arithmetic)
     norm3 = try LayerNorm(spec.norm3, weights)
-    feedForwardIn = try Linear(spec.feedForwardIn, weights, arithmetic)
+    feedForwardIn = try Linear(spec.feedForwardIn, weights, arithmetic, gated: true)
     feedForwardOut = try Linear(spec.feedForwardOut, weights, arithmetic)
   }
 
@@ -64,7 +64,7 @@ struct TransformerBlock: Sendable {
     try Task.checkCancellation()
     var x = attention1(norm1(x), text: text, residual: x, observer)
     x = attention2(norm2(x), text: text, residual: x, observer)
-    return feedForwardOut(feedForwardIn(norm3(x), gated: true, observer), residual: x, observer)
+    return feedForwardOut(feedForwardIn(norm3(x), observer), residual: x, observer)
   }
 }
 

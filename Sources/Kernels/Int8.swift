@@ -1,50 +1,70 @@
 internal import CKernels
 package import Tensors
 
-/// Weights of one layer as int8, in the order in which integer products take them: symmetric codes
-/// with a scale for each output channel.
+/// Weights of one layer as int8, packed as integer products take them: symmetric codes with a scale
+/// for each output channel.
 package struct Int8Weight: Sendable {
   package let shape: Shape
-  /// [out][in / 4][kernel][4].
-  private let words: [UInt32]
+  /// Whether the second half of the outputs gates the first. Each half begins a block of its own.
+  fileprivate let gated: Bool
+  /// Words of four codes of a row: [in / 4][kernel].
+  fileprivate let length: Int
+  /// Of each half, of each part of a sum: [block of 14 rows][words of the part][14].
+  private let words: PackedWords
   private let scales: [Float]
   /// The sum of each output's codes: what a zero point of the pixels adds.
   private let sums: [Int32]
 
   /// The codes as they are stored, where `weight` is int8 with a scale for each output channel;
   /// else the widened numbers rounded to it, `scale = largest magnitude / 127`.
-  package init(_ weight: StoredTensor) {
+  ///
+  /// - Parameter gated: whether the layer's second half of outputs gates its first.
+  package init(_ weight: StoredTensor, gated: Bool = false) {
     let shape = weight.shape
-    self.shape = shape
-    let (rows, length) = (shape.rows, shape.rowLength)
+    precondition(!gated || shape.rows % 2 == 0, "halves of \(shape)")
+    (self.shape, self.gated) = (shape, gated)
+    let (rows, codesOfRow) = (shape.rows, shape.rowLength)
     let taps = shape.rank == 4 ? shape[2] * shape[3] : 1
-    let channels = taps == 0 ? 0 : length / taps
-    let wordsOfRow = Self.words(channels) * taps
+    let channels = taps == 0 ? 0 : codesOfRow / taps
+    let length = Self.words(channels) * taps
+    self.length = length
     var scales = [Float](repeating: 0, count: rows)
     var sums = [Int32](repeating: 0, count: rows)
-    words = [UInt32](unsafeUninitializedCapacity: rows * wordsOfRow) { words, count in
-      count = rows * wordsOfRow
-      let words = DisjointSlices(words)
-      scales.withUnsafeMutableBufferPointer { scales in
-        sums.withUnsafeMutableBufferPointer { sums in
-          let (scales, sums) = (DisjointSlices(scales), DisjointSlices(sums))
-          parallelBlocks(rows, size: max(1, blockSize / max(1, length))) { block in
-            weight.withCodes(block) { codes, blockScales in
-              for (index, row) in block.enumerated() {
-                let line = codes + index * length
-                scales[row] = blockScales[index]
-                sums[row] = (0..<length).reduce(0) { $0 &+ Int32(line[$1]) }
-                let target = words[row * wordsOfRow..<(row + 1) * wordsOfRow]
-                target.withMemoryRebound(to: Int8.self) {
-                  guard let base = $0.baseAddress else { return }
-                  decant_pack_codes(line, channels, taps, base)
-                }
-              }
+    let halves = gated ? 2 : 1
+    let rowsOfHalf = rows / halves
+    let block = ProductTiles.blockRows
+    let blocks = (rowsOfHalf + block - 1) / block
+    let words = PackedWords(count: halves * blocks * block * length)
+    let parts = ProductTiles.parts(length)
+    scales.withUnsafeMutableBufferPointer { scales in
+      sums.withUnsafeMutableBufferPointer { sums in
+        let (scales, sums) = (DisjointSlices(scales), DisjointSlices(sums))
+        parallel(halves * blocks, scratch: block * length) { unit, scratch in
+          let (half, index) = (unit / blocks, unit % blocks)
+          let first = half * rowsOfHalf + index * block
+          let range = first..<min((half + 1) * rowsOfHalf, first + block)
+          let lines = UnsafeMutableRawPointer(scratch)
+          weight.withCodes(range) { codes, blockScales in
+            for (place, row) in range.enumerated() {
+              let line = codes + place * codesOfRow
+              scales[row] = blockScales[place]
+              sums[row] = (0..<codesOfRow).reduce(0) { $0 &+ Int32(line[$1]) }
+              decant_pack_codes(
+                line, channels, taps,
+                (lines + place * length * 4).assumingMemoryBound(to: Int8.self))
             }
+          }
+          for part in parts {
+            decant_pack_rows(
+              lines.assumingMemoryBound(to: UInt32.self) + part.lowerBound, length, range.count,
+              part.count,
+              words.base + (half * length + part.lowerBound) * blocks * block
+                + index * block * part.count)
           }
         }
       }
     }
+    self.words = words
     self.scales = scales
     self.sums = sums
   }
@@ -52,20 +72,14 @@ package struct Int8Weight: Sendable {
   /// Words of as many channels.
   static func words(_ channels: Int) -> Int { (channels + 3) / 4 }
 
-  fileprivate var length: Int { shape.rows == 0 ? 0 : words.count / shape.rows }
-
-  fileprivate func pack(
-    _ rows: Range<Int>, _ part: Range<Int>, into target: UnsafeMutablePointer<UInt32>
-  ) {
-    words.withUnsafeBufferPointer { words in
-      guard let base = words.baseAddress else { return }
-      for first in stride(from: 0, to: rows.count, by: ProductTiles.blockRows) {
-        let source = base + (rows.lowerBound + first) * length + part.lowerBound
-        decant_pack_rows(
-          source, length, min(ProductTiles.blockRows, rows.count - first), part.count,
-          target + first * part.count)
-      }
-    }
+  /// Where the blocks from `row` on lie, which begins one, of a part of the sums.
+  fileprivate func packed(from row: Int, _ part: Range<Int>) -> UnsafePointer<UInt32> {
+    let block = ProductTiles.blockRows
+    let rowsOfHalf = gated ? shape.rows / 2 : shape.rows
+    let paddedRows = (rowsOfHalf + block - 1) / block * block
+    let (half, place) = (row / rowsOfHalf, row % rowsOfHalf)
+    return UnsafePointer(
+      words.base + (half * length + part.lowerBound) * paddedRows + place * part.count)
   }
 
   fileprivate func withRow(
@@ -78,6 +92,21 @@ package struct Int8Weight: Sendable {
       }
     }
   }
+}
+
+/// Words that stay where they are as long as somebody holds this.
+///
+/// Unchecked: whoever makes it fills it before anybody else sees it.
+private final class PackedWords: @unchecked Sendable {
+  let base: UnsafeMutablePointer<UInt32>
+
+  init(count: Int) {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(64, count * 4), alignment: 64)
+    askForLargePages(UnsafeMutableRawBufferPointer(start: memory, count: count * 4))
+    base = memory.bindMemory(to: UInt32.self, capacity: count)
+  }
+
+  deinit { UnsafeMutableRawPointer(base).deallocate() }
 }
 
 extension StoredTensor {
@@ -125,73 +154,83 @@ extension StoredTensor {
 ///
 /// The range of the numbers, with 0 in it, is cut into 255 steps: of each pixel apart, or of a whole
 /// picture where windows mix pixels.
-struct Int8Pixels {
-  /// [batch][channels / 4][area][4].
-  let words: [UInt32]
-  /// One of each for every pixel: [batch][area].
-  let scales: [Float]
-  let zeros: [Int32]
+private struct Int8Pixels {
+  /// Pixels of all pictures.
+  private let count: Int
+  /// Words of a pixel.
+  private let rows: Int
+  /// Codes [batch][channels / 4][area][4], then a scale and a zero point of each pixel.
+  private let memory: PackedWords
+
+  var words: UnsafeMutablePointer<UInt32> { memory.base }
+  var scales: UnsafeMutablePointer<Float> { numbers(rows * count) }
+  var zeros: UnsafeMutablePointer<Int32> { numbers((rows + 1) * count) }
+
+  private func numbers<Number>(_ offset: Int) -> UnsafeMutablePointer<Number> {
+    UnsafeMutableRawPointer(memory.base + offset).assumingMemoryBound(to: Number.self)
+  }
 
   init(_ x: Tensor, perPixel: Bool) {
     let (batch, channels) = (x.shape[0], x.shape[1])
     let area = x.shape.extents.dropFirst(2).reduce(1, *)
-    let rows = Int8Weight.words(channels)
+    count = batch * area
+    rows = Int8Weight.words(channels)
+    memory = PackedWords(count: (rows + 2) * count)
+    let scratch = Scratch.floats(4 * count)
+    defer { Scratch.give(scratch) }
+    // Of each pixel the smallest number and the largest, 1 / scale, and the zero point.
+    let smallest = Target(base: scratch.base)
+    let largest = Target(base: scratch.base + count)
+    let inverses = Target(base: scratch.base + 2 * count)
+    let offsets = Target(base: scratch.base + 3 * count)
+    let (pixels, rows) = (self, rows)
     let run = columnRun(of: area)
     let runs = (area + run - 1) / run
-    var ranges = [Float](repeating: 0, count: 2 * batch * area)
-    let smallest = ranges.count / 2
-    var inverses = [Float](repeating: 0, count: batch * area)
-    var offsets = inverses
-    var scales = inverses
-    var zeros = [Int32](repeating: 0, count: batch * area)
     x.values.reading { x in
-      ranges.writing { ranges in
-        parallel(batch * runs) { unit in
-          let (picture, first) = (unit / runs, unit % runs * run)
-          let place = picture * area + first
-          decant_column_ranges(
-            x + picture * channels * area + first, area, channels, min(run, area - first),
-            ranges + place, ranges + smallest + place)
+      @Sendable func quantize(_ picture: Int, _ columns: Range<Int>) {
+        let place = picture * area + columns.lowerBound
+        decant_quantize_columns(
+          x + picture * channels * area + columns.lowerBound, area, channels, columns.count,
+          inverses + place, offsets + place,
+          pixels.words + picture * rows * area + columns.lowerBound)
+      }
+      /// Cuts the range from the smallest to the largest number for some pixels.
+      @Sendable func cut(_ low: Float, _ high: Float, for places: Range<Int>) {
+        let scale = (high - low) / 255
+        let isUsable = scale.isFinite && scale.isNormal
+        let zero = isUsable ? (-low / scale).rounded(.toNearestOrEven) : 0
+        for place in places {
+          // What overflowed must not come out as zeros.
+          pixels.scales[place] = isUsable ? scale : scale.isFinite ? 0 : .nan
+          pixels.zeros[place] = Int32(zero)
+          offsets.base[place] = zero
+          inverses.base[place] = isUsable ? 1 / scale : 0
         }
       }
-    }
-    for picture in 0..<batch {
-      let pixels = picture * area..<(picture + 1) * area
-      let low = perPixel ? 0 : ranges[pixels].min() ?? 0
-      let high =
-        perPixel
-        ? 0 : ranges[smallest + pixels.lowerBound..<smallest + pixels.upperBound].max() ?? 0
-      for pixel in pixels {
-        let bottom = perPixel ? ranges[pixel] : low
-        let top = perPixel ? ranges[smallest + pixel] : high
-        let scale = (top - bottom) / 255
-        // What overflowed must not come out as zeros.
-        if !scale.isFinite { scales[pixel] = .nan }
-        guard scale.isNormal else { continue }
-        let zero = (-bottom / scale).rounded(.toNearestOrEven)
-        scales[pixel] = scale
-        zeros[pixel] = Int32(zero)
-        offsets[pixel] = zero
-        inverses[pixel] = 1 / scale
-      }
-    }
-    self.scales = scales
-    self.zeros = zeros
-    words = [UInt32](unsafeUninitializedCapacity: batch * rows * area) { words, count in
-      count = batch * rows * area
-      let words = DisjointSlices(words)
-      x.values.reading { x in
-        inverses.reading { inverses in
-          offsets.reading { offsets in
-            parallel(batch * runs) { unit in
-              let (picture, first) = (unit / runs, unit % runs * run)
-              decant_quantize_columns(
-                x + picture * channels * area + first, area, channels, min(run, area - first),
-                inverses + picture * area + first, offsets + picture * area + first,
-                words.base + picture * rows * area + first)
-            }
-          }
+      parallel(batch * runs) { unit in
+        let (picture, first) = (unit / runs, unit % runs * run)
+        let columns = first..<min(area, first + run)
+        let place = picture * area + first
+        decant_column_ranges(
+          x + picture * channels * area + first, area, channels, columns.count, smallest + place,
+          largest + place)
+        guard perPixel else { return }
+        for pixel in place..<place + columns.count {
+          cut(smallest.base[pixel], largest.base[pixel], for: pixel..<pixel + 1)
         }
+        // What was read for the ranges is still near.
+        quantize(picture, columns)
+      }
+      if perPixel { return }
+      for picture in 0..<batch {
+        let places = picture * area..<(picture + 1) * area
+        let low = places.reduce(0) { min($0, smallest.base[$1]) }
+        let high = places.reduce(0) { max($0, largest.base[$1]) }
+        cut(low, high, for: places)
+      }
+      parallel(batch * runs) { unit in
+        let first = unit % runs * run
+        quantize(unit / runs, first..<min(area, first + run))
       }
     }
   }
@@ -209,11 +248,11 @@ private struct Int8Operands: ProductOperands {
   var rows: Int { weight.shape.rows }
   var length: Int { weight.length }
 
-  func packWeights(
+  func packedWeights(
     _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
     into target: UnsafeMutablePointer<UInt32>
-  ) {
-    weight.pack(rows, part, into: target)
+  ) -> UnsafePointer<UInt32> {
+    weight.packed(from: rows.lowerBound, part)
   }
 
   func packPixels(
@@ -223,13 +262,10 @@ private struct Int8Operands: ProductOperands {
     let plane = window.height * window.width
     // Around a picture lies 0, whose code is the picture's zero point.
     let zero = UInt32(truncatingIfNeeded: pixels.zeros[picture * plane]) & 0xff
-    pixels.words.withUnsafeBufferPointer { words in
-      guard let base = words.baseAddress else { return }
-      withUnsafePointer(to: window) {
-        decant_pack_window(
-          base + picture * window.channels * plane, $0, part.lowerBound, part.count,
-          columns.lowerBound, columns.count, zero &* 0x0101_0101, target)
-      }
+    withUnsafePointer(to: window) {
+      decant_pack_window(
+        pixels.words + picture * window.channels * plane, $0, part.lowerBound, part.count,
+        columns.lowerBound, columns.count, zero &* 0x0101_0101, target)
     }
   }
 
@@ -242,21 +278,16 @@ private struct Int8Operands: ProductOperands {
       product.picture * window.height * window.width
       + (area == window.height * window.width ? product.columns.lowerBound : 0)
     withOptional(product.isLast ? bias : nil, from: product.rows.lowerBound) { bias in
-      pixels.scales.withUnsafeBufferPointer { scales in
-        pixels.zeros.withUnsafeBufferPointer { zeros in
-          weight.withRow(product.rows.lowerBound) { rowScales, rowSums in
-            guard let scales = scales.baseAddress, let zeros = zeros.baseAddress else { return }
-            var output = decant_int8_product(
-              product: decant_product(
-                c: product.target, stride: product.stride, rows: product.rows.count,
-                columns: product.columns.count, bias: bias,
-                residual: product.isLast ? residual.map { $0 + place } : nil,
-                keep: product.isFirst ? 0 : 1),
-              last: product.isLast ? 1 : 0, row_scales: rowScales, row_sums: rowSums,
-              scales: scales + pixel, zeros: zeros + pixel)
-            decant_product_u8s8(product.left, product.right, product.length, &output)
-          }
-        }
+      weight.withRow(product.rows.lowerBound) { rowScales, rowSums in
+        var output = decant_int8_product(
+          product: decant_product(
+            c: product.target, stride: product.stride, rows: product.rows.count,
+            columns: product.columns.count, bias: bias,
+            residual: product.isLast ? residual.map { $0 + place } : nil,
+            keep: product.isFirst ? 0 : 1),
+          last: product.isLast ? 1 : 0, row_scales: rowScales, row_sums: rowSums,
+          scales: pixels.scales + pixel, zeros: pixels.zeros + pixel)
+        decant_product_u8s8(product.left, product.right, product.length, &output)
       }
     }
   }
@@ -271,7 +302,7 @@ package func convolve(
   padding: Padding = Padding(1)
 ) -> Tensor {
   precondition(
-    x.shape.rank == 4 && weight.shape.rank == 4 && x.shape[1] == weight.shape[1]
+    x.shape.rank == 4 && weight.shape.rank == 4 && x.shape[1] == weight.shape[1] && !weight.gated
       && (bias == nil || bias?.count == weight.shape[0]) && stride >= 1,
     "convolution of \(x.shape) with \(weight.shape), stride \(stride)")
   var window = decant_window(of: x.shape, weight.shape, stride: stride, padding: padding)
@@ -280,34 +311,32 @@ package func convolve(
   precondition(residual == nil || residual?.shape == shape, "residual for \(shape)")
   precondition(shape[2] * shape[3] <= x.shape[2] * x.shape[3], "\(shape) of \(x.shape)")
   let isPointwise = weight.shape[2] * weight.shape[3] == 1 && stride == 1 && padding == Padding(0)
-  return multiply(
-    x, weight, bias, residual, window, perPixel: isPointwise, gated: false, shape: shape)
+  return multiply(x, weight, bias, residual, window, perPixel: isPointwise, shape: shape)
 }
 
-/// ``project(_:weight:bias:residual:gated:)`` of int8 weights and of `x` rounded to uint8, each token
-/// with a scale of its own.
+/// ``project(_:weight:bias:residual:gated:)`` of int8 weights, gated where they are, and of `x` rounded
+/// to uint8, each token with a scale of its own.
 package func project(
-  _ x: Tensor, weight: Int8Weight, bias: [Float]?, residual: Tensor? = nil, gated: Bool = false
+  _ x: Tensor, weight: Int8Weight, bias: [Float]?, residual: Tensor? = nil
 ) -> Tensor {
   precondition(
     x.shape.rank >= 2 && x.shape[1] == weight.shape.rowLength
-      && (bias == nil || bias?.count == weight.shape.rows)
-      && (!gated || weight.shape.rows % 2 == 0),
+      && (bias == nil || bias?.count == weight.shape.rows),
     "\(weight.shape) by planes of \(x.shape)")
   let area = x.shape.extents.dropFirst(2).reduce(1, *)
-  let outputs = gated ? weight.shape.rows / 2 : weight.shape.rows
+  let outputs = weight.gated ? weight.shape.rows / 2 : weight.shape.rows
   let shape = Shape([x.shape[0], outputs] + x.shape.extents.dropFirst(2))
   precondition(residual == nil || residual?.shape == shape, "residual for \(shape)")
   var window = decant_window(
     of: [x.shape[0], x.shape[1], 1, area], [weight.shape.rows, x.shape[1], 1, 1], stride: 1,
     padding: Padding(0))
   window.channels = Int8Weight.words(x.shape[1])
-  return multiply(x, weight, bias, residual, window, perPixel: true, gated: gated, shape: shape)
+  return multiply(x, weight, bias, residual, window, perPixel: true, shape: shape)
 }
 
 private func multiply(
   _ x: Tensor, _ weight: Int8Weight, _ bias: [Float]?, _ residual: Tensor?,
-  _ window: decant_window, perPixel: Bool, gated: Bool, shape: Shape
+  _ window: decant_window, perPixel: Bool, shape: Shape
 ) -> Tensor {
   let pixels = Profile.timing(.quantizing) { Int8Pixels(x, perPixel: perPixel) }
   let area = window.out_height * window.out_width
@@ -318,7 +347,7 @@ private func multiply(
         multiply(
           Int8Operands(
             weight: weight, bias: bias, window: window, pixels: pixels, residual: residual),
-          pictures: shape[0], area: area, gated: gated, into: output)
+          pictures: shape[0], area: area, gated: weight.gated, into: output)
       }
     }
   }

@@ -8,9 +8,12 @@ struct ProductTiles {
   static let blockRows = Int(DECANT_TILE_ROWS)
   static let panelColumns = Int(DECANT_TILE_COLUMNS)
 
-  /// Words of the sum at a time: a panel of pixels then fills two thirds of a first-level cache, and
-  /// a tile's weights a third of a second-level one.
-  static let longestPart = 256
+  /// Words of the sum at a time. Results are read and written again for each part but the first, and
+  /// lie far apart; the longest part whose weights, of a tile, still fit a second-level cache of 1 MB
+  /// costs least.
+  static let longestPart = 640
+  /// Rows of a tile at most.
+  static let tallest = 322
 
   let rows: Int
   let pictures: Int
@@ -21,18 +24,18 @@ struct ProductTiles {
   /// Large tiles, for packing costs less the more a packed operand is used; smaller ones where they
   /// would be too few to share out.
   ///
-  /// - Parameter acrossAll: whether tiles span all columns.
-  init(rows: Int, pictures: Int, area: Int, tallest: Int = 322, acrossAll: Bool = false) {
+  /// - Parameter wide: whether they are not to become narrower: where a pixel is packed once, it is
+  ///   weights alone that more tiles pack more often.
+  init(rows: Int, pictures: Int, area: Int, tallest: Int = tallest, wide: Bool = false) {
     (self.rows, self.pictures, self.area) = (rows, pictures, area)
     height = Self.even(rows, tallest, Self.blockRows)
-    if acrossAll {
-      width = max(1, area)
+    width = Self.even(area, 1024, Self.panelColumns)
+    if wide {
       while count < 16 && height > 2 * Self.blockRows {
         height = Self.even(rows, height / 2, Self.blockRows)
       }
       return
     }
-    width = Self.even(area, 1024, Self.panelColumns)
     while count < 16 && (height > 2 * Self.blockRows || width > 2 * Self.panelColumns) {
       if width > height && width > 2 * Self.panelColumns || height <= 2 * Self.blockRows {
         width = Self.even(area, width / 2, Self.panelColumns)
@@ -93,10 +96,16 @@ protocol ProductOperands: Sendable {
   /// Words of a sum.
   var length: Int { get }
 
-  /// Packs rows of weights in blocks of 14. `scratch` holds as many words as they are.
-  func packWeights(
+  /// Rows of weights in blocks of 14: packed into `target`, or as they lie where they are already.
+  ///
+  /// - Parameters:
+  ///   - rows: from the start of a block on.
+  ///   - part: one of ``ProductTiles/parts(_:)``.
+  ///   - scratch: as many words as a block.
+  func packedWeights(
     _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
-    into target: UnsafeMutablePointer<UInt32>)
+    into target: UnsafeMutablePointer<UInt32>
+  ) -> UnsafePointer<UInt32>
   /// Packs a panel of pixels.
   func packPixels(
     picture: Int, _ part: Range<Int>, _ columns: Range<Int>,
@@ -104,9 +113,9 @@ protocol ProductOperands: Sendable {
   func multiply(_ product: PanelProduct)
 }
 
-/// Words of pixels of one picture that are packed whole: 4 MB. Small pictures meet many weights, and
+/// Words of pixels of one picture that are packed whole: 8 MB. Small pictures meet many weights, and
 /// would be packed again for each tile of them.
-private let packedOnceLimit = 1 << 20
+private let packedOnceLimit = 2 << 20
 
 /// The product of `operands` for `pictures` of `area` pixels.
 ///
@@ -126,10 +135,10 @@ func multiply<Operands: ProductOperands>(
   let panel = ProductTiles.panelColumns
   let panels = (area + panel - 1) / panel
   let panelWords = panel * operands.length
-  let isPackedOnce = panels * panelWords <= packedOnceLimit
+  let tallest = gated ? 168 : ProductTiles.tallest
+  let isPackedOnce = rows > tallest && panels * panelWords <= packedOnceLimit
   let tiles = ProductTiles(
-    rows: rows, pictures: pictures, area: area, tallest: gated ? 168 : 322,
-    acrossAll: isPackedOnce)
+    rows: rows, pictures: pictures, area: area, tallest: tallest, wide: isPackedOnce)
   let shared = Scratch.floats(isPackedOnce ? pictures * panels * panelWords : 1)
   defer { Scratch.give(shared) }
   let packed = Target(base: shared.base)
@@ -148,18 +157,20 @@ func multiply<Operands: ProductOperands>(
   let halves = gated ? 2 : 1
   let weightWords = tall * longest
   let hiddenWords = gated ? tall * tiles.width : 0
-  let words = halves * weightWords + weightWords + panel * longest + 2 * hiddenWords
+  let words = halves * weightWords + block * longest + panel * longest + 2 * hiddenWords
   parallel(tiles.count, scratch: words) { unit, scratch in
     let (picture, range, columns) = tiles[unit]
     let widened = scratch + halves * weightWords
-    let pixels = widened + weightWords
+    let pixels = widened + block * longest
     let hidden = pixels + panel * longest
     for part in parts {
-      for half in 0..<halves {
-        operands.packWeights(
+      func weights(_ half: Int) -> UnsafePointer<UInt32> {
+        operands.packedWeights(
           range.lowerBound + half * rows..<range.upperBound + half * rows, part, scratch: widened,
           into: words32(scratch + half * weightWords))
       }
+      let left = weights(0)
+      let gates = gated ? weights(1) : left
       for first in stride(from: columns.lowerBound, to: columns.upperBound, by: panel) {
         let some = first..<min(columns.upperBound, first + panel)
         var right = pixels
@@ -175,7 +186,7 @@ func multiply<Operands: ProductOperands>(
             : output + (picture * rows + range.lowerBound) * area + first
           operands.multiply(
             PanelProduct(
-              left: words32(scratch + half * weightWords), right: words32(right),
+              left: half == 0 ? left : gates, right: words32(right),
               length: part.count, picture: picture,
               rows: range.lowerBound + half * rows..<range.upperBound + half * rows, columns: some,
               target: target, stride: gated ? columns.count : area,
@@ -213,13 +224,22 @@ struct FloatOperands: ProductOperands {
   var rows: Int { weight.shape.rows }
   var length: Int { weight.shape.rowLength }
 
-  func packWeights(
+  func packedWeights(
     _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
     into target: UnsafeMutablePointer<UInt32>
-  ) {
-    weight.withMatrix(rows: rows, columns: part, scratch: scratch) { matrix in
-      packRows(matrix, rows.count, part.count, into: target)
+  ) -> UnsafePointer<UInt32> {
+    // A block at a time is widened in the first-level cache, while the next one comes from memory.
+    let block = ProductTiles.blockRows
+    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: block) {
+      let some = first..<min(rows.upperBound, first + block)
+      weight.prefetch(
+        rows: some.upperBound..<min(rows.upperBound, some.upperBound + block), columns: part)
+      weight.withMatrix(rows: some, columns: part, scratch: scratch) { matrix in
+        packRows(
+          matrix, some.count, part.count, into: target + (first - rows.lowerBound) * part.count)
+      }
     }
+    return UnsafePointer(target)
   }
 
   func packPixels(

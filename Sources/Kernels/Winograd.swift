@@ -9,6 +9,8 @@ struct WinogradPlan {
   private static let outputsOfUnit = 56
   /// Channels of which a unit holds transformed weights: 5 MB of them.
   private static let longestPart = 640
+  /// Channels of 14 rows of which weights are widened and packed at a time: 16 KB.
+  private static let channelsAtOnce = 32
   /// Transformed inputs held at a time: 24 MB.
   private static let inputsLimit = 6 << 20
 
@@ -92,7 +94,7 @@ struct WinogradPlan {
     let sumsSize = Self.points * sumStep
     let transformedSize = Self.points * Self.step(rowsOfUnit * longest)
     // One more step of the rows than there is: the transform reads and writes whole vectors.
-    let packedSize = (longest * 9 + 1) * block + 16
+    let packedSize = (Self.channelsAtOnce * 9 + 1) * block + 16
     let tiling = tiling(channels: outputs)
     parallel(
       (outputs - 1) / rowsOfUnit + 1, scratch: sumsSize + transformedSize + 16 + 2 * packedSize
@@ -107,12 +109,21 @@ struct WinogradPlan {
         let step = Self.step(rowsOfUnit * count)
         for first in stride(from: 0, to: rows.count, by: block) {
           let some = rows.lowerBound + first..<min(rows.upperBound, rows.lowerBound + first + block)
-          weight.withMatrix(rows: some, columns: part * 9..<(part + count) * 9, scratch: widened) {
-            packRows(
-              $0, some.count, count * 9,
-              into: UnsafeMutableRawPointer(packed).assumingMemoryBound(to: UInt32.self))
+          for channel in stride(from: 0, to: count, by: Self.channelsAtOnce) {
+            let end = min(count, channel + Self.channelsAtOnce)
+            let next = end..<min(count, end + Self.channelsAtOnce)
+            weight.prefetch(
+              rows: some, columns: (part + next.lowerBound) * 9..<(part + next.upperBound) * 9)
+            weight.withMatrix(
+              rows: some, columns: (part + channel) * 9..<(part + end) * 9, scratch: widened
+            ) {
+              packRows(
+                $0, some.count, (end - channel) * 9,
+                into: UnsafeMutableRawPointer(packed).assumingMemoryBound(to: UInt32.self))
+            }
+            decant_winograd_weights(
+              packed, end - channel, transformed + first * count + channel * block, step)
           }
-          decant_winograd_weights(packed, count, transformed + first * count, step)
         }
         for point in 0..<Self.points {
           for index in 0..<panels {

@@ -40,7 +40,7 @@ struct KernelBench {
       let gate = StoredTensor(numbers([8 * channels, channels]))
       let tokens = x.reshaped([1, channels, pixels])
       let (codes, squareCodes, gateCodes) = (
-        Int8Weight(window), Int8Weight(square), Int8Weight(gate)
+        Int8Weight(window), Int8Weight(square), Int8Weight(gate, gated: true)
       )
 
       func add(
@@ -78,7 +78,7 @@ struct KernelBench {
         _ = project(tokens, weight: gate, bias: nil, gated: true)
       }
       add(gated, .int8, 8 * channels * channels * pixels) {
-        _ = project(tokens, weight: gateCodes, bias: nil, gated: true)
+        _ = project(tokens, weight: gateCodes, bias: nil)
       }
       let attending =
         "attention, \(shape.heads) heads of \(channels / shape.heads), \(pixels) tokens"

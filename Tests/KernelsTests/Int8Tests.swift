@@ -98,7 +98,9 @@ struct Int8Tests {
 
   /// More than one part of the sum, and panels of every width.
   @Test func shapesOfSeveralTiles() {
-    check([1, 1100, 5, 9], [20, 1100, 1, 1])
+    check([1, 1100, 5, 9], [330, 1100, 1, 1])
+    check([1, 2700, 5, 9], [20, 2700, 1, 1])
+    check([1, 300, 5, 9], [17, 300, 3, 3])
     check([1, 19, 30, 70], [16, 19, 1, 1])
     check([1, 19, 24, 25], [3, 19, 3, 3])
     check([2, 130, 9, 11], [31, 130, 3, 3])
@@ -132,12 +134,14 @@ struct Int8Tests {
     #expect(zeros.values.allSatisfy { $0 == 0 })
   }
 
-  @Test func gatesAndResiduals() {
-    let x = randomTensor([2, 40, 70], seed: 1)
-    let weight = Int8Weight(randomWeights([60, 40], .int8, seed: 2))
+  @Test(arguments: [40, 2700])
+  func gatesAndResiduals(inputs: Int) {
+    let x = randomTensor([2, inputs, 70], seed: 1)
+    let stored = randomWeights([60, inputs], .int8, seed: 2)
+    let weight = Int8Weight(stored)
     let bias = randomTensor([60], seed: 3).values
     let plain = project(x, weight: weight, bias: bias)
-    let gated = project(x, weight: weight, bias: bias, gated: true)
+    let gated = project(x, weight: Int8Weight(stored, gated: true), bias: bias)
     let expected = transposed(geglu(transposed(plain)))
     #expect(error(gated.values, expected.values.map(Double.init)) < Tolerance.functions)
     let residual = randomTensor([2, 60, 70], seed: 4)

@@ -46,9 +46,31 @@ struct LinearTests {
     }
   }
 
-  @Test(arguments: [(1, 320, 1280), (77, 768, 100), (330, 40, 530), (3, 2500, 70), (5, 1153, 3)])
+  @Test(arguments: [
+    (1, 320, 1280), (77, 768, 100), (330, 40, 530), (3, 2500, 70), (5, 1153, 3), (40, 700, 340),
+  ])
   func shapesOfSeveralTiles(rows: Int, inputs: Int, outputs: Int) {
     check(rows: rows, inputs: inputs, outputs: outputs)
+  }
+
+  /// Pixels of a large picture are packed again for each tile of weights that they meet, those of a
+  /// small one are packed once.
+  @Test func howPixelsArePackedDoesNotMatter() {
+    let (inputs, outputs, tokens) = (520, 330, 4100)
+    let x = randomTensor([1, inputs, tokens], seed: 1)
+    let w = StoredTensor(randomTensor([outputs, inputs], seed: 2))
+    let whole = project(x, weight: w, bias: nil)
+    for first in [0, 2048, tokens - 65] {
+      let some = Tensor(
+        shape: [1, inputs, 65],
+        values: (0..<inputs).flatMap { x.values[$0 * tokens + first..<$0 * tokens + first + 65] })
+      let found = project(some, weight: w, bias: nil)
+      for row in 0..<outputs {
+        #expect(
+          found.values[row * 65..<(row + 1) * 65]
+            == whole.values[row * tokens + first..<row * tokens + first + 65])
+      }
+    }
   }
 
   @Test func everyRankIsTaken() {

@@ -81,6 +81,9 @@ struct decant_window {
   size_t out_height, out_width;
 };
 
+/* Asks for `count` bytes of each of some rows, `stride` bytes apart, which are to be read soon. */
+void decant_prefetch_rows(const void *bytes, size_t stride, size_t rows, size_t count);
+
 /* target[j][i] = source[i][j] for `rows` x `columns` of source; strides count numbers. */
 void decant_transpose(const float *source, size_t source_stride, size_t rows, size_t columns,
                       float *target, size_t target_stride);
