@@ -4,15 +4,6 @@
 #include <immintrin.h>
 #endif
 
-static float widen_half(uint16_t half) {
-  uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31,
-           mantissa = half & 0x3ff;
-  if (exponent == 31) return float_of(sign | 0x7f800000 | mantissa << 13 | (mantissa ? 0x400000 : 0));
-  if (exponent != 0) return float_of(sign | (exponent + 112) << 23 | mantissa << 13);
-  float small = (float)mantissa * 0x1p-24f;
-  return sign ? -small : small;
-}
-
 static uint16_t narrow_half(float value) {
   uint32_t bits = bits_of(value), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));

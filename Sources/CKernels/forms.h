@@ -54,6 +54,16 @@ BODY float float_of(uint32_t bits) {
   return value;
 }
 
+/* A half float, widened. */
+BODY float widen_half(uint16_t half) {
+  uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31,
+           mantissa = half & 0x3ff;
+  if (exponent == 31) return float_of(sign | 0x7f800000 | mantissa << 13 | (mantissa ? 0x400000 : 0));
+  if (exponent != 0) return float_of(sign | (exponent + 112) << 23 | mantissa << 13);
+  float small = (float)mantissa * 0x1p-24f;
+  return sign ? -small : small;
+}
+
 /* A float32 number within 2^22 plus this is a whole number, rounded half to even, and leaves that in
    its low bits: 1.5 * 2^23. */
 #define ROUNDING 12582912.0f

@@ -5,6 +5,37 @@
 
 typedef uint32_t words8 __attribute__((ext_vector_type(8), aligned(4)));
 typedef uint32_t words16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef float floats8 __attribute__((ext_vector_type(8)));
+typedef float floats16 __attribute__((ext_vector_type(16)));
+typedef _Float16 halves8 __attribute__((ext_vector_type(8), aligned(2)));
+typedef _Float16 halves16 __attribute__((ext_vector_type(16), aligned(2)));
+
+/* Some words of a row from one on, or as many half floats, widened. */
+BODY void take8(const void *row, size_t first, int halves, words8 *r) {
+  if (halves)
+    *r = (words8)__builtin_convertvector(*(const halves8 *)((const uint16_t *)row + first), floats8);
+  else
+    *r = *(const words8 *)((const uint32_t *)row + first);
+}
+
+BODY void take16(const void *row, size_t first, int halves, words16 *r) {
+  if (halves)
+    *r = (words16)__builtin_convertvector(*(const halves16 *)((const uint16_t *)row + first),
+                                          floats16);
+  else
+    *r = *(const words16 *)((const uint32_t *)row + first);
+}
+
+BODY uint32_t take(const void *row, size_t at, int halves) {
+  return halves ? bits_of(widen_half(((const uint16_t *)row)[at])) : ((const uint32_t *)row)[at];
+}
+
+BODY void pack_columns_from(const void *source, size_t stride, size_t rows, size_t step, size_t k,
+                            int halves, uint32_t *target) {
+  for (; step < k; step++)
+    for (size_t i = 0; i < TILE_ROWS; i++)
+      target[step * TILE_ROWS + i] = i < rows ? take(source, i * stride + step, halves) : 0;
+}
 
 /* Sixteen words of each of sixteen rows become sixteen columns: four rounds of exchanges between
    rows that are 8, 4, 2 and 1 apart. */
@@ -21,7 +52,7 @@ BODY void transpose16(words16 r[16]) {
   for (int i = 0; i < 16; i++) r[i] = t[i];
 }
 
-BODY void pack_rows_16(const uint32_t *source, size_t stride, size_t rows, size_t k,
+BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k, int halves,
                        uint32_t *target) {
   size_t step = 0;
   /* The last sixteen columns would write past the end. */
@@ -29,10 +60,8 @@ BODY void pack_rows_16(const uint32_t *source, size_t stride, size_t rows, size_
     words16 r[16];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < 16; i++) {
-      const uint32_t *line = source + i * stride + step;
-      /* Weights come from memory once; sixteen rows are more than are fetched ahead unasked. */
-      if (i < rows) __builtin_prefetch(line + 64);
-      r[i] = i < rows ? *(const words16 *)line : (words16)(0);
+      r[i] = (words16)(0);
+      if (i < rows) take16(source, i * stride + step, halves, &r[i]);
     }
     transpose16(r);
     transpose16(r);
@@ -42,9 +71,7 @@ BODY void pack_rows_16(const uint32_t *source, size_t stride, size_t rows, size_
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < 16; i++) *(words16 *)(target + (step + i) * TILE_ROWS) = r[i];
   }
-  for (; step < k; step++)
-    for (size_t i = 0; i < TILE_ROWS; i++)
-      target[step * TILE_ROWS + i] = i < rows ? source[i * stride + step] : 0;
+  pack_columns_from(source, stride, rows, step, k, halves, target);
 }
 
 /* Eight words of each of eight rows become eight columns, within halves of registers until the
@@ -74,7 +101,7 @@ BODY void transpose8(words8 r[8]) {
 
 /* The same by squares of eight, which fit sixteen registers: the first eight rows, then the last
    eight of fourteen. */
-BODY void pack_rows_8(const uint32_t *source, size_t stride, size_t rows, size_t k,
+BODY void pack_rows_8(const void *source, size_t stride, size_t rows, size_t k, int halves,
                       uint32_t *target) {
   size_t step = 0;
   for (; step + 8 <= k; step += 8)
@@ -83,21 +110,52 @@ BODY void pack_rows_8(const uint32_t *source, size_t stride, size_t rows, size_t
       words8 r[8];
 #pragma clang loop unroll(full)
       for (size_t i = 0; i < 8; i++) {
-        const uint32_t *line = source + (first + i) * stride + step;
-        r[i] = first + i < rows ? *(const words8 *)line : (words8)(0);
+        r[i] = (words8)(0);
+        if (first + i < rows) take8(source, (first + i) * stride + step, halves, &r[i]);
       }
       transpose8(r);
 #pragma clang loop unroll(full)
       for (size_t i = 0; i < 8; i++) *(words8 *)(target + (step + i) * TILE_ROWS + first) = r[i];
     }
-  for (; step < k; step++)
-    for (size_t i = 0; i < TILE_ROWS; i++)
-      target[step * TILE_ROWS + i] = i < rows ? source[i * stride + step] : 0;
+  pack_columns_from(source, stride, rows, step, k, halves, target);
 }
 
-FORMS_BY(void, pack_rows, pack_rows_16, pack_rows_8,
+BODY void pack_words_16(const uint32_t *source, size_t stride, size_t rows, size_t k,
+                        uint32_t *target) {
+  pack_rows_16(source, stride, rows, k, 0, target);
+}
+
+BODY void pack_words_8(const uint32_t *source, size_t stride, size_t rows, size_t k,
+                       uint32_t *target) {
+  pack_rows_8(source, stride, rows, k, 0, target);
+}
+
+FORMS_BY(void, pack_rows, pack_words_16, pack_words_8,
          (const uint32_t *source, size_t stride, size_t rows, size_t k, uint32_t *target),
          (source, stride, rows, k, target))
+
+#if defined(__x86_64__)
+TARGET_AVX512 static void pack_halves_avx512(const uint16_t *source, size_t stride, size_t rows,
+                                             size_t k, uint32_t *target) {
+  pack_rows_16(source, stride, rows, k, 1, target);
+}
+
+TARGET_AVX2 static void pack_halves_avx2(const uint16_t *source, size_t stride, size_t rows,
+                                         size_t k, uint32_t *target) {
+  pack_rows_8(source, stride, rows, k, 1, target);
+}
+#endif
+
+void decant_pack_halves(const uint16_t *source, size_t stride, size_t rows, size_t k,
+                        uint32_t *target) {
+#if defined(__x86_64__)
+  int level = decant_simd_level();
+  if (level >= 2) return pack_halves_avx512(source, stride, rows, k, target);
+  if (level == 1) return pack_halves_avx2(source, stride, rows, k, target);
+#endif
+  /* Without instructions that widen halves there are no vectors of them either. */
+  pack_columns_from(source, stride, rows, 0, k, 1, target);
+}
 
 /* Where a weight of the window meets a run of output pixels of one row. */
 struct run {

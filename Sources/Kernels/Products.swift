@@ -228,16 +228,12 @@ struct FloatOperands: ProductOperands {
     _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
     into target: UnsafeMutablePointer<UInt32>
   ) -> UnsafePointer<UInt32> {
-    // A block at a time is widened in the first-level cache, while the next one comes from memory.
     let block = ProductTiles.blockRows
     for first in stride(from: rows.lowerBound, to: rows.upperBound, by: block) {
-      let some = first..<min(rows.upperBound, first + block)
-      weight.prefetch(
-        rows: some.upperBound..<min(rows.upperBound, some.upperBound + block), columns: part)
-      weight.withMatrix(rows: some, columns: part, scratch: scratch) { matrix in
-        packRows(
-          matrix, some.count, part.count, into: target + (first - rows.lowerBound) * part.count)
-      }
+      let end = min(rows.upperBound, first + block)
+      weight.prefetch(rows: end..<min(rows.upperBound, end + block), columns: part)
+      weight.packBlock(
+        first..<end, part, scratch: scratch, into: target + (first - rows.lowerBound) * part.count)
     }
     return UnsafePointer(target)
   }
@@ -268,6 +264,29 @@ struct FloatOperands: ProductOperands {
         UnsafeRawPointer(product.left).assumingMemoryBound(to: Float.self),
         UnsafeRawPointer(product.right).assumingMemoryBound(to: Float.self), product.length, &output
       )
+    }
+  }
+}
+
+extension StoredTensor {
+  /// Packs at most 14 rows, as float32: a block that is widened, if it must be, in the first-level
+  /// cache.
+  ///
+  /// - Parameter scratch: as many numbers as are packed.
+  func packBlock(
+    _ rows: Range<Int>, _ columns: Range<Int>, scratch: UnsafeMutablePointer<Float>,
+    into target: UnsafeMutablePointer<UInt32>
+  ) {
+    let packed: Void? = withHalvesInPlace(rows: rows) { halves in
+      halves.withUnsafeBufferPointer { halves in
+        guard let base = halves.baseAddress else { return }
+        decant_pack_halves(
+          base + columns.lowerBound, shape.rowLength, rows.count, columns.count, target)
+      }
+    }
+    if packed != nil { return }
+    withMatrix(rows: rows, columns: columns, scratch: scratch) {
+      packRows($0, rows.count, columns.count, into: target)
     }
   }
 }

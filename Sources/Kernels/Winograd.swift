@@ -114,13 +114,9 @@ struct WinogradPlan {
             let next = end..<min(count, end + Self.channelsAtOnce)
             weight.prefetch(
               rows: some, columns: (part + next.lowerBound) * 9..<(part + next.upperBound) * 9)
-            weight.withMatrix(
-              rows: some, columns: (part + channel) * 9..<(part + end) * 9, scratch: widened
-            ) {
-              packRows(
-                $0, some.count, (end - channel) * 9,
-                into: UnsafeMutableRawPointer(packed).assumingMemoryBound(to: UInt32.self))
-            }
+            weight.packBlock(
+              some, (part + channel) * 9..<(part + end) * 9, scratch: widened,
+              into: UnsafeMutableRawPointer(packed).assumingMemoryBound(to: UInt32.self))
             decant_winograd_weights(
               packed, end - channel, transformed + first * count + channel * block, step)
           }

@@ -63,12 +63,28 @@ package struct StoredTensor: Sendable {
   package func withFloatsInPlace<Result>(
     rows: Range<Int>, _ body: (Span<Float>) -> Result
   ) -> Result? {
-    guard encoding == .plain(.f32) else { return nil }
-    let stride = shape.rowLength * 4
+    withInPlace(rows: rows, .f32, body)
+  }
+
+  /// The same of float16 numbers, as their bits.
+  package func withHalvesInPlace<Result>(
+    rows: Range<Int>, _ body: (Span<UInt16>) -> Result
+  ) -> Result? {
+    withInPlace(rows: rows, .f16, body)
+  }
+
+  private func withInPlace<Number: BitwiseCopyable, Result>(
+    rows: Range<Int>, _ kind: ElementKind, _ body: (Span<Number>) -> Result
+  ) -> Result? {
+    guard encoding == .plain(kind) else { return nil }
+    let width = MemoryLayout<Number>.stride
+    let stride = shape.rowLength * width
     return parts[0][rows.lowerBound * stride..<rows.upperBound * stride].withUnsafeBytes { raw in
       if raw.isEmpty { return body(Span()) }
-      guard let base = raw.baseAddress, UInt(bitPattern: base) % 4 == 0 else { return nil }
-      return body(Span(_unsafeElements: raw.bindMemory(to: Float.self)))
+      guard let base = raw.baseAddress, UInt(bitPattern: base) % UInt(width) == 0 else {
+        return nil
+      }
+      return body(Span(_unsafeElements: raw.bindMemory(to: Number.self)))
     }
   }
 }

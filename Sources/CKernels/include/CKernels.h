@@ -100,6 +100,10 @@ void decant_transpose(const float *source, size_t source_stride, size_t rows, si
 void decant_pack_rows(const uint32_t *source, size_t stride, size_t rows, size_t k,
                       uint32_t *target);
 
+/* The same of half floats, widened on the way. */
+void decant_pack_halves(const uint16_t *source, size_t stride, size_t rows, size_t k,
+                        uint32_t *target);
+
 /* Packs a panel of the matrix whose product with weights [out, channels * kernel_height *
    kernel_width] is the convolution of one picture: a row for each weight of the window, a column
    for each output pixel. Words around the picture are `outside`; columns that there are not, 0. */
