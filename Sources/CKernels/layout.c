@@ -1,10 +1,12 @@
 #include "forms.h"
 
 void decant_prefetch_rows(const void *bytes, size_t stride, size_t rows, size_t count) {
-  for (size_t row = 0; row < rows; row++)
-    for (size_t at = 0; at < count; at += 64)
-      /* As far as the second-level cache. */
-      __builtin_prefetch((const char *)bytes + row * stride + at, 0, 2);
+  for (size_t row = 0; row < rows; row++) {
+    uintptr_t start = (uintptr_t)bytes + row * stride, end = start + count;
+    /* As far as the second-level cache; a row may begin within a line. */
+    for (uintptr_t line = start / 64 * 64; line < end; line += 64)
+      __builtin_prefetch((const void *)line, 0, 2);
+  }
 }
 
 void decant_transpose(const float *source, size_t source_stride, size_t rows, size_t columns,

@@ -55,8 +55,7 @@ BODY void transpose16(words16 r[16]) {
 BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k, int halves,
                        uint32_t *target) {
   size_t step = 0;
-  /* The last sixteen columns would write past the end. */
-  for (; step + 17 <= k; step += 16) {
+  for (; step + 16 <= k; step += 16) {
     words16 r[16];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < 16; i++) {
@@ -67,9 +66,13 @@ BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k,
     transpose16(r);
     transpose16(r);
     transpose16(r);
-    /* Each column's two words too many are written over by the next. */
+    /* Each column's two words too many are written over by the next; the last has none. */
 #pragma clang loop unroll(full)
-    for (size_t i = 0; i < 16; i++) *(words16 *)(target + (step + i) * TILE_ROWS) = r[i];
+    for (size_t i = 0; i < 15; i++) *(words16 *)(target + (step + i) * TILE_ROWS) = r[i];
+    if (step + 16 < k)
+      *(words16 *)(target + (step + 15) * TILE_ROWS) = r[15];
+    else
+      memcpy(target + (step + 15) * TILE_ROWS, &r[15], TILE_ROWS * sizeof(uint32_t));
   }
   pack_columns_from(source, stride, rows, step, k, halves, target);
 }
