@@ -1,12 +1,16 @@
 #include "forms.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #define COLUMNS DECANT_TILE_COLUMNS
 
 /* Keys of a part: 64 KB of scores, which stay in the second-level cache. */
 #define PART (36 * DECANT_TILE_ROWS)
 
 /* The score of a key that a query does not see: far below where the largest begins. */
-#define UNSEEN -2e30f
+#define UNSEEN (-2e30f)
 
 BODY void pack_columns(const float *source, size_t stride, size_t columns, size_t k,
                        float *target) {
@@ -80,27 +84,6 @@ BODY void exponentials_of(float *scores, size_t keys, const float *largest, floa
   memcpy(sums, total, sizeof total);
 }
 
-/* The same, left behind as pairs of bfloat16 numbers of two keys. A part has room for an even number
-   of them: beside an odd one stands a score so low that nothing comes of it. */
-BODY void exponential_pairs_of(float *scores, size_t keys, const float *largest, float *sums) {
-  float total[COLUMNS];
-  uint32_t pairs[COLUMNS];
-  memcpy(total, sums, sizeof total);
-  if (keys % 2)
-    for (size_t i = 0; i < COLUMNS; i++) scores[keys * COLUMNS + i] = UNSEEN;
-  for (size_t key = 0; key < keys; key += 2) {
-    const float *line = scores + key * COLUMNS;
-    for (size_t i = 0; i < COLUMNS; i++) {
-      float low = exponential2(line[i] - largest[i]);
-      float high = exponential2(line[COLUMNS + i] - largest[i]);
-      total[i] = total[i] + low + high;
-      pairs[i] = pair(low, high);
-    }
-    memcpy(scores + key / 2 * COLUMNS, pairs, sizeof pairs);
-  }
-  memcpy(sums, total, sizeof total);
-}
-
 BODY void scale_rows(float *x, size_t rows, const float *factor) {
   for (size_t row = 0; row < rows; row++)
     for (size_t i = 0; i < COLUMNS; i++) x[row * COLUMNS + i] *= factor[i];
@@ -112,11 +95,51 @@ BODY void attention_part(float *scores, size_t keys, int halves, float *largest,
   raise_largest(scores, keys, largest, factor);
   for (size_t i = 0; i < COLUMNS; i++) sums[i] *= factor[i];
   scale_rows(output, d, factor);
-  if (halves)
-    exponential_pairs_of(scores, keys, largest, sums);
-  else
-    exponentials_of(scores, keys, largest, sums);
+  if (!halves) exponentials_of(scores, keys, largest, sums);
 }
+
+#if defined(__x86_64__)
+/* 2^x within 2^-13 of itself for x in [-126, 127], 0 below, for what is rounded to bfloat16; NaN
+   stays. The polynomial of 2^r has the least largest relative error on [-1/2, 1/2]. */
+BODY float short_exponential2(float x) {
+  float clamped = x < -126.0f ? -126.0f : x;
+  float shifted = clamped + ROUNDING;
+  float r = clamped - (shifted - ROUNDING);
+  float p = 5.517132208e-02f;
+  p = p * r + 2.426105440e-01f;
+  p = p * r + 6.932609677e-01f;
+  p = p * r + 9.999281168e-01f;
+  return x < -126.0f ? 0.0f : p * power_of_two(shifted);
+}
+
+/* As exponentials_of, but left behind as pairs of bfloat16 numbers of two keys. A part has room for
+   an even number of them: beside an odd one stands a score so low that nothing comes of it. */
+TARGET_BF16 static void exponential_pairs_of(float *scores, size_t keys, const float *largest,
+                                             float *sums) {
+  /* Sixteen halves of one key and sixteen of another, one by one. */
+  const __m512i woven = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  float total[COLUMNS];
+  memcpy(total, sums, sizeof total);
+  if (keys % 2)
+    for (size_t i = 0; i < COLUMNS; i++) scores[keys * COLUMNS + i] = UNSEEN;
+  for (size_t key = 0; key < keys; key += 2) {
+    const float *line = scores + key * COLUMNS;
+    float low[COLUMNS], high[COLUMNS];
+    for (size_t i = 0; i < COLUMNS; i++) {
+      low[i] = short_exponential2(line[i] - largest[i]);
+      high[i] = short_exponential2(line[COLUMNS + i] - largest[i]);
+      total[i] = total[i] + low[i] + high[i];
+    }
+    for (size_t i = 0; i < COLUMNS; i += 16) {
+      __m512i halves =
+          (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(high + i), _mm512_loadu_ps(low + i));
+      _mm512_storeu_si512(scores + key / 2 * COLUMNS + i, _mm512_permutexvar_epi16(woven, halves));
+    }
+  }
+  memcpy(sums, total, sizeof total);
+}
+#endif
 
 FORMS(void, pack_columns,
       (const float *source, size_t stride, size_t columns, size_t k, float *target),
@@ -157,6 +180,9 @@ void decant_attention_tile(const float *queries, const float *keys, const float 
         for (size_t i = 0; i < COLUMNS; i++)
           if (first + key >= visible[i]) scores[key * COLUMNS + i] = UNSEEN;
     decant_attention_part(scores, some, halves, largest, sums, output, d);
+#if defined(__x86_64__)
+    if (halves) exponential_pairs_of(scores, some, largest, sums);
+#endif
     for (size_t row = 0; row < d; row += DECANT_TILE_ROWS) {
       p = (struct decant_product){.c = output + row * COLUMNS,
                                   .stride = COLUMNS,

@@ -17,6 +17,8 @@
 #if defined(__x86_64__)
 #define TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt")))
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi,bmi2,lzcnt")))
+#define TARGET_BF16 \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")))
 
 /* The same of a BODY for AVX-512's registers and one for narrower ones. */
 #define FORMS_BY(result, name, wide, narrow, parameters, arguments)                       \

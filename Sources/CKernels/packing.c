@@ -13,7 +13,8 @@ typedef _Float16 halves16 __attribute__((ext_vector_type(16), aligned(2)));
 /* Some words of a row from one on, or as many half floats, widened. */
 BODY void take8(const void *row, size_t first, int halves, words8 *r) {
   if (halves)
-    *r = (words8)__builtin_convertvector(*(const halves8 *)((const uint16_t *)row + first), floats8);
+    *r = (words8)__builtin_convertvector(*(const halves8 *)((const uint16_t *)row + first),
+                                         floats8);
   else
     *r = *(const words8 *)((const uint32_t *)row + first);
 }

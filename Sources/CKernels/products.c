@@ -50,8 +50,7 @@
 
 /* Pairs of bfloat16 numbers in each word; sums are float32. */
 #if defined(__x86_64__)
-#define TARGET \
-  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")))
+#define TARGET TARGET_BF16
 #define LANES 16
 #define CHUNK_ROWS 14
 #define CHUNK_VECTORS 2
@@ -101,17 +100,16 @@ int decant_product_bf16(const float *a, const float *b, size_t k, const struct d
 
 /* Products of integers */
 
-/* What some rows of sums become: numbers, or sums for the next part of the product to go on from. */
-BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], size_t rows,
-                      const struct decant_int8_product *p, size_t row) {
+/* What rows of sums become: numbers, or sums for the next part of the product to go on from. */
+BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], const struct decant_int8_product *p) {
 #pragma clang fp contract(off)
   const struct decant_product *q = &p->product;
-  for (size_t end = row + rows; row < end; row++, sums++) {
+  for (size_t row = 0; row < q->rows; row++) {
     int32_t *kept = (int32_t *)q->c + row * q->stride;
     if (q->keep)
-      for (size_t i = 0; i < q->columns; i++) sums[0][i] += kept[i];
+      for (size_t i = 0; i < q->columns; i++) sums[row][i] += kept[i];
     if (!p->last) {
-      memcpy(kept, sums[0], q->columns * 4);
+      memcpy(kept, sums[row], q->columns * 4);
       continue;
     }
     float *line = (float *)q->c + row * q->stride;
@@ -119,7 +117,7 @@ BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], size_t rows,
     float bias = q->bias ? q->bias[row] : 0, scale = p->row_scales[row];
     int32_t total = p->row_sums[row];
     for (size_t i = 0; i < q->columns; i++) {
-      float value = (float)(sums[0][i] - p->zeros[i] * total) * (scale * p->scales[i]) + bias;
+      float value = (float)(sums[row][i] - p->zeros[i] * total) * (scale * p->scales[i]) + bias;
       line[i] = added ? value + added[i] : value;
     }
   }
@@ -129,16 +127,15 @@ BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], size_t rows,
 #define TARGET_VNNI \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 
-/* The same of a chunk that is all there. Whole passes, so that nothing is asked for each vector; a
-   product and a sum, each rounded, as the other forms have it. */
+/* The same of a chunk that is all there. Whole passes, so that nothing is asked for each vector. */
 BODY TARGET_VNNI void int8_finish_vnni(__m512i sums[TILE_ROWS][2], int rows, int vectors,
-                                       const struct decant_int8_product *p, size_t row) {
-#define EACH_SUM                                                            \
+                                       const struct decant_int8_product *p) {
+#define EACH_SUM                                                             \
   _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) _Pragma( \
       "clang loop unroll(full)") for (int j = 0; j < vectors; j++)
   const struct decant_product *q = &p->product;
   size_t stride = q->stride;
-  int32_t *c = (int32_t *)q->c + row * stride;
+  int32_t *c = q->c;
   if (q->keep)
     EACH_SUM sums[i][j] =
         _mm512_add_epi32(sums[i][j], _mm512_loadu_si512(c + (size_t)i * stride + 16 * j));
@@ -150,33 +147,34 @@ BODY TARGET_VNNI void int8_finish_vnni(__m512i sums[TILE_ROWS][2], int rows, int
       zeros[j] = _mm512_loadu_si512(p->zeros + 16 * j);
       scales[j] = _mm512_loadu_ps(p->scales + 16 * j);
     }
-    const int32_t *totals = p->row_sums + row;
     EACH_SUM sums[i][j] = _mm512_sub_epi32(
-        sums[i][j], _mm512_mullo_epi32(zeros[j], _mm512_set1_epi32(totals[i])));
-    const float *row_scales = p->row_scales + row;
-    EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_mul_ps(
-        _mm512_cvtepi32_ps(sums[i][j]), _mm512_mul_ps(_mm512_set1_ps(row_scales[i]), scales[j])));
-    if (q->bias)
-      EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_add_round_ps(
-          _mm512_castsi512_ps(sums[i][j]), _mm512_set1_ps(q->bias[row + (size_t)i]),
-          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        sums[i][j], _mm512_mullo_epi32(zeros[j], _mm512_set1_epi32(p->row_sums[i])));
+    EACH_SUM sums[i][j] = _mm512_castps_si512(
+        _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]),
+                      _mm512_mul_ps(_mm512_set1_ps(p->row_scales[i]), scales[j])));
+    /* A sum of its own, never one with the product: as the other forms have it. A bias of 0 makes
+       0 of -0 there, and so here. */
+    EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_add_round_ps(
+        _mm512_castsi512_ps(sums[i][j]), _mm512_set1_ps(q->bias ? q->bias[i] : 0),
+        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     if (q->residual)
-      EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_add_ps(
-          _mm512_castsi512_ps(sums[i][j]),
-          _mm512_loadu_ps(q->residual + (row + (size_t)i) * stride + 16 * j)));
+      EACH_SUM sums[i][j] = _mm512_castps_si512(
+          _mm512_add_ps(_mm512_castsi512_ps(sums[i][j]),
+                        _mm512_loadu_ps(q->residual + (size_t)i * stride + 16 * j)));
   }
   EACH_SUM _mm512_storeu_si512(c + (size_t)i * stride + 16 * j, sums[i][j]);
 #undef EACH_SUM
 }
 
-TARGET_VNNI static void int8_rest_vnni(int32_t (*sums)[TILE_COLUMNS], size_t rows,
-                                       const struct decant_int8_product *p, size_t row) {
-  finish_rows(sums, rows, p, row);
+/* Of a chunk that rows or columns end within. A function of its own: there is one in each panel at
+   most, and it would be copied into every size of chunk. */
+TARGET_VNNI static void int8_rest_vnni(int32_t (*sums)[TILE_COLUMNS],
+                                       const struct decant_int8_product *p) {
+  finish_rows(sums, p);
 }
 
 BODY TARGET_VNNI void int8_chunk_vnni(const uint32_t *a, const uint32_t *b, size_t k, int rows,
-                                      int vectors, const struct decant_int8_product *p,
-                                      size_t row) {
+                                      int vectors, const struct decant_int8_product *p) {
   __m512i sums[TILE_ROWS][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -194,8 +192,8 @@ BODY TARGET_VNNI void int8_chunk_vnni(const uint32_t *a, const uint32_t *b, size
       for (int j = 0; j < vectors; j++) sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], right[j], left);
     }
   }
-  if (row + (size_t)rows <= p->product.rows && 16 * (size_t)vectors <= p->product.columns) {
-    int8_finish_vnni(sums, rows, vectors, p, row);
+  if ((size_t)rows <= p->product.rows && 16 * (size_t)vectors <= p->product.columns) {
+    int8_finish_vnni(sums, rows, vectors, p);
     return;
   }
   int32_t rest[TILE_ROWS][TILE_COLUMNS];
@@ -203,34 +201,31 @@ BODY TARGET_VNNI void int8_chunk_vnni(const uint32_t *a, const uint32_t *b, size
   for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
     for (int j = 0; j < vectors; j++) _mm512_storeu_si512(&rest[i][16 * j], sums[i][j]);
-  size_t left = p->product.rows - row;
-  int8_rest_vnni(rest, left < (size_t)rows ? left : (size_t)rows, p, row);
+  int8_rest_vnni(rest, p);
 }
 
+/* At most 14 rows, by the smallest chunk that holds them. */
 TARGET_VNNI static void int8_tile_vnni(const uint32_t *a, const uint32_t *b, size_t k,
                                        const struct decant_int8_product *p) {
+  size_t rows = p->product.rows;
   int narrow = p->product.columns <= 16;
-  for (size_t row = 0; row < p->product.rows;) {
-    size_t rest = p->product.rows - row;
-#define CHUNK(n)                                \
-  if (narrow)                                   \
-    int8_chunk_vnni(a + row, b, k, n, 1, p, row); \
-  else                                          \
-    int8_chunk_vnni(a + row, b, k, n, 2, p, row); \
-  row += n
-    if (rest > 12) {
-      CHUNK(14);
-    } else if (rest > 10) {
-      CHUNK(12);
-    } else if (rest > 8) {
-      CHUNK(10);
-    } else if (rest > 6) {
-      CHUNK(8);
-    } else {
-      CHUNK(6);
-    }
-#undef CHUNK
+#define CHUNK(n)                        \
+  if (narrow)                           \
+    int8_chunk_vnni(a, b, k, n, 1, p);  \
+  else                                  \
+    int8_chunk_vnni(a, b, k, n, 2, p)
+  if (rows > 12) {
+    CHUNK(14);
+  } else if (rows > 10) {
+    CHUNK(12);
+  } else if (rows > 8) {
+    CHUNK(10);
+  } else if (rows > 6) {
+    CHUNK(8);
+  } else {
+    CHUNK(6);
   }
+#undef CHUNK
 }
 
 /* Steps whose weights are widened at a time: 14 rows of them stay in the first cache. */
@@ -345,7 +340,7 @@ static void int8_tile(const uint32_t *a, const uint32_t *b, size_t k,
   else
 #endif
     int8_sums_portable(a, b, k, q->rows, q->columns, sums);
-  finish_rows(sums, q->rows, p, 0);
+  finish_rows(sums, p);
 }
 
 void decant_product_u8s8(const uint32_t *a, const uint32_t *b, size_t k,

@@ -5,8 +5,8 @@
 
 typedef float NAME(floats) __attribute__((ext_vector_type(LANES), aligned(4)));
 
-/* What sums become where a tile ends within their chunk. Loops of a constant length, so that they
-   are vectors under a mask. */
+/* What sums become where a tile ends within their chunk. Loops of a constant length become
+   vectors under a mask, where the instruction set has masks. */
 TARGET static void NAME(finish_part)(float (*sums)[CHUNK_VECTORS * LANES], size_t rows,
                                      size_t columns, const struct decant_product *p, size_t row,
                                      size_t column) {
@@ -19,7 +19,8 @@ TARGET static void NAME(finish_part)(float (*sums)[CHUNK_VECTORS * LANES], size_
     if (p->keep)
       for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++)
         if (l < columns) sums[i][l] += line[l];
-    for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++) sums[i][l] += bias;
+    for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++)
+      if (l < columns) sums[i][l] += bias;
     if (added)
       for (size_t l = 0; l < CHUNK_VECTORS * LANES; l++)
         if (l < columns) sums[i][l] += added[l];

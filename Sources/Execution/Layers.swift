@@ -30,7 +30,9 @@ private enum LayerWeight: Sendable {
 
   /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it.
   init(_ weight: StoredTensor, _ arithmetic: Arithmetic, gated: Bool = false) {
-    if arithmetic == .int8, weight.shape.rowLength >= 64, weight.shape.rows >= 16 {
+    if arithmetic == .int8, (64...Int8Weight.longestRow).contains(weight.shape.rowLength),
+      weight.shape.rows >= 16
+    {
       self = .int8(Int8Weight(weight, gated: gated))
     } else {
       self = .stored(weight, winograd: arithmetic != .f32Direct)

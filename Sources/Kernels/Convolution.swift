@@ -101,7 +101,8 @@ package func project(
   let area = x.shape.extents.dropFirst(2).reduce(1, *)
   let outputs = gated ? weight.shape.rows / 2 : weight.shape.rows
   let shape = Shape([batch, outputs] + x.shape.extents.dropFirst(2))
-  precondition(residual == nil || residual?.shape == shape, "residual for \(shape)")
+  precondition(
+    residual == nil || !gated && residual?.shape == shape, "residual for \(shape)")
   let window = decant_window(
     of: [batch, x.shape[1], 1, area], [weight.shape.rows, x.shape[1], 1, 1], stride: 1,
     padding: Padding(0))

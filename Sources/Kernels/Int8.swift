@@ -10,7 +10,7 @@ package struct Int8Weight: Sendable {
   /// Words of four codes of a row: [in / 4][kernel].
   fileprivate let length: Int
   /// Of each half, of each part of a sum: [block of 14 rows][words of the part][14].
-  private let words: PackedWords
+  private let words: FixedWords
   private let scales: [Float]
   /// The sum of each output's codes: what a zero point of the pixels adds.
   private let sums: [Int32]
@@ -19,9 +19,12 @@ package struct Int8Weight: Sendable {
   /// else the widened numbers rounded to it, `scale = largest magnitude / 127`.
   ///
   /// - Parameter gated: whether the layer's second half of outputs gates its first.
+  /// - Precondition: rows of at most ``longestRow`` numbers.
   package init(_ weight: StoredTensor, gated: Bool = false) {
     let shape = weight.shape
-    precondition(!gated || shape.rows % 2 == 0, "halves of \(shape)")
+    precondition(
+      (!gated || shape.rows % 2 == 0) && shape.rowLength <= Self.longestRow,
+      "halves, or rows, of \(shape)")
     (self.shape, self.gated) = (shape, gated)
     let (rows, codesOfRow) = (shape.rows, shape.rowLength)
     let taps = shape.rank == 4 ? shape[2] * shape[3] : 1
@@ -34,7 +37,7 @@ package struct Int8Weight: Sendable {
     let rowsOfHalf = rows / halves
     let block = ProductTiles.blockRows
     let blocks = (rowsOfHalf + block - 1) / block
-    let words = PackedWords(count: halves * blocks * block * length)
+    let words = FixedWords(count: halves * blocks * block * length)
     let parts = ProductTiles.parts(length)
     scales.withUnsafeMutableBufferPointer { scales in
       sums.withUnsafeMutableBufferPointer { sums in
@@ -58,8 +61,8 @@ package struct Int8Weight: Sendable {
             decant_pack_rows(
               lines.assumingMemoryBound(to: UInt32.self) + part.lowerBound, length, range.count,
               part.count,
-              words.base + (half * length + part.lowerBound) * blocks * block
-                + index * block * part.count)
+              words.base
+                + Self.place(half, index * block, part, rows: rowsOfHalf, length: length))
           }
         }
       }
@@ -69,17 +72,29 @@ package struct Int8Weight: Sendable {
     self.sums = sums
   }
 
+  /// Numbers of a row whose products with codes, 255 * 128 each, cannot overflow 32 bits in a sum.
+  package static let longestRow = Int(Int32.max) / (255 * 128)
+
   /// Words of as many channels.
   static func words(_ channels: Int) -> Int { (channels + 3) / 4 }
 
   /// Where the blocks from `row` on lie, which begins one, of a part of the sums.
   fileprivate func packed(from row: Int, _ part: Range<Int>) -> UnsafePointer<UInt32> {
-    let block = ProductTiles.blockRows
     let rowsOfHalf = gated ? shape.rows / 2 : shape.rows
-    let paddedRows = (rowsOfHalf + block - 1) / block * block
-    let (half, place) = (row / rowsOfHalf, row % rowsOfHalf)
     return UnsafePointer(
-      words.base + (half * length + part.lowerBound) * paddedRows + place * part.count)
+      words.base
+        + Self.place(
+          row / rowsOfHalf, row % rowsOfHalf, part, rows: rowsOfHalf, length: length))
+  }
+
+  /// Where the block that begins at a row of a half lies, where halves have so many rows of `length`
+  /// words.
+  private static func place(
+    _ half: Int, _ row: Int, _ part: Range<Int>, rows: Int, length: Int
+  ) -> Int {
+    let block = ProductTiles.blockRows
+    let padded = (rows + block - 1) / block * block
+    return (half * length + part.lowerBound) * padded + row * part.count
   }
 
   fileprivate func withRow(
@@ -96,8 +111,9 @@ package struct Int8Weight: Sendable {
 
 /// Words that stay where they are as long as somebody holds this.
 ///
-/// Unchecked: whoever makes it fills it before anybody else sees it.
-private final class PackedWords: @unchecked Sendable {
+/// Unchecked: whoever makes it fills it, on several threads each its own part, before anybody else
+/// sees it.
+private final class FixedWords: @unchecked Sendable {
   let base: UnsafeMutablePointer<UInt32>
 
   init(count: Int) {
@@ -153,14 +169,15 @@ extension StoredTensor {
 /// Activations as uint8 codes, quantized where they are made: `number = (code - zero) * scale`.
 ///
 /// The range of the numbers, with 0 in it, is cut into 255 steps: of each pixel apart, or of a whole
-/// picture where windows mix pixels.
+/// picture where windows mix pixels. A range that overflows makes its pixels NaN; a NaN among numbers
+/// is no part of their range, and its code that of the smallest.
 private struct Int8Pixels {
   /// Pixels of all pictures.
   private let count: Int
   /// Words of a pixel.
   private let rows: Int
   /// Codes [batch][channels / 4][area][4], then a scale and a zero point of each pixel.
-  private let memory: PackedWords
+  private let memory: FixedWords
 
   var words: UnsafeMutablePointer<UInt32> { memory.base }
   var scales: UnsafeMutablePointer<Float> { numbers(rows * count) }
@@ -175,7 +192,7 @@ private struct Int8Pixels {
     let area = x.shape.extents.dropFirst(2).reduce(1, *)
     count = batch * area
     rows = Int8Weight.words(channels)
-    memory = PackedWords(count: (rows + 2) * count)
+    memory = FixedWords(count: (rows + 2) * count)
     let scratch = Scratch.floats(4 * count)
     defer { Scratch.give(scratch) }
     // Of each pixel the smallest number and the largest, 1 / scale, and the zero point.
@@ -197,11 +214,12 @@ private struct Int8Pixels {
       /// Cuts the range from the smallest to the largest number for some pixels.
       @Sendable func cut(_ low: Float, _ high: Float, for places: Range<Int>) {
         let scale = (high - low) / 255
-        let isUsable = scale.isFinite && scale.isNormal
+        let isUsable = scale.isNormal
         let zero = isUsable ? (-low / scale).rounded(.toNearestOrEven) : 0
+        // What overflowed must not come out as zeros.
+        let otherwise: Float = scale.isFinite ? 0 : .nan
         for place in places {
-          // What overflowed must not come out as zeros.
-          pixels.scales[place] = isUsable ? scale : scale.isFinite ? 0 : .nan
+          pixels.scales[place] = isUsable ? scale : otherwise
           pixels.zeros[place] = Int32(zero)
           offsets.base[place] = zero
           inverses.base[place] = isUsable ? 1 / scale : 0
@@ -314,8 +332,8 @@ package func convolve(
   return multiply(x, weight, bias, residual, window, perPixel: isPointwise, shape: shape)
 }
 
-/// ``project(_:weight:bias:residual:gated:)`` of int8 weights, gated where they are, and of `x` rounded
-/// to uint8, each token with a scale of its own.
+/// ``project(_:weight:bias:residual:gated:)`` of int8 weights, gated where they are, and of `x`
+/// rounded to uint8, each token with a scale of its own.
 package func project(
   _ x: Tensor, weight: Int8Weight, bias: [Float]?, residual: Tensor? = nil
 ) -> Tensor {
@@ -326,7 +344,8 @@ package func project(
   let area = x.shape.extents.dropFirst(2).reduce(1, *)
   let outputs = weight.gated ? weight.shape.rows / 2 : weight.shape.rows
   let shape = Shape([x.shape[0], outputs] + x.shape.extents.dropFirst(2))
-  precondition(residual == nil || residual?.shape == shape, "residual for \(shape)")
+  precondition(
+    residual == nil || !weight.gated && residual?.shape == shape, "residual for \(shape)")
   var window = decant_window(
     of: [x.shape[0], x.shape[1], 1, area], [weight.shape.rows, x.shape[1], 1, 1], stride: 1,
     padding: Padding(0))

@@ -8,12 +8,13 @@ struct ProductTiles {
   static let blockRows = Int(DECANT_TILE_ROWS)
   static let panelColumns = Int(DECANT_TILE_COLUMNS)
 
-  /// Words of the sum at a time. Results are read and written again for each part but the first, and
-  /// lie far apart; the longest part whose weights, of a tile, still fit a second-level cache of 1 MB
-  /// costs least.
+  /// Words of the sum at a time. Results are read and written again for each part but the first,
+  /// and lie far apart; the longest part whose weights, of a tile, still fit a second-level cache of
+  /// 1 MB costs least.
   static let longestPart = 640
-  /// Rows of a tile at most.
+  /// Rows of a tile at most; where gated, of each half.
   static let tallest = 322
+  static let tallestGated = 168
 
   let rows: Int
   let pictures: Int
@@ -26,7 +27,7 @@ struct ProductTiles {
   ///
   /// - Parameter wide: whether they are not to become narrower: where a pixel is packed once, it is
   ///   weights alone that more tiles pack more often.
-  init(rows: Int, pictures: Int, area: Int, tallest: Int = tallest, wide: Bool = false) {
+  init(rows: Int, pictures: Int, area: Int, tallest: Int, wide: Bool) {
     (self.rows, self.pictures, self.area) = (rows, pictures, area)
     height = Self.even(rows, tallest, Self.blockRows)
     width = Self.even(area, 1024, Self.panelColumns)
@@ -70,6 +71,8 @@ struct ProductTiles {
   /// A sum of `length` words in parts. Every encoding of weights is cut alike, so weights give the
   /// same bits however they are stored.
   static func parts(_ length: Int) -> [Range<Int>] {
+    // Sums of nothing are made too: something may be added to them.
+    if length == 0 { return [0..<0] }
     let size = even(length, longestPart, 16)
     return stride(from: 0, to: length, by: size).map { $0..<min(length, $0 + size) }
   }
@@ -99,9 +102,10 @@ protocol ProductOperands: Sendable {
   /// Rows of weights in blocks of 14: packed into `target`, or as they lie where they are already.
   ///
   /// - Parameters:
-  ///   - rows: from the start of a block on.
+  ///   - rows: of one half, from the start of a block of that half on.
   ///   - part: one of ``ProductTiles/parts(_:)``.
   ///   - scratch: as many words as a block.
+  /// - Returns: `target`, or words that stay as long as these operands do.
   func packedWeights(
     _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
     into target: UnsafeMutablePointer<UInt32>
@@ -113,15 +117,15 @@ protocol ProductOperands: Sendable {
   func multiply(_ product: PanelProduct)
 }
 
-/// Words of pixels of one picture that are packed whole: 8 MB. Small pictures meet many weights, and
-/// would be packed again for each tile of them.
+/// Words of pixels that are packed whole: 8 MB. Small pictures meet many weights, and would be packed
+/// again for each tile of them; what meets the weights of one tile alone would gain nothing.
 private let packedOnceLimit = 2 << 20
 
 /// The product of `operands` for `pictures` of `area` pixels.
 ///
-/// Tiles are computed apart, each over a part of the sum at a time, for which a tile's weights and one
-/// panel of pixels after another are packed: so memory beside the result is bounded, and neither a
-/// copy of the weights nor of the windows ("im2col") is ever whole.
+/// Tiles are computed apart, each over a part of the sum at a time, for which a tile's weights, where
+/// they do not lie packed, and one panel of pixels after another are packed: so memory beside the
+/// result is bounded, and the windows ("im2col") of a large picture are never whole.
 ///
 /// - Parameters:
 ///   - gated: whether the second half of the rows gates the first: the result has half the rows.
@@ -135,8 +139,8 @@ func multiply<Operands: ProductOperands>(
   let panel = ProductTiles.panelColumns
   let panels = (area + panel - 1) / panel
   let panelWords = panel * operands.length
-  let tallest = gated ? 168 : ProductTiles.tallest
-  let isPackedOnce = rows > tallest && panels * panelWords <= packedOnceLimit
+  let tallest = gated ? ProductTiles.tallestGated : ProductTiles.tallest
+  let isPackedOnce = rows > tallest && pictures * panels * panelWords <= packedOnceLimit
   let tiles = ProductTiles(
     rows: rows, pictures: pictures, area: area, tallest: tallest, wide: isPackedOnce)
   let shared = Scratch.floats(isPackedOnce ? pictures * panels * panelWords : 1)
@@ -153,10 +157,9 @@ func multiply<Operands: ProductOperands>(
     }
   }
   let longest = parts.first?.count ?? 0
-  let tall = (tiles.height + block - 1) / block * block
   let halves = gated ? 2 : 1
-  let weightWords = tall * longest
-  let hiddenWords = gated ? tall * tiles.width : 0
+  let weightWords = tiles.height * longest
+  let hiddenWords = gated ? tiles.height * tiles.width : 0
   let words = halves * weightWords + block * longest + panel * longest + 2 * hiddenWords
   parallel(tiles.count, scratch: words) { unit, scratch in
     let (picture, range, columns) = tiles[unit]
@@ -277,6 +280,7 @@ extension StoredTensor {
     _ rows: Range<Int>, _ columns: Range<Int>, scratch: UnsafeMutablePointer<Float>,
     into target: UnsafeMutablePointer<UInt32>
   ) {
+    precondition(rows.count <= ProductTiles.blockRows, "\(rows) in a block")
     let packed: Void? = withHalvesInPlace(rows: rows) { halves in
       halves.withUnsafeBufferPointer { halves in
         guard let base = halves.baseAddress else { return }

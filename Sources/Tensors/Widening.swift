@@ -62,8 +62,8 @@ extension StoredTensor {
 }
 
 extension StoredTensor {
-  /// Asks for the numbers `columns` of each of `rows`, which are to be widened soon: weights come from
-  /// memory, and a few lines of each of some rows are more than is fetched ahead unasked.
+  /// Asks for the numbers `columns` of each of `rows`, which are to be widened soon: weights come
+  /// from memory, and a few lines of each of some rows are more than is fetched ahead unasked.
   package func prefetch(rows: Range<Int>, columns: Range<Int>) {
     guard !rows.isEmpty, !columns.isEmpty else { return }
     let stride = parts[0].count / shape.rows

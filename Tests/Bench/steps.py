@@ -1,8 +1,8 @@
 """Times U-Net steps, text encoders and decoders of decant beside torch and OpenVINO, in one run.
 
 Everything runs on one thread and counts processor seconds, which are steadier than the wall's on a
-shared machine; each time is the least of some rounds. Models have random weights. Prints a table in
-Markdown.
+shared machine; each time is the least of some rounds, and steps of a round follow each other, for
+such a machine is not the same for long. Models have random weights. Prints a table in Markdown.
 
     python Tests/Bench/steps.py --decant .build/release/decant --family sd-v1-4 --size 512x512
 """
@@ -21,14 +21,15 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel
 
 
+def seconds_of(body):
+    start = time.process_time()
+    body()
+    return time.process_time() - start
+
+
 def least(rounds, body):
     body()
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        body()
-        times.append(time.process_time() - start)
-    return min(times)
+    return min(seconds_of(body) for _ in range(rounds))
 
 
 def unet_inputs(unet, width, height):
@@ -46,11 +47,17 @@ def unet_inputs(unet, width, height):
     return inputs
 
 
-def torch_step(folder, width, height, rounds):
+def torch_step(folder, width, height):
+    """A step to be timed, which was called before."""
     unet = UNet2DConditionModel.from_pretrained(
         folder, subfolder="unet", torch_dtype=torch.float32).eval()
     inputs = unet_inputs(unet, width, height)
-    return least(rounds, lambda: unet(**inputs))
+
+    def step():
+        unet(**inputs)
+
+    step()
+    return step
 
 
 def openvino_steps(folder, width, height, rounds):
@@ -87,16 +94,23 @@ def openvino_steps(folder, width, height, rounds):
     return found
 
 
-def torch_parts(folder, rounds):
+def torch_parts(folder):
+    """A call of the text encoder and one of the decoder, to be timed."""
     text = CLIPTextModel.from_pretrained(
         folder, subfolder="text_encoder", torch_dtype=torch.float32).eval()
     ids = torch.randint(0, 49000, (1, 77))
-    found = {"text encoder": least(rounds, lambda: text(ids))}
     vae = AutoencoderKL.from_pretrained(
         folder, subfolder="vae", torch_dtype=torch.float32).eval()
     latent = torch.randn(1, vae.config.latent_channels, 64, 64)
-    found["VAE decode, 512x512"] = least(1, lambda: vae.decode(latent))
-    return found
+    return lambda: text(ids), lambda: vae.decode(latent)
+
+
+def seconds_of_blocks(decant, folder, size, prefixes):
+    """What the blocks of a component take of one picture."""
+    facts = bench(decant, folder, size, 1, ["f32"], more=["--profile"])["f32"]
+    return sum(
+        block.get("cpu_seconds", 0) for block in facts["profile"]["blocks"]
+        if block["name"].startswith(prefixes))
 
 
 def bench(decant, model, size, steps, computes, threads=1, more=()):
@@ -129,29 +143,30 @@ def main():
             subprocess.run(
                 [arguments.decant, "synthesize", "--family", arguments.family, "-o", folder,
                  "--type", "f16", "--quiet"], check=True, stdout=subprocess.DEVNULL)
-        rows = []
 
         def row(work, seconds, reference):
-            rows.append((work, seconds, seconds / reference))
             print(f"| {work} | {seconds:.3g} | {seconds / reference:.2f} |", flush=True)
 
         print(f"\n{arguments.family}, {arguments.size}\n\n| CPU seconds of one thread | s | of torch |")
         print("|---|---|---|")
-        reference = torch_step(folder, width, height, arguments.rounds)
+        step = torch_step(folder, width, height)
+        models = [("", folder, compute) for compute in ("f32", "f32-direct", "int8")]
+        models += [(f" from {pathlib.Path(model).name}", model, "f32") for model in arguments.also]
+        torch_times, times = [], {}
+        for _ in range(arguments.rounds):
+            torch_times.append(seconds_of(step))
+            for name, model, compute in models:
+                facts = bench(arguments.decant, model, arguments.size, 2, [compute])[compute]
+                times.setdefault(compute + name, []).append(facts["cpu_seconds_per_step"])
+        del step
         gc.collect()
+        reference = min(torch_times)
         row("U-Net step, torch f32", reference, reference)
-        steps = arguments.rounds + 1
-        found = bench(arguments.decant, folder, arguments.size, steps, ["f32", "f32-direct", "int8"])
-        for compute, facts in found.items():
-            row(f"U-Net step, decant {compute}", facts["cpu_seconds_per_step"], reference)
-        for model in arguments.also:
-            facts = bench(arguments.decant, model, arguments.size, steps, ["f32"])["f32"]
-            name = pathlib.Path(model).name
-            row(f"U-Net step, decant f32 from {name}", facts["cpu_seconds_per_step"], reference)
+        for name, found in times.items():
+            row(f"U-Net step, decant {name}", min(found), reference)
         for compute in ("f32", "int8"):
-            # One after the other: a shared machine is not the same for long.
             one, two = (
-                bench(arguments.decant, folder, arguments.size, steps, [compute], threads)[compute]
+                bench(arguments.decant, folder, arguments.size, 3, [compute], threads)[compute]
                 for threads in (1, 2))
             ratio = one["seconds_per_step"] / two["seconds_per_step"]
             print(f"| two threads against one by the wall, {compute} | {ratio:.2f} times | |", flush=True)
@@ -159,26 +174,19 @@ def main():
             for name, seconds in openvino_steps(folder, width, height, arguments.rounds).items():
                 row(f"U-Net step, {name}", seconds, reference)
         if arguments.parts:
-            references = torch_parts(folder, arguments.rounds)
-            profiles = [
-                bench(arguments.decant, folder, arguments.size, 1, ["f32"], more=["--profile"])
-                for _ in range(arguments.rounds)
-            ]
-
-            def total(prefixes):
-                return min(
-                    sum(
-                        block.get("cpu_seconds", 0) for block in profile["f32"]["profile"]["blocks"]
-                        if block["name"].startswith(prefixes))
-                    for profile in profiles)
-
-            found = {
-                "text encoder": total(("text_model", "text_encoder.")),
-                "VAE decode, 512x512": total(("decoder.", "post_quant_conv")),
-            }
-            for name, seconds in found.items():
-                row(f"{name}, torch f32", references[name], references[name])
-                row(f"{name}, decant f32", seconds, references[name])
+            encode, decode = torch_parts(folder)
+            for name, body, size, prefixes, rounds in [
+                ("text encoder", encode, "64x64", ("text_model", "text_encoder."), 2 * arguments.rounds),
+                ("VAE decode, 512x512", decode, "512x512", ("decoder.", "post_quant_conv"), 1),
+            ]:
+                body()
+                pairs = [
+                    (seconds_of(body), seconds_of_blocks(arguments.decant, folder, size, prefixes))
+                    for _ in range(rounds)
+                ]
+                theirs, ours = map(min, zip(*pairs))
+                row(f"{name}, torch f32", theirs, theirs)
+                row(f"{name}, decant f32", ours, theirs)
     print(f"\ntorch {torch.__version__}, {platform.processor() or platform.machine()}")
 
 

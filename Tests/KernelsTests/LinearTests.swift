@@ -142,14 +142,21 @@ struct LinearTests {
     #expect(found == linear(x, weight: StoredTensor(weights.widened()), bias: bias))
   }
 
-  @Test func misalignedWeightsAreRead() {
+  @Test(arguments: [ElementKind.f32, .f16])
+  func misalignedWeightsAreRead(_ kind: ElementKind) {
     let x = randomTensor([4, 9], seed: 1)
-    let w = randomTensor([6, 9], seed: 2)
-    let bytes = [0] + ByteSlice(w.values).array
+    let w = randomWeights([6, 9], .plain(kind), seed: 2)
+    let bytes = [0] + w.parts[0].array
     let weights = StoredTensor(
-      shape: w.shape, encoding: .plain(.f32), parts: [ByteSlice(bytes)[1..<bytes.count]])
+      shape: w.shape, encoding: w.encoding, parts: [ByteSlice(bytes)[1..<bytes.count]])
     let found = linear(x, weight: weights, bias: nil)
-    #expect(found == linear(x, weight: StoredTensor(w), bias: nil))
+    #expect(found == linear(x, weight: w, bias: nil))
+  }
+
+  @Test func sumsOfNothingAreTheBias() {
+    let x = Tensor(zeros: [1, 0, 5])
+    let found = project(x, weight: StoredTensor(Tensor(zeros: [3, 0])), bias: [1, 2, 3])
+    #expect(found.values == [1, 2, 3].flatMap { [Float](repeating: $0, count: 5) })
   }
 
   @Test(arguments: [TensorEncoding.plain(.f32), .plain(.f16), .symmetric(bits: 4, groupSize: 32)])

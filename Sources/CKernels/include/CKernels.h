@@ -100,7 +100,8 @@ void decant_transpose(const float *source, size_t source_stride, size_t rows, si
 void decant_pack_rows(const uint32_t *source, size_t stride, size_t rows, size_t k,
                       uint32_t *target);
 
-/* The same of half floats, widened on the way. */
+/* The same of half floats, aligned, whose words are the float32 numbers that they are; strides count
+   halves. */
 void decant_pack_halves(const uint16_t *source, size_t stride, size_t rows, size_t k,
                         uint32_t *target);
 
