@@ -1,18 +1,20 @@
 #include "forms.h"
 
-/* Widens the range of each column by `rows` numbers, a constant where this is inlined. */
+/* Widens the range of each column by `rows` numbers, a constant where this is inlined. A number that
+   is not finite makes the largest NaN, which then stays, for nothing is above it. */
 BODY void widen_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
                        float *largest) {
   for (size_t i = 0; i < columns; i++) {
-    float low = smallest[i], high = largest[i];
+    float low = smallest[i], high = largest[i], poison = 0;
 #pragma clang loop unroll(full)
     for (size_t j = 0; j < rows; j++) {
       float value = x[j * stride + i];
       low = value < low ? value : low;
       high = value > high ? value : high;
+      poison += value * 0.0f;
     }
     smallest[i] = low;
-    largest[i] = high;
+    largest[i] = high + poison;
   }
 }
 

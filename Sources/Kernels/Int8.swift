@@ -169,8 +169,8 @@ extension StoredTensor {
 /// Activations as uint8 codes, quantized where they are made: `number = (code - zero) * scale`.
 ///
 /// The range of the numbers, with 0 in it, is cut into 255 steps: of each pixel apart, or of a whole
-/// picture where windows mix pixels. A range that overflows makes its pixels NaN; a NaN among numbers
-/// is no part of their range, and its code that of the smallest.
+/// picture where windows mix pixels. A number that is not finite, or a range that overflows, makes all
+/// of them NaN.
 private struct Int8Pixels {
   /// Pixels of all pictures.
   private let count: Int
@@ -184,7 +184,7 @@ private struct Int8Pixels {
   var zeros: UnsafeMutablePointer<Int32> { numbers((rows + 1) * count) }
 
   private func numbers<Number>(_ offset: Int) -> UnsafeMutablePointer<Number> {
-    UnsafeMutableRawPointer(memory.base + offset).assumingMemoryBound(to: Number.self)
+    UnsafeMutableRawPointer(memory.base + offset).bindMemory(to: Number.self, capacity: count)
   }
 
   init(_ x: Tensor, perPixel: Bool) {
@@ -243,7 +243,9 @@ private struct Int8Pixels {
       for picture in 0..<batch {
         let places = picture * area..<(picture + 1) * area
         let low = places.reduce(0) { min($0, smallest.base[$1]) }
-        let high = places.reduce(0) { max($0, largest.base[$1]) }
+        // `max` alone would pass over NaN.
+        let poison = places.reduce(0) { $0 + largest.base[$1] * 0 }
+        let high = places.reduce(0) { max($0, largest.base[$1]) } + poison
         cut(low, high, for: places)
       }
       parallel(batch * runs) { unit in

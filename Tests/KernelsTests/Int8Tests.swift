@@ -176,27 +176,36 @@ struct Int8Tests {
     }
   }
 
-  /// Ranges that cannot be cut: what overflows is NaN, in its pixel or in the picture that windows
-  /// mix it with, and what is too small to divide by is zero.
-  @Test func rangesWithoutAScale() {
-    let weight = randomWeights([16, 8], .int8, seed: 1)
-    let window = randomWeights([16, 8, 3, 3], .int8, seed: 2)
-    var x = randomTensor([1, 8, 4, 4], seed: 3)
-    for channel in 0..<8 {
-      x.values[channel * 16 + 1] = 0x1p-140
-      x.values[channel * 16 + 2] = 3
-    }
-    x.values[5] = .infinity
-    let tokens = project(x, weight: Int8Weight(weight), bias: nil).values
-    for row in 0..<16 {
-      for pixel in 0..<16 {
-        #expect(tokens[row * 16 + pixel].isNaN == (pixel == 5))
+  /// Ranges that cannot be cut: what is not finite, or overflows, is NaN, in its pixel or in the
+  /// picture that windows mix it with, and what is too small to divide by is zero.
+  @Test(arguments: [Float.infinity, -.infinity, .nan, -.greatestFiniteMagnitude])
+  func rangesWithoutAScale(_ number: Float) {
+    // Channels of a whole run, and of what is left after it.
+    let (channels, rows) = (10, 16)
+    let weight = Int8Weight(randomWeights([rows, channels], .int8, seed: 1))
+    let window = Int8Weight(randomWeights([rows, channels, 3, 3], .int8, seed: 2))
+    for channel in [2, 9] {
+      var x = randomTensor([1, channels, 4, 4], seed: 3)
+      for other in 0..<channels {
+        x.values[other * 16 + 1] = 0x1p-140
+        x.values[other * 16 + 2] = 3
       }
-      #expect(tokens[row * 16 + 1] == 0)
-      #expect(tokens[row * 16 + 2] != 0)
+      x.values[channel * 16 + 5] = number
+      // With this the range of a finite number overflows.
+      x.values[5 * 16 + 5] = .greatestFiniteMagnitude
+      atEveryLevel { level in
+        let tokens = project(x, weight: weight, bias: nil).values
+        for row in 0..<rows {
+          for pixel in 0..<16 {
+            #expect(tokens[row * 16 + pixel].isNaN == (pixel == 5), "level \(level)")
+          }
+          #expect(tokens[row * 16 + 1] == 0)
+          #expect(tokens[row * 16 + 2] != 0)
+        }
+        let mixed = convolve(x, weight: window, bias: nil)
+        #expect(mixed.values.allSatisfy { $0.isNaN }, "level \(level)")
+      }
     }
-    let mixed = convolve(x, weight: Int8Weight(window), bias: nil)
-    #expect(mixed.values.allSatisfy { $0.isNaN })
   }
 
   @Test func threadsDoNotMatter() {

@@ -145,7 +145,7 @@ void decant_product_u8s8(const uint32_t *a, const uint32_t *b, size_t k,
                          const struct decant_int8_product *p);
 
 /* Operands of integer products (int8.c). The smallest and the largest of each column of x
-   [rows][stride], and of 0. */
+   [rows][stride], and of 0; the largest is NaN where a number is NaN or infinite. */
 void decant_column_ranges(const float *x, size_t stride, size_t rows, size_t columns,
                           float *smallest, float *largest);
 /* Codes of x, four rows to a word: x * inverses[column] + zeros[column], rounded half to even and
