@@ -99,17 +99,12 @@ BODY void attention_part(float *scores, size_t keys, int halves, float *largest,
 }
 
 #if defined(__x86_64__)
-/* 2^x within 2^-13 of itself for x in [-126, 127], 0 below, for what is rounded to bfloat16; NaN
-   stays. The polynomial of 2^r has the least largest relative error on [-1/2, 1/2]. */
+/* exponential2 within 2^-13 of itself, for what is rounded to bfloat16: the polynomial whose largest
+   relative error is least. */
 BODY float short_exponential2(float x) {
-  float clamped = x < -126.0f ? -126.0f : x;
-  float shifted = clamped + ROUNDING;
-  float r = clamped - (shifted - ROUNDING);
-  float p = 5.517132208e-02f;
-  p = p * r + 2.426105440e-01f;
-  p = p * r + 6.932609677e-01f;
-  p = p * r + 9.999281168e-01f;
-  return x < -126.0f ? 0.0f : p * power_of_two(shifted);
+  static const float coefficients[] = {5.517132208e-2f, 2.426105440e-1f, 6.932609677e-1f,
+                                       9.999281168e-1f};
+  return exponential2_by(coefficients, 4, x);
 }
 
 /* As exponentials_of, but left behind as pairs of bfloat16 numbers of two keys. A part has room for

@@ -95,20 +95,25 @@ BODY float exponential(float x) {
   return x < -87.0f ? 0.0f : p * power_of_two(shifted);
 }
 
-/* 2^x within 2 units in the last place for x in [-126, 127], 0 below; above there is no answer. NaN
-   stays. As Cephes' exp2f (Moshier): x = n + r, and a polynomial for 2^r. */
-BODY float exponential2(float x) {
+/* 2^x for x in [-126, 127], 0 below; above there is no answer. NaN stays. x = n + r, and a polynomial
+   for 2^r with r in [-1/2, 1/2]: its coefficients, of the highest power first, are constants where
+   this is inlined. */
+BODY float exponential2_by(const float *coefficients, size_t count, float x) {
   float clamped = x < -126.0f ? -126.0f : x;
   float shifted = clamped + ROUNDING;
   float r = clamped - (shifted - ROUNDING);
-  float p = 1.535336188319500e-4f;
-  p = p * r + 1.339887440266574e-3f;
-  p = p * r + 9.618437357674640e-3f;
-  p = p * r + 5.550332471162809e-2f;
-  p = p * r + 2.402264791363012e-1f;
-  p = p * r + 6.931472028550421e-1f;
-  p = p * r + 1.0f;
+  float p = coefficients[0];
+#pragma clang loop unroll(full)
+  for (size_t i = 1; i < count; i++) p = p * r + coefficients[i];
   return x < -126.0f ? 0.0f : p * power_of_two(shifted);
+}
+
+/* Within 2 units in the last place: as Cephes' exp2f (Moshier). */
+BODY float exponential2(float x) {
+  static const float coefficients[] = {1.535336188319500e-4f, 1.339887440266574e-3f,
+                                       9.618437357674640e-3f, 5.550332471162809e-2f,
+                                       2.402264791363012e-1f, 6.931472028550421e-1f, 1.0f};
+  return exponential2_by(coefficients, 7, x);
 }
 
 #endif

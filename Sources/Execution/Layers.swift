@@ -24,18 +24,20 @@ private func load(
 
 /// The weight of one layer in the form that it is multiplied in.
 private enum LayerWeight: Sendable {
-  /// As it is stored; whether Winograd's form may be used.
-  case stored(StoredTensor, winograd: Bool)
+  /// As it is stored; whether Winograd's form may be used, and whether the second half of the
+  /// outputs gates the first.
+  case stored(StoredTensor, winograd: Bool, gated: Bool)
   case int8(Int8Weight)
 
-  /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it.
+  /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it, and not so long
+  ///   that they could overflow.
   init(_ weight: StoredTensor, _ arithmetic: Arithmetic, gated: Bool = false) {
     if arithmetic == .int8, (64...Int8Weight.longestRow).contains(weight.shape.rowLength),
       weight.shape.rows >= 16
     {
       self = .int8(Int8Weight(weight, gated: gated))
     } else {
-      self = .stored(weight, winograd: arithmetic != .f32Direct)
+      self = .stored(weight, winograd: arithmetic != .f32Direct, gated: gated)
     }
   }
 }
@@ -80,7 +82,7 @@ struct Convolution: Sendable {
     }
     let output =
       switch weight {
-      case .stored(let weight, let winograd):
+      case .stored(let weight, let winograd, _):
         convolve(
           x, weight: weight, bias: bias, residual: residual, stride: stride, padding: padding,
           winograd: winograd)
@@ -106,7 +108,6 @@ struct Linear: Sendable {
   private let name: String
   private let weight: LayerWeight
   private let bias: [Float]?
-  private let gated: Bool
 
   /// - Parameter gated: whether the second half of the outputs gates the first, by GELU.
   init(
@@ -116,7 +117,6 @@ struct Linear: Sendable {
     let (weight, bias) = try load(spec.module, from: weights)
     self.weight = LayerWeight(weight, arithmetic, gated: gated)
     self.bias = bias
-    self.gated = gated
   }
 
   /// [B, in, ...] to [B, out, ...], half as many where gated: features lie in planes.
@@ -127,7 +127,7 @@ struct Linear: Sendable {
   ) -> Tensor {
     observer?.willRun(module: name, input: rowsOfFeatures(x))
     return switch weight {
-    case .stored(let weight, _):
+    case .stored(let weight, _, let gated):
       project(x, weight: weight, bias: bias, residual: residual, gated: gated)
     case .int8(let weight):
       project(x, weight: weight, bias: bias, residual: residual)
