@@ -131,7 +131,10 @@ struct GenerateCommand: JobCommand {
       throw ValidationError("Say where the picture goes: -o FILE.png or --grid FILE.png.")
     }
     if model.count > 1, output != nil || saveLatents != nil {
-      throw ValidationError("With several models only --grid FILE.png can be written.")
+      // The words after an option that there is not count as models too: so they are named.
+      throw ValidationError(
+        "\(model.count) models, \(model.joined(separator: ", ")): of several only --grid FILE.png can be written."
+      )
     }
     if mask != nil, initImage == nil {
       throw ValidationError("--mask goes with --init-image FILE.png.")

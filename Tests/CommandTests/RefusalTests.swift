@@ -160,6 +160,10 @@ import Testing
       ["generate", "model", "-p", "x"],
       "Say where the picture goes: -o FILE.png or --grid FILE.png."
     ),
+    (
+      ["generate", "model", "-p", "x", "--size", "64x72", "-o", "a.png"],
+      "2 models, model, 64x72: of several only --grid FILE.png can be written."
+    ),
     (["verify", "model", "model", "--size", "8"], "The value '8' is invalid for '--size <WxH>'"),
     (
       ["verify", "model", "model", "--min-psnr", "nan"],
