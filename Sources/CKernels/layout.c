@@ -1,26 +1,73 @@
 #include "forms.h"
+#include "squares.h"
 
-void decant_prefetch_rows(const void *bytes, size_t stride, size_t rows, size_t count) {
-  for (size_t row = 0; row < rows; row++) {
-    uintptr_t start = (uintptr_t)bytes + row * stride, end = start + count;
+void decant_prefetch(const struct decant_ahead *ahead) {
+  for (size_t row = 0; row < ahead->rows; row++) {
+    uintptr_t start = (uintptr_t)ahead->bytes + row * ahead->stride, end = start + ahead->count;
     /* As far as the second-level cache; a row may begin within a line. */
     for (uintptr_t line = start / 64 * 64; line < end; line += 64)
       __builtin_prefetch((const void *)line, 0, 2);
   }
 }
 
-void decant_transpose(const float *source, size_t source_stride, size_t rows, size_t columns,
-                      float *target, size_t target_stride) {
-  /* Squares that stay in the first cache, both ways. */
-  enum { SIDE = 16 };
-  for (size_t row = 0; row < rows; row += SIDE) {
-    size_t height = rows - row < SIDE ? rows - row : SIDE;
-    for (size_t column = 0; column < columns; column += SIDE) {
-      size_t width = columns - column < SIDE ? columns - column : SIDE;
-      for (size_t j = 0; j < width; j++)
-        for (size_t i = 0; i < height; i++)
-          target[(column + j) * target_stride + row + i] =
-              source[(row + i) * source_stride + column + j];
+BODY void transpose_square_16(const float *source, size_t source_stride, float *target,
+                              size_t target_stride) {
+  words16 r[16];
+#pragma clang loop unroll(full)
+  for (size_t i = 0; i < 16; i++) r[i] = *(const words16 *)(source + i * source_stride);
+  transpose16(r);
+  transpose16(r);
+  transpose16(r);
+  transpose16(r);
+#pragma clang loop unroll(full)
+  for (size_t i = 0; i < 16; i++) *(words16 *)(target + i * target_stride) = r[i];
+}
+
+BODY void transpose_square_8(const float *source, size_t source_stride, float *target,
+                             size_t target_stride) {
+  words8 r[8];
+#pragma clang loop unroll(full)
+  for (size_t i = 0; i < 8; i++) r[i] = *(const words8 *)(source + i * source_stride);
+  transpose8(r);
+#pragma clang loop unroll(full)
+  for (size_t i = 0; i < 8; i++) *(words8 *)(target + i * target_stride) = r[i];
+}
+
+/* By squares of `side`; where an extent ends within one, by another that overlaps the one before. */
+BODY void transpose_by(size_t side, const float *source, size_t source_stride, size_t rows,
+                       size_t columns, float *target, size_t target_stride) {
+  if (rows < side || columns < side) {
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = 0; j < columns; j++)
+        target[j * target_stride + i] = source[i * source_stride + j];
+    return;
+  }
+  /* Rows of the target are written on, a line with each square. */
+  for (size_t column = 0; column < columns; column += side) {
+    size_t j = column + side <= columns ? column : columns - side;
+    for (size_t row = 0; row < rows; row += side) {
+      size_t i = row + side <= rows ? row : rows - side;
+      const float *from = source + i * source_stride + j;
+      float *to = target + j * target_stride + i;
+      if (side == 16)
+        transpose_square_16(from, source_stride, to, target_stride);
+      else
+        transpose_square_8(from, source_stride, to, target_stride);
     }
   }
 }
+
+BODY void transpose_16(const float *source, size_t source_stride, size_t rows, size_t columns,
+                       float *target, size_t target_stride) {
+  transpose_by(16, source, source_stride, rows, columns, target, target_stride);
+}
+
+BODY void transpose_8(const float *source, size_t source_stride, size_t rows, size_t columns,
+                      float *target, size_t target_stride) {
+  transpose_by(8, source, source_stride, rows, columns, target, target_stride);
+}
+
+FORMS_BY(void, transpose, transpose_16, transpose_8,
+         (const float *source, size_t source_stride, size_t rows, size_t columns, float *target,
+          size_t target_stride),
+         (source, source_stride, rows, columns, target, target_stride))

@@ -68,10 +68,9 @@ package func convolve(
           if let plan {
             plan.run(x, weight: weight, bias: bias, residual: residual, into: output)
           } else {
-            multiply(
-              FloatOperands(
-                weight: weight, bias: bias, window: window, pictures: x, residual: residual),
-              pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
+            FloatOperands(
+              weight: weight, bias: bias, window: window, pictures: x, residual: residual
+            ).multiply(pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
           }
         }
       }
@@ -110,10 +109,9 @@ package func project(
     x.values.reading { x in
       reading(residual) { residual in
         Tensor(shape: shape) { output in
-          multiply(
-            FloatOperands(
-              weight: weight, bias: bias, window: window, pictures: x, residual: residual),
-            pictures: batch, area: area, gated: gated, into: output)
+          FloatOperands(
+            weight: weight, bias: bias, window: window, pictures: x, residual: residual
+          ).multiply(pictures: batch, area: area, gated: gated, into: output)
         }
       }
     }

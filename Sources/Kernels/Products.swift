@@ -70,10 +70,10 @@ struct ProductTiles {
 
   /// A sum of `length` words in parts. Every encoding of weights is cut alike, so weights give the
   /// same bits however they are stored.
-  static func parts(_ length: Int) -> [Range<Int>] {
+  static func parts(_ length: Int, longest: Int = longestPart) -> [Range<Int>] {
     // Sums of nothing are made too: something may be added to them.
     if length == 0 { return [0..<0] }
-    let size = even(length, longestPart, 16)
+    let size = even(length, longest, 16)
     return stride(from: 0, to: length, by: size).map { $0..<min(length, $0 + size) }
   }
 }
@@ -208,7 +208,7 @@ func multiply<Operands: ProductOperands>(
 }
 
 /// The same memory as words: scratch holds numbers or codes.
-private func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafeMutablePointer<UInt32> {
+func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafeMutablePointer<UInt32> {
   UnsafeMutableRawPointer(floats).assumingMemoryBound(to: UInt32.self)
 }
 
@@ -234,7 +234,7 @@ struct FloatOperands: ProductOperands {
     let block = ProductTiles.blockRows
     for first in stride(from: rows.lowerBound, to: rows.upperBound, by: block) {
       let end = min(rows.upperBound, first + block)
-      weight.prefetch(rows: end..<min(rows.upperBound, end + block), columns: part)
+      weight.prefetch(end..<min(rows.upperBound, end + block), part)
       weight.packBlock(
         first..<end, part, scratch: scratch, into: target + (first - rows.lowerBound) * part.count)
     }
@@ -272,6 +272,26 @@ struct FloatOperands: ProductOperands {
 }
 
 extension StoredTensor {
+  /// Where the numbers `columns` of each of `rows` lie.
+  func ahead(_ rows: Range<Int>, _ columns: Range<Int>) -> decant_ahead {
+    let stride = shape.rows == 0 ? 0 : parts[0].count / shape.rows
+    let length = max(1, shape.rowLength)
+    let first = columns.lowerBound * stride / length
+    let end = columns.upperBound * stride / length
+    return parts[0].withUnsafeBytes { raw in
+      decant_ahead(
+        bytes: raw.baseAddress.map { $0 + rows.lowerBound * stride + first }, stride: stride,
+        rows: rows.count, count: end - first)
+    }
+  }
+
+  /// Asks for the numbers `columns` of each of `rows`, which are to be widened soon: weights come
+  /// from memory, and a few lines of each of some rows are more than is fetched ahead unasked.
+  func prefetch(_ rows: Range<Int>, _ columns: Range<Int>) {
+    var ahead = ahead(rows, columns)
+    decant_prefetch(&ahead)
+  }
+
   /// Packs at most 14 rows, as float32: a block that is widened, if it must be, in the first-level
   /// cache.
   ///

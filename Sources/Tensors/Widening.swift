@@ -61,21 +61,6 @@ extension StoredTensor {
   }
 }
 
-extension StoredTensor {
-  /// Asks for the numbers `columns` of each of `rows`, which are to be widened soon: weights come
-  /// from memory, and a few lines of each of some rows are more than is fetched ahead unasked.
-  package func prefetch(rows: Range<Int>, columns: Range<Int>) {
-    guard !rows.isEmpty, !columns.isEmpty else { return }
-    let stride = parts[0].count / shape.rows
-    let first = columns.lowerBound * stride / shape.rowLength
-    let count = columns.upperBound * stride / shape.rowLength - first
-    parts[0].withUnsafeBytes { raw in
-      guard let base = raw.baseAddress else { return }
-      decant_prefetch_rows(base + rows.lowerBound * stride + first, stride, rows.count, count)
-    }
-  }
-}
-
 private func scaleOf(group: Int, _ scales: UnsafeRawBufferPointer, half: Bool) -> Float {
   half
     ? Float(Float16(bitPattern: scales.loadUnaligned(fromByteOffset: group * 2, as: UInt16.self)))

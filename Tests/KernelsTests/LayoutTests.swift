@@ -47,19 +47,23 @@ struct LayoutTests {
   }
 
   @Test func rowsAndPlanes() {
-    for (channels, height, width) in [
-      (1, 1, 1), (2, 1, 3), (3, 5, 7), (16, 16, 1), (33, 9, 11), (70, 24, 24),
-    ] {
+    let shapes = [
+      (1, 1, 1), (2, 1, 3), (3, 5, 7), (8, 3, 3), (9, 4, 4), (16, 16, 1), (17, 31, 1), (33, 9, 11),
+      (70, 24, 24),
+    ]
+    for (channels, height, width) in shapes {
       let area = height * width
       let x = counting([2, channels, area])
-      let found = transposed(x)
-      #expect(found.shape == [2, area, channels])
       let expected = (0..<x.shape.count).map { index -> Float in
         let (picture, rest) = (index / (area * channels), index % (area * channels))
         return Float((picture * channels + rest % channels) * area + rest / channels)
       }
-      #expect(found.values == expected)
-      #expect(transposed(found) == x)
+      atEveryLevel { level in
+        let found = transposed(x)
+        #expect(found.shape == [2, area, channels])
+        #expect(found.values == expected, "level \(level), \(channels) x \(area)")
+        #expect(transposed(found) == x)
+      }
     }
   }
 

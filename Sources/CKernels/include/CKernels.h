@@ -81,8 +81,13 @@ struct decant_window {
   size_t out_height, out_width;
 };
 
-/* Asks for `count` bytes of each of some rows, `stride` bytes apart, which are to be read soon. */
-void decant_prefetch_rows(const void *bytes, size_t stride, size_t rows, size_t count);
+/* `count` bytes of each of some rows, `stride` bytes apart, which are to be read soon. */
+struct decant_ahead {
+  const void *bytes;
+  size_t stride, rows, count;
+};
+/* Asks for them, all at once. */
+void decant_prefetch(const struct decant_ahead *ahead);
 
 /* target[j][i] = source[i][j] for `rows` x `columns` of source; strides count numbers. */
 void decant_transpose(const float *source, size_t source_stride, size_t rows, size_t columns,
@@ -112,7 +117,7 @@ void decant_pack_window(const uint32_t *picture, const struct decant_window *win
                         size_t first_row, size_t rows, size_t first_column, size_t columns,
                         uint32_t outside, uint32_t *target);
 
-/* Where a product goes: c[row * stride + column], for at most 32 columns. */
+/* Where a product goes: c[row * stride + column]; of packed operands, at most 32 columns. */
 struct decant_product {
   void *c;
   size_t stride, rows, columns;
@@ -129,6 +134,19 @@ void decant_product_f32(const float *a, const float *b, size_t k, const struct d
 /* The same of words that hold pairs of bfloat16 numbers, with sums in float32. Returns 0, and does
    nothing, where the machine has no such products; `p` may be null, to ask for that. */
 int decant_product_bf16(const float *a, const float *b, size_t k, const struct decant_product *p);
+
+/* Products for few columns (inner.c): each number is the inner product of a row of weights, as it
+   lies, and a column of pixels, [column][k], which is filled up with zeros to a multiple of 16. Of
+   the packed operands above neither costs less than the products when columns are few. */
+
+/* c = a b + c (where kept) + bias + residual, for any number of columns; strides count numbers.
+   What is `ahead` is asked for meanwhile. */
+void decant_inner_f32(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t k,
+                      const struct decant_product *p, const struct decant_ahead *ahead);
+/* The same of weights that are half floats, aligned, which are widened for each few columns anew:
+   with an instruction for it that costs nothing. */
+void decant_inner_f16(const uint16_t *a, size_t a_stride, const float *b, size_t b_stride, size_t k,
+                      const struct decant_product *p, const struct decant_ahead *ahead);
 
 /* The same of int8 weights and uint8 pixels, four to a word. While more parts follow, c holds
    int32 sums; the last part makes float32 numbers of them: (sum - zeros[column] * row_sums[row]) *

@@ -1,0 +1,161 @@
+import CKernels
+import Kernels
+import Tensors
+import Testing
+
+/// Products for few pixels, whose weights are read as they lie.
+struct InnerProductTests {
+  /// What the kernel finds for `rows` x `columns`, and the numbers behind, which must stay as they are.
+  private func found(
+    _ weights: [Float], halves: [UInt16]?, _ pixels: [Float], rows: Int, columns: Int, k: Int,
+    bias: [Float], residual: [Float], keep: [Float]?
+  ) -> [Float] {
+    // Rows of weights lie three numbers further apart than they are long, those of pixels a vector.
+    let (stride, pixelStride) = (k + 3, (k + 15) / 16 * 16 + 16)
+    var result = keep ?? [Float](repeating: .nan, count: rows * columns)
+    result.append(7)
+    var ahead = decant_ahead(bytes: nil, stride: 0, rows: 0, count: 0)
+    result.withUnsafeMutableBufferPointer { result in
+      bias.withUnsafeBufferPointer { bias in
+        residual.withUnsafeBufferPointer { residual in
+          var product = decant_product(
+            c: result.baseAddress, stride: columns, rows: rows, columns: columns,
+            bias: bias.baseAddress, residual: residual.baseAddress, keep: keep == nil ? 0 : 1)
+          if let halves {
+            decant_inner_f16(halves, stride, pixels, pixelStride, k, &product, &ahead)
+          } else {
+            decant_inner_f32(weights, stride, pixels, pixelStride, k, &product, &ahead)
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  @Test func everyTail() {
+    atEveryLevel { level in
+      for (rows, columns) in (1...7).flatMap({ rows in (1...17).map { (rows, $0) } }) {
+        for k in [1, 3, 4, 7, 8, 15, 16, 17, 33, 70] {
+          var numbers = Numbers(seed: rows * 1000 + columns * 100 + k)
+          let halves = numbers.floats(rows * (k + 3)).map { Float16($0).bitPattern }
+          let weights = halves.map { Float(Float16(bitPattern: $0)) }
+          let pixelStride = (k + 15) / 16 * 16 + 16
+          var pixels = [Float](repeating: 0, count: columns * pixelStride)
+          for column in 0..<columns {
+            for step in 0..<k { pixels[column * pixelStride + step] = numbers.float() }
+          }
+          let bias = numbers.floats(rows)
+          let residual = numbers.floats(rows * columns)
+          for keep in [nil, numbers.floats(rows * columns)] {
+            let expected = (0..<rows * columns).map { place in
+              let (row, column) = (place / columns, place % columns)
+              let added = Double(bias[row]) + Double(residual[place]) + Double(keep?[place] ?? 0)
+              return (0..<k).reduce(added) {
+                $0 + Double(weights[row * (k + 3) + $1])
+                  * Double(pixels[column * pixelStride + $1])
+              }
+            }
+            let floats = found(
+              weights, halves: nil, pixels, rows: rows, columns: columns, k: k, bias: bias,
+              residual: residual, keep: keep)
+            let distance = error(Array(floats.dropLast()), expected, floor: 0.1)
+            #expect(
+              distance < Tolerance.sums && floats.last == 7,
+              "level \(level): \(rows) x \(columns) of \(k): \(distance)")
+            #expect(
+              floats
+                == found(
+                  weights, halves: halves, pixels, rows: rows, columns: columns, k: k, bias: bias,
+                  residual: residual, keep: keep),
+              "level \(level): halves, \(rows) x \(columns) of \(k)")
+          }
+        }
+      }
+    }
+  }
+
+  /// Tokens on either side of where few end, and sums of several parts.
+  @Test(arguments: [
+    (1, 320, 50), (77, 768, 100), (78, 310, 20), (128, 1030, 30), (129, 1030, 30), (5, 9001, 37),
+  ])
+  func projections(tokens: Int, inputs: Int, outputs: Int) {
+    let x = randomTensor([2, inputs, tokens], seed: 1)
+    let w = randomTensor([outputs, inputs], seed: 2)
+    let bias = randomTensor([outputs], seed: 3).values
+    let residual = randomTensor([2, outputs, tokens], seed: 4)
+    let expected = (0..<residual.shape.count).map { place in
+      let (row, token) = (place / tokens, place % tokens)
+      let start = row / outputs * inputs
+      return (0..<inputs).reduce(Double(bias[row % outputs]) + Double(residual.values[place])) {
+        $0 + Double(w.values[row % outputs * inputs + $1])
+          * Double(x.values[(start + $1) * tokens + token])
+      }
+    }
+    atEveryLevel { level in
+      let found = project(x, weight: StoredTensor(w), bias: bias, residual: residual)
+      #expect(error(found.values, expected) < Tolerance.sums, "level \(level)")
+    }
+  }
+
+  @Test(arguments: weightEncodings, [321, 4500])
+  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding, inputs: Int) {
+    let x = randomTensor([1, inputs, 9], seed: 1)
+    let weights = randomWeights([50, inputs], encoding, seed: 2)
+    atEveryLevel { level in
+      let found = project(x, weight: weights, bias: nil)
+      let expected = project(x, weight: StoredTensor(weights.widened()), bias: nil)
+      #expect(found == expected, "level \(level)")
+    }
+  }
+
+  @Test(arguments: [ElementKind.f32, .f16])
+  func misalignedWeightsAreRead(_ kind: ElementKind) {
+    let x = randomTensor([1, 40, 3], seed: 1)
+    let w = randomWeights([20, 40], .plain(kind), seed: 2)
+    let bytes = [0] + w.parts[0].array
+    let weights = StoredTensor(
+      shape: w.shape, encoding: w.encoding, parts: [ByteSlice(bytes)[1..<bytes.count]])
+    #expect(project(x, weight: weights, bias: nil) == project(x, weight: w, bias: nil))
+  }
+
+  @Test func gatesAreThoseOfGEGLU() {
+    let (inputs, outputs, tokens) = (400, 130, 70)
+    let x = randomTensor([2, inputs, tokens], seed: 1)
+    let w = StoredTensor(randomTensor([2 * outputs, inputs], seed: 2))
+    let bias = randomTensor([2 * outputs], seed: 3).values
+    let found = project(x, weight: w, bias: bias, gated: true)
+    let expected = transposed(geglu(transposed(project(x, weight: w, bias: bias))))
+    #expect(found.shape == [2, outputs, tokens])
+    #expect(error(found.values, expected.values.map(Double.init)) < Tolerance.sums)
+  }
+
+  @Test func neitherThreadsNorOtherPicturesMatter() {
+    let x = randomTensor([3, 500, 40], seed: 1)
+    let weights = randomWeights([300, 500], .plain(.f16), seed: 2)
+    for gated in [false, true] {
+      let found = atEveryThreadCount { project(x, weight: weights, bias: nil, gated: gated) }
+      #expect(found[0] == found[1] && found[0] == found[2])
+      for picture in 0..<3 {
+        let one = Tensor(
+          shape: [1, 500, 40], values: Array(x.values[picture * 20000..<(picture + 1) * 20000]))
+        let alone = project(one, weight: weights, bias: nil, gated: gated)
+        let count = alone.values.count
+        #expect(alone.values[...] == found[0].values[picture * count..<(picture + 1) * count])
+      }
+    }
+  }
+
+  /// A number that is not finite reaches the results of its pixel and no other's.
+  @Test func nonfinitePixelsStayWhereTheyAre() {
+    var x = randomTensor([1, 100, 5], seed: 1)
+    x.values[99 * 5 + 2] = .infinity
+    x.values[3 * 5 + 4] = .nan
+    let w = StoredTensor(randomTensor([13, 100], seed: 2))
+    atEveryLevel { level in
+      let found = project(x, weight: w, bias: nil)
+      for (place, value) in found.values.enumerated() {
+        #expect(value.isFinite == ![2, 4].contains(place % 5), "level \(level), \(place)")
+      }
+    }
+  }
+}
