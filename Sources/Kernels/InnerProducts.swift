@@ -149,8 +149,8 @@ private struct InnerProduct {
 
   /// Rows of weights as the kernel reads them.
   private enum Rows {
-    case floats(Matrix)
-    case halves(UnsafePointer<UInt16>, stride: Int)
+    case float32(Matrix)
+    case float16(UnsafePointer<UInt16>, stride: Int)
   }
 
   private func withRows(
@@ -163,12 +163,12 @@ private struct InnerProduct {
       let inPlace: Void? = weight.withHalvesInPlace(rows: rows) { span in
         span.withUnsafeBufferPointer { buffer in
           guard let base = buffer.baseAddress else { return }
-          body(.halves(base + part.lowerBound, stride: weight.shape.rowLength))
+          body(.float16(base + part.lowerBound, stride: weight.shape.rowLength))
         }
       }
       if inPlace != nil { return }
     }
-    weight.withMatrix(rows: rows, columns: part, scratch: scratch) { body(.floats($0)) }
+    weight.withMatrix(rows: rows, columns: part, scratch: scratch) { body(.float32($0)) }
   }
 
   private func multiply(
@@ -184,10 +184,10 @@ private struct InnerProduct {
         residual: isLast ? operands.residual.map { $0 + place } : nil,
         keep: part.lowerBound == 0 ? 0 : 1)
       switch weights {
-      case .floats(let matrix):
+      case .float32(let matrix):
         decant_inner_f32(
           matrix.base, matrix.stride, pixels, stride, part.count, &product, &ahead)
-      case .halves(let base, let rowStride):
+      case .float16(let base, let rowStride):
         decant_inner_f16(base, rowStride, pixels, stride, part.count, &product, &ahead)
       }
     }

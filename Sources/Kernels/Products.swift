@@ -117,9 +117,9 @@ protocol ProductOperands: Sendable {
   func multiply(_ product: PanelProduct)
 }
 
-/// Words of pixels that are packed whole: 8 MB. Small pictures meet many weights, and would be packed
-/// again for each tile of them; what meets the weights of one tile alone would gain nothing.
-private let packedOnceLimit = 2 << 20
+/// Words of pixels that are packed whole: 64 MB. Otherwise they would be packed again for each tile of
+/// weights that they meet; what meets the weights of one tile alone would gain nothing.
+private let packedOnceLimit = 16 << 20
 
 /// The product of `operands` for `pictures` of `area` pixels.
 ///

@@ -56,7 +56,7 @@ struct LinearTests {
   /// Pixels of a large picture are packed again for each tile of weights that they meet, those of a
   /// small one are packed once.
   @Test func howPixelsArePackedDoesNotMatter() {
-    let (inputs, outputs, tokens) = (520, 330, 4100)
+    let (inputs, outputs, tokens) = (520, 330, 33_000)
     let x = randomTensor([1, inputs, tokens], seed: 1)
     let w = StoredTensor(randomTensor([outputs, inputs], seed: 2))
     let whole = project(x, weight: w, bias: nil)
