@@ -128,6 +128,8 @@ def main():
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--folder", help="a diffusers folder of the family; else one is made")
     parser.add_argument("--also", action="append", default=[], help="the same model, stored otherwise")
+    parser.add_argument("--compute", default="f32,f32-direct,int8")
+    parser.add_argument("--one-thread", action="store_true", help="not two threads against one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", action="store_true", help="text encoder and VAE too")
     parser.add_argument("--openvino", action="store_true")
@@ -150,7 +152,7 @@ def main():
         print(f"\n{arguments.family}, {arguments.size}\n\n| CPU seconds of one thread | s | of torch |")
         print("|---|---|---|")
         step = torch_step(folder, width, height)
-        models = [("", folder, compute) for compute in ("f32", "f32-direct", "int8")]
+        models = [("", folder, compute) for compute in arguments.compute.split(",")]
         models += [(f" from {pathlib.Path(model).name}", model, "f32") for model in arguments.also]
         torch_times, times = [], {}
         for _ in range(arguments.rounds):
@@ -164,7 +166,7 @@ def main():
         row("U-Net step, torch f32", reference, reference)
         for name, found in times.items():
             row(f"U-Net step, decant {name}", min(found), reference)
-        for compute in ("f32", "int8"):
+        for compute in () if arguments.one_thread else ("f32", "int8"):
             one, two = (
                 bench(arguments.decant, folder, arguments.size, 3, [compute], threads)[compute]
                 for threads in (1, 2))
