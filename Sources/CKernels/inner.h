@@ -20,8 +20,8 @@ BODY TARGET NAME(floats) NAME(take_some)(const void *row, size_t at, size_t coun
   return NAME(take)(words, 0, halves);
 }
 
-/* The sums of the numbers of each of four vectors: first of pairs of vectors, then of the four, lane by
-   lane of 128 bits, then of the lanes. */
+/* The sums of the numbers of each of four vectors: first of pairs of vectors, then of the four, lane
+   by lane of 128 bits, then of the lanes. */
 #if LANES == 16
 #define PAIRS_LOW 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
 #define PAIRS_HIGH 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
@@ -67,8 +67,9 @@ BODY TARGET void NAME(inner_step)(NAME(floats) sums[CHUNK_ROWS][CHUNK_COLUMNS], 
   NAME(floats) weights[CHUNK_ROWS];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
-    weights[i] = count == LANES ? NAME(take)(left + (size_t)i * row_bytes, step, halves)
-                                : NAME(take_some)(left + (size_t)i * row_bytes, step, count, halves);
+    weights[i] = count == LANES
+                     ? NAME(take)(left + (size_t)i * row_bytes, step, halves)
+                     : NAME(take_some)(left + (size_t)i * row_bytes, step, count, halves);
 #pragma clang loop unroll(full)
   for (int j = 0; j < columns; j++) {
     NAME(floats) pixels = *(const NAME(floats) *)(right + (size_t)j * b_stride + step);
@@ -122,7 +123,7 @@ BODY TARGET void NAME(inner_chunk)(const void *a, size_t a_stride, int halves, c
   }
 }
 
-/* All rows of some columns, whose pixels stay in the first cache meanwhile. */
+/* All rows of some columns, whose pixels stay in a cache meanwhile. */
 BODY TARGET void NAME(inner_columns)(const void *a, size_t a_stride, int halves, const float *b,
                                      size_t b_stride, size_t k, int columns,
                                      const struct decant_product *p, size_t column,

@@ -3,10 +3,9 @@
 
 void decant_prefetch(const struct decant_ahead *ahead) {
   for (size_t row = 0; row < ahead->rows; row++) {
-    uintptr_t start = (uintptr_t)ahead->bytes + row * ahead->stride, end = start + ahead->count;
-    /* As far as the second-level cache; a row may begin within a line. */
-    for (uintptr_t line = start / 64 * 64; line < end; line += 64)
-      __builtin_prefetch((const void *)line, 0, 2);
+    const char *line = (const char *)ahead->bytes + row * ahead->stride;
+    /* As far as the second-level cache. */
+    for (size_t at = 0; at < ahead->count; at += 64) __builtin_prefetch(line + at, 0, 2);
   }
 }
 
@@ -15,9 +14,6 @@ BODY void transpose_square_16(const float *source, size_t source_stride, float *
   words16 r[16];
 #pragma clang loop unroll(full)
   for (size_t i = 0; i < 16; i++) r[i] = *(const words16 *)(source + i * source_stride);
-  transpose16(r);
-  transpose16(r);
-  transpose16(r);
   transpose16(r);
 #pragma clang loop unroll(full)
   for (size_t i = 0; i < 16; i++) *(words16 *)(target + i * target_stride) = r[i];
@@ -33,7 +29,7 @@ BODY void transpose_square_8(const float *source, size_t source_stride, float *t
   for (size_t i = 0; i < 8; i++) *(words8 *)(target + i * target_stride) = r[i];
 }
 
-/* By squares of `side`; where an extent ends within one, by another that overlaps the one before. */
+/* By squares of `side`; where an extent ends within one, by another that overlaps the last. */
 BODY void transpose_by(size_t side, const float *source, size_t source_stride, size_t rows,
                        size_t columns, float *target, size_t target_stride) {
   if (rows < side || columns < side) {

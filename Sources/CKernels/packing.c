@@ -48,9 +48,6 @@ BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k,
       if (i < rows) take16(source, i * stride + step, halves, &r[i]);
     }
     transpose16(r);
-    transpose16(r);
-    transpose16(r);
-    transpose16(r);
     /* Each column's two words too many are written over by the next; the last has none. */
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < 15; i++) *(words16 *)(target + (step + i) * TILE_ROWS) = r[i];
@@ -62,8 +59,7 @@ BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k,
   pack_columns_from(source, stride, rows, step, k, halves, target);
 }
 
-/* Squares of eight fit sixteen registers: the first eight rows, then the last
-   eight of fourteen. */
+/* Squares of eight fit sixteen registers: the first eight rows, then the last eight of fourteen. */
 BODY void pack_rows_8(const void *source, size_t stride, size_t rows, size_t k, int halves,
                       uint32_t *target) {
   size_t step = 0;

@@ -10,16 +10,19 @@ typedef uint32_t words16 __attribute__((ext_vector_type(16), aligned(4)));
 /* Sixteen words of each of sixteen rows become sixteen columns: four rounds of exchanges between
    rows that are 8, 4, 2 and 1 apart. */
 BODY void transpose16(words16 r[16]) {
-  words16 t[16];
 #pragma clang loop unroll(full)
-  for (int i = 0; i < 8; i++) {
-    t[2 * i] = __builtin_shufflevector(r[i], r[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-                                       22, 7, 23);
-    t[2 * i + 1] = __builtin_shufflevector(r[i], r[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-                                           29, 14, 30, 15, 31);
+  for (int round = 0; round < 4; round++) {
+    words16 t[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 8; i++) {
+      t[2 * i] = __builtin_shufflevector(r[i], r[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21,
+                                         6, 22, 7, 23);
+      t[2 * i + 1] = __builtin_shufflevector(r[i], r[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28,
+                                             13, 29, 14, 30, 15, 31);
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i++) r[i] = t[i];
   }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 16; i++) r[i] = t[i];
 }
 
 /* Eight words of each of eight rows become eight columns, within halves of registers until the

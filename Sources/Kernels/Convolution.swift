@@ -32,7 +32,8 @@ package enum Arithmetic: String, Sendable, CaseIterable {
 /// Two-dimensional convolution (cross-correlation, as torch.nn.functional.conv2d) by matrix
 /// products, or in Winograd's form.
 ///
-/// The direct way gathers the pixels that a part of the weights meet a panel at a time; Winograd's
+/// The direct way gathers the pixels that a part of the weights meet a panel at a time, or, of a small
+/// picture, all of them; Winograd's
 /// (F(4 x 4, 3 x 3), Lavin & Gray, 2016) transforms a group of tiles at a time, and takes a quarter of
 /// the products, for about four times the rounding error. Memory beside the result is bounded either
 /// way, whatever the size of the picture.
@@ -70,7 +71,7 @@ package func convolve(
           } else {
             FloatOperands(
               weight: weight, bias: bias, window: window, pictures: x, residual: residual
-            ).multiply(pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
+            ).product(pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
           }
         }
       }
@@ -111,7 +112,7 @@ package func project(
         Tensor(shape: shape) { output in
           FloatOperands(
             weight: weight, bias: bias, window: window, pictures: x, residual: residual
-          ).multiply(pictures: batch, area: area, gated: gated, into: output)
+          ).product(pictures: batch, area: area, gated: gated, into: output)
         }
       }
     }
@@ -125,6 +126,11 @@ func reading<Result>(_ tensor: Tensor?, _ body: (Source?) -> Result) -> Result {
 }
 
 extension decant_window {
+  /// Whether the pixels under the window are the pictures themselves.
+  var isPointwise: Bool {
+    kernel_height * kernel_width == 1 && stride == 1 && out_height == height && out_width == width
+  }
+
   init(of x: Shape, _ weight: Shape, stride: Int, padding: Padding) {
     let height = x[2] + padding.top + padding.bottom
     let width = x[3] + padding.left + padding.right

@@ -2,12 +2,10 @@ internal import CKernels
 internal import Tensors
 
 extension FloatOperands {
-  /// The product for `pictures` of `area` pixels, as `multiply` has it, by whichever kernel is the
-  /// faster.
-  ///
-  /// Which one that is follows from the extents of a picture alone: so pictures give the same bits in
-  /// any batch.
-  func multiply(pictures: Int, area: Int, gated: Bool, into output: Target) {
+  /// The product for `pictures` of `area` pixels, as `multiply` makes it, by the kernel that is the
+  /// faster. Which one that is follows from the weights and the extents of one picture: so pictures
+  /// give the same bits in any batch.
+  func product(pictures: Int, area: Int, gated: Bool, into output: Target) {
     if InnerProduct.isFaster(area: area, length: length) {
       InnerProduct(self, pictures: pictures, area: area, gated: gated).run(into: output)
     } else {
@@ -16,23 +14,15 @@ extension FloatOperands {
   }
 }
 
-extension FloatOperands {
-  /// Whether the pixels under the window are the pictures themselves.
-  fileprivate var hasPlainWindow: Bool {
-    window.kernel_height == 1 && window.kernel_width == 1 && window.stride == 1
-      && window.out_height == window.height && window.out_width == window.width
-  }
-}
-
 /// A product for few pixels: inner products of rows of weights, which are read as they lie, and of
 /// pixels, each of which has its words side by side.
 ///
 /// Packing weights for the other kernel costs as much as the products of some 11 pixels, and it
-/// computes columns in 16s. Here the lanes of a vector must be added up, which costs a share that is
-/// the smaller the longer the sum.
+/// computes columns in 16s. Here the lanes of a vector must be added up, which is a share that is the
+/// smaller the longer the sum.
 private struct InnerProduct {
-  /// Words of the sum at a time: some rows of so many and the pixels of a chunk stay in a second-level
-  /// cache of 1 MB.
+  /// Words of the sum at a time: some rows of so many, and the pixels of a chunk, stay in a cache of
+  /// 1 MB.
   private static let longestPart = 4096
   /// Rows of a tile: a multiple of any instruction set's chunk.
   private static let rowStep = 12
@@ -48,6 +38,8 @@ private struct InnerProduct {
   /// Words from one pixel to the next.
   private let stride: Int
 
+  /// As measured with AVX-512 and AVX2: with more pixels packing is a small share, in shorter sums
+  /// lanes are added up too often.
   static func isFaster(area: Int, length: Int) -> Bool {
     (1...128).contains(area) && 4 * area <= length
   }
@@ -78,6 +70,7 @@ private struct InnerProduct {
       let hidden = scratch + widenedWords
       for (index, part) in parts.enumerated() {
         for half in 0..<halves {
+          let own = self.tile(unit, half: half)
           let next: (rows: Range<Int>, part: Range<Int>) =
             if half + 1 < halves {
               (self.tile(unit, half: half + 1), part)
@@ -87,12 +80,12 @@ private struct InnerProduct {
               // The tiles between are other threads'.
               (self.tile(unit + Threads.count), parts[0])
             }
-          withRows(self.tile(unit, half: half), part, scratch: scratch) { weights in
+          withRows(own, part, scratch: scratch) { weights in
             for picture in 0..<pictures {
               let place = picture * rows + tile.lowerBound
               multiply(
                 weights, by: pixels + picture * area * stride + part.lowerBound,
-                rows: self.tile(unit, half: half), part: part, place: place * area,
+                rows: own, part: part, place: place * area,
                 // It is asked for once.
                 ahead: picture == 0 ? next : (0..<0, part),
                 into: halves == 2
@@ -103,9 +96,9 @@ private struct InnerProduct {
       }
       if halves == 2 {
         for picture in 0..<pictures {
-          let gate = hidden + picture * height * area
+          let values = hidden + picture * height * area
           decant_geglu(
-            gate, gate + hiddenWords, output + (picture * rows + tile.lowerBound) * area,
+            values, values + hiddenWords, output + (picture * rows + tile.lowerBound) * area,
             tile.count * area)
         }
       }
@@ -121,14 +114,14 @@ private struct InnerProduct {
   /// Each pixel's words side by side, and zeros behind them.
   private func layPixels(into pixels: Target) {
     let (length, panel) = (operands.length, ProductTiles.panelColumns)
-    // As many words as of a panel stay in the first-level cache.
+    // So many rows of a panel, 16 KB, stay in the first-level cache.
     let run = 128
     let runs = (length - 1) / run + 1
     parallel(pictures * runs, scratch: panel * run) { unit, scratch in
       let (picture, first) = (unit / runs, unit % runs * run)
       let part = first..<min(length, first + run)
       let target = pixels + picture * area * stride
-      if operands.hasPlainWindow {
+      if operands.window.isPointwise {
         decant_transpose(
           operands.pictures + (picture * length + first) * area, area, part.count, area,
           target + first, stride)
@@ -158,7 +151,7 @@ private struct InnerProduct {
     _ body: (Rows) -> Void
   ) {
     let weight = operands.weight
-    // Without an instruction for it halves are widened once.
+    // Without an instruction for it they are widened once for all pixels.
     if decant_simd_level() > 0 {
       let inPlace: Void? = weight.withHalvesInPlace(rows: rows) { span in
         span.withUnsafeBufferPointer { buffer in
@@ -177,7 +170,7 @@ private struct InnerProduct {
     into target: UnsafeMutablePointer<Float>
   ) {
     let isLast = part.upperBound == operands.length
-    var ahead = operands.weight.ahead(next.rows, next.part)
+    var ahead = operands.weight.ahead(rows: next.rows, columns: next.part)
     withOptional(isLast ? operands.bias : nil, from: rows.lowerBound) { bias in
       var product = decant_product(
         c: target, stride: area, rows: rows.count, columns: area, bias: bias,

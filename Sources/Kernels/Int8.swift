@@ -330,8 +330,8 @@ package func convolve(
   let shape: Shape = [x.shape[0], weight.shape[0], window.out_height, window.out_width]
   precondition(residual == nil || residual?.shape == shape, "residual for \(shape)")
   precondition(shape[2] * shape[3] <= x.shape[2] * x.shape[3], "\(shape) of \(x.shape)")
-  let isPointwise = weight.shape[2] * weight.shape[3] == 1 && stride == 1 && padding == Padding(0)
-  return multiply(x, weight, bias, residual, window, perPixel: isPointwise, shape: shape)
+  return multiply(
+    x, weight, bias, residual, window, perPixel: window.isPointwise, shape: shape)
 }
 
 /// ``project(_:weight:bias:residual:gated:)`` of int8 weights, gated where they are, and of `x`

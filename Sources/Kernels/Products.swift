@@ -103,7 +103,7 @@ protocol ProductOperands: Sendable {
   ///
   /// - Parameters:
   ///   - rows: of one half, from the start of a block of that half on.
-  ///   - part: one of ``ProductTiles/parts(_:)``.
+  ///   - part: one of ``ProductTiles/parts(_:longest:)``.
   ///   - scratch: as many words as a block.
   /// - Returns: `target`, or words that stay as long as these operands do.
   func packedWeights(
@@ -117,7 +117,7 @@ protocol ProductOperands: Sendable {
   func multiply(_ product: PanelProduct)
 }
 
-/// Words of pixels that are packed whole: 64 MB. Otherwise they would be packed again for each tile of
+/// Words of pixels that are packed whole: 64 MB. Otherwise they are packed again for each tile of
 /// weights that they meet; what meets the weights of one tile alone would gain nothing.
 private let packedOnceLimit = 16 << 20
 
@@ -234,7 +234,7 @@ struct FloatOperands: ProductOperands {
     let block = ProductTiles.blockRows
     for first in stride(from: rows.lowerBound, to: rows.upperBound, by: block) {
       let end = min(rows.upperBound, first + block)
-      weight.prefetch(end..<min(rows.upperBound, end + block), part)
+      weight.prefetch(rows: end..<min(rows.upperBound, end + block), columns: part)
       weight.packBlock(
         first..<end, part, scratch: scratch, into: target + (first - rows.lowerBound) * part.count)
     }
@@ -272,23 +272,21 @@ struct FloatOperands: ProductOperands {
 }
 
 extension StoredTensor {
-  /// Where the numbers `columns` of each of `rows` lie.
-  func ahead(_ rows: Range<Int>, _ columns: Range<Int>) -> decant_ahead {
-    let stride = shape.rows == 0 ? 0 : parts[0].count / shape.rows
-    let length = max(1, shape.rowLength)
-    let first = columns.lowerBound * stride / length
-    let end = columns.upperBound * stride / length
+  /// The numbers `columns` of each of `rows`, to be asked for. (That they lie where they lay is not
+  /// needed for that: nothing is read.)
+  func ahead(rows: Range<Int>, columns: Range<Int>) -> decant_ahead {
+    let place = place(ofColumns: columns)
     return parts[0].withUnsafeBytes { raw in
       decant_ahead(
-        bytes: raw.baseAddress.map { $0 + rows.lowerBound * stride + first }, stride: stride,
-        rows: rows.count, count: end - first)
+        bytes: raw.baseAddress.map { $0 + rows.lowerBound * place.stride + place.offset },
+        stride: place.stride, rows: rows.count, count: place.count)
     }
   }
 
   /// Asks for the numbers `columns` of each of `rows`, which are to be widened soon: weights come
   /// from memory, and a few lines of each of some rows are more than is fetched ahead unasked.
-  func prefetch(_ rows: Range<Int>, _ columns: Range<Int>) {
-    var ahead = ahead(rows, columns)
+  func prefetch(rows: Range<Int>, columns: Range<Int>) {
+    var ahead = ahead(rows: rows, columns: columns)
     decant_prefetch(&ahead)
   }
 

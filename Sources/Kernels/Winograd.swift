@@ -113,7 +113,7 @@ struct WinogradPlan {
             let end = min(count, channel + Self.channelsAtOnce)
             let next = end..<min(count, end + Self.channelsAtOnce)
             weight.prefetch(
-              some, (part + next.lowerBound) * 9..<(part + next.upperBound) * 9)
+              rows: some, columns: (part + next.lowerBound) * 9..<(part + next.upperBound) * 9)
             weight.packBlock(
               some, (part + channel) * 9..<(part + end) * 9, scratch: widened,
               into: UnsafeMutableRawPointer(packed).assumingMemoryBound(to: UInt32.self))

@@ -61,6 +61,19 @@ extension StoredTensor {
   }
 }
 
+extension StoredTensor {
+  /// Where the numbers `columns` of each row lie among the bytes of the first part: the first of them
+  /// in the first row, bytes from row to row, and bytes of each. Of codes that share a byte, about.
+  package func place(
+    ofColumns columns: Range<Int>
+  ) -> (offset: Int, stride: Int, count: Int) {
+    let stride = shape.rows == 0 ? 0 : parts[0].count / shape.rows
+    let length = max(1, shape.rowLength)
+    let first = columns.lowerBound * stride / length
+    return (first, stride, columns.upperBound * stride / length - first)
+  }
+}
+
 private func scaleOf(group: Int, _ scales: UnsafeRawBufferPointer, half: Bool) -> Float {
   half
     ? Float(Float16(bitPattern: scales.loadUnaligned(fromByteOffset: group * 2, as: UInt16.self)))

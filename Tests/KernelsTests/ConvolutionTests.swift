@@ -90,6 +90,7 @@ struct ConvolutionTests {
       padding: Padding(top: 0, left: 0, bottom: 1, right: 1))
     check([1, 40, 31, 33], [18, 40, 1, 1], padding: Padding(0))
     check([2, 1160, 5, 6], [18, 1160, 1, 1], padding: Padding(0))
+    check([2, 1160, 12, 13], [18, 1160, 1, 1], padding: Padding(0))
     check([1, 70, 9, 9], [4, 70, 1, 1], stride: 2, padding: Padding(0))
   }
 
@@ -107,6 +108,32 @@ struct ConvolutionTests {
     ] as [([Int], Int)] {
       check(
         Shape(x), [outputs, x[1], 3, 3], winograd: true, tolerance: Tolerance.winograd)
+    }
+  }
+
+  /// Few pixels under a window, in more than one panel, and the end of one.
+  @Test func smallPicturesOnEveryInstructionSet() {
+    atEveryLevel { _ in
+      check([2, 40, 8, 8], [30, 40, 3, 3])
+      check([2, 41, 9, 7], [13, 41, 3, 3])
+      check([1, 60, 16, 16], [14, 60, 3, 3], stride: 2)
+    }
+  }
+
+  @Test func whatIsAddedToSmallPictures() {
+    let x = randomTensor([2, 40, 8, 8], seed: 1)
+    let residual = randomTensor([2, 30, 8, 8], seed: 3)
+    for encoding in weightEncodings {
+      let w = randomWeights([30, 40, 3, 3], encoding, seed: 2)
+      let plain = convolve(x, weight: w, bias: nil)
+      #expect(plain == convolve(x, weight: StoredTensor(w.widened()), bias: nil))
+      let found = atEveryThreadCount { convolve(x, weight: w, bias: nil, residual: residual) }
+      #expect(found[0] == found[1] && found[0] == found[2])
+      let expected = zip(plain.values, residual.values).map { Double($0) + Double($1) }
+      #expect(error(found[0].values, expected) < Tolerance.sums)
+      let first = Tensor(shape: [1, 40, 8, 8], values: Array(x.values[..<2560]))
+      let alone = convolve(first, weight: w, bias: nil)
+      #expect(alone.values[...] == plain.values[..<1920])
     }
   }
 

@@ -135,19 +135,6 @@ void decant_product_f32(const float *a, const float *b, size_t k, const struct d
    nothing, where the machine has no such products; `p` may be null, to ask for that. */
 int decant_product_bf16(const float *a, const float *b, size_t k, const struct decant_product *p);
 
-/* Products for few columns (inner.c): each number is the inner product of a row of weights, as it
-   lies, and a column of pixels, [column][k], which is filled up with zeros to a multiple of 16. Of
-   the packed operands above neither costs less than the products when columns are few. */
-
-/* c = a b + c (where kept) + bias + residual, for any number of columns; strides count numbers.
-   What is `ahead` is asked for meanwhile. */
-void decant_inner_f32(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t k,
-                      const struct decant_product *p, const struct decant_ahead *ahead);
-/* The same of weights that are half floats, aligned, which are widened for each few columns anew:
-   with an instruction for it that costs nothing. */
-void decant_inner_f16(const uint16_t *a, size_t a_stride, const float *b, size_t b_stride, size_t k,
-                      const struct decant_product *p, const struct decant_ahead *ahead);
-
 /* The same of int8 weights and uint8 pixels, four to a word. While more parts follow, c holds
    int32 sums; the last part makes float32 numbers of them: (sum - zeros[column] * row_sums[row]) *
    row_scales[row] * scales[column] + bias + residual. Every instruction set gives the same bits. */
@@ -161,6 +148,19 @@ struct decant_int8_product {
 };
 void decant_product_u8s8(const uint32_t *a, const uint32_t *b, size_t k,
                          const struct decant_int8_product *p);
+
+/* Products for few columns (inner.c): each number is the inner product of a row of weights, as it
+   lies, and a column of pixels, [column][k], which is filled up with zeros to a multiple of 16.
+   Packing the operands above would be a large share of such a product. */
+
+/* c = a b + c (where kept) + bias + residual, for any number of columns; strides count numbers.
+   What is `ahead` is asked for meanwhile. */
+void decant_inner_f32(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t k,
+                      const struct decant_product *p, const struct decant_ahead *ahead);
+/* The same of weights that are half floats, aligned, which are widened for each few columns anew:
+   with an instruction for it that costs nothing. */
+void decant_inner_f16(const uint16_t *a, size_t a_stride, const float *b, size_t b_stride, size_t k,
+                      const struct decant_product *p, const struct decant_ahead *ahead);
 
 /* Operands of integer products (int8.c). The smallest and the largest of each column of x
    [rows][stride], and of 0; the largest is NaN where a number is NaN or infinite. */
