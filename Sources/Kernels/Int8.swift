@@ -258,6 +258,9 @@ private struct Int8Pixels {
 
 /// int8 weights times uint8 pixels under a window.
 private struct Int8Operands: ProductOperands {
+  /// 8 MB: codes are soon packed, and int8 is there to save memory.
+  static let mostPackedOnce = 2 << 20
+
   let weight: Int8Weight
   let bias: [Float]?
   /// Its channels are words of four.

@@ -98,6 +98,9 @@ protocol ProductOperands: Sendable {
   var rows: Int { get }
   /// Words of a sum.
   var length: Int { get }
+  /// Words of pixels that are packed whole at most. Otherwise they are packed again for each tile of
+  /// weights that they meet; what meets the weights of one tile alone would gain nothing.
+  static var mostPackedOnce: Int { get }
 
   /// Rows of weights in blocks of 14: packed into `target`, or as they lie where they are already.
   ///
@@ -116,10 +119,6 @@ protocol ProductOperands: Sendable {
     into target: UnsafeMutablePointer<UInt32>)
   func multiply(_ product: PanelProduct)
 }
-
-/// Words of pixels that are packed whole: 64 MB. Otherwise they are packed again for each tile of
-/// weights that they meet; what meets the weights of one tile alone would gain nothing.
-private let packedOnceLimit = 16 << 20
 
 /// The product of `operands` for `pictures` of `area` pixels.
 ///
@@ -140,7 +139,7 @@ func multiply<Operands: ProductOperands>(
   let panels = (area + panel - 1) / panel
   let panelWords = panel * operands.length
   let tallest = gated ? ProductTiles.tallestGated : ProductTiles.tallest
-  let isPackedOnce = rows > tallest && pictures * panels * panelWords <= packedOnceLimit
+  let isPackedOnce = rows > tallest && pictures * panels * panelWords <= Operands.mostPackedOnce
   let tiles = ProductTiles(
     rows: rows, pictures: pictures, area: area, tallest: tallest, wide: isPackedOnce)
   let shared = Scratch.floats(isPackedOnce ? pictures * panels * panelWords : 1)
@@ -218,6 +217,9 @@ private func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafePointer<UIn
 
 /// Weights of any encoding times float32 pixels under a window.
 struct FloatOperands: ProductOperands {
+  /// 64 MB: SDXL's at 1024x1024.
+  static let mostPackedOnce = 16 << 20
+
   let weight: StoredTensor
   let bias: [Float]?
   let window: decant_window
