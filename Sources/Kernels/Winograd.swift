@@ -21,13 +21,14 @@ struct WinogradPlan {
   private let width: Int
 
   /// `nil` where the direct way serves better: other windows, few channels, pictures of a few tiles.
+  /// One picture's extents decide, so that it gives the same bits in any batch.
   init?(x: Shape, weight: Shape, stride: Int, padding: Padding) {
     guard stride == 1, padding == Padding(1), weight[2] == 3, weight[3] == 3, weight[0] >= 16,
       weight[1] >= 16
     else { return nil }
     (batch, channels, height, width, outputs) = (x[0], x[1], x[2], x[3], weight[0])
     // A panel of 16 lanes for a few tiles costs more than it saves, and so do tiles half outside.
-    guard tiles >= 9, 16 * tiles <= 2 * batch * height * width else { return nil }
+    guard down * across >= 9, 16 * down * across <= 2 * height * width else { return nil }
   }
 
   private var down: Int { (height + 3) / 4 }

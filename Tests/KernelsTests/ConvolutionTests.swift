@@ -137,6 +137,22 @@ struct ConvolutionTests {
     }
   }
 
+  /// Pictures on either side of where Winograd's form begins.
+  @Test(arguments: [8, 12, 17])
+  func otherPicturesDoNotMatter(side: Int) {
+    let x = randomTensor([3, 20, side, side], seed: 1)
+    let w = StoredTensor(randomTensor([18, 20, 3, 3], seed: 2))
+    let together = convolve(x, weight: w, bias: nil, winograd: true)
+    let (inputs, outputs) = (20 * side * side, 18 * side * side)
+    for picture in 0..<3 {
+      let one = Tensor(
+        shape: [1, 20, side, side],
+        values: Array(x.values[picture * inputs..<(picture + 1) * inputs]))
+      let alone = convolve(one, weight: w, bias: nil, winograd: true)
+      #expect(alone.values[...] == together.values[picture * outputs..<(picture + 1) * outputs])
+    }
+  }
+
   @Test func winogradsFormOnEveryInstructionSet() {
     atEveryLevel { _ in
       check([1, 33, 20, 31], [30, 33, 3, 3], winograd: true, tolerance: Tolerance.winograd)
