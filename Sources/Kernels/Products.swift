@@ -9,12 +9,13 @@ struct ProductTiles {
   static let panelColumns = Int(DECANT_TILE_COLUMNS)
 
   /// Words of the sum at a time. Results are read and written again for each part but the first,
-  /// and lie far apart; the longest part whose weights, of a tile, still fit a second-level cache of
-  /// 1 MB costs least.
-  static let longestPart = 640
-  /// Rows of a tile at most; where gated, of each half.
-  static let tallest = 322
-  static let tallestGated = 168
+  /// and lie far apart.
+  static let longestPart = 1280
+  /// Weights of a tile and a part at most: 860 KB, which leave room beside them in a second-level
+  /// cache of 1 MB.
+  private static let mostWeights = 168 * longestPart
+  /// Rows of a tile at most, of all halves together, however short the sum.
+  private static let mostRows = 336
 
   let rows: Int
   let pictures: Int
@@ -66,6 +67,11 @@ struct ProductTiles {
     let parts = max(1, (extent + most - 1) / most)
     let size = (extent + parts - 1) / parts
     return max(step, (size + step - 1) / step * step)
+  }
+
+  /// Rows of a tile at most, of each of `halves`, where parts have `longest` words.
+  static func tallest(longest: Int, halves: Int) -> Int {
+    min(mostRows, mostWeights / max(1, longest)) / halves
   }
 
   /// A sum of `length` words in parts. Every encoding of weights is cut alike, so weights give the
@@ -138,7 +144,9 @@ func multiply<Operands: ProductOperands>(
   let panel = ProductTiles.panelColumns
   let panels = (area + panel - 1) / panel
   let panelWords = panel * operands.length
-  let tallest = gated ? ProductTiles.tallestGated : ProductTiles.tallest
+  let longest = parts.first?.count ?? 0
+  let halves = gated ? 2 : 1
+  let tallest = ProductTiles.tallest(longest: longest, halves: halves)
   let isPackedOnce = rows > tallest && pictures * panels * panelWords <= Operands.mostPackedOnce
   let tiles = ProductTiles(
     rows: rows, pictures: pictures, area: area, tallest: tallest, wide: isPackedOnce)
@@ -155,8 +163,6 @@ func multiply<Operands: ProductOperands>(
       }
     }
   }
-  let longest = parts.first?.count ?? 0
-  let halves = gated ? 2 : 1
   let weightWords = tiles.height * longest
   let hiddenWords = gated ? tiles.height * tiles.width : 0
   let words = halves * weightWords + block * longest + panel * longest + 2 * hiddenWords
@@ -219,6 +225,8 @@ private func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafePointer<UIn
 struct FloatOperands: ProductOperands {
   /// 64 MB: SDXL's at 1024x1024.
   static let mostPackedOnce = 16 << 20
+  /// Words of 14 rows of weights that are widened and packed at a time: 18 KB.
+  private static let packedAtOnce = 320
 
   let weight: StoredTensor
   let bias: [Float]?
@@ -236,9 +244,13 @@ struct FloatOperands: ProductOperands {
     let block = ProductTiles.blockRows
     for first in stride(from: rows.lowerBound, to: rows.upperBound, by: block) {
       let end = min(rows.upperBound, first + block)
-      weight.prefetch(rows: end..<min(rows.upperBound, end + block), columns: part)
-      weight.packBlock(
-        first..<end, part, scratch: scratch, into: target + (first - rows.lowerBound) * part.count)
+      var place = target + (first - rows.lowerBound) * part.count
+      for column in stride(from: part.lowerBound, to: part.upperBound, by: Self.packedAtOnce) {
+        let columns = column..<min(part.upperBound, column + Self.packedAtOnce)
+        weight.prefetch(rows: end..<min(rows.upperBound, end + block), columns: columns)
+        weight.packBlock(first..<end, columns, scratch: scratch, into: place)
+        place += columns.count * block
+      }
     }
     return UnsafePointer(target)
   }
