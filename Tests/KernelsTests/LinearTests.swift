@@ -49,6 +49,7 @@ struct LinearTests {
   @Test(arguments: [
     (1, 320, 1280), (77, 768, 100), (150, 768, 100), (135, 2500, 330), (330, 40, 530),
     (3, 2500, 70), (5, 1153, 3), (40, 700, 340),
+    (200, 1400, 340),
   ])
   func shapesOfSeveralTiles(rows: Int, inputs: Int, outputs: Int) {
     check(rows: rows, inputs: inputs, outputs: outputs)
@@ -57,7 +58,7 @@ struct LinearTests {
   /// Pixels of a large picture are packed again for each tile of weights that they meet, those of a
   /// small one are packed once.
   @Test func howPixelsArePackedDoesNotMatter() {
-    let (inputs, outputs, tokens) = (520, 330, 33_000)
+    let (inputs, outputs, tokens) = (520, 340, 33_000)
     let x = randomTensor([1, inputs, tokens], seed: 1)
     let w = StoredTensor(randomTensor([outputs, inputs], seed: 2))
     let whole = project(x, weight: w, bias: nil)
@@ -100,7 +101,7 @@ struct LinearTests {
   /// A sum of several parts, a bias, and something added, where neither rows nor columns fill a
   /// tile.
   @Test func allThatIsAddedWhereATileEnds() {
-    let (inputs, outputs, tokens) = (900, 33, 237)
+    let (inputs, outputs, tokens) = (1500, 33, 237)
     let x = randomTensor([1, inputs, tokens], seed: 1)
     let w = randomTensor([outputs, inputs], seed: 2)
     let bias = randomTensor([outputs], seed: 4).values
@@ -118,7 +119,7 @@ struct LinearTests {
   }
 
   @Test func gatesAreThoseOfGEGLU() {
-    for (inputs, outputs, tokens) in [(8, 4, 3), (40, 60, 70), (300, 340, 530)] {
+    for (inputs, outputs, tokens) in [(8, 4, 3), (40, 60, 70), (300, 340, 530), (1400, 90, 140)] {
       let x = randomTensor([2, inputs, tokens], seed: 1)
       let w = StoredTensor(randomTensor([2 * outputs, inputs], seed: 2))
       let bias = randomTensor([2 * outputs], seed: 3).values
