@@ -146,12 +146,25 @@ func refuseOverwriting(
     throw FileError(.exists, path)
   }
   let parent = PathParts(output).folder
+  if let file = firstFile(on: parent) {
+    throw JobError(
+      "\(path): \(file) is a file, where a folder to write to is expected; give another name")
+  }
   guard isFolder(parent) else {
     throw JobError("\(path): the folder \(parent) to write to does not exist; make it first")
   }
   guard isWritable(parent) else {
     throw JobError("\(path): the folder \(parent) cannot be written to; choose another one")
   }
+}
+
+/// What stands in the way of a folder at `path`: it, or one that it would lie in, is no folder.
+private func firstFile(on path: String) -> String? {
+  var place = path
+  while !place.isEmpty, !FileManager.default.fileExists(atPath: place) {
+    place = PathParts(place).folder
+  }
+  return place.isEmpty || isFolder(place) ? nil : place
 }
 
 /// Refuses outputs that would replace one another.
