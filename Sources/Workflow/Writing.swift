@@ -36,7 +36,9 @@ package struct OutputRequest: Sendable {
   /// end.
   func writer(besides inputs: [String]) throws -> any ModelWriter {
     let writer = try Layouts.writers.writer(for: path, named: kind)
-    try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either)
+    try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either) {
+      try writer.check(path, options: options)
+    }
     for option in options.chosen where !writer.choices.contains(option) {
       let others = Layouts.writers.filter { $0.choices.contains(option) }.map(\.layout)
       throw JobError(
@@ -121,8 +123,12 @@ enum OutputNature {
 }
 
 /// Refuses an output that is one of the inputs, lies inside one or holds one, or stands already.
+///
+/// - Parameter refuseEvenReplacing: called with an output that stands: what is not replaced with
+///   --force either is refused as that, so that nobody is told to pass it.
 func refuseOverwriting(
-  _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file
+  _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file,
+  refuseEvenReplacing: () throws -> Void = {}
 ) throws {
   if path.isEmpty { throw JobError("the output has an empty name; give one with -o") }
   let output = resolved(path)
@@ -134,7 +140,7 @@ func refuseOverwriting(
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
     throw JobError("\(path): a file is to be written, and this is a folder; name a file in it")
   }
-  if nature == .folder, FileManager.default.fileExists(atPath: path), !isFolder(path) {
+  if nature == .folder, FileManager.default.fileExists(atPath: output), !isFolder(output) {
     throw JobError("\(path): a folder is to be written, and this is a file; give another name")
   }
   for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
@@ -142,8 +148,9 @@ func refuseOverwriting(
       "\(path): the output would take the place of the folder that holds the input \(input); "
         + "give another name")
   }
-  if !replacing, FileManager.default.fileExists(atPath: path) {
-    throw FileError(.exists, path)
+  if FileManager.default.fileExists(atPath: output) {
+    try refuseEvenReplacing()
+    if !replacing { throw FileError(.exists, path) }
   }
   let parent = PathParts(output).folder
   if let file = firstFile(on: parent) {
@@ -177,13 +184,14 @@ func refuseSameOutputs(_ paths: [String]) throws {
 
 /// Refuses to put a report where something stands that is none, which --force would cost.
 func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
-  try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .folder)
-  let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-  let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
-  if let other = others.first {
-    throw JobError(
-      "\(path): the folder holds what is no report (\(other)), and is not replaced even with "
-        + "--force; give another name")
+  try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .folder) {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
+    if let other = others.first {
+      throw JobError(
+        "\(path): the folder holds what is no report (\(other)), and is not replaced even with "
+          + "--force; give another name")
+    }
   }
 }
 

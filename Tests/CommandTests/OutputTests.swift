@@ -23,4 +23,41 @@ import Testing
       #expect(try names(folder) == ["model", "plain"])
     }
   }
+
+  @Test(arguments: [
+    (
+      ["convert", "model", "-o", "photos"],
+      "photos is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
+    ),
+    (
+      ["convert", "model", "-o", "notes"],
+      "notes is a file, which is not replaced even with --force; choose another name or remove it"
+    ),
+    (
+      ["convert", "model", "-o", "notes/"],
+      "notes/ is a file, which is not replaced even with --force; choose another name or remove it"
+    ),
+    (["convert", "model", "-o", "a.decant"], "cannot create a.decant: Is a directory"),
+    (["convert", "model", "-o", "photos", "--to", "gguf"], "cannot create photos: Is a directory"),
+    (
+      ["verify", "model", "model", "--report", "photos"],
+      "photos: the folder holds what is no report (old.png), and is not replaced even with --force; give another name"
+    ),
+  ])
+  func whatForceDoesNotReplaceIsNotOfferedForIt(arguments: [String], sentence: String) throws {
+    try withModel { folder in
+      for path in ["photos", "a.decant"] {
+        try FileManager.default.createDirectory(
+          atPath: folder + "/" + path, withIntermediateDirectories: true)
+        try write("kept", to: folder + "/" + path + "/old.png")
+      }
+      try write("kept", to: folder + "/notes")
+      for force in [[], ["--force"]] {
+        try expectDecant(
+          arguments + ["--quiet"] + force, in: folder, exit: 2, stderr: "decant: " + sentence)
+      }
+      #expect(try names(folder) == ["a.decant", "model", "notes", "photos"])
+      #expect(try names(folder + "/photos") == ["old.png"])
+    }
+  }
 }

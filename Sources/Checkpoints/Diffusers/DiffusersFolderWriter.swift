@@ -147,7 +147,9 @@ package struct DiffusersFolderWriter: ModelWriter {
 
   /// A wrong name after `-o` with `--force` must not cost a folder that is no model.
   private static func checkReplaceable(_ path: String) throws(DiffusersWriteError) {
-    guard FileManager.default.fileExists(atPath: path) else { return }
+    // The system finds no file under a name that ends in a slash, where the folder would go.
+    let parts = PathParts(path)
+    guard FileManager.default.fileExists(atPath: parts.sibling(parts.name)) else { return }
     guard isFolder(path) else { throw .notReplaceable(path: path, found: "a file") }
     let files = folderContents(path)
     if !files.isEmpty, !files.contains(DiffusersLayout.indexFile) {
