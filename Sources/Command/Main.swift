@@ -34,10 +34,9 @@ enum Main {
 
   /// Says what went wrong and gives the exit code for it.
   private static func report(_ error: any Error) -> Int32 {
-    if error is CancellationError {
-      printError(
-        "decant: interrupted; nothing is left half written, and a calibration goes on with --resume"
-      )
+    if error is CancellationError || error is InterruptedCalibration {
+      let kept = (error as? InterruptedCalibration).map { "; \($0)" } ?? ""
+      printError("decant: interrupted; nothing is left half written\(kept)")
       return 130
     }
     if let check = error as? CheckNotMet {

@@ -1,4 +1,5 @@
 internal import Calibration
+private import Foundation
 internal import Models
 private import Quantization
 private import Sampling
@@ -30,7 +31,8 @@ package struct CalibrateJob: Job {
         inputs: [model] + reading.composition.inputs + [settings.promptsPath].compactMap { $0 })
       let bound = try Model.bind(try ModelSource.reading(model, reading))
       let file = try calibrate(
-        bound, settings, to: output, replacing: replacing, resuming: resumes, events)
+        bound, settings, to: output, replacing: replacing, resuming: resumes,
+        goingOnBy: "--resume", events)
       return CalibrationOutcome(file: file)
     case .merge(let paths):
       try refuseOverwriting(output, replacing: replacing, inputs: paths)
@@ -42,10 +44,24 @@ package struct CalibrateJob: Job {
   }
 }
 
+/// A calibration that was interrupted after its first picture.
+package struct InterruptedCalibration: Error, CustomStringConvertible {
+  let partialPath: String
+  /// What makes it go on, for people.
+  let remedy: String
+
+  package var description: String {
+    "\(partialPath) keeps the pictures that are done, and \(remedy) goes on from there"
+  }
+}
+
 /// Calibrates `model` and writes the file.
+///
+/// - Parameter remedy: what a user gives to go on after an interruption.
+/// - Throws: ``InterruptedCalibration`` where finished pictures are kept.
 func calibrate(
   _ model: Model, _ request: CalibrationRequest, to path: String, replacing: Bool, resuming: Bool,
-  _ events: @escaping EventSink
+  goingOnBy remedy: String, _ events: @escaping EventSink
 ) throws -> CalibrationFile {
   guard let unet = model[ComponentName.unet] else {
     throw JobError("\(model.source.location): there is no U-Net")
@@ -73,8 +89,13 @@ func calibrate(
     .stage(
       "calibrating with \(counted(runs.count, "picture")) of "
         + "\(subject.settings.width)x\(subject.settings.height)"))
-  return try calibrator.calibrate(runs, on: subject) { done, total in
-    events(.progress(done: done, total: total))
+  do {
+    return try calibrator.calibrate(runs, on: subject) { done, total in
+      events(.progress(done: done, total: total))
+    }
+  } catch is CancellationError where FileManager.default.fileExists(atPath: calibrator.partialPath)
+  {
+    throw InterruptedCalibration(partialPath: calibrator.partialPath, remedy: remedy)
   }
 }
 

@@ -119,7 +119,7 @@ package struct ShrinkJob: Job {
     events(.note("the calibration is kept as \(path); an interrupted one goes on from there"))
     return try calibrate(
       try Model.bind(source), calibrating, to: path, replacing: output.replacing, resuming: true,
-      events)
+      goingOnBy: "the same command", events)
   }
 }
 
