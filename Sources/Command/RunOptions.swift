@@ -5,7 +5,8 @@ internal import Workflow
 struct RunOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Prompts, one a line (a list of Decant's own unless given).", valueName: "file"))
+      "Prompts, one a line, each with a negative one after a tab where it has one (a list of "
+        + "Decant's own unless given).", valueName: "file"))
   var prompts: String?
 
   @Option(

@@ -21,7 +21,8 @@ extension Verifier {
     }
     let pictures = trajectories.enumerated().map { index, trajectory in
       VerificationReport.PictureResult(
-        prompt: trajectory.request.prompt, seed: trajectory.request.seed,
+        prompt: trajectory.request.prompt,
+        negativePrompt: trajectory.request.negativePrompt ?? "", seed: trajectory.request.seed,
         reference: trajectory.picture,
         results: measures.map { model in
           let deviation = model.deviations[index]

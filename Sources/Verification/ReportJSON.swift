@@ -99,6 +99,7 @@ extension VerificationReport.PictureResult {
   var json: JSONValue {
     [
       "prompt": .string(prompt),
+      "negative_prompt": .string(negativePrompt),
       "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
       "results": .array(
         results.map { result in

@@ -133,8 +133,11 @@ package struct ReportPage {
       for (index, result) in pair.results.enumerated().dropFirst() {
         shots.append(try shot(result.picture, caption(name(index), result)))
       }
+      let without =
+        pair.negativePrompt.isEmpty ? "" : " without “\(pair.negativePrompt)”" as HTML
       return """
-        <div class="pair"><p>“\(pair.prompt)” <span class="note">seed \(String(pair.seed))</span></p>\
+        <div class="pair"><p>“\(pair.prompt)”\(without) \
+        <span class="note">seed \(String(pair.seed))</span></p>\
         <div class="shots">\(shots)</div></div>
         """
     }

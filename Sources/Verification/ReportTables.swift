@@ -131,9 +131,13 @@ extension ReportPage {
 
   var settings: HTML {
     let settings = report.settings
+    let negative = settings.negativePrompts
     let facts: [(String, String)] = [
       ("prompts", "\(settings.prompts.count)"),
-      ("negative prompt", settings.negativePrompt.isEmpty ? "none" : settings.negativePrompt),
+      (
+        "negative prompt",
+        negative.count > 1 ? "each prompt's own" : negative == [""] ? "none" : negative[0]
+      ),
       ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
       ("steps", "\(settings.steps) (\(counted(report.steps.count, "call")) of the U-Net)"),
       ("guidance scale", formatted(settings.guidanceScale, digits: 3)),

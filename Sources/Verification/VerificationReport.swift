@@ -89,6 +89,8 @@ package struct VerificationReport: Sendable {
     }
 
     package let prompt: String
+    /// Empty for none.
+    package let negativePrompt: String
     package let seed: UInt64
     package let reference: Picture
     package let results: [Result]

@@ -1,9 +1,19 @@
 import Tensors
 
+/// What a picture shall show, and what it shall not; an empty text is nothing.
+package struct VerificationPrompt: Sendable, Equatable {
+  package let prompt: String
+  package let negativePrompt: String
+
+  package init(_ prompt: String, negativePrompt: String = "") {
+    self.prompt = prompt
+    self.negativePrompt = negativePrompt
+  }
+}
+
 /// How pictures are made for a comparison: the same for every model.
 package struct VerificationSettings: Sendable, Equatable {
-  package var prompts: [String]
-  package var negativePrompt: String
+  package var prompts: [VerificationPrompt]
   /// One picture for each prompt and seed.
   package var seeds: [UInt64]
   package var steps: Int
@@ -18,12 +28,11 @@ package struct VerificationSettings: Sendable, Equatable {
   package var blockSteps: Int
 
   package init(
-    prompts: [String], negativePrompt: String = "", seeds: [UInt64] = [0], steps: Int = 20,
+    prompts: [VerificationPrompt], seeds: [UInt64] = [0], steps: Int = 20,
     guidanceScale: Double = 7.5, scheduler: String? = nil, width: Int? = nil, height: Int? = nil,
     blockSteps: Int = 3
   ) {
     self.prompts = prompts
-    self.negativePrompt = negativePrompt
     self.seeds = seeds
     self.steps = steps
     self.guidanceScale = guidanceScale
@@ -33,10 +42,14 @@ package struct VerificationSettings: Sendable, Equatable {
     self.blockSteps = blockSteps
   }
 
+  /// The negative prompts, each once.
+  var negativePrompts: [String] { Set(prompts.map(\.negativePrompt)).sorted() }
+
   var json: JSONValue {
-    [
-      "prompts": .array(prompts.map { .string($0) }),
-      "negative_prompt": .string(negativePrompt),
+    let negative = negativePrompts
+    return [
+      "prompts": .array(prompts.map { .string($0.prompt) }),
+      "negative_prompt": negative.count == 1 ? .string(negative[0]) : .null,
       "seeds": .array(seeds.map { Int(exactly: $0).map { .integer($0) } ?? .string("\($0)") }),
       "steps": .integer(steps),
       "guidance_scale": .number(guidanceScale),

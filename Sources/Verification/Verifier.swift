@@ -139,9 +139,9 @@ package struct Verifier: Sendable {
   ) -> [SamplingRequest] {
     settings.prompts.flatMap { prompt in
       settings.seeds.map { seed in
-        var request = SamplingRequest(prompt: prompt)
+        var request = SamplingRequest(prompt: prompt.prompt)
         // No negative prompt is what the model takes for none.
-        request.negativePrompt = settings.negativePrompt.isEmpty ? nil : settings.negativePrompt
+        request.negativePrompt = prompt.negativePrompt.isEmpty ? nil : prompt.negativePrompt
         request.steps = settings.steps
         request.guidanceScale = settings.guidanceScale
         request.scheduler = settings.scheduler
@@ -212,7 +212,7 @@ package struct Verifier: Sendable {
   }
 
   private func texts(_ settings: VerificationSettings) -> [String] {
-    settings.prompts + (settings.guidanceScale > 1 ? [settings.negativePrompt] : [])
+    settings.prompts.map(\.prompt) + (settings.guidanceScale > 1 ? settings.negativePrompts : [])
   }
 
   /// Names of the text encoders' and the U-Net's blocks, in the order in which they run.

@@ -57,9 +57,11 @@ package struct VerificationRequest: RunRequest, Sendable {
   }
 
   /// The prompts; when all were to be left out, the last ones of the list all the same.
-  var prompts: [String] {
+  var prompts: [VerificationPrompt] {
     get throws {
-      let all = try readPrompts(promptsPath, limit: nil).map(\.prompt)
+      let all = try readPrompts(promptsPath, limit: nil).map {
+        VerificationPrompt($0.prompt, negativePrompt: $0.negativePrompt)
+      }
       let skipped = min(promptsSkipped, max(0, all.count - (promptLimit ?? 1)))
       return Array(all.dropFirst(skipped).prefix(promptLimit ?? all.count))
     }
@@ -120,7 +122,8 @@ func verify(
   }
   let bound = try Model.bind(reference)
   try bound.check(request.sampling)
-  try noteCuts(settings.prompts, of: bound, events)
+  try noteCuts(
+    Set(settings.prompts.flatMap { [$0.prompt, $0.negativePrompt] }).sorted(), of: bound, events)
   let baselines =
     request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
   let original = try subject(reference, request.referenceCompute)

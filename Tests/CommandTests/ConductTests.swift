@@ -221,4 +221,24 @@ import Testing
       #expect(try names(folder) == ["a.decant.calibration.partial", "model"])
     }
   }
+
+  @Test func aFileOfPromptsHasNegativeOnes() throws {
+    try withModel { folder in
+      try "cat\ncat\tdog\n".write(
+        toFile: folder + "/prompts.txt", atomically: true, encoding: .utf8)
+      let ending = try expectDecant(
+        [
+          "verify", "model", "model", "--prompts", "prompts.txt", "--steps", "1", "--size", "16x16",
+          "--no-baselines", "--report", "report", "--json", "--quiet",
+        ], in: folder)
+      let report = try #require(
+        try JSONSerialization.jsonObject(with: Data(ending.output.utf8)) as? [String: Any])
+      let pictures = try #require(report["pictures"] as? [[String: Any]])
+      #expect(pictures.map { $0["negative_prompt"] as? String } == ["", "dog"])
+      let settings = try #require(report["settings"] as? [String: Any])
+      #expect(settings["negative_prompt"] is NSNull)
+      let page = String(decoding: try bytes(folder + "/report/index.html"), as: UTF8.self)
+      #expect(page.contains("“cat” without “dog”"))
+    }
+  }
 }

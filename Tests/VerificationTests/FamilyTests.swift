@@ -20,7 +20,8 @@ struct FamilyTests {
       model.components.map(\.name).last { $0.hasPrefix("text_encoder") })
     let report = try Verifier(
       settings: VerificationSettings(
-        prompts: ["a red circle"], seeds: [7], steps: 2, guidanceScale: 4, blockSteps: 1),
+        prompts: [VerificationPrompt("a red circle")], seeds: [7], steps: 2, guidanceScale: 4,
+        blockSteps: 1),
       tool: "decant test", machine: "a machine"
     ).verify(
       reference: .init(name: "original", model: model),

@@ -47,8 +47,8 @@ extension Model {
 func verifier(_ thresholds: VerificationThresholds = VerificationThresholds()) -> Verifier {
   Verifier(
     settings: VerificationSettings(
-      prompts: ["a red circle", "two <b>squares</b> & \"more\""], seeds: [7], steps: 4,
-      guidanceScale: 3, blockSteps: 2),
+      prompts: ["a red circle", "two <b>squares</b> & \"more\""].map { VerificationPrompt($0) },
+      seeds: [7], steps: 4, guidanceScale: 3, blockSteps: 2),
     thresholds: thresholds, tool: "decant test", machine: "a machine")
 }
 

@@ -51,7 +51,7 @@ struct ReportTests {
         "mean_prediction_error", "worst_prediction_error",
       ])
     let picture = try #require(json["pictures"]?.array?.first?.object)
-    #expect(picture.keys == ["prompt", "seed", "results"])
+    #expect(picture.keys == ["prompt", "negative_prompt", "seed", "results"])
     let result = try #require(picture["results"]?.array?.first?.object)
     #expect(
       result.keys == [

@@ -1,4 +1,5 @@
 import Models
+import Sampling
 import Tensors
 import TestSupport
 import Testing
@@ -113,6 +114,26 @@ struct VerifierTests {
     #expect(try checks(VerificationThresholds(minimumPSNR: 1, maximumStepError: 10)).isMet)
   }
 
+  @Test func negativePromptsAreTheirPrompts() throws {
+    let model = try smallModel()
+    let prompts = [
+      VerificationPrompt("a cat"), VerificationPrompt("a cat", negativePrompt: "a dog"),
+    ]
+    let report = try Verifier(
+      settings: VerificationSettings(
+        prompts: prompts, steps: 2, guidanceScale: 3, width: 16, height: 16),
+      tool: "", machine: ""
+    ).verify(reference: .init(name: "a", model: model), candidate: .init(name: "b", model: model))
+    #expect(report.pictures.map(\.negativePrompt) == ["", "a dog"])
+    var request = SamplingRequest(prompt: "a cat")
+    (request.steps, request.guidanceScale, request.width, request.height) = (2, 3, 16, 16)
+    let plain = try Sampler(model).generate(request).pictures[0]
+    request.negativePrompt = "a dog"
+    let other = try Sampler(model).generate(request).pictures[0]
+    #expect(plain != other)
+    #expect(report.pictures.map(\.reference) == [plain, other])
+  }
+
   @Test func settingsAreWrittenOut() throws {
     let model = try smallModel()
     let report = try verifier().verify(
@@ -180,14 +201,14 @@ struct VerifierTests {
 
   @Test func nothingToMake() throws {
     let model = try smallModel()
-    func verify(prompts: [String], seeds: [UInt64]) throws {
+    func verify(prompts: [VerificationPrompt], seeds: [UInt64]) throws {
       _ = try Verifier(
         settings: VerificationSettings(prompts: prompts, seeds: seeds), tool: "", machine: ""
       ).verify(
         reference: .init(name: "a", model: model), candidate: .init(name: "b", model: model))
     }
     #expect(throws: VerificationError.noPrompts) { try verify(prompts: [], seeds: [1]) }
-    #expect(throws: VerificationError.noSeeds) { try verify(prompts: ["a"], seeds: []) }
+    #expect(throws: VerificationError.noSeeds) { try verify(prompts: [.init("a")], seeds: []) }
     #expect(VerificationError.noPrompts.description == "there is no prompt to make pictures of")
     #expect(VerificationError.noSeeds.description == "there is no seed to make pictures with")
   }
