@@ -41,7 +41,14 @@ struct CalibrateCommand: JobCommand {
       throw ValidationError("Give either a MODEL to run or --merge FILE FILE, and not both.")
     }
     if merge.count == 1 { throw ValidationError("--merge joins two files or more.") }
-    if !merge.isEmpty, resume { throw ValidationError("--merge runs nothing to --resume.") }
+    if merge.isEmpty { return }
+    if resume { throw ValidationError("--merge runs nothing to --resume.") }
+    let idle =
+      run.given + read.given + (compute.compute.value == .f32 ? [] : ["--compute"])
+    if !idle.isEmpty {
+      throw ValidationError(
+        "--merge runs nothing that \(idle.joined(separator: ", ")) could change.")
+    }
   }
 
   func job() -> CalibrateJob {

@@ -36,6 +36,14 @@ struct ReadOptions: ParsableArguments {
   @Flag(help: "Accept NaN and infinite numbers in the weights.")
   var allowNonfinite = false
 
+  /// Names of the options that are given.
+  var given: [String] {
+    [
+      ("--variant", variant != nil), ("--ema", ema), ("--prediction", prediction != nil),
+      ("--allow-nonfinite", allowNonfinite),
+    ].filter(\.1).map(\.0)
+  }
+
   var value: ReadingOptions {
     ReadingOptions(
       variant: variant, ema: ema, prediction: prediction, allowsNonfinite: allowNonfinite)
@@ -70,6 +78,16 @@ struct ModelOptions: ParsableArguments {
     name: .customLong("text-encoder-2"),
     help: ArgumentHelp("Take the second text encoder from there.", valueName: "model"))
   var textEncoder2: String?
+
+  /// Names of the options that are given.
+  var given: [String] {
+    read.given
+      + [
+        ("--lora", !lora.isEmpty), ("--allow-unused", allowUnused), ("--unet", unet != nil),
+        ("--vae", vae != nil), ("--text-encoder", textEncoder != nil),
+        ("--text-encoder-2", textEncoder2 != nil),
+      ].filter(\.1).map(\.0)
+  }
 
   var value: ReadingOptions {
     var options = read.value

@@ -16,29 +16,41 @@ struct RunOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Sampler steps a picture.", valueName: "n"))
-  var steps: Int = CalibrationRequest.standard.steps
+    help: ArgumentHelp(
+      "Sampler steps a picture (\(CalibrationRequest.standard.steps) unless given).",
+      valueName: "n"))
+  var steps: Int?
 
   @Option(help: ArgumentHelp("Picture size (the model's own unless given).", valueName: "WxH"))
   var size: PictureSize?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Pictures a prompt, each from noise of its own.", valueName: "n"))
-  var seeds: Int = CalibrationRequest.standard.seeds
+    help: ArgumentHelp(
+      "Pictures a prompt, each from noise of its own (\(CalibrationRequest.standard.seeds) unless "
+        + "given).", valueName: "n"))
+  var seeds: Int?
 
   func validate() throws {
     try requirePositive([
-      ("--steps", steps), ("--seeds", seeds), ("--prompt-limit", promptLimit ?? 1),
+      ("--steps", steps ?? 1), ("--seeds", seeds ?? 1), ("--prompt-limit", promptLimit ?? 1),
     ])
+  }
+
+  /// Names of the options that are given.
+  var given: [String] {
+    [
+      ("--prompts", prompts != nil), ("--prompt-limit", promptLimit != nil),
+      ("--steps", steps != nil), ("--size", size != nil), ("--seeds", seeds != nil),
+    ].filter(\.1).map(\.0)
   }
 
   func apply(to request: inout some RunRequest) {
     request.promptsPath = prompts
     // Of a file, all unless told; of Decant's own list, what the request begins with.
     request.promptLimit = promptLimit ?? (prompts == nil ? request.promptLimit : nil)
-    request.steps = steps
-    request.seeds = seeds
+    request.steps = steps ?? CalibrationRequest.standard.steps
+    request.seeds = seeds ?? CalibrationRequest.standard.seeds
     request.size = size
   }
 }

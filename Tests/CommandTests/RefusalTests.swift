@@ -176,6 +176,14 @@ import Testing
     ),
     (["calibrate", "-o", "a"], "Give either a MODEL to run or --merge FILE FILE, and not both."),
     (["calibrate", "--merge", "a", "-o", "b"], "--merge joins two files or more."),
+    (
+      ["calibrate", "--merge", "a", "b", "-o", "c", "--steps", "20", "--size", "64x64"],
+      "--merge runs nothing that --steps, --size could change."
+    ),
+    (
+      ["calibrate", "--merge", "a", "b", "-o", "c", "--prompts", "p", "--vae", "v", "--ema"],
+      "--merge runs nothing that --prompts, --ema, --vae could change."
+    ),
     (["bench"], "Give a MODEL or --family NAME, or --kernels."),
     (
       ["bench", "model", "--compute", "f32,int3"],
