@@ -127,6 +127,7 @@ package struct GenerateJob: Job {
       let model = try Model.bind(try ModelSource.reading(path, reading, events))
       for request in requests { try model.check(request) }
       try noteCuts(request.prompts + [request.negativePrompt].compactMap { $0 }, of: model, events)
+      if let first = requests.first { noteResizing(first, of: model, events) }
       return (path, model)
     }
     var rows: [[Picture]] = []
@@ -169,6 +170,23 @@ package struct GenerateJob: Job {
       written.append(grid)
     }
     return GeneratedPictures(paths: written, seed: request.seed)
+  }
+
+  /// Tells of a picture to begin with whose sides the autoencoder cannot have, and which is not asked
+  /// for in another size.
+  private func noteResizing(_ sampling: SamplingRequest, of model: Model, _ events: EventSink) {
+    guard let picture = sampling.image?.picture, let path = request.initImagePath else { return }
+    let factor = model.vae.downsamplingFactor
+    let isCut =
+      request.width == nil && picture.width % factor != 0
+      || request.height == nil && picture.height % factor != 0
+    guard isCut else { return }
+    let size = model.size(for: sampling)
+    events(
+      .note(
+        "\(path) is \(picture.width)x\(picture.height); sides are multiples of \(factor): "
+          + "it is resized to \(size.width)x\(size.height), as diffusers does; -W and -H choose "
+          + "another size"))
   }
 
   private func texts(
