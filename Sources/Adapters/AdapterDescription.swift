@@ -74,6 +74,9 @@ package struct AdapterDescription: Sendable {
         width = width ?? inputs
       }
     }
+    if let type = file.settings?.peftType, !AdapterKinds.peftTypes.contains(type) {
+      unmerged.insert(type)
+    }
     if alphas.isEmpty, let alpha = file.settings?.alpha { alphas.insert(alpha) }
     self.kinds = Self.counted(kinds).map { (name: $0, modules: $1) }
     self.unmerged = unmerged.sorted()

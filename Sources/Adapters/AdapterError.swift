@@ -11,6 +11,8 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
   case unused(path: String, model: String, modules: [String])
   /// Tensors that no kind of adapter has.
   case strays(path: String, tensors: [String])
+  /// A method of PEFT that is not merged, or whose tensors are of another one.
+  case peftType(path: String, found: String, module: String, known: [String])
   /// What stands beside the tensors cannot be read.
   case settings(path: String, found: String)
   case missing(path: String, module: String, part: AdapterPart)
@@ -40,6 +42,10 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
       "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "is" : "are") no part of an adapter known here: "
         + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : ""); pass --allow-unused "
         + "to merge the rest"
+    case .peftType(let path, let found, let module, let known):
+      "\(path): the peft_type is '\(shown(found))', which module '\(shown(module))' is not merged as; "
+        + "merged are \(listed(known)), each with its own tensors; merge it with the program that made "
+        + "it"
     case .settings(let path, let found):
       "\(path): \(found) where the settings of an adapter are expected"
     case .missing(let path, let module, let part):

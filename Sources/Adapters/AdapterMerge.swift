@@ -57,6 +57,7 @@ package struct AdapterMerge: Sendable {
           throw AdapterError.unsupported(
             path: file.path, kind: kind, tensor: module.parts[part] ?? key)
         }
+        try file.settings?.checkType(of: key, AdapterKinds.all.filter { $0.recognizes(module) })
       }
       guard file.strays.isEmpty || allowingUnused else {
         throw AdapterError.strays(path: file.path, tensors: file.strays)

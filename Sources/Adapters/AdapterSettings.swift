@@ -30,11 +30,26 @@ struct AdapterSettings {
   /// The model that was adapted.
   var baseModel: String? { first("base_model_name_or_path")?.string }
 
+  /// PEFT's name of the method, of which names of tensors alone do not tell: some share LoRA's.
+  var peftType: String? { first("peft_type")?.string }
+
   /// A member as PEFT has it, or of the first component that diffusers has it of.
   private func first(_ name: String) -> JSONValue? {
     members[name]
       ?? ([ComponentName.unet] + ComponentName.textEncoders).lazy
       .compactMap { members["\($0).\(name)"] }.first
+  }
+
+  /// Refuses a module that is not merged as PEFT's method says.
+  ///
+  /// - Parameter kinds: what its tensors are, by their names.
+  func checkType(of key: String, _ kinds: [any AdapterKind]) throws(AdapterError) {
+    guard let type = peftType else { return }
+    let own = kinds.compactMap(\.peftType)
+    guard AdapterKinds.peftTypes.contains(type), own.isEmpty || own.contains(type) else {
+      throw .peftType(
+        path: location, found: type, module: key, known: AdapterKinds.peftTypes)
+    }
   }
 
   private static func parsed(_ text: String, _ path: String) throws(AdapterError) -> JSONObject {

@@ -73,6 +73,42 @@ import Testing
     }
   }
 
+  /// A method of PEFT whose tensors have the names of LoRA's acts in another way.
+  @Test(arguments: ["LOHA", "IA3", "ADALORA", "LORA"]) func whatPEFTCallsIt(type: String) throws {
+    let model = try model()
+    try withTemporaryFolder { folder in
+      try write(pair(prefix: "base_model.model."), folder + "/adapter_model.safetensors")
+      try #"{"peft_type": "\#(type)", "lora_alpha": 2}"#.write(
+        toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
+      let expected =
+        type == "LORA"
+        ? "no error"
+        : "\(folder)/adapter_config.json: the peft_type is '\(type)', which module "
+          + "'base_model.model.\(Self.linear)' is not merged as; merged are LOHA and LORA, each with "
+          + "its own tensors; merge it with the program that made it"
+      #expect(refusal(folder, model) == expected)
+    }
+  }
+
+  @Test func loHaOfPEFT() throws {
+    let model = try model()
+    let name = Self.linear + ".weight"
+    let base = try #require(model["unet"]).weights.tensor(name).floats()
+    try withTemporaryFolder { folder in
+      let key = "base_model.model.\(Self.linear)."
+      try write(
+        [
+          (key + "hada_w1_a", filled([64, 2])), (key + "hada_w1_b", filled([2, 64])),
+          (key + "hada_w2_a", filled([64, 2])), (key + "hada_w2_b", filled([2, 64])),
+        ], folder + "/adapter_model.safetensors")
+      try #"{"peft_type": "LOHA", "r": 2, "alpha": 4}"#.write(
+        toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
+      let merge = try AdapterMerge([.init(path: folder, scale: 1)], into: model)
+      // Both products are 0.5, alpha over rank is 2.
+      #expect(relativeError(try weight(merge, model, name), base.map { $0 + 0.5 }) < 1e-6)
+    }
+  }
+
   @Test func foldersOfNoneOrSeveral() throws {
     let model = try model()
     try withTemporaryFolder { folder in

@@ -132,6 +132,19 @@ import Testing
     }
   }
 
+  @Test func aMethodOfPEFTThatIsNotMergedIsSaid() throws {
+    try withTemporaryFolder { folder in
+      let key = "base_model.model.mid_block.attentions.0.proj_in.lora_"
+      try write(
+        [("\(key)A.weight", [4, 64]), ("\(key)B.weight", [64, 4])],
+        to: folder + "/adapter_model.safetensors")
+      try #"{"peft_type": "XLORA"}"#.write(
+        toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
+      let ending = try expectDecant(["inspect", "."], in: folder)
+      #expect(ending.output.contains("no model; XLORA is not merged here"), "\(ending.output)")
+    }
+  }
+
   /// Which weights were read is told, and that there are others.
   @Test func movingAverages() throws {
     try withModel { folder in

@@ -7,6 +7,9 @@ protocol AdapterKind: Sendable {
   /// What people call it.
   var name: String { get }
 
+  /// PEFT's `peft_type` of it; `nil` for kinds that PEFT does not have.
+  var peftType: String? { get }
+
   /// Whether a module's tensors are of this kind.
   func recognizes(_ module: AdapterFile.Module) -> Bool
 
@@ -53,6 +56,9 @@ enum AdapterKinds {
     LoRA(),
     FullDifference(),
   ]
+
+  /// The methods of PEFT that are merged.
+  static let peftTypes = all.compactMap(\.peftType)
 }
 
 extension AdapterFile.Module {

@@ -5,6 +5,7 @@ import Tensors
 /// would not be smaller; with it, or alone, the change of a bias.
 struct FullDifference: AdapterKind {
   let name = "whole difference"
+  let peftType: String? = nil
   let ranked: AdapterPart? = nil
 
   func recognizes(_ module: AdapterFile.Module) -> Bool {

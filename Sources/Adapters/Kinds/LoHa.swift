@@ -6,6 +6,7 @@ import Tensors
 /// as LyCORIS stores it.
 struct LoHa: AdapterKind {
   let name = "LoHa"
+  let peftType: String? = "LOHA"
   let ranked: AdapterPart? = .firstInner
 
   /// The tensors of each of the two.

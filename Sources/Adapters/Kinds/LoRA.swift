@@ -6,6 +6,7 @@ import Tensors
 /// in `down` or, in LyCORIS's Tucker form, in a tensor between the two.
 struct LoRA: AdapterKind {
   let name = "LoRA"
+  let peftType: String? = "LORA"
   let ranked: AdapterPart? = .down
 
   func recognizes(_ module: AdapterFile.Module) -> Bool { module.has(.down) || module.has(.up) }
