@@ -13,6 +13,7 @@ enum Main {
     let work = Task { () -> Int32 in
       do {
         try EmptyArgument.refuse(CommandLine.arguments.dropFirst())
+        try refuseMisspelling(CommandLine.arguments.dropFirst().first)
         var command = try Decant.parseAsRoot()
         if var asynchronous = command as? any AsyncParsableCommand {
           try await asynchronous.run()
@@ -30,6 +31,15 @@ enum Main {
     let code = await work.value
     for interrupt in interrupts { interrupt.cancel() }
     exit(code)
+  }
+
+  /// Refuses what is nearly a command's name, with that name; the parser refuses what is none.
+  private static func refuseMisspelling(_ argument: String?) throws {
+    let commands = Decant.configuration.subcommands.compactMap { $0.configuration.commandName }
+    guard let argument, !commands.contains(argument),
+      let meant = nearestCommands(to: argument, among: commands).first
+    else { return }
+    throw ValidationError("Unexpected argument '\(argument)'; did you mean \(meant)?")
   }
 
   /// Says what went wrong and gives the exit code for it.

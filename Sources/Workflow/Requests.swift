@@ -7,6 +7,11 @@ package import Tensors
 // Named here for who stands on this room alone.
 package typealias PictureSize = Tensors.PictureSize
 
+/// The commands that are spelled nearly like `name`, for who stands on this room alone.
+package func nearestCommands(to name: String, among commands: [String]) -> [String] {
+  nearestNames(to: name, among: commands, within: 2)
+}
+
 extension PictureSize {
   /// A size as people write it, `WIDTHxHEIGHT`; `nil` for any other text, and sides below 1.
   package init?(text: String) {

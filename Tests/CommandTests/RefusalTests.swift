@@ -198,6 +198,7 @@ import Testing
       "No component 'ear'; there are unet, vae-decoder, vae-encoder, text-encoder, text-encoder-2."
     ),
     (["nothing"], "Unexpected argument 'nothing'"),
+    (["convrt", "model", "-o", "a"], "Unexpected argument 'convrt'; did you mean convert?"),
   ])
   func argumentsThatMakeNoSense(arguments: [String], sentence: String) throws {
     try withModel { folder in
