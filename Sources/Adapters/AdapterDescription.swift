@@ -88,6 +88,27 @@ package struct AdapterDescription: Sendable {
     targets = Self.counted(keys.map(Self.target)).map { (name: $0, modules: $1) }
   }
 
+  /// Reads every tensor of the file.
+  ///
+  /// - Parameter progress: called with bytes read so far, and in all.
+  /// - Throws: ``AdapterError`` for NaN and infinite numbers, unless they are allowed, what reading
+  ///   throws, or `CancellationError`.
+  package static func check(
+    _ place: String, allowsNonfinite: Bool, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {
+    let file = try AdapterFile(place)
+    var done = 0
+    for name in file.weights.names {
+      try Task.checkCancellation()
+      let tensor = try file.weights.tensor(name)
+      if !allowsNonfinite, tensor.hasNonfinite {
+        throw AdapterError.nonfinite(path: file.path, tensor: name)
+      }
+      done += tensor.byteCount
+      progress(done, file.weights.byteCount)
+    }
+  }
+
   /// Values with how often each is there, the most frequent first.
   private static func counted<Value: Hashable & Comparable>(
     _ values: [Value]

@@ -24,6 +24,12 @@ package struct InspectJob: Job {
     } catch {
       // Of what is put together a part may be to blame, which its error names.
       guard reading.composition.isEmpty, let found = instead(error) else { throw error }
+      if checks, case .adapter = found {
+        events(.stage("checking \(model)"))
+        try AdapterDescription.check(model, allowsNonfinite: reading.allowsNonfinite) {
+          events(.progress(done: $0, total: $1))
+        }
+      }
       return found
     }
   }
@@ -40,7 +46,9 @@ package struct InspectJob: Job {
   private func instead(_ error: any Error) -> InspectOutcome? {
     switch error {
     case SingleFileError.adapter, LayoutError.notRecognized:
-      return (try? AdapterDescription(at: model)).map { .adapter(AdapterInspection($0)) }
+      return (try? AdapterDescription(at: model)).map {
+        .adapter(AdapterInspection($0, wasChecked: checks))
+      }
     // A U-Net is there: the error says how to read it.
     case SingleFileError.averageAlone: return nil
     case is SingleFileError, is BindingError:

@@ -29,8 +29,12 @@ package enum InspectOutcome: JobOutcome {
 /// A file of adapters, which are merged into a model and are none.
 package struct AdapterInspection: JobOutcome {
   private let facts: AdapterDescription
+  private let wasChecked: Bool
 
-  init(_ facts: AdapterDescription) { self.facts = facts }
+  init(_ facts: AdapterDescription, wasChecked: Bool) {
+    self.facts = facts
+    self.wasChecked = wasChecked
+  }
 
   private var bytes: Int { bytesOnDisk(facts.path) }
 
@@ -41,7 +45,7 @@ package struct AdapterInspection: JobOutcome {
     func counts(_ pairs: [(name: String, modules: Int)]) -> JSONValue {
       .object(JSONObject(pairs.map { ($0.name, .integer($0.modules)) }))
     }
-    return [
+    var object: JSONObject = [
       "path": .string(facts.path), "layout": .string(facts.container), "bytes": .integer(bytes),
       "family": .null, "adapter": true, "kinds": counts(facts.kinds),
       "not_merged": .array(facts.unmerged.map { .string($0) }),
@@ -55,6 +59,8 @@ package struct AdapterInspection: JobOutcome {
       "tensors": .integer(facts.tensors), "parameters": .integer(facts.parameters),
       "strays": .array(facts.strays.map { .string($0) }),
     ]
+    if wasChecked { object["checked"] = true }
+    return .object(object)
   }
 
   package var text: String {
@@ -98,6 +104,7 @@ package struct AdapterInspection: JobOutcome {
       rows.append(["not understood", listed(Array(facts.strays.prefix(6)))])
     }
     lines.append(table(rows))
+    if wasChecked { lines.append("checked: every byte is sound") }
     return lines.joined(separator: "\n")
   }
 }

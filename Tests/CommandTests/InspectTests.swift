@@ -205,6 +205,38 @@ import Testing
     }
   }
 
+  /// Every number of a file of adapters is read when it is checked.
+  @Test func adaptersAreChecked() throws {
+    try withTemporaryFolder { folder in
+      let key = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q."
+      let path = folder + "/a.safetensors"
+      try write(
+        [("\(key)lora_A.weight", [4, 640]), ("\(key)lora_B.weight", [640, 4])], to: path)
+      let sound = try expectDecant(["inspect", "a.safetensors", "--check", "--quiet"], in: folder)
+      #expect(sound.output.hasSuffix("checked: every byte is sound\n"), "\(sound.output)")
+      let plain = try expectDecant(["inspect", "a.safetensors"], in: folder)
+      #expect(!plain.output.contains("checked"))
+      let json = try expectDecant(
+        ["inspect", "a.safetensors", "--check", "--json", "--quiet"], in: folder)
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+      #expect(object["checked"] as? Bool == true)
+
+      // float16's infinity as the last number of the file.
+      var file = try bytes(path)
+      file.replaceSubrange(file.count - 2..<file.count, with: [0x00, 0x7c])
+      try file.write(to: URL(fileURLWithPath: path))
+      try expectDecant(
+        ["inspect", "a.safetensors", "--check", "--quiet"], in: folder, exit: 2,
+        stderr:
+          "decant: a.safetensors: tensor '\(key)lora_B.weight' holds NaN or infinite numbers; its training failed"
+      )
+      try expectDecant(["inspect", "a.safetensors", "--quiet"], in: folder)
+      try expectDecant(
+        ["inspect", "a.safetensors", "--check", "--allow-nonfinite", "--quiet"], in: folder)
+    }
+  }
+
   @Test func aPictureOfOtherSidesIsResizedAloud() throws {
     try withModel { folder in
       let paint = ["generate", "model", "--steps", "1"]
