@@ -9,7 +9,7 @@ package struct AdapterDescription: Sendable {
   package let container: String
   /// Modules by kind of adapter, the most frequent first; those that are not merged are named too.
   package let kinds: [(name: String, modules: Int)]
-  /// The kinds among them that are refused.
+  /// What of it is not merged: kinds of its modules, or PEFT's method.
   package let unmerged: [String]
   /// Modules by rank, the most frequent first; none for kinds without one.
   package let ranks: [(rank: Int, modules: Int)]
@@ -55,27 +55,31 @@ package struct AdapterDescription: Sendable {
     var alphas: Set<Double> = []
     var width: Int?
     for (key, module) in file.modules {
+      let own = AdapterKinds.of(module)
       if let refused = AdapterKeys.unmerged.first(where: { module.has($0.part) })?.kind {
         kinds.append(refused)
         unmerged.insert(refused)
       } else {
-        kinds.append(AdapterKinds.all.first { $0.recognizes(module) }?.name ?? "alpha alone")
+        kinds.append(own.first?.name ?? "alpha alone")
+        if let type = file.settings?.peftType,
+          (try? file.settings?.checkType(of: key, kinds: own)) == nil
+        {
+          unmerged.insert(type)
+        }
       }
-      if let part = AdapterKinds.all.first(where: { $0.recognizes(module) })?.ranked,
-        let rank = extent(module.parts[part], 0)
-      {
+      if let part = own.first?.ranked, let rank = extent(module.parts[part], 0) {
         ranks.append(rank)
       }
-      if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1 {
-        alphas.insert(Double(try file.tensor(name).values[0]))
+      // One that is no number is for the check, and for merging, to refuse.
+      if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1,
+        let alpha = try? file.tensor(name).values[0]
+      {
+        alphas.insert(Double(alpha))
       }
       let inner = module.parts[.down] ?? module.parts[.firstInner]
       if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(inner, 1) {
         width = width ?? inputs
       }
-    }
-    if let type = file.settings?.peftType, !AdapterKinds.peftTypes.contains(type) {
-      unmerged.insert(type)
     }
     if alphas.isEmpty, let alpha = file.settings?.alpha { alphas.insert(alpha) }
     self.kinds = Self.counted(kinds).map { (name: $0, modules: $1) }
@@ -91,17 +95,17 @@ package struct AdapterDescription: Sendable {
   /// Reads every tensor of the file.
   ///
   /// - Parameter progress: called with bytes read so far, and in all.
-  /// - Throws: ``AdapterError`` for NaN and infinite numbers, unless they are allowed, what reading
+  /// - Throws: ``AdapterError`` for NaN and infinite numbers, which are never merged, what reading
   ///   throws, or `CancellationError`.
   package static func check(
-    _ place: String, allowsNonfinite: Bool, progress: (_ done: Int, _ total: Int) -> Void
+    _ place: String, progress: (_ done: Int, _ total: Int) -> Void
   ) throws {
     let file = try AdapterFile(place)
     var done = 0
     for name in file.weights.names {
       try Task.checkCancellation()
       let tensor = try file.weights.tensor(name)
-      if !allowsNonfinite, tensor.hasNonfinite {
+      if tensor.hasNonfinite {
         throw AdapterError.nonfinite(path: file.path, tensor: name)
       }
       done += tensor.byteCount

@@ -11,8 +11,10 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
   case unused(path: String, model: String, modules: [String])
   /// Tensors that no kind of adapter has.
   case strays(path: String, tensors: [String])
-  /// A method of PEFT that is not merged, or whose tensors are of another one.
-  case peftType(path: String, found: String, module: String, known: [String])
+  /// A method of PEFT that is not merged.
+  case method(path: String, found: String, known: [String])
+  /// A module whose tensors are of another kind than PEFT's method.
+  case methodOfOthers(path: String, found: String, module: String, kind: String)
   /// What stands beside the tensors cannot be read.
   case settings(path: String, found: String)
   case missing(path: String, module: String, part: AdapterPart)
@@ -42,10 +44,12 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
       "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "is" : "are") no part of an adapter known here: "
         + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : ""); pass --allow-unused "
         + "to merge the rest"
-    case .peftType(let path, let found, let module, let known):
-      "\(path): the peft_type is '\(shown(found))', which module '\(shown(module))' is not merged as; "
-        + "merged are \(listed(known)), each with its own tensors; merge it with the program that made "
-        + "it"
+    case .method(let path, let found, let known):
+      "\(path): adapters of the peft_type '\(shown(found))' are not merged, only \(listed(known)); "
+        + "merge them with the program that made them"
+    case .methodOfOthers(let path, let found, let module, let kind):
+      "\(path): the peft_type is '\(shown(found))', but module '\(shown(module))' has the tensors "
+        + "of \(kind)"
     case .settings(let path, let found):
       "\(path): \(found) where the settings of an adapter are expected"
     case .missing(let path, let module, let part):

@@ -57,7 +57,7 @@ package struct AdapterMerge: Sendable {
           throw AdapterError.unsupported(
             path: file.path, kind: kind, tensor: module.parts[part] ?? key)
         }
-        try file.settings?.checkType(of: key, AdapterKinds.all.filter { $0.recognizes(module) })
+        try file.settings?.checkType(of: key, kinds: AdapterKinds.of(module))
       }
       guard file.strays.isEmpty || allowingUnused else {
         throw AdapterError.strays(path: file.path, tensors: file.strays)
@@ -70,7 +70,7 @@ package struct AdapterMerge: Sendable {
           unused.append(key)
           continue
         }
-        let kinds = AdapterKinds.all.filter { $0.recognizes(module) }
+        let kinds = AdapterKinds.of(module)
         guard let kind = kinds.first else {
           throw AdapterError.missing(path: file.path, module: key, part: .down)
         }

@@ -43,12 +43,14 @@ struct AdapterSettings {
   /// Refuses a module that is not merged as PEFT's method says.
   ///
   /// - Parameter kinds: what its tensors are, by their names.
-  func checkType(of key: String, _ kinds: [any AdapterKind]) throws(AdapterError) {
+  func checkType(of key: String, kinds: [any AdapterKind]) throws(AdapterError) {
     guard let type = peftType else { return }
-    let own = kinds.compactMap(\.peftType)
-    guard AdapterKinds.peftTypes.contains(type), own.isEmpty || own.contains(type) else {
-      throw .peftType(
-        path: location, found: type, module: key, known: AdapterKinds.peftTypes)
+    guard AdapterKinds.peftTypes.contains(type) else {
+      throw .method(path: location, found: type, known: AdapterKinds.peftTypes)
+    }
+    let own = kinds.filter { $0.peftType != nil }
+    if let kind = own.first, !own.contains(where: { $0.peftType == type }) {
+      throw .methodOfOthers(path: location, found: type, module: key, kind: kind.name)
     }
   }
 

@@ -1,3 +1,5 @@
+package import Sampling
+
 /// One picture that calibration makes: a prompt, what it must not show, and the noise to begin
 /// with.
 package struct CalibrationRun: Hashable, Sendable {
@@ -40,16 +42,7 @@ extension CalibrationRun: Comparable {
   }
 }
 
-/// A line of a prompt file.
-package struct CalibrationPrompt: Sendable, Equatable {
-  package let prompt: String
-  package let negativePrompt: String
-
-  package init(_ prompt: String, negativePrompt: String = "") {
-    self.prompt = prompt
-    self.negativePrompt = negativePrompt
-  }
-
+extension Prompt {
   /// Runs of this prompt with `count` seeds, which come from its text: prompts start from
   /// different noise, and the same prompt from the same one whatever list it stands in.
   package func runs(seeds count: Int) -> [CalibrationRun] {
@@ -65,7 +58,7 @@ package struct CalibrationPrompt: Sendable, Equatable {
   }
 }
 
-extension [CalibrationPrompt] {
+extension [Prompt] {
   /// Prompts of a file's text: one a line, a tab before a negative prompt; empty lines and those
   /// that begin with `#` are skipped.
   ///
@@ -80,7 +73,7 @@ extension [CalibrationPrompt] {
       if content.isEmpty || content.first == "#" { continue }
       let pieces = content.split(separator: "\t", omittingEmptySubsequences: false).map(\.trimmed)
       guard pieces.count <= 2 else { throw .promptTabs(path: path, line: index + 1) }
-      let prompt = CalibrationPrompt(
+      let prompt = Prompt(
         String(pieces[0]), negativePrompt: pieces.count == 2 ? String(pieces[1]) : "")
       let key = prompt.prompt + "\t" + prompt.negativePrompt
       if let first = lines.updateValue(index + 1, forKey: key) {

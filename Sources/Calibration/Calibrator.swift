@@ -86,7 +86,11 @@ package struct Calibrator: Sendable {
   private func start(_ runs: [CalibrationRun]) throws -> CalibrationFile {
     guard FileManager.default.fileExists(atPath: partialPath) else { return blank }
     guard resuming else {
-      if replacing { return blank }
+      if replacing {
+        // It would be taken for what this one leaves when it is interrupted.
+        try FileManager.default.removeItem(atPath: partialPath)
+        return blank
+      }
       throw CalibrationError.unfinished(path: partialPath, output: blank.path)
     }
     var partial = try CalibrationFile(path: partialPath)

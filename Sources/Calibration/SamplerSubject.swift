@@ -48,8 +48,7 @@ package struct SamplerSubject: CalibrationSubject {
     _ run: CalibrationRun, watchedBy collector: StatisticsCollector
   ) throws {
     var request = request
-    request.prompt = run.prompt
-    request.negativePrompt = run.negativePrompt
+    request.show(Prompt(run.prompt, negativePrompt: run.negativePrompt))
     request.seed = run.seed
     _ = try sampler.denoise(request, observer: CallWatcher(collector))
   }

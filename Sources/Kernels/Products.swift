@@ -3,19 +3,19 @@ internal import Tensors
 
 /// A matrix of results [rows, pictures x area], cut into tiles: the units of `parallel`. The cut
 /// follows from the extents alone.
-struct ProductTiles {
+package struct ProductTiles {
   /// Rows of packed weights side by side, and columns of pixels: what one call multiplies.
   static let blockRows = Int(DECANT_TILE_ROWS)
   static let panelColumns = Int(DECANT_TILE_COLUMNS)
 
   /// Words of the sum at a time. Results are read and written again for each part but the first,
-  /// and lie far apart.
-  static let longestPart = 1280
-  /// Weights of a tile and a part at most: 860 KB, which leave room beside them in a second-level
-  /// cache of 1 MB.
-  private static let mostWeights = 168 * longestPart
+  /// and lie far apart; longer parts would leave a tile too few rows.
+  package static let longestPart = 1280
+  /// Weights of a tile and a part at most: 860 KB, which with a panel of pixels fit a second-level
+  /// cache of 1 MB. 168 rows are whole blocks, and so are the most.
+  package static let mostWeights = 168 * longestPart
   /// Rows of a tile at most, of all halves together, however short the sum.
-  private static let mostRows = 336
+  package static let mostRows = 336
 
   let rows: Int
   let pictures: Int
@@ -70,13 +70,13 @@ struct ProductTiles {
   }
 
   /// Rows of a tile at most, of each of `halves`, where parts have `longest` words.
-  static func tallest(longest: Int, halves: Int) -> Int {
+  package static func tallest(longest: Int, halves: Int) -> Int {
     min(mostRows, mostWeights / max(1, longest)) / halves
   }
 
   /// A sum of `length` words in parts. Every encoding of weights is cut alike, so weights give the
   /// same bits however they are stored.
-  static func parts(_ length: Int, longest: Int = longestPart) -> [Range<Int>] {
+  package static func parts(_ length: Int, longest: Int = longestPart) -> [Range<Int>] {
     // Sums of nothing are made too: something may be added to them.
     if length == 0 { return [0..<0] }
     let size = even(length, longest, 16)
@@ -225,7 +225,7 @@ private func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafePointer<UIn
 struct FloatOperands: ProductOperands {
   /// 64 MB: SDXL's at 1024x1024.
   static let mostPackedOnce = 16 << 20
-  /// Words of 14 rows of weights that are widened and packed at a time: 18 KB.
+  /// Words of each of 14 rows of weights that are widened and packed at a time: 18 KB.
   private static let packedAtOnce = 320
 
   let weight: StoredTensor

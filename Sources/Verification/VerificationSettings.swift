@@ -1,19 +1,9 @@
+package import Sampling
 import Tensors
-
-/// What a picture shall show, and what it shall not; an empty text is nothing.
-package struct VerificationPrompt: Sendable, Equatable {
-  package let prompt: String
-  package let negativePrompt: String
-
-  package init(_ prompt: String, negativePrompt: String = "") {
-    self.prompt = prompt
-    self.negativePrompt = negativePrompt
-  }
-}
 
 /// How pictures are made for a comparison: the same for every model.
 package struct VerificationSettings: Sendable, Equatable {
-  package var prompts: [VerificationPrompt]
+  package var prompts: [Prompt]
   /// One picture for each prompt and seed.
   package var seeds: [UInt64]
   package var steps: Int
@@ -28,7 +18,7 @@ package struct VerificationSettings: Sendable, Equatable {
   package var blockSteps: Int
 
   package init(
-    prompts: [VerificationPrompt], seeds: [UInt64] = [0], steps: Int = 20,
+    prompts: [Prompt], seeds: [UInt64] = [0], steps: Int = 20,
     guidanceScale: Double = 7.5, scheduler: String? = nil, width: Int? = nil, height: Int? = nil,
     blockSteps: Int = 3
   ) {
@@ -46,10 +36,9 @@ package struct VerificationSettings: Sendable, Equatable {
   var negativePrompts: [String] { Set(prompts.map(\.negativePrompt)).sorted() }
 
   var json: JSONValue {
-    let negative = negativePrompts
-    return [
+    [
       "prompts": .array(prompts.map { .string($0.prompt) }),
-      "negative_prompt": negative.count == 1 ? .string(negative[0]) : .null,
+      "negative_prompts": .array(prompts.map { .string($0.negativePrompt) }),
       "seeds": .array(seeds.map { Int(exactly: $0).map { .integer($0) } ?? .string("\($0)") }),
       "steps": .integer(steps),
       "guidance_scale": .number(guidanceScale),

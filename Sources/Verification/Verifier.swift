@@ -139,9 +139,8 @@ package struct Verifier: Sendable {
   ) -> [SamplingRequest] {
     settings.prompts.flatMap { prompt in
       settings.seeds.map { seed in
-        var request = SamplingRequest(prompt: prompt.prompt)
-        // No negative prompt is what the model takes for none.
-        request.negativePrompt = prompt.negativePrompt.isEmpty ? nil : prompt.negativePrompt
+        var request = SamplingRequest(prompt: "")
+        request.show(prompt)
         request.steps = settings.steps
         request.guidanceScale = settings.guidanceScale
         request.scheduler = settings.scheduler

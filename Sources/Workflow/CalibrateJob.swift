@@ -66,10 +66,10 @@ func calibrate(
   guard let unet = model[ComponentName.unet] else {
     throw JobError("\(model.source.location): there is no U-Net")
   }
-  let runs = try request.prompts.runs(seeds: request.seeds)
+  let prompts = try request.prompts
+  let runs = prompts.runs(seeds: request.seeds)
   try model.check(request.sampling)
-  try noteCuts(
-    Set(runs.flatMap { [$0.prompt, $0.negativePrompt] }).sorted(), of: model, events)
+  try noteCuts(prompts.texts, of: model, events)
   events(.stage("reading \(model.source.location)"))
   let digest = SourceDigest()
   let watched = digest.watching(ComponentName.unet, unet.weights)

@@ -172,16 +172,16 @@ package struct GenerateJob: Job {
     return GeneratedPictures(paths: written, seed: request.seed)
   }
 
-  /// Tells of a picture to begin with whose sides the autoencoder cannot have, and which is not asked
-  /// for in another size.
+  /// Tells of a picture to begin with whose sides the autoencoder cannot have, and which is not
+  /// asked for in another size.
   private func noteResizing(_ sampling: SamplingRequest, of model: Model, _ events: EventSink) {
     guard let picture = sampling.image?.picture, let path = request.initImagePath else { return }
-    let factor = model.vae.downsamplingFactor
-    let isCut =
-      request.width == nil && picture.width % factor != 0
-      || request.height == nil && picture.height % factor != 0
-    guard isCut else { return }
     let size = model.size(for: sampling)
+    let isCut =
+      request.width == nil && size.width != picture.width
+      || request.height == nil && size.height != picture.height
+    guard isCut else { return }
+    let factor = model.vae.downsamplingFactor
     events(
       .note(
         "\(path) is \(picture.width)x\(picture.height); sides are multiples of \(factor): "

@@ -26,7 +26,7 @@ package struct InspectJob: Job {
       guard reading.composition.isEmpty, let found = instead(error) else { throw error }
       if checks, case .adapter = found {
         events(.stage("checking \(model)"))
-        try AdapterDescription.check(model, allowsNonfinite: reading.allowsNonfinite) {
+        try AdapterDescription.check(model) {
           events(.progress(done: $0, total: $1))
         }
       }

@@ -58,21 +58,21 @@ package struct CalibrationRequest: RunRequest, Sendable {
     return request
   }
 
-  var prompts: [CalibrationPrompt] {
+  var prompts: [Prompt] {
     get throws { try readPrompts(promptsPath, limit: promptLimit) }
   }
 }
 
 /// Prompts of a file, or Decant's own.
-func readPrompts(_ path: String?, limit: Int?) throws -> [CalibrationPrompt] {
-  let prompts: [CalibrationPrompt]
+func readPrompts(_ path: String?, limit: Int?) throws -> [Prompt] {
+  let prompts: [Prompt]
   if let path {
     guard let text = String(validating: try ByteSlice.mapping(path).array, as: UTF8.self) else {
       throw JobError("\(path): a text in UTF-8 with a prompt a line is expected")
     }
-    prompts = try [CalibrationPrompt](text: text, path: path)
+    prompts = try [Prompt](text: text, path: path)
   } else {
-    prompts = CalibrationPrompts.all.map { CalibrationPrompt($0) }
+    prompts = CalibrationPrompts.all.map { Prompt($0) }
   }
   return Array(prompts.prefix(limit ?? prompts.count))
 }

@@ -57,11 +57,9 @@ package struct VerificationRequest: RunRequest, Sendable {
   }
 
   /// The prompts; when all were to be left out, the last ones of the list all the same.
-  var prompts: [VerificationPrompt] {
+  var prompts: [Prompt] {
     get throws {
-      let all = try readPrompts(promptsPath, limit: nil).map {
-        VerificationPrompt($0.prompt, negativePrompt: $0.negativePrompt)
-      }
+      let all = try readPrompts(promptsPath, limit: nil)
       let skipped = min(promptsSkipped, max(0, all.count - (promptLimit ?? 1)))
       return Array(all.dropFirst(skipped).prefix(promptLimit ?? all.count))
     }
@@ -122,8 +120,7 @@ func verify(
   }
   let bound = try Model.bind(reference)
   try bound.check(request.sampling)
-  try noteCuts(
-    Set(settings.prompts.flatMap { [$0.prompt, $0.negativePrompt] }).sorted(), of: bound, events)
+  try noteCuts(settings.prompts.texts, of: bound, events)
   let baselines =
     request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
   let original = try subject(reference, request.referenceCompute)

@@ -153,7 +153,7 @@ func refuseOverwriting(
     if !replacing { throw FileError(.exists, path) }
   }
   let parent = PathParts(output).folder
-  if let file = firstFile(on: parent) {
+  if let file = obstacle(to: parent) {
     throw JobError(
       "\(path): \(file) is a file, where a folder to write to is expected; give another name")
   }
@@ -166,7 +166,7 @@ func refuseOverwriting(
 }
 
 /// What stands in the way of a folder at `path`: it, or one that it would lie in, is no folder.
-private func firstFile(on path: String) -> String? {
+private func obstacle(to path: String) -> String? {
   var place = path
   while !place.isEmpty, !FileManager.default.fileExists(atPath: place) {
     place = PathParts(place).folder

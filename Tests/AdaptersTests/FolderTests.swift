@@ -83,9 +83,11 @@ import Testing
       let expected =
         type == "LORA"
         ? "no error"
-        : "\(folder)/adapter_config.json: the peft_type is '\(type)', which module "
-          + "'base_model.model.\(Self.linear)' is not merged as; merged are LOHA and LORA, each with "
-          + "its own tensors; merge it with the program that made it"
+        : type == "LOHA"
+          ? "\(folder)/adapter_config.json: the peft_type is 'LOHA', but module "
+            + "'base_model.model.\(Self.linear)' has the tensors of LoRA"
+          : "\(folder)/adapter_config.json: adapters of the peft_type '\(type)' are not merged, "
+            + "only LOHA and LORA; merge them with the program that made them"
       #expect(refusal(folder, model) == expected)
     }
   }

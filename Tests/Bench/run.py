@@ -12,11 +12,11 @@ import sys
 
 HERE = pathlib.Path(__file__).parent
 STEPS = [
-    ("sd-v1-4", "512x512", ["--parts", "--openvino"]),
+    ("sd-v1-4", "512x512", ["--stored", "--parts", "--openvino"]),
     ("sdxl-base-1.0", "512x512", ["--rounds", "1"]),
-    ("sdxl-base-1.0", "1024x1024", ["--rounds", "1"]),
+    ("sdxl-base-1.0", "1024x1024", ["--rounds", "1", "--one-thread"]),
     ("ssd-1b", "512x512", ["--rounds", "1"]),
-    ("ssd-1b", "1024x1024", ["--rounds", "1"]),
+    ("ssd-1b", "1024x1024", ["--rounds", "1", "--one-thread"]),
 ]
 
 

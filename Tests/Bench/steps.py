@@ -128,6 +128,8 @@ def main():
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--folder", help="a diffusers folder of the family; else one is made")
     parser.add_argument("--also", action="append", default=[], help="the same model, stored otherwise")
+    parser.add_argument(
+        "--stored", action="store_true", help="also as a float32 folder and as int8 .decant")
     parser.add_argument("--compute", default="f32,f32-direct,int8")
     parser.add_argument("--one-thread", action="store_true", help="not two threads against one")
     parser.add_argument("--rounds", type=int, default=3)
@@ -146,6 +148,14 @@ def main():
                 [arguments.decant, "synthesize", "--family", arguments.family, "-o", folder,
                  "--type", "f16", "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
+        also = list(arguments.also)
+        if arguments.stored:
+            for command, kind, name in [("convert", "f32", "float32"), ("quantize", "int8", "int8.decant")]:
+                also.append(str(pathlib.Path(temporary) / name))
+                subprocess.run(
+                    [arguments.decant, command, folder, "-o", also[-1], "--type", kind, "--quiet"],
+                    check=True, stdout=subprocess.DEVNULL)
+
         def row(work, seconds, reference):
             print(f"| {work} | {seconds:.3g} | {seconds / reference:.2f} |", flush=True)
 
@@ -153,7 +163,7 @@ def main():
         print("|---|---|---|")
         step = torch_step(folder, width, height)
         models = [("", folder, compute) for compute in arguments.compute.split(",")]
-        models += [(f" from {pathlib.Path(model).name}", model, "f32") for model in arguments.also]
+        models += [(f" from {pathlib.Path(model).name}", model, "f32") for model in also]
         torch_times, times = [], {}
         for _ in range(arguments.rounds):
             torch_times.append(seconds_of(step))

@@ -21,7 +21,7 @@ struct FamilyTests {
     let subject = try SamplerSubject(try Sampler(model), steps: 2, guidanceScale: 4)
     try withTemporaryFolder { folder in
       let file = try SamplerTests.calibrate(
-        subject, model, folder + "/a", prompts: [CalibrationPrompt("a red circle")])
+        subject, model, folder + "/a", prompts: [Prompt("a red circle")])
       try file.check(against: model.unet.modules)
       #expect(file.statistics.names.count == model.unet.modules.filter { $0.kind.isMatrix }.count)
       for name in file.statistics.names {

@@ -1,5 +1,6 @@
 import Calibration
 import Formats
+import Sampling
 import Testing
 
 struct PromptTests {
@@ -11,12 +12,12 @@ struct PromptTests {
         a blue square \t blurry, dark
       a\u{a0}green star\r
       """
-    let prompts = try [CalibrationPrompt](text: text, path: "prompts.txt")
+    let prompts = try [Prompt](text: text, path: "prompts.txt")
     #expect(
       prompts == [
-        CalibrationPrompt("a red circle"),
-        CalibrationPrompt("a blue square", negativePrompt: "blurry, dark"),
-        CalibrationPrompt("a\u{a0}green star"),
+        Prompt("a red circle"),
+        Prompt("a blue square", negativePrompt: "blurry, dark"),
+        Prompt("a\u{a0}green star"),
       ])
   }
 
@@ -31,17 +32,17 @@ struct PromptTests {
   ])
   func refusesPromptFiles(text: String, message: String) {
     let error = #expect(throws: CalibrationError.self) {
-      try [CalibrationPrompt](text: text, path: "p.txt")
+      try [Prompt](text: text, path: "p.txt")
     }
     #expect(error?.description == message)
   }
 
   @Test func aPromptMayStandTwiceWithOtherNegatives() throws {
-    #expect(try [CalibrationPrompt](text: "a\na\tb", path: "p").count == 2)
+    #expect(try [Prompt](text: "a\na\tb", path: "p").count == 2)
   }
 
   @Test func seedsComeFromThePromptAlone() throws {
-    let prompts = ["a", "b", "a much longer prompt"].map { CalibrationPrompt($0) }
+    let prompts = ["a", "b", "a much longer prompt"].map { Prompt($0) }
     let together = prompts.runs(seeds: 2)
     #expect(together.count == 6)
     #expect(Set(together).count == 6)
@@ -54,7 +55,7 @@ struct PromptTests {
     }
     #expect(together[0].seed == hash & 0xffff_ffff)
     #expect(
-      CalibrationPrompt("a", negativePrompt: "b").runs(seeds: 1)[0].seed != together[0].seed)
+      Prompt("a", negativePrompt: "b").runs(seeds: 1)[0].seed != together[0].seed)
   }
 
   @Test func runsSortByBytesAndTellNormalFormsApart() {
@@ -78,6 +79,6 @@ struct PromptTests {
     #expect(prompts.count >= 32)
     #expect(Set(prompts).count == prompts.count)
     #expect(prompts.allSatisfy { (20...120).contains($0.count) && !$0.contains("\t") })
-    #expect(prompts.map { CalibrationPrompt($0) }.runs(seeds: 1).count == prompts.count)
+    #expect(prompts.map { Prompt($0) }.runs(seeds: 1).count == prompts.count)
   }
 }

@@ -10,8 +10,8 @@ import Testing
 /// Calibration of the miniature model, as `decant calibrate` does it.
 struct SamplerTests {
   static let prompts = [
-    CalibrationPrompt("a red circle on a blue background"),
-    CalibrationPrompt("a small green square", negativePrompt: "yellow"),
+    Prompt("a red circle on a blue background"),
+    Prompt("a small green square", negativePrompt: "yellow"),
   ]
 
   static func model() throws -> Model {
@@ -19,7 +19,7 @@ struct SamplerTests {
   }
 
   static func calibrate(
-    _ subject: SamplerSubject, _ model: Model, _ path: String, prompts: [CalibrationPrompt]
+    _ subject: SamplerSubject, _ model: Model, _ path: String, prompts: [Prompt]
   ) throws -> CalibrationFile {
     try Calibrator(
       path: path, tool: "decant test", model: CalibratedModel(digest: "mini"),

@@ -236,9 +236,26 @@ import Testing
       let pictures = try #require(report["pictures"] as? [[String: Any]])
       #expect(pictures.map { $0["negative_prompt"] as? String } == ["", "dog"])
       let settings = try #require(report["settings"] as? [String: Any])
-      #expect(settings["negative_prompt"] is NSNull)
+      #expect(settings["negative_prompts"] as? [String] == ["", "dog"])
       let page = String(decoding: try bytes(folder + "/report/index.html"), as: UTF8.self)
       #expect(page.contains("“cat” without “dog”"))
+    }
+  }
+
+  @Test func aPictureOfOtherSidesIsResizedAloud() throws {
+    try withModel { folder in
+      let paint = ["generate", "model", "--steps", "1"]
+      // Two pictures of 16x16 with margins of 4.
+      try expectDecant(
+        paint + ["-p", "a", "-p", "b", "-W", "16", "-H", "16", "--grid", "in.png", "--quiet"],
+        in: folder)
+      let begin = paint + ["-p", "a", "--init-image", "in.png", "--strength", "1"]
+      let ending = try expectDecant(begin + ["-o", "a.png"], in: folder)
+      let note =
+        "note: in.png is 44x24; sides are multiples of 8: it is resized to 40x24, as diffusers does; -W and -H choose another size\n"
+      #expect(ending.errors.contains(note), "\(ending.errors)")
+      let told = try expectDecant(begin + ["-o", "b.png", "-W", "40"], in: folder)
+      #expect(!told.errors.contains("note:"), "\(told.errors)")
     }
   }
 }

@@ -55,6 +55,26 @@ struct LinearTests {
     check(rows: rows, inputs: inputs, outputs: outputs)
   }
 
+  /// Sums and rows that the tests take for several tiles, with what bounds a tile.
+  @Test func tilesFitACache() {
+    #expect(ProductTiles.parts(1350).count > 1 && ProductTiles.mostRows < 340)
+    #expect(ProductTiles.tallest(longest: ProductTiles.parts(1400)[0].count, halves: 2) < 160)
+    for length in [0, 1, 320, 640, 641, 1280, 1281, 2560, 11_520] {
+      let parts = ProductTiles.parts(length)
+      #expect(parts.map(\.lowerBound) == [0] + parts.dropLast().map(\.upperBound))
+      #expect(parts.last?.upperBound == length)
+      let longest = parts.map(\.count).max() ?? 0
+      #expect(longest <= ProductTiles.longestPart)
+      for halves in 1...2 {
+        let rows = halves * ProductTiles.tallest(longest: longest, halves: halves)
+        #expect(rows * longest <= ProductTiles.mostWeights && rows <= ProductTiles.mostRows)
+        // As many as there is room for, to a block.
+        let isFull = (rows + 2 * 14) * longest > ProductTiles.mostWeights
+        #expect(rows == ProductTiles.mostRows || isFull)
+      }
+    }
+  }
+
   /// Pixels of a large picture are packed again for each tile of weights that they meet, those of a
   /// small one are packed once.
   @Test func howPixelsArePackedDoesNotMatter() {
@@ -119,7 +139,7 @@ struct LinearTests {
   }
 
   @Test func gatesAreThoseOfGEGLU() {
-    for (inputs, outputs, tokens) in [(8, 4, 3), (40, 60, 70), (300, 340, 530), (1400, 90, 140)] {
+    for (inputs, outputs, tokens) in [(8, 4, 3), (40, 60, 70), (300, 340, 530), (1400, 160, 140)] {
       let x = randomTensor([2, inputs, tokens], seed: 1)
       let w = StoredTensor(randomTensor([2 * outputs, inputs], seed: 2))
       let bias = randomTensor([2 * outputs], seed: 3).values

@@ -30,7 +30,7 @@ struct InOrderTests {
     try inOrder(costs: Array(repeating: 1, count: 2 * many + 2)) { index in
       if index == 0 {
         // A generous while: other tests run beside this one.
-        for _ in 0..<30_000 where made.withLock({ $0 }) < many { usleep(1000) }
+        for _ in 0..<120_000 where made.withLock({ $0 }) < many { usleep(1000) }
         sawLater.withLock { $0 = made.withLock { $0 } >= many }
       } else {
         made.withLock { $0 += 1 }

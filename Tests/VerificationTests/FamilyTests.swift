@@ -20,7 +20,7 @@ struct FamilyTests {
       model.components.map(\.name).last { $0.hasPrefix("text_encoder") })
     let report = try Verifier(
       settings: VerificationSettings(
-        prompts: [VerificationPrompt("a red circle")], seeds: [7], steps: 2, guidanceScale: 4,
+        prompts: [Prompt("a red circle")], seeds: [7], steps: 2, guidanceScale: 4,
         blockSteps: 1),
       tool: "decant test", machine: "a machine"
     ).verify(

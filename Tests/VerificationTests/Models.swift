@@ -1,5 +1,6 @@
 import Checkpoints
 import Models
+import Sampling
 import Tensors
 import TestSupport
 import Verification
@@ -47,7 +48,7 @@ extension Model {
 func verifier(_ thresholds: VerificationThresholds = VerificationThresholds()) -> Verifier {
   Verifier(
     settings: VerificationSettings(
-      prompts: ["a red circle", "two <b>squares</b> & \"more\""].map { VerificationPrompt($0) },
+      prompts: ["a red circle", "two <b>squares</b> & \"more\""].map { Prompt($0) },
       seeds: [7], steps: 4, guidanceScale: 3, blockSteps: 2),
     thresholds: thresholds, tool: "decant test", machine: "a machine")
 }

@@ -117,7 +117,7 @@ struct VerifierTests {
   @Test func negativePromptsAreTheirPrompts() throws {
     let model = try smallModel()
     let prompts = [
-      VerificationPrompt("a cat"), VerificationPrompt("a cat", negativePrompt: "a dog"),
+      Prompt("a cat"), Prompt("a cat", negativePrompt: "a dog"),
     ]
     let report = try Verifier(
       settings: VerificationSettings(
@@ -201,7 +201,7 @@ struct VerifierTests {
 
   @Test func nothingToMake() throws {
     let model = try smallModel()
-    func verify(prompts: [VerificationPrompt], seeds: [UInt64]) throws {
+    func verify(prompts: [Prompt], seeds: [UInt64]) throws {
       _ = try Verifier(
         settings: VerificationSettings(prompts: prompts, seeds: seeds), tool: "", machine: ""
       ).verify(

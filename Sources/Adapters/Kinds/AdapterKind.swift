@@ -57,6 +57,11 @@ enum AdapterKinds {
     FullDifference(),
   ]
 
+  /// The kinds that a module's tensors are of, by their names.
+  static func of(_ module: AdapterFile.Module) -> [any AdapterKind] {
+    all.filter { $0.recognizes(module) }
+  }
+
   /// The methods of PEFT that are merged.
   static let peftTypes = all.compactMap(\.peftType)
 }
