@@ -32,7 +32,7 @@ package struct CalibrateJob: Job {
       let bound = try Model.bind(try ModelSource.reading(model, reading))
       let file = try calibrate(
         bound, settings, to: output, replacing: replacing, resuming: resumes,
-        goingOnBy: "--resume", events)
+        goingOnBy: replacing ? "--resume --force" : "--resume", events)
       return CalibrationOutcome(file: file)
     case .merge(let paths):
       try refuseOverwriting(output, replacing: replacing, inputs: paths)
