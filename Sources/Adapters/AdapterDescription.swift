@@ -61,10 +61,11 @@ package struct AdapterDescription: Sendable {
         unmerged.insert(refused)
       } else {
         kinds.append(own.first?.name ?? "alpha alone")
-        if let type = file.settings?.peftType,
-          (try? file.settings?.checkType(of: key, kinds: own)) == nil
-        {
-          unmerged.insert(type)
+        switch file.settings?.refusal(of: key, kinds: own) {
+        case .methodOfOthers(_, let type, _, let kind):
+          unmerged.insert("\(type) with the tensors of \(kind)")
+        case .method(_, let type, _): unmerged.insert(type)
+        default: break
         }
       }
       if let part = own.first?.ranked, let rank = extent(module.parts[part], 0) {

@@ -57,7 +57,9 @@ package struct AdapterMerge: Sendable {
           throw AdapterError.unsupported(
             path: file.path, kind: kind, tensor: module.parts[part] ?? key)
         }
-        try file.settings?.checkType(of: key, kinds: AdapterKinds.of(module))
+        if let refusal = file.settings?.refusal(of: key, kinds: AdapterKinds.of(module)) {
+          throw refusal
+        }
       }
       guard file.strays.isEmpty || allowingUnused else {
         throw AdapterError.strays(path: file.path, tensors: file.strays)

@@ -40,18 +40,17 @@ struct AdapterSettings {
       .compactMap { members["\($0).\(name)"] }.first
   }
 
-  /// Refuses a module that is not merged as PEFT's method says.
+  /// Why a module is not merged as PEFT's method says; `nil` where it is.
   ///
   /// - Parameter kinds: what its tensors are, by their names.
-  func checkType(of key: String, kinds: [any AdapterKind]) throws(AdapterError) {
-    guard let type = peftType else { return }
+  func refusal(of key: String, kinds: [any AdapterKind]) -> AdapterError? {
+    guard let type = peftType else { return nil }
     guard AdapterKinds.peftTypes.contains(type) else {
-      throw .method(path: location, found: type, known: AdapterKinds.peftTypes)
+      return .method(path: location, found: type, known: AdapterKinds.peftTypes)
     }
     let own = kinds.filter { $0.peftType != nil }
-    if let kind = own.first, !own.contains(where: { $0.peftType == type }) {
-      throw .methodOfOthers(path: location, found: type, module: key, kind: kind.name)
-    }
+    guard let kind = own.first, !own.contains(where: { $0.peftType == type }) else { return nil }
+    return .methodOfOthers(path: location, found: type, module: key, kind: kind.name)
   }
 
   private static func parsed(_ text: String, _ path: String) throws(AdapterError) -> JSONObject {

@@ -34,6 +34,7 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
 
   // Prompt files
   case noPrompts(path: String)
+  case promptMissing(path: String, line: Int)
   case promptTabs(path: String, line: Int)
   case promptRepeated(path: String, line: Int, first: Int)
 
@@ -97,6 +98,9 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
       "module '\(module)' ran and is not in the model's list of modules"
     case .noPrompts(let path):
       "\(path): there is no prompt in it; one a line is expected"
+    case .promptMissing(let path, let line):
+      "\(path), line \(line): a tab before the prompt; a prompt and, after a tab, a negative prompt "
+        + "are expected"
     case .promptTabs(let path, let line):
       "\(path), line \(line): more than one tab; a prompt and, after a tab, a negative prompt are "
         + "expected"

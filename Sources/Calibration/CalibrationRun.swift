@@ -71,6 +71,10 @@ extension [Prompt] {
     {
       let content = line.trimmed
       if content.isEmpty || content.first == "#" { continue }
+      // Neither an indented prompt nor a negative one alone is guessed.
+      if line.prefix(upTo: content.startIndex).contains("\t") {
+        throw .promptMissing(path: path, line: index + 1)
+      }
       let pieces = content.split(separator: "\t", omittingEmptySubsequences: false).map(\.trimmed)
       guard pieces.count <= 2 else { throw .promptTabs(path: path, line: index + 1) }
       let prompt = Prompt(

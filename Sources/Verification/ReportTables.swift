@@ -136,7 +136,8 @@ extension ReportPage {
       ("prompts", "\(settings.prompts.count)"),
       (
         "negative prompt",
-        negative.count > 1 ? "each prompt's own" : negative == [""] ? "none" : negative[0]
+        negative.count > 1
+          ? "each prompt's own" : negative.first { !$0.isEmpty } ?? "none"
       ),
       ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
       ("steps", "\(settings.steps) (\(counted(report.steps.count, "call")) of the U-Net)"),

@@ -137,6 +137,12 @@ func refuseOverwriting(
       "\(path): the output is the input \(input) or lies in it, and an input is never written to; "
         + "give another name")
   }
+  let parent = PathParts(output).folder
+  // A name that ends in a slash is one of a folder, which a file cannot be.
+  if let file = obstacle(to: nature == .file && path.hasSuffix("/") ? output : parent) {
+    throw JobError(
+      "\(path): \(file) is a file, where a folder to write to is expected; give another name")
+  }
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
     throw JobError("\(path): a file is to be written, and this is a folder; name a file in it")
   }
@@ -151,11 +157,6 @@ func refuseOverwriting(
   if FileManager.default.fileExists(atPath: output) {
     try refuseEvenReplacing()
     if !replacing { throw FileError(.exists, path) }
-  }
-  let parent = PathParts(output).folder
-  if let file = obstacle(to: parent) {
-    throw JobError(
-      "\(path): \(file) is a file, where a folder to write to is expected; give another name")
   }
   guard isFolder(parent) else {
     throw JobError("\(path): the folder \(parent) to write to does not exist; make it first")

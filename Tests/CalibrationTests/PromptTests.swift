@@ -28,6 +28,10 @@ struct PromptTests {
       "a\nb\tc\td",
       "p.txt, line 2: more than one tab; a prompt and, after a tab, a negative prompt are expected"
     ),
+    (
+      "a\n \tb",
+      "p.txt, line 2: a tab before the prompt; a prompt and, after a tab, a negative prompt are expected"
+    ),
     ("a\n\nb\n a ", "p.txt, line 4: the same prompt as in line 1"),
   ])
   func refusesPromptFiles(text: String, message: String) {

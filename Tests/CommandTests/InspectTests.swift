@@ -133,8 +133,8 @@ import Testing
   }
 
   /// Of LoHa as well, where the tensors are LoRA's.
-  @Test(arguments: ["XLORA", "LOHA"])
-  func aMethodOfPEFTThatIsNotMergedIsSaid(type: String) throws {
+  @Test(arguments: [("XLORA", "XLORA"), ("LOHA", "LOHA with the tensors of LoRA")])
+  func aMethodOfPEFTThatIsNotMergedIsSaid(type: String, said: String) throws {
     try withTemporaryFolder { folder in
       let key = "base_model.model.mid_block.attentions.0.proj_in.lora_"
       try write(
@@ -143,7 +143,7 @@ import Testing
       try #"{"peft_type": "\#(type)"}"#.write(
         toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
       let ending = try expectDecant(["inspect", "."], in: folder)
-      #expect(ending.output.contains("no model; \(type) is not merged here"), "\(ending.output)")
+      #expect(ending.output.contains("no model; \(said) is not merged here"), "\(ending.output)")
     }
   }
 

@@ -20,6 +20,11 @@ import Testing
             "decant: \(output): FOLDER/plain is a file, where a folder to write to is expected; give another name"
         )
       }
+      try expectDecant(
+        ["generate", "model", "-p", "x", "-o", "plain/", "--quiet"], in: folder, exit: 2,
+        stderr:
+          "decant: plain/: FOLDER/plain is a file, where a folder to write to is expected; give another name"
+      )
       #expect(try names(folder) == ["model", "plain"])
     }
   }
