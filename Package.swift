@@ -1,8 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// The rooms of the house, lowest first. Every target states only what it stands on; kinds and
-/// settings are derived here once.
+/// Settings of every target.
 let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"),
@@ -10,13 +9,14 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-/// Targets where an unsafe call does not compile.
+/// Settings of targets where an unsafe call does not compile.
 let safe: [SwiftSetting] = strict + [.strictMemorySafety()]
 
-/// Targets that own raw memory, and spans over it.
+/// Settings of targets that own raw memory and spans over it.
 let raw: [SwiftSetting] = strict + [.enableExperimentalFeature("Lifetimes")]
 
-func room(
+/// A library target below the executable.
+func library(
   _ name: String, on dependencies: [Target.Dependency], settings: [SwiftSetting] = safe
 ) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -32,43 +32,45 @@ let package = Package(
   products: [.executable(name: "decant", targets: ["Command"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-crypto", "3.0.0"..<"5.0.0"),
   ],
   targets: [
     .target(name: "CKernels"),
     .target(name: "CVocabulary", exclude: ["clip-merges.txt", "LICENSE"]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(
+      name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CMalloc"),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "Formats", path: "Formats/Tables", swiftSettings: safe),
-    room("Tensors", on: ["CKernels", "CMalloc", "CZlib"], settings: raw),
-    room("Kernels", on: ["Tensors", "CKernels", "COpenBLAS"], settings: raw),
-    room("Checkpoints", on: ["Tensors", "Formats"]),
-    room("Models", on: ["Tensors", "Formats"]),
-    room("Execution", on: ["Models", "Kernels", "Tensors"]),
-    room("Adapters", on: ["Checkpoints", "Models", "Kernels", "Tensors", "Formats"]),
-    room("Sampling", on: ["Execution", "Models", "Kernels", "Tensors", "CPNG", "CVocabulary"]),
-    room("Stripping", on: ["Models", "Tensors", "Formats"]),
-    room("Quantization", on: ["Models", "Kernels", "Tensors"]),
-    room(
+    library("Support", on: ["CKernels", "CCrypto", "CMalloc", "CZlib"], settings: raw),
+    library("Tensors", on: ["Support", "CKernels"], settings: raw),
+    library("ModelSources", on: ["Tensors", "Support"]),
+    library("Kernels", on: ["Tensors", "Support", "CKernels", "COpenBLAS"], settings: raw),
+    library("Checkpoints", on: ["ModelSources", "Tensors", "Support", "Formats"]),
+    library("Models", on: ["ModelSources", "Tensors", "Support", "Formats"]),
+    library("Execution", on: ["Models", "Kernels", "ModelSources", "Tensors", "Support"]),
+    library("Adapters", on: ["Checkpoints", "Models", "Kernels", "ModelSources", "Tensors", "Support", "Formats"]),
+    library("Sampling", on: ["Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CPNG", "CVocabulary"]),
+    library("Stripping", on: ["Models", "ModelSources", "Tensors", "Support", "Formats"]),
+    library("Quantization", on: ["Models", "Kernels", "ModelSources", "Tensors", "Support"]),
+    library(
       "Calibration",
       on: [
-        "Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Kernels", "Tensors",
+        "Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support",
       ]),
-    room(
+    library(
       "Packfiles",
-      on: ["Tensors", "CZlib", .product(name: "Crypto", package: "swift-crypto")]),
-    room(
+      on: ["ModelSources", "Tensors", "Support", "CZlib"]),
+    library(
       "Verification",
-      on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "Tensors"]),
-    room(
+      on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "ModelSources", "Tensors", "Support"]),
+    library(
       "Workflow",
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Adapters",
-        "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "Tensors", "Formats",
-        .product(name: "Crypto", package: "swift-crypto"),
+        "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support", "Formats",
       ]),
     .executableTarget(
       name: "Command",
@@ -77,29 +79,31 @@ let package = Package(
       ],
       swiftSettings: safe),
     .target(
-      name: "TestSupport", dependencies: ["Models", "Tensors"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["Models", "ModelSources", "Tensors", "Support"], path: "Tests/TestSupport",
       swiftSettings: strict),
     tests("House", on: []),
-    tests("Tensors", on: ["Tensors"]),
-    tests("Kernels", on: ["Kernels", "Tensors", "CKernels"]),
-    tests("Checkpoints", on: ["Checkpoints", "Tensors"]),
-    tests("Models", on: ["Models", "Tensors"]),
-    tests("Adapters", on: ["Adapters", "Checkpoints", "Models", "Tensors"]),
-    tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "Tensors"]),
-    tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "Tensors"]),
-    tests("Stripping", on: ["Stripping", "Models", "Tensors"]),
-    tests("Quantization", on: ["Quantization", "Models", "Kernels", "Tensors", "CKernels"]),
+    tests("Support", on: ["Support"]),
+    tests("Tensors", on: ["Tensors", "Support"]),
+    tests("ModelSources", on: ["ModelSources", "Tensors", "Support"]),
+    tests("Kernels", on: ["Kernels", "Tensors", "Support", "CKernels"]),
+    tests("Checkpoints", on: ["Checkpoints", "ModelSources", "Tensors", "Support"]),
+    tests("Models", on: ["Models", "ModelSources", "Tensors", "Support"]),
+    tests("Adapters", on: ["Adapters", "Checkpoints", "Models", "ModelSources", "Tensors", "Support"]),
+    tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "ModelSources", "Tensors", "Support"]),
+    tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "ModelSources", "Tensors", "Support"]),
+    tests("Stripping", on: ["Stripping", "Models", "ModelSources", "Tensors", "Support"]),
+    tests("Quantization", on: ["Quantization", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CKernels"]),
     tests(
       "Calibration",
       on: [
-        "Calibration", "Quantization", "Sampling", "Models", "Checkpoints", "Kernels", "Tensors",
+        "Calibration", "Quantization", "Sampling", "Models", "Checkpoints", "Kernels", "ModelSources", "Tensors", "Support",
         "Formats",
       ]),
-    tests("Packfiles", on: ["Packfiles", "Tensors", "CKernels"]),
+    tests("Packfiles", on: ["Packfiles", "ModelSources", "Tensors", "Support", "CKernels"]),
     tests(
-      "Verification", on: ["Verification", "Sampling", "Models", "Checkpoints", "Tensors"]),
+      "Verification", on: ["Verification", "Sampling", "Models", "Checkpoints", "ModelSources", "Tensors", "Support"]),
     tests(
-      "Workflow", on: ["Workflow", "Packfiles", "Checkpoints", "Sampling", "Models", "Tensors"]),
+      "Workflow", on: ["Workflow", "Packfiles", "Checkpoints", "Sampling", "Models", "ModelSources", "Tensors", "Support"]),
     tests("Command", on: ["Command"]),
   ]
 )

@@ -1,5 +1,7 @@
-private import Formats
 internal import Tensors
+private import Formats
+internal import ModelSources
+internal import Support
 
 /// What a file of adapters says of itself, without a model to merge it into.
 package struct AdapterDescription: Sendable {

@@ -1,4 +1,5 @@
 package import Formats
+internal import Support
 package import Tensors
 
 /// Why a file of adapters cannot be merged into a model.

@@ -1,5 +1,7 @@
 private import Checkpoints
 internal import Formats
+internal import ModelSources
+internal import Support
 internal import Tensors
 
 /// A file of adapters: small tensors by module, whose products are to be added to a model's weights.

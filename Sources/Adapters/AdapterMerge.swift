@@ -1,6 +1,8 @@
 private import Checkpoints
 private import Formats
 internal import Models
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// Files of adapters, resolved against a model: what is added to which tensor.

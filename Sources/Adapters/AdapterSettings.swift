@@ -1,5 +1,6 @@
 private import Foundation
-internal import Tensors
+internal import ModelSources
+internal import Support
 
 /// What a program that trained adapters says beside their tensors of how strongly they act: diffusers
 /// in the header of the file (`lora_adapter_metadata`), PEFT in `adapter_config.json` beside it.

@@ -1,3 +1,4 @@
+package import Support
 package import Tensors
 
 /// Why a calibration cannot be read, merged, used or made.

@@ -1,5 +1,6 @@
 private import Checkpoints
 internal import Quantization
+internal import Support
 internal import Tensors
 
 extension CalibrationFile {

@@ -1,4 +1,5 @@
-package import Tensors
+internal import ModelSources
+package import Support
 
 /// How the pictures of a calibration are made, the same for all of its runs.
 package struct CalibrationSettings: Sendable, Equatable {

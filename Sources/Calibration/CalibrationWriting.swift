@@ -1,6 +1,8 @@
 private import Checkpoints
 private import Kernels
 internal import Quantization
+internal import ModelSources
+internal import Support
 internal import Tensors
 
 extension CalibrationFile {

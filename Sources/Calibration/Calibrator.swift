@@ -2,7 +2,7 @@ private import Foundation
 package import Models
 package import Quantization
 private import Synchronization
-internal import Tensors
+internal import Support
 
 /// Something that can make the picture of a run while a collector watches its U-Net.
 package protocol CalibrationSubject: Sendable {

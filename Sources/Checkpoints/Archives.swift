@@ -1,4 +1,5 @@
-package import Tensors
+package import ModelSources
+package import Support
 
 /// A file of named tensors, whatever they belong to: names are those of who wrote it.
 package struct Archive: Sendable {

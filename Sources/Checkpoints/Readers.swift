@@ -1,5 +1,6 @@
 private import Foundation
-package import Tensors
+package import ModelSources
+internal import Support
 
 /// The layouts that this room reads, a line each. Decant's own file is added by who knows it.
 package enum Readers {

@@ -1,5 +1,7 @@
 package import Kernels
 package import Models
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// The middle of encoder and decoder: diffusers' `UNetMidBlock2D` with attention of one head.

@@ -1,5 +1,6 @@
 import Kernels
 import Models
+import ModelSources
 import Tensors
 
 /// diffusers' `ResnetBlock2D`.

@@ -1,5 +1,7 @@
 package import Kernels
 package import Models
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// A U-Net that predicts the noise in a latent (Ho et al. 2020; Rombach et al. 2022): diffusers'

@@ -1,4 +1,5 @@
 private import CKernels
+internal import Support
 package import Tensors
 
 /// What an observer needs of the input of one module: by channel and as a histogram.

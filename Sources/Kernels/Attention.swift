@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Support
 package import Tensors
 
 /// Scaled dot-product attention of several heads (Vaswani et al., 2017): for each head,

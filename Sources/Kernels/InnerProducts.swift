@@ -1,5 +1,6 @@
-internal import CKernels
 internal import Tensors
+internal import CKernels
+internal import Support
 
 extension FloatOperands {
   /// The product for `pictures` of `area` pixels, as `multiply` makes it, by the kernel that is the

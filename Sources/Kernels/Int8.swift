@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Support
 package import Tensors
 
 /// Weights of one layer as int8, packed as integer products take them: symmetric codes with a scale

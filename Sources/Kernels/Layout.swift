@@ -1,4 +1,5 @@
 private import CKernels
+internal import Support
 package import Tensors
 
 /// `x` [batch, channels, height, width] with each pixel as a square of four.

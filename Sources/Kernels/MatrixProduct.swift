@@ -1,5 +1,6 @@
 private import CKernels
 private import COpenBLAS
+internal import Support
 package import Tensors
 
 /// OpenBLAS computes each product on the calling thread; the threads are ours. (Its calls may then

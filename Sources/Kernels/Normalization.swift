@@ -1,4 +1,5 @@
 private import CKernels
+internal import Support
 package import Tensors
 
 /// Group normalization (Wu & He, 2018), as torch.nn.functional.group_norm: each group of channels

@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Support
 internal import Tensors
 
 /// A matrix of results [rows, pictures x area], cut into tiles: the units of `parallel`. The cut

@@ -1,4 +1,5 @@
 private import CKernels
+internal import Support
 package import Tensors
 
 /// A matrix as symmetric integer codes with scales, and what rounding it cost.

@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Support
 internal import Tensors
 
 /// How a convolution by 3 x 3 is cut for Winograd's F(4 x 4, 3 x 3): [batch, in, H, W] with one row

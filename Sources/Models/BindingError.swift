@@ -1,3 +1,4 @@
+internal import Support
 package import Tensors
 
 /// Why a source is no model that Decant can work with.

@@ -1,3 +1,4 @@
+import Support
 import Tensors
 
 /// Reads the fields of one config with diffusers' defaults, and refuses what does not fit.

@@ -1,5 +1,6 @@
 import Formats
-package import Tensors
+internal import ModelSources
+package import Support
 
 /// A model family: everything that varies from one to another is a property of this value.
 ///

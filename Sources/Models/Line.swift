@@ -1,4 +1,5 @@
-package import Tensors
+internal import ModelSources
+package import Support
 
 /// An architecture that families share: how the parts of a pipeline work together, which no
 /// component's config says.

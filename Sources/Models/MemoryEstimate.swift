@@ -1,4 +1,5 @@
-import Tensors
+internal import Support
+import ModelSources
 
 extension Model {
   /// Bytes that a program needs to run the model with numbers of `width` bytes between its layers:

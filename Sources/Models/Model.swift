@@ -1,4 +1,6 @@
-package import Tensors
+package import ModelSources
+package import Support
+internal import Tensors
 
 /// A model whose configs are understood and whose every tensor is there, with the right shape.
 ///

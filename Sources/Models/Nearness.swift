@@ -1,4 +1,5 @@
-package import Tensors
+package import ModelSources
+internal import Tensors
 
 /// What tells U-Nets apart at first sight.
 package struct UNetMarks: Hashable, Sendable {

@@ -1,4 +1,4 @@
-package import Tensors
+package import ModelSources
 
 extension ModelSource.Component {
   /// Every layer with weights that the component's config tells of, whatever the model around it;

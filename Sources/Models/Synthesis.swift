@@ -1,3 +1,5 @@
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// Random weights for a list of modules, made a tensor at a time when they are asked for.

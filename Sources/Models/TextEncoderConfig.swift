@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// The config of a CLIP text encoder (transformers' `CLIPTextConfig`), read with that class's
 /// defaults.

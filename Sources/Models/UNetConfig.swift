@@ -1,4 +1,5 @@
-package import Tensors
+package import Support
+internal import Tensors
 
 /// The config of a U-Net (diffusers' `UNet2DConditionModel`), read with that class's defaults.
 ///

@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// The config of a variational autoencoder (diffusers' `AutoencoderKL`), read with that class's
 /// defaults.

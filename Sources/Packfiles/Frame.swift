@@ -1,6 +1,5 @@
-private import Crypto
 private import Foundation
-internal import Tensors
+internal import Support
 
 /// What stands around the regions: the header before them, manifest and footer after them.
 package enum Frame {
@@ -95,7 +94,7 @@ package enum Frame {
   }
 
   /// SHA-256.
-  package static func digest(_ bytes: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
+  package static func digest(_ bytes: [UInt8]) -> [UInt8] { SHA256.digest(of: bytes) }
 }
 
 extension [UInt8] {

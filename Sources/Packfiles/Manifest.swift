@@ -1,3 +1,4 @@
+package import Support
 package import Tensors
 
 /// What a `.decant` file says of itself: which regions there are and what they hold.

@@ -1,4 +1,5 @@
-package import Tensors
+package import Support
+internal import Tensors
 
 extension Manifest {
   /// Parses a manifest strictly and proves that its regions tile the file up to `regionsEnd`.

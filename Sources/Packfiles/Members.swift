@@ -1,4 +1,4 @@
-internal import Tensors
+internal import Support
 
 /// An object of the manifest with exactly the members it must have.
 struct Members {

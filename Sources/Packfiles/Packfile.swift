@@ -1,4 +1,5 @@
-package import Tensors
+package import ModelSources
+package import Support
 
 /// The `.decant` file: one file that holds a whole model, specified in `Formats/decant.md`.
 ///

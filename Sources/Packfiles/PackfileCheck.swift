@@ -1,4 +1,4 @@
-internal import Tensors
+internal import Support
 
 extension PackfileReader {
   /// Proves every byte of the file that opening it has not proven: each region as it is stored,

@@ -1,4 +1,5 @@
-package import Tensors
+package import Support
+internal import Tensors
 
 /// Why a file is not the `.decant` file it should be, or cannot become one.
 package struct PackfileError: Error, Equatable, CustomStringConvertible {

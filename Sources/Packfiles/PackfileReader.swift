@@ -1,5 +1,7 @@
 private import Synchronization
-package import Tensors
+package import ModelSources
+package import Support
+internal import Tensors
 
 /// A `.decant` file, opened: header, footer and manifest are proven, nothing else is read yet.
 ///

@@ -1,3 +1,5 @@
+package import ModelSources
+package import Support
 package import Tensors
 
 /// Writes a model as one `.decant` file, in one pass and with bounded memory: a few tensors at a

@@ -1,4 +1,5 @@
 private import Foundation
+internal import Support
 internal import Tensors
 
 /// Writes parts one after another as regions, each coded where that saves enough.

@@ -1,5 +1,5 @@
 private import CZlib
-internal import Tensors
+internal import Support
 
 // Every call of zlib's deflate is here: the only file of the room that touches unsafe memory.
 

@@ -1,3 +1,4 @@
+package import ModelSources
 package import Tensors
 
 /// Why a tensor cannot be stored as it was asked for.

@@ -1,3 +1,4 @@
+private import Support
 private import Tensors
 
 /// Names of modules, as users write them: `time_embedding`, `*.attn2.*`, `up_blocks.?.resnets.2`.

@@ -1,4 +1,5 @@
-package import Tensors
+package import ModelSources
+internal import Tensors
 
 extension QuantizationPlan {
   /// The plan with every tensor in an encoding that a layout has: its own, the nearest, or, for

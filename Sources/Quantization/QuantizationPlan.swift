@@ -1,4 +1,5 @@
 package import Models
+package import Support
 package import Tensors
 
 /// Which tensor of a component is stored in which scheme, and why: decided from names and shapes

@@ -1,3 +1,5 @@
+internal import ModelSources
+internal import Support
 private import Foundation
 import Models
 package import Tensors

@@ -1,5 +1,6 @@
 import Execution
 package import Models
+internal import ModelSources
 package import Tensors
 
 /// What a text becomes for the U-Net.

@@ -1,4 +1,6 @@
+internal import ModelSources
 package import Models
+import Support
 import Tensors
 
 /// What a request comes to with a model, by its configs alone.

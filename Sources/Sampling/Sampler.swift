@@ -1,6 +1,8 @@
+internal import ModelSources
 package import Execution
 package import Kernels
 package import Models
+internal import Support
 package import Tensors
 
 /// Makes pictures from text: diffusers' `StableDiffusionPipeline` on the CPU, in float32.

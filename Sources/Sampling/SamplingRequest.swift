@@ -1,3 +1,4 @@
+package import Support
 package import Tensors
 
 /// What to make a picture of, and how: the arguments of diffusers' `StableDiffusionPipeline`.

@@ -1,5 +1,6 @@
+internal import Tensors
 import Models
-import Tensors
+import Support
 
 extension StripPlan {
   /// Every tensor of the student with the teacher's that it comes from.

@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// One block that can be asked to go, in the teacher's numbers.
 enum Drop: Hashable, Sendable {

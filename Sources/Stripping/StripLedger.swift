@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// What stripping did to a U-Net: every parameter that went, stayed under another name, or was
 /// zeroed, and every field of the config that changed.

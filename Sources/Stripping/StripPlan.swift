@@ -1,6 +1,6 @@
 private import Formats
 package import Models
-package import Tensors
+package import ModelSources
 
 /// How a U-Net becomes a smaller one: the smaller one's config, and where each of its tensors comes
 /// from.

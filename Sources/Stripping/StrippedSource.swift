@@ -1,3 +1,5 @@
+internal import ModelSources
+internal import Support
 package import Tensors
 
 /// The student's tensors, read from the teacher's when they are asked for: under other names, or

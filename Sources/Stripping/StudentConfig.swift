@@ -1,5 +1,5 @@
 import Models
-import Tensors
+import Support
 
 /// Derives the student's config from the teacher's: the fields that the drops change, each in the
 /// form that stock diffusers reads, and everything else as it was written.

@@ -1,3 +1,4 @@
+package import Support
 private import CKernels
 
 // Numbers of 1, 2, 4 or 8 bytes, seen byte by byte: plane `p` is byte `p` of each of them.

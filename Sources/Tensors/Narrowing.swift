@@ -1,3 +1,4 @@
+internal import Support
 private import CKernels
 
 extension StoredTensor {

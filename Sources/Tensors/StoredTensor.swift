@@ -1,3 +1,5 @@
+package import Support
+
 /// A tensor as it lies in a file or in memory: shape, encoding, and the bytes of its parts.
 ///
 /// Numbers are widened to float32 when they are used, a run of rows at a time.

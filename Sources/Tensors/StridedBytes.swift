@@ -1,3 +1,5 @@
+package import Support
+
 extension ByteSlice {
   /// The elements of a strided view, gathered into row-major order, in memory of their own.
   ///

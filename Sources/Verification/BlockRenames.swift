@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// Blocks of a stripped U-Net that have other numbers than in the model it was cut from.
 package struct BlockRenames: Sendable, Equatable {

@@ -1,6 +1,6 @@
 package import Quantization
 package import Sampling
-private import Tensors
+
 
 /// How far a picture is from the one that it stands for.
 ///

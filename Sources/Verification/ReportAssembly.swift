@@ -1,6 +1,8 @@
+internal import Tensors
+internal import ModelSources
 import Models
 import Sampling
-import Tensors
+import Support
 
 extension Verifier {
   /// The report of what was measured, laid out by what it is about instead of by model.

@@ -1,4 +1,5 @@
 private import Foundation
+private import Support
 private import Tensors
 
 /// A line chart of relative errors by step, as SVG without scripts: logarithmic upwards, a line a

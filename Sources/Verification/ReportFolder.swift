@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 extension VerificationReport {
   /// All that a report's folder holds.

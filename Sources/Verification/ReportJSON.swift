@@ -1,4 +1,5 @@
-package import Tensors
+internal import Tensors
+package import Support
 
 /// A number, or null where there is none that JSON could hold: an infinite ratio of something to
 /// no error, which the member beside it calls identical.

@@ -1,5 +1,5 @@
 import Sampling
-import Tensors
+import Support
 
 /// A report as one HTML file: style, curves and pictures are in it, and nothing is fetched.
 package struct ReportPage {

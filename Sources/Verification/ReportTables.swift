@@ -1,4 +1,5 @@
 private import Foundation
+private import Support
 private import Tensors
 
 extension ReportPage {

@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// What a candidate must meet; a limit that is `nil` is not asked for.
 package struct VerificationThresholds: Sendable, Equatable {

@@ -1,4 +1,5 @@
 package import Sampling
+package import Support
 package import Tensors
 
 /// What a verification found, as values; ``json`` and ``ReportPage`` are two ways to read it.

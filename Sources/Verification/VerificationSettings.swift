@@ -1,5 +1,5 @@
 package import Sampling
-import Tensors
+import Support
 
 /// How pictures are made for a comparison: the same for every model.
 package struct VerificationSettings: Sendable, Equatable {

@@ -1,8 +1,10 @@
+internal import Tensors
 package import Kernels
 package import Models
 private import Quantization
 import Sampling
-import Tensors
+import ModelSources
+import Support
 
 /// Compares models with a reference on the same prompts and seeds: by tensor, by block, by step and
 /// by picture.

@@ -3,7 +3,9 @@ internal import Kernels
 private import Models
 private import Sampling
 private import Synchronization
-package import Tensors
+internal import ModelSources
+package import Support
+internal import Tensors
 
 /// Measures models side by side. It prints and asserts nothing: machines are noisy.
 package struct BenchJob: Job {

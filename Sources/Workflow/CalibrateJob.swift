@@ -3,7 +3,8 @@ private import Foundation
 internal import Models
 private import Quantization
 private import Sampling
-package import Tensors
+internal import ModelSources
+package import Support
 
 /// Runs prompts through the sampler and records what the U-Net's layers see; or joins such records.
 package struct CalibrateJob: Job {

@@ -1,6 +1,8 @@
 private import Checkpoints
 private import Foundation
 private import Kernels
+private import ModelSources
+private import Support
 private import Tensors
 
 /// Times lossless coding as conversions use it: one tensor written to a file of Decant's in the system's

@@ -1,6 +1,8 @@
 private import Adapters
 private import Checkpoints
 internal import Models
+internal import ModelSources
+internal import Support
 internal import Tensors
 
 /// What a model is put together from, beside itself: components of others, and adapters.

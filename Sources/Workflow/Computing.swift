@@ -1,5 +1,5 @@
 internal import Kernels
-private import Tensors
+private import Support
 
 /// Uses so many threads for all computing from now on. Results do not depend on it.
 package func setThreads(_ count: Int) { Threads.count = count }

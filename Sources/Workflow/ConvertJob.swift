@@ -1,6 +1,8 @@
 internal import Models
 internal import Quantization
-package import Tensors
+internal import ModelSources
+package import Support
+internal import Tensors
 
 /// Writes a model in another layout or number type.
 package struct ConvertJob: Job {

@@ -1,7 +1,9 @@
 private import Checkpoints
 private import Execution
 private import Models
-package import Tensors
+internal import ModelSources
+package import Support
+internal import Tensors
 
 /// Evaluates one component on given tensors.
 package struct ForwardJob: Job {

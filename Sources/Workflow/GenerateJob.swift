@@ -2,7 +2,9 @@ private import Checkpoints
 private import Foundation
 private import Models
 internal import Sampling
-package import Tensors
+internal import ModelSources
+package import Support
+internal import Tensors
 
 /// Names of the schedulers that `generate` knows.
 package let schedulerNames = Schedulers.all.map(\.name)

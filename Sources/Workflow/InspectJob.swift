@@ -1,7 +1,8 @@
+internal import Tensors
 private import Adapters
 private import Checkpoints
 internal import Models
-internal import Tensors
+internal import ModelSources
 
 /// Tells what a model is, without reading its weights unless it checks them; of a file that is none,
 /// what it is instead.

@@ -1,7 +1,8 @@
 internal import Adapters
 internal import Checkpoints
 internal import Models
-package import Tensors
+package import Support
+internal import Tensors
 
 /// What `inspect` found.
 package enum InspectOutcome: JobOutcome {

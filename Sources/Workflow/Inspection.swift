@@ -1,5 +1,7 @@
 internal import Models
-package import Tensors
+internal import ModelSources
+package import Support
+internal import Tensors
 
 /// What a model is.
 package struct Inspection: JobOutcome {

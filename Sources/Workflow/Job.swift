@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// One piece of work as a value: what to read, what to do, where to write.
 ///

@@ -1,4 +1,5 @@
 internal import Kernels
+internal import Support
 internal import Tensors
 
 /// Times the operations that a U-Net step is made of, by shapes of SD 1 at 512 x 512.

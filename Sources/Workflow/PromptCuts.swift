@@ -1,6 +1,7 @@
+internal import ModelSources
 internal import Models
 private import Sampling
-internal import Tensors
+internal import Support
 
 /// Tells of texts that are longer than the text encoder reads, with what is cut off, as diffusers does.
 func noteCuts(_ texts: [String], of model: Model, _ events: EventSink) throws {

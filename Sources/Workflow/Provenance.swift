@@ -1,4 +1,5 @@
-internal import Tensors
+internal import ModelSources
+internal import Support
 
 /// Decant's version, in files and on the command line.
 package let toolVersion = "0.1.0"

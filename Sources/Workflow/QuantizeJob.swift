@@ -1,7 +1,9 @@
 internal import Calibration
 internal import Models
 package import Quantization
-package import Tensors
+internal import ModelSources
+package import Support
+internal import Tensors
 
 /// Names of the schemes that `quantize` and `shrink` know.
 package let schemeNames = Schemes.all.map(\.name)

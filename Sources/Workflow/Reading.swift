@@ -1,6 +1,8 @@
 private import Checkpoints
 private import Packfiles
 private import Sampling
+internal import ModelSources
+internal import Support
 internal import Tensors
 
 /// How a model is read.

@@ -2,10 +2,10 @@ internal import Calibration
 private import Formats
 internal import Models
 internal import Sampling
-package import Tensors
+package import Support
 
 // Named here for who stands on this room alone.
-package typealias PictureSize = Tensors.PictureSize
+package typealias PictureSize = Support.PictureSize
 
 /// The commands that are spelled nearly like `name`, for who stands on this room alone.
 package func nearestCommands(to name: String, among commands: [String]) -> [String] {

@@ -1,9 +1,11 @@
+internal import Tensors
 internal import Calibration
 private import Foundation
 private import Models
 internal import Quantization
 private import Sampling
-package import Tensors
+internal import ModelSources
+package import Support
 private import Verification
 
 /// Strips, calibrates, quantizes, writes and verifies in one go.

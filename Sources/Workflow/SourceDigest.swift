@@ -1,6 +1,7 @@
-private import Crypto
 private import Foundation
 private import Synchronization
+internal import ModelSources
+internal import Support
 internal import Tensors
 
 /// The SHA-256 digest of every tensor that was read through it, gathered while a conversion
@@ -17,21 +18,14 @@ final class SourceDigest: Sendable {
     let lines = digests.withLock { all in
       all.sorted { $0.key < $1.key }.map { "\($0.key) \(hexadecimalText($0.value))\n" }
     }
-    return hexadecimalText(Array(SHA256.hash(data: Array(lines.joined().utf8))))
+    return hexadecimalText(SHA256.digest(of: Array(lines.joined().utf8)))
   }
 
   fileprivate func add(_ name: String, _ tensor: StoredTensor) {
-    var hash = SHA256()
-    hash.update(data: Array("\(tensor.encoding.name) \(tensor.shape)\n".utf8))
-    // A run at a time, so that a mapped tensor is not copied whole: small enough to stay near the
-    // processor.
-    let run = 1 << 16
-    for part in tensor.parts {
-      for start in stride(from: 0, to: part.count, by: run) {
-        hash.update(data: part[start..<min(start + run, part.count)].array)
-      }
-    }
-    let digest = Array(hash.finalize())
+    let hash = SHA256()
+    hash.update(ByteSlice(Array("\(tensor.encoding.name) \(tensor.shape)\n".utf8)))
+    for part in tensor.parts { hash.update(part) }
+    let digest = hash.finalize()
     digests.withLock { $0[name] = digest }
   }
 }

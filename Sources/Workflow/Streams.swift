@@ -1,4 +1,4 @@
-private import Tensors
+private import Support
 
 // The standard streams, for who stands on this room alone.
 

@@ -1,5 +1,7 @@
 private import Models
 internal import Stripping
+internal import ModelSources
+internal import Support
 internal import Tensors
 
 /// Names of the recipes that `strip` and `shrink` know.

@@ -1,5 +1,6 @@
 private import Models
 private import Quantization
+internal import ModelSources
 internal import Tensors
 
 /// The families that can be synthesized, by name.

@@ -2,7 +2,9 @@ private import Calibration
 internal import Models
 private import Quantization
 internal import Sampling
-package import Tensors
+internal import ModelSources
+package import Support
+internal import Tensors
 internal import Verification
 
 /// A verification, as a user says it.

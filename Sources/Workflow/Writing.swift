@@ -1,6 +1,8 @@
 private import Checkpoints
 private import Foundation
 internal import Quantization
+internal import ModelSources
+internal import Support
 internal import Tensors
 private import Verification
 

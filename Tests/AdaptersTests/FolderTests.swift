@@ -2,6 +2,7 @@ import Adapters
 import Checkpoints
 import Foundation
 import Models
+import ModelSources
 import Tensors
 import TestSupport
 import Testing

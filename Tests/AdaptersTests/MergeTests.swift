@@ -2,6 +2,8 @@ import Adapters
 import Checkpoints
 import Foundation
 import Models
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

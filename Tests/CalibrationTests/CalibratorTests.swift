@@ -4,6 +4,7 @@ import Kernels
 import Models
 import Quantization
 import Synchronization
+import Support
 import Tensors
 import TestSupport
 import Testing

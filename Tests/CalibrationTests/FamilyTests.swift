@@ -2,7 +2,7 @@ import Calibration
 import Models
 import Quantization
 import Sampling
-import Tensors
+
 import TestSupport
 import Testing
 

@@ -4,6 +4,8 @@ import Foundation
 import Kernels
 import Models
 import Quantization
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

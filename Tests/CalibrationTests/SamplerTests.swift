@@ -1,9 +1,11 @@
+import Support
+import Tensors
 import Calibration
 import Checkpoints
 import Models
 import Quantization
 import Sampling
-import Tensors
+
 import TestSupport
 import Testing
 

@@ -2,6 +2,7 @@ import Calibration
 import Checkpoints
 import Models
 import Quantization
+import Support
 import Tensors
 import Testing
 

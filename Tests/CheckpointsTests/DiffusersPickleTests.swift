@@ -1,5 +1,7 @@
-import Checkpoints
 import Tensors
+import Checkpoints
+import ModelSources
+import Support
 import TestSupport
 import Testing
 

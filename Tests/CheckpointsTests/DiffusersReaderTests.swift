@@ -1,6 +1,8 @@
+import Tensors
+import ModelSources
 import Checkpoints
 import Foundation
-import Tensors
+import Support
 import TestSupport
 import Testing
 

@@ -1,6 +1,8 @@
+import Tensors
 import Checkpoints
 import Foundation
-import Tensors
+import ModelSources
+import Support
 import TestSupport
 import Testing
 

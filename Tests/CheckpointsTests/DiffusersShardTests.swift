@@ -1,4 +1,6 @@
+import ModelSources
 import Checkpoints
+import Support
 import Tensors
 import TestSupport
 import Testing

@@ -1,5 +1,7 @@
-import Checkpoints
+import Support
 import Tensors
+import Checkpoints
+import ModelSources
 import TestSupport
 import Testing
 

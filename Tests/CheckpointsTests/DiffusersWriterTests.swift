@@ -1,5 +1,7 @@
 import Checkpoints
 import Foundation
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

@@ -1,6 +1,7 @@
+import Tensors
 import Checkpoints
 import Foundation
-import Tensors
+import ModelSources
 import TestSupport
 import Testing
 

@@ -1,6 +1,9 @@
+import ModelSources
+import Tensors
+import Support
 import Checkpoints
 import Foundation
-import Tensors
+
 import TestSupport
 import Testing
 

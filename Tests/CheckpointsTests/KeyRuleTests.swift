@@ -1,3 +1,4 @@
+import ModelSources
 import Checkpoints
 import Tensors
 import TestSupport

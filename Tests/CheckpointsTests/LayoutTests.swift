@@ -1,6 +1,7 @@
+import ModelSources
 import Checkpoints
 import Foundation
-import Tensors
+import Support
 import TestSupport
 import Testing
 

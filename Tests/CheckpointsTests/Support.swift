@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import ModelSources
 import Tensors
 import Testing
 

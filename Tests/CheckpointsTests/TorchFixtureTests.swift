@@ -1,5 +1,8 @@
-import Checkpoints
 import Tensors
+import ModelSources
+import Support
+import Checkpoints
+
 import TestSupport
 import Testing
 

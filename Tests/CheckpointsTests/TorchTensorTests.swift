@@ -1,5 +1,6 @@
-import Checkpoints
 import Tensors
+import Checkpoints
+import Support
 import TestSupport
 import Testing
 

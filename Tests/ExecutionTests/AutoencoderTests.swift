@@ -1,5 +1,6 @@
 import Execution
 import Models
+import ModelSources
 import Tensors
 import Testing
 

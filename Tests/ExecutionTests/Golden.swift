@@ -2,6 +2,8 @@ import Checkpoints
 import Execution
 import Models
 import Synchronization
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

@@ -1,7 +1,9 @@
+import Support
 import Checkpoints
 import Execution
 import Kernels
 import Models
+import ModelSources
 import Tensors
 import TestSupport
 import Testing

@@ -1,6 +1,7 @@
+import Tensors
 import Execution
 import Models
-import Tensors
+
 import Testing
 
 @Suite struct TextEncoderTests {

@@ -1,6 +1,8 @@
 import Execution
 import Kernels
 import Models
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

@@ -1,5 +1,6 @@
 import Kernels
 import Synchronization
+import Support
 import Tensors
 import Testing
 

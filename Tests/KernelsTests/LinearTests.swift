@@ -1,5 +1,6 @@
 import CKernels
 import Kernels
+import Support
 import Tensors
 import Testing
 

@@ -1,6 +1,7 @@
 import CKernels
 import Kernels
 import Synchronization
+import Support
 import Tensors
 import TestSupport
 

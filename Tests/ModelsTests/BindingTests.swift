@@ -1,4 +1,6 @@
 import Models
+import ModelSources
+import Support
 import Tensors
 import Testing
 

@@ -1,5 +1,7 @@
 import Foundation
 import Models
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

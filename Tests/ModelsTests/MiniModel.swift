@@ -1,4 +1,6 @@
 import Models
+import ModelSources
+import Support
 import Tensors
 
 /// A model of Stable Diffusion 1.x's make with random weights, small enough for a test.

@@ -1,5 +1,5 @@
 import Models
-import Tensors
+import Support
 import Testing
 
 @Suite struct TextEncoderConfigTests {

@@ -1,5 +1,5 @@
 import Models
-import Tensors
+import Support
 import Testing
 
 /// Figures measured with diffusers and transformers, equal to those that the models' authors

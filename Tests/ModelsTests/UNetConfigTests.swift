@@ -1,5 +1,6 @@
-import Models
 import Tensors
+import Models
+import Support
 import Testing
 
 @Suite struct UNetConfigTests {

@@ -1,5 +1,5 @@
 import Packfiles
-import Tensors
+import Support
 import TestSupport
 import Testing
 

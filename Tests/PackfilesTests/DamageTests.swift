@@ -1,7 +1,9 @@
+import Tensors
+import ModelSources
 import Dispatch
 import Packfiles
 import Synchronization
-import Tensors
+import Support
 import TestSupport
 import Testing
 

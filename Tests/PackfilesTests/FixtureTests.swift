@@ -1,5 +1,7 @@
 import Foundation
 import Packfiles
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

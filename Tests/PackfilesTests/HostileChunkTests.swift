@@ -1,5 +1,7 @@
-import Packfiles
+import ModelSources
 import Tensors
+import Packfiles
+import Support
 import TestSupport
 import Testing
 

@@ -1,5 +1,6 @@
-import Packfiles
 import Tensors
+import Packfiles
+import Support
 import TestSupport
 
 /// A file in pieces that a test may change before it is put together with right digests: what a

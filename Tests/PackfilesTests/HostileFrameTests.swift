@@ -1,5 +1,5 @@
 import Packfiles
-import Tensors
+import Support
 import Testing
 
 /// Headers and footers with right checksums that say what they must not.

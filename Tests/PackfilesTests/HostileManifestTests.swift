@@ -1,5 +1,5 @@
 import Packfiles
-import Tensors
+import Support
 import Testing
 
 /// Files with right digests whose manifest says what it must not: each is refused on opening, by a

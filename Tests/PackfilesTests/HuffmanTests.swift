@@ -1,6 +1,6 @@
 import CKernels
 import Packfiles
-import Tensors
+import Support
 import TestSupport
 import Testing
 

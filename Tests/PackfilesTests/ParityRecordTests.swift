@@ -1,6 +1,7 @@
 import Foundation
 import Packfiles
-import Tensors
+import ModelSources
+import Support
 import TestSupport
 import Testing
 

@@ -1,4 +1,6 @@
 import Packfiles
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

@@ -1,5 +1,7 @@
 import Foundation
 import Packfiles
+import ModelSources
+import Support
 import Tensors
 
 /// Numbers that look random and are the same everywhere (SplitMix64).

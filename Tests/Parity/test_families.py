@@ -25,14 +25,12 @@ NAMES = list(FAMILIES)
 XL = [name for name in NAMES if "addition_embed_type" in FAMILIES[name][0]]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@torch.no_grad()
-def test_components(families, tmp_path, name):
-    pipeline, folder = families[name]
+def check_components(pipeline, folder, work, latents=(8, 12)):
+    """The U-Net and the text encoders by `decant forward`, beside diffusers and transformers."""
     unet = pipeline.unet
     torch.manual_seed(11)
     inputs = dict(
-        sample=torch.randn(2, unet.config.in_channels, 8, 12),
+        sample=torch.randn(2, unet.config.in_channels, *latents),
         timestep=torch.tensor([981, 21]),
         encoder_hidden_states=torch.randn(2, 77, unet.config.cross_attention_dim),
     )
@@ -40,9 +38,10 @@ def test_components(families, tmp_path, name):
     if unet.config.time_cond_proj_dim:
         inputs["timestep_cond"] = torch.randn(2, unet.config.time_cond_proj_dim)
     if unet.config.addition_embed_type:
-        numbers = 5 if name == "refiner" else 6
-        extra = dict(text_embeds=torch.randn(2, 40), time_ids=torch.randint(0, 99, (2, numbers)).float())
-    found = forward(folder, "unet", inputs | extra, tmp_path)["sample"]
+        numbers = 5 if getattr(pipeline, "text_encoder", None) is None else 6
+        width = unet.add_embedding.linear_1.in_features - numbers * unet.config.addition_time_embed_dim
+        extra = dict(text_embeds=torch.randn(2, width), time_ids=torch.randint(0, 99, (2, numbers)).float())
+    found = forward(folder, "unet", inputs | extra, work)["sample"]
     expected = unet(**inputs, added_cond_kwargs=extra or None).sample
     assert relative_rms(found, expected) <= COMPONENT
     for part in ["text_encoder", "text_encoder_2"]:
@@ -51,13 +50,19 @@ def test_components(families, tmp_path, name):
             continue
         ids = torch.randint(0, encoder.config.vocab_size - 1, (2, 77))
         ids[:, 20] = encoder.config.vocab_size - 1
-        found = forward(folder, part.replace("_", "-"), dict(input_ids=ids), tmp_path)
+        found = forward(folder, part.replace("_", "-"), dict(input_ids=ids), work)
         output = encoder(ids, output_hidden_states=True)
         for layer, state in enumerate(output.hidden_states):
             assert relative_rms(found[f"hidden_states.{layer}"], state) <= COMPONENT
         assert relative_rms(found["last_hidden_state"], output.last_hidden_state) <= COMPONENT
         if part == "text_encoder_2":
             assert relative_rms(found["text_embeds"], output.text_embeds) <= COMPONENT
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_components(families, tmp_path, name):
+    check_components(*families[name], tmp_path)
 
 
 def picture(size=64, seed=3):
@@ -71,14 +76,14 @@ def mask(size=64):
     return Image.fromarray(values)
 
 
-def beside(pipeline, folder, work, arguments, **options):
-    """Latents and pixels of both; diffusers is asked twice, as latents and as a picture."""
+def beside(pipeline, folder, work, arguments, prompt="a red circle and a blue square", steps=4, **options):
+    """Latents and pixels of both; diffusers runs twice, for latents and for a picture."""
     def ask(kind):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return pipeline(
-                "a red circle and a blue square",
-                num_inference_steps=4,
+                prompt,
+                num_inference_steps=steps,
                 generator=torch.Generator("cpu").manual_seed(5),
                 output_type=kind,
                 **options,
@@ -87,7 +92,7 @@ def beside(pipeline, folder, work, arguments, **options):
     latents = ask("latent")
     image = np.asarray(ask("pil")[0])
     run(
-        "generate", folder, "-p", "a red circle and a blue square", "--steps", 4, "--seed", 5,
+        "generate", folder, "-p", prompt, "--steps", steps, "--seed", 5,
         "-o", work / "a.png", "--save-latents", work / "a.safetensors", "--force", "--quiet", *arguments,
     )
     found = load_file(work / "a.safetensors")["latents"]

@@ -1,4 +1,4 @@
-import Tensors
+
 import Testing
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine.

@@ -1,5 +1,6 @@
 import Models
 import Quantization
+import ModelSources
 import Tensors
 import Testing
 

@@ -1,6 +1,8 @@
+import Tensors
+import Support
 import Models
 import Quantization
-import Tensors
+
 import Testing
 
 struct PlanTests {

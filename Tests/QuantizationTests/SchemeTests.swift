@@ -1,6 +1,7 @@
 import Foundation
 import Kernels
 import Quantization
+import Support
 import Tensors
 import Testing
 

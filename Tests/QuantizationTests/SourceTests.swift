@@ -1,6 +1,8 @@
 import Kernels
 import Models
 import Quantization
+import ModelSources
+import Support
 import Tensors
 import Testing
 

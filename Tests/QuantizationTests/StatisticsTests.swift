@@ -1,5 +1,6 @@
 import Kernels
 import Quantization
+import Support
 import Tensors
 import Testing
 

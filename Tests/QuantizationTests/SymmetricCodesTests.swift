@@ -1,6 +1,7 @@
 import CKernels
 import Kernels
 import Quantization
+import Support
 import Tensors
 import Testing
 

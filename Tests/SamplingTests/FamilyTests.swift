@@ -1,6 +1,8 @@
 import Foundation
 import Models
 import Sampling
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

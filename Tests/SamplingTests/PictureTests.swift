@@ -1,4 +1,5 @@
 import Sampling
+import Support
 import Tensors
 import TestSupport
 import Testing

@@ -4,6 +4,8 @@ import Foundation
 import Models
 import Sampling
 import Synchronization
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

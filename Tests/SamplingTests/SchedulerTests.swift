@@ -1,6 +1,7 @@
 import Foundation
 import Models
 import Sampling
+import Support
 import Tensors
 import Testing
 

@@ -1,4 +1,6 @@
 import Sampling
+import ModelSources
+import Support
 import Tensors
 import Testing
 

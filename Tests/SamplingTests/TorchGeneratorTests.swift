@@ -1,5 +1,6 @@
-import Sampling
 import Tensors
+import Sampling
+import Support
 import Testing
 
 @Suite("torch.randn")

@@ -1,3 +1,5 @@
+import ModelSources
+import Support
 import Models
 import Stripping
 import Tensors

@@ -1,6 +1,7 @@
+import Support
 import Models
 import Stripping
-import Tensors
+
 import Testing
 
 /// The published children of SDXL, cut from it.

@@ -1,5 +1,6 @@
+import Support
 import Stripping
-import Tensors
+
 import Testing
 
 struct LedgerTests {

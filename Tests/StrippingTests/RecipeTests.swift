@@ -1,6 +1,6 @@
 import Models
 import Stripping
-import Tensors
+import Support
 import TestSupport
 import Testing
 

@@ -1,6 +1,7 @@
+import Support
 import Models
 import Stripping
-import Tensors
+import ModelSources
 import Testing
 
 struct RefusalTests {

@@ -1,4 +1,6 @@
 import Models
+import ModelSources
+import Support
 import Tensors
 
 /// SD 1.4's U-Net: what diffusers' defaults say, but for the text's width.

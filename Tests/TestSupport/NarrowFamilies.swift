@@ -1,4 +1,6 @@
 package import Models
+package import ModelSources
+import Support
 package import Tensors
 
 /// The random pipeline's tokenizer, for both encoders: small enough for narrow models.

@@ -1,6 +1,7 @@
 import Checkpoints
 import Models
 import Sampling
+import ModelSources
 import Tensors
 import TestSupport
 import Verification

@@ -1,6 +1,6 @@
 import Foundation
 import Sampling
-import Tensors
+import Support
 import TestSupport
 import Testing
 import Verification

@@ -1,6 +1,7 @@
+import ModelSources
 import Foundation
 import Models
-import Tensors
+import Support
 import TestSupport
 import Testing
 import Verification

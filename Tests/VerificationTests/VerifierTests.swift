@@ -1,6 +1,8 @@
+import ModelSources
+import Support
 import Models
 import Sampling
-import Tensors
+
 import TestSupport
 import Testing
 import Verification

@@ -1,6 +1,8 @@
+import Support
 import Checkpoints
 import Foundation
 import Synchronization
+import ModelSources
 import Tensors
 import TestSupport
 import Testing

@@ -2,6 +2,8 @@ import Checkpoints
 import Foundation
 import Models
 import Sampling
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

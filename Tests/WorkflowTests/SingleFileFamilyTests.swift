@@ -1,6 +1,8 @@
 import Checkpoints
 import Foundation
 import Models
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

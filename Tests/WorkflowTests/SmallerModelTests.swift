@@ -1,6 +1,8 @@
 import Checkpoints
 import Foundation
 import Packfiles
+import ModelSources
+import Support
 import Tensors
 import TestSupport
 import Testing

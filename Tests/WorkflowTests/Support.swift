@@ -1,6 +1,8 @@
+import Tensors
 import Foundation
 import Packfiles
-import Tensors
+import ModelSources
+import Support
 import TestSupport
 import Workflow
 

@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+import ModelSources
 
 /// kohya-ss/sd-scripts, and LyCORIS after it: a prefix and the module's name with underscores. U-Nets of
 /// SDXL have the names of the LDM layout there.

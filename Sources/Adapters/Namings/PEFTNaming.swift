@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+import ModelSources
 
 /// diffusers' `save_lora_weights` and PEFT's own files: the module's name with dots, below the
 /// component's, or below what PEFT puts around a model.

@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+import ModelSources
 
 /// Early diffusers, whose adapters were attention processors: `….attn1.processor.to_q`, and
 /// `….processor.to_out` for what is `….to_out.0`.

@@ -1,4 +1,5 @@
-package import Tensors
+package import Support
+internal import Tensors
 
 /// Why a folder is not the diffusers model it should be.
 package enum DiffusersError: Error, Equatable, CustomStringConvertible {

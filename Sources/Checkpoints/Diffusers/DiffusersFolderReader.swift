@@ -1,5 +1,7 @@
 private import Foundation
-package import Tensors
+package import ModelSources
+internal import Support
+internal import Tensors
 
 /// Reads a folder as diffusers' `save_pretrained` and the hub lay it out.
 ///

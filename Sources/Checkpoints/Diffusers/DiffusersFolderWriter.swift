@@ -1,4 +1,6 @@
 private import Foundation
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// Why a model cannot be written as a diffusers folder.

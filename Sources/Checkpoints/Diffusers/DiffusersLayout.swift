@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+import ModelSources
 
 /// The facts of the diffusers folder layout that reader and writer share.
 ///

@@ -1,3 +1,5 @@
+import ModelSources
+import Support
 import Tensors
 
 /// The files that a component's weights are written to: one, or as many as a limit asks for.

@@ -1,4 +1,6 @@
 private import Foundation
+import ModelSources
+import Support
 import Tensors
 
 /// The weight files of one component's folder: variants told apart, shards put together.

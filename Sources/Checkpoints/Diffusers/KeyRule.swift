@@ -1,4 +1,5 @@
 import Formats
+import ModelSources
 import Tensors
 
 extension KeyRule {

@@ -1,3 +1,5 @@
+import ModelSources
+import Support
 import Tensors
 
 /// int8 weights as SDNQ stores them, a quantization back end that stock diffusers loads once

@@ -1,3 +1,4 @@
+import Support
 import Tensors
 
 /// One of ggml's types of tensors: numbers, or blocks of codes with scales.

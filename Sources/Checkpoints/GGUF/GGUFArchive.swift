@@ -1,3 +1,5 @@
+import ModelSources
+import Support
 import Tensors
 
 /// GGUF files, versions 2 and 3: llama.cpp's container, as stable-diffusion.cpp and ComfyUI-GGUF use it.

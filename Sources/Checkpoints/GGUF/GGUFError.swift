@@ -1,3 +1,4 @@
+package import Support
 package import Tensors
 
 /// Why a file is not the GGUF it should be, or a model cannot be written as one.

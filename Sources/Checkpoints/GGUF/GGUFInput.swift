@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// Reads a GGUF file's header number by number; nothing is believed before there are bytes for it.
 struct GGUFInput {

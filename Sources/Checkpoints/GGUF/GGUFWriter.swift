@@ -1,3 +1,5 @@
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// Writes a model as a GGUF file for one of the programs that read such files.

@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// Files of the safetensors package.
 struct SafetensorsArchive: ArchiveFormat {

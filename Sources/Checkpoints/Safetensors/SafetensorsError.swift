@@ -1,3 +1,4 @@
+package import Support
 package import Tensors
 
 /// Why a file is not the safetensors file it should be. A case for each way to be wrong.

@@ -1,3 +1,5 @@
+internal import ModelSources
+package import Support
 package import Tensors
 
 /// A safetensors file, mapped: tensors are read when they are asked for, and the memory that their

@@ -1,3 +1,4 @@
+import Support
 import Tensors
 
 /// What the header of a safetensors file says, checked against the file: the format's one door.

@@ -1,3 +1,5 @@
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// Why weights cannot be written as safetensors.

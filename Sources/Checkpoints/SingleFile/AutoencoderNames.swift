@@ -1,4 +1,5 @@
 import Formats
+import Support
 import Tensors
 
 /// The autoencoder in the LDM layout: levels of the decoder counted from the other end, attention's

@@ -1,4 +1,5 @@
-import Tensors
+import ModelSources
+import Support
 
 /// What Decant writes into the metadata of a single file or a GGUF file, so that a model comes back as
 /// it was: configs that tensors do not show, and the small texts of tokenizers.

@@ -1,4 +1,5 @@
-package import Tensors
+internal import Support
+package import ModelSources
 
 /// Writes a model as one safetensors file in the layout of Stability's LDM and SGM code, which web UIs,
 /// ComfyUI and diffusers' `from_single_file` read.

@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// Names of a U-Net's modules in the LDM layout, which adapters of SDXL are named after.
 package enum LDMModules {

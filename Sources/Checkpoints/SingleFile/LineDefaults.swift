@@ -1,4 +1,5 @@
-package import Tensors
+package import ModelSources
+internal import Support
 
 extension ModelSource {
   /// The model with what its components do not bring, as its line of models has it: pipeline,

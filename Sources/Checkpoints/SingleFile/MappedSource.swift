@@ -1,3 +1,5 @@
+import ModelSources
+import Support
 import Tensors
 
 /// A source under other names, with tensors cut, joined or turned where two layouts disagree about

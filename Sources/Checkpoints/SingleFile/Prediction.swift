@@ -1,5 +1,7 @@
+internal import ModelSources
+internal import Tensors
 import Formats
-import Tensors
+import Support
 
 /// What a U-Net predicts, as far as a file without a scheduler config tells.
 struct Prediction {

@@ -1,4 +1,6 @@
 import Formats
+import ModelSources
+import Support
 import Tensors
 
 /// Turns parts of a file into components with diffusers' names and configs.

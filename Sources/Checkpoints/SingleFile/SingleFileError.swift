@@ -1,3 +1,4 @@
+internal import Support
 package import Tensors
 
 /// Why a file of tensors is no model, or a model no single file.

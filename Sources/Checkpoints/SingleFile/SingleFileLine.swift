@@ -1,5 +1,6 @@
 import Formats
-import Tensors
+import ModelSources
+import Support
 
 /// A line of models, as single files and GGUF files have it: what of its layout differs from that of
 /// other lines, and what no tensor of such a file shows.

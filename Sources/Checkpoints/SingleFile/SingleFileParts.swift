@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+import ModelSources
 
 /// The tensors of a file, sorted by the part of a pipeline that their names say they are of.
 struct SingleFileParts {

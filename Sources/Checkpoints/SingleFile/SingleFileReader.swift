@@ -1,5 +1,6 @@
 import Formats
-package import Tensors
+package import ModelSources
+internal import Support
 
 /// Reads a model that lies in one file, or a part of one, whatever kind of file it is: the layout of
 /// Stability's LDM and SGM code, as web UIs have it, or diffusers' names.

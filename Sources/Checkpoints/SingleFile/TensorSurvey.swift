@@ -1,4 +1,6 @@
 private import Formats
+package import ModelSources
+internal import Support
 package import Tensors
 
 /// What a file of tensors holds, whether or not a model can be made of it: for who must say why not.

@@ -1,4 +1,6 @@
 import Formats
+import ModelSources
+import Support
 import Tensors
 
 /// CLIP's text encoders in OpenCLIP's layout: queries, keys and values in one matrix, the projection

@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+import Support
 
 /// How blocks of a U-Net with removed layers are numbered in the LDM layout.
 enum BlockNumbering: String, CaseIterable {

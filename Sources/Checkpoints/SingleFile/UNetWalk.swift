@@ -1,4 +1,5 @@
 import Formats
+import Support
 import Tensors
 
 /// A U-Net in the LDM layout, walked by its keys: whatever blocks it has, in either numbering.

@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// Why a pickle is not read.
 enum PickleFault: Error, Equatable, CustomStringConvertible {

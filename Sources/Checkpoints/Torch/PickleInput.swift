@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// Bytes of a pickle, read once from front to back.
 struct PickleInput {

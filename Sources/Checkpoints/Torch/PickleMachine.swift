@@ -1,3 +1,4 @@
+import Support
 import Tensors
 
 /// Interprets a pickle without Python: a stack, a memo, and a table of what holds other values.

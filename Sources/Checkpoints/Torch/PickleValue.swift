@@ -1,3 +1,4 @@
+import Support
 import Tensors
 
 /// A Python value as a pickle describes it. Everything that holds other values lies in a table of

@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// The tensors of a checkpoint by their names, and what else it says.
 ///

@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// Why a file of PyTorch is not read.
 package enum TorchError: Error, Equatable, CustomStringConvertible {

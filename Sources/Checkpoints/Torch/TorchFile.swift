@@ -1,3 +1,5 @@
+internal import ModelSources
+package import Support
 package import Tensors
 
 /// A checkpoint of PyTorch, mapped: tensors are read when they are asked for. No code of the file

@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// What a file of PyTorch holds: one value, and the bytes of the storages that it refers to.
 ///

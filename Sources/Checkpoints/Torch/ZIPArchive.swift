@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// The entries of a ZIP archive, found by its directory and checked against the archive: the
 /// format's one door.

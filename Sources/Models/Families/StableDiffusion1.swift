@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+
 
 extension Line {
   /// Stable Diffusion 1.x: a CLIP-L text encoder, a U-Net that looks at its last states, latents of

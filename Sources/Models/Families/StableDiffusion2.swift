@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+
 
 extension Line {
   /// Stable Diffusion 2.x: as 1.x, with OpenCLIP-H for the text (its last layer left off, so that the

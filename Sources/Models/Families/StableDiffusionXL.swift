@@ -1,5 +1,5 @@
 import Formats
-import Tensors
+
 
 extension Line {
   /// Stable Diffusion XL: two text encoders side by side, the second one's pooled text and the

@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// A lossless coding of one chunk: at most 262,144 bytes that are coded by themselves.
 ///

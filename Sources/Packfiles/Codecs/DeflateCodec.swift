@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// Codec 1: one raw deflate stream.
 ///

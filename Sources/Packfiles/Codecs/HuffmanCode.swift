@@ -1,4 +1,4 @@
-internal import Tensors
+internal import Support
 
 /// A complete canonical prefix code over bytes: RFC 1951, section 3.2.2, with codes of at most 12 bits
 /// whose first bit is the lowest.

@@ -1,4 +1,5 @@
-package import Tensors
+internal import Tensors
+package import Support
 
 /// Codec 2: Huffman codes in four streams.
 ///

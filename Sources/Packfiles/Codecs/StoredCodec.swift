@@ -1,4 +1,4 @@
-package import Tensors
+package import Support
 
 /// Codec 0: the bytes as they are, for chunks that coding does not shorten.
 package struct StoredCodec: Codec {

@@ -1,4 +1,5 @@
 internal import Kernels
+internal import Support
 package import Tensors
 
 /// Int8 or int4 codes with a float16 scale for each group of consecutive weights of a row.

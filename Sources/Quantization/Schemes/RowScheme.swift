@@ -1,4 +1,5 @@
 internal import Kernels
+internal import Support
 package import Tensors
 
 /// Int8 codes with a float32 scale for each output channel: the layout that every integer matrix

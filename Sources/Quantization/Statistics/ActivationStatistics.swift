@@ -1,5 +1,6 @@
+internal import Tensors
 package import Models
-private import Tensors
+
 
 /// What calibration saw of the inputs of every module of a component that is a matrix.
 package struct ActivationStatistics: Sendable, Equatable {

@@ -1,3 +1,4 @@
+private import Support
 private import Tensors
 
 /// How a picture was made, as the text that A1111's web UI and its friends write into PNG files

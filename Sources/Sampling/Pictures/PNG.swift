@@ -1,6 +1,6 @@
 private import CPNG
 private import Foundation
-private import Tensors
+private import Support
 
 /// Why bytes are not a PNG that can be read.
 package enum PNGError: Error, Equatable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-private import Tensors
+private import Support
 
 /// The chunks of a PNG file, and the texts in them.
 ///

@@ -1,4 +1,5 @@
 private import Foundation
+package import Support
 package import Tensors
 
 extension SchedulerKind {

@@ -1,4 +1,5 @@
 package import Models
+package import Support
 package import Tensors
 
 /// A way from noise to picture: which timesteps the U-Net is asked at, and what its answers do.

@@ -1,5 +1,6 @@
 private import Foundation
-package import Tensors
+package import Support
+internal import Tensors
 
 /// The members of a `scheduler_config.json`, read by name with a class's own defaults.
 ///

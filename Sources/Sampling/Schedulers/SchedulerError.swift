@@ -1,3 +1,4 @@
+import Support
 import Tensors
 
 /// Why a scheduler cannot be made of a config.

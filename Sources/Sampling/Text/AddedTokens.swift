@@ -1,4 +1,4 @@
-import Tensors
+import Support
 
 /// A token that is looked for in the text itself before it is split into words.
 struct AddedToken: Sendable, Equatable {

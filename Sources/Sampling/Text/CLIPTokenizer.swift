@@ -1,4 +1,5 @@
-package import Tensors
+package import ModelSources
+internal import Tensors
 
 /// CLIP's tokenizer: text to the numbers that the text encoder reads.
 ///

@@ -1,5 +1,7 @@
 private import CVocabulary
-package import Tensors
+package import ModelSources
+internal import Support
+internal import Tensors
 
 /// The byte-pair vocabulary of OpenAI's CLIP, which every Stable Diffusion model up to SDXL uses:
 /// 49,408 tokens, built into the program for models whose files hold none.

@@ -1,4 +1,5 @@
-package import Tensors
+package import Support
+internal import Tensors
 
 /// Why a tokenizer cannot be made of a model's files.
 package enum TokenizerError: Error, Equatable, CustomStringConvertible {

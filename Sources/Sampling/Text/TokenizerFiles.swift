@@ -1,4 +1,5 @@
-import Tensors
+import ModelSources
+import Support
 
 /// The files of a tokenizer folder, read: `tokenizer.json`, or `vocab.json` and `merges.txt`, with
 /// the configs beside them.

@@ -1,4 +1,5 @@
 import Formats
+import ModelSources
 import Tensors
 
 /// ComfyUI with the ComfyUI-GGUF nodes: the U-Net alone. Kernels of convolutions are stored in rows of

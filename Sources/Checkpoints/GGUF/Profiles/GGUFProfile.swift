@@ -1,3 +1,5 @@
+import ModelSources
+import Support
 import Tensors
 
 /// A program that reads GGUF files of Stable Diffusion, and what it can take. One file that conforms to

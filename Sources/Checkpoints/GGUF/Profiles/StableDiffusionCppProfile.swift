@@ -1,3 +1,4 @@
+import ModelSources
 import Tensors
 
 /// stable-diffusion.cpp: a whole model in one file. The shapes of U-Nets are written into the program,

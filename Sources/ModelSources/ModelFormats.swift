@@ -1,3 +1,5 @@
+package import Support
+package import Tensors
 private import Foundation
 
 /// What a reader may choose from when a place holds more than one set of weights.

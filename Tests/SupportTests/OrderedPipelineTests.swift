@@ -1,6 +1,6 @@
 import Foundation
 import Synchronization
-import Tensors
+import Support
 import Testing
 
 struct InOrderTests {

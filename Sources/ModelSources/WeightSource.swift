@@ -1,3 +1,5 @@
+package import Tensors
+
 /// Named tensors, read when they are asked for: the one thing that every reader gives, every
 /// transform wraps, and every writer takes.
 ///

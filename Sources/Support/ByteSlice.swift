@@ -26,7 +26,7 @@ package struct ByteSlice: Sendable {
   package init(_ words: [UInt64]) { self.init(MemoryOwner(words)) }
 
   /// `count` bytes of its own that `fill` writes, every one of them.
-  init<Failure: Error>(
+  package init<Failure: Error>(
     count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
     self.init(try MemoryOwner(count: count, fill: fill))

@@ -1,12 +1,12 @@
-"""Trains mini-sd on captioned drawings.
+"""Trains the text encoders and the U-Net of a miniature together, on captioned drawings.
 
-    train.py RUN --stage vae  --steps 6000     # writes RUN/vae; goes on from it
-    train.py RUN --stage unet --minutes 120    # text encoder and U-Net; goes on from RUN/state.pt
+    train.py MODEL RUN --minutes 120                    # goes on from RUN/state.pt
+    train.py MODEL RUN --minutes 120 --start FOLDER     # from the weights of a diffusers folder
+    train.py MODEL RUN --minutes 8 --device cuda --workers 1 --batch 512
 
-Without a RUN/state.pt the U-Net stage starts from the diffusers folder named by --start, or from
-nothing. The learning rate follows the clock, not the step count: it falls to its end when the
-minutes that the run has spent in all reach --minutes, so on a busy machine the training still
-ends in time. A killed run is simply started again.
+RUN/vae is the miniature's VAE (`train_vae.py`). The learning rate follows the clock, not the step
+count: it falls to its end when the minutes that the run has spent in all reach --minutes, so on a
+busy machine the training still ends in time. A killed run is simply started again.
 """
 
 import argparse
@@ -16,85 +16,31 @@ import time
 import torch
 import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextModel
+from diffusers.models.attention import BasicTransformerBlock
+from safetensors.torch import load_file
 
-from dataset import drawings, encode, latents
-from mini import (
+from dataset import latents, read_vae
+from miniature import (
     alphas_cumulative,
     cosine,
-    make_text_encoder,
-    make_unet,
-    make_vae,
+    log,
+    read_miniature,
     read_tokenizer,
     signal_to_noise,
-    standardize,
     token_ids,
     write_tokenizer,
 )
-from shapes import captions_drawn
+from muon import Muon
 
-SAVE_EVERY = 50
+SAVE_SECONDS = 180
 WARM_UP = 200
 AVERAGE = 0.999
-NOISES = 2  # noisy copies of each picture in a batch: the text is encoded once for all of them
-
-
-def log(*words):
-    print(time.strftime("%H:%M:%S"), *words, flush=True)
+LONGEST_STEP = 60  # seconds
 
 
 def save(value, path):
     torch.save(value, path + ".new")
     os.replace(path + ".new", path)
-
-
-# The VAE
-
-
-def train_vae(options):
-    torch.set_num_threads(options.workers)
-    images, _ = drawings(options.drawings)
-    path = f"{options.run}/vae"
-    vae = (
-        AutoencoderKL.from_pretrained(path, dtype=torch.float32)
-        if os.path.exists(path)
-        else make_vae()
-    )
-    vae = vae.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=0, weight_decay=1e-4, betas=(0.9, 0.98))
-    start = time.time()
-    for step in range(options.steps):
-        rate = 2e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * cosine(step / options.steps))
-        optimizer.param_groups[0]["lr"] = rate
-        pick = torch.randint(0, len(images), (16,))
-        pixels = (images[pick].float() / 127.5 - 1).to(memory_format=torch.channels_last)
-        loss, parts = vae_loss(vae, pixels)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        if step % 100 == 0:
-            pace = (time.time() - start) / (step + 1)
-            rebuilt, edges, spread = parts
-            log(f"vae {step} rec {rebuilt:.4f} edge {edges:.4f} kl {spread:.2f} {pace:.2f} s/step")
-        if (step + 1) % 500 == 0:
-            vae.save_pretrained(path)
-    standardize(vae, encode(vae, images[:6000]))
-    vae.save_pretrained(path)
-
-
-def vae_loss(vae, pixels):
-    posterior = vae.encode(pixels).latent_dist
-    painted = vae.decode(posterior.sample()).sample
-    rebuilt = F.l1_loss(painted, pixels) + 0.5 * F.mse_loss(painted, pixels)
-    edges = sum(F.l1_loss(painted.diff(dim=d), pixels.diff(dim=d)) for d in (-1, -2))
-    spread = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-    loss = rebuilt + 0.7 * edges + 2e-4 * spread
-    return loss, (rebuilt.item(), edges.item(), spread.item())
-
-
-# The text encoder and the U-Net
 
 
 class SharedText:
@@ -114,14 +60,21 @@ class SharedText:
 
 
 class Trainee:
-    """The text encoder and the U-Net with all their weights in one flat vector."""
+    """The text encoders and the U-Net, all their weights in one flat vector."""
 
-    def __init__(self, tokenizer):
-        self.text = make_text_encoder(tokenizer)
-        self.unet = make_unet()
-        self.unet.set_attn_processor(SharedText())
-        self.weights = [*self.text.parameters(), *self.unet.parameters()]
+    def __init__(self, mini, tokenizer, compiled=False):
+        self.networks = mini.make_networks(tokenizer)
+        self.networks["unet"].set_attn_processor(SharedText())
+        for module in self.networks["unet"].modules():
+            if compiled and isinstance(module, BasicTransformerBlock):
+                module.compile()
+        self.weights = [w for network in self.networks.values() for w in network.parameters()]
         self.size = sum(weight.numel() for weight in self.weights)
+
+    def to(self, device):
+        for network in self.networks.values():
+            network.to(device)
+        return self
 
     def views(self, flat):
         """One view of the flat vector for each weight; filters lie channels last."""
@@ -149,41 +102,54 @@ class Trainee:
                 view.copy_(weight)
 
     def load(self, folder):
-        text = CLIPTextModel.from_pretrained(f"{folder}/text_encoder", dtype=torch.float32)
-        unet = UNet2DConditionModel.from_pretrained(f"{folder}/unet", dtype=torch.float32)
-        self.text.load_state_dict(text.state_dict())
-        self.unet.load_state_dict(unet.state_dict())
+        for name, network in self.networks.items():
+            path = "model" if name.startswith("text") else "diffusion_pytorch_model"
+            network.load_state_dict(load_file(f"{folder}/{name}/{path}.safetensors"))
 
 
 class Sampler:
     """Draws the batches and weighs the loss."""
 
-    def __init__(self, trainee, data, empty, batch):
-        self.trainee, self.empty, self.batch = trainee, empty, batch
-        self.latents, self.cells, self.ids = data
-        self.alphas = alphas_cumulative()
-        ratio = signal_to_noise()
+    def __init__(self, mini, trainee, data, empty, options):
+        self.mini, self.trainee, self.empty = mini, trainee, empty
+        self.batch, self.noises = options.batch, options.noises
+        self.latents, self.cells, self.ids, self.time_ids = data
+        self.device = self.latents.device
+        self.alphas = alphas_cumulative().to(self.device)
+        ratio = signal_to_noise().to(self.device)
         # Between the usual loss (which hardly sees what is decided at high noise) and that of
         # a velocity model, nearer the latter; the last, nearly noiseless steps count less.
         self.importance = (1 + 1 / ratio) ** 0.75 * (5 / ratio).clamp(max=1)
 
+    def predict(self, pick, noisy, times, dropped):
+        """The predicted noise of pictures, each of which is there in several noisy copies."""
+        copies = len(noisy) // len(pick)
+        given = self.mini.encode(
+            self.trainee.networks, self.ids[pick], self.time_ids[pick], self.empty, dropped
+        )
+        # Cross attention reads one caption for all copies of a picture (SharedText).
+        if "added_cond_kwargs" in given:
+            added = given["added_cond_kwargs"]
+            given["added_cond_kwargs"] = {
+                name: value.repeat_interleave(copies, 0) for name, value in added.items()
+            }
+        return self.trainee.networks["unet"](noisy, times, **given).sample
+
     def loss(self, focus):
-        pictures = self.batch // NOISES
-        pick = torch.randint(0, len(self.latents), (pictures,))
-        ids = self.ids[pick]
-        ids[torch.rand(pictures) < 0.1] = self.empty
-        clean = self.latents[pick].repeat_interleave(NOISES, 0)
-        weight = 1 + focus * self.cells[pick].float().repeat_interleave(NOISES, 0)
+        pictures = self.batch // self.noises
+        pick = torch.randint(0, len(self.latents), (pictures,), device=self.device)
+        dropped = torch.rand(pictures, device=self.device) < 0.1
+        clean = self.latents[pick].repeat_interleave(self.noises, 0)
+        weight = 1 + focus * self.cells[pick].float().repeat_interleave(self.noises, 0)
         # Time steps spread evenly over the batch, and over the copies of each picture.
-        offsets = (torch.randperm(pictures) + torch.rand(pictures)) / pictures / NOISES
-        part = torch.arange(NOISES) / NOISES
-        times = ((offsets[:, None] + part).flatten() * len(self.alphas)).long()
+        spread = torch.randperm(pictures) + torch.rand(pictures)
+        offsets = spread / pictures / self.noises
+        part = torch.arange(self.noises) / self.noises
+        times = ((offsets[:, None] + part).flatten() * len(self.alphas)).long().to(self.device)
         alpha = self.alphas[times][:, None, None, None]
         noise = torch.randn_like(clean)
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        context = self.trainee.text(ids).last_hidden_state
-        guess = self.trainee.unet(noisy, times, context).sample
-        error = (guess - noise) ** 2
+        error = (self.predict(pick, noisy, times, dropped) - noise) ** 2
         plain = error.detach().mean()
         weight = weight * self.importance[times][:, None, None, None]
         return (error * weight).mean(), plain
@@ -192,70 +158,16 @@ class Sampler:
     def validate(self, count=192):
         """The loss on fixed pictures, times and noise: all of it, and its object cells alone."""
         draw = torch.Generator().manual_seed(5)
-        clean, cells, ids = (item[:count] for item in (self.latents, self.cells, self.ids))
-        times = ((torch.arange(count) * 0.618034) % 1 * len(self.alphas)).long()
+        pick = torch.arange(count, device=self.device)
+        clean, cells = self.latents[:count], self.cells[:count]
+        times = ((torch.arange(count) * 0.618034) % 1 * len(self.alphas)).long().to(self.device)
         alpha = self.alphas[times][:, None, None, None]
-        noise = torch.randn(clean.shape, generator=draw)
+        noise = torch.randn(clean.shape, generator=draw).to(self.device)
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        guess = self.trainee.unet(noisy, times, self.trainee.text(ids).last_hidden_state).sample
+        guess = self.predict(pick, noisy, times, torch.zeros_like(pick, dtype=torch.bool))
         error = ((guess - noise) ** 2).mean(1, keepdim=True)
         error *= self.importance[times][:, None, None, None]
         return error.mean().item(), error[cells].mean().item()
-
-
-class Muon:
-    """Orthogonalized momentum for the matrices and filters, Adam for everything else.
-
-    The update of a matrix has the size that Adam's would have, so one learning rate does for both.
-    """
-
-    def __init__(self, weights, first, second, step):
-        self.groups, vectors = {}, []
-        for weight, momentum, square in zip(weights, first, second, strict=True):
-            if weight.dim() < 2 or min(weight.shape[0], weight[0].numel()) < 16:
-                vectors.append((weight, momentum, square))
-            else:
-                shape = (weight.shape[0], weight[0].numel())
-                self.groups.setdefault(shape, []).append((weight, momentum))
-        self.adam = torch.optim.AdamW([item[0] for item in vectors], weight_decay=1e-3, fused=True)
-        for weight, momentum, square in vectors:
-            self.adam.state[weight] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": momentum,
-                "exp_avg_sq": square,
-            }
-
-    @torch.no_grad()
-    def step(self, rate):
-        self.adam.param_groups[0]["lr"] = rate
-        self.adam.step()
-        for (rows, columns), members in self.groups.items():
-            updates = []
-            for weight, momentum in members:
-                momentum.lerp_(weight.grad, 0.05)
-                updates.append(flat_matrix(weight.grad.lerp(momentum, 0.95)))
-            updates = orthogonalize(torch.stack(updates))
-            size = rate * 0.2 * max(rows, columns) ** 0.5
-            for (weight, _), update in zip(members, updates, strict=True):
-                flat_matrix(weight.data).sub_(update, alpha=size)
-
-
-def flat_matrix(tensor):
-    """A view as a matrix, with the filters in the order in which they lie in memory."""
-    if tensor.dim() == 4:
-        tensor = tensor.permute(0, 2, 3, 1)
-    return tensor.view(tensor.shape[0], -1)
-
-
-def orthogonalize(matrices, rounds=5):
-    """Newton-Schulz iterations towards the nearest orthogonal matrix of each."""
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
-    for _ in range(rounds):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, -4.7750 * gram + 2.0315 * gram @ gram, x, beta=3.4445)
-    return x.mT if tall else x
 
 
 def schedule(step, progress):
@@ -280,13 +192,15 @@ def share(trainee, rank, workers):
 
 def work(rank, options, shared, barrier):
     """One of the training processes: its own share of each batch and of the weights."""
-    torch.set_num_threads(1)
+    if options.device == "cpu":
+        torch.set_num_threads(1)
     torch.manual_seed(int(time.time()) * options.workers + rank)
+    mini = read_miniature(options.model)
     tokenizer = read_tokenizer(f"{options.run}/tokenizer")
-    trainee = Trainee(tokenizer)
+    trainee = Trainee(mini, tokenizer, options.compile).to(options.device)
     trainee.bind(shared["weights"], shared["gradients"][rank])
-    empty = token_ids(tokenizer, [""])[0]
-    sampler = Sampler(trainee, shared["data"], empty, options.batch)
+    empty = token_ids(tokenizer, [""])[0].to(options.device)
+    sampler = Sampler(mini, trainee, shared["data"], empty, options)
 
     mine, owned = share(trainee, rank, options.workers)
     momenta, squares, gradients = (
@@ -297,14 +211,17 @@ def work(rank, options, shared, barrier):
     for weight, gradient in zip(local, gradients, strict=True):
         weight.grad = gradient
     optimizer = Muon(local, momenta, squares, shared["state"]["step"])
-    step, spent = shared["state"]["step"], shared["state"]["spent"]
+    step = shared["state"]["step"]
     begun, first, mean, parent = time.time(), step, None, os.getppid()
+    saved = last = begun
     while True:
         if os.getppid() != parent:  # the run was killed: leave no orphans
             barrier.abort()
-        # Worker 0 holds the clock.
+        # Worker 0 holds the clock, which does not count the time that the run is stopped for.
         if rank == 0:
-            shared["clock"][0] = spent + time.time() - begun
+            now = time.time()
+            shared["clock"][0] += min(now - last, LONGEST_STEP)
+            last = now
         loss, plain = sampler.loss(float(shared["clock"][1]))
         loss.backward()
         shared["losses"][rank] = plain
@@ -325,15 +242,16 @@ def work(rank, options, shared, barrier):
         if rank == 0:
             shared["clock"][1] = focus
         step += 1
-        now = float(shared["losses"].mean())
-        mean = now if mean is None else 0.98 * mean + 0.02 * now
+        loss = float(shared["losses"].mean())
+        mean = loss if mean is None else 0.98 * mean + 0.02 * loss
         barrier.wait()
 
         if rank == 0:
             if step % 50 == 0:
                 pace = (time.time() - begun) / (step - first)
                 log(f"unet {step} loss {mean:.4f} rate {rate:.3f} {pace:.2f} s/step")
-            if step % SAVE_EVERY == 0 or progress >= 1:
+            if time.time() - saved > SAVE_SECONDS or progress >= 1 or step >= options.steps:
+                saved = time.time()
                 state = {k: shared[k] for k in ("weights", "averages", "first", "second")}
                 state.update(step=step, spent=float(shared["clock"][0]))
                 save(state, f"{options.run}/state.pt")
@@ -345,21 +263,23 @@ def work(rank, options, shared, barrier):
             return
 
 
-def train_unet(options):
+def train(options):
     folder = options.run
+    mini = read_miniature(options.model)
     if not os.path.exists(f"{folder}/tokenizer"):
-        write_tokenizer(f"{folder}/tokenizer", captions_drawn(24000))
+        write_tokenizer(f"{folder}/tokenizer")
     tokenizer = read_tokenizer(f"{folder}/tokenizer")
-    vae = AutoencoderKL.from_pretrained(f"{folder}/vae", dtype=torch.float32).eval()
-    values, cells, captions = latents(folder, vae, options.drawings, log=log)
+    values, cells, captions, time_ids = latents(
+        mini, folder, options.drawings, max(options.workers, os.cpu_count() // 2), log=log
+    )
     log(f"{len(captions)} drawings; deviation of the latents", values.std((0, 2, 3)).tolist())
 
-    trainee = Trainee(tokenizer)
+    trainee = Trainee(mini, tokenizer)
     names = ("weights", "averages", "first", "second")
     shared = {name: torch.zeros(trainee.size) for name in names}
     state = {"step": 0, "spent": 0.0}
     if os.path.exists(f"{folder}/state.pt"):
-        stored = torch.load(f"{folder}/state.pt")
+        stored = torch.load(f"{folder}/state.pt", map_location="cpu")
         state = {name: stored[name] for name in state}
         for name in names:
             shared[name].copy_(stored[name])
@@ -370,35 +290,43 @@ def train_unet(options):
         shared["averages"].copy_(shared["weights"])
     shared["mean"] = torch.zeros(trainee.size)
     shared["gradients"] = torch.zeros(options.workers, trainee.size)
-    shared["data"] = (values, cells, token_ids(tokenizer, captions))
+    shared["data"] = (values, cells, token_ids(tokenizer, captions), time_ids)
     shared["losses"] = torch.zeros(options.workers)
     shared["norms"] = torch.zeros(options.workers)
     _, focus = schedule(state["step"], state["spent"] / (60 * options.minutes))
-    shared["clock"] = torch.tensor([state["spent"], focus], dtype=torch.float64)
-    for value in shared.values():
-        for tensor in value if isinstance(value, tuple) else (value,):
+    for name, value in shared.items():
+        moved = [item.to(options.device) for item in (value if name == "data" else (value,))]
+        for tensor in moved:
             tensor.share_memory_()
+        shared[name] = tuple(moved) if name == "data" else moved[0]
+    shared["clock"] = torch.tensor([state["spent"], focus], dtype=torch.float64).share_memory_()
     shared["state"] = state
 
     barrier = multiprocessing.get_context("spawn").Barrier(options.workers)
-    multiprocessing.spawn(work, (options, shared, barrier), nprocs=options.workers)
+    if options.workers == 1:
+        work(0, options, shared, barrier)
+    else:
+        multiprocessing.spawn(work, (options, shared, barrier), nprocs=options.workers)
     log("done")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="mini-sd or mini-sdxl")
     parser.add_argument("run", help="folder for data, checkpoints and caches")
-    parser.add_argument("--stage", choices=("vae", "unet"), required=True)
     parser.add_argument("--start", help="diffusers folder whose weights to start from")
     parser.add_argument("--drawings", type=int, default=48000)
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--minutes", type=float, default=120, help="in all, earlier runs included")
     parser.add_argument("--batch", type=int, default=48, help="noisy pictures a step and worker")
+    parser.add_argument("--noises", type=int, default=2, help="noisy copies of each picture")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--compile", action="store_true", help="transformer blocks: 15 %% faster")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     os.makedirs(options.run, exist_ok=True)
-    train_vae(options) if options.stage == "vae" else train_unet(options)
+    train(options)
 
 
 if __name__ == "__main__":

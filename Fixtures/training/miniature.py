@@ -1,18 +1,20 @@
-"""The parts of mini-sd: those of Stable Diffusion 1, scaled down.
-
-A CLIP byte-pair tokenizer learned on the captions, a CLIP text encoder, a VAE with 8x
-down-sampling and 4 latent channels, and a U-Net of the SD 1.x topology (four levels, cross
-attention in three).
-"""
+"""What the miniature models share: tokenizer, VAE, noise schedule, and what describes one."""
 
 import collections
+import dataclasses
+import importlib
 import json
 import math
 import os
+import pathlib
+import time
+from collections.abc import Callable
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from diffusers import AutoencoderKL
+from transformers import CLIPTextConfig, CLIPTokenizer
+
+from shapes import captions_drawn, describe_pairs
 
 BETAS = {
     "beta_start": 0.00085,
@@ -20,8 +22,6 @@ BETAS = {
     "beta_schedule": "scaled_linear",
     "num_train_timesteps": 1000,
 }
-# Single-file checkpoints of SD 1 carry no scaling factor; every reader takes this one for granted.
-SCALING_FACTOR = 0.18215
 TOKENS = 77
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
@@ -33,7 +33,58 @@ def alphas_cumulative():
     return torch.cumprod(1 - roots**2, 0)
 
 
-def make_vae():
+@dataclasses.dataclass(frozen=True)
+class Miniature:
+    """A miniature model: what its drawings, its networks and its pipeline are.
+
+    One file for each, with one value of this type: `mini_sd.py`, `mini_sdxl.py`.
+    """
+
+    name: str
+    side: int  # of a picture, in pixels
+    scaling_factor: float  # of the VAE's latents
+    describe: Callable  # draws a scene of the data set
+    frame: Callable  # draws the framing of a scene
+    make_vae: Callable
+    make_networks: Callable  # of the tokenizer: the trained networks, by name of their folder
+    encode: Callable  # of the networks, token ids and an Encoding's arguments
+    make_scheduler: Callable
+    pipeline: str  # diffusers' class
+    index: dict  # of model_index.json: the components' classes, and settings of the pipeline
+    paddings: dict  # of each tokenizer: the token that fills up a caption
+    steps: int  # of the evaluation
+    guidance_scale: float
+
+    @property
+    def folder(self):
+        return pathlib.Path(__file__).parent.parent / self.name
+
+    def held_out(self):
+        """The captions of the evaluation: never trained on."""
+        return json.loads((self.folder / "prompts.json").read_text(encoding="utf-8"))
+
+
+def read_miniature(name):
+    module = importlib.import_module(name.replace("-", "_"))
+    return module.MINIATURE
+
+
+def clip_config(tokenizer, width, layers, **others):
+    """The configuration of a CLIP text encoder for the miniatures' tokenizer."""
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        max_position_embeddings=TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **others,
+    )
+
+
+def make_vae(side, scaling_factor):
     # Few groups: with only two channels a group the colours are lost.
     return AutoencoderKL(
         in_channels=3,
@@ -44,63 +95,21 @@ def make_vae():
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         norm_num_groups=4,
-        sample_size=64,
-        scaling_factor=SCALING_FACTOR,
+        sample_size=side,
+        scaling_factor=scaling_factor,
     )
-
-
-def make_text_encoder(tokenizer, width=64):
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=width,
-            intermediate_size=4 * width,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            max_position_embeddings=TOKENS,
-            hidden_act="quick_gelu",
-            projection_dim=width,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-
-
-def make_unet(width=64):
-    return UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 64, 96, 96),
-        layers_per_block=2,
-        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-        cross_attention_dim=width,
-        attention_head_dim=4,
-        norm_num_groups=4,
-    )
-
-
-def make_scheduler():
-    """DDIM as it goes with SD 1.
-
-    Not PNDM, which many SD 1 folders name: where a caption settles every colour, as here, guidance
-    is stiff at high noise, and a multi-step method blows up below 50 steps.
-    """
-    return DDIMScheduler(**BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
 
 
 @torch.no_grad()
-def standardize(vae, means):
+def standardize(vae, means, scaling_factor):
     """Folds the statistics of its latents into the VAE's two 1x1 convolutions.
 
-    Afterwards every latent channel has mean 0 and standard deviation 1 / SCALING_FACTOR, so the
-    U-Net sees them all at one size and the scaling factor is SD 1's own. What the VAE paints does
+    Afterwards every latent channel has mean 0 and standard deviation 1 / scaling_factor, so the
+    U-Net sees them all at one size and the scaling factor is that of the model's family. What the VAE paints does
     not change.
     """
     mean = means.mean((0, 2, 3))
-    scale = means.std((0, 2, 3)) * SCALING_FACTOR
+    scale = means.std((0, 2, 3)) * scaling_factor
     channels = len(mean)
     quant, post = vae.quant_conv, vae.post_quant_conv
     post.bias += post.weight[:, :, 0, 0] @ mean
@@ -108,7 +117,7 @@ def standardize(vae, means):
     quant.weight[:channels] /= scale[:, None, None, None]
     quant.bias[:channels] = (quant.bias[:channels] - mean) / scale
     quant.bias[channels:] -= 2 * torch.log(scale)
-    vae.register_to_config(scaling_factor=SCALING_FACTOR)
+    vae.register_to_config(scaling_factor=scaling_factor)
 
 
 def byte_characters():
@@ -148,10 +157,13 @@ def merge_pair(pieces, pair):
     return tuple(merged)
 
 
-def write_tokenizer(folder, captions):
-    """vocab.json and merges.txt with the two small configs that SD 1 has beside them."""
+def write_tokenizer(folder, padding=EOS):
+    """vocab.json and merges.txt with the two small configs that SD 1 has beside them.
+
+    All miniatures have the same words: those of mini-sd's captions.
+    """
     os.makedirs(folder, exist_ok=True)
-    merges = learn_merges(captions)
+    merges = learn_merges(captions_drawn(describe_pairs, 24000))
     base = byte_characters()
     tokens = base + [b + "</w>" for b in base] + ["".join(m) for m in merges] + [BOS, EOS]
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
@@ -159,7 +171,7 @@ def write_tokenizer(folder, captions):
     with open(f"{folder}/merges.txt", "w", encoding="utf-8") as file:
         file.write("#version: 0.2\n")
         file.writelines(f"{left} {right}\n" for left, right in merges)
-    special = {"bos_token": BOS, "eos_token": EOS, "pad_token": EOS, "unk_token": EOS}
+    special = {"bos_token": BOS, "eos_token": EOS, "pad_token": padding, "unk_token": EOS}
     write_json(f"{folder}/special_tokens_map.json", special)
     config = {
         "add_prefix_space": False,
@@ -195,3 +207,7 @@ def signal_to_noise():
 def cosine(fraction):
     """From 1 down to 0 while the fraction goes from 0 to 1."""
     return 0.5 * (1 + math.cos(math.pi * min(max(fraction, 0), 1)))
+
+
+def log(*words):
+    print(time.strftime("%H:%M:%S"), *words, flush=True)

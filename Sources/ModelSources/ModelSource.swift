@@ -1,3 +1,5 @@
+package import Support
+
 /// A model as a reader found it: components with configs and weights, and the files beside them.
 ///
 /// This is where other people's formats (`Checkpoints`), Decant's own (`Packfiles`) and `Models`

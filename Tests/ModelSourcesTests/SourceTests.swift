@@ -1,3 +1,5 @@
+import ModelSources
+import Support
 import Tensors
 import Testing
 

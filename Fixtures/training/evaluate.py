@@ -1,9 +1,9 @@
-"""Measures on the pictures how well a mini-sd paints what its held-out prompts ask for.
+"""Measures on the pictures how well a miniature paints what its held-out prompts ask for.
 
-    evaluate.py                       # the fixture itself, painted by diffusers
-    evaluate.py --model FOLDER        # another diffusers folder
-    evaluate.py --pictures FOLDER     # 000.png, 001.png, ... painted by another program
-    evaluate.py --self-test           # the measure, on true drawings
+    evaluate.py mini-sd                      # the fixture itself, painted by diffusers
+    evaluate.py mini-sd --model FOLDER       # another diffusers folder
+    evaluate.py mini-sd --pictures FOLDER    # 000.png, 001.png, ... painted by another program
+    evaluate.py mini-sd --self-test          # the measure, on true drawings
 
 A picture has its background right if the colour asked for is the most frequent of the palette
 outside the objects; the colours if it is the most frequent inside each object; shape and place
@@ -16,18 +16,14 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 import random
 
 import numpy as np
 from PIL import Image
 
-from dataset import held_out
-from mini import make_scheduler
-from shapes import COLORS, SHAPES, SIDE, Scene, Shape, describe, parse, render
+from miniature import read_miniature
+from shapes import COLORS, SHAPES, SIDE, Scene, Shape, parse, render
 
-FIXTURE = pathlib.Path(__file__).parent.parent
-STEPS, GUIDANCE = 25, 4.0
 # The bounds of what counts as right.
 GROUND_SHARE = 0.6  # of the pixels outside the objects
 COLOR_SHARE = 0.5  # of the pixels inside an object
@@ -98,15 +94,13 @@ def grow(mask, by):
     return np.any([padded[dy:, dx:][: mask.shape[0], : mask.shape[1]] for dy, dx in moves], 0)
 
 
-def half_of(scene, item):
-    """The part of the picture in which an object is looked for."""
-    part = np.ones((SIDE, SIDE), bool)
-    if len(scene.shapes) == 2:
-        rows, columns = np.mgrid[:SIDE, :SIDE]
-        first, second = scene.shapes
-        along = columns if first.y == second.y else rows
-        part = along < SIDE / 2 if item is first else along >= SIDE / 2
-    return part
+def part_of(scene, item):
+    """The part of the picture in which an object is looked for: what is nearest to its place."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    # A place as near to two objects is the later one's.
+    items = scene.shapes[::-1]
+    reach = [(columns - other.x) ** 2 + (rows - other.y) ** 2 for other in items]
+    return np.argmin(reach, 0) == items.index(item)
 
 
 def judge(picture, caption):
@@ -127,7 +121,7 @@ def judge(picture, caption):
         "seen": [ground],
     }
     for item in scene.shapes:
-        color, shape, fit = look(colors, ground_color, half_of(scene, item), item)
+        color, shape, fit = look(colors, ground_color, part_of(scene, item), item)
         verdict["colors"] &= color == item.color
         verdict["shapes"] &= shape == item.shape
         verdict["seen"].append(f"{color} {shape} {fit:.2f}")
@@ -173,16 +167,19 @@ def report(verdicts, prompts, misses=False):
         "all": lambda _: True,
         "one object": lambda caption: len(parse(caption).shapes) == 1,
         "two objects": lambda caption: len(parse(caption).shapes) == 2,
+        "three objects": lambda caption: len(parse(caption).shapes) == 3,
         "tiny": lambda caption: " tiny " in caption,
     }
     for verdict in verdicts:
         verdict["everything"] = verdict["background"] and verdict["colors"] and verdict["shapes"]
     names = ("background", "colors", "shapes", "everything")
-    print(f"{'':12}{'count':>7}" + "".join(f"{name:>12}" for name in names))
+    print(f"{'':14}{'count':>7}" + "".join(f"{name:>12}" for name in names))
     for group, which in groups.items():
         count = share("background", which)[1]
+        if not count:
+            continue
         cells = "".join(f"{share(name, which)[0]:12.1%}" for name in names)
-        print(f"{group:12}{count:7}{cells}")
+        print(f"{group:14}{count:7}{cells}")
     if misses:
         for index, (verdict, caption) in enumerate(zip(verdicts, prompts, strict=True)):
             if not verdict["everything"]:
@@ -193,41 +190,47 @@ def report(verdicts, prompts, misses=False):
     return totals
 
 
-def paint(folder, prompts, threads, batch=16):
+def paint(mini, folder, prompts, options, batch=16):
     """The pictures that diffusers paints, the seed of each being its index."""
+    import diffusers
     import torch
-    from diffusers import StableDiffusionPipeline
 
-    torch.set_num_threads(threads)
-    pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    pipe.scheduler = make_scheduler()
+    torch.set_num_threads(options.threads)
+    pipe = getattr(diffusers, mini.pipeline).from_pretrained(folder, torch_dtype=torch.float32)
+    pipe.scheduler = mini.make_scheduler()
     pipe.set_progress_bar_config(disable=True)
+    pipe.to(options.device)
     pictures = []
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
         seeds = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
-        done = pipe(part, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=seeds)
+        done = pipe(
+            part,
+            num_inference_steps=mini.steps,
+            guidance_scale=options.guidance_scale or mini.guidance_scale,
+            generator=seeds,
+        )
         pictures += done.images
     return pictures
 
 
-def self_test(folder):
+def self_test(mini, folder):
     """Judges true drawings: of the prompts, of 400 more scenes, and both after the VAE."""
     import torch
-    from diffusers import AutoencoderKL
 
-    from dataset import encode
+    from dataset import encode_images, read_vae
 
     rng = random.Random(3)
-    scenes = [parse(caption) for caption in held_out()] + [describe(rng) for _ in range(400)]
+    scenes = [parse(caption) for caption in mini.held_out()]
+    scenes += [mini.describe(rng) for _ in range(400)]
     prompts = [scene.caption for scene in scenes]
-    pictures = [render(scene) for scene in scenes]
+    pictures = [render(scene, mini.side) for scene in scenes]
     print("drawings")
     plain = report([judge(*pair) for pair in zip(pictures, prompts, strict=True)], prompts, True)
-    vae = AutoencoderKL.from_pretrained(f"{folder}/vae", dtype=torch.float32)
+    vae = read_vae(folder)
     pixels = torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1) for p in pictures])
     with torch.no_grad():
-        back = torch.cat([vae.decode(z).sample for z in encode(vae, pixels).split(64)])
+        back = torch.cat([vae.decode(z).sample for z in encode_images(vae, pixels).split(32)])
     back = ((back / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     print("drawings that went through the VAE")
     pictures = [Image.fromarray(picture) for picture in back]
@@ -241,32 +244,38 @@ def self_test(folder):
 
 
 def contact_sheet(pictures, path, columns=12):
+    side = pictures[0].width
     rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * SIDE, rows * SIDE))
+    sheet = Image.new("RGB", (columns * side, rows * side))
     for i, picture in enumerate(pictures):
-        sheet.paste(picture, (i % columns * SIDE, i // columns * SIDE))
+        sheet.paste(picture, (i % columns * side, i // columns * side))
     sheet.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=str(FIXTURE), help="diffusers folder")
+    parser.add_argument("miniature", help="mini-sd or mini-sdxl")
+    parser.add_argument("--model", help="diffusers folder; default: the fixture")
     parser.add_argument("--pictures", help="folder with 000.png, 001.png, ...")
     parser.add_argument("--count", type=int, help="only the first so many prompts")
+    parser.add_argument("--guidance-scale", type=float)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--save", help="folder to put the pictures in")
     parser.add_argument("--sheet", help="file for a contact sheet")
     parser.add_argument("--misses", action="store_true", help="list what is wrong")
     parser.add_argument("--self-test", action="store_true", help="judge true drawings")
     options = parser.parse_args()
+    mini = read_miniature(options.miniature)
+    folder = options.model or mini.folder
     if options.self_test:
-        return self_test(options.model)
-    prompts = held_out()[: options.count]
+        return self_test(mini, folder)
+    prompts = mini.held_out()[: options.count]
     if options.pictures:
         files = [f"{options.pictures}/{i:03}.png" for i in range(len(prompts))]
         pictures = [Image.open(file).convert("RGB") for file in files]
     else:
-        pictures = paint(options.model, prompts, options.threads)
+        pictures = paint(mini, folder, prompts, options)
     if options.save:
         os.makedirs(options.save, exist_ok=True)
         for i, picture in enumerate(pictures):
