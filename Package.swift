@@ -31,7 +31,7 @@ let package = Package(
   name: "decant",
   products: [.executable(name: "decant", targets: ["Command"])],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     .target(name: "CKernels"),
@@ -51,59 +51,87 @@ let package = Package(
     library("Checkpoints", on: ["ModelSources", "Tensors", "Support", "Formats"]),
     library("Models", on: ["ModelSources", "Tensors", "Support", "Formats"]),
     library("Execution", on: ["Models", "Kernels", "ModelSources", "Tensors", "Support"]),
-    library("Adapters", on: ["Checkpoints", "Models", "Kernels", "ModelSources", "Tensors", "Support", "Formats"]),
-    library("Sampling", on: ["Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CPNG", "CVocabulary"]),
+    library(
+      "Adapters",
+      on: ["Checkpoints", "Models", "Kernels", "ModelSources", "Tensors", "Support", "Formats"]),
+    library(
+      "Sampling",
+      on: [
+        "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CPNG",
+        "CVocabulary",
+      ]),
     library("Stripping", on: ["Models", "ModelSources", "Tensors", "Support", "Formats"]),
     library("Quantization", on: ["Models", "Kernels", "ModelSources", "Tensors", "Support"]),
     library(
       "Calibration",
       on: [
-        "Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support",
+        "Quantization", "Sampling", "Checkpoints", "Execution", "Models", "Kernels", "ModelSources",
+        "Tensors", "Support",
       ]),
     library(
       "Packfiles",
       on: ["ModelSources", "Tensors", "Support", "CZlib"]),
     library(
       "Verification",
-      on: ["Sampling", "Execution", "Quantization", "Models", "Kernels", "ModelSources", "Tensors", "Support"]),
+      on: [
+        "Sampling", "Execution", "Quantization", "Models", "Kernels", "ModelSources", "Tensors",
+        "Support",
+      ]),
     library(
       "Workflow",
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Adapters",
-        "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support", "Formats",
+        "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors",
+        "Support", "Formats",
       ]),
     .executableTarget(
       name: "Command",
       dependencies: [
-        "Workflow", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Workflow", "Support", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe),
     .target(
-      name: "TestSupport", dependencies: ["Models", "ModelSources", "Tensors", "Support"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["Models", "ModelSources", "Tensors", "Support"],
+      path: "Tests/TestSupport",
       swiftSettings: strict),
-    tests("House", on: []),
+    tests("RepositoryRules", on: []),
     tests("Support", on: ["Support"]),
     tests("Tensors", on: ["Tensors", "Support"]),
     tests("ModelSources", on: ["ModelSources", "Tensors", "Support"]),
     tests("Kernels", on: ["Kernels", "Tensors", "Support", "CKernels"]),
     tests("Checkpoints", on: ["Checkpoints", "ModelSources", "Tensors", "Support"]),
     tests("Models", on: ["Models", "ModelSources", "Tensors", "Support"]),
-    tests("Adapters", on: ["Adapters", "Checkpoints", "Models", "ModelSources", "Tensors", "Support"]),
-    tests("Execution", on: ["Execution", "Models", "Checkpoints", "Kernels", "ModelSources", "Tensors", "Support"]),
-    tests("Sampling", on: ["Sampling", "Execution", "Models", "Checkpoints", "ModelSources", "Tensors", "Support"]),
+    tests(
+      "Adapters", on: ["Adapters", "Checkpoints", "Models", "ModelSources", "Tensors", "Support"]),
+    tests(
+      "Execution",
+      on: ["Execution", "Models", "Checkpoints", "Kernels", "ModelSources", "Tensors", "Support"]),
+    tests(
+      "Sampling",
+      on: ["Sampling", "Execution", "Models", "Checkpoints", "ModelSources", "Tensors", "Support"]),
     tests("Stripping", on: ["Stripping", "Models", "ModelSources", "Tensors", "Support"]),
-    tests("Quantization", on: ["Quantization", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CKernels"]),
+    tests(
+      "Quantization",
+      on: ["Quantization", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CKernels"]),
     tests(
       "Calibration",
       on: [
-        "Calibration", "Quantization", "Sampling", "Models", "Checkpoints", "Kernels", "ModelSources", "Tensors", "Support",
+        "Calibration", "Quantization", "Sampling", "Models", "Checkpoints", "Kernels",
+        "ModelSources", "Tensors", "Support",
         "Formats",
       ]),
     tests("Packfiles", on: ["Packfiles", "ModelSources", "Tensors", "Support", "CKernels"]),
     tests(
-      "Verification", on: ["Verification", "Sampling", "Models", "Checkpoints", "ModelSources", "Tensors", "Support"]),
+      "Verification",
+      on: [
+        "Verification", "Sampling", "Models", "Checkpoints", "ModelSources", "Tensors", "Support",
+      ]),
     tests(
-      "Workflow", on: ["Workflow", "Packfiles", "Checkpoints", "Sampling", "Models", "ModelSources", "Tensors", "Support"]),
-    tests("Command", on: ["Command"]),
+      "Workflow",
+      on: [
+        "Workflow", "Packfiles", "Checkpoints", "Sampling", "Models", "ModelSources", "Tensors",
+        "Support",
+      ]),
+    tests("Command", on: ["Command", "Support"]),
   ]
 )

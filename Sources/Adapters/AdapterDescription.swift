@@ -1,7 +1,7 @@
-internal import Tensors
 private import Formats
 internal import ModelSources
 internal import Support
+internal import Tensors
 
 /// What a file of adapters says of itself, without a model to merge it into.
 package struct AdapterDescription: Sendable {

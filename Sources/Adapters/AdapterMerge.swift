@@ -1,7 +1,7 @@
 private import Checkpoints
 private import Formats
-internal import Models
 package import ModelSources
+internal import Models
 internal import Support
 package import Tensors
 

@@ -1,7 +1,7 @@
-internal import Tensors
 package import Models
 package import Quantization
 package import Support
+internal import Tensors
 
 /// What a calibration found, with everything that is needed to tell what it is of and to merge it:
 /// a file as `Formats/calibration.md` specifies it, in memory.

@@ -206,12 +206,12 @@ private struct MetadataReader {
       throw CalibrationError.value(path: path, tensor: maximumName, found: value)
     }
     let words = try bytes(.energy).words
-    let energies = stride(from: 0, to: words.count, by: 2).map {
+    let meanSquares = stride(from: 0, to: words.count, by: 2).map {
       FixedSum(whole: words[$0], fraction: words[$0 + 1])
     }
     guard
       let statistics = ModuleStatistics(
-        channels: channels, bands: bands, maxima: maxima, energies: energies,
+        channels: channels, bands: bands, maxima: maxima, meanSquares: meanSquares,
         positions: try bytes(.positions).words, histogram: try bytes(.histogram).words)
     else {
       preconditionFailure("the tensors of '\(name)' have the shapes that were asked for")

@@ -1,7 +1,7 @@
 private import Checkpoints
 private import Kernels
-internal import Quantization
 internal import ModelSources
+internal import Quantization
 internal import Support
 internal import Tensors
 
@@ -72,7 +72,7 @@ enum StatisticsTensor: String, CaseIterable {
     let bytes =
       switch self {
       case .maximum: ByteSlice(module.maxima)
-      case .energy: ByteSlice(module.energies.flatMap { [$0.whole, $0.fraction] })
+      case .energy: ByteSlice(module.meanSquares.flatMap { [$0.whole, $0.fraction] })
       case .positions: ByteSlice(module.positions)
       case .histogram: ByteSlice(module.histogram)
       }

@@ -1,8 +1,8 @@
 private import Foundation
 package import Models
 package import Quantization
-private import Synchronization
 internal import Support
+private import Synchronization
 
 /// Something that can make the picture of a run while a collector watches its U-Net.
 package protocol CalibrationSubject: Sendable {

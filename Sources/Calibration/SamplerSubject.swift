@@ -32,7 +32,7 @@ package struct SamplerSubject: CalibrationSubject {
         try Schedulers.named(scheduler)
       } else {
         try Schedulers.described(
-          by: sampler.model.scheduler ?? sampler.model.family.line.scheduler)
+          by: sampler.model.scheduler ?? sampler.model.family.architecture.scheduler)
       }
     let size = sampler.size(for: request)
     settings = CalibrationSettings(

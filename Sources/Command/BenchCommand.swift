@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Support
 internal import Workflow
 
 struct BenchCommand: JobCommand {
@@ -25,8 +26,8 @@ struct BenchCommand: JobCommand {
     help: ArgumentHelp("Sampler steps.", valueName: "n"))
   var steps: Int = 4
 
-  @Option(help: ArgumentHelp("Picture size (each model's own unless given).", valueName: "WxH"))
-  var size: PictureSize?
+  @Option(help: ArgumentHelp("Image size (each model's own unless given).", valueName: "WxH"))
+  var size: ImageSize?
 
   @Option(
     parsing: .unconditional,
@@ -39,15 +40,15 @@ struct BenchCommand: JobCommand {
   @Flag(help: "Time the operations of a U-Net too, beside what the processor can.")
   var kernels = false
 
-  @OptionGroup var read: ReadOptions
+  @OptionGroup var read: ReadArguments
   @Option(
     help: ArgumentHelp(
       "What arithmetic is done in, one after another: \(Compute.names.joined(separator: ", ")).",
       valueName: "kind,…"))
   var compute: String = Compute.f32.name
 
-  @OptionGroup var threads: ThreadOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var threads: ThreadArguments
+  @OptionGroup var common: CommonArguments
 
   func validate() throws {
     if model.isEmpty, family.isEmpty, !kernels {

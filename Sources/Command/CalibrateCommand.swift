@@ -24,7 +24,7 @@ struct CalibrateCommand: JobCommand {
     help: ArgumentHelp("The calibration file to write.", valueName: "file"))
   var output: String
 
-  @OptionGroup var run: RunOptions
+  @OptionGroup var run: RunArguments
 
   @Flag(help: "Go on from what an interrupted run left beside the output.")
   var resume = false
@@ -32,9 +32,9 @@ struct CalibrateCommand: JobCommand {
   @Flag(help: "Replace what stands at the output's place.")
   var force = false
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var compute: ComputeOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var compute: ComputeArguments
+  @OptionGroup var common: CommonArguments
 
   func validate() throws {
     if (model == nil) == merge.isEmpty {

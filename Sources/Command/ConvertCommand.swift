@@ -10,7 +10,7 @@ struct ConvertCommand: JobCommand {
   @Argument(help: modelHelp)
   var model: String
 
-  @OptionGroup var output: OutputOptions
+  @OptionGroup var output: OutputArguments
 
   @Option(
     help: ArgumentHelp(
@@ -20,9 +20,9 @@ struct ConvertCommand: JobCommand {
       """, valueName: "type"))
   var type: String?
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var processors: ThreadOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var common: CommonArguments
 
   func job() -> ConvertJob {
     processors.apply()

@@ -32,9 +32,9 @@ struct ForwardCommand: JobCommand {
   @Flag(help: "Replace what stands at the output's place.")
   var force = false
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var compute: ComputeOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var compute: ComputeArguments
+  @OptionGroup var common: CommonArguments
 
   func validate() throws {
     if ForwardJob.Component(rawValue: component) == nil {

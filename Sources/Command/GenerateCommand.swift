@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Support
 internal import Workflow
 
 struct GenerateCommand: JobCommand {
@@ -85,7 +86,7 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp("SDXL: the size that the picture is told to have had.", valueName: "WxH"))
-  var originalSize: PictureSize?
+  var originalSize: ImageSize?
 
   @Option(
     help: ArgumentHelp("SDXL: where the picture is told to be cut.", valueName: "x,y"))
@@ -93,7 +94,7 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp("SDXL: the size that the picture is told to be cut to.", valueName: "WxH"))
-  var targetSize: PictureSize?
+  var targetSize: ImageSize?
 
   @Option(
     name: [.short, .customLong("output")],
@@ -118,9 +119,9 @@ struct GenerateCommand: JobCommand {
   @Flag(help: "Replace files that stand at the outputs' places.")
   var force = false
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var compute: ComputeOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var compute: ComputeArguments
+  @OptionGroup var common: CommonArguments
 
   func validate() throws {
     if model.isEmpty { throw ValidationError("Give a MODEL.") }

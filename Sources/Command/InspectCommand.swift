@@ -20,9 +20,9 @@ struct InspectCommand: JobCommand {
   @Flag(help: "Read every byte and prove it sound.")
   var check = false
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var processors: ThreadOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var common: CommonArguments
 
   func job() -> InspectJob {
     processors.apply()

@@ -1,5 +1,6 @@
 private import ArgumentParser
 private import Foundation
+private import Support
 private import Synchronization
 private import Workflow
 
@@ -9,7 +10,7 @@ private import Workflow
 enum Main {
   static func main() async {
     signal(SIGPIPE, SIG_IGN)
-    openStandardStreams()
+    StandardStreams.open()
     let work = Task { () -> Int32 in
       do {
         try EmptyArgument.refuse(CommandLine.arguments.dropFirst())
@@ -37,7 +38,7 @@ enum Main {
   private static func refuseMisspelling(_ argument: String?) throws {
     let commands = Decant.configuration.subcommands.compactMap { $0.configuration.commandName }
     guard let argument, !commands.contains(argument),
-      let meant = nearestCommands(to: argument, among: commands).first
+      let meant = nearestNames(to: argument, among: commands, within: 2).first
     else { return }
     throw ValidationError("Unexpected argument '\(argument)'; did you mean \(meant)?")
   }
@@ -60,7 +61,8 @@ enum Main {
     if Decant.exitCode(for: error) == .validationFailure {
       printError(Decant.fullMessage(for: error))
     } else {
-      printError("decant: \(error)")
+      let remedy = (error as? any RemediableError)?.remedy.map { "; \($0.sentence)" } ?? ""
+      printError("decant: \(error)\(remedy)")
     }
     return 2
   }

@@ -1,9 +1,10 @@
 internal import ArgumentParser
 private import Foundation
+internal import Support
 internal import Workflow
 
 /// What every command takes.
-struct CommonOptions: ParsableArguments {
+struct CommonArguments: ParsableArguments {
   @Flag(name: .long, help: "Say nothing on standard error but errors.")
   var quiet = false
 
@@ -19,7 +20,7 @@ let modelHelp = ArgumentHelp(
   "A diffusers folder, or a file: .decant, .safetensors, .ckpt, .gguf. It is found by looking.")
 
 /// How a model is read.
-struct ReadOptions: ParsableArguments {
+struct ReadArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp("Read this variant of a diffusers folder, as fp16.", valueName: "name"))
   var variant: String?
@@ -44,15 +45,15 @@ struct ReadOptions: ParsableArguments {
     ].filter(\.1).map(\.0)
   }
 
-  var value: ReadingOptions {
-    ReadingOptions(
+  var value: InputOptions {
+    InputOptions(
       variant: variant, ema: ema, prediction: prediction, allowsNonfinite: allowNonfinite)
   }
 }
 
 /// How a model is read and put together.
-struct ModelOptions: ParsableArguments {
-  @OptionGroup var read: ReadOptions
+struct InputArguments: ParsableArguments {
+  @OptionGroup var read: ReadArguments
 
   @Option(
     help: ArgumentHelp(
@@ -89,7 +90,7 @@ struct ModelOptions: ParsableArguments {
       ].filter(\.1).map(\.0)
   }
 
-  var value: ReadingOptions {
+  var value: InputOptions {
     var options = read.value
     options.composition = Composition(
       unet: unet, vae: vae, textEncoder: textEncoder, textEncoder2: textEncoder2, adapters: lora,
@@ -99,7 +100,7 @@ struct ModelOptions: ParsableArguments {
 }
 
 /// Where a result goes.
-struct OutputOptions: ParsableArguments {
+struct OutputArguments: ParsableArguments {
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
@@ -110,13 +111,13 @@ struct OutputOptions: ParsableArguments {
       valueName: "out"))
   var output: String
 
-  @OptionGroup var layout: LayoutOptions
+  @OptionGroup var layout: LayoutArguments
 
   var value: OutputRequest { layout.request(output) }
 }
 
 /// What may be chosen of a layout.
-struct LayoutOptions: ParsableArguments {
+struct LayoutArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Write this kind whatever the name: \(writerNames.joined(separator: ", ")).",
@@ -182,8 +183,8 @@ struct ByteSize: ExpressibleByArgument {
 }
 
 /// How computing is done.
-struct ComputeOptions: ParsableArguments {
-  @OptionGroup var threads: ThreadOptions
+struct ComputeArguments: ParsableArguments {
+  @OptionGroup var threads: ThreadArguments
 
   @Option(help: ArgumentHelp("What arithmetic is done in.", valueName: "kind"))
   var compute: ComputeArgument = .f32
@@ -210,7 +211,7 @@ struct ComputeArgument: ExpressibleByArgument, CustomStringConvertible {
 }
 
 /// How many threads work.
-struct ThreadOptions: ParsableArguments {
+struct ThreadArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp("Processor threads (all processors unless told).", valueName: "n"))
@@ -228,7 +229,7 @@ struct ThreadOptions: ParsableArguments {
 }
 
 /// A picture's size as `WIDTHxHEIGHT`.
-extension PictureSize: ExpressibleByArgument {
+extension ImageSize: ExpressibleByArgument {
   package init?(argument: String) { self.init(text: argument) }
 }
 
@@ -248,7 +249,7 @@ struct PointArgument: ExpressibleByArgument {
 /// A command that runs one job and prints what came of it.
 protocol JobCommand: AsyncParsableCommand {
   associatedtype Work: Job
-  var common: CommonOptions { get }
+  var common: CommonArguments { get }
   func job() throws -> Work
   /// Called with the outcome after it was printed: for checks that fail the command.
   func check(_ outcome: Work.Outcome) throws
@@ -264,9 +265,9 @@ extension JobCommand {
     let outcome = try await job().run { printer.show($0) }
     printer.finish()
     if common.json {
-      try printResult(outcome.jsonText)
+      try StandardStreams.printResult(outcome.jsonText)
     } else if !outcome.text.isEmpty {
-      try printResult(outcome.text)
+      try StandardStreams.printResult(outcome.text)
     }
     try check(outcome)
   }

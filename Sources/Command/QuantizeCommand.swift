@@ -20,9 +20,9 @@ struct QuantizeCommand: JobCommand {
       valueName: "out"))
   var output: String?
 
-  @OptionGroup var layout: LayoutOptions
+  @OptionGroup var layout: LayoutArguments
 
-  @OptionGroup var quantization: QuantizationOptions
+  @OptionGroup var quantization: QuantizationArguments
 
   @Option(
     help: ArgumentHelp(
@@ -35,9 +35,9 @@ struct QuantizeCommand: JobCommand {
   @Flag(help: "Print the plan and write nothing.")
   var dryRun = false
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var compute: ComputeOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var compute: ComputeArguments
+  @OptionGroup var common: CommonArguments
 
   func validate() throws {
     if output == nil, !dryRun {
@@ -59,7 +59,7 @@ struct QuantizeCommand: JobCommand {
 }
 
 /// How weights are quantized, for `quantize` and `shrink`.
-struct QuantizationOptions: ParsableArguments {
+struct QuantizationArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "How scales are chosen: mse (least squared error, weighted by the calibration) or round.",

@@ -1,8 +1,9 @@
 internal import ArgumentParser
+internal import Support
 internal import Workflow
 
 /// What pictures are made, to calibrate with or to verify with.
-struct RunOptions: ParsableArguments {
+struct RunArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Prompts, one a line, each with a negative one after a tab where it has one (a list of "
@@ -21,8 +22,8 @@ struct RunOptions: ParsableArguments {
       valueName: "n"))
   var steps: Int?
 
-  @Option(help: ArgumentHelp("Picture size (the model's own unless given).", valueName: "WxH"))
-  var size: PictureSize?
+  @Option(help: ArgumentHelp("Image size (the model's own unless given).", valueName: "WxH"))
+  var size: ImageSize?
 
   @Option(
     parsing: .unconditional,

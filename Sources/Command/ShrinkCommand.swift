@@ -12,31 +12,31 @@ struct ShrinkCommand: JobCommand {
   @Argument(help: modelHelp)
   var model: String
 
-  @OptionGroup var output: OutputOptions
+  @OptionGroup var output: OutputArguments
 
-  @OptionGroup var cut: CutOptions
+  @OptionGroup var cut: StripArguments
 
   @Option(
     help: ArgumentHelp(
       "What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
   var type: String = "int8"
 
-  @OptionGroup var quantization: QuantizationOptions
+  @OptionGroup var quantization: QuantizationArguments
 
   @Option(
     help: ArgumentHelp(
       "A file that `decant calibrate` wrote; else a short run is made.", valueName: "file"))
   var calibration: String?
 
-  @OptionGroup var calibrating: RunOptions
-  @OptionGroup var thresholds: ThresholdOptions
+  @OptionGroup var calibrating: RunArguments
+  @OptionGroup var thresholds: ThresholdArguments
 
   @Option(help: ArgumentHelp("Where the report goes (none unless given).", valueName: "dir"))
   var report: String?
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var compute: ComputeOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var compute: ComputeArguments
+  @OptionGroup var common: CommonArguments
 
   func job() -> ShrinkJob {
     compute.apply()

@@ -13,13 +13,13 @@ struct StripCommand: JobCommand {
   @Argument(help: modelHelp)
   var model: String
 
-  @OptionGroup var output: OutputOptions
+  @OptionGroup var output: OutputArguments
 
-  @OptionGroup var cut: CutOptions
+  @OptionGroup var cut: StripArguments
 
-  @OptionGroup var read: ModelOptions
-  @OptionGroup var processors: ThreadOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var read: InputArguments
+  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var common: CommonArguments
 
   func job() throws -> StripJob {
     processors.apply()
@@ -31,7 +31,7 @@ struct StripCommand: JobCommand {
 }
 
 /// Which blocks of the U-Net go, for `strip` and `shrink`.
-struct CutOptions: ParsableArguments {
+struct StripArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Which blocks go: \(recipeNames.joined(separator: ", ")).", valueName: "name"))

@@ -10,7 +10,7 @@ struct SynthesizeCommand: JobCommand {
   @Option(help: ArgumentHelp("\(familyNames.joined(separator: ", ")).", valueName: "name"))
   var family: String
 
-  @OptionGroup var output: OutputOptions
+  @OptionGroup var output: OutputArguments
 
   @Option(
     parsing: .unconditional,
@@ -20,8 +20,8 @@ struct SynthesizeCommand: JobCommand {
   @Option(help: ArgumentHelp("Number type: f32, f16, bf16.", valueName: "type"))
   var type: String = "f32"
 
-  @OptionGroup var processors: ThreadOptions
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var common: CommonArguments
 
   func job() -> SynthesizeJob {
     processors.apply()

@@ -16,7 +16,7 @@ struct VerifyCommand: JobCommand {
   @Argument(help: "The model to prove.")
   var candidate: String
 
-  @OptionGroup var run: RunOptions
+  @OptionGroup var run: RunArguments
 
   @Option(
     parsing: .unconditional,
@@ -34,7 +34,7 @@ struct VerifyCommand: JobCommand {
     help: "Measure the reference in fp16 and in plainly rounded int8 beside.")
   var baselines = true
 
-  @OptionGroup var thresholds: ThresholdOptions
+  @OptionGroup var thresholds: ThresholdArguments
 
   @Option(help: ArgumentHelp("Write report.json and index.html there.", valueName: "dir"))
   var report: String?
@@ -42,13 +42,13 @@ struct VerifyCommand: JobCommand {
   @Flag(help: "Replace a report that stands there.")
   var force = false
 
-  @OptionGroup var read: ReadOptions
-  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var read: ReadArguments
+  @OptionGroup var compute: ComputeArguments
 
   @Option(
     help: ArgumentHelp("What the reference's arithmetic is done in.", valueName: "kind"))
   var referenceCompute: ComputeArgument = .f32
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: CommonArguments
 
   func job() -> VerifyJob {
     compute.apply()
@@ -69,7 +69,7 @@ struct VerifyCommand: JobCommand {
 }
 
 /// What a verification must meet.
-struct ThresholdOptions: ParsableArguments {
+struct ThresholdArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp("Least PSNR of any picture.", valueName: "dB"))

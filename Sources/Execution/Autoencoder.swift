@@ -1,6 +1,6 @@
 package import Kernels
-package import Models
 package import ModelSources
+package import Models
 internal import Support
 package import Tensors
 
@@ -47,11 +47,11 @@ private struct AutoencoderMidBlock: Sendable {
 
 private struct AutoencoderLevel: Sendable {
   let resnets: [Resnet]
-  let sampler: Sampler?
+  let resampler: Resampler?
 
   init(_ spec: VAESpec.Level, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     resnets = try spec.resnets.map { try Resnet($0, weights, arithmetic) }
-    sampler = try spec.sampler.map { try Sampler($0, weights, arithmetic) }
+    resampler = try spec.resampler.map { try Resampler($0, weights, arithmetic) }
   }
 }
 
@@ -108,7 +108,7 @@ package struct VAEDecoder: Sendable {
     x = try midBlock(x, observer)
     for level in levels {
       for resnet in level.resnets { x = try resnet(consume x, time: nil, observer) }
-      if let upsampler = level.sampler { x = try upsampler(upsampleNearest2x(x), observer) }
+      if let upsampler = level.resampler { x = try upsampler(upsampleNearest2x(x), observer) }
     }
     x = convOut(convNormOut(x, silu: true), observer)
     observer.ran("decoder.conv_out", x)
@@ -170,7 +170,7 @@ package struct VAEEncoder: Sendable {
     observer.ran("encoder.conv_in", x)
     for level in levels {
       for resnet in level.resnets { x = try resnet(consume x, time: nil, observer) }
-      if let downsampler = level.sampler { x = try downsampler(x, observer) }
+      if let downsampler = level.resampler { x = try downsampler(x, observer) }
     }
     x = try midBlock(x, observer)
     x = convOut(convNormOut(x, silu: true), observer)

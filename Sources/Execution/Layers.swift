@@ -1,6 +1,6 @@
 import Kernels
-import Models
 import ModelSources
+import Models
 import Tensors
 
 /// A tensor of the module tree, checked again where it is used.

@@ -1,6 +1,6 @@
 import Kernels
-import Models
 import ModelSources
+import Models
 import Tensors
 
 /// diffusers' `ResnetBlock2D`.
@@ -53,11 +53,11 @@ struct Resnet: Sendable {
 }
 
 /// A convolution before or after which the sides are halved or doubled.
-struct Sampler: Sendable {
+struct Resampler: Sendable {
   private let name: String
   private let conv: Convolution
 
-  init(_ spec: SamplerSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
+  init(_ spec: ResamplerSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     name = spec.name
     conv = try Convolution(spec.conv, weights, arithmetic)
   }

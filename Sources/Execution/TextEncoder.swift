@@ -1,6 +1,6 @@
 import Kernels
-package import Models
 package import ModelSources
+package import Models
 package import Tensors
 
 /// What a text encoder makes of token sequences.

@@ -1,7 +1,7 @@
 private import Foundation
 import Kernels
-import Models
 import ModelSources
+import Models
 import Tensors
 
 /// Sines and cosines of numbers: diffusers' `get_timestep_embedding`.

@@ -1,6 +1,6 @@
 import Kernels
-import Models
 import ModelSources
+import Models
 import Tensors
 
 /// diffusers' `Attention`.

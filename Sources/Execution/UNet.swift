@@ -1,6 +1,6 @@
 package import Kernels
-package import Models
 package import ModelSources
+package import Models
 internal import Support
 package import Tensors
 
@@ -26,15 +26,15 @@ package struct UNet: Sendable {
   private struct Layers: Sendable {
     let resnets: [Resnet]
     let attentions: [Transformer]
-    let sampler: Sampler?
+    let resampler: Resampler?
 
     init(
-      _ resnets: [ResnetSpec], _ attentions: [TransformerSpec], _ sampler: SamplerSpec?,
+      _ resnets: [ResnetSpec], _ attentions: [TransformerSpec], _ resampler: ResamplerSpec?,
       _ weights: any WeightSource, _ arithmetic: Arithmetic
     ) throws {
       self.resnets = try resnets.map { try Resnet($0, weights, arithmetic) }
       self.attentions = try attentions.map { try Transformer($0, weights, arithmetic) }
-      self.sampler = try sampler.map { try Sampler($0, weights, arithmetic) }
+      self.resampler = try resampler.map { try Resampler($0, weights, arithmetic) }
     }
   }
 
@@ -109,7 +109,7 @@ package struct UNet: Sendable {
         if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
         skips.append(x)
       }
-      if let downsampler = block.sampler {
+      if let downsampler = block.resampler {
         x = try downsampler(x, observer)
         skips.append(x)
       }
@@ -128,7 +128,7 @@ package struct UNet: Sendable {
         x = try resnet(concatenateChannels(x, skips.removeLast()), time: time, observer)
         if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
       }
-      if let upsampler = block.sampler, let skip = skips.last {
+      if let upsampler = block.resampler, let skip = skips.last {
         // Twice the size, or one less where the way down rounded a side up.
         let (height, width) = (skip.shape[2], skip.shape[3])
         x = try upsampler(upsampleNearest(x, height: height, width: width), observer)

@@ -7,15 +7,15 @@ package struct ActivationSummary: Sendable, Equatable {
   /// The largest magnitude of each channel.
   package var maxima: [Float]
   /// The sum of squares of each channel, in float64 and in a fixed order.
-  package var energies: [Double]
+  package var meanSquares: [Double]
   /// Numbers of each channel that were seen.
   package var positions: Int
   /// Counts of magnitudes; see ``MagnitudeBins``.
   package var histogram: [UInt64]
 
-  package init(maxima: [Float], energies: [Double], positions: Int, histogram: [UInt64]) {
+  package init(maxima: [Float], meanSquares: [Double], positions: Int, histogram: [UInt64]) {
     self.maxima = maxima
-    self.energies = energies
+    self.meanSquares = meanSquares
     self.positions = positions
     self.histogram = histogram
   }
@@ -62,19 +62,20 @@ package func summarize(
   let units = channels == 0 ? 0 : (channels - 1) / width + 1
   var summary = ActivationSummary(
     maxima: [Float](repeating: 0, count: channels),
-    energies: [Double](repeating: 0, count: channels),
+    meanSquares: [Double](repeating: 0, count: channels),
     positions: outer.count * inner,
     histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
   var histograms = [UInt64](repeating: 0, count: units * MagnitudeBins.count)
 
   activation.values.reading { source in
     summary.maxima.withUnsafeMutableBufferPointer { maxima in
-      summary.energies.withUnsafeMutableBufferPointer { energies in
+      summary.meanSquares.withUnsafeMutableBufferPointer { meanSquares in
         histograms.withUnsafeMutableBufferPointer { histograms in
-          guard let maxima = maxima.baseAddress, let energies = energies.baseAddress,
+          guard let maxima = maxima.baseAddress, let meanSquares = meanSquares.baseAddress,
             let histograms = histograms.baseAddress
           else { return }
-          let target = SummaryTarget(maxima: maxima, energies: energies, histograms: histograms)
+          let target = SummaryTarget(
+            maxima: maxima, meanSquares: meanSquares, histograms: histograms)
           parallel(units) { unit in
             let range = unit * width..<min(channels, (unit + 1) * width)
             let bins = target.histograms + unit * MagnitudeBins.count
@@ -84,7 +85,7 @@ package func summarize(
                   let plane = source + (sample * channels + channel) * inner
                   target.maxima[channel] = max(
                     target.maxima[channel], decant_largest_magnitude(plane, inner))
-                  target.energies[channel] += decant_plane_energy(plane, inner)
+                  target.meanSquares[channel] += decant_plane_energy(plane, inner)
                   decant_magnitude_histogram(plane, inner, bins)
                 }
               }
@@ -93,7 +94,7 @@ package func summarize(
               let rows = outer.count * inner
               decant_column_statistics(
                 first, rows, range.count, channels, target.maxima + range.lowerBound,
-                target.energies + range.lowerBound)
+                target.meanSquares + range.lowerBound)
               for row in 0..<rows {
                 decant_magnitude_histogram(first + row * channels, range.count, bins)
               }
@@ -112,6 +113,6 @@ package func summarize(
 /// Unchecked: each unit of work writes its own channels and its own histogram.
 private struct SummaryTarget: @unchecked Sendable {
   let maxima: UnsafeMutablePointer<Float>
-  let energies: UnsafeMutablePointer<Double>
+  let meanSquares: UnsafeMutablePointer<Double>
   let histograms: UnsafeMutablePointer<UInt64>
 }

@@ -1,6 +1,6 @@
-internal import Tensors
 internal import CKernels
 internal import Support
+internal import Tensors
 
 extension FloatOperands {
   /// The product for `pictures` of `area` pixels, as `multiply` makes it, by the kernel that is the

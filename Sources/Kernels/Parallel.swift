@@ -1,6 +1,6 @@
 private import CKernels
-private import Synchronization
 internal import Support
+private import Synchronization
 internal import Tensors
 
 /// `parallel` with memory for each worker, uninitialized, that its units use one after

@@ -1,5 +1,5 @@
-private import Synchronization
 private import Support
+private import Synchronization
 
 /// Memory that kernels need for a moment, kept for the next one: fresh pages would cost more than
 /// the work they hold.

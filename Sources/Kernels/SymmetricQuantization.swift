@@ -20,7 +20,7 @@ package struct SymmetricCodes: Sendable {
 package struct RoundingSums: Sendable, Equatable {
   package var signal = 0.0
   package var error = 0.0
-  /// The same with every square times the energy of its input; 0 without energies.
+  /// The same with every square times the energy of its input; 0 without meanSquares.
   package var weightedSignal = 0.0
   package var weightedError = 0.0
 }
@@ -48,7 +48,7 @@ package struct ScaleSearch: Sendable {
 ///
 /// For each row, or group of a row, the scale is `r * max|w| / limit` for the `r` among
 /// `search.ratios` (and 1) with the least `sum of e_k (scale * q_k - w_k)^2`, where
-/// `q = clamp(roundHalfToEven(w / scale), -limit, limit)` and `e` are the energies (mean squares)
+/// `q = clamp(roundHalfToEven(w / scale), -limit, limit)` and `e` are the meanSquares (mean squares)
 /// of the inputs, 1 where there are none. The search compares float32 sums; its winner is then
 /// measured in float64 against plain rounding, which stays unless it is worse. A group whose
 /// plain scale is not a normal number (all weights below `limit * 2^-126`) gets scale 0 and codes
@@ -57,18 +57,18 @@ package struct ScaleSearch: Sendable {
 ///
 /// The result does not depend on the number of threads or the instruction set.
 ///
-/// - Parameter energies: one for each weight of a row, none negative; `nil` for all 1.
-/// - Precondition: all weights are finite, and `energies` has a row's length.
+/// - Parameter meanSquares: one for each weight of a row, none negative; `nil` for all 1.
+/// - Precondition: all weights are finite, and `meanSquares` has a row's length.
 package func symmetricCodes(
-  of weights: StoredTensor, energies: [Float]?, search: ScaleSearch
+  of weights: StoredTensor, meanSquares: [Float]?, search: ScaleSearch
 ) -> SymmetricCodes {
   let rows = weights.shape.rows
   let length = weights.shape.rowLength
   precondition(
-    energies == nil || energies?.count == length,
-    "\(energies?.count ?? 0) energies for rows of \(length)")
+    meanSquares == nil || meanSquares?.count == length,
+    "\(meanSquares?.count ?? 0) meanSquares for rows of \(length)")
   let groups = length == 0 ? 0 : (length - 1) / (search.groupSize ?? length) + 1
-  let importance = energies.flatMap(normalized)
+  let importance = meanSquares.flatMap(normalized)
   // Plain rounding comes first, and an equal error keeps the earlier candidate.
   let ratios = [1] + search.ratios.filter { $0 != 1 }
   // Small blocks keep widened weights near the processor; their number is fixed by the shape.
@@ -102,7 +102,7 @@ package func symmetricCodes(
                 let offset = (row - range.lowerBound) * length
                 let result = worker.round(
                   widened.span.extracting(offset + start..<offset + columns.upperBound),
-                  energies: importance?.span.extracting(columns),
+                  meanSquares: importance?.span.extracting(columns),
                   into: codeRows[row * length + start..<row * length + columns.upperBound])
                 scaleRows[row * groups + group] = result.scale
                 ratioRows[row * groups + group] = result.ratio
@@ -121,9 +121,9 @@ package func symmetricCodes(
 
 /// Energies divided by the largest, so that float32 sums of them neither overflow nor vanish;
 /// `nil` when all are 0.
-private func normalized(_ energies: [Float]) -> [Float]? {
-  guard let largest = energies.max(), largest > 0 else { return nil }
-  return energies.map { $0 / largest }
+private func normalized(_ meanSquares: [Float]) -> [Float]? {
+  guard let largest = meanSquares.max(), largest > 0 else { return nil }
+  return meanSquares.map { $0 / largest }
 }
 
 private struct GroupSums: Sendable {
@@ -174,7 +174,7 @@ private struct GroupRounding {
   }
 
   mutating func round(
-    _ weights: Span<Float>, energies: Span<Float>?, into codes: UnsafeMutableBufferPointer<Int8>
+    _ weights: Span<Float>, meanSquares: Span<Float>?, into codes: UnsafeMutableBufferPointer<Int8>
   ) -> Result {
     var result = Result()
     let unit = weights.withUnsafeBufferPointer { weights in
@@ -182,24 +182,24 @@ private struct GroupRounding {
     }
     guard unit.isNormal else {
       codes.update(repeating: 0)
-      result.sums.plain = measure(weights, energies, codes, scale: 0)
+      result.sums.plain = measure(weights, meanSquares, codes, scale: 0)
       result.sums.chosen = result.sums.plain
       return result
     }
     findScales(unit: unit)
     result.scale = scales[0]
     narrow(weights, scale: scales[0], into: codes)
-    result.sums.plain = measure(weights, energies, codes, scale: scales[0])
+    result.sums.plain = measure(weights, meanSquares, codes, scale: scales[0])
     result.sums.chosen = result.sums.plain
     guard ratios.count > 1 else { return result }
 
-    let best = bestCandidate(weights, energies, unit: unit)
+    let best = bestCandidate(weights, meanSquares, unit: unit)
     guard scales[best] != scales[0] else { return result }
     withUnsafeTemporaryAllocation(of: Int8.self, capacity: codes.count) { candidate in
       narrow(weights, scale: scales[best], into: candidate)
-      let sums = measure(weights, energies, candidate, scale: scales[best])
+      let sums = measure(weights, meanSquares, candidate, scale: scales[best])
       let isBetter =
-        energies == nil
+        meanSquares == nil
         ? sums.error < result.sums.plain.error
         : sums.weightedError < result.sums.plain.weightedError
       guard isBetter else { return }
@@ -227,7 +227,7 @@ private struct GroupRounding {
   }
 
   private mutating func bestCandidate(
-    _ weights: Span<Float>, _ energies: Span<Float>?, unit: Float
+    _ weights: Span<Float>, _ meanSquares: Span<Float>?, unit: Float
   ) -> Int {
     for index in ratios.indices {
       errors[index] = 0
@@ -235,12 +235,12 @@ private struct GroupRounding {
     }
     weights.withUnsafeBufferPointer { weights in
       guard let base = weights.baseAddress else { return }
-      func run(_ energies: UnsafePointer<Float>?) {
+      func run(_ meanSquares: UnsafePointer<Float>?) {
         decant_scale_errors(
-          base, energies, weights.count, unit, limit, relative, ratios.count, &errors)
+          base, meanSquares, weights.count, unit, limit, relative, ratios.count, &errors)
       }
-      if let energies {
-        energies.withUnsafeBufferPointer { run($0.baseAddress) }
+      if let meanSquares {
+        meanSquares.withUnsafeBufferPointer { run($0.baseAddress) }
       } else {
         run(nil)
       }
@@ -258,7 +258,7 @@ private struct GroupRounding {
   }
 
   private mutating func measure(
-    _ weights: Span<Float>, _ energies: Span<Float>?, _ codes: UnsafeMutableBufferPointer<Int8>,
+    _ weights: Span<Float>, _ meanSquares: Span<Float>?, _ codes: UnsafeMutableBufferPointer<Int8>,
     scale: Float
   ) -> RoundingSums {
     for index in sums.indices { sums[index] = 0 }
@@ -266,8 +266,8 @@ private struct GroupRounding {
       guard let base = weights.baseAddress, let codes = UnsafePointer(codes.baseAddress) else {
         return
       }
-      if let energies {
-        energies.withUnsafeBufferPointer {
+      if let meanSquares {
+        meanSquares.withUnsafeBufferPointer {
           decant_code_error(base, $0.baseAddress, codes, weights.count, scale, &sums)
         }
       } else {

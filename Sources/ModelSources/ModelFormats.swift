@@ -1,6 +1,6 @@
+private import Foundation
 package import Support
 package import Tensors
-private import Foundation
 
 /// What a reader may choose from when a place holds more than one set of weights.
 package struct ReadOptions: Sendable, Equatable {

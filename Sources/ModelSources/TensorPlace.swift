@@ -1,7 +1,5 @@
 internal import Tensors
 
-
-
 /// One tensor of a source.
 package struct TensorPlace: Sendable {
   package let source: any WeightSource

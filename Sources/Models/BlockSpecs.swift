@@ -137,21 +137,21 @@ package struct TransformerSpec: Hashable, Sendable {
 }
 
 /// A convolution before or after which the sides are halved or doubled.
-package struct SamplerSpec: Hashable, Sendable {
+package struct ResamplerSpec: Hashable, Sendable {
   /// `down_blocks.0.downsamplers.0` or `up_blocks.0.upsamplers.0`.
   package let name: String
   package let conv: ConvolutionSpec
 
   static func down(
     _ name: String, channels: Int, padding: Int, in list: inout ModuleList
-  ) -> SamplerSpec {
+  ) -> ResamplerSpec {
     list.begin(name)
-    return SamplerSpec(
+    return ResamplerSpec(
       name: name, conv: list.downsampling("conv", channels: channels, padding: padding))
   }
 
-  static func up(_ name: String, channels: Int, in list: inout ModuleList) -> SamplerSpec {
+  static func up(_ name: String, channels: Int, in list: inout ModuleList) -> ResamplerSpec {
     list.begin(name)
-    return SamplerSpec(name: name, conv: list.convolution("conv", from: channels, to: channels))
+    return ResamplerSpec(name: name, conv: list.convolution("conv", from: channels, to: channels))
   }
 }

@@ -137,16 +137,16 @@ struct ConfigReader {
   }
 
   /// Height and width of what the model was made for: one number, or a list of both.
-  func sampleSize(default standard: Int?) throws(ConfigError) -> PictureSize? {
+  func sampleSize(default standard: Int?) throws(ConfigError) -> ImageSize? {
     guard let value = json["sample_size"] else {
-      return standard.map { PictureSize(width: $0, height: $0) }
+      return standard.map { ImageSize(width: $0, height: $0) }
     }
     if value.isNull { return nil }
     let sides = value.array ?? [value, value]
     guard sides.count == 2 else {
       throw refusal("sample_size", expected: "a whole number, or a list of height and width")
     }
-    return PictureSize(
+    return ImageSize(
       width: try integer(sides[1], "sample_size", in: 1...Self.widthLimit),
       height: try integer(sides[0], "sample_size", in: 1...Self.widthLimit))
   }

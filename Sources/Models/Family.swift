@@ -12,7 +12,7 @@ package struct Family: Sendable {
   /// The name that people use.
   package let title: String
   /// The architecture that the family belongs to: how the parts of its pipeline work together.
-  package let line: Line
+  package let architecture: Architecture
   /// The family that this one was cut from, by name.
   package let parent: String?
   /// Configs of the published model; `nil` where the family is open, like models of any width.
@@ -100,7 +100,10 @@ package struct Family: Sendable {
   /// A family of one published model: whatever has its module tree and its latents.
   ///
   /// - Precondition: the template's configs are sound.
-  init(name: String, title: String, line: Line, parent: String? = nil, template: ModelTemplate) {
+  init(
+    name: String, title: String, architecture: Architecture, parent: String? = nil,
+    template: ModelTemplate
+  ) {
     let configs: ModelConfigs
     do {
       configs = try template.configs(location: name)
@@ -110,7 +113,9 @@ package struct Family: Sendable {
     let unet = UNetSpec(configs.unet)
     let vae = VAESpec(configs.vae)
     let textEncoders = configs.textEncoders.map(TextEncoderSpec.init)
-    self.init(name: name, title: title, line: line, parent: parent, template: template) { other in
+    self.init(
+      name: name, title: title, architecture: architecture, parent: parent, template: template
+    ) { other in
       // The autoencoder's factor is compared too: it is no part of the tree, but decides pictures.
       UNetSpec(other.unet) == unet && VAESpec(other.vae) == vae
         && other.vae.scalingFactor == configs.vae.scalingFactor
@@ -119,12 +124,13 @@ package struct Family: Sendable {
   }
 
   init(
-    name: String, title: String, line: Line, parent: String? = nil, template: ModelTemplate?,
+    name: String, title: String, architecture: Architecture, parent: String? = nil,
+    template: ModelTemplate?,
     matches: @escaping @Sendable (ModelConfigs) -> Bool
   ) {
     self.name = name
     self.title = title
-    self.line = line
+    self.architecture = architecture
     self.parent = parent
     self.template = template
     self.matches = matches

@@ -1,5 +1,5 @@
-internal import Support
 import ModelSources
+internal import Support
 
 extension Model {
   /// Bytes that a program needs to run the model with numbers of `width` bytes between its layers:

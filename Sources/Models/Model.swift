@@ -42,11 +42,11 @@ package struct Model: Sendable {
   }
 
   /// Height and width of a picture, in pixels, that the model was trained on.
-  package var defaultSize: PictureSize {
+  package var defaultSize: ImageSize {
     // 64 latent pixels a side is what diffusers' pipelines take where the config is silent.
-    let latent = unet.sampleSize ?? PictureSize(width: 64, height: 64)
+    let latent = unet.sampleSize ?? ImageSize(width: 64, height: 64)
     let factor = vae.downsamplingFactor
-    return PictureSize(width: latent.width * factor, height: latent.height * factor)
+    return ImageSize(width: latent.width * factor, height: latent.height * factor)
   }
 
   /// Reads the configs of `source`, finds its family, and checks every tensor of every component

@@ -36,7 +36,7 @@ package struct UNetConfig: Sendable {
   package let json: JSONObject
   package let location: String
 
-  package let sampleSize: PictureSize?
+  package let sampleSize: ImageSize?
   package let inChannels: Int
   package let outChannels: Int
   package let centerInputSample: Bool

@@ -6,7 +6,7 @@ package struct UNetSpec: Hashable, Sendable {
     package let name: String
     package let resnets: [ResnetSpec]
     package let attentions: [TransformerSpec]
-    package let downsampler: SamplerSpec?
+    package let downsampler: ResamplerSpec?
   }
 
   /// `resnets[0]`, then for each attention: it, and the next resnet.
@@ -22,7 +22,7 @@ package struct UNetSpec: Hashable, Sendable {
     package let name: String
     package let resnets: [ResnetSpec]
     package let attentions: [TransformerSpec]
-    package let upsampler: SamplerSpec?
+    package let upsampler: ResamplerSpec?
   }
 
   /// Sines and cosines of a number, diffusers' `Timesteps`.

@@ -14,7 +14,7 @@ package struct VAEConfig: Sendable {
   /// The config as it was written, with every field that Decant does not know.
   package let json: JSONObject
 
-  package let sampleSize: PictureSize?
+  package let sampleSize: ImageSize?
   package let inChannels: Int
   package let outChannels: Int
   package let latentChannels: Int

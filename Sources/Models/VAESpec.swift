@@ -19,7 +19,7 @@ package struct VAESpec: Hashable, Sendable {
   package struct Level: Hashable, Sendable {
     package let name: String
     package let resnets: [ResnetSpec]
-    package let sampler: SamplerSpec?
+    package let resampler: ResamplerSpec?
   }
 
   package struct Encoder: Hashable, Sendable {
@@ -83,7 +83,7 @@ private struct Builder {
         in: &list)
       return VAESpec.Level(
         name: name, resnets: resnets,
-        sampler: level == widths.count - 1
+        resampler: level == widths.count - 1
           ? nil
           : .down("\(name).downsamplers.0", channels: widths[level], padding: 0, in: &list))
     }
@@ -120,7 +120,7 @@ private struct Builder {
         to: widths[level], in: &list)
       return VAESpec.Level(
         name: name, resnets: resnets,
-        sampler: level == widths.count - 1
+        resampler: level == widths.count - 1
           ? nil : .up("\(name).upsamplers.0", channels: widths[level], in: &list))
     }
     let norm = normOut("decoder.conv_norm_out", width: widths[widths.count - 1], in: &list)

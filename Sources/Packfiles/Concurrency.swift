@@ -1,5 +1,5 @@
-private import Synchronization
 private import Support
+private import Synchronization
 
 /// Values of `body` for `0..<count` in order, computed by at most `threads` threads.
 func mapConcurrently<Value: Sendable>(

@@ -64,7 +64,7 @@ extension Manifest.Component {
   ) throws(PackfileError) {
     let members = try Members(
       value, "a component", location, ["name", "class", "config", "tensors"])
-    name = try members.string("name", Names.component)
+    name = try members.string("name", NameRules.component)
     className = try members.string("class")
     config = try members.object("config")
     tensors = []
@@ -87,7 +87,7 @@ extension Manifest.PackedTensor {
     var members = try Members(
       value, "a tensor of component '\(component)'", location,
       ["name", "shape", "encoding", "parts"])
-    name = try members.string("name", Names.tensor)
+    name = try members.string("name", NameRules.tensor)
     let place = "\(component) tensor '\(name)'"
     members.place = place
     var extents: [Int] = []
@@ -132,7 +132,7 @@ extension Manifest.File {
     _ value: JSONValue, _ location: String, _ layout: inout RegionLayout
   ) throws(PackfileError) {
     let members = try Members(value, "a file", location, ["path", "size", "data"])
-    path = try members.string("path", Names.path)
+    path = try members.string("path", NameRules.path)
     let size = try members.integer("size")
     region = try layout.region(try members.value("data"), "file '\(path)'", decodedLength: size)
   }

@@ -58,7 +58,7 @@ struct Members {
     try value(name).isNull ? nil : try object(name)
   }
 
-  func string(_ name: String, _ rule: Names? = nil) throws(PackfileError) -> String {
+  func string(_ name: String, _ rule: NameRules? = nil) throws(PackfileError) -> String {
     let value = try value(name)
     guard let string = value.string else { throw invalid(name, value.kind, "a string") }
     if let rule, !rule.accepts(string) { throw invalid(name, quoted(string), rule.text) }

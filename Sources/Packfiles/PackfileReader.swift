@@ -1,6 +1,6 @@
-private import Synchronization
 package import ModelSources
 package import Support
+private import Synchronization
 internal import Tensors
 
 /// A `.decant` file, opened: header, footer and manifest are proven, nothing else is read yet.

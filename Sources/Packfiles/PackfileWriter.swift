@@ -87,11 +87,11 @@ package struct PackfileWriter: ModelWriter {
         (component: index, tensor: TensorPlace(source: component.weights, name: $0))
       }
     }
-    try inOrder(costs: places.map(\.tensor.cost)) { index in
+    try produceInOrder(costs: places.map(\.tensor.cost)) { index in
       let place = places[index].tensor
       let tensor = try place.source.tensor(place.name)
       return (tensor: tensor, crcs: tensor.parts.map { crc32(of: $0.bytes) })
-    } take: { index, made in
+    } consume: { index, made in
       let widths = made.tensor.encoding.numberWidths
       var written: [Manifest.Region] = []
       for (number, part) in made.tensor.parts.enumerated() {
@@ -109,7 +109,7 @@ package struct PackfileWriter: ModelWriter {
   /// Refuses what the manifest could not hold before anything is written.
   private func checkNames(of model: ModelSource, _ location: String) throws(PackfileError) {
     func check(
-      _ names: [String], _ rule: Names, _ kind: String, in place: String
+      _ names: [String], _ rule: NameRules, _ kind: String, in place: String
     ) throws(PackfileError) {
       var seen: Set<String> = []
       for name in names {

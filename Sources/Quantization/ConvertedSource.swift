@@ -9,7 +9,7 @@ package struct ConversionError: Error, Equatable, CustomStringConvertible {
     case scaleOverflowsHalf(scheme: String, scale: Float)
     case alreadyQuantized(TensorEncoding)
     case notWidenable(TensorEncoding)
-    case energies(count: Int, inputs: Int)
+    case meanSquares(count: Int, inputs: Int)
   }
 
   package let location: String
@@ -29,7 +29,7 @@ package struct ConversionError: Error, Equatable, CustomStringConvertible {
         "is \(encoding.name) already; quantize the model that it was made from"
       case .notWidenable(let encoding):
         "is \(encoding.name), which cannot be converted"
-      case .energies(let count, let inputs):
+      case .meanSquares(let count, let inputs):
         "has \(inputs) input channels, the calibration has \(count); calibrate this model"
       }
     return "\(location): tensor '\(tensor)' \(what)"
@@ -98,7 +98,7 @@ package struct QuantizedSource: WeightSource {
       if let module = statistics?[entry.module], entry.shape.rank >= 2,
         module.channels != entry.shape[1]
       {
-        throw refuse(.energies(count: module.channels, inputs: entry.shape[1]))
+        throw refuse(.meanSquares(count: module.channels, inputs: entry.shape[1]))
       }
     }
   }
@@ -117,13 +117,13 @@ package struct QuantizedSource: WeightSource {
     guard tensor.encoding.isFloatingPoint, let entry = plan[name] else { return tensor }
     return try encode(
       tensor, name: name, location: location, scheme: entry.scheme, method: plan.method,
-      energies: energies(entry, tensor.shape), reason: entry.reason, ledger: ledger)
+      meanSquares: meanSquares(entry, tensor.shape), reason: entry.reason, ledger: ledger)
   }
 
   /// The mean square of the input of each weight of a row: a channel's, for each tap of a kernel.
   ///
   /// Weights lie as [output, input, height, width], so the taps of a channel follow each other.
-  private func energies(_ entry: QuantizationPlan.Entry, _ shape: Shape) -> [Float]? {
+  private func meanSquares(_ entry: QuantizationPlan.Entry, _ shape: Shape) -> [Float]? {
     guard entry.scheme.encoding.isQuantized, shape.rank >= 2,
       let channels = statistics?[entry.module]?.meanSquares(), channels.contains(where: { $0 > 0 })
     else { return nil }
@@ -135,11 +135,11 @@ package struct QuantizedSource: WeightSource {
 /// Encodes one tensor and notes it.
 private func encode(
   _ tensor: StoredTensor, name: String, location: String, scheme: any Scheme,
-  method: RoundingMethod, energies: [Float]?, reason: String, ledger: QuantizationLedger
+  method: RoundingMethod, meanSquares: [Float]?, reason: String, ledger: QuantizationLedger
 ) throws(ConversionError) -> StoredTensor {
   let encoded = try refusing(tensor, name: name, location: location, scheme: scheme) {
     () throws(SchemeError) in
-    try scheme.encode(tensor, method: method, energies: energies)
+    try scheme.encode(tensor, method: method, meanSquares: meanSquares)
   }
   ledger.add(
     QuantizationLedger.Record(

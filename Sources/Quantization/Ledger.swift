@@ -1,5 +1,5 @@
-private import Synchronization
 package import Support
+private import Synchronization
 package import Tensors
 
 /// What happened to each tensor of a component that was converted or quantized.

@@ -3,7 +3,7 @@ package enum RoundingMethod: String, CaseIterable, Sendable {
   /// The scale that takes the largest magnitude to the largest code.
   case round
   /// The scale, from 1 down to 0.6 of the plain one in steps of 0.01, with the least squared
-  /// error, weighted with the calibrated energies of the inputs where there are any.
+  /// error, weighted with the calibrated meanSquares of the inputs where there are any.
   case mse
 
   package var summary: String {

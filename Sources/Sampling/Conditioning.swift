@@ -1,7 +1,7 @@
-internal import ModelSources
-internal import Support
 private import Foundation
+internal import ModelSources
 import Models
+internal import Support
 package import Tensors
 
 extension Sampler {
@@ -56,13 +56,13 @@ extension Sampler {
   /// Whether the model's index says that no negative prompt is zeros instead of an empty text.
   private var wantsZerosForNoText: Bool {
     model.source.index["force_zeros_for_empty_prompt"]?.bool
-      ?? (model.family.line.timeIDs == .sizes)
+      ?? (model.family.architecture.timeIDs == .sizes)
   }
 
   private func branch(
     _ prompt: EncodedPrompt, _ request: SamplingRequest, score: Double
   ) -> Conditioning.Branch {
-    guard let kind = model.family.line.timeIDs, let pooled = prompt.pooled else {
+    guard let kind = model.family.architecture.timeIDs, let pooled = prompt.pooled else {
       return Conditioning.Branch(states: prompt.states, added: nil)
     }
     let own = size(for: request)

@@ -6,13 +6,13 @@ import Tensors
 /// A picture to begin with, and what of it is to be painted anew: diffusers'
 /// `StableDiffusionImg2ImgPipeline` and `StableDiffusionInpaintPipeline`.
 package struct ImageInput: Sendable {
-  package var picture: Picture
+  package var picture: Image
   /// How far to go from the picture: 1 forgets it, 0 leaves it.
   package var strength: Double
   /// White where the picture is to be painted anew; `nil` is everywhere.
-  package var mask: Picture?
+  package var mask: Image?
 
-  package init(picture: Picture, strength: Double = 0.8, mask: Picture? = nil) {
+  package init(picture: Image, strength: Double = 0.8, mask: Image? = nil) {
     self.picture = picture
     self.strength = strength
     self.mask = mask
@@ -133,7 +133,7 @@ extension StartingPoint {
   }
 }
 
-extension Picture {
+extension Image {
   /// [1, 3, H, W] from -1 to 1.
   fileprivate var normalized: Tensor {
     let area = width * height

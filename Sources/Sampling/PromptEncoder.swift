@@ -1,6 +1,6 @@
 import Execution
-package import Models
 internal import ModelSources
+package import Models
 package import Tensors
 
 /// What a text becomes for the U-Net.
@@ -20,11 +20,11 @@ struct PromptEncoder: Sendable {
   }
 
   private let parts: [Part]
-  private let states: Line.TextStates
+  private let states: Architecture.TextStates
 
   /// - Throws: ``TokenizerError``, ``SamplingError``, or what the weights throw.
   init(_ model: Model) throws {
-    states = model.family.line.textStates
+    states = model.family.architecture.textStates
     parts = try model.components.compactMap { component in
       guard let config = model.configs.textEncoder(component.name) else { return nil }
       guard let folder = ComponentName.tokenizer(of: component.name) else { return nil }

@@ -42,7 +42,7 @@ extension Model {
   }
 
   func schedulerConfig(for request: SamplingRequest) -> JSONObject {
-    let line = family.line
+    let line = family.architecture
     return Schedulers.corrected(
       request.schedulerConfig ?? scheduler ?? line.scheduler, name: request.scheduler, for: line)
   }
@@ -66,9 +66,9 @@ extension Model {
   /// Refuses sizes that the U-Net is not told of: nothing would come of them.
   private func checkSizes(_ request: SamplingRequest) throws(SamplingError) {
     let asked = [
-      ("--original-size", request.originalSize != nil, family.line.timeIDs != nil),
-      ("--crop", request.crop != nil, family.line.timeIDs != nil),
-      ("--target-size", request.targetSize != nil, family.line.timeIDs == .sizes),
+      ("--original-size", request.originalSize != nil, family.architecture.timeIDs != nil),
+      ("--crop", request.crop != nil, family.architecture.timeIDs != nil),
+      ("--target-size", request.targetSize != nil, family.architecture.timeIDs == .sizes),
     ]
     let idle = asked.filter { $0.1 && !$0.2 }.map(\.0)
     guard idle.isEmpty else {

@@ -1,6 +1,6 @@
-internal import ModelSources
 package import Execution
 package import Kernels
+internal import ModelSources
 package import Models
 internal import Support
 package import Tensors
@@ -47,7 +47,7 @@ package struct Sampler: Sendable {
   package func generate(
     _ request: SamplingRequest, observer: (any SamplingObserver)? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws -> (latents: Tensor, pictures: [Picture]) {
+  ) throws -> (latents: Tensor, pictures: [Image]) {
     var steps = 0
     let latents = try denoise(request, observer: observer) { done, total in
       steps = total
@@ -183,10 +183,10 @@ package struct Sampler: Sendable {
   /// The pictures of latents, one after another.
   package func decode(
     _ latents: Tensor, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws -> [Picture] {
+  ) throws -> [Image] {
     let count = latents.shape[0]
     return try (0..<count).map { index in
-      let picture = Picture.pictures(decoded: try image(of: latents.entries(index..<index + 1)))[0]
+      let picture = Image.pictures(decoded: try image(of: latents.entries(index..<index + 1)))[0]
       progress(index + 1, count)
       return picture
     }

@@ -1,6 +1,6 @@
-internal import Tensors
 import Models
 import Support
+internal import Tensors
 
 extension StripPlan {
   /// Every tensor of the student with the teacher's that it comes from.

@@ -1,6 +1,6 @@
 private import Formats
-package import Models
 package import ModelSources
+package import Models
 
 /// How a U-Net becomes a smaller one: the smaller one's config, and where each of its tensors comes
 /// from.

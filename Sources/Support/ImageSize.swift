@@ -1,5 +1,5 @@
 /// Width and height of a picture in pixels, or of its latents.
-package struct PictureSize: Hashable, Sendable, CustomStringConvertible {
+package struct ImageSize: Hashable, Sendable, CustomStringConvertible {
   package let width: Int
   package let height: Int
 

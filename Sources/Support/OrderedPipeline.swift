@@ -1,30 +1,29 @@
 private import Foundation
 
-/// Gives `take` what `make` makes of each of so many, in order, while other threads make the next
-/// ones.
+/// Produces values on several threads and consumes them in order.
 ///
-/// `take` is called by one thread at a time, though not always the same. No thread waits for its
-/// turn: what is made early is kept, and whoever makes what is due takes all that is ready. What is
-/// thrown is what the first of them that fails throws, and nothing after it is taken; a cancelled
-/// task throws `CancellationError`.
+/// One thread at a time calls `consume`, though not always the same one. No thread waits for its
+/// turn: values that are ready early are kept, and the thread that produces the next one due
+/// consumes all that are ready. The first error ends the work and is thrown; nothing after it is
+/// consumed. In a cancelled task the error is `CancellationError`.
 ///
-/// - Parameter costs: bytes that making and keeping each takes. Others are begun ahead only while
-///   all together take at most ``costAhead``.
-package func inOrder<Value: Sendable>(
-  costs: [Int], make: @Sendable (Int) throws -> Value,
-  take: (Int, Value) throws -> Void
+/// - Parameter costs: bytes that producing and keeping each value takes. A value is produced ahead
+///   of its turn only while all such values together take at most ``maximumBytesAhead``.
+package func produceInOrder<Value: Sendable>(
+  costs: [Int], produce: @Sendable (Int) throws -> Value,
+  consume: (Int, Value) throws -> Void
 ) throws {
   let queue = OrderedQueue<Value>(costs: costs)
   withUnsafeCurrentTask { task in
-    withoutActuallyEscaping(take) { take in
-      let taker = Taker(task: task, take: take)
+    withoutActuallyEscaping(consume) { consume in
+      let consumer = Consumer(task: task, consume: consume)
       parallel(min(Threads.count, costs.count)) { _ in
         while let index = queue.begin() {
           let value = Result {
-            if taker.isCancelled { throw CancellationError() }
-            return try make(index)
+            if consumer.isCancelled { throw CancellationError() }
+            return try produce(index)
           }
-          queue.finish(index, value, taker.take)
+          queue.finish(index, value, consumer.consume)
         }
       }
     }
@@ -32,41 +31,42 @@ package func inOrder<Value: Sendable>(
   if let error = queue.failure { throw error }
 }
 
-/// The most bytes that ``inOrder(costs:make:take:)`` takes for what it makes ahead.
-package let costAhead = 320 << 20
+/// The most bytes that ``produceInOrder(costs:produce:consume:)`` keeps for values that are produced
+/// ahead of their turn.
+package let maximumBytesAhead = 320 << 20
 
-/// What takes values, and the task that it belongs to.
+/// The consumer of the values, and the task that it belongs to.
 ///
-/// Unchecked: ``OrderedQueue`` lets one thread after another call `take`, and a task may be asked
-/// from any thread whether it is cancelled.
-private struct Taker<Value>: @unchecked Sendable {
+/// Unchecked: ``OrderedQueue`` lets only one thread at a time call `consume`, and any thread may read
+/// whether a task is cancelled.
+private struct Consumer<Value>: @unchecked Sendable {
   let task: UnsafeCurrentTask?
-  let take: (Int, Value) throws -> Void
+  let consume: (Int, Value) throws -> Void
 
   var isCancelled: Bool { task?.isCancelled ?? false }
 }
 
-/// Who makes what, what is made, and whose turn it is.
+/// The values in production, the values that are ready, and the index of the next one to consume.
 ///
-/// Unchecked: everything that changes is changed under the lock.
+/// Unchecked: the lock guards all mutable state.
 private final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
   private let lock = NSCondition()
   private let costs: [Int]
   private var next = 0
   private var turn = 0
   private var ready: [Int: Result<Value, any Error>] = [:]
-  private var isTaking = false
-  /// Bytes that values take from ``begin()`` until they are taken.
+  private var isConsuming = false
+  /// Bytes of the values between ``begin()`` and their consumption.
   private var held = 0
   private(set) var failure: (any Error)?
 
   init(costs: [Int]) { self.costs = costs }
 
-  /// The next one to make, once there is room for it; `nil` when there is none.
+  /// The index of the next value to produce, once its cost fits; `nil` at the end or after an error.
   func begin() -> Int? {
     lock.lock()
     defer { lock.unlock() }
-    while failure == nil, next < costs.count, held > 0, held + costs[next] > costAhead {
+    while failure == nil, next < costs.count, held > 0, held + costs[next] > maximumBytesAhead {
       lock.wait()
     }
     guard failure == nil, next < costs.count else { return nil }
@@ -75,35 +75,37 @@ private final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
     return next - 1
   }
 
-  /// Keeps what was made and takes, unless another thread does, all that is due.
+  /// Keeps a value and, unless another thread does so, consumes all values that are due.
   func finish(
     _ index: Int, _ value: consuming Result<Value, any Error>,
-    _ take: (Int, Value) throws -> Void
+    _ consume: (Int, Value) throws -> Void
   ) {
     lock.lock()
     defer { lock.unlock() }
     ready[index] = value
-    if isTaking { return }
-    isTaking = true
+    if isConsuming { return }
+    isConsuming = true
     while failure == nil, let value = ready.removeValue(forKey: turn) {
       lock.unlock()
-      let error = whatFails(turn, value, take)
+      let error = error(consuming: turn, value, consume)
       lock.lock()
       failure = error
       held -= costs[turn]
       turn += 1
       lock.broadcast()
     }
-    isTaking = false
+    isConsuming = false
   }
 
-  /// Takes a value and lets go of it: what it takes is free before others may be begun.
-  private func whatFails(
-    _ index: Int, _ value: consuming Result<Value, any Error>,
-    _ take: (Int, Value) throws -> Void
+  /// Consumes a value and releases its memory before other values may be begun.
+  ///
+  /// - Returns: the error that `consume` throws, or `nil`.
+  private func error(
+    consuming index: Int, _ value: consuming Result<Value, any Error>,
+    _ consume: (Int, Value) throws -> Void
   ) -> (any Error)? {
     do {
-      try take(index, value.get())
+      try consume(index, value.get())
       return nil
     } catch {
       return error

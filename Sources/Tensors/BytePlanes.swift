@@ -1,5 +1,5 @@
-package import Support
 private import CKernels
+package import Support
 
 // Numbers of 1, 2, 4 or 8 bytes, seen byte by byte: plane `p` is byte `p` of each of them.
 

@@ -1,5 +1,5 @@
-internal import Support
 private import CKernels
+internal import Support
 
 extension StoredTensor {
   /// Float32 numbers as a plain tensor of a floating-point `kind`, rounded to nearest even.

@@ -1,5 +1,5 @@
-internal import Support
 private import CKernels
+internal import Support
 
 extension StoredTensor {
   /// Writes the numbers of `rows` as float32 to the start of `target`, whatever their encoding.

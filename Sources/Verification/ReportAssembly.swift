@@ -1,8 +1,8 @@
-internal import Tensors
 internal import ModelSources
 import Models
 import Sampling
 import Support
+internal import Tensors
 
 extension Verifier {
   /// The report of what was measured, laid out by what it is about instead of by model.
@@ -22,15 +22,15 @@ extension Verifier {
         })
     }
     let pictures = trajectories.enumerated().map { index, trajectory in
-      VerificationReport.PictureResult(
+      VerificationReport.ImageResult(
         prompt: trajectory.request.prompt,
         negativePrompt: trajectory.request.negativePrompt ?? "", seed: trajectory.request.seed,
         reference: trajectory.picture,
         results: measures.map { model in
           let deviation = model.deviations[index]
-          return VerificationReport.PictureResult.Result(
+          return VerificationReport.ImageResult.Result(
             picture: deviation.picture,
-            comparison: PictureComparison(
+            comparison: ImageComparison(
               reference: trajectory.picture, candidate: deviation.picture),
             latentError: deviation.latents.last ?? 0)
         })

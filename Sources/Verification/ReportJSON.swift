@@ -1,5 +1,5 @@
-internal import Tensors
 package import Support
+internal import Tensors
 
 /// A number, or null where there is none that JSON could hold: an infinite ratio of something to
 /// no error, which the member beside it calls identical.
@@ -96,7 +96,7 @@ extension VerificationReport.Summary {
   }
 }
 
-extension VerificationReport.PictureResult {
+extension VerificationReport.ImageResult {
   var json: JSONValue {
     [
       "prompt": .string(prompt),

@@ -148,7 +148,7 @@ package struct ReportPage {
   }
 
   private func caption(
-    _ name: String, _ result: VerificationReport.PictureResult.Result
+    _ name: String, _ result: VerificationReport.ImageResult.Result
   ) -> HTML {
     let comparison = result.comparison
     if comparison.isIdentical { return "<b>\(name)</b><br>identical" }
@@ -156,7 +156,7 @@ package struct ReportPage {
     return "<b>\(name)</b><br>\(formatted(comparison.psnr, digits: 3)) dB\(ssim)"
   }
 
-  private func shot(_ picture: Picture, _ caption: HTML) throws -> HTML {
+  private func shot(_ picture: Image, _ caption: HTML) throws -> HTML {
     let isSmall = picture.width < 200
     return """
       <figure class="shot"><img\(isSmall ? " class=\"small\"" as HTML : "") width="\(picture.width)" \

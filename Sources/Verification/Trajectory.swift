@@ -19,7 +19,7 @@ struct Trajectory: Sendable {
   let steps: [Step]
   /// The decoded latents, before they are rounded to levels.
   let image: Tensor
-  let picture: Picture
+  let picture: Image
 
   init(_ request: SamplingRequest, of sampler: Sampler, progress: () -> Void) throws {
     self.request = request
@@ -35,7 +35,7 @@ struct Trajectory: Sendable {
     self.conditioning = conditioning
     steps = recorder.steps
     image = try sampler.image(of: latents)
-    picture = Picture.pictures(decoded: image)[0]
+    picture = Image.pictures(decoded: image)[0]
   }
 }
 
@@ -45,7 +45,7 @@ struct Deviation {
   let latents: [Double]
   /// Relative errors of the noise predictions for the trajectory's inputs.
   let predictions: [Double]
-  let picture: Picture
+  let picture: Image
   /// Relative error of the decoder for the trajectory's last latents.
   let decoder: Double
   /// Relative errors of blocks, by the reference's names, for each step that was looked into.

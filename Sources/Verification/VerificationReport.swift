@@ -81,10 +81,10 @@ package struct VerificationReport: Sendable {
     package let predictions: [Spread]
   }
 
-  package struct PictureResult: Sendable {
+  package struct ImageResult: Sendable {
     package struct Result: Sendable {
-      package let picture: Picture
-      package let comparison: PictureComparison
+      package let picture: Image
+      package let comparison: ImageComparison
       /// Relative error of the latents after the last step.
       package let latentError: Double
     }
@@ -93,7 +93,7 @@ package struct VerificationReport: Sendable {
     /// Empty for none.
     package let negativePrompt: String
     package let seed: UInt64
-    package let reference: Picture
+    package let reference: Image
     package let results: [Result]
   }
 
@@ -122,7 +122,7 @@ package struct VerificationReport: Sendable {
   package let absentTensors: Int
   package let blocks: [BlockResult]
   package let steps: [StepResult]
-  package let pictures: [PictureResult]
+  package let pictures: [ImageResult]
   package let checks: [VerificationThresholds.Check]
   /// What a reader should know before trusting the figures, in sentences.
   package let notes: [String]
@@ -138,7 +138,7 @@ package struct VerificationReport: Sendable {
   }
 
   static func summary(
-    of index: Int, pictures: [PictureResult], steps: [StepResult]
+    of index: Int, pictures: [ImageResult], steps: [StepResult]
   ) -> Summary {
     let results = pictures.map { $0.results[index] }
     let psnr = results.map(\.comparison.psnr)

@@ -1,10 +1,10 @@
-internal import Tensors
 package import Kernels
+import ModelSources
 package import Models
 private import Quantization
 import Sampling
-import ModelSources
 import Support
+internal import Tensors
 
 /// Compares models with a reference on the same prompts and seeds: by tensor, by block, by step and
 /// by picture.
@@ -70,7 +70,8 @@ package struct Verifier: Sendable {
     let sampler = try Sampler(reference.model, arithmetic: reference.arithmetic)
     let settings = settings(for: sampler)
     let requests = requests(
-      settings, scheduler: reference.model.scheduler ?? reference.model.family.line.scheduler)
+      settings,
+      scheduler: reference.model.scheduler ?? reference.model.family.architecture.scheduler)
     let stepCount = try sampler.scheduler(for: requests[0]).timesteps.count
     let blockSteps = Self.spread(settings.blockSteps, over: stepCount)
 

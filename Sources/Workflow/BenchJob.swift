@@ -1,20 +1,20 @@
 private import Foundation
 internal import Kernels
+internal import ModelSources
 private import Models
 private import Sampling
-private import Synchronization
-internal import ModelSources
 package import Support
+private import Synchronization
 internal import Tensors
 
 /// Measures models side by side. It prints and asserts nothing: machines are noisy.
 package struct BenchJob: Job {
   private let models: [String]
   private let families: [String]
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let computes: [Compute]
   private let steps: Int
-  private let size: PictureSize?
+  private let size: ImageSize?
   private let guidanceScale: Double
   private let profiles: Bool
   private let kernels: Bool
@@ -24,8 +24,8 @@ package struct BenchJob: Job {
   ///   - profiles: whether to tell where the time goes.
   ///   - kernels: whether to time single operations too, on shapes of their own.
   package init(
-    models: [String], families: [String], reading: ReadingOptions, computes: [Compute], steps: Int,
-    size: PictureSize?,
+    models: [String], families: [String], reading: InputOptions, computes: [Compute], steps: Int,
+    size: ImageSize?,
     guidanceScale: Double, profiles: Bool, kernels: Bool
   ) {
     self.models = models
@@ -93,7 +93,7 @@ package struct BenchJob: Job {
     return BenchResults.Row(
       name: name, family: model.family.name, compute: compute.name, threads: Threads.count,
       parameters: source.components.reduce(0) { $0 + $1.weights.parameterCount },
-      fileBytes: fileBytes, size: PictureSize(width: width, height: height), steps: steps,
+      fileBytes: fileBytes, size: ImageSize(width: width, height: height), steps: steps,
       secondsPerStep: wall,
       cpuSecondsPerStep: processor, secondsPerPicture: whole.seconds, peakBytes: peakMemory(),
       profile: profile)
@@ -156,7 +156,7 @@ package struct BenchResults: JobOutcome {
     let threads: Int
     let parameters: Int
     let fileBytes: Int?
-    let size: PictureSize
+    let size: ImageSize
     let steps: Int
     let secondsPerStep: Double
     let cpuSecondsPerStep: Double

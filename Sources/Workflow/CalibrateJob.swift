@@ -1,16 +1,16 @@
 internal import Calibration
 private import Foundation
+internal import ModelSources
 internal import Models
 private import Quantization
 private import Sampling
-internal import ModelSources
 package import Support
 
 /// Runs prompts through the sampler and records what the U-Net's layers see; or joins such records.
 package struct CalibrateJob: Job {
   package enum Task: Sendable {
     case run(
-      model: String, reading: ReadingOptions, settings: CalibrationRequest, resumes: Bool)
+      model: String, reading: InputOptions, settings: CalibrationRequest, resumes: Bool)
     case merge([String])
   }
 

@@ -49,7 +49,7 @@ struct CodingBench {
     let encoding = try leastSeconds {
       try writer.write(model, to: path, replacing: true, options: WriteOptions()) { _, _ in }
     }
-    let weights = try ModelSource.reading(path, ReadingOptions()).components[0].weights
+    let weights = try ModelSource.reading(path, InputOptions()).components[0].weights
     let decoding = try leastSeconds { _ = try weights.tensor("weight") }
     return Row(
       name: name, bytesEncodedPerSecond: bytes / encoding, bytesDecodedPerSecond: bytes / decoding,

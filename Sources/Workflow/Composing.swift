@@ -1,7 +1,7 @@
 private import Adapters
 private import Checkpoints
-internal import Models
 internal import ModelSources
+internal import Models
 internal import Support
 internal import Tensors
 
@@ -50,7 +50,7 @@ package struct Composition: Sendable {
   /// - Parameter keepingKinds: whether merged tensors are stored as they were; else in float32, for
   ///   who narrows them next.
   func applied(
-    to source: ModelSource, reading: ReadingOptions, keepingKinds: Bool, _ events: EventSink
+    to source: ModelSource, reading: InputOptions, keepingKinds: Bool, _ events: EventSink
   ) throws -> ModelSource {
     var model = source
     var steps: [JSONValue] = []
@@ -62,7 +62,7 @@ package struct Composition: Sendable {
       ])
     }
     // Parts that come as folders of their own bring neither tokenizer nor scheduler.
-    if !parts.isEmpty { model = try model.completedByItsLine() }
+    if !parts.isEmpty { model = try model.completedByItsArchitecture() }
     if !adapters.isEmpty {
       let merge = try AdapterMerge(
         adapters.map(Self.request), into: model, allowingUnused: allowsUnused)
@@ -93,7 +93,7 @@ package struct Composition: Sendable {
 
   /// Puts a component of another model in the place of the model's own, or where it had none.
   private func exchange(
-    _ name: String, of model: inout ModelSource, for path: String, _ reading: ReadingOptions
+    _ name: String, of model: inout ModelSource, for path: String, _ reading: InputOptions
   ) throws {
     var options = reading
     (options.variant, options.ema, options.prediction) = (nil, false, nil)

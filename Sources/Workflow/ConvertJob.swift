@@ -1,18 +1,18 @@
+internal import ModelSources
 internal import Models
 internal import Quantization
-internal import ModelSources
 package import Support
 internal import Tensors
 
 /// Writes a model in another layout or number type.
 package struct ConvertJob: Job {
   private let model: String
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let output: OutputRequest
   private let type: String?
 
   /// - Parameter type: `f32`, `f16` or `bf16` for all weights; `nil` keeps every bit.
-  package init(model: String, reading: ReadingOptions, output: OutputRequest, type: String?) {
+  package init(model: String, reading: InputOptions, output: OutputRequest, type: String?) {
     self.model = model
     self.reading = reading
     self.output = output

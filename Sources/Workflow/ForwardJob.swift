@@ -1,7 +1,7 @@
 private import Checkpoints
 private import Execution
-private import Models
 internal import ModelSources
+private import Models
 package import Support
 internal import Tensors
 
@@ -18,7 +18,7 @@ package struct ForwardJob: Job {
   }
 
   private let model: String
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let compute: Compute
   private let component: Component
   private let inputs: String
@@ -29,7 +29,7 @@ package struct ForwardJob: Job {
   ///   - inputs: a safetensors file of the component's arguments, by diffusers' names.
   ///   - output: the safetensors file to write.
   package init(
-    model: String, reading: ReadingOptions, compute: Compute, component: Component,
+    model: String, reading: InputOptions, compute: Compute, component: Component,
     inputs: String, output: String, replacing: Bool
   ) {
     self.model = model

@@ -1,8 +1,8 @@
 private import Checkpoints
 private import Foundation
+internal import ModelSources
 private import Models
 internal import Sampling
-internal import ModelSources
 package import Support
 internal import Tensors
 
@@ -30,8 +30,8 @@ package struct GenerateRequest: Sendable {
   package var maskPath: String?
   /// How far to go from the picture; `nil` is diffusers' own: 0.8, with a mask 1.
   package var strength: Double?
-  package var originalSize: PictureSize?
-  package var targetSize: PictureSize?
+  package var originalSize: ImageSize?
+  package var targetSize: ImageSize?
   package var crop: (x: Int, y: Int)?
 
   /// The files that are read.
@@ -60,8 +60,8 @@ package struct GenerateRequest: Sendable {
     request.targetSize = targetSize.map { ($0.width, $0.height) }
     if let crop { request.crop = (top: crop.y, left: crop.x) }
     if let initImagePath {
-      func picture(_ path: String) throws -> Picture {
-        try Picture(png: ByteSlice.mapping(path).array, location: path)
+      func picture(_ path: String) throws -> Image {
+        try Image(png: ByteSlice.mapping(path).array, location: path)
       }
       request.image = ImageInput(
         picture: try picture(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
@@ -83,7 +83,7 @@ package struct GenerateRequest: Sendable {
 /// Paints pictures with the reference sampler.
 package struct GenerateJob: Job {
   private let models: [String]
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let compute: Compute
   private let request: GenerateRequest
   private let output: String?
@@ -96,7 +96,7 @@ package struct GenerateJob: Job {
   ///   - grid: where one picture of all goes: a row a model, a column a picture.
   ///   - latentsOutput: where the latents after the last step go.
   package init(
-    models: [String], reading: ReadingOptions, compute: Compute, request: GenerateRequest,
+    models: [String], reading: InputOptions, compute: Compute, request: GenerateRequest,
     output: String?,
     grid: String?, latentsOutput: String?, replacing: Bool
   ) {
@@ -110,7 +110,7 @@ package struct GenerateJob: Job {
     self.replacing = replacing
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> GeneratedPictures {
+  package func run(_ events: @escaping EventSink) async throws -> GeneratedImages {
     let paths = output.map { picturePaths($0, count: request.prompts.count * request.count) } ?? []
     let outputs = paths + [grid, latentsOutput].compactMap { $0 }
     try refuseSameOutputs(outputs)
@@ -132,12 +132,12 @@ package struct GenerateJob: Job {
       if let first = requests.first { noteResizing(first, of: model, events) }
       return (path, model)
     }
-    var rows: [[Picture]] = []
+    var rows: [[Image]] = []
     var written: [String] = []
     for (path, model) in bound {
       events(.stage("loading \(path)"))
       let sampler = try Sampler(model, arithmetic: compute.arithmetic)
-      var row: [Picture] = []
+      var row: [Image] = []
       for (index, sampling) in requests.enumerated() {
         events(
           .stage("painting with \(lastPathComponent(path)), \(index + 1) of \(requests.count)"))
@@ -167,11 +167,11 @@ package struct GenerateJob: Job {
       rows.append(row)
     }
     if let grid, let columns = rows.first?.count {
-      try Picture.contactSheet(rows.flatMap { $0 }, columns: columns)
+      try Image.contactSheet(rows.flatMap { $0 }, columns: columns)
         .write(to: grid, replacing: replacing)
       written.append(grid)
     }
-    return GeneratedPictures(paths: written, seed: request.seed)
+    return GeneratedImages(paths: written, seed: request.seed)
   }
 
   /// Tells of a picture to begin with whose sides the autoencoder cannot have, and which is not
@@ -209,7 +209,7 @@ private func picturePaths(_ path: String, count: Int) -> [String] {
 }
 
 /// What `generate` wrote.
-package struct GeneratedPictures: JobOutcome {
+package struct GeneratedImages: JobOutcome {
   let paths: [String]
   let seed: UInt64
 

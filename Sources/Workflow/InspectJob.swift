@@ -1,18 +1,18 @@
-internal import Tensors
 private import Adapters
 private import Checkpoints
-internal import Models
 internal import ModelSources
+internal import Models
+internal import Tensors
 
 /// Tells what a model is, without reading its weights unless it checks them; of a file that is none,
 /// what it is instead.
 package struct InspectJob: Job {
   private let model: String
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let listsTensors: Bool
   private let checks: Bool
 
-  package init(model: String, reading: ReadingOptions, listsTensors: Bool, checks: Bool) {
+  package init(model: String, reading: InputOptions, listsTensors: Bool, checks: Bool) {
     self.model = model
     self.reading = reading
     self.listsTensors = listsTensors

@@ -129,7 +129,7 @@ package struct TensorInspection: JobOutcome {
   private var nearest: (family: Family, differences: [String])? {
     guard survey.likeness == nil, let unet = survey.unet else { return nil }
     return Family.nearest(
-      to: UNetMarks(inputs: unet.inputs, width: unet.width, text: unet.text, added: unet.added))
+      to: UNetSignature(inputs: unet.inputs, width: unet.width, text: unet.text, added: unet.added))
   }
 
   package var json: JSONValue {

@@ -1,5 +1,5 @@
-internal import Models
 internal import ModelSources
+internal import Models
 package import Support
 internal import Tensors
 

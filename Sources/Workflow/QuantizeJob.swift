@@ -1,7 +1,7 @@
 internal import Calibration
+internal import ModelSources
 internal import Models
 package import Quantization
-internal import ModelSources
 package import Support
 internal import Tensors
 
@@ -65,7 +65,7 @@ package struct QuantizationRequest: Sendable {
 /// Stores the U-Net in fewer bits and writes the model.
 package struct QuantizeJob: Job {
   private let model: String
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let output: OutputRequest?
   private let isDryRun: Bool
   private let request: QuantizationRequest
@@ -75,7 +75,7 @@ package struct QuantizeJob: Job {
   ///   - output: where the model goes, or would go.
   ///   - isDryRun: whether nothing is written and the plan is told; so it is without an output.
   package init(
-    model: String, reading: ReadingOptions, output: OutputRequest?, isDryRun: Bool,
+    model: String, reading: InputOptions, output: OutputRequest?, isDryRun: Bool,
     request: QuantizationRequest, calibration: String?
   ) {
     self.model = model

@@ -1,12 +1,12 @@
 private import Checkpoints
+internal import ModelSources
 private import Packfiles
 private import Sampling
-internal import ModelSources
 internal import Support
 internal import Tensors
 
 /// How a model is read.
-package struct ReadingOptions: Sendable {
+package struct InputOptions: Sendable {
   /// A variant of a diffusers folder (`fp16`), or `nil` for the plain one.
   package var variant: String?
   /// Whether the exponential moving average of the weights is read where a file holds both.
@@ -30,9 +30,9 @@ package struct ReadingOptions: Sendable {
   }
 }
 
-extension ReadingOptions {
+extension InputOptions {
   /// The options without what is put together.
-  var alone: ReadingOptions {
+  var alone: InputOptions {
     var copy = self
     copy.composition = Composition()
     return copy
@@ -56,7 +56,7 @@ extension ModelSource {
   ///   were; else in float32, for who narrows them next.
   /// - Parameter completesTokenizers: whether tokenizers that came without a vocabulary get CLIP's.
   static func reading(
-    _ path: String, _ options: ReadingOptions, keepingKinds: Bool = false,
+    _ path: String, _ options: InputOptions, keepingKinds: Bool = false,
     completesTokenizers: Bool = true,
     _ events: EventSink = { _ in }
   ) throws -> ModelSource {

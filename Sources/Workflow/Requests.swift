@@ -4,15 +4,7 @@ internal import Models
 internal import Sampling
 package import Support
 
-// Named here for who stands on this room alone.
-package typealias PictureSize = Support.PictureSize
-
-/// The commands that are spelled nearly like `name`, for who stands on this room alone.
-package func nearestCommands(to name: String, among commands: [String]) -> [String] {
-  nearestNames(to: name, among: commands, within: 2)
-}
-
-extension PictureSize {
+extension ImageSize {
   /// A size as people write it, `WIDTHxHEIGHT`; `nil` for any other text, and sides below 1.
   package init?(text: String) {
     let parts = text.lowercased().split(separator: "x", omittingEmptySubsequences: false)
@@ -33,7 +25,7 @@ package protocol RunRequest {
   /// Pictures a prompt.
   var seeds: Int { get set }
   /// `nil` is the model's own.
-  var size: PictureSize? { get set }
+  var size: ImageSize? { get set }
 }
 
 /// What a calibration runs, as a user says it.
@@ -44,7 +36,7 @@ package struct CalibrationRequest: RunRequest, Sendable {
   package var promptLimit: Int?
   package var steps: Int
   package var seeds: Int
-  package var size: PictureSize?
+  package var size: ImageSize?
   package var compute: Compute
 
   package static let standard = CalibrationRequest(

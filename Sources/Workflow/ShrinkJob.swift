@@ -1,17 +1,17 @@
-internal import Tensors
 internal import Calibration
 private import Foundation
+internal import ModelSources
 private import Models
 internal import Quantization
 private import Sampling
-internal import ModelSources
 package import Support
+internal import Tensors
 private import Verification
 
 /// Strips, calibrates, quantizes, writes and verifies in one go.
 package struct ShrinkJob: Job {
   private let model: String
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let output: OutputRequest
   private let cut: Cut?
   private let quantization: QuantizationRequest
@@ -25,7 +25,7 @@ package struct ShrinkJob: Job {
   ///   - calibration: a calibration file; `nil` makes one beside the output.
   ///   - report: the folder for the report; `nil` writes none.
   package init(
-    model: String, reading: ReadingOptions, output: OutputRequest, cut: Cut?,
+    model: String, reading: InputOptions, output: OutputRequest, cut: Cut?,
     quantization: QuantizationRequest, calibration: String?, calibrating: CalibrationRequest,
     verification: VerificationRequest, report: String?
   ) {
@@ -96,7 +96,7 @@ package struct ShrinkJob: Job {
   private func written(
     _ output: OutputRequest, besides source: ModelSource
   ) throws -> ModelSource {
-    let options = ReadingOptions(
+    let options = InputOptions(
       variant: output.options.variant, allowsNonfinite: reading.allowsNonfinite)
     return try ModelSource.reading(output.path, options).completed(by: source)
   }

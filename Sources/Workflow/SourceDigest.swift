@@ -1,7 +1,7 @@
 private import Foundation
-private import Synchronization
 internal import ModelSources
 internal import Support
+private import Synchronization
 internal import Tensors
 
 /// The SHA-256 digest of every tensor that was read through it, gathered while a conversion

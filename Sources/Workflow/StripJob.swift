@@ -1,6 +1,6 @@
+internal import ModelSources
 private import Models
 internal import Stripping
-internal import ModelSources
 internal import Support
 internal import Tensors
 
@@ -20,11 +20,11 @@ package enum Cut: Sendable {
 /// Removes blocks of the U-Net and writes the rest.
 package struct StripJob: Job {
   private let model: String
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let output: OutputRequest
   private let cut: Cut
 
-  package init(model: String, reading: ReadingOptions, output: OutputRequest, cut: Cut) {
+  package init(model: String, reading: InputOptions, output: OutputRequest, cut: Cut) {
     self.model = model
     self.reading = reading
     self.output = output

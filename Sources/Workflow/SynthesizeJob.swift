@@ -1,6 +1,6 @@
+internal import ModelSources
 private import Models
 private import Quantization
-internal import ModelSources
 internal import Tensors
 
 /// The families that can be synthesized, by name.

@@ -1,8 +1,8 @@
 private import Calibration
+internal import ModelSources
 internal import Models
 private import Quantization
 internal import Sampling
-internal import ModelSources
 package import Support
 internal import Tensors
 internal import Verification
@@ -21,7 +21,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var guidanceScale: Double
   /// A scheduler's name; `nil` is the reference's own.
   package var scheduler: String?
-  package var size: PictureSize?
+  package var size: ImageSize?
   /// Whether the reference in fp16 and in plainly rounded int8 is measured beside the candidate.
   package var hasBaselines: Bool
   /// How the candidate computes, and its baselines.
@@ -72,14 +72,14 @@ package struct VerificationRequest: RunRequest, Sendable {
 package struct VerifyJob: Job {
   private let reference: String
   private let candidate: String
-  private let reading: ReadingOptions
+  private let reading: InputOptions
   private let request: VerificationRequest
   private let report: String?
   private let replacing: Bool
 
   /// - Parameter report: the folder for `report.json` and `index.html`; `nil` writes none.
   package init(
-    reference: String, candidate: String, reading: ReadingOptions, request: VerificationRequest,
+    reference: String, candidate: String, reading: InputOptions, request: VerificationRequest,
     report: String?, replacing: Bool
   ) {
     self.reference = reference

@@ -1,7 +1,7 @@
 private import Checkpoints
 private import Foundation
-internal import Quantization
 internal import ModelSources
+internal import Quantization
 internal import Support
 internal import Tensors
 private import Verification
@@ -61,7 +61,7 @@ package struct OutputRequest: Sendable {
   /// A variant is that of the model that is read, where it has one of that name; else it names the
   /// variant that the output is written as, as both `from_pretrained` and `save_pretrained` take one.
   mutating func reading(
-    _ model: String, _ reading: ReadingOptions, by writer: any ModelWriter,
+    _ model: String, _ reading: InputOptions, by writer: any ModelWriter,
     keepingKinds: Bool = false, _ events: EventSink
   ) throws -> ModelSource {
     var reading = reading

@@ -1,8 +1,8 @@
 import Adapters
 import Checkpoints
 import Foundation
-import Models
 import ModelSources
+import Models
 import Support
 import Tensors
 import TestSupport

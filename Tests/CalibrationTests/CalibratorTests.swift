@@ -3,8 +3,8 @@ import Foundation
 import Kernels
 import Models
 import Quantization
-import Synchronization
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Testing

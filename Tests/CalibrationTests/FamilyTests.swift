@@ -2,7 +2,6 @@ import Calibration
 import Models
 import Quantization
 import Sampling
-
 import TestSupport
 import Testing
 

@@ -2,9 +2,9 @@ import Calibration
 import Checkpoints
 import Foundation
 import Kernels
+import ModelSources
 import Models
 import Quantization
-import ModelSources
 import Support
 import Tensors
 import TestSupport

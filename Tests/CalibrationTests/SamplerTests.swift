@@ -1,11 +1,10 @@
-import Support
-import Tensors
 import Calibration
 import Checkpoints
 import Models
 import Quantization
 import Sampling
-
+import Support
+import Tensors
 import TestSupport
 import Testing
 

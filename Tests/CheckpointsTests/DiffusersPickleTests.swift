@@ -1,7 +1,7 @@
-import Tensors
 import Checkpoints
 import ModelSources
 import Support
+import Tensors
 import TestSupport
 import Testing
 

@@ -1,8 +1,8 @@
-import Tensors
-import ModelSources
 import Checkpoints
 import Foundation
+import ModelSources
 import Support
+import Tensors
 import TestSupport
 import Testing
 

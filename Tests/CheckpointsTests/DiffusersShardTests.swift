@@ -1,5 +1,5 @@
-import ModelSources
 import Checkpoints
+import ModelSources
 import Support
 import Tensors
 import TestSupport

@@ -1,7 +1,7 @@
-import Tensors
 import Checkpoints
 import Foundation
 import ModelSources
+import Tensors
 import TestSupport
 import Testing
 

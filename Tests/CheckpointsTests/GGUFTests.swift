@@ -1,9 +1,8 @@
-import ModelSources
-import Tensors
-import Support
 import Checkpoints
 import Foundation
-
+import ModelSources
+import Support
+import Tensors
 import TestSupport
 import Testing
 

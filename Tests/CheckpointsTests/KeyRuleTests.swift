@@ -1,5 +1,5 @@
-import ModelSources
 import Checkpoints
+import ModelSources
 import Tensors
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
-import ModelSources
 import Checkpoints
 import Foundation
+import ModelSources
 import Support
 import TestSupport
 import Testing

@@ -1,8 +1,7 @@
-import Tensors
+import Checkpoints
 import ModelSources
 import Support
-import Checkpoints
-
+import Tensors
 import TestSupport
 import Testing
 

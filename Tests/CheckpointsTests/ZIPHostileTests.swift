@@ -1,6 +1,6 @@
-import Tensors
 import Checkpoints
 import Support
+import Tensors
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
 import Execution
-import Models
 import ModelSources
+import Models
 import Tensors
 import Testing
 

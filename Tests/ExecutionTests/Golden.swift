@@ -1,9 +1,9 @@
 import Checkpoints
 import Execution
-import Models
-import Synchronization
 import ModelSources
+import Models
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Testing

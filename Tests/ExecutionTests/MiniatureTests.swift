@@ -1,9 +1,9 @@
-import Support
 import Checkpoints
 import Execution
 import Kernels
-import Models
 import ModelSources
+import Models
+import Support
 import Tensors
 import TestSupport
 import Testing
@@ -16,7 +16,7 @@ import Testing
 
   @Test func isOfStableDiffusionsMake() throws {
     let model = try model()
-    #expect(model.family.line.name == "sd-v1")
+    #expect(model.family.architecture.name == "sd-v1")
     #expect(model.components.map(\.name) == ["text_encoder", "unet", "vae"])
     for component in model.components {
       #expect(component.modules.parameterCount == component.weights.parameterCount)

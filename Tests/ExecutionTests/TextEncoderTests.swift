@@ -1,7 +1,6 @@
-import Tensors
 import Execution
 import Models
-
+import Tensors
 import Testing
 
 @Suite struct TextEncoderTests {

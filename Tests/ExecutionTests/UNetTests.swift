@@ -1,7 +1,7 @@
 import Execution
 import Kernels
-import Models
 import ModelSources
+import Models
 import Support
 import Tensors
 import TestSupport

@@ -1,6 +1,6 @@
 import Kernels
-import Synchronization
 import Support
+import Synchronization
 import Tensors
 import Testing
 

@@ -1,7 +1,7 @@
 import CKernels
 import Kernels
-import Synchronization
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 

@@ -1,5 +1,5 @@
-import Models
 import ModelSources
+import Models
 import Support
 import Tensors
 import Testing
@@ -9,7 +9,7 @@ import Testing
     let model = try Model.bind(MiniModel.source())
     #expect(model.family.name == "sd-v1-custom")
     #expect(model.components.map(\.name) == ["text_encoder", "unet", "vae"])
-    #expect(model.defaultSize == PictureSize(width: 16, height: 16))
+    #expect(model.defaultSize == ImageSize(width: 16, height: 16))
     let unet = try #require(model["unet"])
     #expect(unet.modules.parameterCount == unet.weights.parameterCount)
   }

@@ -1,6 +1,6 @@
 import Foundation
-import Models
 import ModelSources
+import Models
 import Support
 import Tensors
 import TestSupport
@@ -29,7 +29,7 @@ import Testing
     let source = try #require(try family.synthesize(seed: 0, kind: .f16))
     let model = try Model.bind(source)
     #expect(model.family.name == Self.twins[name] ?? name)
-    #expect(model.family.line.name == family.line.name)
+    #expect(model.family.architecture.name == family.architecture.name)
     #expect(
       model.source.index["_class_name"]?.string?.hasPrefix("StableDiffusion") == true
         || name == "lcm-dreamshaper-v7")
@@ -42,7 +42,7 @@ import Testing
     let narrow = try #require(try family.narrowed(vocabulary: 64))
     let found = try Model.bind(narrow).family
     #expect(found.template == nil)
-    #expect(found.line.name == family.line.name)
+    #expect(found.architecture.name == family.architecture.name)
   }
 
   @Test(arguments: [
@@ -51,7 +51,7 @@ import Testing
   ]) func picturesAreOfTheSizeTrainedOn(name: String, side: Int) throws {
     let family = try #require(Family.named(name))
     let source = try #require(try family.synthesize(seed: 0, kind: .f16))
-    #expect(try Model.bind(source).defaultSize == PictureSize(width: side, height: side))
+    #expect(try Model.bind(source).defaultSize == ImageSize(width: side, height: side))
   }
 
   /// What is predicted tells models of one tree apart.
@@ -80,7 +80,7 @@ import Testing
     let family = try #require(Family.named(name))
     var source = try #require(try family.synthesize(seed: 0, kind: .f16))
     #expect(try Model.bind(source).indexDoubt == nil)
-    let own = family.line.pipelineClass
+    let own = family.architecture.pipelineClass
     let other =
       own.hasPrefix("StableDiffusionXL") ? "StableDiffusionPipeline" : "StableDiffusionXLPipeline"
     source.index["_class_name"] = .string(other)

@@ -1,6 +1,6 @@
-import Tensors
 import Models
 import Support
+import Tensors
 import Testing
 
 @Suite struct UNetConfigTests {

@@ -1,9 +1,9 @@
-import Tensors
-import ModelSources
 import Dispatch
+import ModelSources
 import Packfiles
-import Synchronization
 import Support
+import Synchronization
+import Tensors
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
 import ModelSources
-import Tensors
 import Packfiles
 import Support
+import Tensors
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
-import Tensors
 import Packfiles
 import Support
+import Tensors
 import TestSupport
 
 /// A file in pieces that a test may change before it is put together with right digests: what a

@@ -82,7 +82,7 @@ import Testing
     Case(["codecs"], [1, 1], "'codecs' of the manifest is not ascending whole numbers"),
     Case(["codecs"], [-1], "'codecs' of the manifest is not ascending whole numbers"),
     Case(["codecs"], 1, "'codecs' of the manifest is a number, an array is expected"),
-    // Names.
+    // NameRules.
     Case(a + ["name"], "b", "component 'unet' holds 'b' twice"),
     Case(a + ["name"], "", "'name' of a tensor of component 'unet' is '', 1 to 512 visible"),
     Case(a + ["name"], "a b", "'name' of a tensor of component 'unet' is 'a b', 1 to 512"),

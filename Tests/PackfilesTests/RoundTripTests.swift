@@ -1,5 +1,5 @@
-import Packfiles
 import ModelSources
+import Packfiles
 import Support
 import Tensors
 import TestSupport

@@ -1,6 +1,6 @@
 import Foundation
-import Packfiles
 import ModelSources
+import Packfiles
 import Support
 import Tensors
 
@@ -117,7 +117,7 @@ func contents(of model: ModelSource) throws -> [String: [[UInt8]]] {
   return contents
 }
 
-/// Names of what stands in `folder`, hidden files included.
+/// NameRules of what stands in `folder`, hidden files included.
 func entries(of folder: String) -> [String]? {
   try? FileManager.default.contentsOfDirectory(atPath: folder)
 }

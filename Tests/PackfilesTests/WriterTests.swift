@@ -1,6 +1,6 @@
 import Foundation
-import Packfiles
 import ModelSources
+import Packfiles
 import Support
 import Tensors
 import TestSupport

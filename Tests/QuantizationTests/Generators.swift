@@ -1,4 +1,3 @@
-
 import Testing
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine.
@@ -28,7 +27,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
   }
 
-  mutating func energies(_ count: Int) -> [Float] {
+  mutating func meanSquares(_ count: Int) -> [Float] {
     (0..<count).map { _ in
       let value = normal()
       return value * value * value * value

@@ -1,6 +1,6 @@
+import ModelSources
 import Models
 import Quantization
-import ModelSources
 import Tensors
 import Testing
 

@@ -1,8 +1,7 @@
-import Tensors
-import Support
 import Models
 import Quantization
-
+import Support
+import Tensors
 import Testing
 
 struct PlanTests {

@@ -8,7 +8,7 @@ struct RoundingTwin {
   var errors: [(chosen: Double, plain: Double)] = []
 
   init(
-    _ weights: [Float], rowLength: Int, energies: [Float]?, search: ScaleSearch
+    _ weights: [Float], rowLength: Int, meanSquares: [Float]?, search: ScaleSearch
   ) {
     let limit = Float(search.limit)
     let step = search.groupSize ?? rowLength
@@ -16,7 +16,7 @@ struct RoundingTwin {
       for group in stride(from: 0, to: rowLength, by: step) {
         let columns = group..<min(rowLength, group + step)
         let values = columns.map { weights[start + $0] }
-        let importance = columns.map { Double(energies?[$0] ?? 1) }
+        let importance = columns.map { Double(meanSquares?[$0] ?? 1) }
         let unit = (values.map(abs).max() ?? 0) / limit
         guard unit.isNormal else {
           codes += values.map { _ in 0 }

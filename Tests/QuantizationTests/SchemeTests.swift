@@ -29,7 +29,7 @@ struct SchemeTests {
     let weights = StoredTensor(
       shape: [64, 1280], floats: (0..<64 * 1280).map { _ in generator.normal() })
     let scheme = try #require(Schemes.named("int8"))
-    let encoded = try scheme.encode(weights, method: .round, energies: nil)
+    let encoded = try scheme.encode(weights, method: .round, meanSquares: nil)
     #expect((40.0...43.0).contains(encoded.figures.sqnr))
     let measures = ErrorMeasures(reference: weights, candidate: encoded.tensor)
     #expect(abs(measures.sqnr - encoded.figures.sqnr) < 1e-9)
@@ -42,9 +42,9 @@ struct SchemeTests {
       var generator = SeededGenerator(UInt64(seed))
       let length = Int.random(in: 1...400, using: &generator)
       let weights = StoredTensor(shape: [6, length], floats: generator.weights(6 * length))
-      let energies = isCalibrated ? generator.energies(length) : nil
-      let plain = try scheme.encode(weights, method: .round, energies: energies)
-      let best = try scheme.encode(weights, method: .mse, energies: energies)
+      let meanSquares = isCalibrated ? generator.meanSquares(length) : nil
+      let plain = try scheme.encode(weights, method: .round, meanSquares: meanSquares)
+      let best = try scheme.encode(weights, method: .mse, meanSquares: meanSquares)
       #expect(best.figures.plainSQNR == plain.figures.sqnr)
       if isCalibrated {
         let weighted = try #require(best.figures.weightedSQNR)
@@ -63,7 +63,7 @@ struct SchemeTests {
     guard case .symmetric(let bits, _) = scheme.encoding else { return }
     var generator = SeededGenerator(5)
     let weights = StoredTensor(shape: [7, 101], floats: generator.weights(707))
-    let tensor = try scheme.encode(weights, method: .round, energies: nil).tensor
+    let tensor = try scheme.encode(weights, method: .round, meanSquares: nil).tensor
     let codes = tensor.parts[0].array
     if bits == 8 {
       #expect(!codes.contains(0x80))
@@ -82,7 +82,7 @@ struct SchemeTests {
       return column % 32 == 0 ? 7 : Float(index % 15) - 7
     }
     let encoded = try scheme.encode(
-      StoredTensor(shape: [3, length], floats: floats), method: .round, energies: nil)
+      StoredTensor(shape: [3, length], floats: floats), method: .round, meanSquares: nil)
     #expect(encoded.tensor.floats() == floats)
     #expect(encoded.figures.sqnr == .infinity)
     if length % 2 == 1 {
@@ -96,7 +96,7 @@ struct SchemeTests {
     let scheme = try #require(Schemes.named(name))
     let weights = StoredTensor(shape: [2, 3], floats: [0, 1, 2, 3, value, 5])
     #expect(throws: SchemeError.nonfinite) {
-      try scheme.encode(weights, method: .mse, energies: nil)
+      try scheme.encode(weights, method: .mse, meanSquares: nil)
     }
   }
 
@@ -104,15 +104,15 @@ struct SchemeTests {
     let half = try #require(Schemes.named("f16"))
     #expect(throws: SchemeError.overflowsHalf) {
       try half.encode(
-        StoredTensor(shape: [2], floats: [1, 65520]), method: .round, energies: nil)
+        StoredTensor(shape: [2], floats: [1, 65520]), method: .round, meanSquares: nil)
     }
     let largest = StoredTensor(shape: [2], floats: [65519, -65504])
     #expect(
-      try half.encode(largest, method: .round, energies: nil).tensor.floats() == [65504, -65504])
+      try half.encode(largest, method: .round, meanSquares: nil).tensor.floats() == [65504, -65504])
     let bfloat = try #require(Schemes.named("bf16"))
     #expect(
       try bfloat.encode(
-        StoredTensor(shape: [1], floats: [65536]), method: .round, energies: nil
+        StoredTensor(shape: [1], floats: [65536]), method: .round, meanSquares: nil
       ).tensor.floats() == [65536])
   }
 
@@ -120,11 +120,11 @@ struct SchemeTests {
     let grouped = try #require(Schemes.named("int8-g64"))
     let weights = StoredTensor(shape: [1, 2], floats: [1, 127 * 70000])
     #expect(throws: SchemeError.scaleOverflowsHalf(70000)) {
-      try grouped.encode(weights, method: .round, energies: nil)
+      try grouped.encode(weights, method: .round, meanSquares: nil)
     }
     let rows = try #require(Schemes.named("int8"))
     #expect(
-      try rows.encode(weights, method: .round, energies: nil).tensor.parts[0].array == [0, 127])
+      try rows.encode(weights, method: .round, meanSquares: nil).tensor.parts[0].array == [0, 127])
   }
 
   @Test(arguments: ["f32", "f16", "bf16"])
@@ -133,7 +133,7 @@ struct SchemeTests {
     var generator = SeededGenerator(9)
     let floats = generator.weights(1000)
     let encoded = try scheme.encode(
-      StoredTensor(shape: [10, 100], floats: floats), method: .round, energies: nil)
+      StoredTensor(shape: [10, 100], floats: floats), method: .round, meanSquares: nil)
     let expected = StoredTensor(
       shape: [10, 100], floats: floats, as: name == "f32" ? .f32 : name == "f16" ? .f16 : .bf16)
     #expect(encoded.tensor.parts[0].array == expected.parts[0].array)
@@ -148,12 +148,12 @@ struct SchemeTests {
     let row = generator.weights(11520)
     let shape: Shape = [256, 1280, 3, 3]
     let weights = StoredTensor(shape: shape, floats: (0..<256).flatMap { _ in row })
-    let energies = generator.energies(11520)
+    let meanSquares = generator.meanSquares(11520)
     for name in ["int8", "int8-g64", "int4-g32"] {
       let scheme = try #require(Schemes.named(name))
       let clock = ContinuousClock()
       let time = try clock.measure {
-        _ = try scheme.encode(weights, method: .mse, energies: energies)
+        _ = try scheme.encode(weights, method: .mse, meanSquares: meanSquares)
       }
       let seconds = Double(time.components.attoseconds) * 1e-18 + Double(time.components.seconds)
       print(

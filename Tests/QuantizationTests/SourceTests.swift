@@ -1,7 +1,7 @@
 import Kernels
+import ModelSources
 import Models
 import Quantization
-import ModelSources
 import Support
 import Tensors
 import Testing
@@ -94,7 +94,7 @@ struct SourceTests {
     var statistics = ActivationStatistics(modules: Self.modules, bands: TimestepBands(count: 2))
     #expect(statistics.names == ["conv_in", "block.conv", "block.linear"])
     let summary = ActivationSummary(
-      maxima: [1, 2, 3, 4], energies: [10, 20, 0, 40], positions: 10,
+      maxima: [1, 2, 3, 4], meanSquares: [10, 20, 0, 40], positions: 10,
       histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
     check(
       statistics.update("block.conv") { $0.add(summary, band: 1, pass: .conditional) } == true)
@@ -102,10 +102,10 @@ struct SourceTests {
     let source = try QuantizedSource(base, plan: try Self.plan(), statistics: statistics)
     let found = try source.tensor("block.conv.weight")
 
-    let energies: [Float] = [1, 2, 0, 4].flatMap { [Float](repeating: $0, count: 9) }
+    let meanSquares: [Float] = [1, 2, 0, 4].flatMap { [Float](repeating: $0, count: 9) }
     let scheme = try #require(Schemes.named("int8"))
     let expected = try scheme.encode(
-      try base.tensor("block.conv.weight"), method: .mse, energies: energies)
+      try base.tensor("block.conv.weight"), method: .mse, meanSquares: meanSquares)
     #expect(found.floats() == expected.tensor.floats())
     let record = source.ledger.records.first { $0.tensor == "block.conv.weight" }
     #expect(record?.figures == expected.figures)

@@ -49,7 +49,7 @@ import Testing
       #expect(summary.positions == values.count)
       #expect(summary.maxima[channel] == values.map(abs).max())
       let energy = values.reduce(0.0) { $0 + Double($1) * Double($1) }
-      #expect(abs(summary.energies[channel] - energy) <= 1e-13 * energy)
+      #expect(abs(summary.meanSquares[channel] - energy) <= 1e-13 * energy)
       for value in values {
         let edges = (0..<MagnitudeBins.count).last {
           MagnitudeBins.lowerEdge($0) <= Double(abs(value))
@@ -208,11 +208,12 @@ import Testing
     let whole = Self.statistics(0..<2)
     #expect(
       ModuleStatistics(
-        channels: 20, bands: 4, maxima: whole.maxima, energies: whole.energies,
+        channels: 20, bands: 4, maxima: whole.maxima, meanSquares: whole.meanSquares,
         positions: whole.positions, histogram: whole.histogram) == whole)
     #expect(
       ModuleStatistics(
-        channels: 20, bands: 4, maxima: Array(whole.maxima.dropLast()), energies: whole.energies,
+        channels: 20, bands: 4, maxima: Array(whole.maxima.dropLast()),
+        meanSquares: whole.meanSquares,
         positions: whole.positions, histogram: whole.histogram) == nil)
   }
 }

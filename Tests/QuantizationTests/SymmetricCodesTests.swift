@@ -21,9 +21,10 @@ import Testing
     var generator = SeededGenerator(UInt64(rowLength))
     let weights = generator.weights(5 * rowLength)
     let stored = StoredTensor(shape: [5, rowLength], floats: weights)
-    for energies in [nil, generator.energies(rowLength)] {
-      let found = symmetricCodes(of: stored, energies: energies, search: search)
-      let twin = RoundingTwin(weights, rowLength: rowLength, energies: energies, search: search)
+    for meanSquares in [nil, generator.meanSquares(rowLength)] {
+      let found = symmetricCodes(of: stored, meanSquares: meanSquares, search: search)
+      let twin = RoundingTwin(
+        weights, rowLength: rowLength, meanSquares: meanSquares, search: search)
       #expect(found.codes.count == weights.count)
       #expect(found.scales.count == twin.scales.count)
       // The search sums float32 squares, so it may prefer a scale whose error is the same to six
@@ -40,7 +41,7 @@ import Testing
             let code = RoundingTwin.code(weights[place], scale, Float(search.limit))
             #expect(found.codes[place] == code)
             let difference = Double(scale * Float(code)) - Double(weights[place])
-            error += Double(energies?[column] ?? 1) * difference * difference
+            error += Double(meanSquares?[column] ?? 1) * difference * difference
           }
           #expect(error <= twin.errors[groups].chosen * (1 + 1e-5))
           #expect(error <= twin.errors[groups].plain)
@@ -48,8 +49,8 @@ import Testing
           groups += 1
         }
       }
-      let scale = Double(energies?.max() ?? 1)
-      let reported = energies == nil ? found.chosen.error : found.chosen.weightedError * scale
+      let scale = Double(meanSquares?.max() ?? 1)
+      let reported = meanSquares == nil ? found.chosen.error : found.chosen.weightedError * scale
       #expect(abs(reported - sum) <= 1e-6 * sum)
     }
   }
@@ -57,13 +58,13 @@ import Testing
   @Test func plainRoundingIsAbsmax() {
     let weights: [Float] = [1.27, -0.005, 0.015, -1.0, 0.025, 0]
     let result = symmetricCodes(
-      of: StoredTensor(shape: [1, 6], floats: weights), energies: nil,
+      of: StoredTensor(shape: [1, 6], floats: weights), meanSquares: nil,
       search: Self.search(ratios: [1]))
     #expect(result.scales == [Float(1.27) / 127])
     // Halves go to even codes: -0.5 to 0, 1.5 to 2, 2.5 to 2 (up to how 0.01 is stored).
     #expect(
       result.codes
-        == RoundingTwin(weights, rowLength: 6, energies: nil, search: Self.search(ratios: [1]))
+        == RoundingTwin(weights, rowLength: 6, meanSquares: nil, search: Self.search(ratios: [1]))
         .codes)
     #expect(result.codes[0] == 127)
     #expect(result.codes[3] == -100)
@@ -75,7 +76,7 @@ import Testing
     // The scale is exactly 1.
     let weights: [Float] = [127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5]
     let result = symmetricCodes(
-      of: StoredTensor(shape: [1, 8], floats: weights), energies: nil,
+      of: StoredTensor(shape: [1, 8], floats: weights), meanSquares: nil,
       search: Self.search(ratios: [1]))
     #expect(result.codes == [127, 0, 2, 2, 0, -2, -2, 126])
   }
@@ -84,13 +85,13 @@ import Testing
     var weights = [Float](repeating: 0, count: 64)
     for i in 0..<64 { weights[i] = Float(i % 13) / 100 }
     weights[0] = 0.2
-    var energies = [Float](repeating: 1, count: 64)
-    energies[0] = 0
+    var meanSquares = [Float](repeating: 1, count: 64)
+    meanSquares[0] = 0
     let stored = StoredTensor(shape: [1, 64], floats: weights)
     let search = Self.search(limit: 7, ratios: Self.ratios)
-    let calibrated = symmetricCodes(of: stored, energies: energies, search: search)
+    let calibrated = symmetricCodes(of: stored, meanSquares: meanSquares, search: search)
     let plain = symmetricCodes(
-      of: stored, energies: energies, search: Self.search(limit: 7, ratios: [1]))
+      of: stored, meanSquares: meanSquares, search: Self.search(limit: 7, ratios: [1]))
     #expect(calibrated.ratios[0] < 0.9)
     #expect(calibrated.chosen.weightedError < 0.9 * plain.chosen.weightedError)
   }
@@ -99,7 +100,7 @@ import Testing
   func rowsOfZeroAndOfTinyNumbersGiveZeroCodes(search: ScaleSearch) {
     let weights = [Float](repeating: 0, count: 64) + [Float](repeating: 5e-38, count: 64)
     let result = symmetricCodes(
-      of: StoredTensor(shape: [2, 64], floats: weights), energies: nil, search: search)
+      of: StoredTensor(shape: [2, 64], floats: weights), meanSquares: nil, search: search)
     #expect(result.codes.allSatisfy { $0 == 0 })
     #expect(result.scales.allSatisfy { $0 == 0 })
   }
@@ -111,9 +112,9 @@ import Testing
     let exact = Float(sign: .plus, exponent: factor.exponent, significand: 1)
     let weights = generator.weights(4 * 200).map { min(1, max(-1, $0)) }
     let one = symmetricCodes(
-      of: StoredTensor(shape: [4, 200], floats: weights), energies: nil, search: Self.search())
+      of: StoredTensor(shape: [4, 200], floats: weights), meanSquares: nil, search: Self.search())
     let other = symmetricCodes(
-      of: StoredTensor(shape: [4, 200], floats: weights.map { $0 * exact }), energies: nil,
+      of: StoredTensor(shape: [4, 200], floats: weights.map { $0 * exact }), meanSquares: nil,
       search: Self.search())
     #expect(one.codes == other.codes)
     #expect(one.ratios == other.ratios)
@@ -125,7 +126,7 @@ import Testing
       let unit = 1.49 * Float(sign: .plus, exponent: exponent, significand: 1)
       let weights = (0..<32).map { Float($0 * 127 / 31) * unit }
       let result = symmetricCodes(
-        of: StoredTensor(shape: [1, 32], floats: weights), energies: nil,
+        of: StoredTensor(shape: [1, 32], floats: weights), meanSquares: nil,
         search: Self.search(group: 32, ratios: [1]))
       #expect(result.scales[0] >= unit * (1 - 0x1p-10))
       #expect(Float(Float16(result.scales[0])) == result.scales[0])
@@ -135,7 +136,7 @@ import Testing
   @Test func doesNotDependOnThreadsOrInstructionSets() {
     var generator = SeededGenerator(11)
     let weights = generator.weights(300 * 1153)
-    let energies = generator.energies(1153)
+    let meanSquares = generator.meanSquares(1153)
     let stored = StoredTensor(shape: [300, 1153], floats: weights)
     let threads = Threads.count
     defer {
@@ -147,7 +148,7 @@ import Testing
       for (threads, form) in [(1, 0), (1, 1), (3, 2), (2, 0)] {
         Threads.count = threads
         decant_limit_simd_level(Int32(form))
-        let result = symmetricCodes(of: stored, energies: energies, search: search)
+        let result = symmetricCodes(of: stored, meanSquares: meanSquares, search: search)
         if let first {
           #expect(result.codes == first.codes)
           #expect(result.scales == first.scales)
@@ -162,7 +163,7 @@ import Testing
   @Test func acceptsEmptyMatrices() {
     for shape in [[0, 4], [4, 0]] as [Shape] {
       let result = symmetricCodes(
-        of: StoredTensor(shape: shape, floats: []), energies: nil, search: Self.search())
+        of: StoredTensor(shape: shape, floats: []), meanSquares: nil, search: Self.search())
       #expect(result.codes.isEmpty)
     }
   }

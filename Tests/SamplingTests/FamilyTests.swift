@@ -1,7 +1,7 @@
 import Foundation
+import ModelSources
 import Models
 import Sampling
-import ModelSources
 import Support
 import Tensors
 import TestSupport
@@ -152,24 +152,24 @@ struct FamilyTests {
     return request
   }
 
-  static func picture(_ width: Int, _ height: Int) -> Picture {
+  static func picture(_ width: Int, _ height: Int) -> Image {
     painted(width, height) { x, y, c in (3 * x * x + 5 * (c + 1) * y + x * y) % 256 }
   }
 
-  static func mask(_ width: Int, _ height: Int) -> Picture {
+  static func mask(_ width: Int, _ height: Int) -> Image {
     painted(width, height) { x, y, _ in 16..<40 ~= x && 8..<51 ~= y ? 255 : 0 }
   }
 
   private static func painted(
     _ width: Int, _ height: Int, level: (_ x: Int, _ y: Int, _ channel: Int) -> Int
-  ) -> Picture {
+  ) -> Image {
     var pixels: [UInt8] = []
     for y in 0..<height {
       for x in 0..<width {
         for channel in 0..<3 { pixels.append(UInt8(level(x, y, channel))) }
       }
     }
-    return Picture(width: width, height: height, pixels: pixels)
+    return Image(width: width, height: height, pixels: pixels)
   }
 }
 

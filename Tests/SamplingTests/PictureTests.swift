@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Pictures")
 struct PictureTests {
-  static let small = Picture(width: 3, height: 2, pixels: (0..<18).map { UInt8($0 * 13) })
+  static let small = Image(width: 3, height: 2, pixels: (0..<18).map { UInt8($0 * 13) })
 
   @Test("are rounded from the VAE's numbers as diffusers does")
   func rounding() {
@@ -14,7 +14,7 @@ struct PictureTests {
     let levels: [Float] = [-1, 1, 0, -2, 2, .nan, 1 / 255, 0.5]
     let values = levels.flatMap { [$0, $0] } + levels + levels.reversed()
     let batch = Tensor(shape: [1, 3, 2, 4], values: Array(values.prefix(8)) + levels + levels)
-    let picture = Picture.pictures(decoded: batch)[0]
+    let picture = Image.pictures(decoded: batch)[0]
     #expect(picture.width == 4 && picture.height == 2)
     let green = stride(from: 1, to: 24, by: 3).map { picture.pixels[$0] }
     #expect(green == [0, 255, 128, 0, 255, 0, 128, 191])
@@ -23,14 +23,14 @@ struct PictureTests {
   @Test("go through PNG unchanged")
   func roundTrip() throws {
     let bytes = try Self.small.png()
-    #expect(try Picture(png: bytes, location: "test") == Self.small)
+    #expect(try Image(png: bytes, location: "test") == Self.small)
     #expect(bytes.prefix(4) == [0x89, 0x50, 0x4e, 0x47])
   }
 
   @Test("are read as PIL wrote them, parameters and all")
   func fromPIL() throws {
     let bytes = try ByteSlice.mapping(fixture("golden/pipeline-picture.png")).array
-    let picture = try Picture(png: bytes, location: "golden")
+    let picture = try Image(png: bytes, location: "golden")
     #expect(picture.width == 5 && picture.height == 3)
     #expect(picture.pixels == (0..<45).map { UInt8($0 * 5) })
     let texts = try PNGChunks.texts(bytes, location: "golden")
@@ -46,7 +46,7 @@ struct PictureTests {
     #expect(kinds.count == 8)
     for kind in kinds {
       let name = try kind.string("name")
-      let picture = try Picture(png: bytes(hex: try kind.string("png")), location: name)
+      let picture = try Image(png: bytes(hex: try kind.string("png")), location: name)
       let expected = bytes(hex: try kind.string("pixels"))
       #expect(picture.width == 9 && picture.height == 7)
       let far = zip(picture.pixels, expected).map { abs(Int($0) - Int($1)) }.max()
@@ -79,7 +79,7 @@ struct PictureTests {
     let found = try PNGChunks.texts(bytes, location: "test")
     #expect(found.map(\.keyword) == ["parameters", "other"])
     #expect(found.map(\.text) == [text, "x"])
-    #expect(try Picture(png: bytes, location: "test") == Self.small)
+    #expect(try Image(png: bytes, location: "test") == Self.small)
     let isLatin1 = text.unicodeScalars.allSatisfy { $0.value < 256 }
     #expect(bytes[37..<41].elementsEqual((isLatin1 ? "tEXt" : "iTXt").utf8))
   }
@@ -93,15 +93,15 @@ struct PictureTests {
         try Self.small.write(to: path, replacing: false)
       }
       let bytes = try ByteSlice.mapping(path).array
-      #expect(try Picture(png: bytes, location: path) == Self.small)
+      #expect(try Image(png: bytes, location: path) == Self.small)
     }
   }
 
   @Test("make a contact sheet")
   func contactSheet() {
-    let red = Picture(width: 2, height: 2, red: 255, green: 0, blue: 0)
-    let blue = Picture(width: 2, height: 2, red: 0, green: 0, blue: 255)
-    let sheet = Picture.contactSheet([red, blue, red], columns: 2, margin: 1)
+    let red = Image(width: 2, height: 2, red: 255, green: 0, blue: 0)
+    let blue = Image(width: 2, height: 2, red: 0, green: 0, blue: 255)
+    let sheet = Image.contactSheet([red, blue, red], columns: 2, margin: 1)
     #expect(sheet.width == 7 && sheet.height == 7)
     func pixel(_ x: Int, _ y: Int) -> [UInt8] {
       Array(sheet.pixels[(y * 7 + x) * 3..<(y * 7 + x) * 3 + 3])
@@ -117,9 +117,9 @@ struct PictureTests {
   @Test("are refused when the bytes are no PNG")
   func notPNG() {
     #expect(throws: PNGError.notPNG(location: "x")) {
-      try Picture(png: [0xff, 0xd8, 0xff], location: "x")
+      try Image(png: [0xff, 0xd8, 0xff], location: "x")
     }
-    #expect(throws: PNGError.notPNG(location: "x")) { try Picture(png: [], location: "x") }
+    #expect(throws: PNGError.notPNG(location: "x")) { try Image(png: [], location: "x") }
     #expect(
       PNGError.notPNG(location: "x").description
         == "x is not a PNG: it does not begin with PNG's signature")
@@ -130,16 +130,16 @@ struct PictureTests {
     let bytes = try Self.small.png(text: [("parameters", "text")])
     for count in 8..<bytes.count {
       #expect(throws: PNGError.self) {
-        try Picture(png: Array(bytes.prefix(count)), location: "x")
+        try Image(png: Array(bytes.prefix(count)), location: "x")
       }
     }
     for index in 8..<bytes.count {
       var flipped = bytes
       flipped[index] ^= 0x10
-      #expect(throws: PNGError.self, "byte \(index)") { try Picture(png: flipped, location: "x") }
+      #expect(throws: PNGError.self, "byte \(index)") { try Image(png: flipped, location: "x") }
     }
     #expect(throws: PNGError.damaged(location: "x", chunk: "IHDR", offset: 8)) {
-      try Picture(png: Array(bytes.prefix(20)), location: "x")
+      try Image(png: Array(bytes.prefix(20)), location: "x")
     }
   }
 
@@ -147,7 +147,7 @@ struct PictureTests {
   func tooLarge() throws {
     let bytes = try ByteSlice.mapping(fixture("golden/pipeline-large.png")).array
     #expect(throws: PNGError.tooLarge(location: "x", width: 60_000, height: 60_000)) {
-      try Picture(png: bytes, location: "x")
+      try Image(png: bytes, location: "x")
     }
     #expect(
       PNGError.tooLarge(location: "x", width: 60_000, height: 60_000).description

@@ -1,11 +1,11 @@
 import Checkpoints
 import Execution
 import Foundation
+import ModelSources
 import Models
 import Sampling
-import Synchronization
-import ModelSources
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -83,7 +83,7 @@ struct SamplerTests {
       guard entry["picture"] == true else { continue }
       for (index, picture) in try sampler.decode(latents).enumerated() {
         let path = fixture("golden/pipeline-\(name)-\(index).png")
-        let expected = try Picture(png: try ByteSlice.mapping(path).array, location: path)
+        let expected = try Image(png: try ByteSlice.mapping(path).array, location: path)
         #expect(picture.width == expected.width && picture.height == expected.height)
         let far = zip(picture.pixels, expected.pixels).count { abs(Int($0) - Int($1)) > 1 }
         let equal = zip(picture.pixels, expected.pixels).count { $0 == $1 }

@@ -94,7 +94,7 @@ struct SchedulerTests {
     config["algorithm_type"] = "dpmsolver++"
     config["solver_order"] = 2
     #expect(try Schedulers.described(by: config).name == "dpm++2m-karras")
-    let line = try #require(Family.named("sd-v1-4")).line
+    let line = try #require(Family.named("sd-v1-4")).architecture
     #expect(try Schedulers.described(by: line.scheduler).name == "pndm")
   }
 
@@ -111,7 +111,7 @@ struct SchedulerTests {
 
   @Test("correct early configs as StableDiffusionPipeline does")
   func corrections() throws {
-    let line = try #require(Family.named("sd-v1-4")).line
+    let line = try #require(Family.named("sd-v1-4")).architecture
     let early: JSONObject = ["_class_name": "DDIMScheduler"]
     let corrected = Schedulers.corrected(early, name: nil, for: line)
     #expect(corrected["steps_offset"] == 1 && corrected["clip_sample"] == false)
@@ -122,7 +122,7 @@ struct SchedulerTests {
     ]
     let named = Schedulers.corrected(stated, name: "ddim", for: line)
     #expect(named["steps_offset"] == 1 && named["clip_sample"] == false)
-    let xl = try #require(Family.named("sdxl-base-1.0")).line
+    let xl = try #require(Family.named("sdxl-base-1.0")).architecture
     #expect(Schedulers.corrected(stated, name: "ddim", for: xl) == stated)
   }
 

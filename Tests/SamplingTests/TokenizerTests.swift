@@ -1,5 +1,5 @@
-import Sampling
 import ModelSources
+import Sampling
 import Support
 import Tensors
 import Testing

@@ -1,6 +1,6 @@
-import Tensors
 import Sampling
 import Support
+import Tensors
 import Testing
 
 @Suite("torch.randn")

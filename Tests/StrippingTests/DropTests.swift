@@ -1,7 +1,7 @@
 import ModelSources
-import Support
 import Models
 import Stripping
+import Support
 import Tensors
 import TestSupport
 import Testing

@@ -1,7 +1,6 @@
-import Support
 import Models
 import Stripping
-
+import Support
 import Testing
 
 /// The published children of SDXL, cut from it.

@@ -1,6 +1,5 @@
-import Support
 import Stripping
-
+import Support
 import Testing
 
 struct LedgerTests {

@@ -1,7 +1,7 @@
-import Support
+import ModelSources
 import Models
 import Stripping
-import ModelSources
+import Support
 import Testing
 
 struct RefusalTests {

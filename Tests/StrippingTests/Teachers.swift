@@ -1,5 +1,5 @@
-import Models
 import ModelSources
+import Models
 import Support
 import Tensors
 

@@ -1,6 +1,6 @@
 import Foundation
-import Synchronization
 import Support
+import Synchronization
 import Testing
 
 struct InOrderTests {
@@ -8,11 +8,11 @@ struct InOrderTests {
 
   @Test func takesInOrderWhateverIsMadeFirst() throws {
     var taken: [Int] = []
-    try inOrder(costs: Array(repeating: 1, count: 200)) { index in
+    try produceInOrder(costs: Array(repeating: 1, count: 200)) { index in
       // Every third takes longer than its neighbours.
       if index % 3 == 0 { usleep(300) }
       return index * index
-    } take: {
+    } consume: {
       #expect($1 == $0 * $0)
       taken.append($0)
     }
@@ -27,7 +27,7 @@ struct InOrderTests {
     let many = Threads.count
     let made = Mutex(0)
     let sawLater = Mutex(false)
-    try inOrder(costs: Array(repeating: 1, count: 2 * many + 2)) { index in
+    try produceInOrder(costs: Array(repeating: 1, count: 2 * many + 2)) { index in
       if index == 0 {
         // A generous while: other tests run beside this one.
         for _ in 0..<120_000 where made.withLock({ $0 }) < many { usleep(1000) }
@@ -36,7 +36,7 @@ struct InOrderTests {
         made.withLock { $0 += 1 }
       }
       return index
-    } take: {
+    } consume: {
       #expect($0 == $1)
     }
     #expect(sawLater.withLock { $0 })
@@ -44,32 +44,32 @@ struct InOrderTests {
 
   @Test func makesAheadOnlyWhatThereIsRoomFor() throws {
     let held = Mutex((now: 0, most: 0))
-    let each = costAhead / 3
-    try inOrder(costs: Array(repeating: each, count: 40)) { index in
+    let each = maximumBytesAhead / 3
+    try produceInOrder(costs: Array(repeating: each, count: 40)) { index in
       held.withLock {
         $0.now += each
         $0.most = max($0.most, $0.now)
       }
       if index % 4 == 0 { usleep(2000) }
       return index
-    } take: { _, _ in
+    } consume: { _, _ in
       held.withLock { $0.now -= each }
     }
-    #expect(held.withLock { $0.most } <= costAhead)
+    #expect(held.withLock { $0.most } <= maximumBytesAhead)
   }
 
   @Test func oneAboveTheLimitIsMadeAlone() throws {
-    let costs = [1, 2 * costAhead, 1, 2 * costAhead]
+    let costs = [1, 2 * maximumBytesAhead, 1, 2 * maximumBytesAhead]
     let held = Mutex(0)
     var taken = 0
-    try inOrder(costs: costs) { index in
+    try produceInOrder(costs: costs) { index in
       let before = held.withLock {
         $0 += costs[index]
         return $0 - costs[index]
       }
-      if costs[index] > costAhead { #expect(before == 0) }
+      if costs[index] > maximumBytesAhead { #expect(before == 0) }
       return index
-    } take: { index, _ in
+    } consume: { index, _ in
       held.withLock { $0 -= costs[index] }
       taken += 1
     }
@@ -80,11 +80,11 @@ struct InOrderTests {
   func whatFailsFirstInOrderIsThrownAndNothingAfterIsTaken(place: Int) {
     var taken: [Int] = []
     #expect(throws: Refused.self) {
-      try inOrder(costs: Array(repeating: 1, count: 40)) { index in
+      try produceInOrder(costs: Array(repeating: 1, count: 40)) { index in
         if index == place { throw Refused() }
         if index == place + 1 { throw CocoaError(.fileNoSuchFile) }
         return index
-      } take: { index, _ in
+      } consume: { index, _ in
         taken.append(index)
       }
     }
@@ -94,9 +94,9 @@ struct InOrderTests {
   @Test func whatTakingThrowsIsThrown() {
     var taken = 0
     #expect(throws: Refused.self) {
-      try inOrder(costs: Array(repeating: 1, count: 40)) {
+      try produceInOrder(costs: Array(repeating: 1, count: 40)) {
         $0
-      } take: { index, _ in
+      } consume: { index, _ in
         if index == 5 { throw Refused() }
         taken += 1
       }
@@ -107,9 +107,9 @@ struct InOrderTests {
   @Test func aCancelledTaskStops() async {
     let task = Task {
       withUnsafeCurrentTask { $0?.cancel() }
-      try inOrder(costs: [1, 1, 1]) {
+      try produceInOrder(costs: [1, 1, 1]) {
         $0
-      } take: { _, _ in
+      } consume: { _, _ in
         Issue.record("taken")
       }
     }
@@ -117,9 +117,9 @@ struct InOrderTests {
   }
 
   @Test func nothingIsNothing() throws {
-    try inOrder(costs: []) {
+    try produceInOrder(costs: []) {
       $0
-    } take: { _, _ in
+    } consume: { _, _ in
       Issue.record("taken")
     }
   }

@@ -1,5 +1,5 @@
-package import Models
 package import ModelSources
+package import Models
 import Support
 package import Tensors
 

@@ -1,7 +1,7 @@
 import Checkpoints
+import ModelSources
 import Models
 import Sampling
-import ModelSources
 import Tensors
 import TestSupport
 import Verification

@@ -24,7 +24,7 @@ private struct Golden {
   }
 
   /// The formulas of `make_similarity.py`.
-  var pictures: (reference: Picture, candidate: Picture) {
+  var pictures: (reference: Image, candidate: Image) {
     var reference: [UInt8] = []
     var candidate: [UInt8] = []
     for y in 0..<height {
@@ -40,15 +40,15 @@ private struct Golden {
       }
     }
     return (
-      Picture(width: width, height: height, pixels: reference),
-      Picture(width: width, height: height, pixels: candidate)
+      Image(width: width, height: height, pixels: reference),
+      Image(width: width, height: height, pixels: candidate)
     )
   }
 }
 
 struct PictureMetricTests {
-  private func gray(_ level: UInt8, side: Int = 16) -> Picture {
-    Picture(width: side, height: side, red: level, green: level, blue: level)
+  private func gray(_ level: UInt8, side: Int = 16) -> Image {
+    Image(width: side, height: side, red: level, green: level, blue: level)
   }
 
   @Test func goldenValues() throws {
@@ -56,7 +56,7 @@ struct PictureMetricTests {
       let (reference, candidate) = golden.pictures
       let sums = [reference, candidate].map { $0.pixels.reduce(0) { $0 + Int($1) } }
       #expect(.array(sums.map { .integer($0) }) == golden.json["sums"])
-      let found = PictureComparison(reference: reference, candidate: candidate)
+      let found = ImageComparison(reference: reference, candidate: candidate)
       let ssim = try #require(golden.json["ssim"]?.number)
       // Two orders of adding: the last bits differ.
       #expect(abs(try #require(found.ssim) - ssim) < 1e-12, "\(golden.width)x\(golden.height)")
@@ -74,7 +74,7 @@ struct PictureMetricTests {
   /// 20 log10(255 / 16): a metric on wrapping 8-bit differences says 241 dB to this.
   @Test(arguments: [(UInt8(100), UInt8(116)), (116, 100), (0, 16), (255, 239)])
   func graysSixteenLevelsApart(_ a: UInt8, _ b: UInt8) {
-    let found = PictureComparison(reference: gray(a), candidate: gray(b))
+    let found = ImageComparison(reference: gray(a), candidate: gray(b))
     #expect(abs(found.psnr - 24.0484) < 1e-4)
     #expect(found.largestDifference == 16)
     #expect(found.shareWithinOneLevel == 0)
@@ -83,13 +83,13 @@ struct PictureMetricTests {
   /// Planes without structure have the luminance term alone: (2ab + C1) / (a² + b² + C1).
   @Test func similarityOfGrays() throws {
     let (a, b) = (100.0 / 255, 116.0 / 255)
-    let found = PictureComparison(reference: gray(100), candidate: gray(116))
+    let found = ImageComparison(reference: gray(100), candidate: gray(116))
     let expected = (2 * a * b + 1e-4) / (a * a + b * b + 1e-4)
     #expect(abs(try #require(found.ssim) - expected) < 1e-9)
   }
 
   @Test func blackBesideWhite() throws {
-    let found = PictureComparison(reference: gray(0), candidate: gray(255))
+    let found = ImageComparison(reference: gray(0), candidate: gray(255))
     #expect(found.psnr == 0)
     #expect(found.largestDifference == 255)
     #expect(abs(try #require(found.ssim) - 1e-4 / (1 + 1e-4)) < 1e-12)
@@ -99,12 +99,12 @@ struct PictureMetricTests {
     var candidate = gray(10)
     candidate.pixels[0] = 11
     candidate.pixels[4] = 8
-    let found = PictureComparison(reference: gray(10), candidate: candidate)
+    let found = ImageComparison(reference: gray(10), candidate: candidate)
     #expect(found.shareWithinOneLevel == 255.0 / 256)
   }
 
   @Test func similarityNeedsAWindow() {
-    let found = PictureComparison(reference: gray(1, side: 10), candidate: gray(1, side: 10))
+    let found = ImageComparison(reference: gray(1, side: 10), candidate: gray(1, side: 10))
     #expect(found.ssim == nil)
     #expect(found.psnr == .infinity)
   }

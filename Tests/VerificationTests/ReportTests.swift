@@ -1,5 +1,5 @@
-import ModelSources
 import Foundation
+import ModelSources
 import Models
 import Support
 import TestSupport

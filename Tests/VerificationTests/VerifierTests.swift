@@ -1,8 +1,7 @@
 import ModelSources
-import Support
 import Models
 import Sampling
-
+import Support
 import TestSupport
 import Testing
 import Verification

@@ -1,8 +1,8 @@
-import Support
 import Checkpoints
 import Foundation
-import Synchronization
 import ModelSources
+import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -13,10 +13,10 @@ import Workflow
     try await withTemporaryFolder { folder in
       let (file, back) = (folder + "/a.decant", folder + "/back")
       let out = try await ConvertJob(
-        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: file), type: nil
+        model: miniature, reading: InputOptions(), output: OutputRequest(path: file), type: nil
       ).run()
       _ = try await ConvertJob(
-        model: file, reading: ReadingOptions(), output: OutputRequest(path: back), type: nil
+        model: file, reading: InputOptions(), output: OutputRequest(path: back), type: nil
       ).run()
 
       let original = try Readers.all.read(miniature)
@@ -37,10 +37,10 @@ import Workflow
     try await withTemporaryFolder { folder in
       let (file, back) = (folder + "/a.decant", folder + "/back")
       _ = try await ConvertJob(
-        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: file), type: "bf16"
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: file), type: "bf16"
       ).run()
       _ = try await StripJob(
-        model: file, reading: ReadingOptions(), output: OutputRequest(path: back),
+        model: file, reading: InputOptions(), output: OutputRequest(path: back),
         cut: .drops(["mid_block"])
       ).run()
       let first = try packed(file).provenance
@@ -59,7 +59,7 @@ import Workflow
     try await withTemporaryFolder { folder in
       let path = folder + "/a"
       _ = try await ConvertJob(
-        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: path), type: type
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: path), type: type
       ).run()
       for component in try Readers.all.read(path).components {
         for name in component.weights.names {
@@ -80,7 +80,7 @@ import Workflow
   @Test func aCancelledJobLeavesNothing() async throws {
     try await withTemporaryFolder { folder in
       let job = ConvertJob(
-        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: folder + "/a.decant"),
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: folder + "/a.decant"),
         type: nil)
       let task = Task {
         withUnsafeCurrentTask { $0?.cancel() }

@@ -1,8 +1,8 @@
 import Checkpoints
 import Foundation
+import ModelSources
 import Models
 import Sampling
-import ModelSources
 import Support
 import Tensors
 import TestSupport
@@ -33,7 +33,7 @@ import Workflow
 
   private func convert(_ model: String, to output: OutputRequest) async throws {
     _ = try await ConvertJob(
-      model: model, reading: ReadingOptions(), output: output, type: nil
+      model: model, reading: InputOptions(), output: output, type: nil
     ).run()
   }
 
@@ -86,7 +86,7 @@ import Workflow
         composition.parts.append((component.name, folder + "/a/" + component.name))
       }
       _ = try await ConvertJob(
-        model: folder + "/a/unet", reading: ReadingOptions(composition: composition),
+        model: folder + "/a/unet", reading: InputOptions(composition: composition),
         output: OutputRequest(path: folder + "/b"), type: nil
       ).run()
       let whole = try Readers.all.read(folder + "/b")
@@ -109,7 +109,7 @@ import Workflow
       try await convert(folder + "/b", to: OutputRequest(path: folder + "/b.safetensors"))
       let composition = Composition(parts: [("vae", folder + "/b.safetensors")])
       _ = try await ConvertJob(
-        model: folder + "/a", reading: ReadingOptions(composition: composition),
+        model: folder + "/a", reading: InputOptions(composition: composition),
         output: OutputRequest(path: folder + "/c"), type: nil
       ).run()
       let found = try Readers.all.read(folder + "/c")
@@ -179,7 +179,7 @@ import Workflow
       let parts = ["vae", "text_encoder", "text_encoder_2"].filter { original[$0] != nil }
       _ = try await ConvertJob(
         model: folder + "/b.gguf",
-        reading: ReadingOptions(
+        reading: InputOptions(
           composition: Composition(parts: parts.map { ($0, folder + "/a") })),
         output: OutputRequest(path: folder + "/c"), type: "f16"
       ).run()

@@ -1,7 +1,7 @@
 import Checkpoints
 import Foundation
-import Models
 import ModelSources
+import Models
 import Support
 import Tensors
 import TestSupport

@@ -1,7 +1,7 @@
 import Checkpoints
 import Foundation
-import Packfiles
 import ModelSources
+import Packfiles
 import Support
 import Tensors
 import TestSupport
@@ -10,7 +10,7 @@ import Workflow
 
 /// Strip, quantize, shrink and verify on the trained miniature model.
 @Suite struct SmallerModelTests {
-  private static let small: PictureSize = .init(width: 32, height: 32)
+  private static let small: ImageSize = .init(width: 32, height: 32)
 
   private static var verification: VerificationRequest {
     var request = VerificationRequest.standard
@@ -32,7 +32,7 @@ import Workflow
     try await withTemporaryFolder { folder in
       let path = folder + "/small"
       let out = try await StripJob(
-        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: path),
+        model: miniature, reading: InputOptions(), output: OutputRequest(path: path),
         cut: .recipe(recipe)
       ).run()
       let part = try #require(out.parts.first { $0.name == "unet" })
@@ -53,7 +53,7 @@ import Workflow
     try await withTemporaryFolder { folder in
       let path = folder + "/int8.decant"
       let out = try await QuantizeJob(
-        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: path),
+        model: miniature, reading: InputOptions(), output: OutputRequest(path: path),
         isDryRun: false,
         request: QuantizationRequest(type: "int8"), calibration: nil
       ).run()
@@ -70,13 +70,13 @@ import Workflow
       request.minimumPSNR = 30
       request.maximumLatentError = 0.1
       let verified = try await VerifyJob(
-        reference: miniature, candidate: path, reading: ReadingOptions(), request: request,
+        reference: miniature, candidate: path, reading: InputOptions(), request: request,
         report: nil, replacing: false
       ).run()
       try verified.check()
       request.minimumPSNR = 200
       let strict = try await VerifyJob(
-        reference: miniature, candidate: path, reading: ReadingOptions(), request: request,
+        reference: miniature, candidate: path, reading: InputOptions(), request: request,
         report: nil, replacing: false
       ).run()
       #expect(throws: CheckNotMet.self) { try strict.check() }
@@ -87,7 +87,7 @@ import Workflow
     try await withTemporaryFolder { folder in
       let model = folder + "/model"
       _ = try await ConvertJob(
-        model: tiny, reading: ReadingOptions(), output: OutputRequest(path: model), type: "f32"
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: model), type: "f32"
       ).run()
       // A matrix of zeros is exact in every type.
       let path = model + "/unet/diffusion_pytorch_model.safetensors"
@@ -109,7 +109,7 @@ import Workflow
       try FileManager.default.moveItem(atPath: copy, toPath: path)
 
       let out = try await QuantizeJob(
-        model: model, reading: ReadingOptions(),
+        model: model, reading: InputOptions(),
         output: OutputRequest(path: folder + "/a.decant"), isDryRun: false,
         request: QuantizationRequest(type: "int8"), calibration: nil
       ).run()
@@ -126,7 +126,7 @@ import Workflow
       calibrating.steps = 2
       calibrating.size = Self.small
       let out = try await ShrinkJob(
-        model: miniature, reading: ReadingOptions(), output: OutputRequest(path: path),
+        model: miniature, reading: InputOptions(), output: OutputRequest(path: path),
         cut: .recipe("bk-sdm-small"), quantization: QuantizationRequest(type: "int8"),
         calibration: nil, calibrating: calibrating, verification: Self.verification,
         report: folder + "/report"
@@ -152,7 +152,7 @@ import Workflow
 
   @Test func aModelIsItsOwnTwin() async throws {
     let out = try await VerifyJob(
-      reference: tiny, candidate: tiny, reading: ReadingOptions(), request: Self.verification,
+      reference: tiny, candidate: tiny, reading: InputOptions(), request: Self.verification,
       report: nil, replacing: false
     ).run()
     #expect(out.text.contains("identical"))

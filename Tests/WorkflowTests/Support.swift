@@ -1,8 +1,8 @@
-import Tensors
 import Foundation
-import Packfiles
 import ModelSources
+import Packfiles
 import Support
+import Tensors
 import TestSupport
 import Workflow
 

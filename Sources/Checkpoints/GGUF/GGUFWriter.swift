@@ -71,7 +71,7 @@ package struct GGUFWriter: ModelWriter {
     let total = items.reduce(0) { $0 + $1.size }
     var done = 0
     progress(0, total)
-    try inOrder(costs: items.map(\.cost)) { index in
+    try produceInOrder(costs: items.map(\.cost)) { index in
       let item = items[index]
       var tensor = try item.source.tensor(item.name)
       guard tensor.entry == item.entry else {
@@ -81,7 +81,7 @@ package struct GGUFWriter: ModelWriter {
         tensor = tensor.converted(to: kind)
       }
       return item.type.bytes(of: tensor)
-    } take: { index, bytes in
+    } consume: { index, bytes in
       let item = items[index]
       try file.write(bytes)
       try file.write([UInt8](repeating: 0, count: Self.padding(item.size)))

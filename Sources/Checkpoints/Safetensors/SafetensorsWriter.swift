@@ -150,9 +150,9 @@ struct SafetensorsPlan {
     var done = 0
     progress(done, byteCount)
     let places = items.map { TensorPlace(source: $0.source, name: $0.name) }
-    try inOrder(costs: places.map(\.cost)) { index in
+    try produceInOrder(costs: places.map(\.cost)) { index in
       try places[index].source.tensor(places[index].name)
-    } take: { index, tensor in
+    } consume: { index, tensor in
       let item = items[index]
       guard tensor.entry == item.entry else {
         throw SafetensorsWriteError.changed(

@@ -1,5 +1,5 @@
-internal import Support
 package import ModelSources
+internal import Support
 
 /// Writes a model as one safetensors file in the layout of Stability's LDM and SGM code, which web UIs,
 /// ComfyUI and diffusers' `from_single_file` read.

@@ -1,6 +1,6 @@
-internal import Support
 import Formats
 import ModelSources
+internal import Support
 import Tensors
 
 /// A model's tensors under the names that single files have for them.

@@ -4,7 +4,7 @@ internal import Support
 extension ModelSource {
   /// The model with what its components do not bring, as its line of models has it: pipeline,
   /// scheduler and tokenizers. What is there already stays.
-  package func completedByItsLine() throws -> ModelSource {
+  package func completedByItsArchitecture() throws -> ModelSource {
     var model = self
     let line = SingleFileLines.of(components)
     for component in components {

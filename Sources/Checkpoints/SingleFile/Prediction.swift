@@ -1,7 +1,7 @@
-internal import ModelSources
-internal import Tensors
 import Formats
+internal import ModelSources
 import Support
+internal import Tensors
 
 /// What a U-Net predicts, as far as a file without a scheduler config tells.
 struct Prediction {

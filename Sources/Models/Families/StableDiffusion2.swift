@@ -1,10 +1,9 @@
 import Formats
 
-
-extension Line {
+extension Architecture {
   /// Stable Diffusion 2.x: as 1.x, with OpenCLIP-H for the text (its last layer left off, so that the
   /// last states are those before OpenCLIP's last) and linear projections around attentions.
-  static let stableDiffusion2 = Line(
+  static let stableDiffusion2 = Architecture(
     name: "sd-v2", pipelineClass: "StableDiffusionPipeline", textStates: .last, timeIDs: nil,
     scheduler: object([StableDiffusion2Configs.scheduler]), correctsSchedulers: true,
     needsFloat32VAE: false)
@@ -12,24 +11,25 @@ extension Line {
 
 extension Family {
   static let stableDiffusion21Base = Family(
-    name: "sd-v2-1-base", title: "Stable Diffusion 2.1 base", line: .stableDiffusion2,
+    name: "sd-v2-1-base", title: "Stable Diffusion 2.1 base", architecture: .stableDiffusion2,
     template: ModelTemplate(StableDiffusion2Configs.v21Base))
 
   static let stableDiffusion21 = Family(
-    name: "sd-v2-1", title: "Stable Diffusion 2.1", line: .stableDiffusion2,
+    name: "sd-v2-1", title: "Stable Diffusion 2.1", architecture: .stableDiffusion2,
     template: ModelTemplate(StableDiffusion2Configs.v21))
 
   static let stableDiffusion2Inpainting = Family(
     name: "sd-v2-inpainting", title: "Stable Diffusion 2 for inpainting",
-    line: .stableDiffusion2, template: ModelTemplate(StableDiffusion2Configs.inpainting))
+    architecture: .stableDiffusion2, template: ModelTemplate(StableDiffusion2Configs.inpainting))
 
   static let stableDiffusionTurbo = Family(
-    name: "sd-turbo", title: "SD Turbo", line: .stableDiffusion2, parent: "sd-v2-1-base",
+    name: "sd-turbo", title: "SD Turbo", architecture: .stableDiffusion2, parent: "sd-v2-1-base",
     template: ModelTemplate(StableDiffusion2Configs.turbo))
 
   /// Models that are put together as Stable Diffusion 2.x is, of any width and depth.
   static let customStableDiffusion2 = Family(
-    name: "sd-v2-custom", title: "Stable Diffusion 2.x of other sizes", line: .stableDiffusion2,
+    name: "sd-v2-custom", title: "Stable Diffusion 2.x of other sizes",
+    architecture: .stableDiffusion2,
     template: nil
   ) { configs in
     configs.hasOneTextEncoder && configs.unet.useLinearProjection

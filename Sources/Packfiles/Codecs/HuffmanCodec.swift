@@ -1,5 +1,5 @@
-internal import Tensors
 package import Support
+internal import Tensors
 
 /// Codec 2: Huffman codes in four streams.
 ///

@@ -42,12 +42,12 @@ package struct GroupScheme: Scheme {
   }
 
   package func encode(
-    _ weights: StoredTensor, method: RoundingMethod, energies: [Float]?
+    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
   ) throws(SchemeError) -> EncodedTensor {
     if weights.hasNonfinite { throw .nonfinite }
     let search = ScaleSearch(
       limit: (1 << (bits - 1)) - 1, groupSize: groupSize, halfScales: true, ratios: method.ratios)
-    let result = symmetricCodes(of: weights, energies: energies, search: search)
+    let result = symmetricCodes(of: weights, meanSquares: meanSquares, search: search)
     if let scale = result.scales.max(), scale > 65504 { throw .scaleOverflowsHalf(scale) }
     let codes =
       bits == 8
@@ -57,7 +57,7 @@ package struct GroupScheme: Scheme {
     return EncodedTensor(
       tensor: StoredTensor(
         shape: weights.shape, encoding: encoding, parts: [codes] + scales.parts),
-      figures: RoundingFigures(result, isCalibrated: energies != nil))
+      figures: RoundingFigures(result, isCalibrated: meanSquares != nil))
   }
 }
 

@@ -21,7 +21,7 @@ package struct PlainScheme: Scheme {
   /// Infinities and NaNs that the weights hold are kept: whether they may be there is decided
   /// where they are read.
   package func encode(
-    _ weights: StoredTensor, method: RoundingMethod, energies: [Float]?
+    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
   ) throws(SchemeError) -> EncodedTensor {
     let tensor = try rounded(weights)
     let isUnchanged = weights.encoding == encoding

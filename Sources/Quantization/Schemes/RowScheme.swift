@@ -11,17 +11,17 @@ package struct RowScheme: Scheme {
   package static let all: [any Scheme] = [RowScheme()]
 
   package func encode(
-    _ weights: StoredTensor, method: RoundingMethod, energies: [Float]?
+    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
   ) throws(SchemeError) -> EncodedTensor {
     if weights.hasNonfinite { throw .nonfinite }
     let search = ScaleSearch(
       limit: 127, groupSize: nil, halfScales: false, ratios: method.ratios)
-    let result = symmetricCodes(of: weights, energies: energies, search: search)
+    let result = symmetricCodes(of: weights, meanSquares: meanSquares, search: search)
     return EncodedTensor(
       tensor: StoredTensor(
         shape: weights.shape, encoding: encoding,
         parts: [ByteSlice(result.codes), ByteSlice(result.scales)]),
-      figures: RoundingFigures(result, isCalibrated: energies != nil))
+      figures: RoundingFigures(result, isCalibrated: meanSquares != nil))
   }
 }
 

@@ -15,11 +15,11 @@ package protocol Scheme: Sendable {
   /// `weights` in ``encoding``.
   ///
   /// - Parameters:
-  ///   - energies: the mean square of the input that each weight of a row is multiplied with;
+  ///   - meanSquares: the mean square of the input that each weight of a row is multiplied with;
   ///     `nil` when nothing was calibrated.
   /// - Throws: what the weights hold that the scheme cannot store.
   func encode(
-    _ weights: StoredTensor, method: RoundingMethod, energies: [Float]?
+    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
   ) throws(SchemeError) -> EncodedTensor
 }
 

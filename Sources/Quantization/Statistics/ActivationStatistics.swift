@@ -1,6 +1,5 @@
-internal import Tensors
 package import Models
-
+internal import Tensors
 
 /// What calibration saw of the inputs of every module of a component that is a matrix.
 package struct ActivationStatistics: Sendable, Equatable {

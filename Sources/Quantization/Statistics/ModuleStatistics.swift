@@ -10,7 +10,7 @@ package struct ModuleStatistics: Sendable, Equatable {
   /// Largest magnitude: [bands, passes, channels].
   package private(set) var maxima: [Float]
   /// Sum of squares: [bands, passes, channels].
-  package private(set) var energies: [FixedSum]
+  package private(set) var meanSquares: [FixedSum]
   /// Numbers of each channel that were seen: [bands, passes].
   package private(set) var positions: [UInt64]
   /// Counts of magnitudes, see `MagnitudeBins`: [bands, passes, bins].
@@ -21,22 +21,22 @@ package struct ModuleStatistics: Sendable, Equatable {
     self.channels = channels
     self.bands = bands
     maxima = [Float](repeating: 0, count: cells * channels)
-    energies = [FixedSum](repeating: FixedSum(), count: cells * channels)
+    meanSquares = [FixedSum](repeating: FixedSum(), count: cells * channels)
     positions = [UInt64](repeating: 0, count: cells)
     histogram = [UInt64](repeating: 0, count: cells * MagnitudeBins.count)
   }
 
   /// - Returns: `nil` when the arrays are not of the sizes that `channels` and `bands` ask for.
   package init?(
-    channels: Int, bands: Int, maxima: [Float], energies: [FixedSum], positions: [UInt64],
+    channels: Int, bands: Int, maxima: [Float], meanSquares: [FixedSum], positions: [UInt64],
     histogram: [UInt64]
   ) {
     self.init(channels: channels, bands: bands)
-    guard maxima.count == self.maxima.count, energies.count == self.energies.count,
+    guard maxima.count == self.maxima.count, meanSquares.count == self.meanSquares.count,
       positions.count == self.positions.count, histogram.count == self.histogram.count
     else { return nil }
     self.maxima = maxima
-    self.energies = energies
+    self.meanSquares = meanSquares
     self.positions = positions
     self.histogram = histogram
   }
@@ -52,7 +52,8 @@ package struct ModuleStatistics: Sendable, Equatable {
     let cell = band * GuidancePass.allCases.count + pass.rawValue
     for channel in 0..<channels {
       let place = cell * channels + channel
-      guard let energy = FixedSum(summary.energies[channel]), energies[place].add(energy) else {
+      guard let energy = FixedSum(summary.meanSquares[channel]), meanSquares[place].add(energy)
+      else {
         return false
       }
       maxima[place] = max(maxima[place], summary.maxima[channel])
@@ -74,7 +75,7 @@ package struct ModuleStatistics: Sendable, Equatable {
       "\(other.channels) channels in \(other.bands) bands beside \(channels) in \(bands)")
     for index in maxima.indices {
       maxima[index] = max(maxima[index], other.maxima[index])
-      guard energies[index].add(other.energies[index]) else { return false }
+      guard meanSquares[index].add(other.meanSquares[index]) else { return false }
     }
     return Self.add(other.positions, to: &positions) && Self.add(other.histogram, to: &histogram)
   }
@@ -105,7 +106,7 @@ extension ModuleStatistics {
     let seen = cells.reduce(0.0) { $0 + Double(positions[$1]) }
     guard seen > 0 else { return nil }
     return (0..<channels).map { channel in
-      cells.reduce(0.0) { $0 + energies[$1 * channels + channel].value } / seen
+      cells.reduce(0.0) { $0 + meanSquares[$1 * channels + channel].value } / seen
     }
   }
 

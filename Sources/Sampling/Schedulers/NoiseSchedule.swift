@@ -1,5 +1,5 @@
-internal import Support
 private import Foundation
+internal import Support
 internal import Tensors
 
 /// How much of the picture and of the noise is left at every timestep of training.

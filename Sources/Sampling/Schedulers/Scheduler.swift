@@ -141,9 +141,9 @@ package enum Schedulers {
   /// are corrected for the config's own class alone: `from_config` does not hand defaults on to
   /// another.
   package static func corrected(
-    _ config: JSONObject, name: String?, for line: Line
+    _ config: JSONObject, name: String?, for architecture: Architecture
   ) -> JSONObject {
-    guard line.correctsSchedulers else { return config }
+    guard architecture.correctsSchedulers else { return config }
     var config = config
     let keepsClass =
       name == nil

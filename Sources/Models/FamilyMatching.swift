@@ -2,7 +2,7 @@ package import ModelSources
 internal import Tensors
 
 /// What tells U-Nets apart at first sight.
-package struct UNetMarks: Hashable, Sendable {
+package struct UNetSignature: Hashable, Sendable {
   /// Channels in.
   package let inputs: Int
   /// Channels of the first level.
@@ -23,7 +23,7 @@ package struct UNetMarks: Hashable, Sendable {
   }
 
   /// In words, as far as they are not those of another.
-  fileprivate func differences(from other: UNetMarks) -> [String] {
+  fileprivate func differences(from other: UNetSignature) -> [String] {
     var words: [String] = []
     if inputs != other.inputs { words.append("\(inputs) channels in, not \(other.inputs)") }
     if width != other.width { words.append("\(width) channels at first, not \(other.width)") }
@@ -44,12 +44,12 @@ extension Family {
   /// The published family whose U-Net is most like one of those marks, with what is otherwise; the
   /// first of several.
   package static func nearest(
-    to marks: UNetMarks
+    to marks: UNetSignature
   ) -> (family: Family, differences: [String])? {
     var best: (family: Family, differences: [String], score: Int)?
     for family in all {
       guard let configs = try? family.template?.configs(location: family.name) else { continue }
-      let other = UNetMarks(configs.unet)
+      let other = UNetSignature(configs.unet)
       // The text is what a U-Net cannot do without: it counts most.
       let score =
         (marks.text == other.text ? 4 : 0) + ((marks.added == nil) == (other.added == nil) ? 2 : 0)
@@ -65,9 +65,9 @@ extension Family {
     var lines: [String] = []
     for family in all {
       guard let configs = try? family.template?.configs(location: family.name),
-        configs.unet.textWidth == width, !lines.contains(family.line.name)
+        configs.unet.textWidth == width, !lines.contains(family.architecture.name)
       else { continue }
-      lines.append(family.line.name)
+      lines.append(family.architecture.name)
     }
     return lines
   }
@@ -84,7 +84,7 @@ extension ModelSource.Component {
     case ComponentName.unet:
       guard let config = try? UNetConfig(json: config, location: place) else { return nil }
       let widths = config.blockOutChannels.map(String.init).joined(separator: ", ")
-      let near = Family.nearest(to: UNetMarks(config)).map { family, differences in
+      let near = Family.nearest(to: UNetSignature(config)).map { family, differences in
         "; nearest family: \(family.name)"
           + (differences.isEmpty ? "" : ", but \(differences.joined(separator: ", "))")
       }

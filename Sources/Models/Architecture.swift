@@ -5,7 +5,7 @@ package import Support
 /// component's config says.
 ///
 /// A line is one file in `Families/`, beside the families of it.
-package struct Line: Sendable {
+package struct Architecture: Sendable {
   /// What a text encoder hands to the U-Net.
   package enum TextStates: Sendable {
     /// The last hidden states, after the final norm.
@@ -43,16 +43,16 @@ extension Model {
   package var indexDoubt: String? {
     let extraLarge = "StableDiffusionXL"
     guard let name = source.index["_class_name"]?.string, name.hasPrefix("StableDiffusion"),
-      name.hasPrefix(extraLarge) != family.line.pipelineClass.hasPrefix(extraLarge)
+      name.hasPrefix(extraLarge) != family.architecture.pipelineClass.hasPrefix(extraLarge)
     else { return nil }
     return "the index says '\(shown(name))', but these components make a "
-      + family.line.pipelineClass
+      + family.architecture.pipelineClass
   }
 
   /// Whether a component's weights shall not be narrowed to float16, because its activations would
   /// overflow there in programs that compute as weights are stored. An autoencoder that was mended
   /// says so itself (`force_upcast` false).
   package func overflowsHalf(_ component: String) -> Bool {
-    component == ComponentName.vae && family.line.needsFloat32VAE && vae.forceUpcast
+    component == ComponentName.vae && family.architecture.needsFloat32VAE && vae.forceUpcast
   }
 }

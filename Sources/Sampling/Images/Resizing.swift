@@ -1,12 +1,12 @@
 private import Foundation
 
-extension Picture {
+extension Image {
   /// The picture in another size, as PIL resizes it with `LANCZOS`: a windowed sinc of three lobes,
   /// wider where the picture shrinks, in 22-bit fixed point, rows before columns.
   ///
   /// Where the sides' ratio changes much and the height shrinks most, Pillow 13 takes columns first; the
   /// levels between are rounded, so a few then differ.
-  package func resized(width: Int, height: Int) -> Picture {
+  package func resized(width: Int, height: Int) -> Image {
     if width == self.width, height == self.height { return self }
     let across = Lanczos.kernels(from: self.width, to: width)
     var rows = [UInt8](repeating: 0, count: width * self.height * 3)
@@ -26,7 +26,7 @@ extension Picture {
         result[y * width * 3 + place] = kernel.apply { rows[$0 * width * 3 + place] }
       }
     }
-    return Picture(width: width, height: height, pixels: result)
+    return Image(width: width, height: height, pixels: result)
   }
 }
 

@@ -1,11 +1,10 @@
 package import Quantization
 package import Sampling
 
-
 /// How far a picture is from the one that it stands for.
 ///
 /// Levels are widened before anything is subtracted: 8-bit differences would wrap around.
-package struct PictureComparison: Sendable, Equatable {
+package struct ImageComparison: Sendable, Equatable {
   /// Errors in levels of 255, over all pixels and colors.
   package let measures: ErrorMeasures
   /// Mean over the three colors; `nil` where a side is shorter than the window of 11 pixels.
@@ -14,7 +13,7 @@ package struct PictureComparison: Sendable, Equatable {
   package let shareWithinOneLevel: Double
 
   /// - Precondition: both pictures have the same size.
-  package init(reference: Picture, candidate: Picture) {
+  package init(reference: Image, candidate: Image) {
     precondition(
       reference.width == candidate.width && reference.height == candidate.height,
       "\(candidate.width)x\(candidate.height) beside \(reference.width)x\(reference.height)")
@@ -50,14 +49,14 @@ package struct PictureComparison: Sendable, Equatable {
   package var largestDifference: Double { measures.largestDifference }
 }
 
-extension Picture {
+extension Image {
   /// What the picture differs in from `reference`, amplified: black where nothing does.
   ///
   /// - Precondition: both pictures have the same size.
-  package func difference(from reference: Picture, gain: Int = 8) -> Picture {
+  package func difference(from reference: Image, gain: Int = 8) -> Image {
     let levels = zip(pixels, reference.pixels).map { level, expected in
       UInt8(min(255, gain * abs(Int(level) - Int(expected))))
     }
-    return Picture(width: width, height: height, pixels: levels)
+    return Image(width: width, height: height, pixels: levels)
   }
 }

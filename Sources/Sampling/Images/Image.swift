@@ -1,7 +1,7 @@
 package import Tensors
 
 /// A picture of 8-bit red, green and blue.
-package struct Picture: Sendable, Equatable {
+package struct Image: Sendable, Equatable {
   package let width: Int
   package let height: Int
   /// Rows from the top, pixels from the left, red, green, blue.
@@ -28,7 +28,7 @@ package struct Picture: Sendable, Equatable {
   ///
   /// As diffusers' `VaeImageProcessor` does it: half of it and a half more, held to 0 to 1, times 255,
   /// to the nearest even.
-  package static func pictures(decoded batch: Tensor) -> [Picture] {
+  package static func pictures(decoded batch: Tensor) -> [Image] {
     precondition(batch.shape.rank == 4 && batch.shape[1] == 3, "pictures of \(batch.shape)")
     let (height, width) = (batch.shape[2], batch.shape[3])
     let area = height * width
@@ -43,12 +43,12 @@ package struct Picture: Sendable, Equatable {
           pixels[place * 3 + channel] = UInt8(level.rounded(.toNearestOrEven))
         }
       }
-      return Picture(width: width, height: height, pixels: pixels)
+      return Image(width: width, height: height, pixels: pixels)
     }
   }
 }
 
-extension Picture {
+extension Image {
   /// Pictures side by side in rows, with a margin round each.
   ///
   /// - Parameters:
@@ -57,14 +57,14 @@ extension Picture {
   ///   - background: the level of gray between them.
   /// - Precondition: there is at least one picture; tiles are as large as the largest.
   package static func contactSheet(
-    _ pictures: [Picture], columns: Int, margin: Int = 4, background: UInt8 = 255
-  ) -> Picture {
+    _ pictures: [Image], columns: Int, margin: Int = 4, background: UInt8 = 255
+  ) -> Image {
     precondition(!pictures.isEmpty && columns > 0 && margin >= 0, "\(pictures.count) pictures")
     let columns = min(columns, pictures.count)
     let rows = (pictures.count - 1) / columns + 1
     let tileWidth = pictures.reduce(0) { max($0, $1.width) } + margin
     let tileHeight = pictures.reduce(0) { max($0, $1.height) } + margin
-    var sheet = Picture(
+    var sheet = Image(
       width: columns * tileWidth + margin, height: rows * tileHeight + margin,
       red: background, green: background, blue: background)
     for (index, picture) in pictures.enumerated() {

@@ -3,7 +3,7 @@ import Testing
 
 /// A family, a layout, a scheme, a scheduler is one file and one line in a list, and nobody else
 /// switches on it.
-struct RoomTests {
+struct ModuleRulesTests {
   struct List: Sendable, CustomTestStringConvertible {
     let members: String
     let declaration: String
@@ -65,8 +65,8 @@ struct RoomTests {
   func everyMemberHasItsLine(list: List) throws {
     // A member is not in the list because it is declared beside it.
     let declaration = try Regex(list.declaration)
-    let lines = try House.file(list.list).lines.filter { !$0.contains(declaration) }
-    let members = try House.files(list.members).flatMap { try $0.captures(list.declaration) }
+    let lines = try Repository.file(list.list).lines.filter { !$0.contains(declaration) }
+    let members = try Repository.files(list.members).flatMap { try $0.captures(list.declaration) }
     #expect(!members.isEmpty)
     for member in members {
       let line = list.line.replacingOccurrences(of: "%@", with: member)
@@ -76,8 +76,8 @@ struct RoomTests {
 
   /// A table that nobody reads is data for nothing.
   @Test func everyTableIsRead() throws {
-    let sources = try House.files("Sources").map(\.text).joined()
-    for table in try House.files("Formats/Tables") {
+    let sources = try Repository.files("Sources").map(\.text).joined()
+    for table in try Repository.files("Formats/Tables") {
       let names = try table.captures(#"package (?:enum|struct) (\w+)"#)
       #expect(!names.isEmpty, "\(table) declares nothing")
       for name in names {
@@ -87,9 +87,9 @@ struct RoomTests {
   }
 
   /// Rooms that give names to families, schedulers, schemes and layouts, with those names.
-  static func names() throws -> [(room: String, names: [String])] {
+  static func names() throws -> [(library: String, names: [String])] {
     func names(_ folder: String, _ pattern: String) throws -> [String] {
-      try House.files(folder).flatMap { try $0.captures(pattern) }
+      try Repository.files(folder).flatMap { try $0.captures(pattern) }
     }
     let encodings = ["f32", "f16", "bf16", "int8", "int4"]
     return [
@@ -113,10 +113,10 @@ struct RoomTests {
   }
 
   @Test func nobodySwitchesOnMembers() throws {
-    let files = try House.files("Sources")
-    for (room, names) in try Self.names() {
-      #expect(!names.isEmpty, "\(room) names nothing")
-      for file in files where !file.path.hasPrefix(room) {
+    let files = try Repository.files("Sources")
+    for (library, names) in try Self.names() {
+      #expect(!names.isEmpty, "\(library) names nothing")
+      for file in files where !file.path.hasPrefix(library) {
         for name in names {
           for pattern in ["case \"\(name)\"", "== \"\(name)\"", "!= \"\(name)\""] {
             #expect(!file.text.contains(pattern), "\(file) has '\(pattern)'")
@@ -138,9 +138,9 @@ struct RoomTests {
       "\".lora_down", "nin_shortcut", "skip_connection",
     ]
     for word in words {
-      let tables = try House.files("Formats/Tables")
+      let tables = try Repository.files("Formats/Tables")
       #expect(tables.contains { $0.text.contains(word) }, "no table has '\(word)'")
-      for file in try House.files("Sources") {
+      for file in try Repository.files("Sources") {
         #expect(!file.lines.contains { !$0.isComment && $0.contains(word) }, "\(file): '\(word)'")
       }
     }
@@ -149,9 +149,9 @@ struct RoomTests {
   /// Components and tokenizers have their names from one place.
   @Test func componentsAreNamedInOnePlace() throws {
     let place = "Sources/Tensors/ComponentName.swift"
-    let names = try House.file(place).captures(#""(\w+)""#)
+    let names = try Repository.file(place).captures(#""(\w+)""#)
     #expect(names.count == 6)
-    for file in try House.files("Sources") where file.path != place {
+    for file in try Repository.files("Sources") where file.path != place {
       for line in file.lines where !line.isComment {
         for name in names {
           #expect(!line.contains("\"\(name)\""), "\(file): \(line)")
@@ -163,7 +163,7 @@ struct RoomTests {
   /// A layout is named in the list of layouts, and found in it by everybody else.
   @Test func onlyTheListKnowsDecantsOwnFile() throws {
     for folder in ["Sources/Workflow", "Sources/Command"] {
-      for file in try House.files(folder) where file.path != "Sources/Workflow/Reading.swift" {
+      for file in try Repository.files(folder) where file.path != "Sources/Workflow/Reading.swift" {
         #expect(!file.text.contains("Packfile"), "\(file) names Packfile")
       }
     }
@@ -171,19 +171,19 @@ struct RoomTests {
 
   /// How integer codes lie is told by `TensorEncoding`, and asked of it.
   @Test func onlyTensorsTakesEncodingsApart() throws {
-    for file in try House.files("Sources") where !file.path.hasPrefix("Sources/Tensors/") {
+    for file in try Repository.files("Sources") where !file.path.hasPrefix("Sources/Tensors/") {
       #expect(!file.text.contains("case .symmetric"), "\(file)")
     }
   }
 
-  /// Which line a model is of is decided in one place of the single files' room; beside it, only who
+  /// Which line a model is of is decided in one place of the single files' library; beside it, only who
   /// derives these members of a config from shapes knows them.
   @Test func onlyLinesTellLinesApart() throws {
     let folder = "Sources/Checkpoints/SingleFile/"
     let knowing = ["SingleFileLine", "UNetDerivation", "TextEncoderNames"].map {
       "\(folder)\($0).swift"
     }
-    for file in try House.files("Sources/Checkpoints") where !knowing.contains(file.path) {
+    for file in try Repository.files("Sources/Checkpoints") where !knowing.contains(file.path) {
       for word in ["addition_embed_type", "hidden_act", "isXL:", "1024"] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
       }
@@ -193,20 +193,20 @@ struct RoomTests {
   /// Each target states only what it stands on: every dependency is imported somewhere in it, and
   /// everything that is imported is stated.
   @Test func roomsStateWhatTheyStandOn() throws {
-    let package = try House.file("Package.swift").text
-    let rooms = Set(try House.file("Package.swift").captures(#"name: "(C?[A-Z]\w+)""#))
-      .union(try House.file("Package.swift").captures(#"room\(\s*"(\w+)""#))
+    let package = try Repository.file("Package.swift").text
+    let rooms = Set(try Repository.file("Package.swift").captures(#"name: "(C?[A-Z]\w+)""#))
+      .union(try Repository.file("Package.swift").captures(#"library\(\s*"(\w+)""#))
     var seen = 0
     for match in package.matches(
-      of: #/(room|tests)\(\s*"(\w+)",\s*on: \[((?:[^\]]|\n)*)\]/#)
+      of: #/(library|tests)\(\s*"(\w+)",\s*on: \[((?:[^\]]|\n)*)\]/#)
     {
-      let isRoom = match.1 == "room"
+      let isRoom = match.1 == "library"
       let folder = isRoom ? "Sources/\(match.2)" : "Tests/\(match.2)Tests"
       let stated = Set(
         String(match.3).replacing(#/package: "[^"]*"/#, with: "")
           .matches(of: #/"(\w+)"/#).map { String($0.1) })
       let imported = Set(
-        try House.files(folder).flatMap { try $0.captures(#"(?m)^(?:\w+ )?import (\w+)$"#) })
+        try Repository.files(folder).flatMap { try $0.captures(#"(?m)^(?:\w+ )?import (\w+)$"#) })
       seen += 1
       // The program is run by its tests, not imported.
       let unused = stated.subtracting(imported).subtracting(["Command"])

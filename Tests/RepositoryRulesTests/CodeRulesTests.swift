@@ -2,12 +2,12 @@ import Foundation
 import Testing
 
 /// Rules that hold for every file.
-struct ConductTests {
+struct CodeRulesTests {
   @Test func noFileIsLong() throws {
     let limit = 500
     var seen = 0
     for folder in ["Sources", "Tests", "Formats", "Fixtures"] {
-      for file in try House.files(folder, ["swift", "c", "h", "py", "sh"]) {
+      for file in try Repository.files(folder, ["swift", "c", "h", "py", "sh"]) {
         seen += 1
         // A file that ends with a line break has an empty piece after it.
         let count = file.lines.count - (file.text.hasSuffix("\n") ? 1 : 0)
@@ -21,7 +21,7 @@ struct ConductTests {
   @Test(arguments: ["fatalError(", "try!", "as! ", "TODO", "FIXME", "nonisolated(unsafe)"])
   func sourcesHoldNo(word: String) throws {
     for folder in ["Sources", "Formats"] {
-      for file in try House.files(folder) {
+      for file in try Repository.files(folder) {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
       }
     }
@@ -29,14 +29,15 @@ struct ConductTests {
 
   /// Only the command prints; everybody else says things by events and results.
   @Test func onlyTheCommandPrints() throws {
-    for file in try House.files("Sources") where !file.path.hasPrefix("Sources/Command/") {
+    for file in try Repository.files("Sources") where !file.path.hasPrefix("Sources/Command/") {
       #expect(!file.code.contains("print("), "\(file) prints")
     }
   }
 
   /// Numbers read alike on the command line and in reports.
   @Test func numbersAreFormattedInOnePlace() throws {
-    for file in try House.files("Sources") where file.path != "Sources/Tensors/Formatting.swift" {
+    for file in try Repository.files("Sources")
+    where file.path != "Sources/Tensors/Formatting.swift" {
       for word in ["String(format:", "NumberFormatter", "ByteCountFormatter", ".formatted("] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
       }
@@ -48,7 +49,7 @@ struct ConductTests {
     let calledByLibraries: Set<String> = [
       "allValueStrings", "appendLiteral", "defaultValueDescription",
     ]
-    let files = try House.files("Sources") + House.files("Formats")
+    let files = try Repository.files("Sources") + Repository.files("Formats")
     let texts = files.map { $0.lines.filter { !$0.isComment }.joined(separator: "\n") }
     let words = texts.flatMap { $0.matches(of: #/\w+/#).map { String($0.output) } }
     let counts = Dictionary(words.map { ($0, 1) }, uniquingKeysWith: +)
@@ -73,11 +74,11 @@ struct ConductTests {
     }
     let files =
       try ["Sources", "Tests", "Formats", "Fixtures"].flatMap { folder in
-        try House.files(folder, ["swift", "c", "h", "py", "sh", "md", "txt"])
+        try Repository.files(folder, ["swift", "c", "h", "py", "sh", "md", "txt"])
       }
       + ["README.md", "Makefile", "Package.swift"].filter {
-        FileManager.default.fileExists(atPath: House.top.appendingPathComponent($0).path)
-      }.map(House.file)
+        FileManager.default.fileExists(atPath: Repository.top.appendingPathComponent($0).path)
+      }.map(Repository.file)
     for file in files {
       for word in words {
         let found = file.lines.filter { line in
@@ -99,7 +100,7 @@ struct ConductTests {
       "Sources/Packfiles/Zlib.swift", "Sources/Sampling/Pictures/PNG.swift",
       "Sources/Workflow/BenchJob.swift",
     ]
-    for file in try House.files("Sources") {
+    for file in try Repository.files("Sources") {
       if file.path.hasPrefix("Sources/Tensors/") || file.path.hasPrefix("Sources/Kernels/") {
         continue
       }
@@ -111,7 +112,7 @@ struct ConductTests {
 
   /// An unchecked promise is written down where it is made.
   @Test func uncheckedPromisesAreStated() throws {
-    for file in try House.files("Sources") {
+    for file in try Repository.files("Sources") {
       let promises = file.lines.filter { $0.contains("@unchecked Sendable") }.count
       let stated = file.lines.filter { $0.contains("/// Unchecked: ") }.count
       #expect(promises == stated, "\(file)")

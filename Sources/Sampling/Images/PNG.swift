@@ -7,7 +7,7 @@ package enum PNGError: Error, Equatable, CustomStringConvertible {
   case notPNG(location: String)
   /// A chunk reaches past the end, or its checksum is wrong.
   case damaged(location: String, chunk: String, offset: Int)
-  /// More pixels than ``Picture/pixelLimit``.
+  /// More pixels than ``Image/pixelLimit``.
   case tooLarge(location: String, width: Int, height: Int)
   /// libpng's own words.
   case refused(location: String, message: String)
@@ -18,7 +18,7 @@ package enum PNGError: Error, Equatable, CustomStringConvertible {
     case .damaged(let location, let chunk, let offset):
       "\(location): the PNG's chunk '\(chunk)' at byte \(offset) is cut off or damaged"
     case .tooLarge(let location, let width, let height):
-      "\(location): \(width) x \(height) pixels are more than the \(Picture.pixelLimit) that are read"
+      "\(location): \(width) x \(height) pixels are more than the \(Image.pixelLimit) that are read"
     case .refused(let location, let message): "\(location): libpng says: \(message)"
     }
   }
@@ -26,7 +26,7 @@ package enum PNGError: Error, Equatable, CustomStringConvertible {
 
 // The only file that talks to libpng, and only through its simplified interface, which reports
 // errors in a struct instead of jumping.
-extension Picture {
+extension Image {
   /// Most pixels of a picture that is read: 8192 x 8192, for a moment 448 MB.
   package static let pixelLimit = 1 << 26
 
@@ -80,7 +80,7 @@ extension Picture {
       for place in 0..<width * height {
         for channel in 0..<3 { pixels[place * 3 + channel] = colors[place * 4 + channel] }
       }
-      return Picture(width: width, height: height, pixels: pixels)
+      return Image(width: width, height: height, pixels: pixels)
     }
   }
 

@@ -1,24 +1,24 @@
-/// What a name in a manifest may be. Names become keys and places on disk, so they are plain.
-struct Names: Sendable {
+/// What a name in a manifest may be. NameRules become keys and places on disk, so they are plain.
+struct NameRules: Sendable {
   /// What messages say is expected.
   let text: String
   private let limit: Int
   private let isPath: Bool
   private let isAllowed: @Sendable (UInt8) -> Bool
 
-  static let component = Names(
+  static let component = NameRules(
     text: "1 to 64 of A-Z, a-z, 0-9, _ and -", limit: 64, isPath: false
   ) {
     0x30...0x39 ~= $0 || 0x41...0x5a ~= $0 || 0x61...0x7a ~= $0 || $0 == 0x5f || $0 == 0x2d
   }
 
-  static let tensor = Names(
+  static let tensor = NameRules(
     text: "1 to 512 visible ASCII characters", limit: 512, isPath: false
   ) {
     0x21...0x7e ~= $0
   }
 
-  static let path = Names(
+  static let path = NameRules(
     text: "a relative path of at most 255 printable ASCII characters without '..'", limit: 255,
     isPath: true
   ) {

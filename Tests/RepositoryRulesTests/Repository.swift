@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 
 /// The repository's own files, for tests of how the house is kept.
-enum House {
+enum Repository {
   struct File: Sendable, CustomStringConvertible {
     /// From the top: `Sources/Models/Family.swift`.
     let path: String
