@@ -62,16 +62,7 @@ private final class CallWatcher: SamplingObserver {
 
   func activationObserver(for call: UNetCall) -> (any ActivationObserver)? {
     collector.begin(
-      timestep: Double(call.timestep), passes: call.branches.map(\.guidancePass))
+      timestep: Double(call.timestep), branches: call.branches)
     return collector
-  }
-}
-
-extension UNetCall.Branch {
-  fileprivate var guidancePass: GuidancePass {
-    switch self {
-    case .unconditional: .unconditional
-    case .conditional: .conditional
-    }
   }
 }

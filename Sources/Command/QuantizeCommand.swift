@@ -62,9 +62,10 @@ struct QuantizeCommand: JobCommand {
 struct QuantizationArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "How scales are chosen: mse (least squared error, weighted by the calibration) or round.",
+      "How weights are rounded. "
+        + roundingMethods.map { "\($0.name): \($0.summary)" }.joined(separator: "; ") + ".",
       valueName: "method"))
-  var method: String = "mse"
+  var method: String = defaultRoundingMethod
 
   @Option(
     parsing: .upToNextOption,

@@ -1,4 +1,5 @@
 package import Execution
+package import Models
 package import Tensors
 
 /// Sees a run of the sampler from inside: calibration its activations, verification its steps.
@@ -21,16 +22,10 @@ extension SamplingObserver {
 /// one entry for every picture of ``pictures``. Layers see the batch, or the rows of its entries
 /// one after another.
 package struct UNetCall: Sendable, Equatable {
-  package enum Branch: Sendable, Equatable {
-    /// With the negative prompt, which is nothing by default.
-    case unconditional
-    case conditional
-  }
-
   /// Index into the scheduler's timesteps.
   package let step: Int
   package let timestep: Float
-  package let branches: [Branch]
+  package let branches: [GuidanceBranch]
   /// Which pictures of the request the call is for.
   package let pictures: Range<Int>
 }

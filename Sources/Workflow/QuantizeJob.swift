@@ -8,6 +8,13 @@ internal import Tensors
 /// Names of the schemes that `quantize` and `shrink` know.
 package let schemeNames = Schemes.all.map(\.name)
 
+/// Names of the rounding methods that `quantize` and `shrink` know, each with what it does.
+package let roundingMethods: [(name: String, summary: String)] =
+  RoundingMethods.all.map { ($0.name, $0.summary) }
+
+/// The name of the rounding method that applies when none is named.
+package let defaultRoundingMethod = RoundingMethods.default.name
+
 /// How weights are to be stored, as a user says it.
 package struct QuantizationRequest: Sendable {
   package var type: String
@@ -19,7 +26,7 @@ package struct QuantizationRequest: Sendable {
   package var restType: String
 
   package init(
-    type: String, method: String = "mse", keep: [String] = [], only: [String] = [],
+    type: String, method: String = defaultRoundingMethod, keep: [String] = [], only: [String] = [],
     assign: [String] = [], restType: String = "f16"
   ) {
     self.type = type
@@ -32,10 +39,10 @@ package struct QuantizationRequest: Sendable {
 
   /// The request with every name looked up.
   func choices() throws -> QuantizationPlan.Choices {
-    guard let method = RoundingMethod(rawValue: method) else {
+    guard let method = RoundingMethods.named(method) else {
       throw JobError(
         "--method \(method): there is no such method; known are "
-          + RoundingMethod.allCases.map(\.rawValue).joined(separator: ", "))
+          + roundingMethods.map(\.name).joined(separator: ", "))
     }
     var choices = QuantizationPlan.Choices(
       scheme: try scheme(type, option: "--type"), method: method,

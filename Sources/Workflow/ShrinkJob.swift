@@ -114,7 +114,9 @@ package struct ShrinkJob: Job {
     _ source: ModelSource, _ plan: QuantizationPlan, _ events: @escaping EventSink
   ) throws -> CalibrationFile? {
     if let calibration { return try CalibrationFile(path: calibration) }
-    guard plan.method != .round, plan.entries.contains(where: \.scheme.encoding.isQuantized) else {
+    guard plan.method.usesStatistics,
+      plan.entries.contains(where: \.scheme.encoding.isQuantized)
+    else {
       return nil
     }
     let path = calibrationPath

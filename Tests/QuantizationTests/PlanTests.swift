@@ -34,21 +34,22 @@ struct PlanTests {
     let quantized = plan.entries.filter { $0.scheme.name == "int8" }
     #expect(quantized.allSatisfy { $0.shape.rank >= 2 })
     #expect(quantized.contains { $0.module == "down_blocks.0.resnets.0.time_emb_proj" })
-    // Norms, biases and the exclusions are a third of a percent.
+    // Norms, biases and excluded modules hold a third of a percent.
     let share = Double(quantized.reduce(0) { $0 + $1.shape.count }) / 859_520_964
     #expect((0.997...0.999).contains(share))
   }
 
-  @Test func saysWhyEachTensorIsKept() throws {
+  @Test func givesAReasonForEachTensor() throws {
     let plan = try QuantizationPlan(modules: try Self.modules(), choices: try Self.choices())
-    #expect(plan["conv_in.weight"]?.reason == "first convolution: every pixel passes it")
+    #expect(plan["conv_in.weight"]?.reason == "first convolution: its error reaches every layer")
     #expect(plan["conv_in.bias"]?.reason == "bias")
-    #expect(plan["conv_out.weight"]?.reason == "last convolution: its error is the output's")
     #expect(
-      plan["time_embedding.linear_2.weight"]?.reason == "time embedding: every block hears it")
+      plan["conv_out.weight"]?.reason == "last convolution: its error goes straight to the output")
+    #expect(
+      plan["time_embedding.linear_2.weight"]?.reason == "time embedding: every block reads it")
     #expect(
       plan["down_blocks.0.resnets.0.norm1.weight"]?.reason
-        == "norm: a few numbers that scale whole channels")
+        == "norm: few weights, each scales a whole channel")
     #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "convolution")
     #expect(plan["nothing"] == nil)
   }
@@ -62,7 +63,7 @@ struct PlanTests {
     #expect(plan.json.array?.count == 686)
   }
 
-  @Test func keepsAndAssignsWhatPatternsSay() throws {
+  @Test func patternsKeepAndAssign() throws {
     var choices = try Self.choices()
     choices.keep = [ModulePattern("*.attn2.to_k"), ModulePattern("mid_block")]
     choices.assign = [
@@ -72,25 +73,25 @@ struct PlanTests {
     ]
     let plan = try QuantizationPlan(modules: try Self.modules(), choices: choices)
     #expect(plan["conv_in.weight"]?.scheme.name == "int8")
-    #expect(plan["conv_in.weight"]?.reason == "--assign conv_in=int8")
+    #expect(plan["conv_in.weight"]?.reason == "assigned by pattern conv_in")
     #expect(plan["conv_in.bias"]?.scheme.name == "f16")
     #expect(plan["mid_block.resnets.0.conv1.weight"]?.scheme.name == "int8-g64")
     #expect(plan["mid_block.resnets.1.conv1.weight"]?.scheme.name == "bf16")
     #expect(plan["mid_block.attentions.0.proj_in.weight"]?.scheme.name == "f16")
-    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "--keep mid_block")
+    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "kept by pattern mid_block")
     let key = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
     #expect(plan[key]?.scheme.name == "f16")
-    #expect(plan[key]?.reason == "--keep *.attn2.to_k")
+    #expect(plan[key]?.reason == "kept by pattern *.attn2.to_k")
   }
 
-  @Test func onlyQuantizesWhatOnlySays() throws {
+  @Test func onlyRestrictsWhatIsQuantized() throws {
     var choices = try Self.choices()
     choices.only = [ModulePattern("*.attn?.*"), ModulePattern("conv_in")]
     let plan = try QuantizationPlan(modules: try Self.modules(), choices: choices)
     #expect(plan["conv_in.weight"]?.scheme.name == "int8")
     #expect(
       plan["mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"]?.scheme.name == "int8")
-    #expect(plan["mid_block.resnets.0.conv1.weight"]?.reason == "not in --only")
+    #expect(plan["mid_block.resnets.0.conv1.weight"]?.reason == "selected by no pattern")
   }
 
   @Test func fourBitsLeaveSensitiveModulesAtEight() throws {
@@ -112,16 +113,18 @@ struct PlanTests {
   }
 
   @Test(arguments: [
-    ("--keep", "mid_blok", "'mid_block', "),
-    ("--only", "conv_inn", "'conv_in', 'conv_out', "),
-    ("--assign", "*.norm1", nil),
+    (Setting.keep, "mid_blok", "'mid_block', "),
+    (.only, "conv_inn", "'conv_in', 'conv_out', "),
+    (.assign, "*.norm1", ""),
   ])
-  func refusesPatternsThatMatchNothing(option: String, pattern: String, nearest: String?) throws {
+  func refusesPatternsThatMatchNothing(
+    setting: Setting, pattern: String, nearest: String
+  ) throws {
     var choices = try Self.choices()
     let found = ModulePattern(pattern)
-    switch option {
-    case "--keep": choices.keep = [found]
-    case "--only": choices.only = [found]
+    switch setting {
+    case .keep: choices.keep = [found]
+    case .only: choices.only = [found]
     default: choices.assign = [(found, choices.scheme)]
     }
     let modules = try Self.modules()
@@ -130,9 +133,10 @@ struct PlanTests {
     }
     let description = error?.description ?? ""
     let start =
-      "\(option) '\(pattern)' matches no convolution or linear layer of the model; "
-      + "names like it are \(nearest ?? "")"
+      "\(setting) pattern '\(pattern)' matches no convolution or linear layer of the model; "
+      + "similar names are \(nearest)"
     #expect(description.hasPrefix(start), "\(description)")
+    #expect(error?.remedy == .act("use a pattern that matches one, or leave it out"))
   }
 
   @Test(arguments: [

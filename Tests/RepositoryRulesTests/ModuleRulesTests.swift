@@ -22,8 +22,11 @@ struct ModuleRulesTests {
       members: "Sources/Sampling/Schedulers", declaration: #"static let (\w+) = SchedulerKind\("#,
       list: "Sources/Sampling/Schedulers/Scheduler.swift", line: ".%@,"),
     List(
-      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): Scheme \{"#,
+      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): (?:Integer)?Scheme \{"#,
       list: "Sources/Quantization/Schemes/Scheme.swift", line: "%@.all"),
+    List(
+      members: "Sources/Quantization/Rounding", declaration: #"struct (\w+): RoundingMethod \{"#,
+      list: "Sources/Quantization/Rounding/RoundingMethod.swift", line: "    %@(),"),
     List(
       members: "Sources/Packfiles/Codecs", declaration: #"struct (\w+): Codec \{"#,
       list: "Sources/Packfiles/Codecs/Codec.swift", line: "%@()"),
@@ -100,6 +103,10 @@ struct ModuleRulesTests {
           + names("Sources/Sampling/Schedulers", #"className: "([^"]+)""#)
       ),
       ("Sources/Tensors/TensorEncoding.swift", encodings),
+      (
+        "Sources/Quantization/Rounding/",
+        try names("Sources/Quantization/Rounding", #"let name = "([^"]+)""#)
+      ),
       (
         "Sources/Packfiles/",
         try names("Sources/Packfiles", #"var name: String \{ "([^"]+)""#)

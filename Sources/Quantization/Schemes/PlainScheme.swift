@@ -18,10 +18,10 @@ package struct PlainScheme: Scheme {
     encoding = .plain(kind)
   }
 
-  /// Infinities and NaNs that the weights hold are kept: whether they may be there is decided
-  /// where they are read.
+  /// Converts the element kind. Infinities and NaNs stay: the reader of the weights decides whether
+  /// they are allowed.
   package func encode(
-    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
+    _ weights: StoredTensor, method: any RoundingMethod, statistics: LayerStatistics?
   ) throws(SchemeError) -> EncodedTensor {
     let tensor = try rounded(weights)
     let isUnchanged = weights.encoding == encoding
@@ -34,7 +34,7 @@ package struct PlainScheme: Scheme {
         clip: nil))
   }
 
-  /// `weights` in ``encoding``, with nothing measured.
+  /// Converts `weights` to ``encoding`` without measuring the error.
   func rounded(_ weights: StoredTensor) throws(SchemeError) -> StoredTensor {
     let tensor = weights.converted(to: kind)
     if kind != .f32, tensor.hasNonfinite, !weights.hasNonfinite { throw .overflowsHalf }
