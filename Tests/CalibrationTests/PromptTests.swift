@@ -22,15 +22,15 @@ struct PromptTests {
   }
 
   @Test(arguments: [
-    ("", "p.txt: there is no prompt in it; one a line is expected"),
-    ("# nothing\n\n", "p.txt: there is no prompt in it; one a line is expected"),
+    ("", "p.txt: the file has no prompts, expected one a line"),
+    ("# nothing\n\n", "p.txt: the file has no prompts, expected one a line"),
     (
       "a\nb\tc\td",
-      "p.txt, line 2: more than one tab; a prompt and, after a tab, a negative prompt are expected"
+      "p.txt, line 2: more than one tab, expected a prompt, or a prompt, a tab and a negative prompt"
     ),
     (
       "a\n \tb",
-      "p.txt, line 2: a tab before the prompt; a prompt and, after a tab, a negative prompt are expected"
+      "p.txt, line 2: a tab before the prompt, expected a prompt, or a prompt, a tab and a negative prompt"
     ),
     ("a\n\nb\n a ", "p.txt, line 4: the same prompt as in line 1"),
   ])
@@ -41,7 +41,7 @@ struct PromptTests {
     #expect(error?.description == message)
   }
 
-  @Test func aPromptMayStandTwiceWithOtherNegatives() throws {
+  @Test func aPromptMayRepeatWithAnotherNegativePrompt() throws {
     #expect(try [Prompt](text: "a\na\tb", path: "p").count == 2)
   }
 
@@ -62,7 +62,7 @@ struct PromptTests {
       Prompt("a", negativePrompt: "b").runs(seeds: 1)[0].seed != together[0].seed)
   }
 
-  @Test func runsSortByBytesAndTellNormalFormsApart() {
+  @Test func runsCompareByBytesAndSort() {
     let composed = CalibrationRun(prompt: "\u{e9}", negativePrompt: "", seed: 0)
     let decomposed = CalibrationRun(prompt: "e\u{301}", negativePrompt: "", seed: 0)
     #expect(composed != decomposed)

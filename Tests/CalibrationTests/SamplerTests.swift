@@ -8,7 +8,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Calibration of the miniature model, as `decant calibrate` does it.
+/// Calibration of the miniature model with the sampler.
 struct SamplerTests {
   static let prompts = [
     Prompt("a red circle on a blue background"),
@@ -28,7 +28,7 @@ struct SamplerTests {
     ).calibrate(prompts.runs(seeds: 1), on: subject)
   }
 
-  @Test func seesEveryModuleInBothPassesAndEveryBand() throws {
+  @Test func collectsEveryModuleInBothBranchesAndEveryBand() throws {
     try withTemporaryFolder { folder in
       let model = try Self.model()
       let subject = try SamplerSubject(try Sampler(model), steps: 4, scheduler: "ddim")
@@ -42,14 +42,14 @@ struct SamplerTests {
 
       for name in file.statistics.names {
         let module = try #require(file.statistics[name])
-        // One call a band (1, 251, 501, 751), as many numbers in each pass.
+        // One call a band (1, 251, 501, 751), with the same count in each branch.
         #expect(module.positions.allSatisfy { $0 == module.positions[0] && $0 > 0 }, "\(name)")
         #expect(try #require(module.meanSquares()).contains { $0 > 0 }, "\(name)")
         let largest = Double(try #require(module.maxima().max()))
         let percentile = try #require(module.percentile(0.999))
         #expect(percentile <= largest, "\(name)")
       }
-      // The sampler's latents are what conv_in sees.
+      // The input of conv_in is the sampler's latents.
       let latent = try #require(file.statistics["conv_in"])
       #expect(latent.channels == 4)
       let (width, height) = (
@@ -57,13 +57,14 @@ struct SamplerTests {
         subject.settings.height / model.vae.downsamplingFactor
       )
       #expect(latent.positions[0] == UInt64(2 * width * height))
-      // The halves of the batch hold the same latents, and the text differs.
+      // Both branches have the same latents and different text.
       #expect(
-        latent.meanSquares(passes: [.conditional]) == latent.meanSquares(passes: [.unconditional]))
+        latent.meanSquares(branches: [.conditional])
+          == latent.meanSquares(branches: [.unconditional]))
       let key = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
       let text = try #require(file.statistics[key])
       #expect(
-        text.meanSquares(passes: [.conditional]) != text.meanSquares(passes: [.unconditional]))
+        text.meanSquares(branches: [.conditional]) != text.meanSquares(branches: [.unconditional]))
     }
   }
 
@@ -82,20 +83,20 @@ struct SamplerTests {
     }
   }
 
-  @Test func withoutGuidanceOnlyTheTextIsSeen() throws {
+  @Test func withoutGuidanceOnlyTheConditionalBranchRuns() throws {
     try withTemporaryFolder { folder in
       let model = try Self.model()
       let subject = try SamplerSubject(
         try Sampler(model), steps: 2, scheduler: "euler", guidanceScale: 1)
       let file = try Self.calibrate(subject, model, folder + "/c", prompts: [Self.prompts[0]])
       let module = try #require(file.statistics["conv_in"])
-      #expect(module.meanSquares(passes: [.unconditional]) == nil)
-      #expect(module.meanSquares(passes: [.conditional]) != nil)
+      #expect(module.meanSquares(branches: [.unconditional]) == nil)
+      #expect(module.meanSquares(branches: [.conditional]) != nil)
     }
   }
 
-  /// The calibrated search must lessen the weighted error of the model that it was made for.
-  @Test func calibrationServesQuantization() throws {
+  /// A calibration reduces the weighted error of its own model.
+  @Test func calibrationImprovesQuantization() throws {
     try withTemporaryFolder { folder in
       let model = try Self.model()
       let subject = try SamplerSubject(try Sampler(model), steps: 2)
@@ -117,7 +118,7 @@ struct SamplerTests {
     }
   }
 
-  @Test func refusesSchedulersThatThereAreNot() throws {
+  @Test func refusesUnknownSchedulers() throws {
     let model = try Self.model()
     let sampler = try Sampler(model)
     #expect(throws: SchedulerError.self) { try SamplerSubject(sampler, scheduler: "nothing") }
