@@ -3,9 +3,9 @@ import Support
 internal import Tensors
 
 extension StripPlan {
-  /// Every tensor of the student with the teacher's that it comes from.
+  /// Maps every tensor of the student to the tensor of the teacher that it comes from.
   ///
-  /// - Throws: a tensor whose teacher is missing or has another shape.
+  /// - Throws: `tensorMisfit` when the teacher's tensor is missing or has another shape.
   static func origins(
     of student: UNetConfig, sources: [(student: String, teacher: String)], identities: [String],
     teacher: UNetConfig
@@ -32,6 +32,7 @@ extension StripPlan {
     return origins
   }
 
+  /// Records the removed, renamed and zeroed tensors, and the changes of the config.
   static func ledger(
     recipe: String?, drops: [String], surgery: Surgery,
     sources: [(student: String, teacher: String)], origins: [Origin], teacher: UNetConfig,
@@ -58,7 +59,7 @@ extension StripPlan {
         .map(\.key).sorted())
   }
 
-  /// Removed tensors by the block that took them along, in the teacher's order.
+  /// Counts removed tensors by the dropped block that contains them, in the teacher's order.
   private static func removed(
     _ tensors: [TensorSpec], causes: [String: Surgery.Cause]
   ) -> [StripLedger.Removed] {
@@ -85,7 +86,7 @@ extension StripPlan {
       .map { StripLedger.Change(field: $0, before: teacher[$0], after: student[$0]) }
   }
 
-  /// The longest run of whole parts of `name` that is a key of `table`.
+  /// The longest prefix of whole name parts that is a key of `table`.
   private static func longestPrefix<Value>(of name: String, in table: [String: Value]) -> String? {
     var prefix = Substring(name)
     while let dot = prefix.lastIndex(of: ".") {
