@@ -165,6 +165,51 @@ struct FileTests {
     }
   }
 
+  /// Every member of the metadata is required.
+  @Test func refusesEveryAbsentMember() throws {
+    let settings = ["steps", "scheduler", "guidance_scale", "width", "height"]
+    let paths: [[String]] =
+      [
+        "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
+        "modules", "runs",
+      ].map { [$0] } + settings.map { ["settings", $0] }
+      + ["component", "digest"].map { ["model", $0] }
+      + ["bins", "octaves", "bins_per_octave"].map { ["histogram", $0] }
+    for path in paths {
+      try withTemporaryFolder { folder in
+        let file = try Self.changed(
+          folder,
+          metadata: { metadata in
+            guard path.count == 2 else {
+              metadata[path[0]] = nil
+              return
+            }
+            var object = metadata[path[0]]?.object ?? [:]
+            object[path[1]] = nil
+            metadata[path[0]] = .object(object)
+          })
+        #expect(
+          Self.refusal(file)
+            == "\(file): '\(path.joined(separator: "."))' of the calibration is absent, expected a "
+            + "value")
+      }
+    }
+    for member in ["prompt", "negative_prompt", "seed"] {
+      try withTemporaryFolder { folder in
+        let file = try Self.changed(
+          folder,
+          metadata: { metadata in
+            var run: JSONObject = ["prompt": "a", "negative_prompt": "", "seed": 1]
+            run[member] = nil
+            metadata["runs"] = [.object(run)]
+          })
+        #expect(
+          Self.refusal(file)
+            == "\(file): 'runs[0].\(member)' of the calibration is absent, expected a value")
+      }
+    }
+  }
+
   @Test func refusesARepeatedRun() throws {
     try withTemporaryFolder { folder in
       let run: JSONValue = ["prompt": "a", "negative_prompt": "b", "seed": 4]

@@ -58,6 +58,40 @@ struct MergeTests {
     }
   }
 
+  /// A run that any two of three files share is found, wherever the two stand.
+  @Test(arguments: [(0, 1), (0, 2), (1, 2)])
+  func refusesASharedRunOfAnyTwoOfThree(first: Int, second: Int) throws {
+    try withTemporaryFolder { folder in
+      var parts = [[runs[0]], [runs[1]], [runs[2]]]
+      parts[first].append(runs[3])
+      parts[second].append(runs[3])
+      let files = try parts.enumerated().map { index, part in
+        try Self.file(folder + "/\(index)", part)
+      }
+      #expect(
+        Self.message(files)
+          == "\(folder)/\(first) and \(folder)/\(second) cannot be merged, because both contain the "
+          + "run of 'bird' with seed 0")
+    }
+  }
+
+  @Test(arguments: [0, 1, 2])
+  func refusesOneOfThreeThatDiffersOrIsIncomplete(place: Int) throws {
+    try withTemporaryFolder { folder in
+      var other = settings
+      other.steps = 7
+      var files = try (0..<3).map { try Self.file(folder + "/\($0)", [runs[$0]]) }
+      files[place] = try Self.file(folder + "/other", [runs[place]], settings: other)
+      #expect(
+        Self.message(files)?.contains("cannot be merged, because they differ in steps") == true)
+      files[place] = try Self.file(folder + "/part", [runs[place]])
+      files[place].isComplete = false
+      #expect(
+        Self.message(files)
+          == "\(folder)/part: the calibration is incomplete; it was interrupted after 1 run")
+    }
+  }
+
   @Test func refusesFilesThatDiffer() throws {
     try withTemporaryFolder { folder in
       let a = try Self.file(folder + "/a", [runs[0]])

@@ -13,6 +13,7 @@ struct SamplerTests {
   static let prompts = [
     Prompt("a red circle on a blue background"),
     Prompt("a small green square", negativePrompt: "yellow"),
+    Prompt("a blue triangle"),
   ]
 
   static func model() throws -> Model {
@@ -56,7 +57,7 @@ struct SamplerTests {
         subject.settings.width / model.vae.downsamplingFactor,
         subject.settings.height / model.vae.downsamplingFactor
       )
-      #expect(latent.positions[0] == UInt64(2 * width * height))
+      #expect(latent.positions[0] == UInt64(Self.prompts.count * width * height))
       // Both branches have the same latents and different text.
       #expect(
         latent.meanSquares(branches: [.conditional])
@@ -80,6 +81,48 @@ struct SamplerTests {
         parts, path: folder + "/merged", tool: "decant test")
       try merged.write(replacing: false)
       #expect(try bytes(folder + "/merged") == bytes(folder + "/all"))
+    }
+  }
+
+  /// Prompt, negative prompt, seed and each setting change the statistics.
+  @Test func everyInputOfARunChangesTheStatistics() throws {
+    let model = try Self.model()
+    let sampler = try Sampler(model)
+    func statistics(
+      _ run: CalibrationRun, _ subject: SamplerSubject
+    ) throws -> ActivationStatistics {
+      let collector = StatisticsCollector(
+        modules: model.unet.modules, bands: TimestepBands(), run: run)
+      try subject.perform(run, observedBy: collector)
+      return try collector.finish()
+    }
+    let run = CalibrationRun(prompt: "a red circle", negativePrompt: "", seed: 1)
+    let subject = try SamplerSubject(
+      sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 32, height: 32)
+    let found = try statistics(run, subject)
+    #expect(try statistics(run, subject) == found)
+    for other in [
+      CalibrationRun(prompt: "a blue square", negativePrompt: "", seed: 1),
+      CalibrationRun(prompt: "a red circle", negativePrompt: "blue", seed: 1),
+      CalibrationRun(prompt: "a red circle", negativePrompt: "", seed: 2),
+    ] {
+      #expect(try statistics(other, subject) != found, "\(other)")
+    }
+    let others = [
+      try SamplerSubject(
+        sampler, steps: 3, scheduler: "ddim", guidanceScale: 4, width: 32, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "euler", guidanceScale: 4, width: 32, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 5, width: 32, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 64, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 32, height: 64),
+    ]
+    for other in others {
+      #expect(other.settings != subject.settings)
+      #expect(try statistics(run, other) != found, "\(other.settings)")
     }
   }
 
@@ -115,6 +158,13 @@ struct SamplerTests {
         #expect(weighted >= plain, "\(record.tensor)")
         #expect(weighted > 30, "\(record.tensor)")
       }
+      // Without the statistics, other scales are chosen.
+      let uncalibrated = try QuantizedSource(model.weights(of: "unet"), plan: plan)
+      let changed = try quantized.count { record in
+        try source.tensor(record.tensor).parts[0].array
+          != uncalibrated.tensor(record.tensor).parts[0].array
+      }
+      #expect(changed > quantized.count / 2)
     }
   }
 

@@ -54,6 +54,71 @@ struct PlanTests {
     #expect(plan["nothing"] == nil)
   }
 
+  /// An entry as text: tensor, module, shape, scheme, bytes and reason.
+  private static func lines(_ plan: QuantizationPlan) -> [String] {
+    plan.entries.map {
+      "\($0.tensor) | \($0.module) | \($0.shape) | \($0.scheme.name) | \($0.byteCount) | \($0.reason)"
+    }
+  }
+
+  /// Every entry of a plan, with patterns on three modules.
+  @Test func plansAreEqualByValue() throws {
+    let modules =
+      SourceTests.modules + [
+        SourceTests.module("mid_block.linear", .linear, .linear, [5, 40]),
+        SourceTests.module("up.conv", .convolution, .convolution, [2, 4, 1, 1], bias: false),
+        SourceTests.module("conv_out", .convolution, .lastConvolution, [2, 4, 3, 3]),
+      ]
+    #expect(
+      Self.lines(try QuantizationPlan(modules: modules, choices: try Self.choices())) == [
+        "conv_in.weight | conv_in | [4, 2, 3, 3] | f16 | 144 | "
+          + "first convolution: its error reaches every layer",
+        "conv_in.bias | conv_in | [4] | f16 | 8 | bias",
+        "block.norm.weight | block.norm | [4] | f16 | 8 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.norm.bias | block.norm | [4] | f16 | 8 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.conv.weight | block.conv | [6, 4, 3, 3] | int8 | 240 | convolution",
+        "block.conv.bias | block.conv | [6] | f16 | 12 | bias",
+        "block.linear.weight | block.linear | [5, 6] | int8 | 50 | linear layer",
+        "mid_block.linear.weight | mid_block.linear | [5, 40] | int8 | 220 | linear layer",
+        "mid_block.linear.bias | mid_block.linear | [5] | f16 | 10 | bias",
+        "up.conv.weight | up.conv | [2, 4, 1, 1] | int8 | 16 | convolution",
+        "conv_out.weight | conv_out | [2, 4, 3, 3] | f16 | 144 | "
+          + "last convolution: its error goes straight to the output",
+        "conv_out.bias | conv_out | [2] | f16 | 4 | bias",
+      ])
+
+    var choices = try Self.choices("int4-g32")
+    choices.rest = try #require(Schemes.named("f32"))
+    choices.keep = [ModulePattern("up"), ModulePattern("block.linear")]
+    choices.only = [ModulePattern("block"), ModulePattern("mid_block"), ModulePattern("up.*")]
+    choices.assign = [
+      (ModulePattern("conv_*"), try #require(Schemes.named("bf16"))),
+      (ModulePattern("conv_out"), try #require(Schemes.named("int8"))),
+      (ModulePattern("mid_block"), try #require(Schemes.named("int8-g32"))),
+    ]
+    #expect(
+      Self.lines(try QuantizationPlan(modules: modules, choices: choices)) == [
+        "conv_in.weight | conv_in | [4, 2, 3, 3] | bf16 | 144 | assigned by pattern conv_*",
+        "conv_in.bias | conv_in | [4] | f32 | 16 | bias",
+        "block.norm.weight | block.norm | [4] | f32 | 16 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.norm.bias | block.norm | [4] | f32 | 16 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.conv.weight | block.conv | [6, 4, 3, 3] | int4-g32 | 132 | "
+          + "selected by pattern block",
+        "block.conv.bias | block.conv | [6] | f32 | 24 | bias",
+        "block.linear.weight | block.linear | [5, 6] | f32 | 120 | kept by pattern block.linear",
+        "mid_block.linear.weight | mid_block.linear | [5, 40] | int8-g32 | 220 | "
+          + "assigned by pattern mid_block",
+        "mid_block.linear.bias | mid_block.linear | [5] | f32 | 20 | bias",
+        "up.conv.weight | up.conv | [2, 4, 1, 1] | f32 | 32 | kept by pattern up",
+        "conv_out.weight | conv_out | [2, 4, 3, 3] | int8 | 80 | assigned by pattern conv_out",
+        "conv_out.bias | conv_out | [2] | f32 | 8 | bias",
+      ])
+  }
+
   @Test func groupsCountEveryTensorOnce() throws {
     let plan = try QuantizationPlan(modules: try Self.modules(), choices: try Self.choices())
     #expect(plan.groups[0].scheme == "int8")

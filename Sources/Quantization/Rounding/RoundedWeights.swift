@@ -30,6 +30,17 @@ package struct RoundingFigures: Sendable, Equatable {
   /// Ratios of the chosen scales to those of round-to-nearest; `nil` without scales.
   package var clip: Clip?
 
+  package init(
+    sqnr: Double, weightedSQNR: Double? = nil, plainSQNR: Double,
+    plainWeightedSQNR: Double? = nil, clip: Clip? = nil
+  ) {
+    self.sqnr = sqnr
+    self.weightedSQNR = weightedSQNR
+    self.plainSQNR = plainSQNR
+    self.plainWeightedSQNR = plainWeightedSQNR
+    self.clip = clip
+  }
+
   /// Mean and smallest ratio over the groups of a tensor.
   package struct Clip: Sendable, Equatable {
     package var mean: Double

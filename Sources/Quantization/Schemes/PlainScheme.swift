@@ -29,9 +29,7 @@ package struct PlainScheme: Scheme {
       isUnchanged ? ErrorMeasures() : ErrorMeasures(reference: weights, candidate: tensor)
     return EncodedTensor(
       tensor: tensor,
-      figures: RoundingFigures(
-        sqnr: measures.sqnr, weightedSQNR: nil, plainSQNR: measures.sqnr, plainWeightedSQNR: nil,
-        clip: nil))
+      figures: RoundingFigures(sqnr: measures.sqnr, plainSQNR: measures.sqnr))
   }
 
   /// Converts `weights` to ``encoding`` without measuring the error.
