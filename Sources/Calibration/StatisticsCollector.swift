@@ -10,6 +10,7 @@ package import Tensors
 /// Before each U-Net call, the sampler states the timestep and the guidance branches of the batch.
 /// The collector splits the input of each module by branch and adds it to the timestep's band.
 package final class StatisticsCollector: ActivationObserver {
+  /// The statistics so far, and the current U-Net call.
   private struct State {
     var statistics: ActivationStatistics
     var timestep = 0.0

@@ -3,6 +3,7 @@ package import Tensors
 
 /// A tensor that cannot be stored in the requested scheme.
 package struct ConversionError: RemediableError, Equatable {
+  /// What is wrong with the tensor.
   package enum Reason: Hashable, Sendable {
     case nonfinite(scheme: String)
     case overflowsHalf

@@ -2,6 +2,7 @@ import Support
 
 /// A block of the teacher that can be removed, by the teacher's block numbers.
 enum Drop: Hashable, Sendable {
+  /// The half of the U-Net that a level belongs to.
   enum Side: String, Hashable, Sendable {
     case down = "down_blocks"
     case up = "up_blocks"

@@ -2,13 +2,14 @@ package import Support
 
 /// A strip that is not possible for a U-Net.
 package struct StripError: RemediableError, Equatable {
+  /// What prevents the strip.
   package enum Reason: Error, Hashable, Sendable {
     case unknownRecipe(String, known: [String])
     /// Transformer blocks to keep of attentions of a depth that the recipe does not change.
     case unknownDepth(Int, recipe: String, known: [Int])
     case badBlocks([Int], depth: Int)
     case recipeDepth(recipe: String, attention: String, depth: Int, found: Int)
-    case recipeMisfit(
+    case recipeMismatch(
       recipe: String, levels: Int, layersPerBlock: Int, foundLevels: Int, foundLayers: [Int])
     case nothingToDrop
     case unknownBlock(String, suggestions: [String])
@@ -21,7 +22,7 @@ package struct StripError: RemediableError, Equatable {
     case channels(block: String, expected: [Int], found: [Int])
     case midBlock(dropped: String, alsoDrop: String)
     case tiedDepth(block: String, keeps: Int, tiedTo: String, whichKeeps: Int)
-    case tensorMisfit(String, from: String, found: String, expected: String)
+    case tensorMismatch(String, from: String, found: String, expected: String)
     /// The student's config is not supported, for the stated reason.
     case configRefused(String)
   }
@@ -38,7 +39,7 @@ package struct StripError: RemediableError, Equatable {
   package var description: String {
     switch reason {
     // The request is at fault, not the file.
-    case .unknownRecipe, .unknownDepth, .badBlocks, .recipeDepth, .recipeMisfit: sentence
+    case .unknownRecipe, .unknownDepth, .badBlocks, .recipeDepth, .recipeMismatch: sentence
     default: "\(location): \(sentence)"
     }
   }
@@ -52,7 +53,7 @@ package struct StripError: RemediableError, Equatable {
     switch reason {
     case .unknownRecipe(let name, let known):
       "unknown recipe '\(name)'; expected \(known.joined(separator: ", "))"
-    case .recipeMisfit(let recipe, let levels, let layers, let foundLevels, let foundLayers):
+    case .recipeMismatch(let recipe, let levels, let layers, let foundLevels, let foundLayers):
       "the recipe '\(recipe)' needs a U-Net of \(levels) levels with \(layers) layers each, but "
         + "\(unet) has \(foundLevels) levels with \(list(foundLayers)) layers"
     case .unknownDepth(let depth, let recipe, let known):
@@ -87,7 +88,7 @@ package struct StripError: RemediableError, Equatable {
     case .tiedDepth(let block, let keeps, let other, let otherKeeps):
       "\(block) would keep \(keeps) transformer blocks and \(other) \(otherKeeps), but a "
         + "diffusers config gives both the same depth"
-    case .tensorMisfit(let tensor, let teacher, let found, let expected):
+    case .tensorMismatch(let tensor, let teacher, let found, let expected):
       "tensor '\(tensor)' of the stripped U-Net comes from '\(teacher)', which is \(found), "
         + "expected \(expected)"
     case .configRefused(let why):
@@ -97,7 +98,7 @@ package struct StripError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch reason {
-    case .recipeMisfit, .recipeDepth: .choose(.drop, purpose: "to name the blocks instead")
+    case .recipeMismatch, .recipeDepth: .choose(.drop, purpose: "to name the blocks instead")
     case .nothingToDrop: .either([.choose(.recipe), .choose(.drop)])
     case .unknownBlock(_, let suggestions):
       suggestions.isEmpty ? nil : .choose(.drop, suggestions)
@@ -107,7 +108,7 @@ package struct StripError: RemediableError, Equatable {
     case .channels: .act("drop another block of its level instead")
     case .tiedDepth: .act("drop the same number from both, or drop the whole mid block")
     case .unknownRecipe, .unknownDepth, .badBlocks, .notInnermost, .lastLevel, .noMirror,
-      .tensorMisfit, .configRefused:
+      .tensorMismatch, .configRefused:
       nil
     }
   }

@@ -49,7 +49,7 @@ package struct StripPlan: Sendable {
     guard teacher.layersPerBlock == layers else {
       throw StripError(
         location: teacher.location,
-        .recipeMisfit(
+        .recipeMismatch(
           recipe: name, levels: recipe.levels, layersPerBlock: recipe.layersPerBlock,
           foundLevels: teacher.levels, foundLayers: teacher.layersPerBlock))
     }
@@ -127,13 +127,13 @@ package struct StripPlan: Sendable {
       let topology = Topology(teacher)
       var drops: [Drop] = []
       for pattern in patterns { drops += try Drop.matching(pattern, in: topology) }
-      let surgery = try Surgery(topology, dropping: drops)
-      let student = try Self.student(of: surgery.topology, teacher: teacher)
-      let sources = surgery.topology.sources
+      let removal = try BlockRemoval(topology, dropping: drops)
+      let student = try Self.student(of: removal.topology, teacher: teacher)
+      let sources = removal.topology.sources
       origins = try Self.origins(
-        of: student, sources: sources, identities: surgery.topology.identities, teacher: teacher)
+        of: student, sources: sources, identities: removal.topology.identities, teacher: teacher)
       ledger = Self.ledger(
-        recipe: recipe, drops: patterns, surgery: surgery, sources: sources, origins: origins,
+        recipe: recipe, drops: patterns, removal: removal, sources: sources, origins: origins,
         teacher: teacher, student: student)
       self.teacher = teacher
       self.student = student

@@ -21,7 +21,7 @@ struct Topology: Hashable, Sendable {
     let resnet: Int
     /// Input channels of the teacher's resnet: of the previous layer and, in an up level, of the
     /// skip connection.
-    var reads: [Int] = []
+    var inputChannels: [Int] = []
     var attention: Attention?
   }
 
@@ -56,12 +56,12 @@ struct Topology: Hashable, Sendable {
     self.up = up
     for level in down.indices {
       for layer in down[level].layers.indices {
-        self.down[level].layers[layer].reads = channels(down: level, layer: layer)
+        self.down[level].layers[layer].inputChannels = inputChannels(down: level, layer: layer)
       }
     }
     for level in up.indices {
       for layer in up[level].layers.indices {
-        self.up[level].layers[layer].reads = channels(up: level, layer: layer)
+        self.up[level].layers[layer].inputChannels = inputChannels(up: level, layer: layer)
       }
     }
   }
@@ -73,25 +73,25 @@ struct Topology: Hashable, Sendable {
   /// Diffusers gives the mid block as many channels as the innermost level.
   private func inputs(ofUp level: Int) -> Int { up[max(0, level - 1)].channels }
 
-  private func channels(down level: Int, layer: Int) -> [Int] {
+  private func inputChannels(down level: Int, layer: Int) -> [Int] {
     [layer == 0 ? inputs(ofDown: level) : down[level].channels]
   }
 
   /// The last resnet of an up level reads the skip connection from before the mirrored level, and
   /// the others read skip connections of the level itself.
-  private func channels(up level: Int, layer: Int) -> [Int] {
+  private func inputChannels(up level: Int, layer: Int) -> [Int] {
     let isLast = layer == up[level].layers.count - 1
     let skip = isLast ? up[min(level + 1, up.count - 1)].channels : up[level].channels
     return [layer == 0 ? inputs(ofUp: level) : up[level].channels, skip]
   }
 
   /// The first block with other input channels than in the teacher; `nil` when all match.
-  func misfit() -> StripError.Reason? {
+  func mismatch() -> StripError.Reason? {
     for level in down.indices {
-      if let found = misfit(down: level) { return found }
+      if let found = mismatch(down: level) { return found }
     }
     for level in up.indices {
-      if let found = misfit(up: level) { return found }
+      if let found = mismatch(up: level) { return found }
     }
     if let mid, let inner = down.last, mid.channels != inner.channels {
       return .channels(block: "mid_block", expected: [mid.channels], found: [inner.channels])
@@ -99,13 +99,14 @@ struct Topology: Hashable, Sendable {
     return nil
   }
 
-  func misfit(down level: Int) -> StripError.Reason? {
+  func mismatch(down level: Int) -> StripError.Reason? {
     let found = down[level]
     for (place, layer) in found.layers.enumerated() {
-      let inputs = channels(down: level, layer: place)
-      if layer.reads != inputs {
+      let inputs = inputChannels(down: level, layer: place)
+      if layer.inputChannels != inputs {
         return .channels(
-          block: "down_blocks.\(found.index).resnets.\(layer.resnet)", expected: layer.reads,
+          block: "down_blocks.\(found.index).resnets.\(layer.resnet)",
+          expected: layer.inputChannels,
           found: inputs)
       }
     }
@@ -119,12 +120,13 @@ struct Topology: Hashable, Sendable {
     return nil
   }
 
-  func misfit(up level: Int) -> StripError.Reason? {
+  func mismatch(up level: Int) -> StripError.Reason? {
     for (place, layer) in up[level].layers.enumerated() {
-      let inputs = channels(up: level, layer: place)
-      if layer.reads != inputs {
+      let inputs = inputChannels(up: level, layer: place)
+      if layer.inputChannels != inputs {
         return .channels(
-          block: "up_blocks.\(up[level].index).resnets.\(layer.resnet)", expected: layer.reads,
+          block: "up_blocks.\(up[level].index).resnets.\(layer.resnet)",
+          expected: layer.inputChannels,
           found: inputs)
       }
     }

@@ -10,6 +10,7 @@ import Testing
 /// The expected sources are stated here, independently of the planner: the blocks of the student
 /// that come from a block of the teacher with another name. All other tensors keep their names.
 struct StripValueTests {
+  /// A strip with the blocks that it renames.
   struct Case: Sendable, CustomTestStringConvertible {
     /// A recipe, or empty for ``drops``.
     var recipe = ""

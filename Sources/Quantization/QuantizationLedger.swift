@@ -7,6 +7,7 @@ package import Tensors
 /// ``QuantizedSource`` adds a record when a writer reads a tensor, from any thread. A tensor that
 /// is read twice has one record.
 package final class QuantizationLedger: Sendable {
+  /// A tensor before and after quantization.
   package struct Record: Sendable, Equatable {
     package let tensor: String
     package let shape: Shape

@@ -1,5 +1,5 @@
 /// Removes dropped blocks from a topology, with the blocks that diffusers requires to go with them.
-struct Surgery {
+struct BlockRemoval {
   /// Why a block of the teacher is removed.
   enum Cause: Hashable, Sendable {
     case requested
@@ -42,7 +42,7 @@ struct Surgery {
       }
     }
     simplify()
-    if let misfit = self.topology.misfit() { throw misfit }
+    if let mismatch = self.topology.mismatch() { throw mismatch }
   }
 
   // MARK: - Levels and layers
@@ -115,7 +115,7 @@ struct Surgery {
         let cause = requested.last { drop in
           if case .layer(other, otherLevel, _) = drop { true } else { false }
         }
-        let partner = side == .up ? upPartner(mirrored) : downPartner(place)
+        let partner = side == .up ? removableLayer(up: mirrored) : removableLayer(down: place)
         guard let partner else {
           throw .noMirror(
             of: cause?.name ?? Drop.level(other, otherLevel).name,
@@ -129,24 +129,24 @@ struct Surgery {
   /// The layer of an up level that can be removed. Middle layers come first, because the first layer
   /// reads the previous level and the last reads the skip of the next. The remaining layers must
   /// read the same channels as before.
-  private func upPartner(_ place: Int) -> Int? {
+  private func removableLayer(up place: Int) -> Int? {
     let layers = topology.up[place].layers
     return
       (Array(layers.dropFirst().dropLast()) + Array(layers.prefix(1)) + Array(layers.suffix(1)))
       .first { candidate in
         var without = topology
         without.up[place].layers.removeAll { $0.resnet == candidate.resnet }
-        return layers.count > 1 && without.misfit(up: place) == nil
+        return layers.count > 1 && without.mismatch(up: place) == nil
       }?.resnet
   }
 
   /// The layer of a down level that can be removed. The last comes first, because the first layer
   /// reads the previous level.
-  private func downPartner(_ place: Int) -> Int? {
+  private func removableLayer(down place: Int) -> Int? {
     topology.down[place].layers.last { candidate in
       var without = topology
       without.down[place].layers.removeAll { $0.resnet == candidate.resnet }
-      return without.misfit(down: place) == nil
+      return without.mismatch(down: place) == nil
     }?.resnet
   }
 
