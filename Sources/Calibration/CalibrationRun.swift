@@ -64,8 +64,8 @@ extension [Prompt] {
   /// prompt. Empty lines and lines that begin with `#` are skipped.
   ///
   /// - Parameter path: the file, for messages.
-  /// - Throws: ``CalibrationError`` for a line without a prompt, with more than one tab, or equal to
-  ///   an earlier line, and for a file without prompts.
+  /// - Throws: ``CalibrationError`` for a line without a prompt, with more than one tab, or equal
+  ///   to an earlier line, and for a file without prompts.
   package init(text: String, path: String) throws(CalibrationError) {
     self = []
     var lines: [String: Int] = [:]

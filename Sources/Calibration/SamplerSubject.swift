@@ -14,8 +14,8 @@ package struct SamplerSubject: CalibrationSubject {
   /// - Parameters:
   ///   - scheduler: the scheduler's name; `nil` for the model's own.
   ///   - width: in pixels; `nil` for the size that the model was trained on.
-  /// - Throws: `SchedulerError` for an unknown scheduler, or for a number of steps that the scheduler
-  ///   does not support.
+  /// - Throws: `SchedulerError` for an unknown scheduler, or for a number of steps that the
+  ///   scheduler does not support.
   package init(
     _ sampler: Sampler, steps: Int = 20, scheduler: String? = nil, guidanceScale: Double = 7.5,
     width: Int? = nil, height: Int? = nil

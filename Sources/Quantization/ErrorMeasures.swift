@@ -57,8 +57,8 @@ package struct ErrorMeasures: Sendable, Equatable {
     error == 0 ? 0 : (error / signal).squareRoot()
   }
 
-  /// Signal to quantization noise ratio, in decibels: `10 log10(signal / error)`; infinite when nothing
-  /// differs, minus infinity when only the reference is zero.
+  /// Signal to quantization noise ratio, in decibels: `10 log10(signal / error)`. Infinite when
+  /// nothing differs, minus infinity when only the reference is zero.
   package var sqnr: Double { decibels(signal: signal, error: error) }
 
   /// Peak signal to noise ratio, in decibels: `10 log10(peak^2 / mean squared error)`.

@@ -126,9 +126,10 @@ struct BlockRemoval {
     }
   }
 
-  /// The layer of an up level that can be removed. Middle layers come first, because the first layer
-  /// reads the previous level and the last reads the skip of the next. The remaining layers must
-  /// read the same channels as before.
+  /// The layer of an up level that can be removed; `nil` when there is none.
+  ///
+  /// The remaining layers must read the same channels as before. Middle layers come first, because
+  /// the first layer reads the previous level and the last reads the skip connection of the next.
   private func removableLayer(up place: Int) -> Int? {
     let layers = topology.up[place].layers
     return
@@ -140,8 +141,8 @@ struct BlockRemoval {
       }?.resnet
   }
 
-  /// The layer of a down level that can be removed. The last comes first, because the first layer
-  /// reads the previous level.
+  /// The layer of a down level that can be removed; `nil` when there is none. The last comes first,
+  /// because the first layer reads the previous level.
   private func removableLayer(down place: Int) -> Int? {
     topology.down[place].layers.last { candidate in
       var without = topology

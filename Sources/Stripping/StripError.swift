@@ -78,8 +78,8 @@ package struct StripError: RemediableError, Equatable {
     case .lastLevel(let level):
       "'\(level)' cannot be dropped: it is the only level left"
     case .noMirror(let block, let level):
-      "'\(block)' cannot be dropped: its mirrored level \(level) must lose a layer too, but without "
-        + "any of its layers the channels would not match"
+      "'\(block)' cannot be dropped: its mirrored level \(level) must lose a layer too, but "
+        + "without any of its layers the channels would not match"
     case .channels(let block, let expected, let found):
       "the remaining blocks do not fit together: \(block) reads \(sum(expected)) channels, but its "
         + "input would have \(sum(found))"

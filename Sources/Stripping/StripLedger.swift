@@ -1,6 +1,7 @@
 package import Support
 
-/// A record of stripping a U-Net: removed, renamed and zeroed parameters, and changed config fields.
+/// A record of stripping a U-Net: removed, renamed and zeroed parameters, and changed fields of the
+/// config.
 ///
 /// The parameters of the teacher equal those of the student plus those of ``removed``.
 package struct StripLedger: Hashable, Sendable {

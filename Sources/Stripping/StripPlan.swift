@@ -32,8 +32,8 @@ package struct StripPlan: Sendable {
 
   /// Plans a recipe of `Formats/recipes.md`.
   ///
-  /// - Parameter keeping: transformer blocks to keep instead of the recipe's. The key is the number of
-  ///   transformer blocks of an attention of the teacher.
+  /// - Parameter keeping: transformer blocks to keep instead of the recipe's. The key is the number
+  ///   of transformer blocks of an attention of the teacher.
   /// - Throws: ``StripError`` when the recipe is unknown or does not fit the teacher.
   package init(
     recipe name: String, keeping: [Int: [Int]] = [:], for teacher: UNetConfig
@@ -99,7 +99,7 @@ package struct StripPlan: Sendable {
         }
       }
     }
-    // Dropping a resnet removes its attention's transformer blocks, which need no drop of their own.
+    // Dropping a resnet also removes the transformer blocks of its attention.
     let dropped = recipe.drops.flatMap { pattern in
       ((try? Drop.matching(pattern, in: Topology(teacher))) ?? []).map(\.name)
     }

@@ -44,10 +44,7 @@ extension StripPlan {
     let kept = Set(origins.map(\.teacher))
     return StripLedger(
       recipe: recipe, drops: drops,
-      teacher: StripLedger.Count(
-        tensors: teacherTensors.count, parameters: teacherTensors.reduce(0) { $0 + $1.shape.count }),
-      student: StripLedger.Count(
-        tensors: studentTensors.count, parameters: studentTensors.reduce(0) { $0 + $1.shape.count }),
+      teacher: count(teacherTensors), student: count(studentTensors),
       removed: removed(teacherTensors.filter { !kept.contains($0.name) }, causes: removal.causes),
       renamed: sources.filter { $0.student != $0.teacher }
         .map { StripLedger.Renamed(student: $0.student, teacher: $0.teacher) },
@@ -57,6 +54,11 @@ extension StripPlan {
       changes: changes(from: teacher.json, to: student.json),
       mirrored: removal.causes.filter { if case .mirrors = $0.value { true } else { false } }
         .map(\.key).sorted())
+  }
+
+  private static func count(_ tensors: [TensorSpec]) -> StripLedger.Count {
+    StripLedger.Count(
+      tensors: tensors.count, parameters: tensors.reduce(0) { $0 + $1.shape.count })
   }
 
   /// Counts removed tensors by the dropped block that contains them, in the teacher's order.

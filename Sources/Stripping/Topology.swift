@@ -135,7 +135,8 @@ struct Topology: Hashable, Sendable {
 
   // MARK: - Names
 
-  /// The student's blocks, each with the block of the teacher that it comes from, in diffusers' names.
+  /// The student's blocks, each with the block of the teacher that it comes from, by their names in
+  /// diffusers.
   var sources: [(student: String, teacher: String)] {
     var sources: [(String, String)] = []
     func add(_ attention: Attention, student: String, teacher: String) {

@@ -283,7 +283,8 @@ struct FileTests {
         })
       #expect(
         Self.refusal(path)
-          == "\(path): tensor 'conv_in.maximum' holds \(shown), expected finite magnitudes of at least 0"
+          == "\(path): tensor 'conv_in.maximum' holds \(shown), expected finite magnitudes of at "
+          + "least 0"
       )
     }
   }

@@ -27,9 +27,10 @@ package struct GroupScheme: IntegerScheme {
       "int\(bits) with a scale for every \(groupSize) weights of a row, \(rate) bits a weight"
   }
 
-  /// Modules that make most of the noise at 4 bits but hold few of the weights. MixDQ's measurements
-  /// of every layer of SDXL-Turbo (arXiv 2405.17873) agree with the skip lists of published 4-bit
-  /// U-Nets.
+  /// Modules that make most of the noise at 4 bits but hold few of the weights.
+  ///
+  /// MixDQ's measurements of every layer of SDXL-Turbo (arXiv 2405.17873) agree with the skip lists
+  /// of published 4-bit U-Nets.
   package var exceptions: [SchemeException] {
     guard bits < 8 else { return [] }
     return [

@@ -96,8 +96,8 @@ package struct ModuleStatistics: Sendable, Equatable {
 // MARK: - Summaries
 
 extension ModuleStatistics {
-  /// Mean square of each channel over the chosen bands and branches, all by default. Every input has
-  /// the same weight. `nil` when the calibration saw no input there.
+  /// Mean square of each channel over the chosen bands and branches, all by default; `nil` when the
+  /// calibration saw no input there. Every input has the same weight.
   package func meanSquares(
     bands: Range<Int>? = nil, branches: [GuidanceBranch] = GuidanceBranch.allCases
   ) -> [Double]? {
