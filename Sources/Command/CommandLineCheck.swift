@@ -34,7 +34,8 @@ enum CommandLineCheck {
     }
     if FileManager.default.fileExists(atPath: name) {
       throw ValidationError(
-        "'\(name)' is a file or folder, where a command is expected: decant inspect \(name)")
+        "'\(name)' is a file or folder, but a command is expected first; for example: "
+          + "decant inspect \(name)")
     }
   }
 
@@ -71,12 +72,12 @@ enum CommandLineCheck {
       if option.entry.isRepeatable { continue }
       let name = option.entry.preferredName
       if let first = seen[name] {
-        let spellings =
+        let values = "'\(shown(first.value ?? ""))' and '\(shown(option.value ?? ""))'"
+        let fact =
           first.spelling == option.spelling
-          ? option.spelling : "\(first.spelling) and \(option.spelling)"
-        throw UsageError(
-          "\(spellings): '\(shown(first.value ?? ""))' and '\(shown(option.value ?? ""))' are two "
-            + "values for one option; give one.", command)
+          ? "'\(option.spelling)' is given twice, with \(values)"
+          : "'\(first.spelling)' and '\(option.spelling)' are one option, given with \(values)"
+        throw UsageError("\(fact); give it once.", command)
       }
       seen[name] = option
     }

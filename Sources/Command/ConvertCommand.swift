@@ -6,7 +6,8 @@ struct ConvertCommand: JobCommand {
     commandName: "convert",
     abstract: "Writes a model in another layout or number type.",
     discussion: """
-      Without --type, every weight keeps its type and its bits.
+      Without --type and --lora, weights keep their type, and every bit where the layout can hold them.
+
       Example: decant convert sd-v1-5/ -o sd-v1-5.decant --type f16
       Example: decant convert model.safetensors -o model-folder/
       Example: decant convert sdxl/ -o styled.safetensors --lora style.safetensors:0.8
@@ -26,8 +27,9 @@ struct ConvertCommand: JobCommand {
     completion: .list(plainTypeNames))
   var type: String?
 
+  @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
-  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
   func validate() throws {
@@ -39,8 +41,9 @@ struct ConvertCommand: JobCommand {
   }
 
   func job() -> ConvertJob {
-    processors.apply()
+    threads.apply()
     return ConvertJob(
-      model: model, reading: read.value, output: output.value, type: type.map(typeName))
+      model: model, reading: read.value, output: layout.request(output.output),
+      type: type.map(typeName))
   }
 }

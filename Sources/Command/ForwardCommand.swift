@@ -6,12 +6,16 @@ struct ForwardCommand: JobCommand {
     commandName: "forward",
     abstract: "Evaluates one component on given tensors, for comparison with other programs.",
     discussion: """
-      Tensors have the names of diffusers' arguments.
-      unet: sample [B,C,H,W], timestep [B] or [], encoder_hidden_states [B,77,D]; SDXL's also text_embeds
-      [B,P] and time_ids [B,6], a latent consistency model's timestep_cond [B,N] -> sample
-      vae-decoder: latent -> image; vae-encoder: image -> mean, logvar
-      text-encoder, text-encoder-2: input_ids [B,77] -> last_hidden_state, hidden_states.K,
-      pooler_output, and text_embeds where there is a projection
+      Tensors have the names of diffusers' arguments, and a leading batch size B:
+        unet: sample [B,C,H,W], timestep [B] or [],
+          encoder_hidden_states [B,77,D]; SDXL also text_embeds [B,P] and
+          time_ids [B,6]; LCM also timestep_cond [B,N] -> sample
+        vae-decoder: latent -> image
+        vae-encoder: image -> mean, logvar
+        text-encoder, text-encoder-2: input_ids [B,77] -> last_hidden_state,
+          hidden_states.K (0: embeddings; K: after layer K), pooler_output,
+          and text_embeds from a projection
+
       Example: decant forward sd-v1-5/ --component unet --inputs in.safetensors -o out.safetensors
       """)
 

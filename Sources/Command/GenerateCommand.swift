@@ -8,6 +8,7 @@ struct GenerateCommand: JobCommand {
     abstract: "Generates images with the reference sampler, on the processor.",
     discussion: """
       With --compute f32, the same seed and settings give the image that diffusers makes on the CPU.
+
       Example: decant generate small.decant -p "a red circle" -n "blurry" --seed 42 -o circle.png
       Example: decant generate sd-v1-5/ small.decant -p "a cat" -p "a house" --grid side-by-side.png
       Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png --strength 0.7 -o castle.png

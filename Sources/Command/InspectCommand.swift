@@ -6,8 +6,9 @@ struct InspectCommand: JobCommand {
     commandName: "inspect",
     abstract: "Shows what a model is: family, layout, parameters and bytes by component and block.",
     discussion: """
-      Describes LoRA files too. For any other file of tensors, lists the contents, says why they are not a
-      model, and exits with code 2.
+      Describes LoRA files too. For any other file of tensors, lists the contents, says why they are not \
+      a model, and exits with code 2.
+
       Example: decant inspect small.decant --check
       """)
 
@@ -21,11 +22,11 @@ struct InspectCommand: JobCommand {
   var check = false
 
   @OptionGroup var read: InputArguments
-  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
   func job() -> InspectJob {
-    processors.apply()
+    threads.apply()
     return InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
   }
 

@@ -99,7 +99,7 @@ struct OptionTable {
     if usual.count > 4, let longer = long.filter({ $0.hasPrefix(usual) }).min(by: isShorter) {
       return longer
     }
-    return nearestNames(to: usual, among: long, count: 1, within: max(1, (usual.count - 2) / 3))
+    return nearestNames(to: usual, among: long, count: 1, within: max(1, usual.count / 3))
       .first
   }
 

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
-/// Where a model is written, and in which layout.
+/// Where a model is written.
 struct OutputArguments: ParsableArguments {
   @Option(
     name: [.short, .customLong("output")],
@@ -13,10 +13,6 @@ struct OutputArguments: ParsableArguments {
       valueName: "out"),
     completion: .file())
   var output: String
-
-  @OptionGroup var layout: LayoutArguments
-
-  var value: OutputRequest { layout.request(output) }
 }
 
 /// The layout of a model that is written.

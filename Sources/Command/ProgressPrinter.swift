@@ -56,7 +56,7 @@ final class ProgressPrinter: Sendable {
   private func endStage(_ state: inout State) {
     clear(&state)
     if isVerbose, !state.stage.isEmpty {
-      printError("\(state.stage): \(formatted(seconds(.now - state.started), digits: 3)) s")
+      printError("\(state.stage): \(formatted(seconds(.now - state.started), decimals: 2)) s")
     }
     state.stage = ""
   }

@@ -7,6 +7,7 @@ struct QuantizeCommand: JobCommand {
     abstract: "Stores the U-Net's convolutions and linear layers in fewer bits.",
     discussion: """
       All other weights, text encoders and VAE included, are stored as --rest-type.
+
       Example: decant quantize sd-v1-5/ --type int8 --dry-run
       Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
       """)
@@ -21,10 +22,6 @@ struct QuantizeCommand: JobCommand {
       valueName: "out"),
     completion: .file())
   var output: String?
-
-  @OptionGroup var layout: LayoutArguments
-
-  @OptionGroup var quantization: QuantizationArguments
 
   @Option(
     help: ArgumentHelp(
@@ -42,6 +39,8 @@ struct QuantizeCommand: JobCommand {
   @Flag(help: "Print the type and size of every group of tensors, and write nothing.")
   var dryRun = false
 
+  @OptionGroup var quantization: QuantizationArguments
+  @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var compute: ComputeArguments
   @OptionGroup var common: CommonArguments

@@ -47,7 +47,7 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Images per prompt\(Command.runPurpose), with seeds 0, 1, … (default: "
+      "Images per prompt\(Command.runPurpose), each from different noise (default: "
         + "\(CalibrationRequest.standard.seeds)).", valueName: "n"))
   var seeds: Int?
 

@@ -2,7 +2,9 @@ internal import ArgumentParser
 internal import Workflow
 
 struct ShrinkCommand: JobCommand, RunCommand {
-  static let promptLimitDefault = "\(calibrationPrompts) to calibrate"
+  static let promptLimitDefault =
+    "\(calibrationPrompts) to calibrate, and the next "
+    + "\(VerificationRequest.standard.promptLimit ?? ownPromptCount) to verify"
   static let runPurpose = " of the calibration"
 
   /// A long calibration is a job of its own: `decant calibrate` makes the file for --calibration.
@@ -12,8 +14,9 @@ struct ShrinkCommand: JobCommand, RunCommand {
     commandName: "shrink",
     abstract: "Strips, calibrates, quantizes, writes and verifies a model in one command.",
     discussion: """
-      Without --recipe and --drop, no block is removed. The verification generates
-      \(VerificationRequest.standard.promptLimit ?? ownPromptCount) images of \(VerificationRequest.standard.steps) steps; exits with code 1 if a limit is not met.
+      Without --recipe and --drop, no block is removed. The verification generates \
+      \(VerificationRequest.standard.promptLimit ?? ownPromptCount) images of \(VerificationRequest.standard.steps) steps with each model; exits with code 1 if a limit is not met.
+
       Example: decant shrink sd-v1-5/ -o small.decant --type int8
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8 --report report/
       """)
@@ -23,16 +26,13 @@ struct ShrinkCommand: JobCommand, RunCommand {
 
   @OptionGroup var output: OutputArguments
 
-  @OptionGroup var cut: StripArguments
-
   @Option(
     help: ArgumentHelp(
       "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
     completion: .list(schemeNames))
   var type: String = "int8"
 
-  @OptionGroup var quantization: QuantizationArguments
-
+  @OptionGroup var cut: StripArguments
   @Option(
     help: ArgumentHelp(
       "The model's calibration, from `decant calibrate` (default: a short run, kept as "
@@ -40,6 +40,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
     completion: .file())
   var calibration: String?
 
+  @OptionGroup var quantization: QuantizationArguments
   @OptionGroup var calibrating: RunArguments<Self>
   @OptionGroup var thresholds: ThresholdArguments
 
@@ -49,6 +50,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
     completion: .directory)
   var report: String?
 
+  @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var compute: ComputeArguments
   @OptionGroup var common: CommonArguments
@@ -63,7 +65,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
     run.compute = compute.compute.value
     run.promptLimit = run.promptLimit ?? Self.calibrationPrompts
     return ShrinkJob(
-      model: model, reading: read.value, output: output.value, cut: cut.value,
+      model: model, reading: read.value, output: layout.request(output.output), cut: cut.value,
       quantization: quantization.request(type: type), calibration: calibration,
       calibrating: run, verification: verification,
       report: report.map(folderPath))

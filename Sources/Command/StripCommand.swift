@@ -18,8 +18,9 @@ struct StripCommand: JobCommand {
 
   @OptionGroup var cut: StripArguments
 
+  @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
-  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
   func validate() throws { _ = try chosenCut() }
@@ -32,9 +33,9 @@ struct StripCommand: JobCommand {
   }
 
   func job() throws -> StripJob {
-    processors.apply()
+    threads.apply()
     return StripJob(
-      model: model, reading: read.value, output: output.value,
+      model: model, reading: read.value, output: layout.request(output.output),
       cut: try chosenCut())
   }
 }

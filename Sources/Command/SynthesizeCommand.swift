@@ -26,14 +26,15 @@ struct SynthesizeCommand: JobCommand {
     completion: .list(plainTypeNames))
   var type: String = "f32"
 
-  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var layout: LayoutArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
   var notes: [String] { seed.notes }
 
   func job() -> SynthesizeJob {
-    processors.apply()
+    threads.apply()
     return SynthesizeJob(
-      family: family, seed: seed.value, type: typeName(type), output: output.value)
+      family: family, seed: seed.value, type: typeName(type), output: layout.request(output.output))
   }
 }

@@ -10,6 +10,7 @@ struct VerifyCommand: JobCommand, RunCommand {
     abstract: "Compares a model with its reference, by tensor, block, step and image.",
     discussion: """
       Generates the same images with both models. Exits with code 1 if a limit is not met.
+
       Example: decant verify sd-v1-5/ small.decant --report report/ --min-psnr 30
       """)
 
