@@ -26,7 +26,8 @@ struct ComputeArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Arithmetic: float32, float32 without Winograd convolutions, or int8 weights and activations.",
-      valueName: "kind"))
+      valueName: "kind"),
+    completion: .list(Compute.names))
   var compute: ComputeArgument = .f32
 
   func apply() { threads.apply() }

@@ -54,7 +54,8 @@ struct VerifyCommand: JobCommand, RunCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Arithmetic of the reference; --compute is that of the candidate.", valueName: "kind"))
+      "Arithmetic of the reference; --compute is that of the candidate.", valueName: "kind"),
+    completion: .list(Compute.names))
   var referenceCompute: ComputeArgument = .f32
 
   @OptionGroup var common: CommonArguments

@@ -48,7 +48,8 @@ import Testing
     ("convert a --for com", ["comfyui"]), ("convert a --numbering ", ["dense", "gap"]),
     ("forward a --component text", ["text-encoder", "text-encoder-2"]),
     ("generate a --compute i", ["int8"]), ("bench a --compute i", ["int8"]),
-    ("generate a --prediction v", ["v_prediction"]), ("generate a --strength", ["--strength"]),
+    ("verify a b --reference-compute i", ["int8"]),
+    ("generate a --prediction v", ["v_prediction"]), ("generate a --streng", ["--strength"]),
   ])
   func bashOffers(line: String, expected: [String]) throws {
     try withTemporaryFolder { folder in
