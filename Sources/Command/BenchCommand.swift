@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Support
 internal import Workflow
 
+/// `decant bench`. Measures the speed and memory of models.
 struct BenchCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",

@@ -2,6 +2,7 @@ internal import ArgumentParser
 private import Support
 internal import Workflow
 
+/// `decant calibrate`. Records calibration statistics, or merges files of them.
 struct CalibrateCommand: JobCommand, RunCommand {
   static let promptLimitDefault = "all"
 

@@ -2,12 +2,12 @@ internal import ArgumentParser
 private import Foundation
 private import Support
 
-/// Checks of the command line that the parser does not make, or makes too late.
+/// Checks of the command line before it is parsed.
 ///
-/// The parser reports an unknown option last, after it has taken the option's value for a MODEL. It
-/// also keeps the last of two values of an option without a word.
+/// The parser takes the value of an unknown option for a MODEL, and reports the option only if nothing
+/// else is wrong. Of two values of an option, it silently keeps the last.
 enum CommandLineCheck {
-  /// Refuses arguments that cannot be meant.
+  /// Refuses empty arguments, unknown options, repeated options, and `-` as an output.
   ///
   /// - Parameter arguments: the command line without the program's name.
   static func check(_ arguments: [String]) throws {
@@ -103,7 +103,7 @@ enum ArgumentError: Error, CustomStringConvertible {
   }
 }
 
-/// A command line that the command does not understand, with the command's usage.
+/// A wrong command line. The description ends with the usage of the command.
 struct UsageError: Error, CustomStringConvertible {
   private let message: String
   private let command: any ParsableCommand.Type
@@ -113,7 +113,7 @@ struct UsageError: Error, CustomStringConvertible {
     self.command = command
   }
 
-  /// The message and the usage, in the parser's form.
+  /// The message and the usage, in the form of the parser's errors.
   var description: String {
     let name = command.configuration.commandName ?? ""
     return """

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant convert`. Writes a model in another layout or number type.
 struct ConvertCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant forward`. Evaluates one component on tensors of a file.
 struct ForwardCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "forward",

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Support
 internal import Workflow
 
+/// `decant generate`. Generates images.
 struct GenerateCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant inspect`. Describes a model or another file of tensors.
 struct InspectCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",

@@ -2,7 +2,7 @@ internal import ArgumentParser
 private import Foundation
 private import Support
 
-/// The options of a command, from the parser's own description of the command.
+/// The options of a command, from the parser's description of the command.
 struct OptionTable {
   struct Entry: Equatable {
     /// As they are typed: `-o`, `--output`.
@@ -30,7 +30,7 @@ struct OptionTable {
     "--generate-completion-script",
   ]
 
-  /// Whether the parser answers the argument with a text and runs no command.
+  /// Whether the argument prints help or the like, so that no command runs.
   func isHelpRequest(_ argument: String) -> Bool {
     let name = argument.prefix { $0 != "=" }
     return Self.builtIn.contains(String(name))
@@ -38,8 +38,8 @@ struct OptionTable {
 
   /// The options that `arguments` hold, in order.
   ///
-  /// The argument after an option is the option's value, whatever it looks like: the parser refuses
-  /// what it does not accept as one.
+  /// The argument after an option is the option's value, even if it begins with a hyphen. The parser
+  /// refuses values that it does not accept.
   ///
   /// - Throws: ``UsageError`` for an option that the command does not have.
   func scan(_ arguments: some Sequence<String>) throws -> [GivenOption] {
@@ -115,7 +115,7 @@ struct GivenOption {
   let value: String?
 }
 
-// What `ParsableCommand._dumpHelp()` prints, as far as it is needed here.
+// The members of `ParsableCommand._dumpHelp()` that are read here.
 
 private struct Description: Decodable {
   struct Command: Decodable {

@@ -23,7 +23,7 @@ final class ProgressPrinter: Sendable {
     isVerbose = verbose
   }
 
-  /// Prints the lines if the user wants them.
+  /// Prints the lines with --verbose.
   func showSettings(_ lines: @autoclosure () -> [String]) {
     if isVerbose { for line in lines() { printError(line) } }
   }

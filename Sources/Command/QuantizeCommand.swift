@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant quantize`. Stores weights in fewer bits.
 struct QuantizeCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantize",
@@ -65,12 +66,12 @@ struct QuantizeCommand: JobCommand {
   }
 }
 
-/// The help of a type: every name, and the usual names that stand for them.
+/// The help of a type: every name, and the usual names that are accepted too.
 let typeHelp =
   schemeNames.joined(separator: ", ")
   + " (also fp32, fp16, Q8_0 for int8-g32, int4 and Q4_0 for int4-g32)"
 
-/// How weights are quantized, for `quantize` and `shrink`.
+/// Choices of quantization, for `quantize` and `shrink`.
 struct QuantizationArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -113,7 +114,7 @@ struct QuantizationArguments: ParsableArguments {
   }
 }
 
-/// `PATTERN=TYPE` with the type's own name.
+/// `PATTERN=TYPE` with Decant's name of the type.
 private func withTypeName(_ assignment: String) -> String {
   let sides = assignment.split(separator: "=", omittingEmptySubsequences: false)
   guard sides.count == 2 else { return assignment }

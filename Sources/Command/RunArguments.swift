@@ -6,7 +6,7 @@ internal import Workflow
 protocol RunCommand {
   /// The default of --prompt-limit, in words.
   static var promptLimitDefault: String { get }
-  /// What the images are for, with a space before it; empty where that is the command's purpose.
+  /// What the images are for, with a space before it, in the help of each option.
   static var runPurpose: String { get }
 }
 
@@ -67,7 +67,7 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
 
   func apply(to request: inout some RunRequest) {
     request.promptsPath = prompts
-    // The request's own limit is for Decant's prompts. All prompts of a file are used.
+    // The request's limit applies to Decant's own prompts. A file is used completely.
     request.promptLimit = promptLimit ?? (prompts == nil ? request.promptLimit : nil)
     request.steps = steps ?? CalibrationRequest.standard.steps
     request.seeds = seeds ?? CalibrationRequest.standard.seeds

@@ -1,13 +1,14 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant shrink`. Strips, calibrates, quantizes, writes and verifies in one job.
 struct ShrinkCommand: JobCommand, RunCommand {
   static let promptLimitDefault =
     "\(calibrationPrompts) to calibrate, and the next "
     + "\(VerificationRequest.standard.promptLimit ?? ownPromptCount) to verify"
   static let runPurpose = " of the calibration"
 
-  /// A long calibration is a job of its own: `decant calibrate` makes the file for --calibration.
+  /// Few, for a short calibration. `decant calibrate` makes a long one.
   private static let calibrationPrompts = 4
 
   static let configuration = CommandConfiguration(

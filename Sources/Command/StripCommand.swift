@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant strip`. Removes blocks of a U-Net.
 struct StripCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "strip",

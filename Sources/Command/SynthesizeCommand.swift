@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant synthesize`. Writes a model with random weights.
 struct SynthesizeCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "synthesize",

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
-/// What a candidate must reach, for `verify` and `shrink`.
+/// Limits that a candidate must meet, for `verify` and `shrink`.
 struct ThresholdArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant verify`. Compares a model with its reference.
 struct VerifyCommand: JobCommand, RunCommand {
   static let promptLimitDefault =
     "all of --prompts FILE, \(VerificationRequest.standard.promptLimit ?? ownPromptCount) of Decant's own"

@@ -53,7 +53,7 @@ import Testing
       "Unknown option '-m'. A model is named without an option: decant generate MODEL"
     ),
   ])
-  func anOptionThatResemblesNone(arguments: [String], sentence: String) throws {
+  func anUnknownOptionWithoutANearOne(arguments: [String], sentence: String) throws {
     try withModel { folder in
       let ending = try expectDecant(
         ["generate", "-p", "x", "-o", "a.png"] + arguments, in: folder, exit: 2)
@@ -179,7 +179,7 @@ import Testing
     ["generate", "model", "-p", "x", "-o", "-"], ["generate", "model", "-p", "x", "--grid", "-"],
     ["verify", "model", "model", "--report", "-"],
   ])
-  func standardOutputIsNoOutput(arguments: [String]) throws {
+  func standardOutputIsRefusedAsOutput(arguments: [String]) throws {
     try withModel { folder in
       let ending = try expectDecant(arguments, in: folder, exit: 2)
       #expect(

@@ -136,7 +136,7 @@ import Testing
       "--family sd-v9: there is no such family; known are sd-v1-4, sd-v1-5, sd-v1-5-inpainting, bk-sdm-base, bk-sdm-small, bk-sdm-tiny, segmind-small-sd, segmind-tiny-sd, lcm-dreamshaper-v7, sd-v2-1-base, sd-v2-1, sd-v2-inpainting, sd-turbo, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, sdxl-base-1.0, sdxl-turbo, lcm-sdxl, ssd-1b, segmind-vega, koala-700m, koala-1b, sdxl-refiner-1.0"
     ),
   ])
-  func whatCannotBeDone(arguments: [String], sentence: String) throws {
+  func impossibleRequestsAreRefused(arguments: [String], sentence: String) throws {
     try withModel { folder in
       try expectDecant(arguments, in: folder, exit: 2, stderr: "decant: " + sentence)
       #expect(try names(folder) == ["model"])
@@ -207,7 +207,7 @@ import Testing
       "'model' is a file or folder, but a command is expected first; for example: decant inspect model"
     ),
   ])
-  func argumentsThatMakeNoSense(arguments: [String], sentence: String) throws {
+  func contradictoryArgumentsAreRefused(arguments: [String], sentence: String) throws {
     try withModel { folder in
       let ending = try expectDecant(arguments, in: folder, exit: 2)
       #expect(ending.errors.hasPrefix("Error: " + sentence + "\n"), "\(ending.errors)")
@@ -227,7 +227,7 @@ import Testing
     }
   }
 
-  @Test func aFileIsNotItsOwnOutputThroughALink() throws {
+  @Test func anInputBehindALinkIsNotAnOutput() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
       try FileManager.default.createSymbolicLink(
@@ -247,7 +247,7 @@ import Testing
     ["forward", "model", "--component", "vae-decoder", "--inputs", "in", "-o", "a.decant"],
     ["generate", "model", "-p", "x", "--save-latents", "a.decant"],
   ])
-  func aComponentFromElsewhereIsAnInputToo(command: [String]) throws {
+  func aComponentsSourceIsNotAnOutput(command: [String]) throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
       try expectDecant(
@@ -258,7 +258,7 @@ import Testing
     }
   }
 
-  @Test func noOutputTakesThePlaceOfAFolderOfOtherThings() throws {
+  @Test func foldersOfOtherFilesAreNotReplaced() throws {
     try withModel { folder in
       let verify = ["verify", "model", "model", "--report"]
       try expectDecant(
@@ -304,7 +304,7 @@ import Testing
     }
   }
 
-  @Test func aPipelineOfWrongInputs() throws {
+  @Test func tensorsOfWrongNamesAreRefused() throws {
     try withModel { folder in
       // A tensor of float32 that no component takes.
       let header = #"{"noise":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#
@@ -336,7 +336,7 @@ import Testing
   }
 
   /// Latents that overflow become NaN, and NaN is no image.
-  @Test func latentsThatLeadNowhere() throws {
+  @Test func latentsThatOverflowAreRefused() throws {
     try withModel { folder in
       let header = #"{"latents":{"dtype":"F32","shape":[1,4,2,2],"data_offsets":[0,64]}}"#
       var file = Data([UInt8(header.utf8.count)] + [UInt8](repeating: 0, count: 7))
@@ -360,7 +360,7 @@ import Testing
     }
   }
 
-  @Test func damageIsFound() throws {
+  @Test func damagedFilesAreRefused() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
       let whole = try bytes(folder + "/a.decant")
@@ -382,13 +382,13 @@ import Testing
   }
 
   @Test(arguments: ["convert", "quantize", "inspect", "generate"])
-  func aTensorThatIsMissing(command: String) throws {
+  func aMissingTensorIsNamed(command: String) throws {
     try withModel { folder in
       let copy = folder + "/copy"
       try FileManager.default.copyItem(atPath: fixture("golden/pipeline"), toPath: copy)
       let path = copy + "/unet/diffusion_pytorch_model.safetensors"
       var weights = Data(try bytes(path))
-      // Another name of the same length leaves everything else of the file in its place.
+      // A name of the same length keeps all offsets of the file.
       let name = try #require(weights.range(of: Data("\"conv_in.weight\"".utf8)))
       weights.replaceSubrange(name, with: Data("\"conv_on.weight\"".utf8))
       try weights.write(to: URL(fileURLWithPath: path))
@@ -409,7 +409,7 @@ import Testing
     }
   }
 
-  @Test func weightsThatAreNoNumbers() throws {
+  @Test func nonfiniteWeightsAreRefused() throws {
     try withModel { folder in
       let copy = folder + "/copy"
       try FileManager.default.copyItem(atPath: fixture("golden/pipeline"), toPath: copy)
@@ -430,7 +430,7 @@ import Testing
   }
 
   /// `--help` works whatever DECANT_SIMD says.
-  @Test func anInstructionSetThatThereIsNot() throws {
+  @Test func unknownInstructionSetsAreRefused() throws {
     try withModel { folder in
       func decant(_ arguments: [String], simd: String) throws -> Ending {
         try Decant.run(arguments, in: folder, environment: ["DECANT_SIMD": simd])
