@@ -23,7 +23,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Merge the calibrations of separate runs into one, instead of running a model.",
+      "Merge two or more calibrations of separate runs, instead of running a model.",
       valueName: "file"),
     completion: .file())
   var merge: [String] = []

@@ -4,8 +4,8 @@ private import Support
 
 /// Checks of the command line before it is parsed.
 ///
-/// The parser takes the value of an unknown option for a MODEL, and reports the option only if nothing
-/// else is wrong. Of two values of an option, it silently keeps the last.
+/// The parser takes the value of an unknown option for a MODEL, and reports the option only if
+/// nothing else is wrong. Of two values of an option, it silently keeps the last.
 enum CommandLineCheck {
   /// Refuses empty arguments, unknown options, repeated options, and `-` as an output.
   ///
@@ -15,7 +15,7 @@ enum CommandLineCheck {
     guard let name = arguments.first, !name.hasPrefix("-") else { return }
     guard let command = Self.command(named: name) else { return try refuseMisspelling(name) }
     let rest = arguments.dropFirst()
-    let options = OptionTable(of: command)
+    guard let options = OptionTable(of: command) else { return }
     if rest.contains(where: options.isHelpRequest) { return }
     try refuseRepetition(try options.scan(rest), of: command)
   }

@@ -7,8 +7,7 @@ struct CommonArguments: ParsableArguments {
   var quiet = false
 
   @Flag(
-    name: .long,
-    help: "Print settings, stages and their times on standard error, also where it is no terminal.")
+    name: .long, help: "Print all settings and the time of each stage on standard error.")
   var verbose = false
 
   @Flag(help: "Print the result as JSON.")

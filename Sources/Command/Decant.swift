@@ -7,8 +7,8 @@ struct Decant: AsyncParsableCommand {
     commandName: "decant",
     abstract: "Converts, strips, quantizes and verifies Stable Diffusion models.",
     discussion: """
-      MODEL is a diffusers folder or a file (.decant, .safetensors, .ckpt, .gguf). Its contents decide, \
-      not its name.
+      MODEL is a diffusers folder or a file (.decant, .safetensors, .ckpt, .gguf). Decant \
+      recognizes it by its contents.
 
       Example: decant inspect model.safetensors
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8

@@ -32,7 +32,8 @@ struct GenerateCommand: JobCommand {
   @Option(
     name: [.customShort("n"), .customLong("negative-prompt")], parsing: .unconditional,
     help: """
-      What the image must not show (default: an empty text; for SDXL, zeros in place of its embedding).
+      What the image must not show (default: an empty text, or a zero embedding where the model's \
+      config asks for it, as SDXL's does; "" is always an empty text).
       """)
   var negativePrompt: String?
 
@@ -128,7 +129,7 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Initial noise instead of the seed's: tensor 'latents' [B,4,H/8,W/8], before scaling.",
+      "Initial noise instead of the seed's: tensor 'latents' [B,4,H/8,W/8], before the scheduler scales it.",
       valueName: "in.safetensors"),
     completion: .file(extensions: ["safetensors"]))
   var latents: String?

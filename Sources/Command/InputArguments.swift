@@ -3,8 +3,8 @@ internal import Workflow
 
 /// The help of MODEL.
 let modelHelp = ArgumentHelp(
-  "A diffusers folder, or a file: .decant, .safetensors, .ckpt or .gguf. Its contents decide, not "
-    + "its name.")
+  "A diffusers folder, or a file: .decant, .safetensors, .ckpt or .gguf. Decant recognizes it by "
+    + "its contents.")
 
 /// How a model is read.
 struct ReadArguments: ParsableArguments {
@@ -12,7 +12,11 @@ struct ReadArguments: ParsableArguments {
     help: ArgumentHelp("Read this variant of a diffusers folder, such as fp16.", valueName: "name"))
   var variant: String?
 
-  @Flag(help: "Read the moving average (EMA) of the U-Net's weights from a single file.")
+  @Flag(
+    help: """
+      Read the moving average (EMA) of the U-Net's weights instead of the plain ones, from a single file \
+      that holds it.
+      """)
   var ema = false
 
   @Option(

@@ -39,7 +39,7 @@ extension JobCommand {
 
   /// The command's name, and each option that is given or has a default.
   private static var settings: [String] {
-    let table = OptionTable(of: Self.self)
+    guard let table = OptionTable(of: Self.self) else { return [] }
     let given = (try? table.scan(CommandLine.arguments.dropFirst(2))) ?? []
     let options = table.entries.flatMap { entry in
       let values = given.filter { $0.entry == entry }.map(\.value)

@@ -17,11 +17,15 @@ struct OptionTable {
   let entries: [Entry]
   private let command: any ParsableCommand.Type
 
-  init(of command: any ParsableCommand.Type) {
-    self.command = command
+  /// `nil` for a description that has another form than expected, as a new version of the parser may
+  /// write it.
+  init?(of command: any ParsableCommand.Type) {
     let dump = Data(command._dumpHelp().utf8)
-    let description = try? JSONDecoder().decode(Description.self, from: dump)
-    entries = (description?.command.arguments ?? []).compactMap(Entry.init)
+    guard let description = try? JSONDecoder().decode(Description.self, from: dump) else {
+      return nil
+    }
+    self.command = command
+    entries = (description.command.arguments ?? []).compactMap(Entry.init)
   }
 
   /// Flags that the parser adds to every command.
@@ -38,8 +42,8 @@ struct OptionTable {
 
   /// The options that `arguments` hold, in order.
   ///
-  /// The argument after an option is the option's value, even if it begins with a hyphen. The parser
-  /// refuses values that it does not accept.
+  /// The argument after an option is the option's value, even if it begins with a hyphen. The
+  /// parser refuses values that it does not accept.
   ///
   /// - Throws: ``UsageError`` for an option that the command does not have.
   func scan(_ arguments: some Sequence<String>) throws -> [GivenOption] {

@@ -27,8 +27,8 @@ struct LayoutArguments: ParsableArguments {
   @Option(
     name: .customLong("for"),
     help: ArgumentHelp(
-      "The program that will read the output: \(programNames.joined(separator: ", ")).",
-      valueName: "program"),
+      "The program that will read the output: \(programNames.joined(separator: ", ")) (default: "
+        + "the standard one of the layout).", valueName: "program"),
     completion: .list(programNames))
   var program: String?
 
