@@ -84,11 +84,6 @@ struct ComputeArgument: ExpressibleByArgument, CustomStringConvertible {
   var defaultValueDescription: String { value.name }
 }
 
-/// The members of lists like `a,b`.
-func commaSeparated(_ lists: [String]) -> [String] {
-  lists.flatMap { $0.split(separator: ",").map(String.init) }
-}
-
 /// Refuses counts below 1.
 func requirePositive(_ options: [(name: String, value: Int)]) throws {
   for (name, value) in options where value < 1 {

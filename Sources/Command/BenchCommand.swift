@@ -73,7 +73,13 @@ struct BenchCommand: JobCommand {
     threads.apply()
     return BenchJob(
       models: model, families: commaSeparated(family), reading: read.value,
-      computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps, size: size,
+      computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,
+      size: size,
       guidanceScale: guidanceScale, profiles: profile, kernels: kernels)
   }
+}
+
+/// The members of lists like `a,b`.
+private func commaSeparated(_ lists: [String]) -> [String] {
+  lists.flatMap { $0.split(separator: ",").map(String.init) }
 }

@@ -80,6 +80,9 @@ package struct QuantizeJob: Job {
   ) {
     self.model = model
     self.reading = reading
+    var output = output
+    // A dry run replaces nothing, so an existing output is no reason to refuse it.
+    if isDryRun { output?.replacing = true }
     self.output = output
     self.isDryRun = isDryRun
     self.request = request
@@ -87,11 +90,9 @@ package struct QuantizeJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
-    var output = output
-    // A dry run replaces nothing, so an existing output is no reason to refuse it.
-    if isDryRun { output?.replacing = true }
     let writer = try output?.writer(
       besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
+    var output = output
     let source: ModelSource
     if var chosen = output, let writer {
       source = try chosen.reading(model, reading, by: writer, events)
