@@ -8,13 +8,6 @@ internal import Tensors
 /// Names of the schemes that `quantize` and `shrink` know.
 package let schemeNames = Schemes.all.map(\.name)
 
-/// Names of the rounding methods that `quantize` and `shrink` know, each with what it does.
-package let roundingMethods: [(name: String, summary: String)] =
-  RoundingMethods.all.map { ($0.name, $0.summary) }
-
-/// The name of the rounding method that applies when none is named.
-package let defaultRoundingMethod = RoundingMethods.default.name
-
 /// How weights are to be stored, as a user says it.
 package struct QuantizationRequest: Sendable {
   package var type: String
@@ -42,7 +35,7 @@ package struct QuantizationRequest: Sendable {
     guard let method = RoundingMethods.named(method) else {
       throw JobError(
         "--method \(method): there is no such method; known are "
-          + roundingMethods.map(\.name).joined(separator: ", "))
+          + roundingMethodNames.joined(separator: ", "))
     }
     var choices = QuantizationPlan.Choices(
       scheme: try scheme(type, option: "--type"), method: method,
@@ -87,6 +80,9 @@ package struct QuantizeJob: Job {
   ) {
     self.model = model
     self.reading = reading
+    var output = output
+    // A dry run replaces nothing, so an existing output is no reason to refuse it.
+    if isDryRun { output?.replacing = true }
     self.output = output
     self.isDryRun = isDryRun
     self.request = request
