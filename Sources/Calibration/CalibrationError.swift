@@ -89,13 +89,15 @@ package enum CalibrationError: RemediableError, Equatable {
     case .overflow(let module):
       "the sums of '\(module)' exceed 64 bits"
     case .unknownModule(let module):
-      "module '\(module)' ran but is not in the model's module list"
+      "module '\(module)' ran and is not in the model's list of modules"
     case .noPrompts(let path):
-      "\(path): the file has no prompts, expected one a line"
+      "\(path): there is no prompt in it; one a line is expected"
     case .promptMissing(let path, let line):
-      "\(path), line \(line): a tab before the prompt, expected \(Self.promptLine)"
+      "\(path), line \(line): a tab before the prompt; a prompt and, after a tab, a negative prompt "
+        + "are expected"
     case .promptTabs(let path, let line):
-      "\(path), line \(line): more than one tab, expected \(Self.promptLine)"
+      "\(path), line \(line): more than one tab; a prompt and, after a tab, a negative prompt are "
+        + "expected"
     case .promptRepeated(let path, let line, let first):
       "\(path), line \(line): the same prompt as in line \(first)"
     }
@@ -112,14 +114,9 @@ package enum CalibrationError: RemediableError, Equatable {
         .choose(.resume, purpose: "to continue it"), .choose(.replace, purpose: "to start again"),
       ])
     case .otherCalibration, .otherRun: .choose(.replace, purpose: "to start again")
-    case .metadata, .malformedMetadata, .missingTensor, .unexpectedTensor, .tensor, .value,
-      .repeatedRun, .nothingToMerge, .differ, .noRuns, .nonfinite, .overflow, .unknownModule,
-      .noPrompts, .promptMissing, .promptTabs, .promptRepeated:
-      nil
+    default: nil
     }
   }
-
-  private static let promptLine = "a prompt, or a prompt, a tab and a negative prompt"
 
   private static func counted(_ runs: Int) -> String { runs == 1 ? "1 run" : "\(runs) runs" }
 

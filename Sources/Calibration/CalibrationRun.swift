@@ -60,12 +60,10 @@ extension Prompt {
 }
 
 extension [Prompt] {
-  /// Reads the text of a prompt file: a prompt a line, optionally followed by a tab and a negative
-  /// prompt. Empty lines and lines that begin with `#` are skipped.
+  /// Prompts of a file's text: one a line, a tab before a negative prompt; empty lines and those
+  /// that begin with `#` are skipped.
   ///
   /// - Parameter path: the file, for messages.
-  /// - Throws: ``CalibrationError`` for a line without a prompt, with more than one tab, or equal
-  ///   to an earlier line, and for a file without prompts.
   package init(text: String, path: String) throws(CalibrationError) {
     self = []
     var lines: [String: Int] = [:]
@@ -74,7 +72,7 @@ extension [Prompt] {
     {
       let content = line.trimmed
       if content.isEmpty || content.first == "#" { continue }
-      // A tab first could mean an indented prompt or a negative prompt alone.
+      // Neither an indented prompt nor a negative one alone is guessed.
       if line.prefix(upTo: content.startIndex).contains("\t") {
         throw .promptMissing(path: path, line: index + 1)
       }
@@ -91,12 +89,12 @@ extension [Prompt] {
     if isEmpty { throw .noPrompts(path: path) }
   }
 
-  /// The runs of all prompts, `count` seeds each.
+  /// All runs of all prompts.
   package func runs(seeds count: Int) -> [CalibrationRun] { flatMap { $0.runs(seeds: count) } }
 }
 
 extension Substring {
-  /// The text without leading and trailing spaces and tabs.
+  /// Without spaces and tabs at both ends.
   fileprivate var trimmed: Substring {
     let isSpace: (Character) -> Bool = { $0 == " " || $0 == "\t" }
     var rest = drop(while: isSpace)

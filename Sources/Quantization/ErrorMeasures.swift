@@ -1,11 +1,11 @@
 private import Foundation
 package import Tensors
 
-/// Error measures between a reference and a candidate: relative RMS, SQNR, PSNR and cosine.
+/// How far numbers are from those that they stand for, by the usual measures.
 ///
-/// Sums are float64, taken in the order in which numbers are added. Integers are never summed.
+/// Sums are taken in float64, in the order in which numbers are added, and never over integers.
 package struct ErrorMeasures: Sendable, Equatable {
-  /// Number of pairs.
+  /// Pairs of numbers.
   package private(set) var count = 0
   /// Sum of squares of the reference.
   package private(set) var signal = 0.0
@@ -24,19 +24,17 @@ package struct ErrorMeasures: Sendable, Equatable {
     add(reference: reference.span, candidate: candidate.span)
   }
 
-  /// Compares two tensors of the same shape. Rows are widened to float32 in batches.
+  /// Measures over all numbers of two tensors of one shape, widened a run of rows at a time.
   package init(reference: StoredTensor, candidate: StoredTensor) {
     var measures = ErrorMeasures()
     reference.forEachRun(beside: candidate) { measures.add(reference: $0, candidate: $1) }
     self = measures
   }
 
-  /// Adds pairs of numbers.
-  ///
-  /// - Precondition: both have the same count.
+  /// - Precondition: both hold equally many numbers.
   package mutating func add(reference: Span<Float>, candidate: Span<Float>) {
     precondition(
-      reference.count == candidate.count, "\(candidate.count) numbers, expected \(reference.count)")
+      reference.count == candidate.count, "\(candidate.count) numbers for \(reference.count)")
     count += reference.count
     for index in 0..<reference.count {
       let expected = Double(reference[index])
@@ -46,29 +44,29 @@ package struct ErrorMeasures: Sendable, Equatable {
       power += found * found
       error += difference * difference
       product += expected * found
-      // `max` would drop a NaN.
+      // A NaN stays: it is unequal to everything, so no comparison hides it.
       largestDifference = difference.isNaN ? .nan : max(largestDifference, abs(difference))
     }
   }
 
-  /// Root mean square of the difference divided by that of the reference: 0 when nothing differs,
+  /// Root mean square of the difference over that of the reference: 0 when nothing differs,
   /// infinite when only the reference is zero.
   package var relativeRMS: Double {
     error == 0 ? 0 : (error / signal).squareRoot()
   }
 
-  /// Signal to quantization noise ratio, in decibels: `10 log10(signal / error)`. Infinite when
-  /// nothing differs, minus infinity when only the reference is zero.
+  /// Signal to quantization noise, in decibels: `10 log10(signal / error)`; infinite when nothing
+  /// differs, minus infinity when only the reference is zero.
   package var sqnr: Double { decibels(signal: signal, error: error) }
 
-  /// Peak signal to noise ratio, in decibels: `10 log10(peak^2 / mean squared error)`.
+  /// Peak signal to noise, in decibels: `10 log10(peak^2 / mean squared error)`.
   ///
-  /// - Parameter peak: the range of the numbers: 1 for images in 0...1, 255 for 8-bit levels.
+  /// - Parameter peak: the range of the numbers: 1 for pictures in 0...1, 255 for levels.
   package func psnr(peak: Double) -> Double {
     decibels(signal: peak * peak * Double(count), error: error)
   }
 
-  /// Cosine similarity: 1 when both are zero, 0 when one is.
+  /// Cosine of the angle between both; 1 when both are zero, 0 when one is.
   package var cosine: Double {
     if signal == 0 && power == 0 { return 1 }
     if signal == 0 || power == 0 { return 0 }
@@ -76,7 +74,7 @@ package struct ErrorMeasures: Sendable, Equatable {
   }
 }
 
-/// `10 log10(signal / error)`; infinite when `error` is 0, else minus infinity when `signal` is 0.
+/// `10 log10(signal / error)`; infinite without an error, minus infinity without a signal.
 func decibels(signal: Double, error: Double) -> Double {
   if error == 0 { return .infinity }
   if signal == 0 { return -.infinity }

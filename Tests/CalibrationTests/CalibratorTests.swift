@@ -196,6 +196,6 @@ struct CalibratorTests {
     collector.willRun(module: "stranger", input: Tensor(zeros: [1, 5]))
     let error = #expect(throws: CalibrationError.self) { try collector.finish() }
     #expect(
-      error?.description == "module 'stranger' ran but is not in the model's module list")
+      error?.description == "module 'stranger' ran and is not in the model's list of modules")
   }
 }

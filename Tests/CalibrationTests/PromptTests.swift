@@ -22,15 +22,15 @@ struct PromptTests {
   }
 
   @Test(arguments: [
-    ("", "p.txt: the file has no prompts, expected one a line"),
-    ("# nothing\n\n", "p.txt: the file has no prompts, expected one a line"),
+    ("", "p.txt: there is no prompt in it; one a line is expected"),
+    ("# nothing\n\n", "p.txt: there is no prompt in it; one a line is expected"),
     (
       "a\nb\tc\td",
-      "p.txt, line 2: more than one tab, expected a prompt, or a prompt, a tab and a negative prompt"
+      "p.txt, line 2: more than one tab; a prompt and, after a tab, a negative prompt are expected"
     ),
     (
       "a\n \tb",
-      "p.txt, line 2: a tab before the prompt, expected a prompt, or a prompt, a tab and a negative prompt"
+      "p.txt, line 2: a tab before the prompt; a prompt and, after a tab, a negative prompt are expected"
     ),
     ("a\n\nb\n a ", "p.txt, line 4: the same prompt as in line 1"),
   ])
@@ -41,7 +41,7 @@ struct PromptTests {
     #expect(error?.description == message)
   }
 
-  @Test func aPromptMayRepeatWithAnotherNegativePrompt() throws {
+  @Test func aPromptMayStandTwiceWithOtherNegatives() throws {
     #expect(try [Prompt](text: "a\na\tb", path: "p").count == 2)
   }
 

@@ -41,8 +41,10 @@ struct RoundingTests {
   }
 
   @Test func everyMethodHasItsOwnName() {
-    #expect(RoundingMethods.all.map(\.name) == ["round", "mse"])
-    #expect(RoundingMethods.all.map(\.usesStatistics) == [false, true])
+    let names = RoundingMethods.all.map(\.name)
+    #expect(names.prefix(2) == ["round", "mse"])
+    #expect(Set(names).count == names.count)
+    #expect(RoundingMethods.all.map(\.usesStatistics).prefix(2) == [false, true])
     #expect(RoundingMethods.default.name == "mse")
     for method in RoundingMethods.all {
       #expect(RoundingMethods.named(method.name)?.name == method.name)

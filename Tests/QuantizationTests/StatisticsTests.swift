@@ -5,7 +5,7 @@ import Support
 import Tensors
 import Testing
 
-/// Serialized, because one test changes the number of threads of the process.
+/// Serialized: one test changes the number of threads, which is the process's.
 @Suite(.serialized) struct StatisticsTests {
   static func activation(_ extents: [Int], seed: UInt64) -> Tensor {
     var generator = SeededGenerator(seed)

@@ -5,8 +5,8 @@ import Support
 import Tensors
 import Testing
 
-/// Tests of the scale search. Serialized, because some tests change the number of threads and the
-/// instruction set of the process.
+/// The search for scales. Serialized: some tests change the number of threads and the instruction
+/// set, which are the process's.
 @Suite(.serialized) struct SymmetricCodesTests {
   static let ratios: [Float] = (0...40).map { 1 - Float($0) / 100 }
 

@@ -22,11 +22,8 @@ struct ModuleRulesTests {
       members: "Sources/Sampling/Schedulers", declaration: #"static let (\w+) = SchedulerKind\("#,
       list: "Sources/Sampling/Schedulers/Scheduler.swift", line: ".%@,"),
     List(
-      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): (?:Integer)?Scheme \{"#,
+      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): Scheme \{"#,
       list: "Sources/Quantization/Schemes/Scheme.swift", line: "%@.all"),
-    List(
-      members: "Sources/Quantization/Rounding", declaration: #"struct (\w+): RoundingMethod \{"#,
-      list: "Sources/Quantization/Rounding/RoundingMethod.swift", line: "    %@(),"),
     List(
       members: "Sources/Packfiles/Codecs", declaration: #"struct (\w+): Codec \{"#,
       list: "Sources/Packfiles/Codecs/Codec.swift", line: "%@()"),
@@ -44,9 +41,9 @@ struct ModuleRulesTests {
       declaration: #"struct (\w+): GGUFProfile \{"#,
       list: "Sources/Checkpoints/GGUF/Profiles/GGUFProfile.swift", line: "%@()"),
     List(
-      members: "Sources/Checkpoints/SingleFile",
-      declaration: #"static let (\w+) = SingleFileLine\("#,
-      list: "Sources/Checkpoints/SingleFile/SingleFileLine.swift", line: "    .%@,"),
+      members: "Sources/ModelSources/Architectures",
+      declaration: #"static let (\w+) = Architecture\("#,
+      list: "Sources/ModelSources/Architectures/Architecture.swift", line: "    .%@,"),
     List(
       members: "Sources/Adapters/Kinds", declaration: #"struct (\w+): AdapterKind \{"#,
       list: "Sources/Adapters/Kinds/AdapterKind.swift", line: "%@()"),
@@ -98,15 +95,15 @@ struct ModuleRulesTests {
     return [
       ("Sources/Models/Families/", try names("Sources/Models/Families", #"name: "([^"]+)""#)),
       (
+        "Sources/ModelSources/Architectures/",
+        try names("Sources/ModelSources/Architectures", #"name: "([^"]+)""#)
+      ),
+      (
         "Sources/Sampling/Schedulers/",
         try names("Sources/Sampling/Schedulers", #"name: "([^"]+)""#)
           + names("Sources/Sampling/Schedulers", #"className: "([^"]+)""#)
       ),
       ("Sources/Tensors/TensorEncoding.swift", encodings),
-      (
-        "Sources/Quantization/Rounding/",
-        try names("Sources/Quantization/Rounding", #"let name = "([^"]+)""#)
-      ),
       (
         "Sources/Packfiles/",
         try names("Sources/Packfiles", #"var name: String \{ "([^"]+)""#)
@@ -183,13 +180,11 @@ struct ModuleRulesTests {
     }
   }
 
-  /// Which line a model is of is decided in one place of the single files' library; beside it, only who
-  /// derives these members of a config from shapes knows them.
-  @Test func onlyLinesTellLinesApart() throws {
+  /// Only ``Architectures`` decides which architecture a model has. In Checkpoints, only the files
+  /// that derive these members of a config from shapes name them.
+  @Test func onlyArchitecturesRecognizeArchitectures() throws {
     let folder = "Sources/Checkpoints/SingleFile/"
-    let knowing = ["SingleFileLine", "UNetDerivation", "TextEncoderNames"].map {
-      "\(folder)\($0).swift"
-    }
+    let knowing = ["UNetDerivation", "TextEncoderNames"].map { "\(folder)\($0).swift" }
     for file in try Repository.files("Sources/Checkpoints") where !knowing.contains(file.path) {
       for word in ["addition_embed_type", "hidden_act", "isXL:", "1024"] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
