@@ -1,5 +1,5 @@
 import Formats
-internal import ModelSources
+package import ModelSources
 package import Support
 
 /// A model family: everything that varies from one to another is a property of this value.
@@ -156,12 +156,13 @@ package struct ModelTemplate: Sendable {
 
   /// - Precondition: the table's texts are JSON objects.
   init(_ table: ModelConfigTable) {
-    index = object(table.index)
+    index = JSONObject(table: table.index)
     components = table.components.map { component in
       Component(
-        name: component.name, className: component.className, config: object(component.config))
+        name: component.name, className: component.className,
+        config: JSONObject(table: component.config))
     }
-    scheduler = object(table.scheduler)
+    scheduler = JSONObject(table: table.scheduler)
     files = table.files
   }
 
@@ -169,18 +170,4 @@ package struct ModelTemplate: Sendable {
     try ModelConfigs(
       components.map { ($0.name, $0.className, $0.config) }, location: location)
   }
-}
-
-/// A table's texts as one object, later members in the place of earlier ones.
-///
-/// - Precondition: the texts are JSON objects.
-func object(_ texts: [String]) -> JSONObject {
-  var whole: JSONObject = [:]
-  for text in texts {
-    guard let value = try? JSONValue(parsing: text), let object = value.object else {
-      preconditionFailure("a config table is not a JSON object: \(text.prefix(60))")
-    }
-    for (member, value) in object.members { whole[member] = value }
-  }
-  return whole
 }

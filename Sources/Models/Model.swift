@@ -189,3 +189,24 @@ extension Model.Component {
     return faults
   }
 }
+
+extension Model {
+  /// A sentence that says that `model_index.json` names the pipeline of another architecture;
+  /// `nil` where it does not. Programs that go by the index do not load such a model.
+  package var indexDoubt: String? {
+    let extraLarge = "StableDiffusionXL"
+    let expected = family.architecture.pipelineClass
+    guard let name = source.index["_class_name"]?.string, name.hasPrefix("StableDiffusion"),
+      name.hasPrefix(extraLarge) != expected.hasPrefix(extraLarge)
+    else { return nil }
+    return "the index says '\(shown(name))', but these components make a \(expected)"
+  }
+
+  /// Whether a component's weights must not be narrowed to float16, because its activations would
+  /// overflow in programs that compute in the stored type. An autoencoder with `force_upcast`
+  /// false does not overflow.
+  package func overflowsHalf(_ component: String) -> Bool {
+    component == ComponentName.vae && family.architecture.autoencoder.needsFloat32
+      && vae.forceUpcast
+  }
+}

@@ -175,8 +175,8 @@ struct SingleFileTests {
       ).weights)
     #expect(survey.groups.map(\.prefix) == ["model.diffusion_model.", "first_stage_model."])
     #expect(survey.groups.map(\.tensors) == [8, 1])
-    #expect(survey.unet?.inputs == 4 && survey.unet?.width == 8 && survey.unet?.text == 24)
-    #expect(survey.unet?.added == nil)
+    #expect(survey.unet?.inputs == 4 && survey.unet?.width == 8 && survey.unet?.textWidth == 24)
+    #expect(survey.unet?.addedWidth == nil)
     #expect(
       survey.marks.map(\.shape) == [[8, 4, 3, 3], [4, 3, 3, 3], [8, 24]])
     #expect(survey.likeness == nil)
@@ -223,7 +223,7 @@ struct SingleFileTests {
       #"{"addition_embed_type": "text_time"}"#, ["unet", "text_encoder_2"],
       "stable-diffusion-xl-v1-refiner"
     ),
-  ]) func linesAreNamed(config: String, components: [String], name: String) throws {
+  ]) func architecturesAreNamed(config: String, components: [String], name: String) throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       let text = try #require(model["text_encoder"])

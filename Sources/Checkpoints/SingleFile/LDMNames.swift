@@ -19,14 +19,14 @@ enum LDMNames {
   static func sources(
     of model: ModelSource, numbering: BlockNumbering, dialect: Dialect = .original
   ) throws(SingleFileError) -> [any WeightSource] {
-    let line = SingleFileLines.of(model.components)
+    let architecture = Architectures.of(model.components)
     var sources: [any WeightSource] = []
     for component in model.components {
       switch component.name {
       case ComponentName.unet: sources.append(try unet(component, numbering))
       case ComponentName.vae: sources.append(try vae(component))
       case ComponentName.textEncoder, ComponentName.textEncoder2:
-        sources.append(try text(component, line, dialect))
+        sources.append(try text(component, architecture, dialect))
       default:
         throw .unknownComponent(path: model.location, component: component.name)
       }
@@ -56,7 +56,7 @@ enum LDMNames {
   }
 
   private static func text(
-    _ component: ModelSource.Component, _ line: SingleFileLine, _ dialect: Dialect
+    _ component: ModelSource.Component, _ architecture: Architecture, _ dialect: Dialect
   ) throws(SingleFileError) -> MappedSource {
     if dialect == .transformers {
       let prefix =
@@ -67,10 +67,10 @@ enum LDMNames {
         return (isProjection ? OpenCLIPKeys.projectionInTransformers : name, shape)
       }
     }
-    guard let place = line.textPrefixes[component.name] else {
+    guard let place = architecture.textPrefixes[component.name] else {
       throw .unknownComponent(path: component.weights.location, component: component.name)
     }
-    guard TextEncoderNames.isOpenCLIP(component.config) else {
+    guard component.isOpenCLIP else {
       return try mapped(component, prefix: place + LDMKeys.transformers) { ($0, $1) }
     }
     return try openCLIP(component, prefix: place + LDMKeys.openCLIP)

@@ -12,10 +12,10 @@ struct Prediction {
   let endsInNoise: Bool
 
   /// - Parameters:
-  ///   - line: the line that the model is of.
+  ///   - architecture: the model's.
   ///   - unetName: a tensor's name in the file, by its name in the LDM layout.
   init(
-    _ archive: Archive, line: SingleFileLine, unetName: (String) -> String?
+    _ archive: Archive, architecture: Architecture, unetName: (String) -> String?
   ) throws {
     let weights = archive.weights
     endsInNoise = weights.entry(SingleFileFacts.zeroTerminalMarker) != nil
@@ -32,7 +32,7 @@ struct Prediction {
       )
       return
     }
-    guard let mark = line.predictionMark else {
+    guard let mark = architecture.predictionMark else {
       (type, reason, isCertain) = (
         "epsilon", "as models of this kind do, which no tensor shows", true
       )

@@ -57,7 +57,7 @@ struct SingleFileComponents {
 
   // MARK: - Autoencoder
 
-  func vae(_ part: SingleFileParts.Part, _ line: SingleFileLine) throws(SingleFileError)
+  func vae(_ part: SingleFileParts.Part, _ architecture: Architecture) throws(SingleFileError)
     -> ModelSource.Component
   {
     let isLDM = part.has(prefix: "encoder.down.") || part.has(prefix: "decoder.up.")
@@ -78,7 +78,7 @@ struct SingleFileComponents {
       origins[isLDM ? name : pairs.diffusers(name) ?? name]
     }
     var config = try AutoencoderNames.config(path: path) { shape(original($0)) }
-    for (name, value) in line.autoencoder.members { config[name] = value }
+    for (name, value) in architecture.autoencoder.config.members { config[name] = value }
     let list = renamed.map { name, origin in
       let ours = isLDM ? pairs.diffusers(name) ?? name : name
       var shape = shape(origin) ?? []

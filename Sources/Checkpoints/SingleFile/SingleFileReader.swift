@@ -48,8 +48,8 @@ package struct SingleFileReader: ModelReader {
         throw SingleFileError.notAModel(path: path, kind: archive.kind, survey: survey)
       }
     }
-    let line = SingleFileLines.of(components)
-    if !parts.vae.isEmpty { components.append(try builder.vae(parts.vae, line)) }
+    let architecture = Architectures.of(components)
+    if !parts.vae.isEmpty { components.append(try builder.vae(parts.vae, architecture)) }
 
     var model = ModelSource(
       location: path, layout: layout, index: carried?.index ?? [:], components: components,
@@ -62,7 +62,7 @@ package struct SingleFileReader: ModelReader {
       model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
     }
     model.configsAreDerived = carried == nil
-    if carried == nil { try Self.derive(&model, line, archive, parts) }
+    if carried == nil { try Self.derive(&model, architecture, archive, parts) }
     return model
   }
 
@@ -110,30 +110,27 @@ package struct SingleFileReader: ModelReader {
 
   // MARK: - What no tensor says
 
-  /// Index, scheduler and tokenizers, as the line has them.
+  /// Sets index, scheduler and tokenizers from the architecture.
   private static func derive(
-    _ model: inout ModelSource, _ line: SingleFileLine, _ archive: Archive,
+    _ model: inout ModelSource, _ architecture: Architecture, _ archive: Archive,
     _ parts: SingleFileParts
   ) throws {
     model.files = model.components.flatMap { component in
-      line.tokenizerFiles(of: component.name)
+      architecture.tokenizerFiles(of: component.name)
     }
     guard let unet = model[ComponentName.unet] else { return }
     let origins = Dictionary(parts.unet.origins.map { ($0.name, $0.origin) }) { first, _ in first }
-    let prediction = try Prediction(archive, line: line) { origins[$0] }
+    let prediction = try Prediction(archive, architecture: architecture) { origins[$0] }
     model.provenance["prediction"] = prediction.json
-    let takesMask = (unet.config["in_channels"]?.integer ?? 4) == 9
-    model.index = [
-      "_class_name": .string(takesMask ? line.inpaintingClass : line.pipelineClass)
-    ]
-    for (name, value) in line.index.members { model.index[name] = value }
-    var scheduler = try JSONValue(parsing: line.scheduler).object ?? [:]
+    model.index = architecture.index(forUNet: unet.config)
+    var scheduler = architecture.scheduler
     scheduler["prediction_type"] = .string(prediction.type)
     if prediction.endsInNoise {
       scheduler["rescale_betas_zero_snr"] = true
       scheduler["timestep_spacing"] = "trailing"
     }
     model.scheduler = scheduler
-    model[ComponentName.unet]?.config["sample_size"] = .integer(line.sampleSize(prediction.type))
+    model[ComponentName.unet]?.config["sample_size"] = .integer(
+      architecture.sampleSize(prediction.type))
   }
 }

@@ -17,17 +17,6 @@ package struct TensorSurvey: Sendable, Equatable {
     package let shape: Shape
   }
 
-  /// What shapes tell of a U-Net.
-  package struct UNet: Sendable, Equatable {
-    /// Channels that the first convolution takes, and gives.
-    package let inputs: Int
-    package let width: Int
-    /// Width of the text that attentions look at; `nil` where none is found.
-    package let text: Int?
-    /// Width of what is added to the time; `nil` where nothing is.
-    package let added: Int?
-  }
-
   package let tensors: Int
   package let parameters: Int
   /// The largest first.
@@ -36,7 +25,7 @@ package struct TensorSurvey: Sendable, Equatable {
   /// What the file is, where it is something that is known and not read: a name, and what that is.
   package let likeness: String?
   /// `nil` where no names of a U-Net are found.
-  package let unet: UNet?
+  package let unet: UNetSignature?
 
   package init(_ weights: any WeightSource) {
     let names = weights.names
@@ -53,22 +42,7 @@ package struct TensorSurvey: Sendable, Equatable {
     likeness = ForeignModels.all.first { kind in
       kind.marks.allSatisfy { mark in names.contains { $0.contains(mark) } }
     }.map { "\($0.name), \($0.nature)" }
-
-    func shape(_ endings: String...) -> Shape? {
-      endings.lazy.compactMap { ending in
-        names.first { name in
-          // An autoencoder has a `conv_in` too.
-          name.hasSuffix(ending) && !name.contains("coder.")
-        }
-      }.first.flatMap { weights.entry($0)?.shape }
-    }
-    if let first = shape("input_blocks.0.0.weight", "conv_in.weight"), first.rank == 4 {
-      unet = UNet(
-        inputs: first[1], width: first[0], text: shape("attn2.to_k.weight")?.rowLength,
-        added: shape("label_emb.0.0.weight", "add_embedding.linear_1.weight")?.rowLength)
-    } else {
-      unet = nil
-    }
+    unet = UNetSignature(weights)
   }
 
   /// What stands before the second dot of a name, or the first: `model.diffusion_model.` and

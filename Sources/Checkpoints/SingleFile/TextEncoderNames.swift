@@ -36,9 +36,6 @@ enum TextEncoderNames {
     return last + 1
   }
 
-  /// Whether a text encoder is one of OpenCLIP's, by its config.
-  static func isOpenCLIP(_ config: JSONObject) -> Bool { config["hidden_act"] == "gelu" }
-
   /// The config of the text encoder that shapes under diffusers' names tell of.
   ///
   /// - Parameter isOpenCLIP: whether it is one of OpenCLIP's, whose activation is the plain one.

@@ -1,4 +1,5 @@
 import Formats
+import ModelSources
 
 /// U-Nets of Stable Diffusion XL with blocks removed and the rest distilled: SSD-1B and Vega (Gupta et
 /// al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005).
