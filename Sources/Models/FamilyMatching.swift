@@ -8,19 +8,21 @@ extension UNetSignature {
       addedWidth: config.additionEmbedding?.inputWidth)
   }
 
-  /// In words, as far as they are not those of another.
+  /// Each difference in words: what this U-Net has and what the other has.
   fileprivate func differences(from other: UNetSignature) -> [String] {
     var words: [String] = []
-    if inputs != other.inputs { words.append("\(inputs) channels in, not \(other.inputs)") }
-    if width != other.width { words.append("\(width) channels at first, not \(other.width)") }
+    if inputs != other.inputs { words.append("\(inputs) input channels, not \(other.inputs)") }
+    if width != other.width {
+      words.append("\(width) channels at the first level, not \(other.width)")
+    }
     if textWidth != other.textWidth {
       words.append(
-        "attention to \(textWidth.map { "text of width \($0)" } ?? "no text"), not "
+        "text width \(textWidth.map(String.init) ?? "none"), not "
           + "\(other.textWidth.map(String.init) ?? "none")")
     }
     if addedWidth != other.addedWidth {
-      func name(_ width: Int?) -> String { width.map(String.init) ?? "nothing" }
-      words.append("\(name(addedWidth)) added to the time, not \(name(other.addedWidth))")
+      func text(_ width: Int?) -> String { width.map(String.init) ?? "none" }
+      words.append("added embedding width \(text(addedWidth)), not \(text(other.addedWidth))")
     }
     return words
   }
@@ -61,8 +63,8 @@ extension Family {
 }
 
 extension ModelSource.Component {
-  /// What a component is by itself, in a sentence; `nil` for one that Decant does not run, or whose
-  /// config cannot be read.
+  /// A sentence that describes the component alone; `nil` for one that Decant does not run, or
+  /// whose config is invalid.
   ///
   /// - Parameter model: the model's location.
   package func facts(in model: String) -> String? {
@@ -71,25 +73,26 @@ extension ModelSource.Component {
     case ComponentName.unet:
       guard let config = try? UNetConfig(json: config, location: place) else { return nil }
       let widths = config.blockOutChannels.map(String.init).joined(separator: ", ")
-      let near = Family.nearest(to: UNetSignature(config)).map { family, differences in
+      let nearest = Family.nearest(to: UNetSignature(config)).map { family, differences in
         "; nearest family: \(family.name)"
           + (differences.isEmpty ? "" : ", but \(differences.joined(separator: ", "))")
       }
-      return "unet: \(config.inChannels) channels in and \(config.outChannels) out, levels of "
-        + "\(widths), text of width \(config.textWidth)" + (near ?? "")
+      return
+        "unet: \(config.inChannels) input and \(config.outChannels) output channels, levels of "
+        + "\(widths) channels, text width \(config.textWidth)" + (nearest ?? "")
     case ComponentName.vae:
       guard let config = try? VAEConfig(json: config, location: place) else { return nil }
       return
-        "vae: latents of \(config.latentChannels) channels, \(config.downsamplingFactor) times "
-        + "smaller than the picture; a whole model takes it with --vae"
+        "vae: \(config.latentChannels) latent channels, sides \(config.downsamplingFactor) times "
+        + "smaller than the image's; it can replace the vae of a model"
     case ComponentName.textEncoder, ComponentName.textEncoder2:
       guard
         let config = try? TextEncoderConfig(json: config, location: place, className: className)
       else { return nil }
       return "\(name): \(config.hiddenLayers) layers of width \(config.hiddenSize), "
-        + "\(config.vocabSize) tokens"
-        + (config.projectionDim.map { ", projected to \($0)" } ?? "")
-        + "; a whole model takes it with --\(name.map { $0 == "_" ? "-" : String($0) }.joined())"
+        + "vocabulary of \(config.vocabSize) tokens"
+        + (config.projectionDim.map { ", projection to width \($0)" } ?? "")
+        + "; it can replace the \(name) of a model"
     default: return nil
     }
   }

@@ -12,7 +12,7 @@ import Testing
     #expect(config.projectionDim == nil)
   }
 
-  @Test func classNameOutweighsArchitectures() throws {
+  @Test func classNameTakesPrecedenceOverArchitectures() throws {
     let json = MiniModel.textEncoder
     #expect(try TextEncoderConfig(json: json, location: "").projectionDim == nil)
     let config = try TextEncoderConfig(
@@ -41,7 +41,7 @@ import Testing
 }
 
 @Suite struct VAEConfigTests {
-  @Test func absentScalingFactorIsTheFirstModels() throws {
+  @Test func absentFieldsTakeDefaults() throws {
     let config = try VAEConfig(json: MiniModel.vae, location: "")
     #expect(config.scalingFactor == 0.18215)
     #expect(config.downsamplingFactor == 2)

@@ -65,12 +65,12 @@ import Testing
       #expect(Set(found.weights.names) == Set(component.weights.names))
       #expect(found.config == component.config)
     }
-    // Without --ema there is no U-Net, and it is said why.
+    // Without the moving average there is no U-Net, and the error says why.
     let rest = try reader.model(of: averaged, path: "model.safetensors")
     #expect(rest.movingAverage == .leftAlone && rest["unet"] == nil)
     let error = #expect(throws: BindingError.self) { try Model.bind(rest) }
-    #expect(
-      error?.description.hasSuffix("a moving average of the unet, which --ema reads") == true)
+    #expect(error?.description.hasSuffix("a moving average of the unet") == true)
+    #expect(error?.remedy == .choose(.ema, purpose: "to read the moving average"))
   }
 
   /// Every name and shape of the published maps' places, where the two numberings differ.

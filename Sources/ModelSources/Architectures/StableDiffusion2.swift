@@ -2,9 +2,9 @@ internal import Formats
 internal import Support
 
 extension Architecture {
-  /// Stable Diffusion 2.x: as 1.x, with OpenCLIP-H as the text encoder and linear projections around
-  /// attentions. The text encoder lacks OpenCLIP-H's last layer, so its last hidden states are
-  /// OpenCLIP-H's penultimate ones.
+  /// Stable Diffusion 2.x: as 1.x, with OpenCLIP-H as the text encoder and linear projections
+  /// around attentions. The text encoder lacks OpenCLIP-H's last layer, so its last hidden states
+  /// are OpenCLIP-H's penultimate ones.
   package static let stableDiffusion2 = Architecture(
     name: "sd-v2",
     matches: { !$0.haveAddedEmbedding && $0.haveOpenCLIPText },

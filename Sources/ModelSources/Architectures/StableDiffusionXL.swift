@@ -2,8 +2,8 @@ internal import Formats
 internal import Support
 
 extension Architecture {
-  /// Stable Diffusion XL: two text encoders whose states are concatenated, an added embedding of the
-  /// second one's pooled text and the image sizes, an autoencoder that overflows in float16.
+  /// Stable Diffusion XL: two text encoders whose states are concatenated, an added embedding of
+  /// the second one's pooled text and the image sizes, an autoencoder that overflows in float16.
   package static let stableDiffusionXL = Architecture(
     name: "sdxl",
     matches: {

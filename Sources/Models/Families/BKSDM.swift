@@ -1,8 +1,8 @@
 import Formats
 import ModelSources
 
-/// BK-SDM (Kim et al. 2023, arXiv 2305.15798): Stable Diffusion 1.4 or 2.1 base with blocks of its U-Net
-/// removed and the rest distilled.
+/// BK-SDM (Kim et al. 2023, arXiv 2305.15798): Stable Diffusion 1.4 or 2.1 base with blocks of its
+/// U-Net removed and the rest distilled.
 extension Family {
   static let bkSDMBase = Family(
     name: "bk-sdm-base", title: "BK-SDM Base", architecture: .stableDiffusion1, parent: "sd-v1-4",

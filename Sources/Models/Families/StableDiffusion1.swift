@@ -21,8 +21,8 @@ extension Family {
     name: "lcm-dreamshaper-v7", title: "LCM Dreamshaper 7", architecture: .stableDiffusion1,
     parent: "sd-v1-5", template: ModelTemplate(LCMConfigs.dreamshaper))
 
-  /// Models with the architecture of Stable Diffusion 1.x and any widths and depths, such as stripped
-  /// models and miniatures.
+  /// Models with the architecture of Stable Diffusion 1.x and any widths and depths, such as
+  /// stripped models and miniatures.
   static let customStableDiffusion1 = Family(
     name: "sd-v1-custom", title: "Stable Diffusion 1.x of other sizes",
     architecture: .stableDiffusion1, template: nil, matches: \.hasOneTextEncoder)
@@ -37,8 +37,8 @@ extension ModelConfigs {
       && unet.additionEmbedding == nil && hasKnownLatents
   }
 
-  /// Whether the U-Net's output is a latent, and its input a latent alone or with a mask and a masked
-  /// latent.
+  /// Whether the U-Net's output is a latent, and its input a latent alone or with a mask and a
+  /// masked latent.
   var hasKnownLatents: Bool {
     let latent = vae.latentChannels
     return unet.outChannels == latent && [latent, 2 * latent + 1].contains(unet.inChannels)
