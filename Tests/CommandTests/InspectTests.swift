@@ -43,7 +43,7 @@ import Testing
       )
       for line in [
         "flux.safetensors: no model, safetensors file, ", ", 3 tensors, 223 numbers",
-        "looks like Flux, a diffusion transformer and no U-Net", "no family is near",
+        "looks like Flux, a diffusion transformer without a U-Net", "no family is near",
         "img_in.weight   [3, 64]",
       ] { #expect(ending.output.contains(line), "\(ending.output)") }
     }
