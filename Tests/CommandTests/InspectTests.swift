@@ -39,7 +39,7 @@ import Testing
       let ending = try expectDecant(
         ["inspect", "flux.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer and no U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
+          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer without a U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
       )
       for line in [
         "flux.safetensors: no model, safetensors file, ", ", 3 tensors, 223 numbers",
