@@ -58,18 +58,18 @@ struct SingleFileTests {
   @Test func levelsThatDoNotMirrorAreRefused() {
     #expect(
       refusal(Self.unet(up: 3))
-        == "level 0 of the U-Net has 1 resnet down and 3 up; expected one more up than down")
+        == "level 0 of the U-Net has 1 resnet down and 3 up, expected one more up than down")
     #expect(
       refusal(
         Self.unet(extra: [
           ("output_blocks.1.1.conv.weight", [8, 8, 3, 3])
-        ])) == "the U-Net has 1 level down and 2 up; expected as many up as down")
+        ])) == "the U-Net has 1 level down and 2 up, expected as many up as down")
   }
 
   @Test func attentionsAfterSomeResnetsOnlyAreRefused() {
     #expect(
       refusal(Self.unet(extra: [("output_blocks.1.1.norm.weight", [8])]))
-        == "level 0 of the U-Net's up blocks has attention after some resnets only; expected after "
+        == "level 0 of the U-Net's up blocks has attention after some resnets only, expected after "
         + "all or none")
   }
 
@@ -80,7 +80,7 @@ struct SingleFileTests {
           ("middle_block.1.norm.weight", [8]),
           ("middle_block.0.in_layers.0.weight", [8]),
         ]))
-        == "the mid block has 1 resnet with attention; expected two with attention or one without")
+        == "the mid block has 1 resnet with attention, expected two with attention or one without")
   }
 
   @Test func missingTensorsAreNamed() {

@@ -55,7 +55,7 @@ import Testing
       let ending = try expectDecant(
         ["inspect", "a.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: a.safetensors: the U-Net has 1 level down and 0 up; expected as many up as down"
+          "decant: a.safetensors: the U-Net has 1 level down and 0 up, expected as many up as down"
       )
       #expect(
         ending.output.contains(

@@ -4,8 +4,9 @@ import Support
 /// The configs and tokenizer texts that Decant stores in the metadata of single files and GGUF
 /// files, so that a model can be restored exactly.
 ///
-///     decant.config   {"index": …, "scheduler": …, "components": {"unet": {"class": …, "config":
-///     …}}, "files": {"tokenizer/tokenizer_config.json": …}}
+///     decant.config   {"index": …, "scheduler": …,
+///                      "components": {"unet": {"class": …, "config": …}},
+///                      "files": {"tokenizer/tokenizer_config.json": …}}
 struct CarriedConfig {
   static let key = "decant.config"
   /// Tokenizer files that are always stored.

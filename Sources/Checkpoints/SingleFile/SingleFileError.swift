@@ -36,13 +36,13 @@ package enum SingleFileError: RemediableError, Equatable {
     case .adapter(let path, let examples):
       "\(path): holds low-rank adapters (\(listed(examples))), not a model"
     case .topology(let path, let part, let found, let expected):
-      "\(path): \(part) has \(found); expected \(expected)"
+      "\(path): \(part) has \(found), expected \(expected)"
     case .missing(let path, let tensor):
       "\(path): tensor '\(shown(tensor))' is missing"
     case .misshapen(let path, let tensor, let found, let expected):
       "\(path): tensor '\(shown(tensor))' is \(found), expected \(expected)"
     case .collision(let path, let tensor, let first, let second):
-      "\(path): tensors '\(shown(first))' and '\(shown(second))' both map to '\(shown(tensor))'; "
+      "\(path): tensors '\(shown(first))' and '\(shown(second))' both map to '\(shown(tensor))', "
         + "expected one"
     case .noMovingAverage(let path):
       "\(path): holds no moving average of the weights (model_ema.…)"

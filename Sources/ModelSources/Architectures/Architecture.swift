@@ -50,7 +50,7 @@ package struct Architecture: Sendable {
   /// The name in Decant's messages: `sd-v1`, `sdxl`.
   package let name: String
   /// Whether a model with these components, or a file with some of them, has this architecture.
-  /// ``Architectures/of(_:)`` asks in the order of ``Architectures/all``.
+  /// ``Architectures/of(_:)`` tries the architectures in the order of ``Architectures/all``.
   let matches: @Sendable ([ModelSource.Component]) -> Bool
 
   // MARK: - Pipeline
