@@ -22,6 +22,73 @@ import Testing
     #expect(config.timeEmbeddingDim == 1280)
     #expect(config.flipSinToCos)
     #expect(config.downsamplingFactor == 8)
+    #expect(config.inChannels == 4 && config.outChannels == 4)
+    #expect(!config.centerInputSample)
+    #expect(config.freqShift == 0)
+    #expect(
+      config.downBlockTypes == [.crossAttention, .crossAttention, .crossAttention, .plain])
+    #expect(config.upBlockTypes == [.plain, .crossAttention, .crossAttention, .crossAttention])
+    #expect(config.downsamplePadding == 1)
+    #expect(config.midBlockScaleFactor == 1)
+    #expect(config.normNumGroups == 32)
+    #expect(config.onlyCrossAttention == [false, false, false, false])
+    #expect(config.downTransformerLayers == [[1, 1], [1, 1], [1, 1], []])
+    #expect(config.midTransformerLayers == 1)
+    #expect(config.upTransformerLayers == [[], [1, 1, 1], [1, 1, 1], [1, 1, 1]])
+    #expect(!config.useLinearProjection && !config.upcastAttention)
+    #expect(config.timeCondProjDim == nil && config.additionEmbedding == nil)
+    #expect(config.convInKernel == 3 && config.convOutKernel == 3)
+  }
+
+  /// Each field with an unusual value reaches the module tree.
+  @Test func unusualValuesShapeTheTree() throws {
+    let config = try config {
+      $0["in_channels"] = 9
+      $0["out_channels"] = 8
+      $0["center_input_sample"] = true
+      $0["flip_sin_to_cos"] = false
+      $0["freq_shift"] = 1
+      $0["downsample_padding"] = 0
+      $0["mid_block_scale_factor"] = 2
+      $0["norm_eps"] = 0.125
+      $0["use_linear_projection"] = true
+      $0["upcast_attention"] = true
+      $0["time_embedding_dim"] = 48
+      $0["time_cond_proj_dim"] = 12
+      $0["conv_in_kernel"] = 1
+      $0["conv_out_kernel"] = 5
+      $0["sample_size"] = [8, 16]
+      $0["addition_embed_type"] = "text_time"
+      $0["addition_time_embed_dim"] = 6
+      $0["projection_class_embeddings_input_dim"] = 40
+    }
+    #expect(config.sampleSize == ImageSize(width: 16, height: 8))
+    #expect(config.upcastAttention)
+    let tree = UNetSpec(config)
+    #expect(tree.convIn.module.weight.shape == [16, 9, 1, 1])
+    #expect(tree.convIn.paddingBefore == 0)
+    #expect(tree.convOut.module.weight.shape == [8, 16, 5, 5])
+    #expect(tree.convOut.paddingAfter == 2)
+    #expect(tree.centerInputSample)
+    #expect(!tree.timeSines.flipSinToCos && tree.timeSines.freqShift == 1)
+    #expect(tree.timeEmbedding.linear1.module.weight.shape == [48, 16])
+    #expect(tree.timeEmbedding.conditionProjection?.module.weight.shape == [16, 12])
+    #expect(tree.addedEmbedding?.sines.width == 6)
+    #expect(tree.addedEmbedding?.embedding.linear1.module.weight.shape == [48, 40])
+    let down = tree.downBlocks[0]
+    #expect(down.downsampler?.conv.paddingBefore == 0)
+    #expect(down.downsampler?.conv.paddingAfter == 1)
+    #expect(down.resnets[0].norm1.epsilon == 0.125)
+    #expect(down.resnets[0].timeProjection?.module.weight.shape == [16, 48])
+    #expect(down.attentions[0].norm.epsilon == 1e-6)
+    guard case .linear(let projection) = down.attentions[0].projectIn else {
+      Issue.record("\(down.attentions[0].projectIn)")
+      return
+    }
+    #expect(projection.module.weight.shape == [16, 16])
+    #expect(down.resnets[0].outputScale == 1)
+    #expect(tree.midBlock?.resnets.map(\.outputScale) == [2, 2])
+    #expect(tree.convNormOut.epsilon == 0.125)
   }
 
   @Test func absentMidBlockIsNotNullMidBlock() throws {
