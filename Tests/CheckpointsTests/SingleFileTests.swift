@@ -234,6 +234,57 @@ struct SingleFileTests {
     }
   }
 
+  /// The model of a U-Net with text of width `text`, with further tensors and metadata.
+  private func predicting(
+    text: Int = 1024, _ tensors: [(String, [Float])] = [], metadata: JSONObject = [:]
+  ) throws -> ModelSource {
+    let attention = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+    let unet = Self.unet(extra: [(attention, [8, text])]).map { name, shape in
+      (name, StoredTensor(shape: shape, floats: [Float](repeating: 0, count: shape.count)))
+    }
+    let more = tensors.map { ($0.0, StoredTensor(shape: [$0.1.count], floats: $0.1)) }
+    return try SingleFileReader().model(
+      of: Archive(
+        weights: MemorySource(location: "f", unet + more), metadata: metadata,
+        kind: "safetensors file"), path: "f")
+  }
+
+  /// Markers, metadata, the training step and a statistic decide, in this order.
+  @Test func predictionTypesAreDerived() throws {
+    let bias = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+    let (loud, quiet) = ((bias, [0.2, -0.2] as [Float]), (bias, [0.05, -0.05] as [Float]))
+    let cases: [(ModelSource, type: String, isCertain: Bool)] = [
+      (try predicting(), "epsilon", false),
+      (try predicting([quiet]), "epsilon", false),
+      (try predicting([loud]), "v_prediction", false),
+      (try predicting([loud], metadata: ["global_step": 875_000]), "epsilon", true),
+      (try predicting([loud, ("global_step", [875_000])]), "epsilon", true),
+      (try predicting([loud], metadata: ["global_step": 140_000]), "v_prediction", false),
+      (
+        try predicting([loud], metadata: ["modelspec.prediction_type": "epsilon"]), "epsilon", true
+      ),
+      (try predicting(metadata: ["modelspec.prediction_type": "v"]), "v_prediction", true),
+      (
+        try predicting([("v_pred", [0])], metadata: ["modelspec.prediction_type": "epsilon"]),
+        "v_prediction", true
+      ),
+      (try predicting(text: 768, [loud]), "epsilon", true),
+      (try predicting(text: 768, [("v_pred", [0])]), "v_prediction", true),
+    ]
+    for (index, (model, type, isCertain)) in cases.enumerated() {
+      let prediction = model.provenance["prediction"]?.object
+      #expect(prediction?["type"] == .string(type), "case \(index)")
+      #expect(prediction?["certain"] == .bool(isCertain), "case \(index)")
+      #expect(model.scheduler?["prediction_type"] == .string(type), "case \(index)")
+      let isLarge = type == "v_prediction" && model["unet"]?.config["cross_attention_dim"] == 1024
+      #expect(model["unet"]?.config["sample_size"] == (isLarge ? 96 : 64), "case \(index)")
+      #expect(model.scheduler?["rescale_betas_zero_snr"] == nil, "case \(index)")
+    }
+    let terminal = try predicting([("v_pred", [0]), ("ztsnr", [0])]).scheduler
+    #expect(terminal?["rescale_betas_zero_snr"] == true)
+    #expect(terminal?["timestep_spacing"] == "trailing")
+  }
+
   @Test func remediesFollowTheError() {
     let survey = TensorSurvey(MemorySource(location: "f", []))
     let remedies: [(SingleFileError, Remedy?)] = [
