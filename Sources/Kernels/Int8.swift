@@ -119,7 +119,7 @@ private final class FixedWords: @unchecked Sendable {
 
   init(count: Int) {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: max(64, count * 4), alignment: 64)
-    askForLargePages(UnsafeMutableRawBufferPointer(start: memory, count: count * 4))
+    adviseLargePages(UnsafeMutableRawBufferPointer(start: memory, count: count * 4))
     base = memory.bindMemory(to: UInt32.self, capacity: count)
   }
 

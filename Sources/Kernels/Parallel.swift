@@ -79,7 +79,7 @@ extension Tensor {
   /// A tensor whose every number `body` writes; nothing is filled before.
   init(shape: Shape, writing body: (Target) -> Void) {
     let values = [Float](unsafeUninitializedCapacity: shape.count) { buffer, count in
-      askForLargePages(UnsafeMutableRawBufferPointer(buffer))
+      adviseLargePages(UnsafeMutableRawBufferPointer(buffer))
       body(Target(base: buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!))
       count = shape.count
     }

@@ -21,7 +21,7 @@ enum Scratch {
     let exponent = max(10, Int.bitWidth - (max(1, count) - 1).leadingZeroBitCount)
     if let block = free.withLock({ $0[exponent].popLast() }) { return block }
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 4 << exponent, alignment: 64)
-    askForLargePages(UnsafeMutableRawBufferPointer(start: memory, count: 4 << exponent))
+    adviseLargePages(UnsafeMutableRawBufferPointer(start: memory, count: 4 << exponent))
     return Block(
       base: memory.bindMemory(to: Float.self, capacity: 1 << exponent), exponent: exponent)
   }

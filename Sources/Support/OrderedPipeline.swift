@@ -35,7 +35,7 @@ package func produceInOrder<Value: Sendable>(
 /// ahead of their turn.
 package let maximumBytesAhead = 320 << 20
 
-/// The consumer of the values, and the task that it belongs to.
+/// The `consume` closure, and the task that called ``produceInOrder(costs:produce:consume:)``.
 ///
 /// Unchecked: ``OrderedQueue`` lets only one thread at a time call `consume`, and any thread may read
 /// whether a task is cancelled.

@@ -71,12 +71,8 @@ import Testing
     let golden = try Golden("unet-sd1")
     let unet = try unet(golden)
     let inputs = try Inputs(golden)
-    let count = Threads.count
-    defer { Threads.count = count }
-    Threads.count = 1
-    let one = try inputs.run(unet)
-    Threads.count = 3
-    #expect(try inputs.run(unet) == one)
+    let outputs = try onEveryThreadCount { try inputs.run(unet) }
+    #expect(outputs.allSatisfy { $0 == outputs[0] })
   }
 
   @Test func oneTimestepServesAllPictures() throws {

@@ -2,6 +2,7 @@ import CKernels
 private import Foundation
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
 func twinSiLU(_ x: Double) -> Double { x / (1 + exp(-x)) }
@@ -19,7 +20,7 @@ struct ActivationTests {
   @Test(arguments: functions.indices)
   func everyCountFollowsTheTwin(_ index: Int) {
     let (name, function, twin) = Self.functions[index]
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for count in Array(0...40) + [1000, 100_000] {
         let x = Tensor(
           shape: [count], values: randomTensor([count], seed: count).values.map { $0 * 6 })
@@ -37,7 +38,7 @@ struct ActivationTests {
   func noNumberIsFarOff(_ index: Int) {
     let (name, function, twin) = Self.functions[index]
     let x = (-40_000...40_000).map { Float($0) * 0x1p-11 }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = function(Tensor(shape: [x.count], values: x)).values
       let worst = zip(x, found).map { x, y -> (Double, Float) in
         let expected = twin(Double(x))
@@ -52,7 +53,7 @@ struct ActivationTests {
   @Test(arguments: functions.indices)
   func farAwayAndNotANumber(_ index: Int) {
     let function = Self.functions[index].1
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       let x: [Float] = [100, 1e4, 1e30, -100, -1e4, -1e30, 0, .nan, .infinity]
       // Once in a vector and once in its tail.
       let found = function(Tensor(shape: [18], values: x + x)).values
@@ -69,7 +70,7 @@ struct ActivationTests {
 
   @Test func exponentialsAreAccurate() {
     let x = (-87_000...88_000).map { Float($0) / 1000 }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       var found = [Float](repeating: 0, count: x.count)
       decant_exponentials(x, &found, x.count)
       let worst = zip(x, found).map { abs(Double($1) / exp(Double($0)) - 1) }.max() ?? 1
@@ -81,7 +82,7 @@ struct ActivationTests {
   @Test func powersOfTwoAreAccurate() {
     let x = (-126_000...127_000).map { Float($0) / 1000 }
     let far: [Float] = [-126.1, -1e30, -.infinity, .nan]
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       var found = [Float](repeating: 0, count: x.count)
       decant_exponentials2(x, &found, x.count)
       let worst = zip(x, found).map { abs(Double($1) / exp2(Double($0)) - 1) }.max() ?? 1
@@ -94,7 +95,7 @@ struct ActivationTests {
 
   @Test func exponentialsFarAway() {
     let x: [Float] = [-87.1, -1e30, -.infinity, 89, .infinity, .nan]
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       var found = [Float](repeating: 1, count: 6)
       decant_exponentials(x, &found, 6)
       #expect(found[..<3] == [0, 0, 0])
@@ -104,7 +105,7 @@ struct ActivationTests {
   }
 
   @Test func softmaxTakesOffTheLargest() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for count in Array(1...40) + [77, 4096] {
         for shift in [Float(0), 1000, -1000] {
           let x = randomTensor([count], seed: count).values.map { $0 * 8 + shift }
@@ -121,7 +122,7 @@ struct ActivationTests {
   }
 
   @Test func gateIsTheSecondHalf() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for width in Array(1...20) + [1280] {
         for rows in [0, 1, 3, 40] {
           let x = randomTensor([rows, 2 * width], seed: width)
@@ -163,7 +164,7 @@ struct ActivationTests {
 
   @Test func threadsDoNotMatter() {
     let x = randomTensor([100, 1280], seed: 1)
-    let found = atEveryThreadCount { [silu(x), gelu(x), quickGELU(x), add(x, x)] }
+    let found = onEveryThreadCount { [silu(x), gelu(x), quickGELU(x), add(x, x)] }
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 }

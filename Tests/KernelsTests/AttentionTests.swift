@@ -1,6 +1,7 @@
 private import Foundation
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
 /// `attention`.
@@ -95,7 +96,7 @@ struct AttentionTests {
   }
 
   @Test func everyInstructionSet() {
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       check(batch: 2, queries: 70, keys: 530, heads: 2, d: 40)
       check(queries: 77, keys: 77, heads: 3, d: 64, causal: true)
     }
@@ -103,7 +104,7 @@ struct AttentionTests {
 
   /// Products of bfloat16 numbers where the machine has them, else of float32 ones.
   @Test func halves() {
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       for d in [1, 2, 3, 8, 13, 40] {
         for keys in [1, 2, 3, 16, 77, 505, 1011] {
           check(batch: 2, queries: 33, keys: keys, heads: 2, d: d, halves: true)
@@ -136,7 +137,7 @@ struct AttentionTests {
     var query = randomTensor([1, 40, 24], seed: 1)
     let key = randomTensor([1, 30, 24], seed: 2)
     query.values[5 * 24 + 3] = .nan
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for halves in [false, true] {
         let found = transposed(
           attention(
@@ -155,7 +156,7 @@ struct AttentionTests {
   @Test func threadsDoNotMatter() {
     let x = randomTensor([2, 530, 24], seed: 1)
     for causal in [false, true] {
-      let found = atEveryThreadCount {
+      let found = onEveryThreadCount {
         ofRows(x, x, x, heads: 3, causal: causal)
       }
       #expect(found[0] == found[1] && found[0] == found[2])

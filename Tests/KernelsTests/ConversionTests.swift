@@ -1,6 +1,7 @@
 import CKernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
 /// Widening and narrowing of halves and of codes.
@@ -26,7 +27,7 @@ struct ConversionTests {
   private let everyPattern = (0...UInt16.max).map { $0 }
 
   @Test func everyHalfWidens() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = widened(everyPattern, decant_f16_to_f32)
       let wrong = zip(everyPattern, found).filter { bits, float in
         let half = Float16(bitPattern: bits)
@@ -43,7 +44,7 @@ struct ConversionTests {
     let rowsOfBlock = Int(DECANT_TILE_ROWS)
     let length = 4682
     let halves = everyPattern + everyPattern.prefix(rowsOfBlock * length - everyPattern.count)
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let widened = widened(halves, decant_f16_to_f32)
       // Whole blocks, then rows and words that end within vectors, from an odd place on.
       for (rows, first, count) in [(14, 0, length), (14, 1, 70), (9, 3, 33), (1, 0, 16), (8, 0, 5)]
@@ -62,7 +63,7 @@ struct ConversionTests {
   }
 
   @Test func everyBrainHalfWidens() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = widened(everyPattern, decant_bf16_to_f32).map(\.bitPattern)
       #expect(found == everyPattern.map { UInt32($0) << 16 }, "level \(level)")
     }
@@ -84,7 +85,7 @@ struct ConversionTests {
         65519.996, 65520, .infinity, -.infinity, 1e9,
       ]
     let expected = floats.map { Float16($0).bitPattern }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = narrowed(floats, decant_f32_to_f16)
       let wrong = floats.indices.filter {
         floats[$0].isNaN ? !Float16(bitPattern: found[$0]).isNaN : found[$0] != expected[$0]
@@ -95,7 +96,7 @@ struct ConversionTests {
 
   @Test func everyBrainHalfNarrows() {
     let floats = neighbours { Float(bitPattern: UInt32($0) << 16) }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = narrowed(floats, decant_f32_to_bf16)
       let wrong = zip(floats, found).filter { float, bits in
         let back = Float(bitPattern: UInt32(bits) << 16)
@@ -118,7 +119,7 @@ struct ConversionTests {
       Float(bitPattern: $0)
     }
     let rows = [[Float]](repeating: floats, count: 4).flatMap { $0 }
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       #expect(narrowed(rows, decant_f32_to_f16).allSatisfy { Float16(bitPattern: $0).isNaN })
       #expect(
         narrowed(rows, decant_f32_to_bf16).allSatisfy { Float(bitPattern: UInt32($0) << 16).isNaN })
@@ -127,7 +128,7 @@ struct ConversionTests {
 
   @Test func everyCodeWidens() {
     let codes = (Int8.min...Int8.max).map { $0 }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for count in [0, 1, 7, 8, 15, 16, 17, 255, 256] {
         var found = [Float](repeating: 9, count: count + 1)
         decant_i8_to_f32(codes, 0.37, &found, count)
@@ -142,7 +143,7 @@ struct ConversionTests {
     let nibbles = bytes.flatMap { byte -> [Float] in
       [Int(byte & 15), Int(byte >> 4)].map { Float($0 < 8 ? $0 : $0 - 16) }
     }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for first in 0..<4 {
         for count in [0, 1, 2, 3, 15, 16, 31, 32, 33, 64, 65, 508] {
           var found = [Float](repeating: 9, count: count + 1)

@@ -1,5 +1,6 @@
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
 /// `convolve`.
@@ -113,7 +114,7 @@ struct ConvolutionTests {
 
   /// Few pixels under a window, in more than one panel, and the end of one.
   @Test func smallPicturesOnEveryInstructionSet() {
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       check([2, 40, 8, 8], [30, 40, 3, 3])
       check([2, 41, 9, 7], [13, 41, 3, 3])
       check([1, 60, 16, 16], [14, 60, 3, 3], stride: 2)
@@ -127,7 +128,7 @@ struct ConvolutionTests {
       let w = randomWeights([30, 40, 3, 3], encoding, seed: 2)
       let plain = convolve(x, weight: w, bias: nil)
       #expect(plain == convolve(x, weight: StoredTensor(w.widened()), bias: nil))
-      let found = atEveryThreadCount { convolve(x, weight: w, bias: nil, residual: residual) }
+      let found = onEveryThreadCount { convolve(x, weight: w, bias: nil, residual: residual) }
       #expect(found[0] == found[1] && found[0] == found[2])
       let expected = zip(plain.values, residual.values).map { Double($0) + Double($1) }
       #expect(error(found[0].values, expected) < Tolerance.sums)
@@ -154,7 +155,7 @@ struct ConvolutionTests {
   }
 
   @Test func winogradsFormOnEveryInstructionSet() {
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       check([1, 33, 20, 31], [30, 33, 3, 3], winograd: true, tolerance: Tolerance.winograd)
     }
   }
@@ -190,11 +191,11 @@ struct ConvolutionTests {
     let x = randomTensor([2, 20, 24, 25], seed: 1)
     for shape in [[70, 20, 3, 3], [70, 20, 1, 1]] as [Shape] {
       let weights = randomWeights(shape, .plain(.f16), seed: 2)
-      let found = atEveryThreadCount {
+      let found = onEveryThreadCount {
         convolve(x, weight: weights, bias: nil, padding: Padding(0))
       }
       #expect(found[0] == found[1] && found[0] == found[2])
-      let winograds = atEveryThreadCount {
+      let winograds = onEveryThreadCount {
         convolve(x, weight: weights, bias: nil, winograd: true)
       }
       #expect(winograds[0] == winograds[1] && winograds[0] == winograds[2])

@@ -2,6 +2,7 @@ import CKernels
 import Kernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
 /// Products for few pixels, whose weights are read as they lie.
@@ -34,7 +35,7 @@ struct InnerProductTests {
   }
 
   @Test func everyTail() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for (rows, columns) in (1...7).flatMap({ rows in (1...17).map { (rows, $0) } }) {
         for k in [1, 3, 4, 7, 8, 15, 16, 17, 33, 70] {
           var numbers = Numbers(seed: rows * 1000 + columns * 100 + k)
@@ -98,7 +99,7 @@ struct InnerProductTests {
           * Double(x.values[(start + $1) * tokens + token])
       }
     }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: StoredTensor(w), bias: bias, residual: residual)
       #expect(error(found.values, expected) < Tolerance.sums, "level \(level)")
     }
@@ -108,7 +109,7 @@ struct InnerProductTests {
   func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding, inputs: Int) {
     let x = randomTensor([1, inputs, 9], seed: 1)
     let weights = randomWeights([50, inputs], encoding, seed: 2)
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: weights, bias: nil)
       let expected = project(x, weight: StoredTensor(weights.widened()), bias: nil)
       #expect(found == expected, "level \(level)")
@@ -141,7 +142,7 @@ struct InnerProductTests {
     let x = randomTensor([3, 500, 40], seed: 1)
     let weights = randomWeights([300, 500], .plain(.f16), seed: 2)
     for gated in [false, true] {
-      let found = atEveryThreadCount { project(x, weight: weights, bias: nil, gated: gated) }
+      let found = onEveryThreadCount { project(x, weight: weights, bias: nil, gated: gated) }
       #expect(found[0] == found[1] && found[0] == found[2])
       for picture in 0..<3 {
         let one = Tensor(
@@ -155,7 +156,7 @@ struct InnerProductTests {
 
   /// Whatever the memory held that pixels are laid into.
   @Test func pixelsAreFilledUpWithZeros() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for (inputs, value) in [(350, Float.nan), (340, 1)] {
         let x = Tensor(shape: [1, inputs, 9], values: Array(repeating: value, count: 9 * inputs))
         let ones = Tensor(shape: [5, inputs], values: Array(repeating: 1, count: 5 * inputs))
@@ -173,7 +174,7 @@ struct InnerProductTests {
     x.values[99 * 5 + 2] = .infinity
     x.values[3 * 5 + 4] = .nan
     let w = StoredTensor(randomTensor([13, 100], seed: 2))
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: w, bias: nil)
       for (place, value) in found.values.enumerated() {
         #expect(value.isFinite == ![2, 4].contains(place % 5), "level \(level), \(place)")

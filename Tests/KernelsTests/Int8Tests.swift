@@ -2,6 +2,7 @@ import CKernels
 import Kernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
 /// `convolve` and `project` of int8 weights.
@@ -71,7 +72,7 @@ struct Int8Tests {
     let expected = reference(
       pictures, weight, stride: stride, padding: padding, perPixel: perPixel)
     var first: Tensor?
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = convolve(
         pictures, weight: Int8Weight(weight), bias: nil, stride: stride, padding: padding)
       let distance = error(found.values, expected, floor: 0.1)
@@ -166,7 +167,7 @@ struct Int8Tests {
       for bias in [nil, randomTensor([rows], seed: 3).values] {
         for added in [nil, residual] {
           var first: [UInt32]?
-          atEveryLevel { level in
+          onEveryInstructionSet { level in
             let found = project(x, weight: weight, bias: bias, residual: added).values
               .map(\.bitPattern)
             if let first { #expect(found == first, "level \(level): \(rows) x \(tokens)") }
@@ -194,7 +195,7 @@ struct Int8Tests {
       x.values[channel * 16 + 5] = number
       // With this the range of a finite number overflows.
       x.values[5 * 16 + 5] = .greatestFiniteMagnitude
-      atEveryLevel { level in
+      onEveryInstructionSet { level in
         let tokens = project(x, weight: weight, bias: nil).values
         for row in 0..<rows {
           for pixel in 0..<16 {
@@ -212,7 +213,7 @@ struct Int8Tests {
   @Test func threadsDoNotMatter() {
     let x = randomTensor([2, 70, 24, 25], seed: 1)
     let weight = Int8Weight(randomWeights([90, 70, 3, 3], .int8, seed: 2))
-    let found = atEveryThreadCount { convolve(x, weight: weight, bias: nil) }
+    let found = onEveryThreadCount { convolve(x, weight: weight, bias: nil) }
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 }

@@ -2,6 +2,7 @@ import Kernels
 import Support
 import Synchronization
 import Tensors
+import TestSupport
 import Testing
 
 /// Moving numbers, and sharing out work.
@@ -59,7 +60,7 @@ struct LayoutTests {
         let (picture, rest) = (index / (area * channels), index % (area * channels))
         return Float((picture * channels + rest % channels) * area + rest / channels)
       }
-      atEveryLevel { level in
+      onEveryInstructionSet { level in
         let found = transposed(x)
         #expect(found.shape == [2, area, channels])
         #expect(found.values == expected, "level \(level), \(channels) x \(area)")
@@ -70,7 +71,7 @@ struct LayoutTests {
 
   @Test func everyUnitRunsOnce() {
     for count in [0, 1, 2, 3, 100, 1000] {
-      let runs = atEveryThreadCount {
+      let runs = onEveryThreadCount {
         let seen = Mutex([Int](repeating: 0, count: count))
         parallel(count) { unit in seen.withLock { $0[unit] += 1 } }
         return seen.withLock { $0 }

@@ -2,6 +2,7 @@ import CKernels
 import Kernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
 /// `project`, `matmul` and `dot`.
@@ -133,7 +134,7 @@ struct LinearTests {
         $0 + Double(w.values[row * inputs + $1]) * Double(x.values[$1 * tokens + token])
       }
     }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: StoredTensor(w), bias: bias, residual: residual)
       #expect(error(found.values, expected) < Tolerance.sums, "level \(level)")
     }
@@ -152,7 +153,7 @@ struct LinearTests {
   }
 
   @Test func everyInstructionSet() {
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       for rows in 1...33 { check(rows: rows, inputs: 19, outputs: 15) }
       for outputs in 1...30 { check(rows: 80, inputs: 300, outputs: outputs) }
     }
@@ -189,12 +190,12 @@ struct LinearTests {
   func threadsDoNotMatter(_ encoding: TensorEncoding) {
     let x = randomTensor([700, 90], seed: 1)
     let weights = randomWeights([650, 90], encoding, seed: 2)
-    let found = atEveryThreadCount { linear(x, weight: weights, bias: nil) }
+    let found = onEveryThreadCount { linear(x, weight: weights, bias: nil) }
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 
   @Test func packedRows() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for rows in 1...14 {
         for length in 1...49 {
           let stride = length + rows
@@ -215,7 +216,7 @@ struct LinearTests {
     let (names, available) = (InstructionSet.names, InstructionSet.available)
     #expect(names == ["portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16"])
     #expect(names.starts(with: available))
-    atEveryLevel { level in #expect(level < available.count) }
+    onEveryInstructionSet { level in #expect(level < available.count) }
   }
 
   @Test func matrixProducts() {
@@ -239,7 +240,7 @@ struct LinearTests {
   }
 
   @Test func dotIsFloat64() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for count in [0, 1, 2, 15, 16, 17, 100, 1000] {
         let a = randomTensor([count], seed: 1).values
         let b = randomTensor([count], seed: 2).values

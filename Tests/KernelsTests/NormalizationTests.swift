@@ -1,5 +1,6 @@
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
 /// `groupNorm` and `layerNorm`.
@@ -28,7 +29,7 @@ struct NormalizationTests {
   }
 
   @Test func groupsOfEverySmallShape() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for (channels, groups) in [(1, 1), (2, 1), (2, 2), (6, 2), (6, 3), (8, 8), (64, 32)] {
         for (height, width) in [(1, 2), (3, 5), (4, 4), (7, 9), (16, 17)] {
           for batch in [1, 2] {
@@ -54,7 +55,7 @@ struct NormalizationTests {
   }
 
   @Test func rowsOfEveryLength() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for features in Array(2...40) + [320, 768, 1280] {
         // Long ones too, which are taken in runs of 144 and of 256.
         for rows in [1, 3, 130] + (features % 20 == 9 ? [1200, 2100] : []) {
@@ -115,12 +116,12 @@ struct NormalizationTests {
   @Test func threadsDoNotMatter() {
     let x = randomTensor([2, 64, 30, 31], seed: 1)
     let ones = [Float](repeating: 1, count: 64)
-    let groups = atEveryThreadCount {
+    let groups = onEveryThreadCount {
       groupNorm(x, groups: 32, scale: ones, bias: ones, epsilon: 1e-5, silu: true)
     }
     #expect(groups[0] == groups[1] && groups[0] == groups[2])
     let rows = x.reshaped([x.shape.count / 64, 64])
-    let layers = atEveryThreadCount { ofRows(rows, scale: ones, bias: ones, epsilon: 1e-5) }
+    let layers = onEveryThreadCount { ofRows(rows, scale: ones, bias: ones, epsilon: 1e-5) }
     #expect(layers[0] == layers[1] && layers[0] == layers[2])
   }
 

@@ -1,7 +1,6 @@
 import CKernels
 import Kernels
 import Support
-import Synchronization
 import Tensors
 import TestSupport
 
@@ -106,37 +105,3 @@ let weightEncodings: [TensorEncoding] = [
   .plain(.f32), .plain(.f16), .plain(.bf16), .int8, .symmetric(bits: 8, groupSize: 64),
   .symmetric(bits: 4, groupSize: 32),
 ]
-
-/// The number of threads is the process's: tests that change it wait for each other. (For others it
-/// is of no matter.)
-private let threads = Mutex(())
-
-/// Runs `body` for each instruction set that the machine has: 0, the portable one, first.
-///
-/// A limit holds for the calling thread, which therefore does all of the work.
-func atEveryLevel(_ body: (Int) throws -> Void) rethrows {
-  try threads.withLock { _ in
-    let usual = Threads.count
-    Threads.count = 1
-    defer {
-      Threads.count = usual
-      decant_limit_simd_level(4)
-    }
-    for level in 0...4 {
-      decant_limit_simd_level(Int32(level))
-      if decant_simd_level() == level { try body(level) }
-    }
-  }
-}
-
-/// What `body` gives on 1, 2 and 3 threads.
-func atEveryThreadCount<Result: Sendable>(_ body: () -> Result) -> [Result] {
-  threads.withLock { _ in
-    let usual = Threads.count
-    defer { Threads.count = usual }
-    return (1...3).map {
-      Threads.count = $0
-      return body()
-    }
-  }
-}
