@@ -69,16 +69,12 @@ func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> Sto
   case .plain(let kind):
     return StoredTensor(shape: shape, floats: numbers.floats(shape.count), as: kind)
   case .symmetric(let bits, let groupSize):
-    let rowBytes = bits == 8 ? shape.rowLength : (shape.rowLength + 1) / 2
-    var codes = (0..<shape.rows * rowBytes).map { _ in
-      Int8(truncatingIfNeeded: numbers.bits() >> 8)
-    }
-    if bits == 4 && shape.rowLength % 2 == 1 {
-      for row in 0..<shape.rows { codes[(row + 1) * rowBytes - 1] &= 0x0f }
+    let codes = (0..<shape.count).map { _ in
+      Int8(truncatingIfNeeded: numbers.bits() >> 8) >> (8 - bits)
     }
     let scales = numbers.floats(shape.rows * encoding.groups(in: shape)).map { 0.01 + abs($0) / 8 }
     let parts: [ByteSlice] = [
-      ByteSlice(codes),
+      encoding.packed(codes, for: shape),
       groupSize == nil ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
     ]
     return StoredTensor(shape: shape, encoding: encoding, parts: parts)
