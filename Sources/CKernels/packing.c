@@ -118,7 +118,7 @@ void decant_pack_halves(const uint16_t *source, size_t stride, size_t rows, size
 
 /* Where a weight of the window meets a run of output pixels of one row. */
 struct run {
-  /* First column of the panel, then how many columns before the picture, in it, and after it. */
+  /* First column of the panel, then how many columns before the image, in it, and after it. */
   uint32_t column, before, inside, after;
   /* Of the first pixel inside, from the start of a channel's plane. */
   size_t offset;
@@ -161,14 +161,14 @@ BODY void copy_words(const uint32_t *source, size_t count, uint32_t *target) {
   for (size_t i = 0; i < count; i++) target[i] = source[i];
 }
 
-BODY void pack_window(const uint32_t *picture, const struct decant_window *window, size_t first_row,
+BODY void pack_window(const uint32_t *image, const struct decant_window *window, size_t first_row,
                       size_t rows, size_t first_column, size_t columns, uint32_t outside,
                       uint32_t *target) {
   size_t plane = window->height * window->width;
   size_t taps = window->kernel_height * window->kernel_width;
   if (taps == 1 && window->stride == 1 && window->top == 0 && window->left == 0 &&
       window->out_height == window->height && window->out_width == window->width) {
-    const uint32_t *source = picture + first_row * plane + first_column;
+    const uint32_t *source = image + first_row * plane + first_column;
     if (columns == TILE_COLUMNS) {
       for (size_t row = 0; row < rows; row++, source += plane, target += TILE_COLUMNS) {
         *(words16 *)target = *(const words16 *)source;
@@ -185,7 +185,7 @@ BODY void pack_window(const uint32_t *picture, const struct decant_window *windo
   struct run runs[DECANT_WINDOW_TAPS][TILE_COLUMNS];
   size_t count = find_runs(window, first_column, columns, runs);
   size_t tap = first_row % taps;
-  const uint32_t *source = picture + first_row / taps * plane;
+  const uint32_t *source = image + first_row / taps * plane;
   for (size_t row = 0; row < rows; row++, target += TILE_COLUMNS) {
     for (size_t index = 0; index < count; index++) {
       const struct run *run = &runs[tap][index];
@@ -213,6 +213,6 @@ BODY void pack_window(const uint32_t *picture, const struct decant_window *windo
 }
 
 FORMS(void, pack_window,
-      (const uint32_t *picture, const struct decant_window *window, size_t first_row, size_t rows,
+      (const uint32_t *image, const struct decant_window *window, size_t first_row, size_t rows,
        size_t first_column, size_t columns, uint32_t outside, uint32_t *target),
-      (picture, window, first_row, rows, first_column, columns, outside, target))
+      (image, window, first_row, rows, first_column, columns, outside, target))

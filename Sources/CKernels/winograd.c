@@ -10,7 +10,7 @@ typedef float lanes __attribute__((ext_vector_type(LANES), aligned(4)));
 
 /* Tiles of a panel that lie side by side. */
 struct strip {
-  size_t picture, y, x, lane, count;
+  size_t image, y, x, lane, count;
 };
 
 static size_t find_strips(const struct decant_tiling *tiling, size_t first, size_t tiles,
@@ -50,7 +50,7 @@ BODY void take_apart(const float *row, size_t count, float *target) {
     for (size_t i = 0; i < count; i++) target[place * DECANT_TILE_COLUMNS + i] = row[4 * i + place];
 }
 
-BODY void winograd_input(const float *pictures, const struct decant_tiling *tiling, size_t first,
+BODY void winograd_input(const float *images, const struct decant_tiling *tiling, size_t first,
                          size_t tiles, size_t first_channel, size_t channels, float *target,
                          size_t step) {
   struct strip strips[DECANT_TILE_COLUMNS];
@@ -64,7 +64,7 @@ BODY void winograd_input(const float *pictures, const struct decant_tiling *tili
     for (size_t index = 0; index < count; index++) {
       const struct strip *strip = &strips[index];
       const float *plane =
-          pictures + (strip->picture * tiling->channels + first_channel + channel) * tiling->height *
+          images + (strip->image * tiling->channels + first_channel + channel) * tiling->height *
                          tiling->width;
       ptrdiff_t x = (ptrdiff_t)strip->x - 1, length = 4 * (ptrdiff_t)strip->count + 2;
       for (ptrdiff_t i = 0; i < POINTS; i++) {
@@ -172,7 +172,7 @@ BODY void output_transform(const lanes m[POINTS], lanes y[4]) {
 
 BODY void winograd_output(const float *sums, size_t step, const struct decant_tiling *tiling,
                           size_t first, size_t tiles, size_t channel, float bias,
-                          const float *residual, float *pictures) {
+                          const float *residual, float *images) {
   struct strip strips[DECANT_TILE_COLUMNS];
   size_t count = find_strips(tiling, first, tiles, strips);
   /* Outputs of all tiles of the panel as rows: [4][4 x tile + column]. */
@@ -215,7 +215,7 @@ BODY void winograd_output(const float *sums, size_t step, const struct decant_ti
   }
   for (size_t index = 0; index < count; index++) {
     const struct strip *strip = &strips[index];
-    size_t plane = (strip->picture * tiling->channels + channel) * tiling->height * tiling->width;
+    size_t plane = (strip->image * tiling->channels + channel) * tiling->height * tiling->width;
     size_t width = tiling->width - strip->x, height = tiling->height - strip->y;
     if (width > 4 * strip->count) width = 4 * strip->count;
     if (height > 4) height = 4;
@@ -223,20 +223,20 @@ BODY void winograd_output(const float *sums, size_t step, const struct decant_ti
       size_t at = plane + (strip->y + i) * tiling->width + strip->x;
       const float *row = &rows[i][4 * strip->lane];
       if (residual)
-        for (size_t x = 0; x < width; x++) pictures[at + x] = row[x] + bias + residual[at + x];
+        for (size_t x = 0; x < width; x++) images[at + x] = row[x] + bias + residual[at + x];
       else
-        for (size_t x = 0; x < width; x++) pictures[at + x] = row[x] + bias;
+        for (size_t x = 0; x < width; x++) images[at + x] = row[x] + bias;
     }
   }
 }
 
 FORMS(void, winograd_input,
-      (const float *pictures, const struct decant_tiling *tiling, size_t first, size_t tiles,
+      (const float *images, const struct decant_tiling *tiling, size_t first, size_t tiles,
        size_t first_channel, size_t channels, float *target, size_t step),
-      (pictures, tiling, first, tiles, first_channel, channels, target, step))
+      (images, tiling, first, tiles, first_channel, channels, target, step))
 FORMS(void, winograd_weights, (const float *packed, size_t channels, float *target, size_t step),
       (packed, channels, target, step))
 FORMS(void, winograd_output,
       (const float *sums, size_t step, const struct decant_tiling *tiling, size_t first,
-       size_t tiles, size_t channel, float bias, const float *residual, float *pictures),
-      (sums, step, tiling, first, tiles, channel, bias, residual, pictures))
+       size_t tiles, size_t channel, float bias, const float *residual, float *images),
+      (sums, step, tiling, first, tiles, channel, bias, residual, images))

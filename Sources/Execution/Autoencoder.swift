@@ -87,7 +87,7 @@ package struct VAEDecoder: Sendable {
       config: model.vae, weights: model.weights(of: ComponentName.vae), arithmetic: arithmetic)
   }
 
-  /// The picture of a latent.
+  /// The image of a latent.
   ///
   /// - Parameter latent: [B, C, H, W], already divided by the config's `scaling_factor`.
   /// - Returns: [B, 3, factor * H, factor * W], from about -1 to 1.
@@ -149,13 +149,13 @@ package struct VAEEncoder: Sendable {
       config: model.vae, weights: model.weights(of: ComponentName.vae), arithmetic: arithmetic)
   }
 
-  /// The normal distribution of a picture's latents.
+  /// The normal distribution of an image's latents.
   ///
   /// - Parameter image: [B, 3, H, W], from -1 to 1; sides that are no multiple of the factor lose
   ///   their last pixels.
   /// - Returns: mean and logarithm of the variance, [B, C, H / factor, W / factor] each, not
   ///   multiplied by the config's `scaling_factor`; the latter kept from -30 to 20.
-  /// - Throws: ``InputError`` for a picture of another shape; `CancellationError`.
+  /// - Throws: ``InputError`` for an image of another shape; `CancellationError`.
   package func encode(
     _ image: Tensor, observer: (any ActivationObserver)? = nil
   ) throws -> (mean: Tensor, logvar: Tensor) {
@@ -188,8 +188,8 @@ package struct VAEEncoder: Sendable {
     let half = shape.rowLength
     var mean: [Float] = []
     var logvar: [Float] = []
-    for picture in 0..<x.shape[0] {
-      let start = picture * 2 * half
+    for image in 0..<x.shape[0] {
+      let start = image * 2 * half
       mean += x.values[start..<start + half]
       logvar += x.values[start + half..<start + 2 * half].map { min(max($0, -30), 20) }
     }

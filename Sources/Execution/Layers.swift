@@ -30,8 +30,8 @@ private enum LayerWeight: Sendable {
   case stored(StoredTensor, winograd: Bool, gated: Bool)
   case int8(Int8Weight)
 
-  /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it, and not so long
-  ///   that they could overflow.
+  /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it, and not so
+  ///   long that they could overflow.
   init(_ weight: StoredTensor, _ arithmetic: Arithmetic, gated: Bool = false) {
     if arithmetic == .int8, (64...Int8Weight.longestRow).contains(weight.shape.rowLength),
       weight.shape.rows >= 16
@@ -66,15 +66,15 @@ struct Convolution: Sendable {
   /// [B, C, H, W] to [B, O, H', W'].
   ///
   /// - Parameters:
-  ///   - channelBias: numbers added to the channels of the result, [1 or B, O]: how a residual block
-  ///     takes the time embedding.
+  ///   - channelBias: numbers added to the channels of the result, [1 or B, O]: how a residual
+  ///     block takes the time embedding.
   ///   - residual: what is added to the result.
   func callAsFunction(
     _ x: Tensor, channelBias: Tensor? = nil, residual: Tensor? = nil,
     _ observer: (any ActivationObserver)?
   ) -> Tensor {
     observer?.willRun(module: name, input: x)
-    // One for all pictures goes along with the bias.
+    // One for all images goes along with the bias.
     let shared = channelBias.flatMap { $0.shape[0] == 1 || $0.hasEqualRows ? $0 : nil }
     var bias = bias
     if let shared {

@@ -82,7 +82,7 @@ package struct UNet: Sendable {
   ///
   /// - Parameters:
   ///   - sample: the noisy latent, [B, C, H, W], of any size.
-  ///   - timesteps: one for all pictures, or one for each.
+  ///   - timesteps: one for all images, or one for each.
   ///   - encoderHiddenStates: the text, [B, words, D].
   ///   - timestepCondition: the guidance embedding of latent consistency models, [B, width].
   ///   - added: what SDXL adds; needed where the config has `addition_embed_type`.
@@ -155,9 +155,9 @@ package struct UNet: Sendable {
       let row = sines.shape.count / batch
       let width = added.textEmbeds.shape[1]
       var values: [Float] = []
-      for picture in 0..<batch {
-        values += added.textEmbeds.values[picture * width..<(picture + 1) * width]
-        values += sines.values[picture * row..<(picture + 1) * row]
+      for image in 0..<batch {
+        values += added.textEmbeds.values[image * width..<(image + 1) * width]
+        values += sines.values[image * row..<(image + 1) * row]
       }
       let extra = addEmbedding(
         Tensor(shape: [batch, width + row], values: values), observer)
@@ -227,7 +227,7 @@ package struct UNet: Sendable {
 }
 
 extension UNetSpec {
-  /// Whether zeros surround the picture where its sides are halved.
+  /// Whether zeros surround the image where its sides are halved.
   fileprivate var halvesWithPadding: Bool {
     downBlocks.allSatisfy { $0.downsampler?.conv.paddingBefore != 0 }
   }

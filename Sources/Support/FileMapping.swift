@@ -69,7 +69,8 @@ extension ByteSlice {
   /// The bytes in `range`, for temporary use. If the slice is part of a mapped file, the system
   /// regains the memory of its pages once the last copy of the window is gone.
   ///
-  /// A conversion that reads a large file window by window keeps only the current windows in memory.
+  /// A conversion that reads a large file window by window keeps only the current windows in
+  /// memory.
   package func window(_ range: Range<Int>) -> ByteSlice {
     let slice = self[range]
     guard let file = mapping, !range.isEmpty else { return slice }

@@ -21,8 +21,8 @@ package func formatted(count: Int) -> String {
   return output
 }
 
-/// A number with `digits` significant digits. Digits before the decimal point are never dropped. The
-/// exponent notation is used below 0.001 and from 10,000,000.
+/// A number with `digits` significant digits. Digits before the decimal point are never dropped.
+/// The exponent notation is used below 0.001 and from 10,000,000.
 package func formatted(_ number: Double, digits: Int) -> String {
   guard number.isFinite else { return number.isNaN ? "not a number" : number < 0 ? "-∞" : "∞" }
   if number == 0 { return "0" }

@@ -5,7 +5,8 @@ private import Foundation
 /// allocated and freed by the megabyte, and fresh pages from the system would cost as much time as
 /// computing the activations.
 package func keepHeap() {
-  // Setting both values disables glibc's dynamic thresholds, which return much memory to the system.
+  // Setting both values disables glibc's dynamic thresholds, which return much memory to the
+  // system.
   mallopt(M_MMAP_THRESHOLD, 32 << 20)
   mallopt(M_TRIM_THRESHOLD, 1 << 30)
 }
@@ -15,10 +16,10 @@ package func trimHeap() { malloc_trim(0) }
 
 /// Runs `body` while every block above 1 MiB returns to the system as soon as it is freed.
 ///
-/// glibc raises the size up to which it allocates from its heap whenever a large block is freed, and
-/// a heap that served tensors of many sizes stays at its peak size. A conversion holds a few tensors
-/// at a time, and this setting keeps its memory at that size. Each block then needs fresh pages, which
-/// would slow down computing, so the setting ends with `body`.
+/// glibc raises the size up to which it allocates from its heap whenever a large block is freed,
+/// and a heap that served tensors of many sizes stays at its peak size. A conversion holds a few
+/// tensors at a time, and this setting keeps its memory at that size. Each block then needs fresh
+/// pages, which would slow down computing, so the setting ends with `body`.
 package func withHeapKeptSmall<Result>(_ body: () throws -> Result) rethrows -> Result {
   mallopt(M_MMAP_THRESHOLD, 1 << 20)
   // The maximum of glibc's dynamic threshold.

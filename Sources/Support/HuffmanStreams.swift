@@ -3,8 +3,8 @@ private import CKernels
 /// Huffman coding of bytes in four streams, each of a quarter of the bytes: codec 2 of
 /// `Formats/decant.md` without the chunk's header.
 ///
-/// A code begins where the previous code of its stream ends, so a single stream is decoded serially.
-/// Four streams let the processor decode four codes at the same time.
+/// A code begins where the previous code of its stream ends, so a single stream is decoded
+/// serially. Four streams let the processor decode four codes at the same time.
 package enum HuffmanStreams {
   /// The longest code, in bits.
   package static let longestCode = Int(DECANT_HUFFMAN_BITS)
@@ -19,8 +19,8 @@ package enum HuffmanStreams {
   /// Encodes `bytes`. Returns `head` zero bytes followed by the streams one after another, and the
   /// length of each stream; `nil` when the result is not shorter than `bytes`.
   ///
-  /// - Parameter codes: for each byte value, `code * 256 + length of the code in bits`, the first bit
-  ///   of a code in its lowest bit; 0 for values that do not occur.
+  /// - Parameter codes: for each byte value, `code * 256 + length of the code in bits`, the first
+  ///   bit of a code in its lowest bit; 0 for values that do not occur.
   package static func encode(
     _ bytes: [UInt8], codes: [UInt32], after head: Int
   ) -> (bytes: [UInt8], lengths: [Int])? {
@@ -47,8 +47,8 @@ package enum HuffmanStreams {
     return lengths.count == count && output.count < bytes.count ? (output, lengths) : nil
   }
 
-  /// Decodes `count` bytes from streams that lie one after another and fill `streams`. Returns `nil`
-  /// when a stream does not end in its last byte, padded with zero bits.
+  /// Decodes `count` bytes from streams that lie one after another and fill `streams`. Returns
+  /// `nil` when a stream does not end in its last byte, padded with zero bits.
   ///
   /// - Parameter table: for each value of the next ``longestCode`` bits,
   ///   `decoded byte * 256 + length of the code in bits`; the length is at least 1.

@@ -1,8 +1,8 @@
 /// A JSON value.
 ///
 /// It keeps the order of members, and distinguishes integers from other numbers and null from an
-/// absent member. Foundation's parsers keep none of these and silently drop duplicate names, for which
-/// the readers of model formats must reject a file.
+/// absent member. Foundation's parsers keep none of these and silently drop duplicate names, for
+/// which the readers of model formats must reject a file.
 package enum JSONValue: Hashable, Sendable {
   case null
   case bool(Bool)
@@ -108,7 +108,8 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
 // MARK: - Writing
 
 extension JSONValue {
-  /// The value as JSON text: on one line, or with a line for each member and `indent` spaces a level.
+  /// The value as JSON text: on one line, or with a line for each member and `indent` spaces a
+  /// level.
   ///
   /// NaN and infinities, which JSON cannot represent, are written as null.
   package func text(indent: Int? = nil) -> String {

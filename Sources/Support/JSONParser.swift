@@ -37,8 +37,8 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
 }
 
 extension JSONValue {
-  /// Parses JSON (RFC 8259) in UTF-8, strictly: without duplicate names, without text after the value,
-  /// and at most 64 levels deep. Time and memory are linear in the length of the text.
+  /// Parses JSON (RFC 8259) in UTF-8, strictly: without duplicate names, without text after the
+  /// value, and at most 64 levels deep. Time and memory are linear in the length of the text.
   ///
   /// - Parameter acceptingInfinity: see ``JSONReader/acceptsInfinity``.
   package init(parsing bytes: RawSpan, acceptingInfinity: Bool = false) throws(JSONError) {

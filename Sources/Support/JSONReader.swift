@@ -1,7 +1,7 @@
 /// A strict pull parser for JSON.
 ///
-/// The caller requests one piece after another, and the reader throws where the text differs. It reads
-/// no further than requested and stores nothing, so a hostile text costs bounded memory.
+/// The caller requests one piece after another, and the reader throws where the text differs. It
+/// reads no further than requested and stores nothing, so a hostile text costs bounded memory.
 ///
 ///     var reader = JSONReader(bytes)
 ///     try reader.beginObject()
@@ -17,8 +17,8 @@ package struct JSONReader: ~Escapable {
   package private(set) var offset = 0
   /// The offset of the name that was read last.
   package private(set) var nameOffset = 0
-  /// Whether `Infinity` and `-Infinity` are accepted as numbers. Python's `json` writes them, RFC 8259
-  /// does not allow them.
+  /// Whether `Infinity` and `-Infinity` are accepted as numbers. Python's `json` writes them, RFC
+  /// 8259 does not allow them.
   package var acceptsInfinity = false
   private static let depthLimit = 64
 
@@ -47,8 +47,8 @@ package struct JSONReader: ~Escapable {
     try expect(UInt8(ascii: "{"))
   }
 
-  /// Reads the name of the next member, up to its value. At the end of the object it reads the closing
-  /// brace and returns `nil`. It does not check for duplicate names.
+  /// Reads the name of the next member, up to its value. At the end of the object it reads the
+  /// closing brace and returns `nil`. It does not check for duplicate names.
   ///
   /// - Parameter count: the number of members that were read before.
   package mutating func nextName(after count: Int) throws(JSONError) -> String? {

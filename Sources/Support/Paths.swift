@@ -1,5 +1,5 @@
-/// A path split into its folder and its last name. `/` is the only separator, and the file system is
-/// not consulted.
+/// A path split into its folder and its last name. `/` is the only separator, and the file system
+/// is not consulted.
 ///
 /// Foundation's functions for this trap on a relative path of one character.
 package struct PathParts: Sendable, Equatable {

@@ -30,8 +30,8 @@ package indirect enum Remedy: Hashable, Sendable {
   case either([Remedy])
 }
 
-/// An error whose description states facts and which carries the remedy separately. Each client words
-/// the remedy for its user interface.
+/// An error whose description states facts and which carries the remedy separately. Each client
+/// words the remedy for its user interface.
 package protocol RemediableError: Error, CustomStringConvertible {
   /// The remedy; `nil` where the only one is another input.
   var remedy: Remedy? { get }

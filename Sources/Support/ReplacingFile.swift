@@ -25,8 +25,8 @@ package final class ReplacingFile {
   /// The system starts a transfer to the disk after each batch of this many bytes.
   private static let batchSize = 32 << 20
 
-  /// - Throws: ``FileError`` when `path` exists and `replacing` is false, when `path` is not a regular
-  ///   file, or when the sibling cannot be created.
+  /// - Throws: ``FileError`` when `path` exists and `replacing` is false, when `path` is not a
+  ///   regular file, or when the sibling cannot be created.
   package convenience init(path: String, replacing: Bool) throws(FileError) {
     var status = stat()
     if stat(path, &status) == 0 {
@@ -39,8 +39,8 @@ package final class ReplacingFile {
     try self.init(at: path, shownAs: path, replacing: replacing)
   }
 
-  /// - Parameter shown: the path for messages. For a file of a ``ReplacingFolder`` it is the path after
-  ///   the folder's commit.
+  /// - Parameter shown: the path for messages. For a file of a ``ReplacingFolder`` it is the path
+  ///   after the folder's commit.
   init(
     at destination: String, shownAs shown: String, replacing: Bool
   ) throws(FileError) {
@@ -115,8 +115,8 @@ package final class ReplacingFile {
     startTransfer()
   }
 
-  /// Starts the transfer of a batch to the disk while more data is produced, so that ``commit()`` waits
-  /// for the last batch only.
+  /// Starts the transfer of a batch to the disk while more data is produced, so that ``commit()``
+  /// waits for the last batch only.
   private func startTransfer() {
     let count = cachedBytes - transferredBytes
     guard count >= Self.batchSize else { return }

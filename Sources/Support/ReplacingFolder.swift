@@ -12,8 +12,8 @@ package final class ReplacingFolder {
   package let staging: String
   private var isCommitted = false
 
-  /// - Throws: ``FileError`` when `path` exists and `replacing` is false, or when the sibling cannot
-  ///   be created.
+  /// - Throws: ``FileError`` when `path` exists and `replacing` is false, or when the sibling
+  ///   cannot be created.
   package init(path: String, replacing: Bool) throws(FileError) {
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     self.replacing = replacing
@@ -38,13 +38,15 @@ package final class ReplacingFolder {
 
   /// Puts the folder in its place, then removes the folder that it replaces.
   ///
-  /// The new and the old folder are exchanged in one step, so that a complete folder is at `path` at
-  /// every moment. Some file systems do not support the exchange. There, the old folder is renamed
-  /// first, and `path` does not exist until the second rename.
+  /// The new and the old folder are exchanged in one step, so that a complete folder is at `path`
+  /// at every moment. Some file systems do not support the exchange. There, the old folder is
+  /// renamed first, and `path` does not exist until the second rename.
   ///
-  /// - Parameter exchanging: `false` skips the exchange, as on a file system without support for it.
+  /// - Parameter exchanging: `false` skips the exchange, as on a file system without support for
+  ///   it.
   package func commit(exchanging: Bool = true) throws(FileError) {
-    // Committing a file flushes the file's folder. This flushes the folder of the subfolders' names.
+    // Committing a file flushes the file's folder. This flushes the folder of the subfolders'
+    // names.
     syncFolder(of: staging + "/.")
     let isReplacing = replacing && access(path, F_OK) == 0
     var removed: String?

@@ -2,8 +2,8 @@ private import Foundation
 
 /// Standard input, output and error. Any of them may be closed, full, or a pipe without a reader.
 package enum StandardStreams {
-  /// Opens the null device for each closed stream. Otherwise an output file could get the descriptor of
-  /// a closed stream, and printed text would be written to it.
+  /// Opens the null device for each closed stream. Otherwise an output file could get the
+  /// descriptor of a closed stream, and printed text would be written to it.
   package static func open() {
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
       _ = Foundation.open("/dev/null", O_RDWR)

@@ -20,11 +20,11 @@ package enum Threads {
   }
 }
 
-/// Calls `body` once for each index in `0..<count`, on at most ``Threads/count`` threads, and returns
-/// when all calls have returned. No other function of Decant starts threads.
+/// Calls `body` once for each index in `0..<count`, on at most ``Threads/count`` threads, and
+/// returns when all calls have returned. No other function of Decant starts threads.
 ///
-/// The caller divides its work by the shapes alone, never by the number of threads, and no unit reads
-/// what another unit writes. Results are therefore bit-identical for any number of threads.
+/// The caller divides its work by the shapes alone, never by the number of threads, and no unit
+/// reads what another unit writes. Results are therefore bit-identical for any number of threads.
 ///
 /// - Parameter threads: the number of threads for this call, instead of ``Threads/count``.
 package func parallel(_ count: Int, threads: Int? = nil, _ body: @Sendable (Int) -> Void) {

@@ -1,7 +1,7 @@
 /// The type of one stored number, with the names of the safetensors format (release 0.8).
 ///
-/// The cases are in the order of the format, narrow ones first; writers sort tensors by it. All types
-/// of the format are listed, so that a valid file is never rejected for an unknown type.
+/// The cases are in the order of the format, narrow ones first; writers sort tensors by it. All
+/// types of the format are listed, so that a valid file is never rejected for an unknown type.
 package enum ElementKind: String, CaseIterable, Sendable, Hashable {
   case bool = "BOOL"
   case f4 = "F4"

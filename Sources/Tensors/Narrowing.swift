@@ -2,21 +2,22 @@ private import CKernels
 internal import Support
 
 extension StoredTensor {
-  /// Creates a plain tensor of a floating-point `kind` from float32 numbers, rounded to nearest even.
+  /// Creates a plain tensor of a floating-point `kind` from float32 numbers, rounded to nearest
+  /// even.
   ///
   /// - Precondition: `kind` is `f32`, `f16` or `bf16`.
   package init(shape: Shape, floats: [Float], as kind: ElementKind) {
     self.init(shape: shape, as: kind, run: shape.count) { _ in floats }
   }
 
-  /// Creates a plain tensor of a floating-point `kind` from numbers that are produced a run at a time.
-  /// Only one run of float32 numbers is in memory.
+  /// Creates a plain tensor of a floating-point `kind` from numbers that are produced a run at a
+  /// time. Only one run of float32 numbers is in memory.
   ///
   /// - Parameters:
   ///   - run: the numbers of a run; the last run may be shorter.
   ///   - make: returns the numbers of a run. It is called in order.
-  /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and `make` returns as many numbers as the range
-  ///   has.
+  /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and `make` returns as many numbers as the
+  ///   range has.
   package init(
     shape: Shape, as kind: ElementKind, run: Int = 1 << 16, _ make: (Range<Int>) -> [Float]
   ) {
@@ -37,8 +38,8 @@ extension StoredTensor {
 
   /// Converts the numbers to a plain floating-point `kind`, rounded to nearest even.
   ///
-  /// Rows are widened a few at a time, which bounds the additional memory. A number beyond the range
-  /// of float16 becomes infinite; callers check ``hasNonfinite``.
+  /// Rows are widened a few at a time, which bounds the additional memory. A number beyond the
+  /// range of float16 becomes infinite; callers check ``hasNonfinite``.
   ///
   /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and the encoding can be widened.
   package func converted(to kind: ElementKind) -> StoredTensor {
@@ -56,8 +57,8 @@ extension StoredTensor {
     return StoredTensor(shape: shape, encoding: .plain(kind), parts: [bytes])
   }
 
-  /// Calls `body` with the float32 numbers of one run of rows after another. A run fits the processor's
-  /// cache, or is a single row.
+  /// Calls `body` with the float32 numbers of one run of rows after another. A run fits the
+  /// processor's cache, or is a single row.
   private func forEachRun(_ body: (Range<Int>, UnsafeBufferPointer<Float>) -> Void) {
     let length = shape.rowLength
     guard shape.count > 0 else { return }
@@ -73,8 +74,8 @@ extension StoredTensor {
     }
   }
 
-  /// Calls `body` with the float32 numbers of this tensor and of another one of the same shape, a run
-  /// of rows at a time, in order.
+  /// Calls `body` with the float32 numbers of this tensor and of another one of the same shape, a
+  /// run of rows at a time, in order.
   package func forEachRun(
     beside other: StoredTensor, _ body: (Span<Float>, Span<Float>) -> Void
   ) {

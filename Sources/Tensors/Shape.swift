@@ -38,8 +38,8 @@ package struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStrin
 
   package subscript(axis: Int) -> Int { extents[axis] }
 
-  /// The rows of the shape as a matrix of output channels by everything else. A vector has one row for
-  /// each element.
+  /// The rows of the shape as a matrix of output channels by everything else. A vector has one row
+  /// for each element.
   package var rows: Int { extents.first ?? 1 }
 
   /// The number of elements of one row; see ``rows``.

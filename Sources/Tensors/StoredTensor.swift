@@ -61,8 +61,8 @@ package struct StoredTensor: Sendable {
     target.withUnsafeMutableBufferPointer { widen(rows: rows, columns: columns, into: $0) }
   }
 
-  /// Calls `body` with the stored numbers of `rows`, without a copy. Returns `nil` when they are not
-  /// stored as aligned float32.
+  /// Calls `body` with the stored numbers of `rows`, without a copy. Returns `nil` when they are
+  /// not stored as aligned float32.
   package func withFloatsInPlace<Result>(
     rows: Range<Int>, _ body: (Span<Float>) -> Result
   ) -> Result? {

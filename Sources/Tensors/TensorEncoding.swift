@@ -100,7 +100,8 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
-  /// The size in bytes of all parts; `nil` when it overflows or the encoding cannot store the shape.
+  /// The size in bytes of all parts; `nil` when it overflows or the encoding cannot store the
+  /// shape.
   package func byteCount(for shape: Shape) -> Int? {
     var total = 0
     for size in partSizes(for: shape) ?? [.max, .max] {

@@ -58,9 +58,9 @@ extension StoredTensor {
 }
 
 extension StoredTensor {
-  /// The bytes of the first part that hold the numbers in `columns`: the offset of the first number in
-  /// the first row, the bytes from one row to the next, and the bytes of each row. The values are
-  /// approximate for codes that share a byte.
+  /// The bytes of the first part that hold the numbers in `columns`: the offset of the first number
+  /// in the first row, the bytes from one row to the next, and the bytes of each row. The values
+  /// are approximate for codes that share a byte.
   package func place(
     ofColumns columns: Range<Int>
   ) -> (offset: Int, stride: Int, count: Int) {
@@ -129,7 +129,8 @@ private func widenPlain(
   }
 }
 
-/// Widens OCP FP8 E4M3, PyTorch's `torch.float8_e4m3fn`. It has no infinities; 0x7f and 0xff are NaN.
+/// Widens OCP FP8 E4M3, PyTorch's `torch.float8_e4m3fn`. It has no infinities; 0x7f and 0xff are
+/// NaN.
 private func widenE4M3(_ byte: UInt8) -> Float {
   let sign: Float = byte & 0x80 == 0 ? 1 : -1
   let exponent = Int(byte >> 3 & 15)
@@ -139,8 +140,8 @@ private func widenE4M3(_ byte: UInt8) -> Float {
   return sign * (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
 }
 
-/// Widens the 8-bit kinds without infinities and negative zero (Noune et al., 2022). 0x80 is the only
-/// NaN, and the exponent's bias is one more than that of IEEE 754.
+/// Widens the 8-bit kinds without infinities and negative zero (Noune et al., 2022). 0x80 is the
+/// only NaN, and the exponent's bias is one more than that of IEEE 754.
 private func widenFNUZ(_ byte: UInt8, exponentBits: Int, mantissaBits: Int) -> Float {
   if byte == 0x80 { return .nan }
   let bias = 1 << (exponentBits - 1)
@@ -190,8 +191,8 @@ package func containsNonfinite(_ values: Span<Float>) -> Bool {
 }
 
 extension ElementKind {
-  /// The bits of the exponent, which are all set in NaN and infinities only; `nil` for kinds that are
-  /// not two bytes wide.
+  /// The bits of the exponent, which are all set in NaN and infinities only; `nil` for kinds that
+  /// are not two bytes wide.
   fileprivate var halfExponent: UInt16? {
     switch self {
     case .f16: 0x7c00

@@ -68,7 +68,7 @@ import Testing
         == "input 'latent' is [1, 3, 4, 4], expected [batch, channels 4, height, width]")
   }
 
-  @Test func refusesAPictureOfOtherChannelsOrTooSmall() throws {
+  @Test func refusesAImageOfOtherChannelsOrTooSmall() throws {
     let golden = try Golden("vae")
     let encoder = try VAEEncoder(config: config(golden), weights: golden.weights)
     let channels = try #require(throws: InputError.self) {

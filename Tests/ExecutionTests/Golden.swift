@@ -100,7 +100,7 @@ final class Recorder: ActivationObserver {
       #expect(width == nil || width == module.weight.shape[1], "\(module.name)")
     }
     let missing = Set(matrices.map(\.block)).subtracting(blocks.keys)
-    // A projection of one vector is a block without a picture of its own.
+    // A projection of one vector is a block without an image of its own.
     #expect(missing.subtracting(["text_projection"]).isEmpty)
   }
 }

@@ -8,7 +8,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// The trained miniature model that the repository carries, from its folder to a picture.
+/// The trained miniature model that the repository carries, from its folder to an image.
 @Suite struct MiniatureTests {
   private func model() throws -> Model {
     try Model.bind(DiffusersFolderReader().read(fixture("mini-sd"), options: ReadOptions()))
@@ -35,11 +35,11 @@ import Testing
       sample: Tensor(shape: latent, values: (0..<latent.count).map { Float($0 % 7) / 3 - 1 }),
       timesteps: [500], encoderHiddenStates: text)
     #expect(noise.shape == latent)
-    let picture = try VAEDecoder(model).decode(noise)
+    let image = try VAEDecoder(model).decode(noise)
     #expect(
-      picture.shape == [1, 3, model.defaultSize.height, model.defaultSize.width])
-    #expect(picture.values.allSatisfy { $0.isFinite })
-    let (mean, _) = try VAEEncoder(model).encode(picture)
+      image.shape == [1, 3, model.defaultSize.height, model.defaultSize.width])
+    #expect(image.values.allSatisfy { $0.isFinite })
+    let (mean, _) = try VAEEncoder(model).encode(image)
     #expect(mean.shape == latent)
   }
 

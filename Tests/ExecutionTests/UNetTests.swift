@@ -75,7 +75,7 @@ import Testing
     #expect(outputs.allSatisfy { $0 == outputs[0] })
   }
 
-  @Test func oneTimestepServesAllPictures() throws {
+  @Test func oneTimestepServesAllImages() throws {
     let golden = try Golden("unet-sd1")
     let unet = try unet(golden)
     let inputs = try Inputs(golden)
@@ -146,7 +146,7 @@ import Testing
     #expect(message == "input 'sample' is [2, 5, 3, 8], expected sides of at least 4")
   }
 
-  @Test func refusesTimestepsForOtherPictures() throws {
+  @Test func refusesTimestepsForOtherImages() throws {
     let message = try refusal("unet-sd1") { try $1.run($0, timesteps: [1, 2, 3]) }
     #expect(message == "input 'timestep' is 3 numbers, expected 1, or 2 for as many samples")
   }

@@ -41,30 +41,30 @@ struct AttentionTests {
   /// `attention` of tokens as rows.
   private func ofRows(
     _ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool = false,
-    scale: Float? = nil, halves: Bool = false
+    scale: Float? = nil, bfloat16: Bool = false
   ) -> Tensor {
     transposed(
       attention(
         query: transposed(query), key: transposed(key), value: transposed(value), heads: heads,
-        causal: causal, scale: scale, halves: halves))
+        causal: causal, scale: scale, bfloat16: bfloat16))
   }
 
   private func check(
     batch: Int = 1, queries: Int, keys: Int, heads: Int, d: Int, causal: Bool = false,
-    scale: Float? = nil, halves: Bool = false
+    scale: Float? = nil, bfloat16: Bool = false
   ) {
     let query = randomTensor([batch, queries, heads * d], seed: queries)
     let key = randomTensor([batch, keys, heads * d], seed: keys + 1000)
     let value = randomTensor([batch, keys, heads * d], seed: d + 2000)
     let found = ofRows(
-      query, key, value, heads: heads, causal: causal, scale: scale, halves: halves)
+      query, key, value, heads: heads, causal: causal, scale: scale, bfloat16: bfloat16)
     let expected = reference(
       query, key, value, heads: heads, causal: causal,
       scale: scale.map(Double.init) ?? 1 / Double(d).squareRoot())
     let distance = error(found.values, expected, floor: 0.01)
     #expect(found.shape == query.shape)
     #expect(
-      distance < (halves ? Tolerance.halves : Tolerance.sums),
+      distance < (bfloat16 ? Tolerance.halves : Tolerance.sums),
       "\(batch) x \(queries) to \(keys), \(heads) of \(d), causal \(causal): \(distance)")
   }
 
@@ -103,14 +103,14 @@ struct AttentionTests {
   }
 
   /// Products of bfloat16 numbers where the machine has them, else of float32 ones.
-  @Test func halves() {
+  @Test func bfloat16() {
     onEveryInstructionSet { _ in
       for d in [1, 2, 3, 8, 13, 40] {
         for keys in [1, 2, 3, 16, 77, 505, 1011] {
-          check(batch: 2, queries: 33, keys: keys, heads: 2, d: d, halves: true)
+          check(batch: 2, queries: 33, keys: keys, heads: 2, d: d, bfloat16: true)
         }
       }
-      check(queries: 77, keys: 77, heads: 3, d: 64, causal: true, halves: true)
+      check(queries: 77, keys: 77, heads: 3, d: 64, causal: true, bfloat16: true)
     }
   }
 
@@ -138,11 +138,11 @@ struct AttentionTests {
     let key = randomTensor([1, 30, 24], seed: 2)
     query.values[5 * 24 + 3] = .nan
     onEveryInstructionSet { level in
-      for halves in [false, true] {
+      for bfloat16 in [false, true] {
         let found = transposed(
           attention(
             query: transposed(query), key: transposed(key), value: transposed(key), heads: 3,
-            halves: halves))
+            bfloat16: bfloat16))
         for row in 0..<40 {
           // Of the row, the head of eight features whose scores are none.
           #expect(

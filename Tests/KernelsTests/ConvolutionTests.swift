@@ -44,13 +44,13 @@ struct ConvolutionTests {
     _ x: Shape, _ w: Shape, stride: Int = 1, padding: Padding = Padding(1), bias: Bool = true,
     winograd: Bool = false, tolerance: Double = Tolerance.sums
   ) {
-    let pictures = randomTensor(x, seed: x.count)
+    let images = randomTensor(x, seed: x.count)
     let weights = randomTensor(w, seed: w.count)
     let bias = bias ? randomTensor([w[0]], seed: 7).values : nil
     let found = convolve(
-      pictures, weight: StoredTensor(weights), bias: bias, stride: stride, padding: padding,
+      images, weight: StoredTensor(weights), bias: bias, stride: stride, padding: padding,
       winograd: winograd)
-    let (shape, expected) = reference(pictures, weights, bias, stride: stride, padding: padding)
+    let (shape, expected) = reference(images, weights, bias, stride: stride, padding: padding)
     let distance = error(found.values, expected, floor: 0.1)
     #expect(found.shape == shape)
     #expect(distance < tolerance, "\(x), \(w), \(stride), \(padding): \(distance)")
@@ -62,7 +62,7 @@ struct ConvolutionTests {
   ]
 
   @Test(arguments: [(1, 1), (3, 3), (2, 3), (5, 4), (7, 7)])
-  func everySmallPicture(kernelHeight: Int, kernelWidth: Int) {
+  func everySmallImage(kernelHeight: Int, kernelWidth: Int) {
     for (batch, channels, outputs) in [(1, 1, 1), (2, 3, 2)] {
       for height in [1, 2, 3, 4, 7] {
         for width in [1, 2, 3, 5, 8] {
@@ -82,7 +82,7 @@ struct ConvolutionTests {
   }
 
   /// More than one tile down and across, more than one part of the sum, and tiles over the border
-  /// between two pictures.
+  /// between two images.
   @Test func picturesOfSeveralTiles() {
     check([2, 150, 19, 21], [37, 150, 3, 3])
     check([3, 5, 16, 16], [340, 5, 3, 3])
@@ -95,7 +95,7 @@ struct ConvolutionTests {
     check([1, 70, 9, 9], [4, 70, 1, 1], stride: 2, padding: Padding(0))
   }
 
-  /// Every height and width of the last tile, pictures over the end of a panel, channels over the
+  /// Every height and width of the last tile, images over the end of a panel, channels over the
   /// end of a block and of a part.
   @Test func winogradsForm() {
     for height in 9...17 {
@@ -113,7 +113,7 @@ struct ConvolutionTests {
   }
 
   /// Few pixels under a window, in more than one panel, and the end of one.
-  @Test func smallPicturesOnEveryInstructionSet() {
+  @Test func smallImagesOnEveryInstructionSet() {
     onEveryInstructionSet { _ in
       check([2, 40, 8, 8], [30, 40, 3, 3])
       check([2, 41, 9, 7], [13, 41, 3, 3])
@@ -121,7 +121,7 @@ struct ConvolutionTests {
     }
   }
 
-  @Test func whatIsAddedToSmallPictures() {
+  @Test func whatIsAddedToSmallImages() {
     let x = randomTensor([2, 40, 8, 8], seed: 1)
     let residual = randomTensor([2, 30, 8, 8], seed: 3)
     for encoding in weightEncodings {
@@ -138,19 +138,19 @@ struct ConvolutionTests {
     }
   }
 
-  /// Pictures on either side of where Winograd's form begins.
+  /// Images on either side of where Winograd's form begins.
   @Test(arguments: [8, 12, 17])
-  func otherPicturesDoNotMatter(side: Int) {
+  func otherImagesDoNotMatter(side: Int) {
     let x = randomTensor([3, 20, side, side], seed: 1)
     let w = StoredTensor(randomTensor([18, 20, 3, 3], seed: 2))
     let together = convolve(x, weight: w, bias: nil, winograd: true)
     let (inputs, outputs) = (20 * side * side, 18 * side * side)
-    for picture in 0..<3 {
+    for image in 0..<3 {
       let one = Tensor(
         shape: [1, 20, side, side],
-        values: Array(x.values[picture * inputs..<(picture + 1) * inputs]))
+        values: Array(x.values[image * inputs..<(image + 1) * inputs]))
       let alone = convolve(one, weight: w, bias: nil, winograd: true)
-      #expect(alone.values[...] == together.values[picture * outputs..<(picture + 1) * outputs])
+      #expect(alone.values[...] == together.values[image * outputs..<(image + 1) * outputs])
     }
   }
 

@@ -138,18 +138,18 @@ struct InnerProductTests {
     #expect(error(found.values, expected.values.map(Double.init)) < Tolerance.sums)
   }
 
-  @Test func neitherThreadsNorOtherPicturesMatter() {
+  @Test func neitherThreadsNorOtherImagesMatter() {
     let x = randomTensor([3, 500, 40], seed: 1)
     let weights = randomWeights([300, 500], .plain(.f16), seed: 2)
     for gated in [false, true] {
       let found = onEveryThreadCount { project(x, weight: weights, bias: nil, gated: gated) }
       #expect(found[0] == found[1] && found[0] == found[2])
-      for picture in 0..<3 {
+      for image in 0..<3 {
         let one = Tensor(
-          shape: [1, 500, 40], values: Array(x.values[picture * 20000..<(picture + 1) * 20000]))
+          shape: [1, 500, 40], values: Array(x.values[image * 20000..<(image + 1) * 20000]))
         let alone = project(one, weight: weights, bias: nil, gated: gated)
         let count = alone.values.count
-        #expect(alone.values[...] == found[0].values[picture * count..<(picture + 1) * count])
+        #expect(alone.values[...] == found[0].values[image * count..<(image + 1) * count])
       }
     }
   }

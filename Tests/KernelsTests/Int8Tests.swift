@@ -16,11 +16,11 @@ struct Int8Tests {
     let numbers = weight.floats()
     var rounded = [Double](repeating: 0, count: x.shape.count)
     let area = height * width
-    for picture in 0..<batch {
+    for image in 0..<batch {
       let runs = perPixel ? (0..<area).map { $0..<$0 + 1 } : [0..<area]
       for run in runs {
         let places = (0..<channels).flatMap { channel in
-          run.map { (picture * channels + channel) * area + $0 }
+          run.map { (image * channels + channel) * area + $0 }
         }
         let low = places.reduce(Float(0)) { min($0, x.values[$1]) }
         let high = places.reduce(Float(0)) { max($0, x.values[$1]) }
@@ -65,16 +65,16 @@ struct Int8Tests {
   private func check(
     _ x: Shape, _ w: Shape, stride: Int = 1, padding: Padding = Padding(1)
   ) {
-    let pictures = randomTensor(x, seed: x.count)
+    let images = randomTensor(x, seed: x.count)
     let weight = randomWeights(w, .int8, seed: w.count)
     let perPixel = w[2] * w[3] == 1
     let padding = perPixel ? Padding(0) : padding
     let expected = reference(
-      pictures, weight, stride: stride, padding: padding, perPixel: perPixel)
+      images, weight, stride: stride, padding: padding, perPixel: perPixel)
     var first: Tensor?
     onEveryInstructionSet { level in
       let found = convolve(
-        pictures, weight: Int8Weight(weight), bias: nil, stride: stride, padding: padding)
+        images, weight: Int8Weight(weight), bias: nil, stride: stride, padding: padding)
       let distance = error(found.values, expected, floor: 0.1)
       #expect(distance < Tolerance.sums, "level \(level): \(x), \(w): \(distance)")
       // Every instruction set gives the same bits.
@@ -179,7 +179,7 @@ struct Int8Tests {
   }
 
   /// Ranges that cannot be cut: what is not finite, or overflows, is NaN, in its pixel or in the
-  /// picture that windows mix it with, and what is too small to divide by is zero.
+  /// image that windows mix it with, and what is too small to divide by is zero.
   @Test(arguments: [Float.infinity, -.infinity, .nan, -.greatestFiniteMagnitude])
   func rangesWithoutAScale(_ number: Float) {
     // Channels of a whole run, and of what is left after it.

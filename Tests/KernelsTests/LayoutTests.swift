@@ -18,7 +18,7 @@ struct LayoutTests {
     #expect(found.values == [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4])
   }
 
-  /// Sizes as they come when a picture's is no multiple of 64.
+  /// Sizes as they come when an image's is no multiple of 64.
   @Test func anySize() {
     for height in 1...7 {
       for width in 1...5 {
@@ -57,8 +57,8 @@ struct LayoutTests {
       let area = height * width
       let x = counting([2, channels, area])
       let expected = (0..<x.shape.count).map { index -> Float in
-        let (picture, rest) = (index / (area * channels), index % (area * channels))
-        return Float((picture * channels + rest % channels) * area + rest / channels)
+        let (image, rest) = (index / (area * channels), index % (area * channels))
+        return Float((image * channels + rest % channels) * area + rest / channels)
       }
       onEveryInstructionSet { level in
         let found = transposed(x)

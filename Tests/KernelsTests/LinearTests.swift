@@ -77,7 +77,7 @@ struct LinearTests {
     }
   }
 
-  /// Pixels of a large picture are packed again for each tile of weights that they meet, those of a
+  /// Pixels of a large image are packed again for each tile of weights that they meet, those of a
   /// small one are packed once.
   @Test func howPixelsArePackedDoesNotMatter() {
     let (inputs, outputs, tokens) = (520, 340, 33_000)

@@ -116,8 +116,8 @@ struct ReplacingFileTests {
         == "cannot create /a/b: No such file or directory")
   }
 
-  /// A limit on the size of files simulates a full disk. The test runs in a process of its own, because
-  /// the limit applies to the whole process.
+  /// A limit on the size of files simulates a full disk. The test runs in a process of its own,
+  /// because the limit applies to the whole process.
   @Test func writeErrorLeavesNoFile() async {
     await #expect(processExitsWith: .success) {
       signal(SIGXFSZ, SIG_IGN)

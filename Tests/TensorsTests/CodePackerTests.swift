@@ -2,8 +2,8 @@ import Support
 import Tensors
 import Testing
 
-/// Stores the codes of a row as a stream of 5-bit numbers, the first one in the lowest bits: a width
-/// that uses the default ``CodePacker/widen(_:columns:scale:into:)``.
+/// Stores the codes of a row as a stream of 5-bit numbers, the first one in the lowest bits: a
+/// width that uses the default ``CodePacker/widen(_:columns:scale:into:)``.
 private struct Int5Packer: CodePacker {
   let bits = 5
 

@@ -19,8 +19,8 @@ package func smallTokenizer() throws -> (files: [ModelSource.File], vocabulary: 
 }
 
 extension Family {
-  /// A model with the published topology of the family, a tenth as wide and with few layers of text,
-  /// its weights random: small enough to write, read and run in a test.
+  /// A model with the published topology of the family, a tenth as wide and with few layers of
+  /// text, its weights random: small enough to write, read and run in a test.
   ///
   /// - Parameters:
   ///   - vocabulary: tokens that the text encoders know; CLIP's own number unless told.

@@ -18,11 +18,11 @@ package func withThreads<Result>(_ count: Int, _ body: () throws -> Result) reth
 
 /// Runs `body` with the instruction set limited to `level`, then restores the previous level.
 ///
-/// The limit applies to the calling thread alone. Combine it with `withThreads(1)` where `body` computes
-/// on several threads.
+/// The limit applies to the calling thread alone. Combine it with `withThreads(1)` where `body`
+/// computes on several threads.
 ///
-/// - Parameter level: as in `CKernels.h`; 0 is the portable one. A level that the machine lacks means
-///   its best one.
+/// - Parameter level: as in `CKernels.h`; 0 is the portable one. A level that the machine lacks
+///   means its best one.
 package func withInstructionSet<Result>(
   _ level: Int, _ body: () throws -> Result
 ) rethrows -> Result {

@@ -72,11 +72,11 @@ void decant_normalize(const float *x, float center, float factor, float rest, co
 
 /* Moving numbers (layout.c). */
 
-/* A window of weights that is moved over pictures [picture, channels, height, width]. */
+/* A window of weights that is moved over images [image, channels, height, width]. */
 struct decant_window {
   size_t channels, height, width;
   size_t kernel_height, kernel_width, stride;
-  /* Rows of zeros above and columns of zeros before the picture. */
+  /* Rows of zeros above and columns of zeros before the image. */
   size_t top, left;
   size_t out_height, out_width;
 };
@@ -111,9 +111,9 @@ void decant_pack_halves(const uint16_t *source, size_t stride, size_t rows, size
                         uint32_t *target);
 
 /* Packs a panel of the matrix whose product with weights [out, channels * kernel_height *
-   kernel_width] is the convolution of one picture: a row for each weight of the window, a column
-   for each output pixel. Words around the picture are `outside`; columns that there are not, 0. */
-void decant_pack_window(const uint32_t *picture, const struct decant_window *window,
+   kernel_width] is the convolution of one image: a row for each weight of the window, a column
+   for each output pixel. Words around the image are `outside`; columns that there are not, 0. */
+void decant_pack_window(const uint32_t *image, const struct decant_window *window,
                         size_t first_row, size_t rows, size_t first_column, size_t columns,
                         uint32_t outside, uint32_t *target);
 
@@ -175,22 +175,22 @@ void decant_quantize_columns(const float *x, size_t stride, size_t rows, size_t 
 void decant_pack_codes(const int8_t *codes, size_t channels, size_t taps, int8_t *target);
 
 /* Winograd's form of a convolution by 3 x 3 with zeros around (winograd.c): tiles of 4 x 4 outputs,
-   numbered row by row and picture by picture, in panels of 32. For each of 36 points, which lie
+   numbered row by row and image by image, in panels of 32. For each of 36 points, which lie
    `step` numbers apart: inputs [channel][32], weights [channel][14], and sums of their products. */
 struct decant_tiling {
   size_t height, width, channels;
-  /* Tiles of a picture. */
+  /* Tiles of an image. */
   size_t down, across;
 };
-void decant_winograd_input(const float *pictures, const struct decant_tiling *tiling, size_t first,
+void decant_winograd_input(const float *images, const struct decant_tiling *tiling, size_t first,
                            size_t tiles, size_t first_channel, size_t channels, float *target,
                            size_t step);
 /* Of 14 rows of weights, packed as [channel * 9][14]. */
 void decant_winograd_weights(const float *packed, size_t channels, float *target, size_t step);
-/* Outputs of one channel of up to 32 tiles; `residual` has the pictures' layout, or is null. */
+/* Outputs of one channel of up to 32 tiles; `residual` has the images' layout, or is null. */
 void decant_winograd_output(const float *sums, size_t step, const struct decant_tiling *tiling,
                             size_t first, size_t tiles, size_t channel, float bias,
-                            const float *residual, float *pictures);
+                            const float *residual, float *images);
 
 /* Attention (attention.c), a panel of 32 queries of one head at a time, with a running softmax over
    parts of the keys (Milakov & Gimelshein, 2018; Dao et al., 2022). */
@@ -219,26 +219,26 @@ void decant_attention_tile(const float *queries, const float *keys, const float 
 /* Choosing scales and codes of quantized weights, and statistics of activations
    (quantization.c). Every instruction set gives the same bits. */
 
-/* errors[j] += sum of energies[i] * (r_j * q - v)^2, where v = weights[i] / unit and q is v / r_j,
-   rounded half to even and clamped to [-limit, limit]; energies may be null (all 1). */
-void decant_scale_errors(const float *weights, const float *energies, size_t count, float unit,
+/* errors[j] += sum of mean_squares[i] * (r_j * q - v)^2, where v = weights[i] / unit and q is v / r_j,
+   rounded half to even and clamped to [-limit, limit]; mean_squares may be null (all 1). */
+void decant_scale_errors(const float *weights, const float *mean_squares, size_t count, float unit,
                          float limit, const float *ratios, size_t candidates, double *errors);
 
 /* codes[i] = weights[i] / scale, rounded half to even and clamped to [-limit, limit]. */
 void decant_symmetric_codes(const float *weights, size_t count, float scale, float limit,
                             int8_t *codes);
 
-/* Adds to sums: w^2, (scale * code - w)^2, and both times energies[i], which may be null. */
-void decant_code_error(const float *weights, const float *energies, const int8_t *codes,
+/* Adds to sums: w^2, (scale * code - w)^2, and both times mean_squares[i], which may be null. */
+void decant_code_error(const float *weights, const float *mean_squares, const int8_t *codes,
                        size_t count, float scale, double *sums);
 
 /* The largest magnitude; the sum of squares. */
 float decant_largest_magnitude(const float *values, size_t count);
-double decant_plane_energy(const float *values, size_t count);
+double decant_square_sum(const float *values, size_t count);
 
 /* For each column of a matrix, raises its largest magnitude and adds to its sum of squares. */
 void decant_column_statistics(const float *values, size_t rows, size_t columns, size_t stride,
-                              float *maxima, double *energies);
+                              float *maxima, double *mean_squares);
 
 /* Counts magnitudes by eighths of octaves from 2^-24 to 2^16, the first bin for what is below,
    the last for what is above. */

@@ -2,8 +2,8 @@ package import Support
 
 /// The storage of signed integer codes of one bit width in bytes.
 ///
-/// Codes are packed row by row, and every row begins at a byte of its own. A bit width is one file with
-/// a type that conforms to this protocol, and one line in ``CodePackers/all``.
+/// Codes are packed row by row, and every row begins at a byte of its own. A bit width is one file
+/// with a type that conforms to this protocol, and one line in ``CodePackers/all``.
 package protocol CodePacker: Sendable {
   /// Bits of a code, at most 8. Codes are from `-(1 << (bits - 1))` to `(1 << (bits - 1)) - 1`.
   var bits: Int { get }
