@@ -23,8 +23,8 @@ struct Attention: Sendable {
 
   /// - Parameters:
   ///   - x: [B, C, T].
-  ///   - text: [B, D, words]; looked at only where the spec says so.
-  ///   - residual: what is added to the result.
+  ///   - text: [B, D, words]; used for cross-attention only.
+  ///   - residual: a tensor that is added to the result.
   func callAsFunction(
     _ x: Tensor, text: Tensor?, residual: Tensor, _ observer: (any ActivationObserver)?
   ) -> Tensor {
@@ -69,10 +69,10 @@ struct TransformerBlock: Sendable {
   }
 }
 
-/// diffusers' `Transformer2DModel` over images.
+/// diffusers' `Transformer2DModel` for images.
 struct Transformer: Sendable {
-  /// `proj_in` or `proj_out`: a convolution by one pixel and a linear layer are the same to
-  /// features that lie in planes, but for how an observer sees their input.
+  /// `proj_in` or `proj_out`. For features in planes, a 1 x 1 convolution and a linear layer differ
+  /// only in the shape of the input that observers receive.
   private enum Projection: Sendable {
     case convolution(Convolution)
     case linear(Linear)

@@ -285,7 +285,7 @@ private struct Int8Operands: ProductOperands {
     into target: UnsafeMutablePointer<UInt32>
   ) {
     let plane = window.height * window.width
-    // Around an image lies 0, whose code is the image's zero point.
+    // The padding is 0, whose code is the image's zero point.
     let zero = UInt32(truncatingIfNeeded: pixels.zeros[image * plane]) & 0xff
     withUnsafePointer(to: window) {
       decant_pack_window(

@@ -60,10 +60,10 @@ import Testing
 
   @Test(
     arguments: [
-      ([], "input 'input_ids' is sequences of [] tokens, expected sequences of one length"),
+      ([], "input 'input_ids' is sequences of [] tokens, expected sequences of the same length"),
       (
         [[62, 63], [62]],
-        "input 'input_ids' is sequences of [2, 1] tokens, expected sequences of one length"
+        "input 'input_ids' is sequences of [2, 1] tokens, expected sequences of the same length"
       ),
       (
         [[Int](repeating: 1, count: 13)],

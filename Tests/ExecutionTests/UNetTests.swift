@@ -148,7 +148,7 @@ import Testing
 
   @Test func refusesTimestepsForOtherImages() throws {
     let message = try refusal("unet-sd1") { try $1.run($0, timesteps: [1, 2, 3]) }
-    #expect(message == "input 'timestep' is 3 numbers, expected 1, or 2 for as many samples")
+    #expect(message == "input 'timestep' is 3 numbers, expected 1, or 2 (one for each sample)")
   }
 
   @Test func refusesTextOfAnotherWidth() throws {
