@@ -1,10 +1,10 @@
 #include "forms.h"
 
-/* Every form below must give the same bits: products are never fused with sums, and sums keep a
-   fixed number of lanes whatever the width of a register. */
+/* Every form below must give the same bits. Products are never fused with sums, and sums have a
+   fixed number of lanes for any register width. */
 #pragma STDC FP_CONTRACT OFF
 
-/* Vectors are handed only to functions that are always inlined, so no call passes one. */
+/* Only functions that are always inlined have vector parameters, so no call passes a vector. */
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wpsabi"
 #endif
@@ -42,8 +42,9 @@ BODY void scale_errors(const float *weights, const float *mean_squares, size_t c
     size_t filled = count - start < CHUNK ? count - start : CHUNK;
     size_t padded = (filled + LANES - 1) / LANES * LANES;
     for (size_t i = 0; i < filled; i++) values[i] = weights[start + i] / unit;
-    for (size_t i = 0; i < filled; i++) importance[i] = mean_squares ? mean_squares[start + i] : 1.0f;
-    /* Padding is zero and is rounded to zero without error. */
+    for (size_t i = 0; i < filled; i++)
+      importance[i] = mean_squares ? mean_squares[start + i] : 1.0f;
+    /* The padding is zero, which is rounded without error. */
     for (size_t i = filled; i < padded; i++) values[i] = importance[i] = 0;
     for (size_t candidate = 0; candidate < candidates; candidate++) {
       float ratio = ratios[candidate], inverse = 1.0f / ratio;
@@ -180,8 +181,8 @@ FORMS(double, square_sum, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
 FORMS(void, column_statistics, COLUMNS_PARAMETERS, COLUMNS_ARGUMENTS)
 
 void decant_magnitude_histogram(const float *values, size_t count, uint64_t *bins) {
-  /* A float's exponent and first three bits of fraction, read as one number, count eighths of
-     octaves; those of 2^-24 are subtracted. */
+  /* The exponent and the first three fraction bits of a float, as one integer, count eighths of
+     octaves. The integer of 2^-24 is subtracted. */
   const int32_t base = (127 - 24) * 8;
   for (size_t i = 0; i < count; i++) {
     uint32_t bits;
