@@ -22,7 +22,7 @@ package func listed(_ names: [String]) -> String {
   return items.isEmpty ? last : items.joined(separator: ", ") + " and " + last
 }
 
-/// A count with its noun: `1 picture`, `2 pictures`.
+/// A count with its noun: `1 image`, `2 images`.
 package func counted(_ count: Int, _ noun: String) -> String {
   "\(count) \(noun)\(count == 1 ? "" : "s")"
 }

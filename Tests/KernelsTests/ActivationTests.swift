@@ -5,27 +5,28 @@ import Tensors
 import TestSupport
 import Testing
 
-func twinSiLU(_ x: Double) -> Double { x / (1 + exp(-x)) }
+func referenceSiLU(_ x: Double) -> Double { x / (1 + exp(-x)) }
 
-/// Element by element: `silu`, `gelu`, `quickGELU`, the gate of GEGLU, `add`, `addChannelBias`.
+/// The element-wise functions: `silu`, `gelu`, `quickGELU`, the gate of GEGLU, `add` and
+/// `addChannelBias`.
 struct ActivationTests {
-  private static func twinGELU(_ x: Double) -> Double { x * 0.5 * erfc(-x * 0.5.squareRoot()) }
+  private static func referenceGELU(_ x: Double) -> Double { x * 0.5 * erfc(-x * 0.5.squareRoot()) }
 
   static let functions: [(String, @Sendable (Tensor) -> Tensor, @Sendable (Double) -> Double)] = [
-    ("silu", { silu($0) }, twinSiLU),
-    ("gelu", { gelu($0) }, twinGELU),
+    ("silu", { silu($0) }, referenceSiLU),
+    ("gelu", { gelu($0) }, referenceGELU),
     ("quickGELU", { quickGELU($0) }, { $0 / (1 + exp(-1.702 * $0)) }),
   ]
 
   @Test(arguments: functions.indices)
-  func everyCountFollowsTheTwin(_ index: Int) {
-    let (name, function, twin) = Self.functions[index]
+  func everyCountMatchesTheReference(_ index: Int) {
+    let (name, function, reference) = Self.functions[index]
     onEveryInstructionSet { level in
       for count in Array(0...40) + [1000, 100_000] {
         let x = Tensor(
           shape: [count], values: randomTensor([count], seed: count).values.map { $0 * 6 })
         let found = function(x)
-        let distance = error(found.values, x.values.map { twin(Double($0)) })
+        let distance = error(found.values, x.values.map { reference(Double($0)) })
         #expect(found.shape == x.shape)
         #expect(distance < Tolerance.functions, "\(name), level \(level), \(count): \(distance)")
       }
@@ -35,13 +36,13 @@ struct ActivationTests {
   /// Everywhere, and not only on average: a dense walk from where nothing is left of the negative
   /// side to where nothing is taken from the positive one.
   @Test(arguments: functions.indices)
-  func noNumberIsFarOff(_ index: Int) {
-    let (name, function, twin) = Self.functions[index]
+  func everyNumberIsAccurate(_ index: Int) {
+    let (name, function, reference) = Self.functions[index]
     let x = (-40_000...40_000).map { Float($0) * 0x1p-11 }
     onEveryInstructionSet { level in
       let found = function(Tensor(shape: [x.count], values: x)).values
       let worst = zip(x, found).map { x, y -> (Double, Float) in
-        let expected = twin(Double(x))
+        let expected = reference(Double(x))
         // Relative to the result, or to what the smallest activations are: 0.17 is the depth of
         // gelu's dip.
         return (abs(Double(y) - expected) / max(abs(expected), 0.17), x)
@@ -51,7 +52,7 @@ struct ActivationTests {
   }
 
   @Test(arguments: functions.indices)
-  func farAwayAndNotANumber(_ index: Int) {
+  func extremeValuesAndNaN(_ index: Int) {
     let function = Self.functions[index].1
     onEveryInstructionSet { _ in
       let x: [Float] = [100, 1e4, 1e30, -100, -1e4, -1e30, 0, .nan, .infinity]
@@ -59,7 +60,7 @@ struct ActivationTests {
       let found = function(Tensor(shape: [18], values: x + x)).values
       for half in [found[..<9], found[9...]].map(Array.init) {
         #expect(half[..<3] == [100, 1e4, 1e30])
-        // What is left on the far negative side is nothing beside any activation.
+        // On the far negative side, results are negligible.
         #expect(half[3..<6].allSatisfy { abs($0) < 1e-6 })
         #expect(half[6] == 0)
         #expect(half[7].isNaN)
@@ -93,7 +94,7 @@ struct ActivationTests {
     }
   }
 
-  @Test func exponentialsFarAway() {
+  @Test func exponentialsOfExtremeValues() {
     let x: [Float] = [-87.1, -1e30, -.infinity, 89, .infinity, .nan]
     onEveryInstructionSet { _ in
       var found = [Float](repeating: 1, count: 6)
@@ -104,7 +105,7 @@ struct ActivationTests {
     }
   }
 
-  @Test func softmaxTakesOffTheLargest() {
+  @Test func softmaxSubtractsTheLargest() {
     onEveryInstructionSet { level in
       for count in Array(1...40) + [77, 4096] {
         for shift in [Float(0), 1000, -1000] {
@@ -129,7 +130,7 @@ struct ActivationTests {
           let found = geglu(x)
           let expected = (0..<rows * width).map { index in
             let first = index / width * 2 * width + index % width
-            return Double(x.values[first]) * Self.twinGELU(Double(x.values[first + width]))
+            return Double(x.values[first]) * Self.referenceGELU(Double(x.values[first + width]))
           }
           #expect(found.shape == [rows, width])
           #expect(
@@ -154,7 +155,7 @@ struct ActivationTests {
     #expect(found.values == x.values.indices.map { x.values[$0] + bias.values[$0 / 20] })
   }
 
-  @Test func argumentsStayAsTheyWere() {
+  @Test func argumentsDoNotChange() {
     let x = randomTensor([1, 2, 4, 4], seed: 1)
     let copy = Tensor(shape: x.shape, values: x.values.map { $0 })
     _ = (silu(x), gelu(x), add(x, x), addChannelBias(x, Tensor(zeros: [1, 2])))

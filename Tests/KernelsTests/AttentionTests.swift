@@ -6,7 +6,7 @@ import Testing
 
 /// `attention`.
 struct AttentionTests {
-  /// The twin, in float64.
+  /// The reference, in float64.
   private func reference(
     _ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool, scale: Double
   ) -> [Double] {
@@ -64,7 +64,7 @@ struct AttentionTests {
     let distance = error(found.values, expected, floor: 0.01)
     #expect(found.shape == query.shape)
     #expect(
-      distance < (bfloat16 ? Tolerance.halves : Tolerance.sums),
+      distance < (bfloat16 ? Tolerance.bfloat16 : Tolerance.sums),
       "\(batch) x \(queries) to \(keys), \(heads) of \(d), causal \(causal): \(distance)")
   }
 
@@ -102,7 +102,7 @@ struct AttentionTests {
     }
   }
 
-  /// Products of bfloat16 numbers where the machine has them, else of float32 ones.
+  /// With bfloat16 products if the machine has them, otherwise with float32 products.
   @Test func bfloat16() {
     onEveryInstructionSet { _ in
       for d in [1, 2, 3, 8, 13, 40] {
@@ -119,7 +119,7 @@ struct AttentionTests {
     check(queries: 5, keys: 6, heads: 2, d: 4, scale: 0.01)
   }
 
-  /// Scores in the thousands: their exponentials are no float32 numbers.
+  /// Scores in the thousands, whose exponentials overflow float32.
   @Test func largeScores() {
     let query = randomTensor([1, 4, 8], seed: 1)
     let key = Tensor(
@@ -133,7 +133,7 @@ struct AttentionTests {
     #expect(error(found.values, expected) < 0x1p-12)
   }
 
-  @Test func notANumberStays() {
+  @Test func notANumberIsKept() {
     var query = randomTensor([1, 40, 24], seed: 1)
     let key = randomTensor([1, 30, 24], seed: 2)
     query.values[5 * 24 + 3] = .nan
@@ -144,7 +144,7 @@ struct AttentionTests {
             query: transposed(query), key: transposed(key), value: transposed(key), heads: 3,
             bfloat16: bfloat16))
         for row in 0..<40 {
-          // Of the row, the head of eight features whose scores are none.
+          // The eight features of the head whose scores are NaN.
           #expect(
             found.values[row * 24..<row * 24 + 8].allSatisfy { $0.isNaN == (row == 5) },
             "level \(level), row \(row)")

@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Widening and narrowing of halves and of codes.
+/// Conversions of float16 and bfloat16 numbers, and of integer codes.
 struct ConversionTests {
   private func widened(
     _ halves: [UInt16], _ widen: (UnsafePointer<UInt16>?, UnsafeMutablePointer<Float>?, Int) -> Void
@@ -39,14 +39,14 @@ struct ConversionTests {
     }
   }
 
-  /// Widened on the way into blocks of 14 rows, a half is what it is widened alone.
+  /// Packing in blocks of 14 rows widens float16 numbers as the conversion does.
   @Test func everyHalfPacks() {
     let rowsOfBlock = Int(DECANT_TILE_ROWS)
     let length = 4682
     let halves = everyPattern + everyPattern.prefix(rowsOfBlock * length - everyPattern.count)
     onEveryInstructionSet { level in
       let widened = widened(halves, decant_f16_to_f32)
-      // Whole blocks, then rows and words that end within vectors, from an odd place on.
+      // Whole blocks, then partial vectors of rows and words, from an odd index.
       for (rows, first, count) in [(14, 0, length), (14, 1, 70), (9, 3, 33), (1, 0, 16), (8, 0, 5)]
       {
         var packed = [UInt32](repeating: 1, count: count * rowsOfBlock + 1)
@@ -69,7 +69,7 @@ struct ConversionTests {
     }
   }
 
-  /// Each half, what lies halfway to the next one, and the floats beside both.
+  /// Each float16 number, the midpoint to the next one, and the neighbouring floats of both.
   private func neighbours(_ widen: (UInt16) -> Float) -> [Float] {
     everyPattern.dropLast().flatMap { bits -> [Float] in
       let (low, high) = (widen(bits), widen(bits + 1))
@@ -101,7 +101,7 @@ struct ConversionTests {
       let wrong = zip(floats, found).filter { float, bits in
         let back = Float(bitPattern: UInt32(bits) << 16)
         if float.isNaN || float.isInfinite { return float.isNaN ? !back.isNaN : back != float }
-        // The nearest of the two brain halves around it, the even one of two that are as near.
+        // The nearest of the two bfloat16 neighbours, and the even one in a tie.
         let low = Float(bitPattern: float.bitPattern & 0xffff_0000)
         let high = Double(Float(bitPattern: (float.bitPattern >> 16 + 1) << 16))
         let up = abs(high - Double(float))
@@ -114,7 +114,7 @@ struct ConversionTests {
     }
   }
 
-  @Test func nansStayNaNs() {
+  @Test func notANumberIsKept() {
     let floats = [UInt32(0x7f80_0001), 0x7fc0_0000, 0x7fff_ffff, 0xff80_0001, 0xffff_ffff].map {
       Float(bitPattern: $0)
     }

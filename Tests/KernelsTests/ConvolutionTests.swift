@@ -5,7 +5,7 @@ import Testing
 
 /// `convolve`.
 struct ConvolutionTests {
-  /// The twin, in float64.
+  /// The reference, in float64.
   private func reference(
     _ x: Tensor, _ w: Tensor, _ bias: [Float]?, stride: Int, padding: Padding
   ) -> (Shape, [Double]) {
@@ -81,9 +81,9 @@ struct ConvolutionTests {
     }
   }
 
-  /// More than one tile down and across, more than one part of the sum, and tiles over the border
+  /// Several tiles in both directions, several parts of the sum, and tiles across the border
   /// between two images.
-  @Test func picturesOfSeveralTiles() {
+  @Test func imagesOfSeveralTiles() {
     check([2, 150, 19, 21], [37, 150, 3, 3])
     check([3, 5, 16, 16], [340, 5, 3, 3])
     check(
@@ -95,9 +95,9 @@ struct ConvolutionTests {
     check([1, 70, 9, 9], [4, 70, 1, 1], stride: 2, padding: Padding(0))
   }
 
-  /// Every height and width of the last tile, images over the end of a panel, channels over the
-  /// end of a block and of a part.
-  @Test func winogradsForm() {
+  /// Every height and width of the last tile, images across the end of a panel, and channels across
+  /// the end of a block and of a part.
+  @Test func winograd() {
     for height in 9...17 {
       check(
         [2, 16, height, height + 3], [17, 16, 3, 3], bias: height % 2 == 0, winograd: true,
@@ -112,7 +112,7 @@ struct ConvolutionTests {
     }
   }
 
-  /// Few pixels under a window, in more than one panel, and the end of one.
+  /// Few pixels under a window, in several panels and a partial one.
   @Test func smallImagesOnEveryInstructionSet() {
     onEveryInstructionSet { _ in
       check([2, 40, 8, 8], [30, 40, 3, 3])
@@ -121,7 +121,7 @@ struct ConvolutionTests {
     }
   }
 
-  @Test func whatIsAddedToSmallImages() {
+  @Test func residualsOfSmallImages() {
     let x = randomTensor([2, 40, 8, 8], seed: 1)
     let residual = randomTensor([2, 30, 8, 8], seed: 3)
     for encoding in weightEncodings {
@@ -138,7 +138,7 @@ struct ConvolutionTests {
     }
   }
 
-  /// Images on either side of where Winograd's form begins.
+  /// Images with and without the Winograd algorithm.
   @Test(arguments: [8, 12, 17])
   func otherImagesDoNotMatter(side: Int) {
     let x = randomTensor([3, 20, side, side], seed: 1)
@@ -154,13 +154,13 @@ struct ConvolutionTests {
     }
   }
 
-  @Test func winogradsFormOnEveryInstructionSet() {
+  @Test func winogradOnEveryInstructionSet() {
     onEveryInstructionSet { _ in
       check([1, 33, 20, 31], [30, 33, 3, 3], winograd: true, tolerance: Tolerance.winograd)
     }
   }
 
-  @Test func whatIsAdded() {
+  @Test func biasAndResidual() {
     let x = randomTensor([2, 20, 24, 21], seed: 1)
     let w = StoredTensor(randomTensor([18, 20, 3, 3], seed: 2))
     let residual = randomTensor([2, 18, 24, 21], seed: 3)
@@ -173,7 +173,7 @@ struct ConvolutionTests {
   }
 
   @Test(arguments: weightEncodings)
-  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding) {
+  func encodingsGiveTheResultsOfWidenedWeights(_ encoding: TensorEncoding) {
     let x = randomTensor([2, 131, 9, 15], seed: 1)
     for shape in [[20, 131, 3, 3], [20, 131, 1, 1]] as [Shape] {
       let weights = randomWeights(shape, encoding, seed: 2)

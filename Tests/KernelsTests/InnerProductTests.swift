@@ -5,14 +5,15 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Products for few pixels, whose weights are read as they lie.
+/// Products for few pixels, with unpacked weights.
 struct InnerProductTests {
-  /// What the kernel finds for `rows` x `columns`, and a number behind, which must stay as it is.
+  /// The results of the kernel for `rows` x `columns`, and one number after them, which must not
+  /// change.
   private func found(
     _ weights: [Float], halves: [UInt16]?, _ pixels: [Float], rows: Int, columns: Int, k: Int,
     bias: [Float], residual: [Float], keep: [Float]?
   ) -> [Float] {
-    // Rows of weights lie three numbers further apart than they are long, those of pixels a vector.
+    // The strides exceed the lengths by three numbers for weights and by a vector for pixels.
     let (stride, pixelStride) = (k + 3, (k + 15) / 16 * 16 + 16)
     var result = keep ?? [Float](repeating: .nan, count: rows * columns)
     result.append(7)
@@ -39,7 +40,7 @@ struct InnerProductTests {
       for (rows, columns) in (1...7).flatMap({ rows in (1...17).map { (rows, $0) } }) {
         for k in [1, 3, 4, 7, 8, 15, 16, 17, 33, 70] {
           var numbers = Numbers(seed: rows * 1000 + columns * 100 + k)
-          // What lies between rows is not to be read, but for zeros that fill pixels up.
+          // Numbers between rows must not be read, except for the zeros that pad pixels.
           var weights = [Float](repeating: .nan, count: rows * (k + 3))
           for row in 0..<rows {
             for step in 0..<k { weights[row * (k + 3) + step] = Float(Float16(numbers.float())) }
@@ -82,7 +83,7 @@ struct InnerProductTests {
     }
   }
 
-  /// Tokens on either side of where few end, and sums of several parts.
+  /// Numbers of tokens around the limit of this kernel, and sums of several parts.
   @Test(arguments: [
     (1, 320, 50), (77, 768, 100), (78, 310, 20), (128, 1030, 30), (129, 1030, 30), (5, 9001, 37),
   ])
@@ -106,7 +107,7 @@ struct InnerProductTests {
   }
 
   @Test(arguments: weightEncodings, [321, 4500])
-  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding, inputs: Int) {
+  func encodingsGiveTheResultsOfWidenedWeights(_ encoding: TensorEncoding, inputs: Int) {
     let x = randomTensor([1, inputs, 9], seed: 1)
     let weights = randomWeights([50, inputs], encoding, seed: 2)
     onEveryInstructionSet { level in
@@ -154,8 +155,8 @@ struct InnerProductTests {
     }
   }
 
-  /// Whatever the memory held that pixels are laid into.
-  @Test func pixelsAreFilledUpWithZeros() {
+  /// The scratch memory of pixels may contain any numbers.
+  @Test func pixelsArePaddedWithZeros() {
     onEveryInstructionSet { level in
       for (inputs, value) in [(350, Float.nan), (340, 1)] {
         let x = Tensor(shape: [1, inputs, 9], values: Array(repeating: value, count: 9 * inputs))
@@ -168,8 +169,8 @@ struct InnerProductTests {
     }
   }
 
-  /// A number that is not finite reaches the results of its pixel and no other's.
-  @Test func nonfinitePixelsStayWhereTheyAre() {
+  /// A number that is not finite affects only the results of its pixel.
+  @Test func nonfiniteNumbersAffectTheirPixelOnly() {
     var x = randomTensor([1, 100, 5], seed: 1)
     x.values[99 * 5 + 2] = .infinity
     x.values[3 * 5 + 4] = .nan

@@ -5,9 +5,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// `convolve` and `project` of int8 weights.
+/// `convolve` and `project` with int8 weights.
 struct Int8Tests {
-  /// The twin: pixels rounded as the kernel says, sums of whole numbers, and two products.
+  /// The reference: pixels rounded as the kernel documents, integer sums, and two products.
   private func reference(
     _ x: Tensor, _ weight: StoredTensor, stride: Int, padding: Padding, perPixel: Bool
   ) -> [Double] {
@@ -98,7 +98,7 @@ struct Int8Tests {
     }
   }
 
-  /// More than one part of the sum, and panels of every width.
+  /// Several parts of the sum, and panels of every width.
   @Test func shapesOfSeveralTiles() {
     check([1, 1100, 5, 9], [20, 1100, 1, 1])
     check([1, 5300, 5, 9], [340, 5300, 1, 1])
@@ -109,7 +109,7 @@ struct Int8Tests {
     for width in 1...33 { check([1, 9, 1, width], [16, 9, 1, 1]) }
   }
 
-  @Test func otherWeightsAreRoundedPlainly() {
+  @Test func otherEncodingsAreRoundedToNearest() {
     let weights = randomTensor([20, 70], seed: 1)
     let x = randomTensor([1, 70, 12], seed: 2)
     var codes: [Int8] = []
@@ -151,9 +151,9 @@ struct Int8Tests {
     #expect(added.values == zip(plain.values, residual.values).map { $0 + $1 })
   }
 
-  /// Whole chunks and what ends within them are finished by other code: the bits are the same.
-  @Test func whatIsAddedOnEveryInstructionSet() {
-    // One negative scale, as a file may hold it: its zeros are negative before a bias is added.
+  /// Different code finishes complete and partial chunks. The bits are the same.
+  @Test func biasAndResidualOnEveryInstructionSet() {
+    // A file may have a negative scale. Its zeros are negative before a bias is added.
     for (rows, tokens) in [(28, 64), (12, 32), (17, 45), (3, 16)] {
       var stored = randomWeights([rows, 40], .int8, seed: rows)
       let scales = (0..<rows).map { $0 == 0 ? -0.5 : Float(0.25) }
@@ -193,7 +193,7 @@ struct Int8Tests {
         x.values[other * 16 + 2] = 3
       }
       x.values[channel * 16 + 5] = number
-      // With this the range of a finite number overflows.
+      // With this number, the range of a finite number overflows.
       x.values[5 * 16 + 5] = .greatestFiniteMagnitude
       onEveryInstructionSet { level in
         let tokens = project(x, weight: weight, bias: nil).values

@@ -5,9 +5,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Moving numbers, and sharing out work.
+/// Changes of layout, and the distribution of work to threads.
 struct LayoutTests {
-  /// Numbers that tell where they were.
+  /// Numbers that are their own indices.
   private func counting(_ shape: Shape) -> Tensor {
     Tensor(shape: shape, values: (0..<shape.count).map(Float.init))
   }
@@ -18,7 +18,7 @@ struct LayoutTests {
     #expect(found.values == [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4])
   }
 
-  /// Sizes as they come when an image's is no multiple of 64.
+  /// Sizes that occur if the size of an image is not a multiple of 64.
   @Test func anySize() {
     for height in 1...7 {
       for width in 1...5 {
@@ -80,13 +80,13 @@ struct LayoutTests {
     }
   }
 
-  @Test func unitsMayShareOutTheirOwn() {
+  @Test func callsMayBeNested() {
     let sum = Mutex(0)
     parallel(4) { outer in parallel(5) { inner in sum.withLock { $0 += outer * inner } } }
     #expect(sum.withLock { $0 } == 60)
   }
 
-  @Test func aThreadAtLeast() async {
+  @Test func zeroThreadsTrap() async {
     await #expect(processExitsWith: .failure) { Threads.count = 0 }
   }
 }

@@ -4,26 +4,26 @@ import Support
 import Tensors
 import TestSupport
 
-/// How far results may be from their float64 twins, as relative root mean square.
+/// The maximum relative root mean square error of results, compared with float64 references.
 enum Tolerance {
-  /// Sums of some thousand float32 products, each rounded to 2^-24 of itself, grouped by tiles.
+  /// Sums of thousands of float32 products, each with a rounding error of 2^-24, grouped by tiles.
   static let sums = 1e-6
-  /// The same in Winograd's form F(4 x 4, 3 x 3), whose transforms have coefficients up to 8 that
+  /// The Winograd algorithm F(4 x 4, 3 x 3), whose transforms have coefficients up to 8 that
   /// cancel.
   static let winograd = 5e-6
-  /// Products of bfloat16 numbers, each rounded to 2^-9, of which a sum keeps the most.
-  static let halves = 0x1p-7
-  /// Exponentials and quotients: a few roundings to 2^-24, an approximation within 1e-7.
+  /// Products of bfloat16 numbers, each with a rounding error of 2^-9.
+  static let bfloat16 = 0x1p-7
+  /// Exponentials and quotients: a few rounding errors of 2^-24, and an approximation within 1e-7.
   static let functions = 3e-7
-  /// One product and two sums, each rounded to 2^-24; statistics are float64.
+  /// One product and two sums, each with a rounding error of 2^-24; statistics are float64.
   static let normalization = 2e-7
 }
 
-/// The relative root mean square error against numbers in float64; NaN or a missing number is
-/// infinitely far.
+/// The relative root mean square error, compared with numbers in float64. It is infinite for NaN or
+/// a different count.
 ///
-/// - Parameter floor: the least root mean square that the error is measured by, so that a few sums
-///   whose terms happen to cancel are not held against float32.
+/// - Parameter floor: the minimum root mean square by which the error is divided. It allows for a
+///   few sums whose terms happen to cancel.
 func error(_ found: [Float], _ expected: [Double], floor: Double = 0) -> Double {
   if found.count != expected.count { return .infinity }
   var difference = 0.0
@@ -37,7 +37,7 @@ func error(_ found: [Float], _ expected: [Double], floor: Double = 0) -> Double 
   return difference.isFinite && power > 0 ? (difference / power).squareRoot() : .infinity
 }
 
-/// Numbers that look random and are the same every time: SplitMix64 (Steele et al., 2014).
+/// A reproducible generator of pseudo-random numbers: SplitMix64 (Steele et al., 2014).
 struct Numbers {
   private var state: UInt64
 
@@ -62,7 +62,7 @@ func randomTensor(_ shape: Shape, seed: Int) -> Tensor {
   return Tensor(shape: shape, values: numbers.floats(shape.count))
 }
 
-/// Random weights of any encoding: codes over their whole range, scales of a usual size.
+/// Random weights in any encoding: codes over their whole range, scales of a typical size.
 func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> StoredTensor {
   var numbers = Numbers(seed: seed)
   switch encoding {
@@ -96,7 +96,7 @@ func geglu(_ x: Tensor) -> Tensor {
   return Tensor(shape: Shape(x.shape.extents.dropLast() + [width]), values: values)
 }
 
-/// Encodings that weights are kept in.
+/// The encodings of weights.
 let weightEncodings: [TensorEncoding] = [
   .plain(.f32), .plain(.f16), .plain(.bf16), .int8, .symmetric(bits: 8, groupSize: 64),
   .symmetric(bits: 4, groupSize: 32),
