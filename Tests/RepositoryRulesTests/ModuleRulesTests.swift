@@ -25,9 +25,6 @@ struct ModuleRulesTests {
       members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): Scheme \{"#,
       list: "Sources/Quantization/Schemes/Scheme.swift", line: "%@.all"),
     List(
-      members: "Sources/Tensors/Packing", declaration: #"struct (\w+): CodePacker \{"#,
-      list: "Sources/Tensors/Packing/CodePacker.swift", line: "%@()"),
-    List(
       members: "Sources/Packfiles/Codecs", declaration: #"struct (\w+): Codec \{"#,
       list: "Sources/Packfiles/Codecs/Codec.swift", line: "%@()"),
     List(
