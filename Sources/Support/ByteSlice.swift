@@ -60,7 +60,7 @@ package struct ByteSlice: Sendable {
 
   /// The bytes in `range`, counted from this slice's first byte.
   ///
-  /// - Precondition: the range lies within the slice.
+  /// - Precondition: the range is within the slice.
   package subscript(range: Range<Int>) -> ByteSlice {
     precondition(
       range.lowerBound >= 0 && range.upperBound <= count, "\(range) of a slice of \(count) bytes")

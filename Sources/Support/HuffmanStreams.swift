@@ -47,7 +47,7 @@ package enum HuffmanStreams {
     return lengths.count == count && output.count < bytes.count ? (output, lengths) : nil
   }
 
-  /// Decodes `count` bytes from streams that lie one after another and fill `streams`. Returns
+  /// Decodes `count` bytes from adjacent streams that fill `streams`. Returns
   /// `nil` when a stream does not end in its last byte, padded with zero bits.
   ///
   /// - Parameter table: for each value of the next ``longestCode`` bits,

@@ -33,8 +33,8 @@ struct ActivationTests {
     }
   }
 
-  /// Everywhere, and not only on average: a dense walk from where nothing is left of the negative
-  /// side to where nothing is taken from the positive one.
+  /// Checks the error of each number, not only the mean error, on a dense grid. At its ends the
+  /// functions are almost 0 and almost the identity.
   @Test(arguments: functions.indices)
   func everyNumberIsAccurate(_ index: Int) {
     let (name, function, reference) = Self.functions[index]
@@ -43,8 +43,7 @@ struct ActivationTests {
       let found = function(Tensor(shape: [x.count], values: x)).values
       let worst = zip(x, found).map { x, y -> (Double, Float) in
         let expected = reference(Double(x))
-        // Relative to the result, or to what the smallest activations are: 0.17 is the depth of
-        // gelu's dip.
+        // Relative to the result, or to 0.17, the depth of the minimum of gelu.
         return (abs(Double(y) - expected) / max(abs(expected), 0.17), x)
       }.max { $0.0 < $1.0 }
       #expect((worst?.0 ?? 1) < 5e-7, "\(name), level \(level), at \(worst?.1 ?? 0)")

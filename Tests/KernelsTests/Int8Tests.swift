@@ -178,11 +178,11 @@ struct Int8Tests {
     }
   }
 
-  /// Ranges that cannot be cut: what is not finite, or overflows, is NaN, in its pixel or in the
-  /// image that windows mix it with, and what is too small to divide by is zero.
+  /// Ranges without a usable scale. Numbers that are not finite, or overflow, make their pixel NaN,
+  /// or their image if windows combine pixels. Numbers that are too small to divide by become zero.
   @Test(arguments: [Float.infinity, -.infinity, .nan, -.greatestFiniteMagnitude])
   func rangesWithoutAScale(_ number: Float) {
-    // Channels of a whole run, and of what is left after it.
+    // A channel in a complete run, and one in the remainder.
     let (channels, rows) = (10, 16)
     let weight = Int8Weight(randomWeights([rows, channels], .int8, seed: 1))
     let window = Int8Weight(randomWeights([rows, channels, 3, 3], .int8, seed: 2))
