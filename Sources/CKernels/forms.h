@@ -10,8 +10,8 @@
 
 #define BODY static inline __attribute__((always_inline))
 
-/* Defines decant_`name`, which runs the widest form of the BODY `name` that the machine supports.
-   */
+/* Defines decant_`name`, which runs the widest form of the BODY `name` that the machine
+   supports. */
 #define FORMS(result, name, parameters, arguments) \
   FORMS_BY(result, name, name, name, parameters, arguments)
 

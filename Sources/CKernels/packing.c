@@ -60,8 +60,8 @@ BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k,
   pack_columns_from(source, stride, rows, step, k, halves, target);
 }
 
-/* Squares of eight fit in sixteen registers: the first eight rows, then the last eight of fourteen.
-   */
+/* Squares of eight fit in sixteen registers: the first eight rows, then the last eight of
+   fourteen. */
 BODY void pack_rows_8(const void *source, size_t stride, size_t rows, size_t k, int halves,
                       uint32_t *target) {
   size_t step = 0;

@@ -100,8 +100,8 @@ int decant_product_bf16(const float *a, const float *b, size_t k, const struct d
 
 /* Products of integers */
 
-/* Stores rows of sums: as float32 results, or as sums that the next part of the product continues.
-   */
+/* Stores rows of sums: as float32 results, or as sums that the next part of the product
+   continues. */
 BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], const struct decant_int8_product *p) {
 #pragma clang fp contract(off)
   const struct decant_product *q = &p->product;

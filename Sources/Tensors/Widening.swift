@@ -35,6 +35,7 @@ extension StoredTensor {
       guard let packer = encoding.packer else { return }
       let rowBytes = packer.rowBytes(length)
       let groups = encoding.groups(in: shape)
+      let hasHalfScales = encoding.scaleKind == .f16
       let size = groupSize ?? length
       parts[1].withUnsafeBytes { scales in
         parts[0].withUnsafeBytes { raw in
@@ -44,7 +45,7 @@ extension StoredTensor {
             while start < columns.upperBound {
               let group = start / size
               let end = min(columns.upperBound, (group + 1) * size)
-              let scale = scaleOf(group: row * groups + group, scales, half: groupSize != nil)
+              let scale = scaleOf(group: row * groups + group, scales, half: hasHalfScales)
               packer.widen(
                 codes + row * rowBytes, columns: start..<end, scale: scale,
                 into: output + index * columns.count + start - columns.lowerBound)

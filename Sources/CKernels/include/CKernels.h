@@ -69,9 +69,6 @@ double decant_dot(const float *a, const float *b, size_t count);
 /* y[i] = (x[i] - center) * scale + shift. */
 void decant_scale_and_shift(const float *x, float center, float scale, float shift, float *y,
                             size_t count);
-/* y[i] = ((x[i] - center) * factor + rest) * scale[i] + bias[i]. */
-void decant_normalize(const float *x, float center, float factor, float rest, const float *scale,
-                      const float *bias, float *y, size_t count);
 
 /* Moving numbers (layout.c). */
 
