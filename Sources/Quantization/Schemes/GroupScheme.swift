@@ -1,4 +1,3 @@
-internal import Support
 package import Tensors
 
 /// Int8 or int4 codes with a float16 scale for each group of consecutive weights of a row.
@@ -50,29 +49,8 @@ package struct GroupScheme: IntegerScheme {
     _ rounded: RoundedWeights, shape: Shape
   ) throws(SchemeError) -> StoredTensor {
     if let scale = rounded.scales.max(), scale > 65504 { throw .scaleOverflowsHalf(scale) }
-    let codes =
-      bits == 8
-      ? ByteSlice(rounded.codes)
-      : ByteSlice(packNibbles(rounded.codes, rowLength: shape.rowLength))
+    let codes = encoding.packed(rounded.codes, for: shape)
     let scales = StoredTensor(shape: [rounded.scales.count], floats: rounded.scales, as: .f16)
     return StoredTensor(shape: shape, encoding: encoding, parts: [codes] + scales.parts)
   }
-}
-
-/// Two codes a byte, the low nibble first, each row padded to a whole byte with zero.
-func packNibbles(_ codes: [Int8], rowLength: Int) -> [UInt8] {
-  guard rowLength > 0 else { return [] }
-  let rowBytes = rowLength / 2 + rowLength % 2
-  let rows = codes.count / rowLength
-  var bytes: [UInt8] = []
-  bytes.reserveCapacity(rows * rowBytes)
-  for row in 0..<rows {
-    let start = row * rowLength
-    for column in stride(from: 0, to: rowLength, by: 2) {
-      let low = UInt8(bitPattern: codes[start + column]) & 15
-      let high = column + 1 < rowLength ? UInt8(bitPattern: codes[start + column + 1]) & 15 : 0
-      bytes.append(low | high << 4)
-    }
-  }
-  return bytes
 }
