@@ -1,4 +1,4 @@
-package import Quantization
+package import Kernels
 package import Sampling
 
 /// How far a picture is from the one that it stands for.

@@ -1,5 +1,5 @@
 import Models
-import Quantization
+import Kernels
 import Sampling
 import Synchronization
 import Tensors

@@ -1,7 +1,6 @@
 package import Kernels
 import ModelSources
 package import Models
-private import Quantization
 import Sampling
 import Support
 internal import Tensors

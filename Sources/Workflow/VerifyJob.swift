@@ -61,7 +61,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   /// The prompts; when all were to be left out, the last ones of the list all the same.
   var prompts: [Prompt] {
     get throws {
-      let all = try readPrompts(promptsPath, limit: nil)
+      let all = try [Prompt](path: promptsPath)
       let skipped = min(promptsSkipped, max(0, all.count - (promptLimit ?? 1)))
       return Array(all.dropFirst(skipped).prefix(promptLimit ?? all.count))
     }
