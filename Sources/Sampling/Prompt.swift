@@ -18,7 +18,7 @@ extension [Prompt] {
 
 extension SamplingRequest {
   /// Sets the prompt and the negative prompt; an empty negative prompt leaves the model's default.
-  package mutating func show(_ prompt: Prompt) {
+  package mutating func setPrompt(_ prompt: Prompt) {
     self.prompt = prompt.prompt
     negativePrompt = prompt.negativePrompt.isEmpty ? nil : prompt.negativePrompt
   }
