@@ -26,38 +26,48 @@ struct SchedulerTests {
     var worst: [String: Double] = [:]
     for case .object(let entry) in try golden("schedulers.json").array("cases") {
       let name = try entry.string("name")
-      let steps = try entry.integer("steps")
-      let config = try entry.object("config")
-      var scheduler = try Self.scheduler(name, config, steps)
-      let about = Comment("\(name), \(steps) steps, \(JSONValue.object(config).text())")
-      // Whole timesteps are equal; those of Karras sigmas are computed with logarithms.
-      #expect(largestError(scheduler.timesteps, try entry.floats("timesteps")) < 1e-6, about)
-      #expect(
-        largestError([scheduler.initialNoiseSigma], [Float(try #require(entry["initial"]?.number))])
-          < 1e-6, about)
-      if let sigmas = entry["sigmas"]?.floats {
-        #expect(largestError(Self.sigmas(scheduler), sigmas) < 1e-6, about)
-      }
-      guard entry["last"]?.isNull == false else { continue }
-      var generator = TorchGenerator(seed: 11)
-      let shape: Shape = [1, 4, 2, 3]
-      var x = generator.randn(shape)
-      x.values = x.values.map { $0 * scheduler.initialNoiseSigma }
-      var path: [Tensor] = []
-      for (index, timestep) in scheduler.timesteps.enumerated() {
-        let output = Self.model(scheduler.modelInput(x, at: index), timestep)
-        x = scheduler.step(output, at: index, sample: x) { generator.randn(shape) }
-        path.append(x)
-      }
-      for (found, key) in [(path[path.count / 2], "middle"), (x, "last")] {
-        let error = largestError(found.values, try entry.floats(key))
-        #expect(error < Self.tolerance, about)
-        worst[name] = max(worst[name] ?? 0, error)
-      }
+      worst[name] = max(worst[name] ?? 0, try Self.checkTrajectory(entry))
     }
     for (name, error) in worst.sorted(by: { $0.key < $1.key }) {
       print("\(name): largest error of a trajectory \(error)")
     }
+  }
+
+  /// Compares a scheduler with a case of a golden file.
+  ///
+  /// - Returns: the largest error of the trajectory.
+  @discardableResult
+  static func checkTrajectory(_ entry: JSONObject) throws -> Double {
+    let name = try entry.string("name")
+    let steps = try entry.integer("steps")
+    let config = try entry.object("config")
+    var scheduler = try scheduler(name, config, steps)
+    let about = Comment("\(name), \(steps) steps, \(JSONValue.object(config).text())")
+    // Whole timesteps are equal; those of Karras sigmas are computed with logarithms.
+    #expect(largestError(scheduler.timesteps, try entry.floats("timesteps")) < 1e-6, about)
+    #expect(
+      largestError([scheduler.initialNoiseSigma], [Float(try #require(entry["initial"]?.number))])
+        < 1e-6, about)
+    if let sigmas = entry["sigmas"]?.floats {
+      #expect(largestError(Self.sigmas(of: scheduler), sigmas) < 1e-6, about)
+    }
+    guard entry["last"]?.isNull == false else { return 0 }
+    var generator = TorchGenerator(seed: 11)
+    let shape: Shape = [1, 4, 2, 3]
+    var x = generator.randn(shape)
+    x.values = x.values.map { $0 * scheduler.initialNoiseSigma }
+    var path: [Tensor] = []
+    for (index, timestep) in scheduler.timesteps.enumerated() {
+      let output = model(scheduler.modelInput(x, at: index), timestep)
+      x = scheduler.step(output, at: index, sample: x) { generator.randn(shape) }
+      path.append(x)
+    }
+    let errors = [
+      largestError(path[path.count / 2].values, try entry.floats("middle")),
+      largestError(x.values, try entry.floats("last")),
+    ]
+    for error in errors { #expect(error < tolerance, about) }
+    return errors.reduce(0) { max($0, $1) }
   }
 
   /// Made from the config alone, because a name would apply its overrides.
@@ -69,7 +79,7 @@ struct SchedulerTests {
     return try Schedulers.make(name: nil, config: config, steps: steps)
   }
 
-  static func sigmas(_ scheduler: any Scheduler) -> [Float] {
+  static func sigmas(of scheduler: any Scheduler) -> [Float] {
     switch scheduler {
     case let scheduler as EulerDiscreteScheduler: scheduler.sigmas
     case let scheduler as EulerAncestralDiscreteScheduler: scheduler.sigmas

@@ -30,7 +30,8 @@ package struct LCMScheduler: Scheduler {
         key: "original_inference_steps", found: "\(originalSteps)", expected: "1 to \(training)")
     }
     try checkSteps(steps, className: config.className, trainTimesteps: originalSteps)
-    schedule = try NoiseSchedule(config)
+    schedule = try NoiseSchedule(
+      config, defaults: .init(start: 0.00085, end: 0.012, schedule: .scaledLinear))
     prediction = try config.predictionType()
     clip = try config.clip(default: false)
     timestepScaling = try config.positive("timestep_scaling") ?? 10

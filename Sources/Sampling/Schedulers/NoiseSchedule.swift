@@ -12,10 +12,15 @@ struct NoiseSchedule: Sendable {
 
   var count: Int { alphasCumprod.count }
 
-  /// - Parameter replacesTerminalZero: whether the last product is 2^-24 instead of zero when betas
-  ///   are rescaled to zero terminal SNR, as schedulers that use sigmas do to keep them finite.
-  init(_ config: SchedulerConfig, replacesTerminalZero: Bool = false) throws(SchedulerError) {
-    var betas = try Self.betas(config)
+  /// - Parameters:
+  ///   - replacesTerminalZero: whether the last product is 2^-24 instead of zero when betas are
+  ///     rescaled to zero terminal SNR, as schedulers that use sigmas do to keep them finite.
+  ///   - defaults: the scheduler class's betas where the config has none.
+  init(
+    _ config: SchedulerConfig, replacesTerminalZero: Bool = false,
+    defaults: BetaDefaults = .standard
+  ) throws(SchedulerError) {
+    var betas = try Self.betas(config, defaults: defaults)
     let isRescaled = try config.bool("rescale_betas_zero_snr", default: false)
     if isRescaled { betas = Self.rescaledToZeroTerminalSNR(betas) }
     alphasCumprod = Self.cumulativeProduct(betas.map { 1 - $0 })
@@ -24,19 +29,32 @@ struct NoiseSchedule: Sendable {
 
   /// A schedule for classes without `rescale_betas_zero_snr`.
   init(unscaled config: SchedulerConfig) throws(SchedulerError) {
-    alphasCumprod = Self.cumulativeProduct(try Self.betas(config).map { 1 - $0 })
+    alphasCumprod = Self.cumulativeProduct(
+      try Self.betas(config, defaults: .standard).map { 1 - $0 })
   }
 
   /// Standard deviation of the noise relative to the signal, by timestep.
   var sigmas: [Float] { alphasCumprod.map { ((1 - $0) / $0).squareRoot() } }
 
-  private enum BetaSchedule: String, CaseIterable {
+  enum BetaSchedule: String, CaseIterable {
     case linear
     case scaledLinear = "scaled_linear"
     case cosine = "squaredcos_cap_v2"
   }
 
-  private static func betas(_ config: SchedulerConfig) throws(SchedulerError) -> [Float] {
+  /// Defaults of `beta_start`, `beta_end` and `beta_schedule`.
+  struct BetaDefaults {
+    let start: Double
+    let end: Double
+    let schedule: BetaSchedule
+
+    /// The defaults of every class but `LCMScheduler`.
+    static let standard = BetaDefaults(start: 0.0001, end: 0.02, schedule: .linear)
+  }
+
+  private static func betas(
+    _ config: SchedulerConfig, defaults: BetaDefaults
+  ) throws(SchedulerError) -> [Float] {
     let count = try config.trainTimesteps()
     if let trained = config.json["trained_betas"], !trained.isNull {
       let numbers = trained.array?.compactMap(\.number) ?? []
@@ -51,12 +69,12 @@ struct NoiseSchedule: Sendable {
       }
       return numbers.map { Float($0) }
     }
-    let start = try config.number("beta_start") ?? 0.0001
-    let end = try config.number("beta_end") ?? 0.02
+    let start = try config.number("beta_start") ?? defaults.start
+    let end = try config.number("beta_end") ?? defaults.end
     for (key, beta) in [("beta_start", start), ("beta_end", end)] where !(0..<1 ~= beta) {
       throw .outOfRange(key: key, found: "\(beta)", expected: "0 to less than 1")
     }
-    switch try config.choice("beta_schedule", default: BetaSchedule.linear) {
+    switch try config.choice("beta_schedule", default: defaults.schedule) {
     case .linear: return line(from: Float(start), to: Float(end), count: count)
     case .scaledLinear:
       return line(from: Float(start.squareRoot()), to: Float(end.squareRoot()), count: count)
