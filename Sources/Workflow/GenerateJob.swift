@@ -63,8 +63,8 @@ package struct GenerateRequest: Sendable {
       func picture(_ path: String) throws -> Image {
         try Image(png: ByteSlice.mapping(path).array, location: path)
       }
-      request.image = ImageInput(
-        picture: try picture(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
+      request.initialImage = InitialImage(
+        image: try picture(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
         mask: try maskPath.map(picture))
     }
     if let latentsPath {
@@ -141,7 +141,7 @@ package struct GenerateJob: Job {
       for (index, sampling) in requests.enumerated() {
         events(
           .stage("painting with \(lastPathComponent(path)), \(index + 1) of \(requests.count)"))
-        let (latents, pictures) = try sampler.generate(sampling) { done, total in
+        let (latents, images) = try sampler.generate(sampling) { done, total in
           events(.progress(done: done, total: total))
         }
         guard reading.allowsNonfinite || latents.values.allSatisfy(\.isFinite) else {
@@ -149,7 +149,7 @@ package struct GenerateJob: Job {
             "\(path): the latents are NaN or infinite after the last step; choose a smaller "
               + "--guidance-scale or another --scheduler, or check the model with inspect --check")
         }
-        row += pictures
+        row += images
         guard models.count == 1 else { continue }
         if let latentsOutput {
           try writeSafetensors(
@@ -157,7 +157,7 @@ package struct GenerateJob: Job {
             to: latentsOutput, replacing: replacing)
           written.append(latentsOutput)
         }
-        for (picture, pixels) in pictures.enumerated() where output != nil {
+        for (picture, pixels) in images.enumerated() where output != nil {
           let file = paths[index * request.count + picture]
           try pixels.write(
             to: file, text: try texts(sampler, sampling, picture, path), replacing: replacing)
@@ -177,7 +177,9 @@ package struct GenerateJob: Job {
   /// Tells of a picture to begin with whose sides the autoencoder cannot have, and which is not
   /// asked for in another size.
   private func noteResizing(_ sampling: SamplingRequest, of model: Model, _ events: EventSink) {
-    guard let picture = sampling.image?.picture, let path = request.initImagePath else { return }
+    guard let picture = sampling.initialImage?.image, let path = request.initImagePath else {
+      return
+    }
     let size = model.size(for: sampling)
     let isCut =
       request.width == nil && size.width != picture.width
@@ -195,7 +197,7 @@ package struct GenerateJob: Job {
     _ sampler: Sampler, _ sampling: SamplingRequest, _ picture: Int, _ path: String
   ) throws -> [(keyword: String, text: String)] {
     let parameters = try sampler.parameters(
-      for: sampling, picture: picture, modelName: lastPathComponent(path))
+      for: sampling, image: picture, modelName: lastPathComponent(path))
     return [(GenerationParameters.keyword, parameters.text)]
   }
 }

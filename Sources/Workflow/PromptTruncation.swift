@@ -5,11 +5,11 @@ internal import Support
 
 /// Tells of texts that are longer than the text encoder reads, with what is cut off, as diffusers does.
 func noteCuts(_ texts: [String], of model: Model, _ events: EventSink) throws {
-  for (text, capacity, cut) in try model.cuts(texts) {
+  for (text, capacity, truncation) in try model.truncations(of: texts) {
     events(
       .note(
         "'\(shown(text, limit: 40))' is longer than the \(capacity) tokens that the text encoder of "
-          + "\(lastPathComponent(model.source.location)) reads; cut off, \(counted(cut.tokens, "token")): "
-          + "'\(shown(cut.text, limit: 400))'"))
+          + "\(lastPathComponent(model.source.location)) reads; cut off, \(counted(truncation.tokens, "token")): "
+          + "'\(shown(truncation.text, limit: 400))'"))
   }
 }

@@ -1,5 +1,4 @@
 internal import Calibration
-private import Formats
 internal import Models
 internal import Sampling
 package import Support
@@ -51,20 +50,6 @@ package struct CalibrationRequest: RunRequest, Sendable {
   }
 
   var prompts: [Prompt] {
-    get throws { try readPrompts(promptsPath, limit: promptLimit) }
+    get throws { try [Prompt](path: promptsPath, limit: promptLimit) }
   }
-}
-
-/// Prompts of a file, or Decant's own.
-func readPrompts(_ path: String?, limit: Int?) throws -> [Prompt] {
-  let prompts: [Prompt]
-  if let path {
-    guard let text = String(validating: try ByteSlice.mapping(path).array, as: UTF8.self) else {
-      throw JobError("\(path): a text in UTF-8 with a prompt a line is expected")
-    }
-    prompts = try [Prompt](text: text, path: path)
-  } else {
-    prompts = CalibrationPrompts.all.map { Prompt($0) }
-  }
-  return Array(prompts.prefix(limit ?? prompts.count))
 }

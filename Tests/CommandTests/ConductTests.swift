@@ -116,7 +116,7 @@ import Testing
       let ending = try expectDecant(
         verify + ["--min-psnr", "300", "--max-latent-error", "1e-9", "--report", "report"],
         in: folder, exit: 1)
-      #expect(ending.errors.hasPrefix("decant: not good enough: least PSNR of a picture is "))
+      #expect(ending.errors.hasPrefix("decant: not good enough: least PSNR of an image is "))
       #expect(ending.errors.contains("at least 300.0 dB is asked for (--min-psnr); largest error"))
       // The report is written although a limit is not met.
       #expect(try names(folder + "/report") == ["index.html", "report.json"])
