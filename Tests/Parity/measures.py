@@ -9,7 +9,7 @@ LATENTS = 1e-3  # relative RMS of the latents after the last step
 PIXELS = 0.999  # share of the pixels within one level of 255
 
 
-worst = {}  # largest relative RMS error that each test has seen, for the summary at the end
+worst = {}  # test -> its largest relative RMS error, for the summary at the end
 
 
 def relative_rms(found, expected):

@@ -1,4 +1,4 @@
-"""Every family beside diffusers: each component by `decant forward`, and four steps of the sampler."""
+"""Compares every family with diffusers: each component by `decant forward`, and four sampler steps."""
 
 import json
 import warnings
@@ -26,7 +26,7 @@ XL = [name for name in NAMES if "addition_embed_type" in FAMILIES[name][0]]
 
 
 def check_components(pipeline, folder, work, latents=(8, 12)):
-    """The U-Net and the text encoders by `decant forward`, beside diffusers and transformers."""
+    """Compares U-Net and text encoders by `decant forward` with diffusers and transformers."""
     unet = pipeline.unet
     torch.manual_seed(11)
     inputs = dict(
@@ -77,7 +77,7 @@ def mask(size=64):
 
 
 def beside(pipeline, folder, work, arguments, prompt="a red circle and a blue square", steps=4, **options):
-    """Latents and pixels of both; diffusers runs twice, for latents and for a picture."""
+    """Returns latents and pixels of both programs. diffusers runs twice: for latents and for an image."""
     def ask(kind):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -254,7 +254,7 @@ def test_calibrate_and_verify(families, tmp_path, name):
     _, folder = families[name]
     run("calibrate", folder, "-o", tmp_path / "c", "--steps", 2, "--prompt-limit", 1, "--quiet")
     run("quantize", folder, "-o", tmp_path / "q.decant", "--type", "int8", "--calibration", tmp_path / "c", "--quiet")
-    # Exit code 1 above the threshold; int8 of random weights is a few per cent off.
+    # Exit code 1: the error is above the threshold. int8 of random weights is off by a few per cent.
     run(
         "verify", folder, tmp_path / "q.decant", "--steps", 2, "--prompt-limit", 1,
         "--max-step-error", 0.2, "--quiet")

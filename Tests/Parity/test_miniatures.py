@@ -1,4 +1,4 @@
-"""The trained miniatures beside diffusers: components, and 20 steps with their own schedulers."""
+"""Compares the trained miniatures with diffusers: components, and 20 steps with their own schedulers."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ PROMPT = "a red circle next to a blue star on a white background"
 
 @pytest.fixture(scope="module", params=SIDES)
 def miniature(request):
-    """(pipeline, folder, side of the pictures)"""
+    """Returns (pipeline, folder, side of the images in pixels)."""
     folder = FIXTURES / request.param
     pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)

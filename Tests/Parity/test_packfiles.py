@@ -1,4 +1,4 @@
-"""`.decant` files as the independent reader `Formats/decant.py` finds them."""
+"""`.decant` files, read by the independent reader `Formats/decant.py`."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ def test_converted_weights_are_what_torch_rounds_to(tmp_path, kind, dtype):
                 found = model.tensor(component, name)
                 assert found.shape == tuple(tensor.shape)
                 assert np.array_equal(found, narrowed.float().numpy()), name
-    # Smaller than the numbers alone, with every bit kept.
+    # Smaller than the uncoded numbers, without loss.
     assert path.stat().st_size < plain
 
 
