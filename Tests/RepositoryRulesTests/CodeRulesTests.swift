@@ -34,6 +34,20 @@ struct CodeRulesTests {
     }
   }
 
+  /// Only Command names options. Errors of other modules state facts and carry a remedy.
+  @Test func onlyTheCommandNamesOptions() throws {
+    let other = try Repository.files("Sources").filter {
+      // The style sheet of the report has custom properties, such as `--ink`.
+      !$0.path.hasPrefix("Sources/Command/")
+        && $0.path != "Sources/Verification/ReportStyle.swift"
+    }
+    for file in try other + Repository.files("Formats") {
+      for line in file.lines where !line.isComment {
+        #expect(!line.contains(#/(^|[\s"'(])--[a-z]/#), "\(file): \(line)")
+      }
+    }
+  }
+
   /// Numbers have the same format on the command line and in reports.
   @Test func numbersAreFormattedInOnePlace() throws {
     for file in try Repository.files("Sources")

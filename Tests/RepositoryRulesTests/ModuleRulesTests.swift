@@ -22,8 +22,14 @@ struct ModuleRulesTests {
       members: "Sources/Sampling/Schedulers", declaration: #"static let (\w+) = SchedulerKind\("#,
       list: "Sources/Sampling/Schedulers/Scheduler.swift", line: ".%@,"),
     List(
-      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): Scheme \{"#,
+      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): (?:Integer)?Scheme \{"#,
       list: "Sources/Quantization/Schemes/Scheme.swift", line: "%@.all"),
+    List(
+      members: "Sources/Quantization/Rounding", declaration: #"struct (\w+): RoundingMethod \{"#,
+      list: "Sources/Quantization/Rounding/RoundingMethod.swift", line: "    %@(),"),
+    List(
+      members: "Sources/Tensors/Packing", declaration: #"struct (\w+): CodePacker \{"#,
+      list: "Sources/Tensors/Packing/CodePacker.swift", line: "%@()"),
     List(
       members: "Sources/Packfiles/Codecs", declaration: #"struct (\w+): Codec \{"#,
       list: "Sources/Packfiles/Codecs/Codec.swift", line: "%@()"),
@@ -37,13 +43,12 @@ struct ModuleRulesTests {
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
       list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
     List(
-      members: "Sources/Checkpoints/GGUF/Profiles",
-      declaration: #"struct (\w+): GGUFProfile \{"#,
-      list: "Sources/Checkpoints/GGUF/Profiles/GGUFProfile.swift", line: "%@()"),
+      members: "Sources/Checkpoints/Profiles", declaration: #"struct (\w+): OutputProfile \{"#,
+      list: "Sources/Checkpoints/Profiles/OutputProfiles.swift", line: "    %@(),"),
     List(
-      members: "Sources/Checkpoints/SingleFile",
-      declaration: #"static let (\w+) = SingleFileLine\("#,
-      list: "Sources/Checkpoints/SingleFile/SingleFileLine.swift", line: "    .%@,"),
+      members: "Sources/ModelSources/Architectures",
+      declaration: #"static let (\w+) = Architecture\("#,
+      list: "Sources/ModelSources/Architectures/Architecture.swift", line: "    .%@,"),
     List(
       members: "Sources/Adapters/Kinds", declaration: #"struct (\w+): AdapterKind \{"#,
       list: "Sources/Adapters/Kinds/AdapterKind.swift", line: "%@()"),
@@ -95,11 +100,19 @@ struct ModuleRulesTests {
     return [
       ("Sources/Models/Families/", try names("Sources/Models/Families", #"name: "([^"]+)""#)),
       (
+        "Sources/ModelSources/Architectures/",
+        try names("Sources/ModelSources/Architectures", #"name: "([^"]+)""#)
+      ),
+      (
         "Sources/Sampling/Schedulers/",
         try names("Sources/Sampling/Schedulers", #"name: "([^"]+)""#)
           + names("Sources/Sampling/Schedulers", #"className: "([^"]+)""#)
       ),
       ("Sources/Tensors/TensorEncoding.swift", encodings),
+      (
+        "Sources/Quantization/Rounding/",
+        try names("Sources/Quantization/Rounding", #"let name = "([^"]+)""#)
+      ),
       (
         "Sources/Packfiles/",
         try names("Sources/Packfiles", #"var name: String \{ "([^"]+)""#)
@@ -107,7 +120,7 @@ struct ModuleRulesTests {
       (
         "Sources/Checkpoints/",
         try names("Sources/Checkpoints", #"var name: String \{ "([^"]+)""#)
-          + names("Sources/Checkpoints/GGUF/Profiles", #"let name = "([^"]+)""#)
+          + names("Sources/Checkpoints/Profiles", #"let name = "([^"]+)""#)
       ),
     ]
   }
@@ -176,14 +189,12 @@ struct ModuleRulesTests {
     }
   }
 
-  /// Which line a model is of is decided in one place of the single files' library; beside it, only who
-  /// derives these members of a config from shapes knows them.
-  @Test func onlyLinesTellLinesApart() throws {
+  /// Only ``Architectures`` decides which architecture a model has. In Checkpoints, only the files
+  /// that derive these members of a config from shapes name them.
+  @Test func onlyArchitecturesRecognizeArchitectures() throws {
     let folder = "Sources/Checkpoints/SingleFile/"
-    let knowing = ["SingleFileLine", "UNetDerivation", "TextEncoderNames"].map {
-      "\(folder)\($0).swift"
-    }
-    for file in try Repository.files("Sources/Checkpoints") where !knowing.contains(file.path) {
+    let deriving = ["UNetDerivation", "TextEncoderNames"].map { "\(folder)\($0).swift" }
+    for file in try Repository.files("Sources/Checkpoints") where !deriving.contains(file.path) {
       for word in ["addition_embed_type", "hidden_act", "isXL:", "1024"] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
       }
