@@ -42,9 +42,10 @@ extension Model {
   }
 
   func schedulerConfig(for request: SamplingRequest) -> JSONObject {
-    let line = family.architecture
+    let architecture = family.architecture
     return Schedulers.corrected(
-      request.schedulerConfig ?? scheduler ?? line.scheduler, name: request.scheduler, for: line)
+      request.schedulerConfig ?? scheduler ?? architecture.scheduler, name: request.scheduler,
+      for: architecture)
   }
 
   func latentShape(for request: SamplingRequest) throws(SamplingError) -> Shape {

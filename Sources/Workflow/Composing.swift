@@ -62,7 +62,7 @@ package struct Composition: Sendable {
       ])
     }
     // Parts that come as folders of their own bring neither tokenizer nor scheduler.
-    if !parts.isEmpty { model = try model.completedByItsArchitecture() }
+    if !parts.isEmpty { model = model.completedWithArchitectureDefaults() }
     if !adapters.isEmpty {
       let merge = try AdapterMerge(
         adapters.map(Self.request), into: model, allowingUnused: allowsUnused)

@@ -39,8 +39,10 @@ package struct AdapterInspection: JobOutcome {
 
   private var bytes: Int { bytesOnDisk(facts.path) }
 
-  /// Lines of models whose U-Nets look at text as wide as the adapted one.
-  private var lines: [String] { facts.textWidth.map(Family.lines(lookingAt:)) ?? [] }
+  /// Names of the architectures whose U-Nets take text states as wide as the adapted U-Net's.
+  private var architectures: [String] {
+    facts.textWidth.map(Family.architectures(takingTextOfWidth:)) ?? []
+  }
 
   package var json: JSONValue {
     func counts(_ pairs: [(name: String, modules: Int)]) -> JSONValue {
@@ -55,7 +57,7 @@ package struct AdapterInspection: JobOutcome {
       "alphas": .array(facts.alphas.map { .number($0) }),
       "components": counts(facts.components), "targets": counts(facts.targets),
       "text_width": facts.textWidth.map { .integer($0) } ?? .null,
-      "lines": .array(lines.map { .string($0) }),
+      "lines": .array(architectures.map { .string($0) }),
       "base_model": facts.baseModel.map { .string($0) } ?? .null,
       "tensors": .integer(facts.tensors), "parameters": .integer(facts.parameters),
       "strays": .array(facts.strays.map { .string($0) }),
@@ -96,7 +98,8 @@ package struct AdapterInspection: JobOutcome {
     rows.append(["components", counts(facts.components)])
     rows.append(["targets", counts(facts.targets)])
     if let width = facts.textWidth {
-      let models = self.lines.isEmpty ? "" : ", as \(self.lines.joined(separator: " and ")) has"
+      let models =
+        architectures.isEmpty ? "" : ", as \(architectures.joined(separator: " and ")) has"
       rows.append(["made for", "a U-Net that looks at text of width \(width)" + models])
     }
     if let base = facts.baseModel { rows.append(["trained on", shown(base)]) }
@@ -128,8 +131,7 @@ package struct TensorInspection: JobOutcome {
   /// The nearest family and what is otherwise in the file; `nil` where no U-Net is found.
   private var nearest: (family: Family, differences: [String])? {
     guard survey.likeness == nil, let unet = survey.unet else { return nil }
-    return Family.nearest(
-      to: UNetSignature(inputs: unet.inputs, width: unet.width, text: unet.text, added: unet.added))
+    return Family.nearest(to: unet)
   }
 
   package var json: JSONValue {

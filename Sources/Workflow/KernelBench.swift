@@ -85,10 +85,10 @@ struct KernelBench {
         "attention, \(shape.heads) heads of \(channels / shape.heads), \(pixels) tokens"
       for (compute, halves) in [(Arithmetic.f32, false), (.int8, true)] {
         // Beside int8 attention computes in bfloat16, at twice the rate of float32, or in float32.
-        let peak = halves && hasHalfProducts ? 2 * peaks.f32 : peaks.f32
+        let peak = halves && hasBFloat16Products ? 2 * peaks.f32 : peaks.f32
         add(attending, compute, 2 * channels * pixels * pixels, peak: peak) {
           _ = attention(
-            query: tokens, key: tokens, value: tokens, heads: shape.heads, halves: halves)
+            query: tokens, key: tokens, value: tokens, heads: shape.heads, bfloat16: halves)
         }
       }
     }

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What every command does, whatever it computes.
+/// Behaviour that all commands share.
 @Suite struct ConductTests {
   static let commands = [
     "inspect", "convert", "strip", "calibrate", "quantize", "shrink", "verify", "generate",
@@ -35,7 +35,7 @@ import Testing
     ],
     ["bench", "model", "--steps", "1", "--size", "16x16", "--guidance-scale", "1"],
   ])
-  func jsonStandsAloneOnStandardOutput(arguments: [String]) throws {
+  func jsonIsTheOnlyStandardOutput(arguments: [String]) throws {
     try withModel { folder in
       let ending = try expectDecant(arguments + ["--json"], in: folder)
       let object = try JSONSerialization.jsonObject(with: Data(ending.output.utf8))
@@ -75,7 +75,7 @@ import Testing
     }
   }
 
-  @Test func quietIsSilentAndTheResultIsNot() throws {
+  @Test func quietPrintsOnlyTheResult() throws {
     try withModel { folder in
       let convert = ["convert", "model", "-o", "a.decant", "--force"]
       let loud = try expectDecant(convert, in: folder, stderr: "writing a.decant …")
@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  @Test func threadsAndRepetitionChangeNoByte() throws {
+  @Test func outputIsTheSameForAnyThreadCount() throws {
     try withModel { folder in
       let quantize = ["quantize", "model", "--type", "int8", "--quiet", "-o"]
       try expectDecant(quantize + ["a.decant", "--threads", "1"], in: folder)
@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  @Test func aThresholdThatIsNotMetIsExitCode1() throws {
+  @Test func unmetLimitsExitWithCode1() throws {
     try withModel { folder in
       try expectDecant(
         ["quantize", "model", "-o", "a.decant", "--type", "int4-g64", "--quiet"], in: folder)
@@ -118,12 +118,12 @@ import Testing
         in: folder, exit: 1)
       #expect(ending.errors.hasPrefix("decant: not good enough: least PSNR of a picture is "))
       #expect(ending.errors.contains("at least 300.0 dB is asked for (--min-psnr); largest error"))
-      // What was measured is there to be looked at all the same.
+      // The report is written although a limit is not met.
       #expect(try names(folder + "/report") == ["index.html", "report.json"])
     }
   }
 
-  @Test func namesOfOneLetter() throws {
+  @Test func namesMayHaveOneLetter() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "y", "--quiet"], in: folder)
       try expectDecant(["convert", "y", "-o", "z", "--to", "decant", "--quiet"], in: folder)
@@ -131,7 +131,7 @@ import Testing
     }
   }
 
-  @Test func severalPicturesHaveNumbers() throws {
+  @Test func severalImagesAreNumbered() throws {
     try withModel { folder in
       try expectDecant(
         [
@@ -144,7 +144,7 @@ import Testing
     }
   }
 
-  /// Hang-ups too, unless whoever runs the tests has them ignored, which children inherit.
+  /// Without SIGHUP where the tests run with it ignored: children inherit that.
   private static let signals: [Int32] = {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     let line = status.split(separator: "\n").first { $0.hasPrefix("SigIgn:") } ?? ""
@@ -153,7 +153,7 @@ import Testing
   }()
 
   @Test(arguments: signals)
-  func anInterruptLeavesNothing(signal: Int32) throws {
+  func anInterruptLeavesNoFile(signal: Int32) throws {
     try withModel { folder in
       let running = try Decant.start(
         ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "900"], in: folder)
@@ -168,7 +168,7 @@ import Testing
     }
   }
 
-  @Test func anInterruptedCalibrationGoesOn() throws {
+  @Test func anInterruptedCalibrationResumes() throws {
     try withModel { folder in
       let calibrate = [
         "calibrate", "model", "--steps", "4", "--prompt-limit", "6", "--size", "64x64", "-o",
@@ -181,7 +181,7 @@ import Testing
       }
       kill(running.process.processIdentifier, SIGINT)
       let ending = try running.end()
-      // A fast machine may have been done already.
+      // On a fast machine the run may end before the signal.
       if ending.code != 0 {
         #expect(ending.code == 130)
         #expect(
@@ -198,8 +198,8 @@ import Testing
     }
   }
 
-  /// `shrink` has no --resume: it goes on by itself.
-  @Test func anInterruptedShrinkSaysHowToGoOn() throws {
+  /// `shrink` has no --resume: the same command continues.
+  @Test func anInterruptedShrinkStatesHowToResume() throws {
     try withModel { folder in
       let running = try Decant.start(
         [
@@ -222,7 +222,7 @@ import Testing
     }
   }
 
-  @Test func aFileOfPromptsHasNegativeOnes() throws {
+  @Test func promptFilesHoldNegativePrompts() throws {
     try withModel { folder in
       try "cat\ncat\tdog\n".write(
         toFile: folder + "/prompts.txt", atomically: true, encoding: .utf8)
@@ -242,7 +242,7 @@ import Testing
     }
   }
 
-  @Test func aPictureOfOtherSidesIsResizedAloud() throws {
+  @Test func resizingAnInitImageIsNoted() throws {
     try withModel { folder in
       let paint = ["generate", "model", "--steps", "1"]
       // Two pictures of 16x16 with margins of 4.

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What is said of files that are no models.
+/// Descriptions of models, adapters and other files.
 @Suite struct InspectTests {
   /// A safetensors file of zeros in float16.
   private func write(_ tensors: [(name: String, shape: [Int])], to path: String) throws {
@@ -39,27 +39,28 @@ import Testing
       let ending = try expectDecant(
         ["inspect", "flux.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer and no U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
+          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer without a U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
       )
       for line in [
         "flux.safetensors: no model, safetensors file, ", ", 3 tensors, 223 numbers",
-        "looks like Flux, a diffusion transformer and no U-Net", "no family is near",
+        "looks like Flux, a diffusion transformer without a U-Net", "no family is near",
         "img_in.weight   [3, 64]",
       ] { #expect(ending.output.contains(line), "\(ending.output)") }
     }
   }
 
-  @Test func aUNetThatNoFamilyHas() throws {
+  @Test func aUNetOfAnUnknownFamily() throws {
     try withTemporaryFolder { folder in
       try write(unet, to: folder + "/a.safetensors")
       let ending = try expectDecant(
         ["inspect", "a.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: a.safetensors: the U-Net has 1 level down and 0 up, as many up as down is expected"
+          "decant: a.safetensors: the U-Net has 1 level down and 0 up, expected as many up as down"
       )
       #expect(
         ending.output.contains(
-          "nearest family: sd-v1-4; this has 5 channels in, not 4; 8 channels at first, not 320"),
+          "nearest family: sd-v1-4; this has 5 input channels, not 4; 8 channels at the first level, "
+            + "not 320"),
         "\(ending.output)")
       let json = try expectDecant(["inspect", "a.safetensors", "--json"], in: folder, exit: 2)
       let object = try #require(
@@ -70,15 +71,16 @@ import Testing
     }
   }
 
-  @Test func componentsAlone() throws {
+  @Test func singleComponentsAreDescribed() throws {
     try withModel { folder in
       for (component, words) in [
-        ("unet", "unet: 4 channels in and 4 out, levels of "),
+        ("unet", "unet: 4 input and 4 output channels, levels of "),
         (
           "vae",
-          "vae: latents of 4 channels, 8 times smaller than the picture; a whole model takes it with --vae"
+          "vae: 4 latent channels, sides 8 times smaller than the image's; it can replace the vae of a "
+            + "model"
         ),
-        ("text_encoder", " tokens; a whole model takes it with --text-encoder"),
+        ("text_encoder", " tokens; it can replace the text_encoder of a model"),
       ] {
         let ending = try expectDecant(["inspect", "model/\(component)"], in: folder)
         #expect(ending.output.contains(words), "\(ending.output)")
@@ -119,7 +121,7 @@ import Testing
     }
   }
 
-  @Test func kindsThatAreNotMergedAreSaid() throws {
+  @Test func unsupportedAdapterKindsAreNamed() throws {
     try withTemporaryFolder { folder in
       try write(
         [
@@ -132,9 +134,9 @@ import Testing
     }
   }
 
-  /// Of LoHa as well, where the tensors are LoRA's.
+  /// A LoHa whose tensors are those of a LoRA is not supported either.
   @Test(arguments: [("XLORA", "XLORA"), ("LOHA", "LOHA with the tensors of LoRA")])
-  func aMethodOfPEFTThatIsNotMergedIsSaid(type: String, said: String) throws {
+  func unsupportedPEFTMethodsAreNamed(type: String, said: String) throws {
     try withTemporaryFolder { folder in
       let key = "base_model.model.mid_block.attentions.0.proj_in.lora_"
       try write(
@@ -147,28 +149,28 @@ import Testing
     }
   }
 
-  /// Which weights were read is told, and that there are others.
-  @Test func movingAverages() throws {
+  /// `inspect` states which weights of a file it reads, and that there are others.
+  @Test func movingAveragesAreNamed() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.safetensors", "--quiet"], in: folder)
       var file = try bytes(folder + "/a.safetensors")
-      // The config that the file carries says nothing of averages.
+      // The file's own config does not mention averages.
       let plain = try expectDecant(["inspect", "a.safetensors"], in: folder)
       #expect(!plain.output.contains("moving average"))
       try expectDecant(
         ["inspect", "a.safetensors", "--ema"], in: folder, exit: 2,
         stderr:
-          "decant: a.safetensors: holds no moving average of the weights (model_ema.…), which --ema asks for; leave --ema out"
+          "decant: a.safetensors: holds no moving average of the weights (model_ema.…); leave --ema out"
       )
       try write(
         [("model_ema.diffusion_modelout2weight", [4, 8])], to: folder + "/alone.safetensors")
       let alone = try expectDecant(
         ["inspect", "alone.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: alone.safetensors: holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to read it"
+          "decant: alone.safetensors: holds a moving average of a U-Net (model_ema.…) and no plain weights; pass --ema to read it"
       )
       #expect(alone.output.isEmpty)
-      // Averages beside: tensors of no number, which are named and never read.
+      // Averages beside the plain weights: empty tensors, which are never read.
       let size = file.prefix(8).enumerated().reduce(0) { $0 + Int($1.element) << (8 * $1.offset) }
       var header = String(decoding: file[8..<8 + size], as: UTF8.self)
       let empty =
@@ -188,7 +190,7 @@ import Testing
     }
   }
 
-  @Test func aPromptThatIsTooLongIsCutAloud() throws {
+  @Test func truncatingAPromptIsNoted() throws {
     try withModel { folder in
       let prompt = [String](repeating: "cat", count: 80).joined(separator: " ")
       let ending = try expectDecant(
@@ -207,7 +209,7 @@ import Testing
     }
   }
 
-  /// Every number of a file of adapters is read when it is checked.
+  /// `--check` reads every number of an adapter file.
   @Test func adaptersAreChecked() throws {
     try withTemporaryFolder { folder in
       let key = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q."

@@ -1,4 +1,4 @@
-package import Models
+package import ModelSources
 package import Support
 package import Tensors
 
@@ -134,7 +134,7 @@ package enum Schedulers {
   /// What no latents of a schedule that leads anywhere reach; the square of it is finite.
   private static let latentLimit: Float = 1e12
 
-  /// The config as a line's pipeline uses it.
+  /// The config as an architecture's pipeline uses it.
   ///
   /// `StableDiffusionPipeline`'s constructor sets `steps_offset` to 1 and `clip_sample` to false in
   /// configs that say otherwise, as early ones did, or leave it to the class. Members that are absent
