@@ -2,9 +2,9 @@
 
     python make_sampling.py            (torch 2.13, diffusers 0.42.1, transformers 5.23)
 
-tokenizer.json    token ids of many texts by transformers' CLIPTokenizer, for several tokenizer folders
+tokenizer.json    numbers of many texts by transformers' CLIPTokenizer, for several tokenizer folders
 noise.json        torch.randn of the CPU generator: seeds, sizes, successive draws
-pipeline-*.png    images written by PIL, and one whose header states an enormous size
+pipeline-*.png    pictures that PIL wrote, and one that claims to be enormous
 schedulers.json   timesteps, sigmas and trajectories of diffusers' schedulers on a made-up model
 """
 import json, math, os, struct, tempfile, warnings
@@ -177,7 +177,7 @@ def schedulers():
         scheduler.set_timesteps(steps)
         try:
             middle, last = trajectory(scheduler, steps)
-        except IndexError:  # diffusers 0.42.1 starts at the second of two equal timesteps and exceeds the last index
+        except IndexError:  # diffusers 0.42.1 starts at the second of two equal timesteps and runs off the end
             middle, last = None, None
         sigmas = getattr(scheduler, "sigmas", None)
         init = float(scheduler.init_noise_sigma)
