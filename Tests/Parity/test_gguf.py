@@ -36,7 +36,7 @@ def values(tensor):
 
 
 @pytest.mark.parametrize("type", ["f32", "f16", "bf16"])
-def test_ours_for_sdcpp_is_what_the_folder_holds(tmp_path, checkpoint, type):
+def test_sdcpp_files_equal_the_folder(tmp_path, checkpoint, type):
     run("convert", MINI, "-o", tmp_path / "a.gguf", "--type", type, "--quiet")
     found, expected = tensors(tmp_path / "a.gguf"), load_file(checkpoint)
     assert set(found) == set(expected)
@@ -51,7 +51,7 @@ def test_ours_for_sdcpp_is_what_the_folder_holds(tmp_path, checkpoint, type):
 
 
 @pytest.mark.parametrize("type,kind", [("int8", T.Q8_0), ("q8_0", T.Q8_0), ("int4-g32", T.Q4_0), ("q4_0", T.Q4_0)])
-def test_ours_quantized_for_sdcpp(tmp_path, checkpoint, type, kind):
+def test_quantized_sdcpp_files(tmp_path, checkpoint, type, kind):
     run("quantize", MINI, "-o", tmp_path / "a.gguf", "--type", type, "--quiet")
     run("convert", tmp_path / "a.gguf", "-o", f"{tmp_path / 'b'}/", "--type", "f32", "--quiet")
     found = tensors(tmp_path / "a.gguf")
@@ -65,7 +65,7 @@ def test_ours_quantized_for_sdcpp(tmp_path, checkpoint, type, kind):
         assert np.array_equal(values(tensor), again[name].numpy()), name
 
 
-def test_ours_for_comfyui_has_convolutions_in_blocks(tmp_path):
+def test_comfyui_files_have_quantized_convolutions(tmp_path):
     pipeline = make_family("sd-v1")
     # Wide enough for rows of 32 weights.
     run("quantize", MINI, "-o", tmp_path / "a.gguf", "--type", "int8", "--for", "comfyui", "--quiet")
@@ -157,7 +157,7 @@ def test_a_unet_is_completed_by_other_files(tmp_path, checkpoint):
 
 @pytest.mark.parametrize("family,program", [
     ("koala-700m", "sdcpp"), ("refiner", "sdcpp"), ("lcm", "sdcpp"), ("lcm", "comfyui"), ("ssd-1b", "comfyui")])
-def test_what_cannot_load_is_refused(tmp_path, family, program):
+def test_models_that_a_program_cannot_load_are_refused(tmp_path, family, program):
     make_family(family).save_pretrained(tmp_path / "model")
     said = run("convert", tmp_path / "model", "-o", tmp_path / "a.gguf", "--for", program, code=2)
     assert "cannot load" in said

@@ -70,7 +70,7 @@ def test_diffusers_files(tmp_path, family, scale):
 
 
 @pytest.mark.parametrize("family", ["sd-v1", "sdxl"])
-def test_kohya_files_beside_fuse_lora(tmp_path, family):
+def test_kohya_files_equal_fuse_lora(tmp_path, family):
     """diffusers reads the same file: `load_lora_weights`, `fuse_lora`."""
     pipeline = make_family(family, 4)
     pipeline.save_pretrained(tmp_path / "model")
@@ -156,7 +156,7 @@ def test_settings_beside_peft_files(tmp_path, settings):
             str(tmp_path / "lora" / "adapter_model.safetensors"))
 
 
-def test_a_folder_of_peft_whose_products_have_biases(tmp_path):
+def test_peft_folder_with_biases(tmp_path):
     """`lora_bias` merges as in `merge_and_unload`. The argument is the folder, not the file."""
     pipeline = make_family("sd-v1", 8)
     pipeline.save_pretrained(tmp_path / "model")

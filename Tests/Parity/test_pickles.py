@@ -67,7 +67,7 @@ def assert_same(found, expected):
 
 
 # Memory layouts of trainers: (tensors by name) -> (the same numbers in another layout).
-def as_they_are(tensors):
+def unchanged(tensors):
     return dict(tensors)
 
 
@@ -99,16 +99,16 @@ def parameters(tensors):
     return {k: torch.nn.Parameter(t.clone()) for k, t in tensors.items()}
 
 
-LYING = [as_they_are, turned, channels_last, in_one_storage, every_second, parameters]
+LAYOUTS = [unchanged, turned, channels_last, in_one_storage, every_second, parameters]
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("lying", LYING, ids=lambda f: f.__name__)
-def test_bin_folders(pipelines, tmp_path, form, lying):
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
+def test_bin_folders(pipelines, tmp_path, form, layout):
     pipeline, folder = pipelines["sd1"]
     expected = weights(pipeline)
     source = pickled_folder(
-        folder, tmp_path / "bin", {k: lying(t) for k, t in expected.items()}, **FORMS[form]
+        folder, tmp_path / "bin", {k: layout(t) for k, t in expected.items()}, **FORMS[form]
     )
     run("convert", source, "-o", tmp_path / "out")
     assert_same(written(tmp_path / "out"), expected)
@@ -177,8 +177,8 @@ def lightning(monkeypatch, tensors):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("lying", [as_they_are, turned, in_one_storage], ids=lambda f: f.__name__)
-def test_lightning_checkpoints(pipelines, tmp_path, monkeypatch, form, lying):
+@pytest.mark.parametrize("layout", [unchanged, turned, in_one_storage], ids=lambda f: f.__name__)
+def test_lightning_checkpoints(pipelines, tmp_path, monkeypatch, form, layout):
     """A .ckpt with LDM's names gives the same folder as the safetensors file with the same tensors."""
     _, folder = pipelines["sd1"]
     run("convert", folder, "-o", tmp_path / "model.safetensors")
@@ -190,7 +190,7 @@ def test_lightning_checkpoints(pipelines, tmp_path, monkeypatch, form, lying):
     tensors["model_ema.decay"] = torch.tensor(0.9999)
     tensors["model_ema.num_updates"] = torch.tensor(3, dtype=torch.int32)
     save_file(tensors, tmp_path / "twin.safetensors")
-    torch.save(lightning(monkeypatch, lying(tensors)), tmp_path / "model.ckpt", **FORMS[form])
+    torch.save(lightning(monkeypatch, layout(tensors)), tmp_path / "model.ckpt", **FORMS[form])
 
     run("convert", tmp_path / "twin.safetensors", "-o", tmp_path / "expected")
     run("convert", tmp_path / "model.ckpt", "-o", tmp_path / "out")
@@ -232,8 +232,8 @@ def test_no_code_runs(pipelines, tmp_path, form, call):
 @pytest.mark.parametrize(
     "tensor,found",
     [
-        (torch.eye(3).to_sparse(), "a tensor made by 'torch._utils._rebuild_sparse_tensor', which is not read"),
-        (torch.ones(3, dtype=torch.complex128), "numbers of 'torch.ComplexDoubleStorage', which are not read"),
+        (torch.eye(3).to_sparse(), "a tensor made by 'torch._utils._rebuild_sparse_tensor', which Decant does not read"),
+        (torch.ones(3, dtype=torch.complex128), "numbers of 'torch.ComplexDoubleStorage', which Decant does not read"),
     ],
     ids=["sparse", "complex"],
 )

@@ -111,7 +111,7 @@ def test_files_of_others_keep_their_metadata_and_lose_their_buffers(files, tmp_p
         assert metadata["modelspec.architecture"] == "stable-diffusion-v1"
 
 
-def test_prediction_types_are_told_with_their_reason(files, tmp_path):
+def test_prediction_types_and_their_reasons(files, tmp_path):
     _, _, file = files["sd-v2-v"]
     state = load_file(file)
 
