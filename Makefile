@@ -1,5 +1,5 @@
-# Decant. `make demo` and `make test` install what they lack and need no Python; `make parity` makes
-# a virtual environment of its own for the cross-checks against diffusers, safetensors and numpy.
+# Decant. `make demo` and `make test` install missing system packages and need no Python. `make parity`
+# creates its own virtual environment for the cross-checks against diffusers, safetensors and numpy.
 
 SWIFT ?= swift
 CONFIG := -c release
@@ -13,14 +13,14 @@ FORMATTED := Package.swift Sources Tests Formats
 
 all: build
 
-# Headers and libraries of the system: OpenBLAS, libpng, zlib.
+# System libraries: OpenBLAS (products), libpng (images), zlib (deflate), libcrypto (SHA-256).
 system:
-	@if ! pkg-config --exists openblas libpng zlib 2>/dev/null; then \
-	  echo "installing libopenblas-dev libpng-dev zlib1g-dev pkg-config"; \
+	@if ! pkg-config --exists openblas libpng zlib libcrypto 2>/dev/null; then \
+	  echo "installing libopenblas-dev libpng-dev libssl-dev zlib1g-dev pkg-config"; \
 	  sudo=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
 	  $$sudo apt-get update -qq && \
 	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-	    libopenblas-dev libpng-dev zlib1g-dev pkg-config; \
+	    libopenblas-dev libpng-dev libssl-dev zlib1g-dev pkg-config; \
 	fi
 
 build: system
@@ -39,7 +39,7 @@ test: system lint
 parity: build $(VENV)/ready
 	$(VENV)/bin/python -m pytest -q Tests/Parity
 
-# Where the index has no CPU build of torch, its common build serves.
+# If the package index has no CPU build of torch, the default build is installed.
 $(VENV)/ready: Tests/Parity/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --requirement Tests/Parity/requirements.txt || \
@@ -47,7 +47,8 @@ $(VENV)/ready: Tests/Parity/requirements.txt
 	  $(VENV)/bin/python -m pip install --quiet --requirement $(VENV)/any-build.txt)
 	touch $@
 
-# Shrinks the bundled miniature model: the four models, a grid of their pictures, two reports.
+# Shrinks the bundled miniature model. Writes three models, two reports, and a grid of the pictures
+# of all four models.
 MINI := Fixtures/mini-sd
 PROMPTS := --prompts $(MINI)/calibration.txt
 demo: build
@@ -68,12 +69,12 @@ demo: build
 	  --guidance-scale 4 --seed 7 --grid demo/grid.png
 	@echo "look at demo/grid.png and demo/report/index.html"
 
-# Kernels, steps and conversions beside torch, OpenVINO (where its wheel installs), cp, and
-# stable-diffusion.cpp where SD_CLI is its program: an hour on an idle machine, and 25 GB of disk.
-# Asserts nothing.
+# Compares kernels, steps and conversions with torch, OpenVINO (if its wheel installs), cp, and
+# stable-diffusion.cpp (if SD_CLI is the path of its program). Takes an hour on an idle machine and 25 GB
+# of disk. Checks nothing.
 bench: build $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet openvino nncf || echo "without OpenVINO"
-	$(VENV)/bin/python Tests/Bench/run.py --decant $(DECANT) --output Formats/measurements.md \
+	$(VENV)/bin/python Tests/Bench/run.py --decant $(DECANT) --output Tests/Bench/measurements.md \
 	  $(if $(SD_CLI),--sd-cli $(SD_CLI))
 
 clean:

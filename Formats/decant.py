@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Reads `.decant` files: an independent reader, written from decant.md with numpy and zlib alone.
 
-    python decant.py FILE                          what the file holds, in a few lines
+    python decant.py FILE                          a summary of the file
     python decant.py FILE --list                   every tensor with its shape, encoding and bytes
-    python decant.py FILE --check                  proves every byte of the file
+    python decant.py FILE --check                  checks every byte of the file
     python decant.py FILE --to-safetensors FOLDER  a .safetensors file for each component, float32
 
     import decant
@@ -31,7 +31,7 @@ VERSION, MANIFEST_LIMIT, BLOCK, EXPANSION = 1, 16 << 20, 1 << 18, 16
 HEADER_MAGIC, FOOTER_MAGIC = b"\x89DCNT\r\n\x1a", b"DCNTend\n"
 HEADER_SIZE, FOOTER_SIZE = 64, 96
 
-# Bits of one number of each plain kind, and the numpy type of those that numpy has.
+# Bits of one number of each plain kind, and its numpy type where numpy has one.
 KINDS: dict[str, tuple[int, str | None]] = {
     "bool": (8, "?"), "f4": (4, None), "f6_e2m3": (6, None), "f6_e3m2": (6, None),
     "u8": (8, "u1"), "i8": (8, "i1"), "f8_e5m2": (8, None), "f8_e4m3": (8, None),
@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[int, str | None]] = {
 
 
 class DecantError(Exception):
-    """What is wrong with a file, in one sentence."""
+    """A fault of a file, described in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the numbers of a tensor are stored."""
+    """The encoding of the numbers of a tensor."""
 
     name: str
     bits: int
     kind: str | None = None  # plain encodings
-    group: int | None = None  # symmetric encodings with a scale a group
+    group: int | None = None  # symmetric encodings with a scale for each group
 
     @staticmethod
     def named(name: str, place: str) -> "Encoding":
@@ -152,7 +152,7 @@ def _parse_json(data: bytes) -> Any:
 
 
 def _members(value: Any, place: str, names: list[str]) -> list[Any]:
-    """The values of an object that must have exactly these members."""
+    """Returns the values of an object that must have exactly these members."""
     _require(type(value) is dict, f"{place} is not an object")
     for name in names:
         _require(name in value, f"{place} lacks the member {name!r}")
@@ -177,7 +177,7 @@ def _text(value: Any, pattern: str, place: str) -> str:
 
 
 class File:
-    """An opened file: header, footer and manifest are proven, nothing else is read yet."""
+    """An open file. Header, footer and manifest are checked; nothing else is read yet."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self.data = data
@@ -293,7 +293,7 @@ class File:
         return Region(place, offset, length, decoded, crc, planes, table)
 
     def read(self, region: Region) -> bytes:
-        """What a region holds, proven."""
+        """Returns the contents of a region, checked."""
         data = self._decode(region) if region.planes else self.data[region.offset : region.end]
         _require(zlib.crc32(data) == region.crc32, f"{region.place} does not agree with its checksum")
         padding = self.data[region.end : align(region.end)]
@@ -327,15 +327,15 @@ class File:
         return b"".join(result)
 
     def file(self, path: str) -> bytes:
-        """A small file, by its path in a diffusers folder."""
+        """Returns a small file, by its path in a diffusers folder."""
         return self.read(self.files[path])
 
     def names(self, component: str) -> list[str]:
-        """The names of a component's tensors, in the order of the file."""
+        """Returns the names of a component's tensors, in the order of the file."""
         return list(self.components[component].tensors)
 
     def parts(self, component: str, name: str) -> tuple[np.ndarray, ...]:
-        """A tensor as it is stored: its numbers, or codes and scales.
+        """Returns the stored form of a tensor: its numbers, or codes and scales.
 
         Integer codes are int8 of [rows, length], scales float32 or float16 of [rows, groups]; kinds
         that numpy lacks are unsigned integers of their width, or bytes below 8 bits.
@@ -357,7 +357,7 @@ class File:
         return nibbles[:, :length].view(np.int8) >> 4, scales
 
     def tensor(self, component: str, name: str) -> np.ndarray:
-        """A tensor widened to float32."""
+        """Returns a tensor widened to float32."""
         tensor = self.components[component].tensors[name]
         parts, encoding = self.parts(component, name), tensor.encoding
         if encoding.kind is not None:
@@ -374,7 +374,7 @@ class File:
         yield from self.files.values()
 
     def check(self) -> int:
-        """Proves every region; the number of them."""
+        """Checks every region and returns their number."""
         return sum(1 for region in self.regions() if self.read(region) is not None)
 
 
@@ -401,7 +401,7 @@ def _huffman(chunk: bytes, count: int, place: str) -> bytes:
     _require(
         lengths.max() <= 12 and (4096 >> lengths[lengths > 0]).sum() == 4096,
         f"the codes of {place} are not complete, or longer than 12 bits")
-    # By the next 12 bits: the value whose code they begin with, and the bits of that code.
+    # Indexed by the next 12 bits: the value whose code starts there, and the length of that code.
     values, bits, code = np.zeros(4096, np.uint8), np.zeros(4096, np.int64), 0
     for length in range(1, 13):
         for value in np.flatnonzero(lengths == length):
@@ -416,7 +416,7 @@ def _huffman(chunk: bytes, count: int, place: str) -> bytes:
     for number, size in enumerate(sizes):
         stream = np.unpackbits(np.frombuffer(chunk, np.uint8, size, start), bitorder="little")
         stream = np.append(stream, np.zeros(12, np.uint8))
-        # At every bit of the stream: the next 12 bits, and where a code that begins there ends.
+        # For each bit of the stream: the next 12 bits, and the end of a code that starts there.
         window = sum(stream[bit : bit + 8 * size].astype(np.int64) << bit for bit in range(12))
         ends = (np.arange(8 * size) + (bits[window] if size else 0)).tolist()
         places, at = [], 0

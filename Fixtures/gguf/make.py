@@ -1,4 +1,4 @@
-"""Makes types.gguf, a tensor of every type that is read, and types.safetensors, what gguf-py makes of it.
+"""Writes types.gguf, a tensor of every supported type, and types.safetensors, the same dequantized by gguf-py.
 
     python Fixtures/gguf/make.py        (gguf 0.19.0, numpy, safetensors)
 """
@@ -20,20 +20,20 @@ for kind in [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1]:
     data = quantize(values, kind)
     writer.add_tensor(kind.name, data, raw_dtype=kind)
     expected[kind.name] = dequantize(data, kind)
-# gguf-py makes no K-quants: random codes, with scales that are finite.
+# gguf-py cannot quantize to K-quants: random codes with finite scales.
 for kind, halves in {T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}.items():
     data = rng.integers(0, 256, (2, gguf.GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
     for at in halves:
         data[:, at + 1] %= 64
     writer.add_tensor(kind.name, data, raw_dtype=kind)
     expected[kind.name] = dequantize(data, kind)
-# A kernel as ComfyUI-GGUF stores it: rows of 256, and the shape that it had.
+# A kernel as ComfyUI-GGUF stores it: rows of 256, with the original shape in the metadata.
 kernel = rng.standard_normal((8, 32, 3, 3)).astype(np.float32)
 data = quantize(kernel.reshape(-1, 256), T.Q8_0)
 writer.add_array("comfy.gguf.orig_shape.kernel", list(kernel.shape))
 writer.add_tensor("kernel", data, raw_dtype=T.Q8_0)
 expected["kernel"] = dequantize(data, T.Q8_0).reshape(kernel.shape)
-# Blocks of a vector and of rows that are no whole blocks once their shape is restored.
+# Blocks of a vector, and of rows that are not whole blocks in the original shape.
 vector = rng.standard_normal(64).astype(np.float32)
 data = quantize(vector, T.Q8_0)
 writer.add_tensor("vector", data, raw_dtype=T.Q8_0)

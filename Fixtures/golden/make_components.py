@@ -12,9 +12,9 @@ Each `components-NAME.safetensors` holds one component of diffusers or transform
     layer.*     inputs of convolutions and linear layers, by module name
 
 and in its metadata `kind` (unet, text_encoder, vae), `class`, `config` (JSON, as the library writes
-it), `seed` and the versions of what computed it. Default weights are disturbed (norms away from 1 and
-0, biases away from 0), so that a scale or a bias that is left out shows, and what norms see is small,
-so that another epsilon shows.
+it), `seed` and the versions of the libraries. Norms are moved away from 1 and 0 and biases away from 0,
+so that a missing scale or bias changes the output. Inputs of norms are small, so that another epsilon
+changes it too.
 """
 
 import json
@@ -29,26 +29,26 @@ SEED = 20240517
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-# Layers before a norm, made small so that the norm's epsilon counts.
+# Layers before a norm. Their weights are small so that the norm's epsilon matters.
 QUIET = ("conv_in", "conv2", "conv_shortcut", "proj_in", "to_out", "ff.net.2", "samplers.0.conv")
 
 
 def disturb(model, generator):
-    """Moves every parameter that a constructor leaves at 0 or 1, and quietens what norms see."""
+    """Moves every parameter that a constructor sets to 0 or 1, and shrinks the inputs of norms."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.add_(noise, alpha=0.2)
             elif "embedding" in name:
-                # CLIP starts with 0.02, at which layer norms hide mistakes in the embeddings.
+                # CLIP initializes with 0.02, where layer norms hide errors in the embeddings.
                 parameter.mul_(10)
             if any(part in name for part in QUIET):
                 parameter.mul_(0.1)
 
 
 def tapped(model, blocks, layers):
-    """Notes outputs of `blocks` and inputs of `layers` while the model runs."""
+    """Records outputs of `blocks` and inputs of `layers` while the model runs."""
     found = {}
 
     def output(name):
@@ -133,7 +133,7 @@ def text_encoder(name, model_class, eos, **config):
     )
     model = model_class(config).eval()
     disturb(model, generator)
-    # End tokens (63) at different places, then padding: with the same token, and with another.
+    # End tokens (63) at different positions, then padding: with the end token, and with another.
     ids = torch.tensor(
         [[62, 5, 17, 9, 63, 63, 63, 63, 63, 63, 63, 63], [62, 3, 3, 41, 22, 8, 30, 63, 0, 0, 0, 0]]
     )
@@ -187,7 +187,7 @@ def main():
             layers_per_block=2, norm_num_groups=8, attention_head_dim=4, cross_attention_dim=20,
             sample_size=8,
         ),
-        # Sides that are no multiple of 4: upsamplers must aim at the sizes of the way down.
+        # Sides that are not multiples of 4: upsamplers must restore the sizes of the down blocks.
         height=7, width=10, timesteps=[999.0, 41.0],
         blocks=[
             "conv_in", "time_embedding", "down_blocks.0.resnets.0", "down_blocks.1.attentions.1",

@@ -1,4 +1,4 @@
-"""Writes what diffusers makes with tiny models of every kind of pipeline, for SamplingTests.
+"""Writes images and latents of diffusers for tiny models of every kind of pipeline, for SamplingTests.
 
     python make_families.py            (torch 2.13, diffusers 0.42.1, transformers 5.23)
 
@@ -32,7 +32,7 @@ SD2 = dict(attention_head_dim=[1, 2], use_linear_projection=True)
 
 
 def draw(module, seed, prefix=""):
-    """Fills a component: the tensors by their names in Decant, in their order."""
+    """Fills a component with its tensors, in the order of Decant's names."""
     named = {(name if name.startswith(("text_model.", "text_projection")) else prefix + name): p for name, p in module.named_parameters()}
     with torch.no_grad():
         for index, name in enumerate(sorted(named)):
@@ -73,7 +73,7 @@ def mask(width, height):
 
 
 def described(config):
-    """The config as JSON; of a text encoder, what its class was given and no member that transformers has for all."""
+    """Returns the config as JSON. A text encoder's has only the constructor's arguments, not transformers' defaults."""
     if not isinstance(config, CLIPTextConfig):
         return dict(config)
     names = [
@@ -109,7 +109,7 @@ def case(name, pipeline, scheduler, unet={}, steps=4, image=None, mask_of=None, 
     cls, options = scheduler
     pipe = getattr(diffusers, pipeline)(**parts, **words, **none, scheduler=getattr(diffusers, cls).from_config(dict(options)), **extra)
     pipe.set_progress_bar_config(disable=True)
-    # From the config as it is written: a scheduler in memory knows which members were defaults.
+    # From the written config. A scheduler in memory also records which members were defaults.
     config = dict(options, _class_name=cls)
     given = dict(ask)
     if image:
@@ -128,7 +128,7 @@ def case(name, pipeline, scheduler, unet={}, steps=4, image=None, mask_of=None, 
 
 
 def png(width, height, depth, color, rows, interlaced=0):
-    """A PNG of kinds that PIL does not write."""
+    """Returns a PNG of a kind that PIL does not write."""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlaced)
@@ -136,7 +136,7 @@ def png(width, height, depth, color, rows, interlaced=0):
 
 
 def adam7(pixels):
-    """The seven passes of an interlaced picture."""
+    """Returns the seven passes of an interlaced image."""
     steps = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
     passes = [pixels[y::dy, x::dx] for x, y, dx, dy in steps]
     return b"".join(b"\0" + row.tobytes() for part in passes if part.size for row in part)

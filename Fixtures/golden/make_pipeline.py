@@ -1,4 +1,4 @@
-"""Writes a tiny random pipeline, and what diffusers makes with it, for SamplingTests.
+"""Writes a tiny random pipeline and the images and latents of diffusers for it, for SamplingTests.
 
     python make_pipeline.py            (torch 2.13, diffusers 0.42.1, transformers 5.23)
 
@@ -39,12 +39,12 @@ def make():
         block_out_channels=(8, 8, 16, 16), layers_per_block=1, latent_channels=4, norm_num_groups=4, sample_size=64,
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
     with torch.no_grad():
-        # What a random text encoder says is nearly the same for every text: make words count.
+        # The output of a random text encoder is nearly the same for every text; larger embeddings change that.
         text.get_input_embeddings().weight.mul_(30)
         for name, parameter in unet.named_parameters():
             if "attn2.to_out.0.weight" in name:
                 parameter.mul_(20)
-        # The whole range of colors, not gray.
+        # The whole range of colors instead of gray.
         vae.decoder.conv_out.weight.mul_(4)
     scheduler = PNDMScheduler.from_config(SD1)
     pipe = StableDiffusionPipeline(
@@ -52,7 +52,7 @@ def make():
         feature_extractor=None, requires_safety_checker=False)
     shutil.rmtree(FOLDER, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(FOLDER)
-    # As Stable Diffusion 1 has them.
+    # As in Stable Diffusion 1.
     shutil.rmtree(os.path.join(FOLDER, "tokenizer"))
     shutil.copytree(folder, os.path.join(FOLDER, "tokenizer"))
     for place, _, names in os.walk(FOLDER):

@@ -23,7 +23,7 @@ VERSIONS = dict(torch=torch.__version__, diffusers=diffusers.__version__, transf
 def save(name, value):
     value = dict(format=1, made_by="make_sampling.py", versions=VERSIONS, **value)
     with open(os.path.join(HERE, name), "w", encoding="utf-8") as f:
-        # One line for each entry of a list, so that a change can be read.
+        # One line for each entry of a list, so that diffs are readable.
         body = ",\n".join(
             f'"{k}": ' + ("[\n" + ",\n".join(json.dumps(x) for x in v) + "\n]" if isinstance(v, list) else json.dumps(v))
             for k, v in value.items())
@@ -31,7 +31,7 @@ def save(name, value):
 
 
 def bits(values):
-    """Float32 numbers as hexadecimal bit patterns: exact and compact."""
+    """Returns float32 numbers as hexadecimal bit patterns, which are exact and compact."""
     return np.asarray(values, dtype="<f4").tobytes().hex()
 
 
@@ -108,14 +108,14 @@ def tokenizers():
             tokenizer = CLIPTokenizer.from_pretrained(folder)
             files = {k: open(os.path.join(folder, k), encoding="utf-8").read() for k in os.listdir(folder) if k in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")}
         elif merges is full:
-            # The test puts the built-in vocabulary in their place.
+            # The test uses the built-in vocabulary instead.
             del files["vocab.json"], files["merges.txt"]
         if "tokenizer.json" in files:
             files["tokenizer.json"] = json.dumps(json.loads(files["tokenizer.json"]))
         ids = []
         for text in TEXTS:
             row = tokenizer(text, padding="max_length", max_length=tokenizer.model_max_length, truncation=True).input_ids
-            # The padding, which fills up to the length, is left out.
+            # Without the padding at the end.
             while len(row) > 1 and row[-1] == tokenizer.pad_token_id and row[-2] in (tokenizer.pad_token_id, tokenizer.eos_token_id) and len(row) > 2:
                 row.pop()
             ids.append(row)
@@ -133,7 +133,7 @@ def noise():
     ]:
         generator = torch.Generator("cpu").manual_seed(seed)
         draws = [torch.randn(size, generator=generator).numpy() for size in sizes]
-        # Of long draws the two ends, and a checksum over all bits.
+        # Of long draws: both ends, and a checksum of all bits.
         cases.append(dict(seed=f"{seed}", sizes=sizes, draws=[bits(d if d.size <= 64 else np.concatenate([d[:32], d[-32:]])) for d in draws],
                           sums=[int(d.view(np.uint32).astype(np.uint64).sum()) for d in draws]))
     save("noise.json", dict(capability=torch.backends.cpu.get_cpu_capability(), cases=cases))
@@ -149,7 +149,7 @@ SD1 = dict(_class_name="PNDMScheduler", beta_start=.00085, beta_end=.012, beta_s
 
 
 def model(x, t):
-    """Stands in for a U-Net: smooth, bounded, different at every timestep; float64 inside."""
+    """A substitute for a U-Net: smooth, bounded, different at every timestep, computed in float64."""
     x = np.asarray(x, dtype=np.float64)
     return (0.8 * x / (1 + np.abs(x)) + 0.1 * np.cos(0.01 * t + x)).astype(np.float32)
 
@@ -280,7 +280,7 @@ def pictures():
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    # Claims 60,000 x 60,000 pixels in a few bytes.
+    # A header of 60,000 x 60,000 pixels in a few bytes.
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     with open(os.path.join(HERE, "pipeline-large.png"), "wb") as f:
         f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))

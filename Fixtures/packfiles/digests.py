@@ -1,4 +1,4 @@
-"""What the independent reader finds in a `.decant` file: SHA-256 of every part as it is stored, of every
+"""Prints what the independent reader finds in a `.decant` file: SHA-256 of every stored part, of every
 tensor as float32, and of every small file, as JSON: `python digests.py kinds.decant > kinds.json`.
 """
 

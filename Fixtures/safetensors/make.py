@@ -1,4 +1,4 @@
-"""Makes the golden files of this folder with the safetensors package and torch.
+"""Writes the golden files of this folder with the safetensors package and torch.
 
     python make.py          (safetensors 0.8.0, torch 2.13.0+cpu made the files that are here)
 

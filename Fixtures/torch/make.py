@@ -1,4 +1,4 @@
-"""Makes the small PyTorch files of this folder, and beside each a safetensors file of the same tensors.
+"""Writes the small PyTorch files of this folder, and a safetensors file with the same tensors for each.
 
     python Fixtures/torch/make.py        # torch 2.13, safetensors 0.8
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def views():
-    """Every way in which a tensor can lie in its storage."""
+    """Tensors with every memory layout in their storage."""
     base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4) - 7
     half = torch.linspace(-3, 3, 12).half().reshape(3, 4)
     return collections.OrderedDict(
@@ -53,7 +53,7 @@ def new_kinds():
 
 
 def module(name, *classes):
-    """A module that the reader will not have, with empty classes."""
+    """A module with empty classes that the reader does not have."""
     made = types.ModuleType(name)
     for each in classes:
         setattr(made, each, type(each, (), {"__module__": name}))
@@ -62,7 +62,7 @@ def module(name, *classes):
 
 
 def lightning(tensors):
-    """A checkpoint as trainers write it: weights, counters, and objects of other packages."""
+    """A checkpoint of a trainer: weights, counters, and objects of other packages."""
     callbacks = module("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint")
     module("pytorch_lightning")
     module("pytorch_lightning.callbacks")

@@ -1,10 +1,10 @@
-"""Times conversions of a full-size model beside a plain copy of it, with the page cache warm.
+"""Compares the time of conversions of a full-size model with a copy of it, with a warm page cache.
 
     python Tests/Bench/conversions.py --decant .build/release/decant
 
-Prints a table in Markdown: wall and processor seconds, the least of some rounds by the wall, and the
-wall's ratio to `cp` of the input. With `--sd-cli`, stable-diffusion.cpp's program, its conversions
-stand beside ours.
+Prints a table in Markdown: wall and processor seconds of the round with the least wall time, and the
+ratio of the wall time to `cp` of the input. With `--sd-cli PROGRAM` the table includes conversions
+by stable-diffusion.cpp.
 """
 
 import argparse
@@ -23,8 +23,10 @@ def size_of(path):
 
 
 def timed(command, target, rounds):
-    """Wall and processor seconds of the fastest of some rounds, and the size of what it wrote at
-    `target`, which is removed again."""
+    """Returns wall and processor seconds of the fastest round, and the size of its output.
+
+    Removes the output at `target` after each round.
+    """
     times = []
     for _ in range(rounds):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -46,9 +48,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--decant", required=True)
     parser.add_argument("--family", default="sd-v1-4")
-    parser.add_argument("--folder", help="a diffusers folder in float32; else one is made")
+    parser.add_argument("--folder", help="a diffusers folder in float32; default: a synthesized one")
     parser.add_argument("--workspace", help="a folder on the disk to measure")
-    parser.add_argument("--sd-cli", help="stable-diffusion.cpp's program, to compare with")
+    parser.add_argument("--sd-cli", help="the program sd-cli of stable-diffusion.cpp")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.workspace) as temporary:
@@ -82,11 +84,11 @@ def main():
              ours("convert", "--type", "f16")),
             ("f16 folder to int8 .decant, not coded", half, "f.decant",
              ours("quantize", "--type", "int8", "--no-coding")),
-            ("the same by plain rounding", half, "g.decant",
+            ("the same, rounded to nearest", half, "g.decant",
              ours("quantize", "--type", "int8", "--method", "round", "--no-coding")),
             ("f16 folder to int8 .decant, coded", half, "h.decant", ours("quantize", "--type", "int8")),
             ("f32 folder to f16 GGUF", single, "i.gguf", ours("convert", "--type", "f16")),
-            ("f16 folder to Q8_0 GGUF, plain rounding", half, "j.gguf",
+            ("f16 folder to Q8_0 GGUF, rounded to nearest", half, "j.gguf",
              ours("quantize", "--type", "int8-g32", "--method", "round")),
             ("f16 folder to Q8_0 GGUF", half, "k.gguf", ours("quantize", "--type", "int8-g32")),
         ]

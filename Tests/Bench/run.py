@@ -1,6 +1,8 @@
-"""Measures everything that the README quotes and writes the table of results.
+"""Measures kernels, U-Net steps and conversions, and writes the tables.
 
-    python Tests/Bench/run.py --decant .build/release/decant --output Formats/measurements.md
+    python Tests/Bench/run.py --decant .build/release/decant --output Tests/Bench/measurements.md
+
+Keeps the text of the output file up to the line MARK and replaces everything after it.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
+MARK = "<!-- make bench replaces everything below this line. -->"
 STEPS = [
     ("sd-v1-4", "512x512", ["--stored", "--parts", "--openvino"]),
     ("sdxl-base-1.0", "512x512", ["--rounds", "1"]),
@@ -43,7 +46,7 @@ def output_of(script, *arguments):
     text = subprocess.run(
         [sys.executable, str(HERE / script), *arguments], check=True, stdout=subprocess.PIPE,
         text=True).stdout
-    # Without the bars of NNCF's progress.
+    # Leaves out the progress bars of NNCF.
     return "\n".join(line for line in text.splitlines() if "━" not in line).strip()
 
 
@@ -51,25 +54,28 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--decant", required=True)
     parser.add_argument("--output", required=True)
-    parser.add_argument("--families", help="only these, joined by commas")
-    parser.add_argument("--sd-cli", help="stable-diffusion.cpp's program, to compare conversions with")
+    parser.add_argument("--families", help="measure only these families, separated by commas")
+    parser.add_argument("--sd-cli", help="the program sd-cli of stable-diffusion.cpp")
     arguments = parser.parse_args()
     machine, table, coding = kernels(arguments.decant)
     chosen = arguments.families.split(",") if arguments.families else None
+    output = pathlib.Path(arguments.output)
+    kept = output.read_text() if output.exists() else "# Measurements\n"
     parts = [
-        "# Measurements",
-        f"Written by `make bench` on {datetime.date.today()}: {machine}. Seconds are of the processor and of "
-        "one thread, the least of some rounds, unless a line says otherwise; models have random "
-        "weights. Ratios are within one run.",
-        "## Kernels\n\nGFLOP/s as the direct way counts them: Winograd's form takes a quarter of the "
-        "products, and so passes the peak.\n\n" + table,
-        "## Lossless coding\n\nOf a tensor's own bytes a core, checksums and the file included.\n\n" + coding,
-        "## Steps",
+        kept.split(MARK)[0].rstrip(),
+        MARK,
+        "## What make bench measures",
+        f"{datetime.date.today()}: {machine}. Processor seconds of one thread, the least of some rounds, "
+        "unless a line says otherwise. Models have random weights. Ratios are within one run.",
+        "### Kernels\n\nGFLOP/s count the products of a direct convolution. Winograd's method needs a "
+        "quarter of them, so its rate can exceed the peak.\n\n" + table,
+        "### Lossless coding\n\nBytes of the uncoded tensor a second and core, with checksums and the "
+        "file.\n\n" + coding,
     ]
 
     def write():
-        """What there is so far: an hour's work is not lost with its last minute."""
-        pathlib.Path(arguments.output).write_text("\n\n".join(parts) + "\n")
+        """Writes the parts so far, so that a failure late in the run loses little."""
+        output.write_text("\n\n".join(parts) + "\n")
 
     for family, size, options in STEPS:
         if chosen is None or family in chosen:
@@ -78,7 +84,7 @@ def main():
             parts.append(f"### {text}")
             write()
     parts.append(
-        "## Conversions\n\n" + output_of(
+        "### Conversions\n\n" + output_of(
             "conversions.py", "--decant", arguments.decant,
             *(["--sd-cli", arguments.sd_cli] if arguments.sd_cli else [])))
     write()

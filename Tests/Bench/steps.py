@@ -1,8 +1,9 @@
-"""Times U-Net steps, text encoders and decoders of decant beside torch and OpenVINO, in one run.
+"""Compares the time of U-Net steps, text encoders and VAE decoders in decant, torch and OpenVINO.
 
-Everything runs on one thread and counts processor seconds, which are steadier than the wall's on a
-shared machine; each time is the least of some rounds, and steps of a round follow each other, for
-such a machine is not the same for long. Models have random weights. Prints a table in Markdown.
+Everything runs on one thread and counts processor seconds, which are steadier than wall seconds on
+a shared machine. Each time is the least of several rounds. The programs take turns within a round,
+because the speed of a shared machine changes over time. Models have random weights. Prints a table
+in Markdown.
 
     python Tests/Bench/steps.py --decant .build/release/decant --family sd-v1-4 --size 512x512
 """
@@ -48,7 +49,7 @@ def unet_inputs(unet, width, height):
 
 
 def torch_step(folder, width, height):
-    """A step to be timed, which was called before."""
+    """Returns a U-Net step in torch that has run once, so that caches are warm."""
     unet = UNet2DConditionModel.from_pretrained(
         folder, subfolder="unet", torch_dtype=torch.float32).eval()
     inputs = unet_inputs(unet, width, height)
@@ -61,7 +62,7 @@ def torch_step(folder, width, height):
 
 
 def openvino_steps(folder, width, height, rounds):
-    """Seconds of a step in float32 and in int8 (NNCF, W8A8), where OpenVINO is installed."""
+    """Returns the seconds of a step in float32 and in int8 (NNCF, W8A8), if OpenVINO is installed."""
     try:
         import nncf
         import openvino
@@ -95,7 +96,7 @@ def openvino_steps(folder, width, height, rounds):
 
 
 def torch_parts(folder):
-    """A call of the text encoder and one of the decoder, to be timed."""
+    """Returns a call of the text encoder and a call of the VAE decoder."""
     text = CLIPTextModel.from_pretrained(
         folder, subfolder="text_encoder", torch_dtype=torch.float32).eval()
     ids = torch.randint(0, 49000, (1, 77))
@@ -106,7 +107,7 @@ def torch_parts(folder):
 
 
 def seconds_of_blocks(decant, folder, size, prefixes):
-    """What the blocks of a component take of one picture."""
+    """Returns the processor seconds that the blocks with these prefixes take for one image."""
     facts = bench(decant, folder, size, 1, ["f32"], more=["--profile"])["f32"]
     return sum(
         block.get("cpu_seconds", 0) for block in facts["profile"]["blocks"]
@@ -126,14 +127,14 @@ def main():
     parser.add_argument("--decant", required=True)
     parser.add_argument("--family", required=True)
     parser.add_argument("--size", default="512x512")
-    parser.add_argument("--folder", help="a diffusers folder of the family; else one is made")
-    parser.add_argument("--also", action="append", default=[], help="the same model, stored otherwise")
+    parser.add_argument("--folder", help="a diffusers folder of the family; default: a synthesized one")
+    parser.add_argument("--also", action="append", default=[], help="the same model with another stored type")
     parser.add_argument(
-        "--stored", action="store_true", help="also as a float32 folder and as int8 .decant")
+        "--stored", action="store_true", help="measure a float32 folder and an int8 .decant as well")
     parser.add_argument("--compute", default="f32,f32-direct,int8")
-    parser.add_argument("--one-thread", action="store_true", help="not two threads against one")
+    parser.add_argument("--one-thread", action="store_true", help="leave out the comparison of two threads")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", action="store_true", help="text encoder and VAE too")
+    parser.add_argument("--parts", action="store_true", help="measure the text encoder and the VAE decoder as well")
     parser.add_argument("--openvino", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -181,7 +182,7 @@ def main():
                 bench(arguments.decant, folder, arguments.size, 3, [compute], threads)[compute]
                 for threads in (1, 2))
             ratio = one["seconds_per_step"] / two["seconds_per_step"]
-            print(f"| two threads against one by the wall, {compute} | {ratio:.2f} times | |", flush=True)
+            print(f"| speed of two threads against one, wall time, {compute} | {ratio:.2f} times | |", flush=True)
         if arguments.openvino:
             for name, seconds in openvino_steps(folder, width, height, arguments.rounds).items():
                 row(f"U-Net step, {name}", seconds, reference)

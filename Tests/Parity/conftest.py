@@ -1,4 +1,4 @@
-"""Live cross-checks: what `decant` computes and writes, beside diffusers, transformers and safetensors."""
+"""Live cross-checks of the results and files of `decant` against diffusers, transformers and safetensors."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def run(*arguments, code=0):
 
 
 def facts(*arguments):
-    """The JSON that decant prints."""
+    """Returns the JSON that decant prints."""
     return json.loads(run(*arguments, "--json", "--quiet"))
 
 
@@ -37,8 +37,8 @@ def pipelines(tmp_path_factory):
         pipeline = make_pipeline(name, seed)
         folder = root / name
         pipeline.save_pretrained(folder)
-        # As in the published configs of SD 1; without it DDIM clips latents, and clipped random
-        # latents are chaotic: rounding grows a thousandfold a few steps on, in torch too.
+        # As in the published configs of SD 1. Without it DDIM clips latents. Clipped random latents
+        # are chaotic: rounding errors grow a thousandfold within a few steps, in torch as well.
         config = folder / "scheduler" / "scheduler_config.json"
         config.write_text(json.dumps(json.loads(config.read_text()) | {"clip_sample": False}))
         made[name] = (pipeline, folder)

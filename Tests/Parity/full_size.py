@@ -1,4 +1,4 @@
-"""One forward of a full-size U-Net here and in diffusers: agreement, CPU seconds, peak memory.
+"""Compares one call of a full-size U-Net in decant and diffusers: error, CPU seconds, peak memory.
 
     .venv-parity/bin/python Tests/Parity/full_size.py FOLDER [--threads N]
 

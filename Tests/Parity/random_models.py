@@ -27,7 +27,7 @@ from conftest import FIXTURES
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
 UP = {CROSS: "CrossAttnUpBlock2D", PLAIN: "UpBlock2D"}
 
-# What differs from the topology of SD 1: widths, depths, head counts, block types, the mid block.
+# Differences from the topology of SD 1: widths, depths, head counts, block types, the mid block.
 SHAPES = {
     "sd1": dict(channels=(16, 32, 48, 48), down=(CROSS, CROSS, CROSS, PLAIN)),
     "uneven-layers": dict(
@@ -59,7 +59,7 @@ SHAPES = {
 
 
 def perturb(module):
-    """Moves norms off one and biases off zero, so that one that is dropped is seen."""
+    """Moves norms away from 1 and biases away from 0, so that a test detects a missing one."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim == 1:
@@ -128,7 +128,7 @@ def make_pipeline(name, seed):
     )
 
 
-# What the families add to that: (what differs in the U-Net, what differs in the pipeline).
+# Differences of the families: (of the U-Net, of the pipeline).
 LINEAR = dict(use_linear_projection=True, attention_head_dim=[1, 2, 4, 4])
 SD = dict(channels=(16, 32, 64, 64), down=(CROSS, CROSS, CROSS, PLAIN))
 XL = dict(
@@ -155,7 +155,7 @@ FAMILIES = {
         dict(open_clip=True, scheduler=DDIMScheduler, options=dict(prediction_type="v_prediction")),
     ),
     "sd-turbo": (SD | LINEAR, dict(open_clip=True, scheduler=EulerDiscreteScheduler, options=TRAILING)),
-    # With the depths of the published one, which its recipes are for.
+    # With the published depths, because the recipes apply to these.
     "sdxl": (
         XL | dict(transformer_layers_per_block=[1, 2, 10]), dict(scheduler=EulerDiscreteScheduler)
     ),
@@ -237,7 +237,7 @@ def make_vae():
 
 
 def make_family(name, seed=0):
-    """A random pipeline of a family of FAMILIES."""
+    """Returns a random pipeline of a family of FAMILIES."""
     torch.manual_seed(seed)
     shape, extra = FAMILIES[name]
     shape = dict(shape)

@@ -1,4 +1,4 @@
-"""Every family beside diffusers: each component by `decant forward`, and four steps of the sampler."""
+"""Compares every family with diffusers: each component by `decant forward`, and four sampler steps."""
 
 import json
 import warnings
@@ -26,7 +26,7 @@ XL = [name for name in NAMES if "addition_embed_type" in FAMILIES[name][0]]
 
 
 def check_components(pipeline, folder, work, latents=(8, 12)):
-    """The U-Net and the text encoders by `decant forward`, beside diffusers and transformers."""
+    """Compares U-Net and text encoders by `decant forward` with diffusers and transformers."""
     unet = pipeline.unet
     torch.manual_seed(11)
     inputs = dict(
@@ -76,9 +76,9 @@ def mask(size=64):
     return Image.fromarray(values)
 
 
-def beside(pipeline, folder, work, arguments, prompt="a red circle and a blue square", steps=4, **options):
-    """Latents and pixels of both; diffusers runs twice, for latents and for a picture."""
-    def ask(kind):
+def compare_images(pipeline, folder, work, arguments, prompt="a red circle and a blue square", steps=4, **options):
+    """Compares latents and pixels of both programs. diffusers runs twice: for latents and for an image."""
+    def images(kind):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return pipeline(
@@ -89,8 +89,8 @@ def beside(pipeline, folder, work, arguments, prompt="a red circle and a blue sq
                 **options,
             ).images
 
-    latents = ask("latent")
-    image = np.asarray(ask("pil")[0])
+    latents = images("latent")
+    image = np.asarray(images("pil")[0])
     run(
         "generate", folder, "-p", prompt, "--steps", steps, "--seed", 5,
         "-o", work / "a.png", "--save-latents", work / "a.safetensors", "--force", "--quiet", *arguments,
@@ -103,7 +103,7 @@ def beside(pipeline, folder, work, arguments, prompt="a red circle and a blue sq
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("refiner", "sd-v1-inpainting")])
 def test_generate(families, tmp_path, name):
     pipeline, folder = families[name]
-    beside(
+    compare_images(
         pipeline, folder, tmp_path, ["--guidance-scale", 5], guidance_scale=5.0, height=64, width=64
     )
 
@@ -112,7 +112,7 @@ def test_generate(families, tmp_path, name):
 @pytest.mark.parametrize("negative", ["blurry", ""])
 def test_negative_prompts(families, tmp_path, name, negative):
     pipeline, folder = families[name]
-    beside(
+    compare_images(
         pipeline, folder, tmp_path, ["--guidance-scale", 4, "-n", negative],
         guidance_scale=4.0, negative_prompt=negative, height=64, width=64,
     )
@@ -120,7 +120,7 @@ def test_negative_prompts(families, tmp_path, name, negative):
 
 def test_sizes_of_sdxl(families, tmp_path):
     pipeline, folder = families["sdxl"]
-    beside(
+    compare_images(
         pipeline, folder, tmp_path,
         ["--guidance-scale", 3, "-W", 96, "-H", 64, "--original-size", "200x100", "--crop", "8,16",
          "--target-size", "96x72"],
@@ -132,7 +132,7 @@ def test_sizes_of_sdxl(families, tmp_path):
 @pytest.mark.parametrize("name", ["sdxl-turbo", "sd-turbo"])
 def test_one_step_without_guidance(families, tmp_path, name):
     pipeline, folder = families[name]
-    beside(
+    compare_images(
         pipeline, folder, tmp_path, ["--guidance-scale", 0], guidance_scale=0.0, height=64, width=64
     )
 
@@ -151,7 +151,7 @@ def test_image_to_image(families, tmp_path, strength, scheduler):
         kind, changes = SCHEDULERS[scheduler]
         other.scheduler = kind.from_pretrained(folder, subfolder="scheduler", **changes)
     other.set_progress_bar_config(disable=True)
-    beside(
+    compare_images(
         other, folder, tmp_path,
         ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", strength]
         + (["--scheduler", scheduler] if scheduler else []),
@@ -164,7 +164,7 @@ def test_image_to_image_of_another_size(families, tmp_path):
     picture(104).save(tmp_path / "in.png")
     other = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
     other.set_progress_bar_config(disable=True)
-    beside(
+    compare_images(
         other, folder, tmp_path,
         ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", 0.5, "-W", 64, "-H", 72],
         guidance_scale=4.0, image=picture(104).resize((64, 72), Image.LANCZOS), strength=0.5,
@@ -180,7 +180,7 @@ def test_image_to_image_xl(families, tmp_path, name):
         force_zeros_for_empty_prompt=name != "refiner",
     )
     other.set_progress_bar_config(disable=True)
-    beside(
+    compare_images(
         other, folder, tmp_path,
         ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", 0.6],
         guidance_scale=4.0, image=picture(), strength=0.6,
@@ -195,7 +195,7 @@ def test_inpainting(families, tmp_path, name, strength):
     mask().save(tmp_path / "mask.png")
     other = StableDiffusionInpaintPipeline(**pipeline.components, requires_safety_checker=False)
     other.set_progress_bar_config(disable=True)
-    beside(
+    compare_images(
         other, folder, tmp_path,
         ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--mask", tmp_path / "mask.png",
          "--strength", strength],
@@ -210,7 +210,7 @@ def test_inpainting_of_another_size(families, tmp_path, name):
     mask(104).save(tmp_path / "mask.png")
     other = StableDiffusionInpaintPipeline(**pipeline.components, requires_safety_checker=False)
     other.set_progress_bar_config(disable=True)
-    beside(
+    compare_images(
         other, folder, tmp_path,
         ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--mask", tmp_path / "mask.png",
          "--strength", 0.7, "-W", 64, "-H", 72],
@@ -225,7 +225,7 @@ def test_inpainting_xl(families, tmp_path, strength):
     mask().save(tmp_path / "mask.png")
     other = StableDiffusionXLInpaintPipeline(**pipeline.components, force_zeros_for_empty_prompt=True)
     other.set_progress_bar_config(disable=True)
-    beside(
+    compare_images(
         other, folder, tmp_path,
         ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--mask", tmp_path / "mask.png",
          "--strength", strength],
@@ -240,7 +240,7 @@ def test_transparency_is_left_out(families, tmp_path):
     image.save(tmp_path / "in.png")
     other = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
     other.set_progress_bar_config(disable=True)
-    beside(
+    compare_images(
         other, folder, tmp_path,
         ["--guidance-scale", 4, "--init-image", tmp_path / "in.png", "--strength", 0.5],
         guidance_scale=4.0, image=load_image(str(tmp_path / "in.png")), strength=0.5,
@@ -254,14 +254,14 @@ def test_calibrate_and_verify(families, tmp_path, name):
     _, folder = families[name]
     run("calibrate", folder, "-o", tmp_path / "c", "--steps", 2, "--prompt-limit", 1, "--quiet")
     run("quantize", folder, "-o", tmp_path / "q.decant", "--type", "int8", "--calibration", tmp_path / "c", "--quiet")
-    # Exit code 1 above the threshold; int8 of random weights is a few per cent off.
+    # Exit code 1: the error is above the threshold. int8 of random weights is off by a few per cent.
     run(
         "verify", folder, tmp_path / "q.decant", "--steps", 2, "--prompt-limit", 1,
         "--max-step-error", 0.2, "--quiet")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_folders_are_inspected_as_what_they_are(families, name):
+def test_inspect_finds_the_family(families, name):
     _, folder = families[name]
     facts = json.loads(run("inspect", folder, "--json", "--quiet"))
     line = "sdxl-refiner" if name == "refiner" else "sdxl" if name in XL else "sd-v2" if (

@@ -1,4 +1,4 @@
-"""What decant writes, opened by the programs it is written for."""
+"""Files of decant, loaded by diffusers, transformers and safetensors."""
 
 import importlib.util
 import json
@@ -41,7 +41,7 @@ def test_folder_to_packfile_to_folder_keeps_every_bit(pipelines, tmp_path, name)
     StableDiffusionPipeline.from_pretrained(tmp_path / "back")
     for path in WEIGHTS.values():
         before, after = load_file(folder / path), load_file(tmp_path / "back" / path)
-        if path.startswith("text_encoder"):  # transformers 5 leaves out the prefix that 4 needs
+        if path.startswith("text_encoder"):  # transformers 5 omits the prefix that version 4 needs
             before = {k if k.startswith("text_model.") else f"text_model.{k}": v for k, v in before.items()}
         same_tensors(before, after)
 
@@ -72,7 +72,7 @@ def test_python_reader_agrees_bit_for_bit(tmp_path):
 
 
 def test_quantized_folder_gives_the_same_numbers_in_diffusers(pipelines, tmp_path):
-    """int8 weights widened to a float32 folder: diffusers computes what decant computes."""
+    """int8 weights widened to a float32 folder give the same results in diffusers and decant."""
     from safetensors.torch import load_file as load_torch, save_file
 
     from measures import COMPONENT, relative_rms
@@ -103,7 +103,7 @@ def test_inspect_counts_what_diffusers_counts(pipelines):
 @pytest.mark.parametrize("options", [[], ["--output-variant", "fp16", "--max-shard-size", "50KB"]], ids=["plain", "shards"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_folders_of_every_family(tmp_path, name, options):
-    """The index keeps its pipeline's own members, and diffusers loads the copy, every bit of it."""
+    """The index keeps its pipeline's own members, and diffusers loads a bit-identical copy."""
     pipeline = make_family(name)
     pipeline.save_pretrained(tmp_path / "in")
     run("convert", tmp_path / "in", "-o", tmp_path / "out", *options)

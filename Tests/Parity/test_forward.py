@@ -1,4 +1,4 @@
-"""`decant forward` beside the same components in diffusers and transformers, float32 on the CPU."""
+"""Compares `decant forward` with diffusers and transformers, component by component, in float32 on the CPU."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""`decant generate` beside diffusers' pipeline: latents after the last step, and pictures."""
+"""Compares `decant generate` with diffusers' pipelines: latents after the last step, and images."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def generate(folder, work, *options, count=1):
 
 
 def compare(pipeline, folder, scheduler, found, pictures, **options):
-    # From the file, as decant reads it: a pipeline in memory knows which members were defaults.
+    # From the file, as decant reads it. A scheduler in memory also records which members were defaults.
     kind, changes = SCHEDULERS[scheduler]
     pipeline.scheduler = kind.from_pretrained(folder, subfolder="scheduler", **changes)
     pipeline.set_progress_bar_config(disable=True)

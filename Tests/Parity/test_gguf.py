@@ -1,4 +1,4 @@
-"""GGUF files beside the `gguf` package: ours opened by it, its every type read here."""
+"""Compares GGUF files with the `gguf` package: it reads files of decant, and decant reads all its types."""
 
 import json
 
@@ -21,7 +21,7 @@ PREFIX = "model.diffusion_model."
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A single file of the miniature: names and numbers to make GGUF files of."""
+    """A single file of the miniature model: names and numbers for GGUF files."""
     path = tmp_path_factory.mktemp("gguf") / "mini.safetensors"
     run("convert", MINI, "-o", path, "--type", "f32", "--quiet")
     return path
@@ -36,7 +36,7 @@ def values(tensor):
 
 
 @pytest.mark.parametrize("type", ["f32", "f16", "bf16"])
-def test_ours_for_sdcpp_is_what_the_folder_holds(tmp_path, checkpoint, type):
+def test_sdcpp_files_equal_the_folder(tmp_path, checkpoint, type):
     run("convert", MINI, "-o", tmp_path / "a.gguf", "--type", type, "--quiet")
     found, expected = tensors(tmp_path / "a.gguf"), load_file(checkpoint)
     assert set(found) == set(expected)
@@ -51,23 +51,23 @@ def test_ours_for_sdcpp_is_what_the_folder_holds(tmp_path, checkpoint, type):
 
 
 @pytest.mark.parametrize("type,kind", [("int8", T.Q8_0), ("q8_0", T.Q8_0), ("int4-g32", T.Q4_0), ("q4_0", T.Q4_0)])
-def test_ours_quantized_for_sdcpp(tmp_path, checkpoint, type, kind):
+def test_quantized_sdcpp_files(tmp_path, checkpoint, type, kind):
     run("quantize", MINI, "-o", tmp_path / "a.gguf", "--type", type, "--quiet")
     run("convert", tmp_path / "a.gguf", "-o", f"{tmp_path / 'b'}/", "--type", "f32", "--quiet")
     found = tensors(tmp_path / "a.gguf")
     quantized = {name: t for name, t in found.items() if t.tensor_type in (T.Q8_0, T.Q4_0)}
     assert len(quantized) > 100 and kind in {t.tensor_type for t in quantized.values()}
-    assert all(len(t.shape) == 2 for t in quantized.values())  # no convolutions for this program
-    # What decant reads back is what the gguf package dequantizes, to the bit.
+    assert all(len(t.shape) == 2 for t in quantized.values())  # stable-diffusion.cpp takes no quantized convolutions
+    # decant reads the same numbers as the gguf package dequantizes, bit for bit.
     run("convert", tmp_path / "b", "-o", tmp_path / "c.safetensors", "--quiet")
     again = load_file(tmp_path / "c.safetensors")
     for name, tensor in found.items():
         assert np.array_equal(values(tensor), again[name].numpy()), name
 
 
-def test_ours_for_comfyui_has_convolutions_in_blocks(tmp_path):
+def test_comfyui_files_have_quantized_convolutions(tmp_path):
     pipeline = make_family("sd-v1")
-    # Wide enough for rows of 32.
+    # Wide enough for rows of 32 weights.
     run("quantize", MINI, "-o", tmp_path / "a.gguf", "--type", "int8", "--for", "comfyui", "--quiet")
     found = tensors(tmp_path / "a.gguf")
     fields = gguf.GGUFReader(tmp_path / "a.gguf").fields
@@ -102,7 +102,7 @@ def write(path, arch, weights, kind, shapes=None):
                 size = gguf.GGML_QUANT_SIZES[kind][1]
                 rng = np.random.default_rng(len(expected))
                 data = rng.integers(0, 256, (*array.shape[:-1], array.shape[-1] // block * size), dtype=np.uint8)
-                # Scales that are finite: the halves of each block get small exponents.
+                # The float16 scales of each block get small exponents, so that they are finite.
                 halves = {T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}[kind]
                 blocks = data.reshape(-1, size)
                 for at in halves:
@@ -132,7 +132,7 @@ def test_every_type_is_read(tmp_path, checkpoint, kind):
 
 @pytest.mark.parametrize("kind", K_TYPES + [T.Q8_0, T.Q5_1], ids=lambda kind: kind.name)
 def test_every_type_is_read_in_rows_of_256(tmp_path, checkpoint, kind):
-    """A U-Net of ComfyUI-GGUF: no prefix, convolutions flattened."""
+    """A U-Net as ComfyUI-GGUF stores it: no prefix, flattened convolutions."""
     weights = {
         name.removeprefix(PREFIX): value for name, value in load_file(checkpoint).items() if name.startswith(PREFIX)
     }
@@ -157,7 +157,7 @@ def test_a_unet_is_completed_by_other_files(tmp_path, checkpoint):
 
 @pytest.mark.parametrize("family,program", [
     ("koala-700m", "sdcpp"), ("refiner", "sdcpp"), ("lcm", "sdcpp"), ("lcm", "comfyui"), ("ssd-1b", "comfyui")])
-def test_what_cannot_load_is_refused(tmp_path, family, program):
+def test_models_that_a_program_cannot_load_are_refused(tmp_path, family, program):
     make_family(family).save_pretrained(tmp_path / "model")
     said = run("convert", tmp_path / "model", "-o", tmp_path / "a.gguf", "--for", program, code=2)
     assert "cannot load" in said
@@ -166,7 +166,7 @@ def test_what_cannot_load_is_refused(tmp_path, family, program):
 
 @pytest.mark.parametrize("program", ["sdcpp", "comfyui"])
 def test_float64_weights_are_written(tmp_path, program):
-    """As they are where GGUF's float64 is read, else as float32."""
+    """float64 tensors stay float64 where the program reads it, else they become float32."""
     run("convert", MINI, "-o", f"{tmp_path / 'wide'}/", "--type", "f32", "--quiet")
     path = tmp_path / "wide" / "unet" / "diffusion_pytorch_model.safetensors"
     weights = load_file(path)
@@ -175,6 +175,6 @@ def test_float64_weights_are_written(tmp_path, program):
     found = {name: t for name, t in tensors(tmp_path / "a.gguf").items() if "first_stage" not in name and "cond" not in name}
     assert len(found) == len(weights)
     assert {t.tensor_type for t in found.values()} == {T.F64 if program == "sdcpp" else T.F32}
-    # gguf gives the numbers of plain kinds as they are.
+    # gguf returns plain kinds unchanged.
     stored = {tuple(np.asarray(t.data).ravel()[:5].tolist()) for t in found.values()}
     assert stored == {tuple(value.ravel()[:5].tolist()) for value in weights.values()}

@@ -1,4 +1,4 @@
-"""LoRA merged by decant beside diffusers' `load_lora_weights` and `fuse_lora`."""
+"""Compares LoRA merged by decant with diffusers' `load_lora_weights` and `fuse_lora`."""
 
 import pytest
 import torch
@@ -12,12 +12,12 @@ from conftest import run
 from measures import relative_rms
 from random_models import make_family
 
-MERGED = 1e-6  # float32 sums in another order
+MERGED = 1e-6  # float32 sums in a different order
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "conv1", "ff.net.2", "time_emb_proj"]
 
 
 def trained(pipeline, rank=3, alpha=2):
-    """LoRA with random weights on the U-Net and the text encoders, as PEFT makes it."""
+    """LoRA of PEFT with random weights, on the U-Net and the text encoders."""
     parts = {"unet": TARGETS, "text_encoder": ["q_proj", "out_proj", "fc1"]}
     if getattr(pipeline, "text_encoder_2", None) is not None:
         parts["text_encoder_2"] = parts["text_encoder"]
@@ -70,12 +70,12 @@ def test_diffusers_files(tmp_path, family, scale):
 
 
 @pytest.mark.parametrize("family", ["sd-v1", "sdxl"])
-def test_kohya_files_beside_fuse_lora(tmp_path, family):
-    """The file is read by diffusers too: `load_lora_weights`, `fuse_lora`."""
+def test_kohya_files_equal_fuse_lora(tmp_path, family):
+    """diffusers reads the same file: `load_lora_weights`, `fuse_lora`."""
     pipeline = make_family(family, 4)
     pipeline.save_pretrained(tmp_path / "model")
     states, _ = trained(pipeline)
-    # Only what kohya's files have for sure: attentions and feed-forwards.
+    # Only the modules that every file of kohya has: attentions and feed-forwards.
     states = {key: value for key, value in states.items() if "attentions" in key or "text_encoder" in key}
     prefixes = {"unet": "lora_unet", "text_encoder": "lora_te1" if family == "sdxl" else "lora_te",
                 "text_encoder_2": "lora_te2"}
@@ -126,7 +126,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_settings_in_the_header_of_diffusers_files(tmp_path, settings):
-    """alpha stands in the file's metadata alone."""
+    """Only the metadata of the file holds alpha."""
     pipeline = make_family("sd-v1", 6)
     pipeline.save_pretrained(tmp_path / "model")
     config = LoraConfig(
@@ -144,7 +144,7 @@ def test_settings_in_the_header_of_diffusers_files(tmp_path, settings):
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_settings_beside_peft_files(tmp_path, settings):
-    """alpha stands in adapter_config.json."""
+    """Only adapter_config.json holds alpha."""
     pipeline = make_family("sd-v1", 7)
     pipeline.save_pretrained(tmp_path / "model")
     config = LoraConfig(
@@ -156,8 +156,8 @@ def test_settings_beside_peft_files(tmp_path, settings):
             str(tmp_path / "lora" / "adapter_model.safetensors"))
 
 
-def test_a_folder_of_peft_whose_products_have_biases(tmp_path):
-    """`lora_bias` is merged as `merge_and_unload` merges it; the folder is given, not the file."""
+def test_peft_folder_with_biases(tmp_path):
+    """`lora_bias` merges as in `merge_and_unload`. The argument is the folder, not the file."""
     pipeline = make_family("sd-v1", 8)
     pipeline.save_pretrained(tmp_path / "model")
     config = LoraConfig(

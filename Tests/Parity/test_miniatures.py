@@ -1,4 +1,4 @@
-"""The trained miniatures beside diffusers: components, and 20 steps with their own schedulers."""
+"""Compares the trained miniatures with diffusers: components, and 20 steps with their own schedulers."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from diffusers import DiffusionPipeline
 
 from conftest import FIXTURES
 from measures import COMPONENT, relative_rms
-from test_families import beside, check_components
+from test_families import check_components, compare_images
 from test_forward import forward
 
 SIDES = {"mini-sd": 64, "mini-sdxl": 128}
@@ -15,7 +15,7 @@ PROMPT = "a red circle next to a blue star on a white background"
 
 @pytest.fixture(scope="module", params=SIDES)
 def miniature(request):
-    """(pipeline, folder, side of the pictures)"""
+    """Returns (pipeline, folder, side of the images in pixels)."""
     folder = FIXTURES / request.param
     pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
@@ -44,12 +44,12 @@ def test_vae(miniature, tmp_path):
 
 def test_twenty_steps(miniature, tmp_path):
     pipeline, folder, _ = miniature
-    beside(pipeline, folder, tmp_path, ["--guidance-scale", 4], prompt=PROMPT, steps=20, guidance_scale=4.0)
+    compare_images(pipeline, folder, tmp_path, ["--guidance-scale", 4], prompt=PROMPT, steps=20, guidance_scale=4.0)
 
 
 def test_negative_prompt(miniature, tmp_path):
     pipeline, folder, _ = miniature
-    beside(
+    compare_images(
         pipeline, folder, tmp_path, ["--guidance-scale", 4, "-n", "a green heart"], prompt=PROMPT,
         steps=20, guidance_scale=4.0, negative_prompt="a green heart")
 
@@ -58,7 +58,7 @@ def test_crop_and_original_size(miniature, tmp_path):
     pipeline, folder, side = miniature
     if pipeline.unet.config.addition_embed_type is None:
         pytest.skip("no size conditioning")
-    beside(
+    compare_images(
         pipeline, folder, tmp_path,
         ["--guidance-scale", 4, "--original-size", "64x64", "--crop", "32,0"], prompt=PROMPT, steps=20,
         guidance_scale=4.0, original_size=(64, 64), crops_coords_top_left=(0, 32), target_size=(side, side))

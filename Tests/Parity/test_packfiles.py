@@ -1,4 +1,4 @@
-"""`.decant` files as the independent reader `Formats/decant.py` finds them."""
+"""`.decant` files, read by the independent reader `Formats/decant.py`."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ PACKFILES = FIXTURES / "packfiles"
 
 
 @pytest.mark.parametrize("name", ["kinds", "blocks", "huffman"])
-def test_fixture_is_what_its_digests_say(name):
+def test_fixture_matches_its_digests(name):
     found = subprocess.run(
         [sys.executable, PACKFILES / "digests.py", PACKFILES / f"{name}.decant"], capture_output=True, check=True)
     assert json.loads(found.stdout) == json.loads((PACKFILES / f"{name}.json").read_text())
@@ -37,7 +37,7 @@ def test_flipped_bits_and_truncations_are_refused(name):
 
 
 @pytest.mark.parametrize("kind,dtype", [("f32", torch.float32), ("f16", torch.float16), ("bf16", torch.bfloat16)])
-def test_converted_weights_are_what_torch_rounds_to(tmp_path, kind, dtype):
+def test_converted_weights_round_as_in_torch(tmp_path, kind, dtype):
     reader = decant_reader()
     path = tmp_path / "model.decant"
     run("convert", FIXTURES / "mini-sd", "-o", path, "--type", kind)
@@ -52,11 +52,11 @@ def test_converted_weights_are_what_torch_rounds_to(tmp_path, kind, dtype):
                 found = model.tensor(component, name)
                 assert found.shape == tuple(tensor.shape)
                 assert np.array_equal(found, narrowed.float().numpy()), name
-    # Smaller than the numbers alone, with every bit kept.
+    # Smaller than the uncoded numbers, without loss.
     assert path.stat().st_size < plain
 
 
-def test_codes_and_scales_are_what_the_float32_weights_are_made_of(tmp_path):
+def test_float32_weights_are_scales_times_codes(tmp_path):
     reader = decant_reader()
     path = tmp_path / "int8.decant"
     run("quantize", FIXTURES / "mini-sd", "-o", path, "--type", "int8")

@@ -1,4 +1,4 @@
-"""Checkpoints that torch wrote, read by decant and compared bit for bit; none of their code runs."""
+"""Checkpoints written by torch, read by decant and compared bit for bit. Their code does not run."""
 
 import json
 import os
@@ -28,7 +28,7 @@ FORMS = {
 
 
 def weights(pipeline):
-    """Every component's tensors by today's names."""
+    """Returns the tensors of every component by their current names."""
     return {
         name: {
             key if name != "text_encoder" or key.startswith("text_model.") else f"text_model.{key}": tensor
@@ -40,7 +40,7 @@ def weights(pipeline):
 
 
 def pickled_folder(folder, out, tensors, **form):
-    """The folder with its weights as .bin files of these tensors."""
+    """Writes the folder with these tensors as .bin files."""
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("*.safetensors"))
     for component, path in PICKLED.items():
         torch.save(tensors[component], out / path, **form)
@@ -48,7 +48,7 @@ def pickled_folder(folder, out, tensors, **form):
 
 
 def written(folder):
-    """What decant wrote, component by component."""
+    """Returns the tensors that decant wrote, by component."""
     return {
         "unet": load_file(folder / "unet/diffusion_pytorch_model.safetensors"),
         "vae": load_file(folder / "vae/diffusion_pytorch_model.safetensors"),
@@ -66,13 +66,13 @@ def assert_same(found, expected):
             assert torch.equal(other, tensor), name
 
 
-# How a trainer may leave its tensors behind: (tensors by name) -> (the same numbers, lying otherwise).
-def as_they_are(tensors):
+# Memory layouts of trainers: (tensors by name) -> (the same numbers in another layout).
+def unchanged(tensors):
     return dict(tensors)
 
 
 def turned(tensors):
-    """Every matrix lies by columns, as after a transposition."""
+    """Every matrix is column-major, as after a transposition."""
     return {k: t.transpose(0, 1).contiguous().transpose(0, 1) if t.ndim > 1 else t for k, t in tensors.items()}
 
 
@@ -81,7 +81,7 @@ def channels_last(tensors):
 
 
 def in_one_storage(tensors):
-    """All tensors are views of one storage, as of an optimizer that keeps them flat."""
+    """All tensors are views of one storage, as in an optimizer with flat parameters."""
     flat = torch.cat([t.flatten() for t in tensors.values()])
     result, start = {}, 0
     for name, tensor in tensors.items():
@@ -91,7 +91,7 @@ def in_one_storage(tensors):
 
 
 def every_second(tensors):
-    """Numbers with gaps between them."""
+    """Tensors with gaps between the numbers."""
     return {k: torch.stack([t, torch.full_like(t, 9)], dim=-1)[..., 0] for k, t in tensors.items()}
 
 
@@ -99,16 +99,16 @@ def parameters(tensors):
     return {k: torch.nn.Parameter(t.clone()) for k, t in tensors.items()}
 
 
-LYING = [as_they_are, turned, channels_last, in_one_storage, every_second, parameters]
+LAYOUTS = [unchanged, turned, channels_last, in_one_storage, every_second, parameters]
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("lying", LYING, ids=lambda f: f.__name__)
-def test_bin_folders(pipelines, tmp_path, form, lying):
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
+def test_bin_folders(pipelines, tmp_path, form, layout):
     pipeline, folder = pipelines["sd1"]
     expected = weights(pipeline)
     source = pickled_folder(
-        folder, tmp_path / "bin", {k: lying(t) for k, t in expected.items()}, **FORMS[form]
+        folder, tmp_path / "bin", {k: layout(t) for k, t in expected.items()}, **FORMS[form]
     )
     run("convert", source, "-o", tmp_path / "out")
     assert_same(written(tmp_path / "out"), expected)
@@ -152,7 +152,7 @@ def fake_module(monkeypatch, name, *classes):
 
 
 def lightning(monkeypatch, tensors):
-    """A checkpoint as trainers leave it, with objects of packages that are not installed here."""
+    """A checkpoint of a trainer, with objects of packages that are not installed."""
     callbacks = fake_module(monkeypatch, "pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint")
     fake_module(monkeypatch, "pytorch_lightning.callbacks")
     fake_module(monkeypatch, "pytorch_lightning")
@@ -177,20 +177,20 @@ def lightning(monkeypatch, tensors):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("lying", [as_they_are, turned, in_one_storage], ids=lambda f: f.__name__)
-def test_lightning_checkpoints(pipelines, tmp_path, monkeypatch, form, lying):
-    """A single-file checkpoint of LDM's names, as .ckpt; its safetensors twin gives the same folder."""
+@pytest.mark.parametrize("layout", [unchanged, turned, in_one_storage], ids=lambda f: f.__name__)
+def test_lightning_checkpoints(pipelines, tmp_path, monkeypatch, form, layout):
+    """A .ckpt with LDM's names gives the same folder as the safetensors file with the same tensors."""
     _, folder = pipelines["sd1"]
     run("convert", folder, "-o", tmp_path / "model.safetensors")
     tensors = load_file(tmp_path / "model.safetensors")
-    # Without the note that decant leaves for itself, as other programs' files are.
+    # Without decant's own metadata, like files of other programs.
     from safetensors.torch import save_file
 
     tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(77)[None]
     tensors["model_ema.decay"] = torch.tensor(0.9999)
     tensors["model_ema.num_updates"] = torch.tensor(3, dtype=torch.int32)
     save_file(tensors, tmp_path / "twin.safetensors")
-    torch.save(lightning(monkeypatch, lying(tensors)), tmp_path / "model.ckpt", **FORMS[form])
+    torch.save(lightning(monkeypatch, layout(tensors)), tmp_path / "model.ckpt", **FORMS[form])
 
     run("convert", tmp_path / "twin.safetensors", "-o", tmp_path / "expected")
     run("convert", tmp_path / "model.ckpt", "-o", tmp_path / "out")
@@ -222,9 +222,9 @@ def test_no_code_runs(pipelines, tmp_path, form, call):
     tensors["unet"] = dict(tensors["unet"]) | {"evil": evil}
     source = pickled_folder(folder, tmp_path / "bin", tensors, **FORMS[form])
     message = run("convert", source, "-o", tmp_path / "out", code=2)
-    assert "which would run code" in message and "nothing was run" in message
+    assert "which would run code" in message and "Decant did not run it" in message
     assert not mark.exists() and not (tmp_path / "out").exists()
-    # The attack is a real one: torch's own loader, told to trust the file, falls for it.
+    # The attack works: torch's own loader with weights_only=False runs the code.
     torch.load(source / PICKLED["unet"], weights_only=False)
     assert mark.exists()
 
@@ -232,8 +232,8 @@ def test_no_code_runs(pipelines, tmp_path, form, call):
 @pytest.mark.parametrize(
     "tensor,found",
     [
-        (torch.eye(3).to_sparse(), "a tensor made by 'torch._utils._rebuild_sparse_tensor', which is not read"),
-        (torch.ones(3, dtype=torch.complex128), "numbers of 'torch.ComplexDoubleStorage', which are not read"),
+        (torch.eye(3).to_sparse(), "a tensor made by 'torch._utils._rebuild_sparse_tensor', which Decant does not read"),
+        (torch.ones(3, dtype=torch.complex128), "numbers of 'torch.ComplexDoubleStorage', which Decant does not read"),
     ],
     ids=["sparse", "complex"],
 )
@@ -258,7 +258,7 @@ def test_one_component_alone(pipelines, component, name):
 @pytest.mark.parametrize("variant", [None, "fp16"])
 @pytest.mark.parametrize("limit", [None, "100KB", "1KB"])
 def test_variants_and_shards_are_loaded(pipelines, tmp_path, variant, limit):
-    """diffusers and transformers load what decant splits and names after a variant."""
+    """diffusers and transformers load shards and variants that decant wrote."""
     pipeline, folder = pipelines["sd1"]
     options = (["--output-variant", variant] if variant else []) + (["--max-shard-size", limit] if limit else [])
     run("convert", folder, "-o", tmp_path / "out", *options)

@@ -1,4 +1,4 @@
-"""int8 folders beside SDNQ, the back end that keeps them int8 in diffusers: linear layers and convolutions."""
+"""int8 folders in SDNQ, the quantization back end for diffusers: linear layers and convolutions."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from conftest import FIXTURES, run
 from measures import COMPONENT, relative_rms
 from test_forward import forward
 
-import sdnq  # noqa: F401  what makes diffusers know the method
+import sdnq  # noqa: F401  registers the method with diffusers
 
 
 @pytest.fixture(scope="module")

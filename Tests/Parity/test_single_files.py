@@ -1,4 +1,4 @@
-"""Single files beside diffusers: ours opened by `from_single_file`, theirs and torch's read here."""
+"""Single files: `from_single_file` loads those of decant, and decant reads those of diffusers and torch."""
 
 import json
 
@@ -39,9 +39,9 @@ def equal(found, expected):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unet_and_vae_from_single_file(files, name):
-    """diffusers' own converter, with the configs told, finds every tensor where it belongs."""
+    """diffusers' converter, given the configs, finds every tensor."""
     pipeline, folder, file = files[name]
-    # diffusers' converter leaves out the guidance embedding of latent consistency models.
+    # diffusers' converter drops the guidance embedding of latent consistency models.
     if not pipeline.unet.config.time_cond_proj_dim:
         unet = UNet2DConditionModel.from_single_file(str(file), config=str(folder), subfolder="unet")
         equal(unet.state_dict(), pipeline.unet.state_dict())
@@ -79,7 +79,7 @@ def test_round_trip(files, tmp_path, name):
 
 @pytest.mark.parametrize("extension", ["ckpt", "safetensors"])
 def test_files_of_others_keep_their_metadata_and_lose_their_buffers(files, tmp_path, extension):
-    """As web UIs have them: training buffers, position ids as floats, a moving average, no configs of ours."""
+    """As in web UIs: training buffers, position ids as floats, a moving average, no configs of decant."""
     pipeline, folder, file = files["sd-v1"]
     state = load_file(file)
     average = {
@@ -111,7 +111,7 @@ def test_files_of_others_keep_their_metadata_and_lose_their_buffers(files, tmp_p
         assert metadata["modelspec.architecture"] == "stable-diffusion-v1"
 
 
-def test_prediction_types_are_told_with_their_reason(files, tmp_path):
+def test_prediction_types_and_their_reasons(files, tmp_path):
     _, _, file = files["sd-v2-v"]
     state = load_file(file)
 

@@ -1,4 +1,4 @@
-"""Stripped models load in stock diffusers and give the same numbers there as here."""
+"""Stripped models load in unmodified diffusers and give the same numbers as in decant."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
-"""Stripping beside surgery: taking modules out of a live model of diffusers must give, number for
-number, what the stripped files give when stock diffusers loads them."""
+"""Compares stripped files with surgery: removing modules from a diffusers model in memory must give the
+same numbers as the stripped files in unmodified diffusers."""
 
 import pytest
 import torch
@@ -29,14 +29,14 @@ CUTS = {
 
 
 class Identity(torch.nn.Module):
-    """An attention that was dropped: what passes by, passes."""
+    """Replaces a removed attention: returns its input."""
 
     def forward(self, hidden_states, *arguments, **options):
         return (hidden_states,)
 
 
 class Lone(torch.nn.Module):
-    """A mid block of one resnet."""
+    """A mid block with one resnet."""
 
     def __init__(self, resnet):
         super().__init__()
@@ -69,7 +69,7 @@ def cut_level(block, name, gone):
 
 
 def operate(unet, gone):
-    """Takes the named modules out of the model that is given."""
+    """Removes the named modules from the model in place."""
     for side in ("down_blocks", "up_blocks"):
         for index, block in enumerate(getattr(unet, side)):
             cut_level(block, f"{side}.{index}", gone)
@@ -87,7 +87,7 @@ def operate(unet, gone):
 
 
 def check(pipeline, folder, work, cut, **options):
-    """Strips files and the live model alike and compares; returns the stripped U-Net."""
+    """Strips the files and the model in memory, compares them and returns the stripped U-Net."""
     ledger = facts("strip", folder, "-o", work / "cut", *cut)["strip"]
     renamed = {r["student"]: r["teacher"] for r in ledger["renamed"]}
     gone = {r["block"] for r in ledger["removed"]}
@@ -117,7 +117,7 @@ def test_stripping_is_surgery(pipelines, tmp_path, model, cut):
     check(*pipelines[model], tmp_path, cut)
 
 
-# The depths of transformers that each recipe must leave of SDXL, by attentions in the order of the tree.
+# The transformer depths that each recipe leaves of SDXL, by attention in the order of the module tree.
 EXTRA_LARGE = {
     "ssd-1b": ([[2, 2], [4, 4]], [], [[4, 4, 10], [2, 1, 1]]),
     "segmind-vega": ([[1, 1], [2, 2]], [], [[2, 2, 2], [1, 1, 1]]),

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// Rules that hold for every file.
+/// Rules for every source file.
 struct CodeRulesTests {
   @Test func noFileIsLong() throws {
     let limit = 500
@@ -9,7 +9,7 @@ struct CodeRulesTests {
     for folder in ["Sources", "Tests", "Formats", "Fixtures"] {
       for file in try Repository.files(folder, ["swift", "c", "h", "py", "sh"]) {
         seen += 1
-        // A file that ends with a line break has an empty piece after it.
+        // A final line break leaves an empty piece after it.
         let count = file.lines.count - (file.text.hasSuffix("\n") ? 1 : 0)
         #expect(count <= limit, "\(file) has \(count) lines")
       }
@@ -17,7 +17,7 @@ struct CodeRulesTests {
     #expect(seen > 200)
   }
 
-  /// What a file or a user can cause is an error with a sentence, and what is not done is not there.
+  /// What a file or a user can cause is a typed error. Unfinished work is not committed.
   @Test(arguments: ["fatalError(", "try!", "as! ", "TODO", "FIXME", "nonisolated(unsafe)"])
   func sourcesHoldNo(word: String) throws {
     for folder in ["Sources", "Formats"] {
@@ -27,24 +27,38 @@ struct CodeRulesTests {
     }
   }
 
-  /// Only the command prints; everybody else says things by events and results.
+  /// Only Command prints. Other modules report by events and results.
   @Test func onlyTheCommandPrints() throws {
     for file in try Repository.files("Sources") where !file.path.hasPrefix("Sources/Command/") {
       #expect(!file.code.contains("print("), "\(file) prints")
     }
   }
 
-  /// Numbers read alike on the command line and in reports.
+  /// Only Command names options. Errors of other modules state facts and carry a remedy.
+  @Test func onlyTheCommandNamesOptions() throws {
+    let other = try Repository.files("Sources").filter {
+      // The style sheet of the report has custom properties, such as `--ink`.
+      !$0.path.hasPrefix("Sources/Command/")
+        && $0.path != "Sources/Verification/ReportStyle.swift"
+    }
+    for file in try other + Repository.files("Formats") {
+      for line in file.lines where !line.isComment {
+        #expect(!line.contains(#/(^|[\s"'(])--[a-z]/#), "\(file): \(line)")
+      }
+    }
+  }
+
+  /// Numbers have the same format on the command line and in reports.
   @Test func numbersAreFormattedInOnePlace() throws {
     for file in try Repository.files("Sources")
-    where file.path != "Sources/Tensors/Formatting.swift" {
+    where file.path != "Sources/Support/Formatting.swift" {
       for word in ["String(format:", "NumberFormatter", "ByteCountFormatter", ".formatted("] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
       }
     }
   }
 
-  /// Who is not used is not there. Names of what libraries call are not seen.
+  /// Every declared name is used. Names that only libraries call are excepted.
   @Test func everythingIsUsed() throws {
     let calledByLibraries: Set<String> = [
       "allValueStrings", "appendLiteral", "defaultValueDescription",
@@ -60,15 +74,15 @@ struct CodeRulesTests {
         let name = String(match.1)
         declared += 1
         #expect(
-          counts[name] != 1 || calledByLibraries.contains(name), "\(file): nobody uses '\(name)'")
+          counts[name] != 1 || calledByLibraries.contains(name), "\(file): '\(name)' is unused")
       }
     }
     #expect(declared > 3000)
   }
 
-  /// A file that names a place of one machine says nothing to anybody else.
-  @Test func nothingNamesAMachinesPlaces() throws {
-    // Put together here, so that this file does not hold them itself.
+  /// No file names a path of one machine.
+  @Test func noFileNamesPathsOfOneMachine() throws {
+    // Concatenated, so that this file does not contain them itself.
     let words = ["..", "", ""].map { $0 + "/" }.enumerated().map { index, start in
       start + ["shared", "work/", "root/"][index]
     }
@@ -76,14 +90,14 @@ struct CodeRulesTests {
       try ["Sources", "Tests", "Formats", "Fixtures"].flatMap { folder in
         try Repository.files(folder, ["swift", "c", "h", "py", "sh", "md", "txt"])
       }
-      + ["README.md", "Makefile", "Package.swift"].filter {
-        FileManager.default.fileExists(atPath: Repository.top.appendingPathComponent($0).path)
-      }.map(Repository.file)
+      + [
+        "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "Makefile", "Package.swift",
+      ].map(Repository.file)
     for file in files {
       for word in words {
         let found = file.lines.filter { line in
           line.ranges(of: word).contains { range in
-            // `network/` and the like are other words.
+            // The word must not be the end of a longer one, as in `network/`.
             word.hasPrefix("..") || range.lowerBound == line.startIndex
               || " \"'(`=".contains(line[line.index(before: range.lowerBound)])
           }
@@ -93,29 +107,27 @@ struct CodeRulesTests {
     }
   }
 
-  /// Raw memory lives in two rooms; beside them a file may only call a library or the system with
-  /// `unsafe` written out, and only these do.
-  @Test func rawMemoryStaysInItsRooms() throws {
+  /// Only three modules use raw memory. Elsewhere only these files call a library or the system with
+  /// a marked `unsafe` expression.
+  @Test func rawMemoryStaysInItsModules() throws {
+    let modules = ["Support", "Tensors", "Kernels"].map { "Sources/\($0)/" }
     let callers = [
-      "Sources/Packfiles/Zlib.swift", "Sources/Sampling/Pictures/PNG.swift",
-      "Sources/Workflow/BenchJob.swift",
+      "Sources/Packfiles/Zlib.swift", "Sources/Sampling/Images/PNG.swift",
     ]
     for file in try Repository.files("Sources") {
-      if file.path.hasPrefix("Sources/Tensors/") || file.path.hasPrefix("Sources/Kernels/") {
-        continue
-      }
-      #expect(!file.code.contains("@unchecked"), "\(file) has unchecked promises")
+      if modules.contains(where: file.path.hasPrefix) { continue }
+      #expect(!file.code.contains("@unchecked"), "\(file) has an unchecked conformance")
       if callers.contains(file.path) { continue }
       #expect(!file.code.contains(#/\bunsafe\b|Unsafe(Mutable)?(Raw)?(Buffer)?Pointer/#), "\(file)")
     }
   }
 
-  /// An unchecked promise is written down where it is made.
-  @Test func uncheckedPromisesAreStated() throws {
+  /// Each `@unchecked Sendable` has a line that states why it is safe.
+  @Test func uncheckedConformancesStateTheirReason() throws {
     for file in try Repository.files("Sources") {
-      let promises = file.lines.filter { $0.contains("@unchecked Sendable") }.count
+      let conformances = file.lines.filter { $0.contains("@unchecked Sendable") }.count
       let stated = file.lines.filter { $0.contains("/// Unchecked: ") }.count
-      #expect(promises == stated, "\(file)")
+      #expect(conformances == stated, "\(file)")
     }
   }
 }

@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// A family, a layout, a scheme, a scheduler is one file and one line in a list, and nobody else
-/// switches on it.
+/// Rules for lists and modules. A family, a layout, a scheme or a scheduler is one file and one line in
+/// a list, and no other code compares with its name.
 struct ModuleRulesTests {
   struct List: Sendable, CustomTestStringConvertible {
     let members: String
@@ -13,7 +13,7 @@ struct ModuleRulesTests {
     var testDescription: String { members }
   }
 
-  /// Where members are declared, and the line of the list that each must have.
+  /// Where the members of each list are declared, and the line that each member must have.
   static let lists: [List] = [
     List(
       members: "Sources/Models/Families", declaration: #"static let (\w+) = Family\("#,
@@ -22,8 +22,14 @@ struct ModuleRulesTests {
       members: "Sources/Sampling/Schedulers", declaration: #"static let (\w+) = SchedulerKind\("#,
       list: "Sources/Sampling/Schedulers/Scheduler.swift", line: ".%@,"),
     List(
-      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): Scheme \{"#,
+      members: "Sources/Quantization/Schemes", declaration: #"struct (\w+): (?:Integer)?Scheme \{"#,
       list: "Sources/Quantization/Schemes/Scheme.swift", line: "%@.all"),
+    List(
+      members: "Sources/Quantization/Rounding", declaration: #"struct (\w+): RoundingMethod \{"#,
+      list: "Sources/Quantization/Rounding/RoundingMethod.swift", line: "    %@(),"),
+    List(
+      members: "Sources/Tensors/Packing", declaration: #"struct (\w+): CodePacker \{"#,
+      list: "Sources/Tensors/Packing/CodePacker.swift", line: "%@()"),
     List(
       members: "Sources/Packfiles/Codecs", declaration: #"struct (\w+): Codec \{"#,
       list: "Sources/Packfiles/Codecs/Codec.swift", line: "%@()"),
@@ -37,9 +43,8 @@ struct ModuleRulesTests {
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
       list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
     List(
-      members: "Sources/Checkpoints/GGUF/Profiles",
-      declaration: #"struct (\w+): GGUFProfile \{"#,
-      list: "Sources/Checkpoints/GGUF/Profiles/GGUFProfile.swift", line: "%@()"),
+      members: "Sources/Checkpoints/Profiles", declaration: #"struct (\w+): OutputProfile \{"#,
+      list: "Sources/Checkpoints/Profiles/OutputProfiles.swift", line: "    %@(),"),
     List(
       members: "Sources/ModelSources/Architectures",
       declaration: #"static let (\w+) = Architecture\("#,
@@ -63,7 +68,7 @@ struct ModuleRulesTests {
 
   @Test(arguments: lists)
   func everyMemberHasItsLine(list: List) throws {
-    // A member is not in the list because it is declared beside it.
+    // The declaration of a member in the list's own file does not count as its line.
     let declaration = try Regex(list.declaration)
     let lines = try Repository.file(list.list).lines.filter { !$0.contains(declaration) }
     let members = try Repository.files(list.members).flatMap { try $0.captures(list.declaration) }
@@ -74,19 +79,19 @@ struct ModuleRulesTests {
     }
   }
 
-  /// A table that nobody reads is data for nothing.
+  /// Every table of data is read by a source file.
   @Test func everyTableIsRead() throws {
     let sources = try Repository.files("Sources").map(\.text).joined()
     for table in try Repository.files("Formats/Tables") {
       let names = try table.captures(#"package (?:enum|struct) (\w+)"#)
       #expect(!names.isEmpty, "\(table) declares nothing")
       for name in names {
-        #expect(sources.contains(name), "nobody reads \(name)")
+        #expect(sources.contains(name), "no source file reads \(name)")
       }
     }
   }
 
-  /// Rooms that give names to families, schedulers, schemes and layouts, with those names.
+  /// The places that name families, schedulers, schemes and layouts, with those names.
   static func names() throws -> [(library: String, names: [String])] {
     func names(_ folder: String, _ pattern: String) throws -> [String] {
       try Repository.files(folder).flatMap { try $0.captures(pattern) }
@@ -105,18 +110,22 @@ struct ModuleRulesTests {
       ),
       ("Sources/Tensors/TensorEncoding.swift", encodings),
       (
+        "Sources/Quantization/Rounding/",
+        try names("Sources/Quantization/Rounding", #"let name = "([^"]+)""#)
+      ),
+      (
         "Sources/Packfiles/",
         try names("Sources/Packfiles", #"var name: String \{ "([^"]+)""#)
       ),
       (
         "Sources/Checkpoints/",
         try names("Sources/Checkpoints", #"var name: String \{ "([^"]+)""#)
-          + names("Sources/Checkpoints/GGUF/Profiles", #"let name = "([^"]+)""#)
+          + names("Sources/Checkpoints/Profiles", #"let name = "([^"]+)""#)
       ),
     ]
   }
 
-  @Test func nobodySwitchesOnMembers() throws {
+  @Test func noCodeComparesWithNamesOfMembers() throws {
     let files = try Repository.files("Sources")
     for (library, names) in try Self.names() {
       #expect(!names.isEmpty, "\(library) names nothing")
@@ -134,8 +143,8 @@ struct ModuleRulesTests {
     }
   }
 
-  /// Key maps are data, which code walks.
-  @Test func keyMapsStandInFormats() throws {
+  /// Key maps are data in Formats. Code only reads them.
+  @Test func keyMapsAreInFormats() throws {
     let words = [
       "KeyRule(\"", "\"model.diffusion_model", "\"first_stage_model", "\"cond_stage_model",
       "\"conditioner.", "\"model_ema", "resblocks", "\"lora_te", "\"lora_unet", "hada_", "lokr_",
@@ -150,9 +159,9 @@ struct ModuleRulesTests {
     }
   }
 
-  /// Components and tokenizers have their names from one place.
+  /// One file names the components and tokenizers.
   @Test func componentsAreNamedInOnePlace() throws {
-    let place = "Sources/Tensors/ComponentName.swift"
+    let place = "Sources/ModelSources/ComponentName.swift"
     let names = try Repository.file(place).captures(#""(\w+)""#)
     #expect(names.count == 6)
     for file in try Repository.files("Sources") where file.path != place {
@@ -164,8 +173,8 @@ struct ModuleRulesTests {
     }
   }
 
-  /// A layout is named in the list of layouts, and found in it by everybody else.
-  @Test func onlyTheListKnowsDecantsOwnFile() throws {
+  /// Only the list of layouts names Decant's own file; other code finds it through the list.
+  @Test func onlyTheListNamesDecantsOwnFile() throws {
     for folder in ["Sources/Workflow", "Sources/Command"] {
       for file in try Repository.files(folder) where file.path != "Sources/Workflow/Reading.swift" {
         #expect(!file.text.contains("Packfile"), "\(file) names Packfile")
@@ -173,8 +182,8 @@ struct ModuleRulesTests {
     }
   }
 
-  /// How integer codes lie is told by `TensorEncoding`, and asked of it.
-  @Test func onlyTensorsTakesEncodingsApart() throws {
+  /// Only Tensors looks inside an encoding; other modules use its properties.
+  @Test func onlyTensorsLooksInsideEncodings() throws {
     for file in try Repository.files("Sources") where !file.path.hasPrefix("Sources/Tensors/") {
       #expect(!file.text.contains("case .symmetric"), "\(file)")
     }
@@ -184,36 +193,36 @@ struct ModuleRulesTests {
   /// that derive these members of a config from shapes name them.
   @Test func onlyArchitecturesRecognizeArchitectures() throws {
     let folder = "Sources/Checkpoints/SingleFile/"
-    let knowing = ["UNetDerivation", "TextEncoderNames"].map { "\(folder)\($0).swift" }
-    for file in try Repository.files("Sources/Checkpoints") where !knowing.contains(file.path) {
+    let deriving = ["UNetDerivation", "TextEncoderNames"].map { "\(folder)\($0).swift" }
+    for file in try Repository.files("Sources/Checkpoints") where !deriving.contains(file.path) {
       for word in ["addition_embed_type", "hidden_act", "isXL:", "1024"] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
       }
     }
   }
 
-  /// Each target states only what it stands on: every dependency is imported somewhere in it, and
-  /// everything that is imported is stated.
-  @Test func roomsStateWhatTheyStandOn() throws {
+  /// `Package.swift` states exactly the imports of each module: every dependency is imported, and every
+  /// import is a dependency.
+  @Test func modulesStateTheirImports() throws {
     let package = try Repository.file("Package.swift").text
-    let rooms = Set(try Repository.file("Package.swift").captures(#"name: "(C?[A-Z]\w+)""#))
+    let modules = Set(try Repository.file("Package.swift").captures(#"name: "(C?[A-Z]\w+)""#))
       .union(try Repository.file("Package.swift").captures(#"library\(\s*"(\w+)""#))
     var seen = 0
     for match in package.matches(
       of: #/(library|tests)\(\s*"(\w+)",\s*on: \[((?:[^\]]|\n)*)\]/#)
     {
-      let isRoom = match.1 == "library"
-      let folder = isRoom ? "Sources/\(match.2)" : "Tests/\(match.2)Tests"
+      let isLibrary = match.1 == "library"
+      let folder = isLibrary ? "Sources/\(match.2)" : "Tests/\(match.2)Tests"
       let stated = Set(
         String(match.3).replacing(#/package: "[^"]*"/#, with: "")
           .matches(of: #/"(\w+)"/#).map { String($0.1) })
       let imported = Set(
         try Repository.files(folder).flatMap { try $0.captures(#"(?m)^(?:\w+ )?import (\w+)$"#) })
       seen += 1
-      // The program is run by its tests, not imported.
+      // Tests run the program; they do not import it.
       let unused = stated.subtracting(imported).subtracting(["Command"])
       #expect(unused.isEmpty, "\(folder) does not import \(unused)")
-      let unstated = imported.intersection(rooms).subtracting(stated).subtracting(["TestSupport"])
+      let unstated = imported.intersection(modules).subtracting(stated).subtracting(["TestSupport"])
       #expect(unstated.isEmpty, "\(folder) imports \(unstated)")
     }
     #expect(seen > 20)

@@ -1,24 +1,24 @@
 import Foundation
 import TestSupport
 
-/// The repository's own files, for tests of how the house is kept.
+/// The repository's own files, for tests of its rules.
 enum Repository {
   struct File: Sendable, CustomStringConvertible {
-    /// From the top: `Sources/Models/Family.swift`.
+    /// The path from the top of the repository: `Sources/Models/Family.swift`.
     let path: String
     let text: String
 
     var description: String { path }
     var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
 
-    /// The text without comments and whatever stands in quotes on one line.
+    /// The text without comments and without strings on one line.
     var code: String {
       lines.map { line in
         String(line.replacing(#/"(\\.|[^"\\])*"/#, with: "\"\"").replacing(#/\/\/.*/#, with: ""))
       }.joined(separator: "\n")
     }
 
-    /// What stands between the first parentheses of each match of `pattern`.
+    /// The first group of each match of `pattern`.
     func captures(_ pattern: String) throws -> [String] {
       try text.matches(of: Regex(pattern)).compactMap { $0.output[1].substring.map(String.init) }
     }
@@ -46,6 +46,6 @@ enum Repository {
 }
 
 extension Substring {
-  /// Whether the line is nothing but a comment.
+  /// Whether the line holds only a comment.
   var isComment: Bool { drop { $0 == " " }.hasPrefix("//") }
 }
