@@ -17,6 +17,13 @@ SCALING_FACTOR = 0.13025
 WIDTH = 32  # of each text encoder
 TIME_WIDTH = 32  # of the embedding of each of the six numbers of size and crop
 LARGEST_CROP = 40
+# Without this the transformers of the up path do the work of the mid block and of the down path.
+SKIPPED = {
+    "down_blocks.1.attentions.0": 0.3,
+    "down_blocks.2.attentions.0": 0.4,
+    "up_blocks.0.attentions.?": 0.5,
+    "up_blocks.1.attentions.?": 0.3,
+}
 PADDING = "!"  # of SDXL's second tokenizer; its token 0
 
 
@@ -94,6 +101,7 @@ MINIATURE = Miniature(
     make_vae=lambda: make_vae(SIDE, SCALING_FACTOR),
     make_networks=make_networks,
     encode=encode,
+    skipped=SKIPPED,
     make_scheduler=make_scheduler,
     pipeline="StableDiffusionXLPipeline",
     index={

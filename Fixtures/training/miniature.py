@@ -48,6 +48,7 @@ class Miniature:
     make_vae: Callable
     make_networks: Callable  # of the tokenizer: the trained networks, by name of their folder
     encode: Callable  # of the networks, token ids and an Encoding's arguments
+    skipped: dict  # parts of the U-Net that training steps leave out: probabilities by pattern
     make_scheduler: Callable
     pipeline: str  # diffusers' class
     index: dict  # of model_index.json: the components' classes, and settings of the pipeline
