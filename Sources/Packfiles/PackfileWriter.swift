@@ -1,6 +1,15 @@
 package import ModelSources
 package import Support
-package import Tensors
+internal import Tensors
+
+/// Decant itself, which reads every encoding in a `.decant` file.
+struct PackfileProfile: OutputProfile {
+  let name = "decant"
+  let title = "Decant"
+  var container: String { PackfileWriter().name }
+
+  func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { encoding }
+}
 
 /// Writes a model as one `.decant` file, in one pass and with bounded memory: a few tensors at a
 /// time, coded a window of blocks at a time.
@@ -24,14 +33,10 @@ package struct PackfileWriter: ModelWriter {
 
   package var name: String { "decant" }
   package var layout: String { Packfile.layout }
-  package var choices: Set<WriteOption> { [.coding] }
+  package var profiles: [any OutputProfile] { [PackfileProfile()] }
+  package var settings: Set<Setting> { [.coding] }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".decant") }
-
-  /// Every encoding.
-  package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
-    encoding
-  }
 
   /// Writes the model whole or not at all.
   ///
