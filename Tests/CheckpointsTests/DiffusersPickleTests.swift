@@ -73,7 +73,7 @@ struct DiffusersPickleTests {
       try remove(unet + "diffusion_pytorch_model.fp16.bin")
       #expect(
         tiny.refusal()
-          == "model/unet: shard '\(shards[0])' has no index, 'diffusion_pytorch_model.bin.index.json' is expected beside it"
+          == "model/unet: shard '\(shards[0])' has no index, expected 'diffusion_pytorch_model.bin.index.json' beside it"
       )
     }
   }
@@ -125,7 +125,7 @@ struct DiffusersComponentTests {
     try part("unet", config: config) { result, path in
       #expect(
         message { _ = try result.get() }
-          == "\(path)/config.json: \(found), which is no part of a model that is known here; known are CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel and AutoencoderKL"
+          == "\(path)/config.json: \(found); expected CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel and AutoencoderKL"
       )
     }
   }
@@ -146,7 +146,7 @@ struct DiffusersComponentTests {
       try write("{}", to: folder + "/m/config.json")
       #expect(
         message { _ = try Readers.all.read(folder + "/m") }
-          == "\(folder)/m: no model_index.json, which a diffusers model begins with; the folder holds config.json; name the folder of the whole pipeline"
+          == "\(folder)/m: no model_index.json, which a diffusers folder has; the folder holds config.json"
       )
     }
   }

@@ -201,7 +201,7 @@ struct VariantTests {
       for file in [Self.fp16, Self.nonEMA] { try tiny.weights(Self.half, "unet/" + file) }
       #expect(
         tiny.refusal()
-          == "model/unet: component 'unet' has no plain weights and more than one variant, fp16 and non_ema; choose one with --variant"
+          == "model/unet: component 'unet' has no plain weights and more than one variant, fp16 and non_ema"
       )
     }
   }

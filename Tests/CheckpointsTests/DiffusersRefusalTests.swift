@@ -19,24 +19,24 @@ struct DiffusersRefusalTests {
   @Test func aFolderWithoutIndex() throws {
     #expect(
       try refusal { try $0.remove("model_index.json") }
-        == "model: no model_index.json, which a diffusers model begins with; the folder holds safety_checker, scheduler, text_encoder, tokenizer, unet and vae; name the folder of the whole pipeline"
+        == "model: no model_index.json, which a diffusers folder has; the folder holds safety_checker, scheduler, text_encoder, tokenizer, unet and vae"
     )
   }
 
   @Test(arguments: [
-    ("{", "not the JSON it should be: the text ends too early (at byte 1)"),
-    ("[]", "the file holds an array, an object is expected"),
+    ("{", "invalid JSON: the text ends too early (at byte 1)"),
+    ("[]", "the file holds an array, expected an object"),
     (
       #"{"source": 1, "steps": []}"#,
-      "'source' is a number, expected an object; delete the file if the model's history does not matter"
+      "'source' is a number, expected an object"
     ),
     (
       #"{"source": {}, "steps": [1]}"#,
-      "'steps' is an array, expected a list of objects; delete the file if the model's history does not matter"
+      "'steps' is an array, expected a list of objects"
     ),
     (
       #"{"source": {}}"#,
-      "'steps' is missing, expected a list of objects; delete the file if the model's history does not matter"
+      "'steps' is missing, expected a list of objects"
     ),
   ])
   func aMalformedHistory(text: String, expected: String) throws {
@@ -47,17 +47,17 @@ struct DiffusersRefusalTests {
   @Test func anIndexThatIsNoJSON() throws {
     #expect(
       try refusal { try $0.write("{\"unet\":", "model_index.json") }
-        == "model/model_index.json: not the JSON it should be: the text ends too early (at byte 8)")
+        == "model/model_index.json: invalid JSON: the text ends too early (at byte 8)")
     #expect(
       try refusal { try $0.write("[]", "model_index.json") }
-        == "model/model_index.json: the file holds an array, an object is expected")
+        == "model/model_index.json: the file holds an array, expected an object")
   }
 
   @Test(arguments: [#"["diffusers"]"#, #"["a", "b", "c"]"#, #"[null, "b"]"#, "[1, 2]", "[]"])
   func anEntryThatIsNoPair(pair: String) throws {
     #expect(
       try refusal { try $0.write("{\"unet\": \(pair)}", "model_index.json") }
-        == "model/model_index.json: 'unet' must be a pair of library and class, or of two nulls")
+        == "model/model_index.json: 'unet' is not a pair of library and class, or of two nulls")
   }
 
   @Test func componentsThatTheIndexDoesNotList() throws {
@@ -65,11 +65,11 @@ struct DiffusersRefusalTests {
       try refusal {
         try $0.write(#"{"unet": ["diffusers", "UNet2DConditionModel"]}"#, "model_index.json")
       }
-        == "model/model_index.json: no text_encoder and vae, which every model here needs; listed are unet"
+        == "model/model_index.json: no text_encoder and vae, which every model needs; listed are unet"
     )
     #expect(
       try refusal { try $0.write("{}", "model_index.json") }
-        == "model/model_index.json: no text_encoder, unet and vae, which every model here needs; listed are nothing"
+        == "model/model_index.json: no text_encoder, unet and vae, which every model needs; listed are nothing"
     )
   }
 
@@ -127,7 +127,7 @@ struct DiffusersRefusalTests {
       let text = message { _ = try Readers.all.read(tiny.path, options: ReadOptions(ema: true)) }
       #expect(
         text == tiny.path
-          + ": --ema chooses between two sets of weights of a single file; a diffusers folder holds one, which its pipeline uses; leave --ema out"
+          + ": a diffusers folder holds one set of weights, without a moving average beside it"
       )
     }
   }
@@ -135,11 +135,11 @@ struct DiffusersRefusalTests {
   @Test func aConfigThatIsNoJSON() throws {
     #expect(
       try refusal { try $0.write("{} {}", "vae/config.json") }
-        == "model/vae/config.json: not the JSON it should be: something follows the value (at byte 3)"
+        == "model/vae/config.json: invalid JSON: something follows the value (at byte 3)"
     )
     #expect(
       try refusal { try $0.write("1", "scheduler/scheduler_config.json") }
-        == "model/scheduler/scheduler_config.json: the file holds a number, an object is expected")
+        == "model/scheduler/scheduler_config.json: the file holds a number, expected an object")
   }
 
   @Test func twoSpellingsOfOneTensor() throws {
@@ -151,14 +151,14 @@ struct DiffusersRefusalTests {
             ("text_model.final_layer_norm.bias", counting([1])),
           ], "text_encoder/model.safetensors")
       }
-        == "model/text_encoder/model.safetensors: tensors 'final_layer_norm.bias' and 'text_model.final_layer_norm.bias' are both 'text_model.final_layer_norm.bias', one is expected"
+        == "model/text_encoder/model.safetensors: tensors 'final_layer_norm.bias' and 'text_model.final_layer_norm.bias' are both 'text_model.final_layer_norm.bias', expected one"
     )
   }
 
   @Test func weightsThatAreNoSafetensors() throws {
     #expect(
       try refusal { try $0.write("PK", "unet/diffusion_pytorch_model.safetensors") }
-        == "model/unet/diffusion_pytorch_model.safetensors: a file of 2 bytes is no safetensors file, which begins with 8 bytes for the header's length; it is probably an incomplete download"
+        == "model/unet/diffusion_pytorch_model.safetensors: the file has 2 bytes, expected at least the 8 bytes of a safetensors header's length; it is probably an incomplete download"
     )
   }
 

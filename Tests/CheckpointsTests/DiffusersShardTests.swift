@@ -121,7 +121,7 @@ struct ShardTests {
       try tiny.weights([("a", counting([2])), ("b", counting([2]))], "unet/" + Self.second)
       #expect(
         tiny.refusal()
-          == "\(Self.indexFile): tensor 'b' lies in two shards, \(Self.first) and \(Self.second), one is expected"
+          == "\(Self.indexFile): tensor 'b' is in two shards, \(Self.first) and \(Self.second), expected one"
       )
     }
   }
@@ -130,13 +130,13 @@ struct ShardTests {
     try sharded(owners: [("a", 2), ("b", 1), ("c", 1), ("d", 1)]) { tiny in
       #expect(
         tiny.refusal()
-          == "\(Self.indexFile): tensor 'd' is said to lie in '\(Self.first)', which does not hold it"
+          == "\(Self.indexFile): tensor 'd' is listed for '\(Self.first)', which does not hold it"
       )
     }
     try sharded(owners: [("a", 2), ("b", 2), ("c", 1)]) { tiny in
       #expect(
         tiny.refusal()
-          == "\(Self.indexFile): tensor 'b' is said to lie in '\(Self.second)', which does not hold it"
+          == "\(Self.indexFile): tensor 'b' is listed for '\(Self.second)', which does not hold it"
       )
     }
   }
@@ -153,7 +153,7 @@ struct ShardTests {
       try tiny.remove("unet/diffusion_pytorch_model.safetensors.index.json")
       #expect(
         tiny.refusal()
-          == "model/unet: shard '\(Self.first)' has no index, 'diffusion_pytorch_model.safetensors.index.json' is expected beside it"
+          == "model/unet: shard '\(Self.first)' has no index, expected 'diffusion_pytorch_model.safetensors.index.json' beside it"
       )
     }
   }
@@ -186,7 +186,7 @@ struct ShardTests {
       try write(Array(bytes(path).dropLast()), to: path)
       #expect(
         tiny.refusal()
-          == "model/unet/\(Self.second): tensor 'a': ends at byte 8 of the data, the file holds only 7; it is probably an incomplete download, fetch it again"
+          == "model/unet/\(Self.second): tensor 'a': ends at byte 8 of the data, the file holds only 7; it is probably an incomplete download"
       )
     }
   }

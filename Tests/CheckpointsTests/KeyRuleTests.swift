@@ -77,7 +77,7 @@ struct KeyTableTests {
       #expect(
         message { _ = try weights.tensor(attention + "query.weight") }
           == "\(tiny.path)/vae/diffusion_pytorch_model.safetensors: "
-          + "tensor '\(attention)query.weight': nothing of that name")
+          + "tensor '\(attention)query.weight': no tensor has this name")
     }
   }
 

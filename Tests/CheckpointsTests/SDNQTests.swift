@@ -94,17 +94,17 @@ struct SDNQTests {
   @Test(arguments: [
     (
       #"{"quant_method": "bitsandbytes"}"#,
-      "by 'bitsandbytes'; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"
+      "by 'bitsandbytes'; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"
     ),
     (
       #"{"quant_method": "sdnq", "weights_dtype": "uint4"}"#,
-      #"by 'sdnq' with 'weights_dtype' "uint4"; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"#
+      #"by 'sdnq' with 'weights_dtype' "uint4"; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"#
     ),
     (
       #"{"quant_method": "sdnq", "weights_dtype": "int8", "group_size": 32}"#,
-      "by 'sdnq' with 'group_size' 32; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"
+      "by 'sdnq' with 'group_size' 32; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"
     ),
-    ("7", "by a number; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"),
+    ("7", "by a number; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"),
   ]) func otherBackEndsAreRefused(config: String, sentence: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)

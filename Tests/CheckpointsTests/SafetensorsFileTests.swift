@@ -78,7 +78,7 @@ struct SafetensorsFileTests {
     #expect(kinds.entry("absent") == nil)
     #expect(
       message { _ = try kinds.tensor("absent") }
-        == "\(kinds.path): tensor 'absent': nothing of that name")
+        == "\(kinds.path): tensor 'absent': no tensor has this name")
     #expect(kinds.location == fixture("safetensors/kinds.safetensors"))
   }
 

@@ -58,6 +58,6 @@ struct TorchFixtureTests {
   @Test func aTensorThatIsNotThere() throws {
     let file = try TorchFile(path: fixture("torch/views.pt"))
     #expect(file.entry("x") == nil)
-    #expect(message { _ = try file.tensor("x") }.hasSuffix("tensor 'x': nothing of that name"))
+    #expect(message { _ = try file.tensor("x") }.hasSuffix("tensor 'x': no tensor has this name"))
   }
 }

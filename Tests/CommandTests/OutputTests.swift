@@ -32,15 +32,15 @@ import Testing
   @Test(arguments: [
     (
       ["convert", "model", "-o", "photos"],
-      "photos is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
+      "photos is a folder without model_index.json; only a diffusers folder is replaced; choose another name or remove it"
     ),
     (
       ["convert", "model", "-o", "notes"],
-      "notes is a file, which is not replaced even with --force; choose another name or remove it"
+      "notes is a file; only a diffusers folder is replaced; choose another name or remove it"
     ),
     (
       ["convert", "model", "-o", "notes/"],
-      "notes/ is a file, which is not replaced even with --force; choose another name or remove it"
+      "notes/ is a file; only a diffusers folder is replaced; choose another name or remove it"
     ),
     (["convert", "model", "-o", "a.decant"], "cannot create a.decant: Is a directory"),
     (["convert", "model", "-o", "photos", "--to", "gguf"], "cannot create photos: Is a directory"),

@@ -18,11 +18,11 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.zip"],
-      "a.zip: the name says nothing about what to write; writable with --to are \(writers)"
+      "a.zip: the name does not determine the output format; choose --to decant or --to diffusers or --to checkpoint or --to gguf"
     ),
     (
       ["convert", "model", "-o", "a", "--to", "zip"],
-      "'zip' is nothing to write a model as, known are \(writers)"
+      "unknown output format 'zip'; expected \(writers)"
     ),
     (["convert", "model", "-o", ""], "-o is given an empty value; give it one, or leave -o out"),
     (
@@ -63,7 +63,7 @@ import Testing
     ),
     (
       ["inspect", "model", "--ema"],
-      "model: --ema chooses between two sets of weights of a single file; a diffusers folder holds one, which its pipeline uses; leave --ema out"
+      "model: a diffusers folder holds one set of weights, without a moving average beside it; leave --ema out"
     ),
     (
       ["convert", "model", "-o", "no/a.decant"],
@@ -269,7 +269,7 @@ import Testing
       try expectDecant(
         ["convert", "model", "-o", "photos", "--force", "--quiet"], in: folder, exit: 2,
         stderr:
-          "decant: photos is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
+          "decant: photos is a folder without model_index.json; only a diffusers folder is replaced; choose another name or remove it"
       )
       try FileManager.default.copyItem(
         atPath: fixture("golden/pipeline"), toPath: folder + "/photos/copy")
