@@ -59,7 +59,7 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.decant", "--lora", "model", "--quiet"],
-      "model: holds model_index.json, scheduler, text_encoder, tokenizer, unet and vae, one file of adapters is expected: pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself"
+      "model: holds model_index.json, scheduler, text_encoder, tokenizer, unet and vae, expected one file of pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself"
     ),
     (
       ["inspect", "model", "--ema"],
@@ -67,7 +67,7 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "no/a.decant"],
-      "no/a.decant: the folder FOLDER/no to write to does not exist; make it first"
+      "no/a.decant: the folder FOLDER/no does not exist; create it first"
     ),
     (
       ["strip", "model", "-o", "a", "--recipe", "bk-sdm-huge"],
@@ -103,7 +103,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--grid", "./a.png"],
-      "./a.png: two outputs have this name; give each its own"
+      "./a.png: two outputs have this name; give each its own name"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--scheduler", "luck"],
@@ -111,7 +111,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "."],
-      ".: a file is to be written, and this is a folder; name a file in it"
+      ".: is a folder, expected a file; name a file in it"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "-W", "63", "--quiet"],
@@ -215,7 +215,7 @@ import Testing
       try expectDecant(
         ["convert", "model", "-o", output, "--to", "decant", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: \(output): the output is the input model or lies in it, and an input is never written to; give another name"
+          "decant: \(output): the output is the input model or is inside it; inputs are never changed; give another name"
       )
     }
   }
@@ -229,7 +229,7 @@ import Testing
       try expectDecant(
         ["convert", "a.decant", "-o", "b.decant", "--type", "f32", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: b.decant: the output is the input a.decant or lies in it, and an input is never written to; give another name"
+          "decant: b.decant: the output is the input a.decant or is inside it; inputs are never changed; give another name"
       )
       #expect(try bytes(folder + "/a.decant") == before)
     }
@@ -246,7 +246,7 @@ import Testing
       try expectDecant(
         command + ["--vae", "a.decant", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: a.decant: the output is the input a.decant or lies in it, and an input is never written to; give another name"
+          "decant: a.decant: the output is the input a.decant or is inside it; inputs are never changed; give another name"
       )
     }
   }
@@ -257,14 +257,14 @@ import Testing
       try expectDecant(
         verify + [".", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: .: the folder holds what is no report (model), and is not replaced even with --force; give another name"
+          "decant: .: the folder holds 'model', which is no part of a report; only a report is replaced; give another name"
       )
       try FileManager.default.createDirectory(
         atPath: folder + "/photos/old", withIntermediateDirectories: true)
       try expectDecant(
         verify + ["photos", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: photos: the folder holds what is no report (old), and is not replaced even with --force; give another name"
+          "decant: photos: the folder holds 'old', which is no part of a report; only a report is replaced; give another name"
       )
       try expectDecant(
         ["convert", "model", "-o", "photos", "--force", "--quiet"], in: folder, exit: 2,
@@ -276,7 +276,7 @@ import Testing
       try expectDecant(
         ["convert", "photos/copy", "-o", "photos", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: photos: the output would take the place of the folder that holds the input photos/copy; give another name"
+          "decant: photos: the output would replace the folder that holds the input photos/copy; give another name"
       )
       #expect(try names(folder) == ["model", "photos"])
       #expect(try names(folder + "/photos") == ["copy", "old"])
@@ -322,7 +322,7 @@ import Testing
           "in.safetensors", "--force",
         ], in: folder, exit: 2,
         stderr:
-          "decant: in.safetensors: the output is the input in.safetensors or lies in it, and an input is never written to; give another name"
+          "decant: in.safetensors: the output is the input in.safetensors or is inside it; inputs are never changed; give another name"
       )
       #expect(try names(folder) == ["in.safetensors", "model"])
     }
