@@ -92,18 +92,18 @@ struct TorchLegacyTests {
   }
 
   static let damaged: [(bytes: [UInt8], found: String)] = [
-    ([], "an empty file, no file of PyTorch's; readable is what torch.save writes"),
+    ([], "an empty file, expected a file of torch.save"),
     (
       Array("version https".utf8),
-      "a file of 13 bytes that begins with 76 65 72 73 69 6f 6e 20, no file of PyTorch's; readable is what torch.save writes"
+      "a file of 13 bytes that begins with 76 65 72 73 69 6f 6e 20, expected a file of torch.save"
     ),
     (
       Pickle.whole(Pickle.int(1)) + [UInt8](repeating: 0, count: 20),
-      "a Python pickle without PyTorch's magic number, no file of PyTorch's; readable is what torch.save writes"
+      "a Python pickle without PyTorch's magic number, expected a file of torch.save"
     ),
     (
       oldTorchFile(value, keys: keys, storages: storages, version: 1002),
-      "a pickle of version an integer, no file of PyTorch's; readable is what torch.save writes"
+      "a pickle of version an integer, expected a file of torch.save"
     ),
     (
       oldTorchFile(value, keys: [], storages: []),

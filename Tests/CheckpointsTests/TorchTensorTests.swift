@@ -81,7 +81,7 @@ struct TorchTensorTests {
     let text = message { _ = try TorchFile(ByteSlice(bytes), path: "f") }
     #expect(
       text
-        == "f: tensor 'v4': with it the tensors take 335544320 bytes, more than the \(limit) that a file of this size may come to; it is made to exhaust disks"
+        == "f: tensor 'v4': with it the tensors take 335544320 bytes, more than the \(limit) that a file of this size may hold; it is made to exhaust disks"
     )
   }
 
@@ -130,11 +130,11 @@ struct TorchTensorTests {
   @Test(arguments: [
     (
       Pickle.int(1),
-      "the file holds an integer, a dictionary of tensors is expected; save the model's state_dict()"
+      "the file holds an integer, expected a dictionary of tensors"
     ),
     (
       Pickle.call("my.models", "Net", []),
-      "the file holds an object of 'my.models.Net', a dictionary of tensors is expected; save the model's state_dict()"
+      "the file holds an object of 'my.models.Net', expected a dictionary of tensors"
     ),
     (Pickle.dictionary([("lr", Pickle.int(1))]), "no tensors; the file holds lr"),
   ])
@@ -145,7 +145,7 @@ struct TorchTensorTests {
   @Test func aNameTwice() {
     let tensor = Pickle.tensor(Pickle.storage(count: 1), [1], [1])
     let storages = [(key: "0", bytes: floatBytes([1]))]
-    let text = "f: two tensors are called 'a.b', one is expected"
+    let text = "f: two tensors have the name 'a.b', expected one"
     #expect(
       torchRefusal(
         torchFile(Pickle.dictionary([("a.b", tensor), ("a.b", tensor)]), storages: storages))
@@ -165,7 +165,7 @@ struct TorchTensorTests {
     ])
     #expect(
       torchRefusal(file)
-        == "f: numbers are stored in the order 'big', readable is 'little'; save the file on another machine"
+        == "f: numbers are stored in the byte order 'big', expected 'little'"
     )
     let old = oldTorchFile(
       Pickle.dictionary([("a", tensor)]), keys: [Pickle.text("0")],
