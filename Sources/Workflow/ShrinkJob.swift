@@ -71,7 +71,9 @@ package struct ShrinkJob: Job {
         try output.fitting(plan, by: writer, rest: rest)
       }
     }
-    let file = try calibrated(current, try quantized(nil).plan, events)
+    let draft = try quantized(nil)
+    try output.checkSpace(for: draft.model, by: writer)
+    let file = try calibrated(current, draft.plan, events)
     let quantized = try quantized(file)
     steps.append(quantized.step)
     try output.write(

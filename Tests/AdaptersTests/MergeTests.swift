@@ -247,7 +247,7 @@ import Testing
     #expect(narrow.floats() == wide.floats().map { Float(Float16($0)) })
   }
 
-  @Test func severalAddUp() throws {
+  @Test func severalAdaptersAddUp() throws {
     let model = try model()
     let (a, b) = (counting([2, 64]), counting([64, 2]))
     let tensors = [

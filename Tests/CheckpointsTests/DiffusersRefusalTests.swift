@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 struct DiffusersRefusalTests {
-  /// What is said after `damage` was done to a good folder.
+  /// The message of the error after `damage` to a valid folder.
   private func refusal(_ damage: (TinyFolder) throws -> Void) throws -> String {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -16,7 +16,7 @@ struct DiffusersRefusalTests {
     }
   }
 
-  @Test func aFolderWithoutIndex() throws {
+  @Test func foldersWithoutAnIndexAreRefused() throws {
     #expect(
       try refusal { try $0.remove("model_index.json") }
         == "model: no model_index.json, which a diffusers folder has; the folder holds safety_checker, scheduler, text_encoder, tokenizer, unet and vae"
@@ -39,12 +39,12 @@ struct DiffusersRefusalTests {
       "'steps' is missing, expected a list of objects"
     ),
   ])
-  func aMalformedHistory(text: String, expected: String) throws {
+  func malformedProvenanceIsRefused(text: String, expected: String) throws {
     #expect(
       try refusal { try $0.write(text, "decant.json") } == "model/decant.json: " + expected)
   }
 
-  @Test func anIndexThatIsNoJSON() throws {
+  @Test func invalidIndexesAreRefused() throws {
     #expect(
       try refusal { try $0.write("{\"unet\":", "model_index.json") }
         == "model/model_index.json: invalid JSON: the text ends too early (at byte 8)")
@@ -54,13 +54,13 @@ struct DiffusersRefusalTests {
   }
 
   @Test(arguments: [#"["diffusers"]"#, #"["a", "b", "c"]"#, #"[null, "b"]"#, "[1, 2]", "[]"])
-  func anEntryThatIsNoPair(pair: String) throws {
+  func malformedIndexEntriesAreRefused(pair: String) throws {
     #expect(
       try refusal { try $0.write("{\"unet\": \(pair)}", "model_index.json") }
         == "model/model_index.json: 'unet' is not a pair of library and class, or of two nulls")
   }
 
-  @Test func componentsThatTheIndexDoesNotList() throws {
+  @Test func unlistedComponentsAreRefused() throws {
     #expect(
       try refusal {
         try $0.write(#"{"unet": ["diffusers", "UNet2DConditionModel"]}"#, "model_index.json")
@@ -74,7 +74,7 @@ struct DiffusersRefusalTests {
   }
 
   @Test(arguments: ["unet", "vae", "text_encoder", "scheduler", "tokenizer"])
-  func aFolderThatIsNotThere(component: String) throws {
+  func missingFoldersAreRefused(component: String) throws {
     #expect(
       try refusal { try $0.remove(component) }
         == "model: component '\(component)' is listed in model_index.json, but there is no folder model/\(component)"
@@ -103,7 +103,7 @@ struct DiffusersRefusalTests {
       "model/tokenizer: component 'tokenizer' has no vocab.json and merges.txt or tokenizer.json; the folder holds vocab.json"
     ),
   ])
-  func aFileThatIsNotThere(file: String, message: String) throws {
+  func missingFilesAreRefused(file: String, message: String) throws {
     #expect(try refusal { try $0.remove(file) } == message)
   }
 
@@ -111,7 +111,7 @@ struct DiffusersRefusalTests {
     ("unet/diffusion_pytorch_model", "unet/diffusion_pytorch_model.bin"),
     ("text_encoder/model", "text_encoder/pytorch_model.bin"),
   ])
-  func pickledWeightsThatAreNone(stem: String, pickle: String) throws {
+  func invalidPicklesAreRefused(stem: String, pickle: String) throws {
     #expect(
       try refusal {
         try $0.remove(stem + ".safetensors")
@@ -121,7 +121,7 @@ struct DiffusersRefusalTests {
     )
   }
 
-  @Test func averagedWeights() throws {
+  @Test func movingAveragesAreRefused() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       let text = message { _ = try Readers.all.read(tiny.path, options: ReadOptions(ema: true)) }
@@ -132,7 +132,7 @@ struct DiffusersRefusalTests {
     }
   }
 
-  @Test func aConfigThatIsNoJSON() throws {
+  @Test func invalidConfigsAreRefused() throws {
     #expect(
       try refusal { try $0.write("{} {}", "vae/config.json") }
         == "model/vae/config.json: invalid JSON: something follows the value (at byte 3)"
@@ -142,7 +142,7 @@ struct DiffusersRefusalTests {
         == "model/scheduler/scheduler_config.json: the file holds a number, expected an object")
   }
 
-  @Test func twoSpellingsOfOneTensor() throws {
+  @Test func twoNamesOfOneTensorAreRefused() throws {
     #expect(
       try refusal {
         try $0.weights(
@@ -155,14 +155,14 @@ struct DiffusersRefusalTests {
     )
   }
 
-  @Test func weightsThatAreNoSafetensors() throws {
+  @Test func invalidSafetensorsAreRefused() throws {
     #expect(
       try refusal { try $0.write("PK", "unet/diffusion_pytorch_model.safetensors") }
         == "model/unet/diffusion_pytorch_model.safetensors: the file has 2 bytes, expected at least the 8 bytes of a safetensors header's length; it is probably an incomplete download"
     )
   }
 
-  @Test func aFolderInAFilesPlace() throws {
+  @Test func aFolderInsteadOfAFileIsRefused() throws {
     #expect(
       try refusal {
         try $0.remove("vae/config.json")

@@ -9,7 +9,7 @@ import Testing
 struct DiffusersWriterTests {
   private let writer = DiffusersFolderWriter()
 
-  @Test func writesWhatItReadsBack() throws {
+  @Test func modelsAreReadBack() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let out = folder + "/out"
@@ -41,7 +41,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func provenanceStandsBesideTheIndexAndIsReadBack() throws {
+  @Test func provenanceIsReadBack() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       let source: JSONValue = ["name": "model", "sha256": "00"]
@@ -58,7 +58,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func theIndexListsExactlyWhatIsThere() throws {
+  @Test func theIndexListsTheWrittenComponents() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       try writer.write(model, to: folder + "/out")
@@ -85,7 +85,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func whatTheModelLacksIsListedAsAbsent() throws {
+  @Test func missingComponentsAreListedAsAbsent() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model.scheduler = nil
@@ -102,7 +102,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  /// A model of another layout, whose index lists nothing.
+  /// A model of another layout has an empty index.
   @Test func anEmptyIndexIsFilled() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
@@ -122,8 +122,8 @@ struct DiffusersWriterTests {
     }
   }
 
-  /// SDXL's pipeline has other members than SD 1's: none is invented and none is lost.
-  @Test func membersOfTheIndexAreThePipelinesOwn() throws {
+  /// SDXL's pipeline has other members than that of SD 1. None is added or removed.
+  @Test func otherMembersOfTheIndexAreKept() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model.index = [
@@ -147,7 +147,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func oldNamesAreWrittenAsTodays() throws {
+  @Test func oldTensorNamesAreWrittenAsCurrentOnes() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.weights(
@@ -186,7 +186,7 @@ struct DiffusersWriterTests {
 struct DiffusersWriterRefusalTests {
   private let writer = DiffusersFolderWriter()
 
-  @Test func whatStandsIsReplacedOnRequestAlone() throws {
+  @Test func existingOutputsAreReplacedOnRequestOnly() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let out = folder + "/out"
@@ -202,11 +202,11 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  /// Whatever is not of the layout was put there by somebody else.
+  /// Files that are not part of the layout may be the user's own.
   @Test(arguments: [
     "v1-5-pruned.safetensors", "unet/notes.txt", "samples/1.png", "tokenizer/own.py",
   ])
-  func aModelWithOtherFilesIsNeverReplaced(file: String) throws {
+  func foldersWithOtherFilesAreNeverReplaced(file: String) throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let out = folder + "/out"
@@ -221,7 +221,7 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  /// The model that is read may be the one that is replaced: its files stay mapped.
+  /// A model may be written over the one that it is read from: its files stay mapped.
   @Test func aModelMayReplaceItself() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -231,7 +231,7 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  @Test func aFolderThatIsNoModelIsNeverReplaced() throws {
+  @Test func otherFoldersAreNeverReplaced() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let home = folder + "/home"
@@ -251,7 +251,7 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  @Test func quantizedWeights() throws {
+  @Test func quantizedWeightsAreRefused() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model["unet"]?.weights = MemorySource(
@@ -272,7 +272,7 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  @Test func aComponentThatHasNoPlace() throws {
+  @Test func unknownComponentsAreRefused() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model["controlnet"] = ModelSource.Component(
@@ -290,7 +290,7 @@ struct DiffusersWriterRefusalTests {
     "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
     "scheduler/scheduler_config.json", "tokenizer/vocab.json",
   ])
-  func filesThatLeadElsewhereOrAreTaken(path: String) throws {
+  func unsafeAndReservedPathsAreRefused(path: String) throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model.files.append(ModelSource.File(path: path, bytes: ByteSlice([1] as [UInt8])))

@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What is said of a PyTorch file of these bytes; its tensors are read as well.
+/// The message of the error for a PyTorch file. Reads its tensors as well.
 func torchRefusal(_ bytes: [UInt8]) -> String {
   message {
     let file = try TorchFile(ByteSlice(bytes), path: "f")
@@ -12,11 +12,11 @@ func torchRefusal(_ bytes: [UInt8]) -> String {
   }
 }
 
-/// Pickles that are made to do harm: nothing runs, and nothing costs more than the file's size.
+/// Malicious pickles: no code runs, and the cost is bounded by the size of the file.
 struct PickleHostileTests {
   private static let good = Pickle.tensor(Pickle.storage(count: 2), [2], [1])
 
-  /// What is said of a file whose dictionary is this pickle.
+  /// The message of the error for a file with this dictionary.
   private func refusal(_ pickle: [UInt8], storages: [(key: String, bytes: [UInt8])] = []) -> String
   {
     torchRefusal(torchFile(pickle, storages: storages))
@@ -41,9 +41,9 @@ struct PickleHostileTests {
     ("numpy.testing._private.utils", "runstring"), ("ctypes", "CDLL"), ("timeit", "timeit"),
     ("torch", "nn.__init__"), ("collections", "OrderedDict.__reduce__"),
   ])
-  func namesThatRunCode(module: String, name: String) {
+  func namesThatRunCodeAreRefused(module: String, name: String) {
     let text = "f: archive/data.pkl, byte 2: " + Self.runs("\(module).\(name)")
-    // Even to name it is enough: called, made, or only mentioned.
+    // The name is refused whether it is called, instantiated or only pushed.
     #expect(refusal(Pickle.call(module, name, [Pickle.text("echo")])) == text)
     #expect(refusal(Pickle.global(module, name) + Pickle.tuple([]) + [0x81]) == text)
     #expect(refusal(Pickle.global(module, name)) == text)
@@ -53,7 +53,7 @@ struct PickleHostileTests {
         Self.runs("\(module).\(name)")))
   }
 
-  @Test func codeBesideTensorsRefusesTheFile() {
+  @Test func namesThatRunCodeAreRefusedBesideTensors() {
     let pickle = Pickle.dictionary([
       ("a", Self.good), ("b", Pickle.call("os", "system", [Pickle.text("echo")])),
     ])
@@ -61,7 +61,7 @@ struct PickleHostileTests {
       refusal(pickle, storages: [("0", floatBytes([1, 2]))]).hasSuffix(Self.runs("os.system")))
   }
 
-  /// A class of another package is a label; what it would make is passed over.
+  /// Objects of other packages' classes are opaque.
   @Test func unknownNamesAreNeverCalled() throws {
     let unknown = [
       Pickle.call("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", []),
@@ -91,7 +91,7 @@ struct PickleHostileTests {
     ("l", "LIST"), ("p", "PUT"), ("\u{82}", "EXT1"), ("\u{83}", "EXT2"), ("\u{84}", "EXT4"),
     ("\u{97}", "NEXT_BUFFER"), ("\u{98}", "READONLY_BUFFER"),
   ])
-  func opcodesThatPyTorchNeverWrites(opcode: String, name: String) throws {
+  func opcodesThatPyTorchNeverWritesAreRefused(opcode: String, name: String) throws {
     let byte = UInt8(try #require(opcode.unicodeScalars.first).value)
     #expect(
       refusal(Pickle.mark + [byte] + Array("os\nsystem\n".utf8))
@@ -99,14 +99,14 @@ struct PickleHostileTests {
     )
   }
 
-  @Test func callsOfWhatIsNoName() {
+  @Test func callsOfOtherValuesAreRefused() {
     let call = Pickle.text("os.system") + Pickle.tuple([]) + [UInt8(ascii: "R")]
     #expect(
       refusal(call).hasSuffix("opcode REDUCE finds a string, expected a class or function"))
     #expect(
       refusal(Pickle.global("a", "b") + Pickle.int(1) + [UInt8(ascii: "R")]).hasSuffix(
         "opcode REDUCE finds an integer, expected a tuple of arguments"))
-    // The result of a call is an object, no name.
+    // The result of a call is an object, not a function.
     let twice = Pickle.call("a", "b", []) + Pickle.tuple([]) + [UInt8(ascii: "R")]
     #expect(
       refusal(twice).hasSuffix(
@@ -144,13 +144,13 @@ struct PickleHostileTests {
       "expected 18446744073709551615 bytes, only 1 follow"
     ),
   ])
-  func hugeLengths(bytes: [UInt8], found: String) {
+  func lengthsBeyondTheFileAreRefused(bytes: [UInt8], found: String) {
     #expect(
       refusal(bytes)
         == "f: archive/data.pkl, byte 2: \(found); the file is incomplete or damaged")
   }
 
-  @Test func memoIndexesTakeNoRoom() throws {
+  @Test func largeMemoIndexesTakeNoMemory() throws {
     // Entry 4294967295 of the memo, written and read.
     let put: [UInt8] = [UInt8(ascii: "r"), 0xff, 0xff, 0xff, 0xff]
     let get: [UInt8] = [UInt8(ascii: "j"), 0xff, 0xff, 0xff, 0xff]
@@ -162,8 +162,8 @@ struct PickleHostileTests {
         "entry 1 of the memo is used but was never written; the file is damaged"))
   }
 
-  /// Each list holds the one before it ten times: 10^40 values if anybody unfolded them.
-  @Test func listsThatHoldOneAnotherManyTimes() throws {
+  /// Each list contains the one before it ten times, which makes 10^40 values.
+  @Test func repeatedlyNestedListsAreBounded() throws {
     var laughs = Pickle.list([Pickle.text("ha")])
     for _ in 0..<40 {
       laughs += [UInt8(ascii: "q"), 0, UInt8(ascii: "0")]
@@ -176,8 +176,8 @@ struct PickleHostileTests {
     #expect(file.metadata == ["left_out": ["laughs": "a list"]])
   }
 
-  /// The same of dictionaries, which are gone through for tensors.
-  @Test func dictionariesThatHoldOneAnotherManyTimes() {
+  /// The same with dictionaries, which are searched for tensors.
+  @Test func repeatedlyNestedDictionariesAreRefused() {
     var laughs = Pickle.dictionary([("t", Self.good)])
     for _ in 0..<25 {
       laughs += [UInt8(ascii: "q"), 0, UInt8(ascii: "0")]
@@ -189,7 +189,7 @@ struct PickleHostileTests {
     )
   }
 
-  @Test func valuesThatHoldThemselves() throws {
+  @Test func valuesThatContainThemselvesAreBounded() throws {
     let (put, get) = (Self.put, Self.get)
     // A dictionary that is its own member.
     let dictionary =
@@ -206,8 +206,8 @@ struct PickleHostileTests {
       try TorchFile(ByteSlice(bytes), path: "f").metadata == ["left_out": ["l": "a list"]])
   }
 
-  /// A million tuples around one another: nothing here goes down into them, not even to free them.
-  @Test func deepNesting() throws {
+  /// A million nested tuples. Nothing recurses into them, not even their release.
+  @Test func deeplyNestedValuesAreBounded() throws {
     let deep = Pickle.none + [UInt8](repeating: 0x85, count: 1_000_000)
     let bytes = torchFile(
       Pickle.dictionary([("deep", deep), ("a", Self.good)]),
@@ -221,8 +221,8 @@ struct PickleHostileTests {
     )
   }
 
-  @Test func opcodesWithoutEnd() {
-    // NONE and POP, which leave nothing behind.
+  @Test func theNumberOfOpcodesIsLimited() {
+    // NONE and POP leave the stack as it was.
     let pair: [UInt8] = [UInt8(ascii: "N"), UInt8(ascii: "0")]
     let pickle = (0..<2_000_000).flatMap { _ in pair }
     #expect(
@@ -231,7 +231,7 @@ struct PickleHostileTests {
       ))
   }
 
-  @Test func namesWithoutEnd() {
+  @Test func theLengthOfNamesIsLimited() {
     let name = String(repeating: "a", count: 1001)
     #expect(
       refusal(Pickle.global(name, "b")).hasSuffix(
@@ -244,8 +244,8 @@ struct PickleHostileTests {
   private static let put: [UInt8] = [UInt8(ascii: "q"), 0]
   private static let get: [UInt8] = [UInt8(ascii: "h"), 0]
 
-  /// Little that is said once and used a hundred thousand times.
-  @Test func copiesWithoutEnd() {
+  /// A short value that is used a hundred thousand times.
+  @Test func theNumberOfCopiesIsLimited() {
     let times = 100_000
     func many(_ use: [UInt8]) -> [UInt8] {
       (0..<times).flatMap { _ in use + [UInt8(ascii: "0")] }
@@ -277,7 +277,7 @@ struct PickleHostileTests {
       refusal(name, storage).hasSuffix("a name of more than 1000 bytes; the file is damaged"))
   }
 
-  @Test func longNamesOfTensors() {
+  @Test func longTensorNamesAreRefused() {
     let name = String(repeating: "n", count: 500)
     let inner = Pickle.dictionary([(name, Self.good)])
     let text = refusal(Pickle.dictionary([(name, inner)]), storages: [("0", floatBytes([1, 2]))])
@@ -286,7 +286,7 @@ struct PickleHostileTests {
         + "…' has more than 1000 bytes; the file is damaged, or made to exhaust memory")
   }
 
-  @Test func tensorsWithoutEnd() {
+  @Test func theNumberOfTensorsIsLimited() {
     let members = (0...100_000).flatMap { number in
       [UInt8(ascii: "J")] + Pickle.number(number, 4) + Self.get
     }
@@ -299,8 +299,8 @@ struct PickleHostileTests {
     )
   }
 
-  /// Each member would take long to turn into JSON, and there are many of them.
-  @Test func plainMembersWithoutEnd() throws {
+  /// Many members that each take long to convert to JSON.
+  @Test func plainMembersAreLimited() throws {
     let large = Pickle.list([[UInt8]](repeating: Pickle.none, count: 900)) + Self.put
     let members = (0..<100_000).flatMap { number in
       [UInt8(ascii: "J")] + Pickle.number(number, 4) + Self.get
@@ -351,7 +351,7 @@ struct PickleHostileTests {
       "opcode APPENDS finds a set, expected a list and its items"
     ),
   ])
-  func nonsense(pickle: [UInt8], found: String) {
+  func invalidOpcodesAreRefused(pickle: [UInt8], found: String) {
     #expect(refusal(pickle).hasSuffix(": " + found))
   }
 
@@ -359,7 +359,7 @@ struct PickleHostileTests {
     ("_rebuild_sparse_tensor", true), ("_rebuild_qtensor", true), ("_rebuild_nested_tensor", true),
     ("_rebuild_tensor_v2", false), ("_rebuild_parameter", false), ("_rebuild_tensor_v3", false),
   ])
-  func tensorsThatAreNone(name: String, isUnknown: Bool) {
+  func invalidTensorsAreRefused(name: String, isUnknown: Bool) {
     let whole = "torch._utils." + name
     let text = refusal(Pickle.call("torch._utils", name, [Pickle.int(1)]))
     if isUnknown {
@@ -419,7 +419,7 @@ struct PickleHostileTests {
       ]), "a storage of a view without a name, an offset and a size"
     ),
   ])
-  func storagesThatAreNone(identity: [UInt8], found: String) {
+  func invalidStoragesAreRefused(identity: [UInt8], found: String) {
     #expect(refusal(identity + [UInt8(ascii: "Q")]).contains(": \(found)"))
   }
 }

@@ -3,7 +3,7 @@ import Support
 import Tensors
 import Testing
 
-/// A file for each way to be wrong, and the sentence for it.
+/// Invalid files, and the error for each.
 struct SafetensorsRefusalTests {
   private static func tensor(
     _ kind: String = #""F32""#, shape: String = "[2]", offsets: String = "[0,8]"
@@ -209,12 +209,12 @@ struct SafetensorsRefusalTests {
   ]
 
   @Test(arguments: cases)
-  func isRefusedAndSaysWhy(bytes: [UInt8], message expected: String) {
+  func invalidFilesAreRefused(bytes: [UInt8], message expected: String) {
     #expect(message { _ = try SafetensorsFile(ByteSlice(bytes), path: "f") } == expected)
   }
 
-  /// Names of a file can neither flood nor command a terminal.
-  @Test func namesAreShownOnOneLineAndNotAtAnyLength() {
+  /// Names in a file cannot flood or control a terminal.
+  @Test func namesAreEscapedAndCutInMessages() {
     let name = "\\u001b[31m" + String(repeating: "x", count: 1000)
     let bytes = safetensors(#"{"\#(name)":[]}"#)
     let shown = "\\u{1b}[31m" + String(repeating: "x", count: 115) + "…"
@@ -238,9 +238,9 @@ struct SafetensorsRefusalTests {
     }
   }
 
-  /// Every truncation of a good file is refused, and every flip of a bit of its header either
-  /// refused or harmless; nothing traps.
-  @Test func noTruncationIsTaken() throws {
+  /// Every truncation of a valid file is refused. Every flipped bit of its header is refused or
+  /// harmless.
+  @Test func everyTruncationIsRefused() throws {
     let whole = safetensors(
       #"{"a":\#(Self.tensor()),"b":\#(Self.tensor(#""U8""#, shape: "[3]", offsets: "[8,11]"))}"#,
       data: 11)
@@ -262,8 +262,8 @@ struct SafetensorsRefusalTests {
     }
   }
 
-  /// A header at the limit of what is sensible is read in time linear in its length.
-  @Test(.timeLimit(.minutes(1))) func aHeaderOfManyTensorsTakesNoLonger() throws {
+  /// A very long header is read in time linear in its length.
+  @Test(.timeLimit(.minutes(1))) func headersAreReadInLinearTime() throws {
     let count = 50_000
     let members = (0..<count).map {
       "\"t\($0)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[\($0),\($0 + 1)]}"

@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// ZIP archives that are damaged, or made to mislead who reads them.
+/// Damaged and malicious ZIP archives.
 struct ZIPHostileTests {
   /// The entries of a file with one tensor.
   static let good: [ZIPSample] = [
@@ -15,7 +15,7 @@ struct ZIPHostileTests {
     ZIPSample("m/data/0", floatBytes([1, 2])), ZIPSample("m/version", Array("3\n".utf8)),
   ]
 
-  /// What is said of the archive after `damage` was done to its storage's entry.
+  /// The message of the error after `damage` to the storage's entry.
   private func refusal(_ damage: (inout ZIPSample) -> Void) -> String {
     var entries = Self.good
     damage(&entries[1])
@@ -28,7 +28,7 @@ struct ZIPHostileTests {
     }
   }
 
-  @Test func compressedAndEncryptedEntries() {
+  @Test func compressedAndEncryptedEntriesAreRefused() {
     #expect(
       refusal { $0.method = 8 }
         == "f: entry 'm/data/0' of the ZIP archive is compressed (method 8), which PyTorch never does; unpack the archive and pack it again without compression (zip -0)"
@@ -42,8 +42,8 @@ struct ZIPHostileTests {
     )
   }
 
-  /// A gigabyte out of eight bytes.
-  @Test func sizesThatAreNotTrue() {
+  /// An entry of eight bytes that claims a gigabyte.
+  @Test func wrongSizesAreRefused() {
     #expect(
       refusal { $0.full = 1 << 30 }
         == "f: entry 'm/data/0' of the ZIP archive is not compressed, but its sizes differ: 8 and 1073741824 bytes; the file is damaged"
@@ -67,8 +67,8 @@ struct ZIPHostileTests {
     )
   }
 
-  @Test func overlappingEntries() {
-    // The version's entry is said to lie where the storage does, and to be it.
+  @Test func overlappingEntriesAreRefused() {
+    // The version's entry has the offset of the storage.
     var entries = Self.good
     entries[2] = ZIPSample("m/data/1", entries[1].bytes)
     let first = 30 + 10 + entries[0].bytes.count
@@ -90,11 +90,11 @@ struct ZIPHostileTests {
     )
   }
 
-  @Test func namesTwice() {
+  @Test func repeatedEntryNamesAreRefused() {
     #expect(
       torchRefusal(zip(Self.good + [Self.good[0]]))
         == "f: the ZIP archive has two entries called 'm/data.pkl', expected one")
-    // Two pickles in folders of different names: which is the file's?
+    // Two pickles in folders of different names are ambiguous.
     let other = ZIPSample("n/data.pkl", Self.good[0].bytes)
     #expect(
       torchRefusal(zip(Self.good + [other]))
@@ -103,7 +103,7 @@ struct ZIPHostileTests {
   }
 
   @Test(arguments: ["../x", "/etc/passwd", "m/../../x", "m\\x", "a\u{0}b", ""])
-  func namesThatLeadElsewhere(name: String) {
+  func unsafeEntryNamesAreRefused(name: String) {
     let text = torchRefusal(zip(Self.good + [ZIPSample(name, [])]))
     #expect(
       text
@@ -111,8 +111,8 @@ struct ZIPHostileTests {
     )
   }
 
-  /// A key is a name in the archive and no more.
-  @Test func storagesThatLeadElsewhere() {
+  /// A key names an entry of the archive, never a file.
+  @Test func unsafeStorageKeysAreRefused() {
     let tensor = Pickle.tensor(Pickle.storage("../../etc/passwd", count: 1), [1], [1])
     let text = torchRefusal(torchFile(Pickle.dictionary([("a", tensor)])))
     #expect(
@@ -121,7 +121,7 @@ struct ZIPHostileTests {
     )
   }
 
-  @Test func archivesOfOtherThings() {
+  @Test func otherArchivesAreRefused() {
     #expect(
       torchRefusal(zip([ZIPSample("weights.npy", [1])]))
         == "f: the ZIP archive holds no 'NAME/data.pkl', which PyTorch's have; it holds weights.npy"
@@ -131,7 +131,7 @@ struct ZIPHostileTests {
         == "f: the ZIP archive holds no 'm/data/0', which PyTorch's have; it holds m/data.pkl")
   }
 
-  @Test func aWrongChecksum() {
+  @Test func wrongChecksumsAreRefused() {
     var entries = Self.good
     entries[0].checksum = 1
     let right = slowChecksum(entries[0].bytes)
@@ -156,7 +156,7 @@ struct ZIPHostileTests {
       torchRefusal(zip(Self.good, between: [0])).contains("expected an end at byte \(size - 21)"))
   }
 
-  /// The ZIP64 fields of an archive, with the link to them.
+  /// The ZIP64 fields of an archive, with their locator.
   private func wide(
     count: Int, size: Int, start: Int, place: Int, length: Int = 44, other: Int = 0
   ) -> [UInt8] {
@@ -205,7 +205,7 @@ struct ZIPHostileTests {
       (wide(count: 3, size: size, start: start, place: end, other: 1), "is split into volumes"),
     ]
     for (fields, found) in lies { #expect(torchRefusal(file(fields)).contains(found), "\(found)") }
-    // Fields that both ends have, and that disagree.
+    // Fields of both end records that disagree.
     #expect(
       torchRefusal(
         zip(

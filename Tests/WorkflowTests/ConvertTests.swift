@@ -69,6 +69,40 @@ import Workflow
     }
   }
 
+  /// The variant of the input never names the output.
+  @Test func aMissingVariantIsRefused() async throws {
+    try await withTemporaryFolder { folder in
+      await #expect(throws: DiffusersError.self) {
+        try await ConvertJob(
+          model: tiny, reading: InputOptions(variant: "fp61"),
+          output: OutputRequest(path: folder + "/a"), type: nil
+        ).run()
+      }
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(),
+        output: OutputRequest(path: folder + "/a", variant: "fp16"), type: nil
+      ).run()
+      let model = try Readers.all.read(folder + "/a", options: ReadOptions(variant: "fp16"))
+      #expect(model.provenance["variants"]?.object?["unet"] == "fp16")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(files == ["a"])
+    }
+  }
+
+  @Test func outputsThatTheDiskCannotHoldAreRefused() throws {
+    try withTemporaryFolder { folder in
+      let error = #expect(throws: OutputError.self) {
+        try OutputRequest.checkSpace(1 << 60, at: folder + "/a.decant")
+      }
+      let description = error?.description ?? ""
+      #expect(
+        description.hasPrefix("\(folder)/a.decant: the output needs 1.15e+09 GB, the disk has "))
+      #expect(description.hasSuffix(" free"))
+      #expect(error?.remedy == .act("free space or choose another disk"))
+      try OutputRequest.checkSpace(1, at: folder + "/a.decant")
+    }
+  }
+
   @Test func everyTensorIsReadOnce() throws {
     try withTemporaryFolder { folder in
       let source = CountedModel(try Readers.all.read(tiny))
