@@ -9,7 +9,8 @@ package struct AdapterDescription: Sendable {
   package let path: String
   /// The kind of file: `safetensors file`.
   package let container: String
-  /// Modules by kind of adapter, the most frequent first, including kinds that Decant does not merge.
+  /// Modules by kind of adapter, the most frequent first, including kinds that Decant does not
+  /// merge.
   package let kinds: [(name: String, modules: Int)]
   /// The kinds of modules, or the method of PEFT, that Decant does not merge.
   package let unmerged: [String]

@@ -68,8 +68,8 @@ struct AdapterFile {
 
   // MARK: - Tensors
 
-  /// The rows and columns of a part as a matrix with the given number of rows or columns. Checks the
-  /// part's shape only.
+  /// The rows and columns of a part as a matrix with the given number of rows or columns. Checks
+  /// the part's shape only.
   func extents(
     _ name: String, rows: Int? = nil, columns: Int? = nil
   ) throws(AdapterError) -> (rows: Int, columns: Int) {
@@ -104,8 +104,8 @@ struct AdapterFile {
     return try tensor(name).reshaped([height, width])
   }
 
-  /// The factor of a product: alpha / rank, with the alpha of the module's tensor or of the settings;
-  /// 1 without an alpha.
+  /// The factor of a product: alpha / rank, with the alpha of the module's tensor or of the
+  /// settings; 1 without an alpha.
   func factor(_ module: Module, key: String, rank: Int) throws -> Float {
     guard let name = module.parts[.alpha] else {
       return try settings?.factor(of: key, rank: rank) ?? 1

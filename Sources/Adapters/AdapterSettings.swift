@@ -31,8 +31,8 @@ struct AdapterSettings {
   /// The model that the adapter was trained for.
   var baseModel: String? { first("base_model_name_or_path")?.string }
 
-  /// PEFT's name of the method. The names of tensors do not determine it, because several methods use
-  /// those of LoRA.
+  /// PEFT's name of the method. The names of tensors do not determine it, because several methods
+  /// use those of LoRA.
   var peftType: String? { first("peft_type")?.string }
 
   /// A member of PEFT's settings, or of the first component that has it in diffusers' settings.
@@ -67,7 +67,8 @@ struct AdapterSettings {
   ///
   /// - Parameter key: the module's name in the file, with or without its component.
   func factor(of key: String, rank: Int) throws(AdapterError) -> Float? {
-    // diffusers stores the settings of all components in one object, with the component as a prefix.
+    // diffusers stores the settings of all components in one object, with the component as a
+    // prefix.
     let component = ([ComponentName.unet] + ComponentName.textEncoders).first {
       key.hasPrefix($0 + ".")
     }

@@ -7,8 +7,8 @@ extension AdapterKeys {
     + AdapterPart.allCases.filter { ![.down, .up, .mid].contains($0) }
     .map { (ending: ".\($0.rawValue)", part: $0) }
 
-  /// The adapted module and the part that a tensor's name states; `nil` for tensors that belong to no
-  /// adapter.
+  /// The adapted module and the part that a tensor's name states; `nil` for tensors that belong to
+  /// no adapter.
   package static func split(_ name: String) -> (module: String, part: AdapterPart)? {
     guard let (ending, part) = allEndings.first(where: { name.hasSuffix($0.ending) }) else {
       return nil

@@ -155,8 +155,8 @@ enum OutputNature {
 
 /// Refuses an output that is an input, is inside an input, contains one, or exists already.
 ///
-/// - Parameter refuseEvenReplacing: called for an existing output before the check of `replacing`, to
-///   refuse what is never replaced.
+/// - Parameter refuseEvenReplacing: called for an existing output before the check of `replacing`,
+///   to refuse what is never replaced.
 func refuseOverwriting(
   _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file,
   refuseEvenReplacing: () throws -> Void = {}

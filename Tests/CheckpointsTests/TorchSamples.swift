@@ -94,7 +94,8 @@ func slowChecksum(_ bytes: [UInt8]) -> UInt32 {
   return ~crc
 }
 
-/// A ZIP archive of entries. `count`, `size` and `start` are the directory's fields in the end record.
+/// A ZIP archive of entries. `count`, `size` and `start` are the directory's fields in the end
+/// record.
 func zip(
   _ entries: [ZIPSample], count: Int? = nil, size: Int? = nil, start: Int? = nil, volume: Int = 0,
   between: [UInt8] = [], comment: [UInt8] = []

@@ -18,7 +18,8 @@ import Testing
   static let place = "unet tensor 'b'"
 
   static let cases: [([Chunk], PackfileError.Reason)] = [
-    // Chunks that decode to fewer or more bytes, that have bytes left over, or that are not deflate data.
+    // Chunks that decode to fewer or more bytes, that have bytes left over, or that are not deflate
+    // data.
     ([stored, Chunk(bytes: fewer)], .undecodable(region: place, chunk: 1, codec: "deflate")),
     ([stored, Chunk(bytes: more)], .undecodable(region: place, chunk: 1, codec: "deflate")),
     ([Chunk(bytes: zeros + [0]), stored], .undecodable(region: place, chunk: 0, codec: "deflate")),

@@ -3,8 +3,8 @@ import Support
 import Tensors
 import TestSupport
 
-/// A file whose manifest and chunks a test may change. It is written with valid digests, as an attacker
-/// can do.
+/// A file whose manifest and chunks a test may change. It is written with valid digests, as an
+/// attacker can do.
 struct HostileFile {
   /// Everything before the manifest.
   var regions: [UInt8]
@@ -45,7 +45,8 @@ struct HostileFile {
     var codec: UInt32 = 1
   }
 
-  /// Replaces the chunks of tensor `b`, with a valid table and checksums, and removes the file after it.
+  /// Replaces the chunks of tensor `b`, with a valid table and checksums, and removes the file
+  /// after it.
   mutating func setChunks(_ chunks: [Chunk], codecs: [Int] = [0, 1]) {
     set(["codecs"], to: .array(codecs.map { .integer($0) }))
     var table: [UInt8] = []

@@ -1,8 +1,8 @@
 import Formats
 import Tensors
 
-/// Computes the change of a weight from the small tensors of an adapter, such as LoRA. A new kind is
-/// one file with a type that conforms to this protocol, and one line in ``AdapterKinds/all``.
+/// Computes the change of a weight from the small tensors of an adapter, such as LoRA. A new kind
+/// is one file with a type that conforms to this protocol, and one line in ``AdapterKinds/all``.
 protocol AdapterKind: Sendable {
   /// The kind's common name.
   var name: String { get }

@@ -1,7 +1,7 @@
 import Models
 
-/// The names that the adapter files of one program use for a model's modules. A new naming is one file
-/// with a type that conforms to this protocol, and one line in ``AdapterNamings/all``.
+/// The names that the adapter files of one program use for a model's modules. A new naming is one
+/// file with a type that conforms to this protocol, and one line in ``AdapterNamings/all``.
 protocol AdapterNaming: Sendable {
   /// The names that a module may have in a file.
   ///

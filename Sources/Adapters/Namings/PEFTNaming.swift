@@ -1,8 +1,8 @@
 import Formats
 import ModelSources
 
-/// diffusers' `save_lora_weights` and PEFT: the module's name with dots, after the component's name or
-/// after PEFT's prefix.
+/// diffusers' `save_lora_weights` and PEFT: the module's name with dots, after the component's name
+/// or after PEFT's prefix.
 struct PEFTNaming: AdapterNaming {
   func keys(
     _ module: String, component: String, isAlone: Bool, ldmName: String?

@@ -116,8 +116,8 @@ package struct DiffusersFolderWriter: ModelWriter {
       try file.commit()
       done += plan.byteCount
     }
-    // The provenance is complete after the last tensor was read. Without a step of Decant's it holds
-    // only the reader's notes, which are not stored.
+    // The provenance is complete after the last tensor was read. Without a step of Decant's it
+    // holds only the reader's notes, which are not stored.
     let provenance = model.completedProvenance()
     if provenance["steps"] != nil {
       let file = try folder.file(DiffusersLayout.provenanceFile)
@@ -186,8 +186,8 @@ package struct DiffusersFolderWriter: ModelWriter {
     return nil
   }
 
-  /// The contents of `model_index.json`: the written components and the other members of the model's
-  /// index, sorted by name as in diffusers.
+  /// The contents of `model_index.json`: the written components and the other members of the
+  /// model's index, sorted by name as in diffusers.
   static func index(of model: ModelSource) -> JSONObject {
     var members: [String: JSONValue] = [:]
     for (name, value) in model.index.members {

@@ -1,5 +1,5 @@
-// ggml's K-quants: blocks of 256 numbers in groups of 16 or 32, with quantized scales. The arithmetic
-// is that of gguf-py, in float32 and in the same order.
+// ggml's K-quants: blocks of 256 numbers in groups of 16 or 32, with quantized scales. The
+// arithmetic is that of gguf-py, in float32 and in the same order.
 
 func widenQ2K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let (scale, least) = (half(blocks, start + 80), half(blocks, start + 82))

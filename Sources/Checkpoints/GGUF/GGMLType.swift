@@ -63,8 +63,8 @@ struct GGMLType: Sendable {
     }
   }
 
-  /// The encoding in which a tensor of this type and shape is read. Codes stay codes where each row is
-  /// a whole number of blocks; else they become float32.
+  /// The encoding in which a tensor of this type and shape is read. Codes stay codes where each row
+  /// is a whole number of blocks; else they become float32.
   func encoding(for shape: Shape) -> TensorEncoding {
     if case .codes = reading, shape.rank < 2 || shape.rowLength % blockSize != 0 {
       return .plain(.f32)

@@ -10,8 +10,8 @@ import Tensors
 ///
 /// The header is an object: `__metadata__` (optional, strings by name), and for each tensor its
 /// `dtype`, `shape` and `data_offsets` [begin, end), counted from the data's first byte.
-/// The checks are those of <https://github.com/huggingface/safetensors>. In addition, unknown members
-/// and more dimensions than PyTorch allows are errors.
+/// The checks are those of <https://github.com/huggingface/safetensors>. In addition, unknown
+/// members and more dimensions than PyTorch allows are errors.
 struct SafetensorsHeader {
   /// A tensor's description.
   struct Item {
@@ -91,8 +91,8 @@ struct SafetensorsHeader {
 
 // MARK: - The text
 
-/// Parsing reads member by member and keeps only the tensors' descriptions, so that memory is bounded
-/// by a small multiple of the header's length.
+/// Parsing reads member by member and keeps only the tensors' descriptions, so that memory is
+/// bounded by a small multiple of the header's length.
 extension SafetensorsHeader {
   private static func read(
     _ reader: inout JSONReader, path: String

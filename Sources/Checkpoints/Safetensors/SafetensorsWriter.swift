@@ -40,16 +40,16 @@ package enum SafetensorsWriteError: RemediableError, Equatable {
 /// Writes the weights of `source` as one safetensors file, completely or not at all.
 ///
 /// Reads each tensor once, with few tensors in memory at a time. The bytes are those of the
-/// safetensors package for Python: tensors sorted by the width of their kind and then by name, and a
-/// header padded to a multiple of 8 bytes.
+/// safetensors package for Python: tensors sorted by the width of their kind and then by name, and
+/// a header padded to a multiple of 8 bytes.
 ///
 /// - Parameters:
 ///   - metadata: strings for `__metadata__`. `format: pt` is always added, because older versions of
 ///     transformers refuse files without it.
 ///   - replacing: whether a file at `path` may be replaced.
 ///   - progress: called after each tensor with the bytes written so far and in total.
-/// - Throws: ``SafetensorsWriteError``, ``FileError``, errors of the source, and `CancellationError`
-///   between two tensors.
+/// - Throws: ``SafetensorsWriteError``, ``FileError``, errors of the source, and
+///   `CancellationError` between two tensors.
 package func writeSafetensors(
   _ source: some WeightSource, metadata: [String: String] = [:], to path: String,
   replacing: Bool = false, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }

@@ -2,8 +2,9 @@ import Tensors
 
 /// The classes and functions that pickles may name.
 ///
-/// Decant looks up no names and calls nothing. It builds the values of a few known names itself, treats
-/// values of other names as opaque objects, and refuses names that only malicious files need.
+/// Decant looks up no names and calls nothing. It builds the values of a few known names itself,
+/// treats values of other names as opaque objects, and refuses names that only malicious files
+/// need.
 enum PickleGlobals {
   /// Modules without data types.
   private static let harmful: Set<String> = [
@@ -82,8 +83,8 @@ enum PickleGlobals {
     }
   }
 
-  /// The element type of a storage class, such as `torch.cuda.HalfStorage`. The inner `nil` stands for
-  /// a storage of plain bytes, the outer for another class.
+  /// The element type of a storage class, such as `torch.cuda.HalfStorage`. The inner `nil` stands
+  /// for a storage of plain bytes, the outer for another class.
   static func storageKind(_ name: String) -> ElementKind?? {
     let parts = name.split(separator: ".")
     guard let last = parts.last, parts.first == "torch" else { return nil }

@@ -64,8 +64,8 @@ struct PickleInput {
   }
 }
 
-/// Limits that bound the time and memory of a pickle. Each opcode makes at most one value, and strings
-/// are not longer than their bytes in the file.
+/// Limits that bound the time and memory of a pickle. Each opcode makes at most one value, and
+/// strings are not longer than their bytes in the file.
 enum PickleLimits {
   /// Opcodes: twelve times as many as in a checkpoint of SDXL with its optimizer.
   static let opcodes = 4_000_000

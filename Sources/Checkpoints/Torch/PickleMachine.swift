@@ -3,9 +3,9 @@ import Tensors
 
 /// Interprets pickles without Python.
 ///
-/// The machine has a stack, a memo, and a table of containers. The cost of an opcode is bounded by a
-/// constant and its bytes, and the number of opcodes is limited (``PickleLimits``), so that time and
-/// memory are bounded. Source: CPython's `pickle.py` and `pickletools.py`.
+/// The machine has a stack, a memo, and a table of containers. The cost of an opcode is bounded by
+/// a constant and its bytes, and the number of opcodes is limited (``PickleLimits``), so that time
+/// and memory are bounded. Source: CPython's `pickle.py` and `pickletools.py`.
 struct PickleMachine {
   private(set) var nodes: [PickleNode] = []
   private(set) var storages: [TorchStorage] = []

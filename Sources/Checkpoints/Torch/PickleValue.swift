@@ -1,8 +1,8 @@
 import Support
 import Tensors
 
-/// A Python value of a pickle. Containers are in a table of ``PickleMachine``, and values refer to them
-/// by index, because a container may contain itself.
+/// A Python value of a pickle. Containers are in a table of ``PickleMachine``, and values refer to
+/// them by index, because a container may contain itself.
 enum PickleValue: Sendable, Equatable {
   case none
   case bool(Bool)

@@ -34,7 +34,8 @@ package struct TorchFile: WeightSource {
     let found = try TorchContents(records, path: path)
     var places: [String: Place] = [:]
     var total = 0
-    // Several views may share a storage. Files whose tensors take many times their size are refused.
+    // Several views may share a storage. Files whose tensors take many times their size are
+    // refused.
     let limit = 4 * contents.count + Self.expansionLimit
     for (name, tensor) in found.tensors {
       let storage = records.machine.storages[tensor.storage]
@@ -123,7 +124,8 @@ package struct TorchFile: WeightSource {
     "[\(numbers.map(String.init).joined(separator: ", "))]"
   }
 
-  /// Whether the strides are those of contiguous row-major numbers. Axes with one element are ignored.
+  /// Whether the strides are those of contiguous row-major numbers. Axes with one element are
+  /// ignored.
   private static func isInOrder(_ shape: Shape, _ strides: [Int]) -> Bool {
     var expected = 1
     for (extent, stride) in zip(shape.extents, strides).reversed() where extent != 1 {

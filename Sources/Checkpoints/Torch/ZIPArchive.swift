@@ -7,8 +7,8 @@ import Support
 ///     +--------------+---------------+-----+-----------+------------------+--------------+
 ///
 /// Source: PKWARE's APPNOTE 6.3.10, sections 4.3 to 4.5. Reads the form that PyTorch writes: one
-/// volume, uncompressed entries. The sizes in both headers must agree, entries must not overlap, and
-/// names must be unique paths without `..`.
+/// volume, uncompressed entries. The sizes in both headers must agree, entries must not overlap,
+/// and names must be unique paths without `..`.
 struct ZIPArchive {
   struct Entry: Equatable {
     let name: String
