@@ -20,12 +20,12 @@ package struct ConvertJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
-    var output = output
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
     let scheme = try type.map { try plainScheme($0) }
-    let source = try output.reading(model, reading, by: writer, keepingKinds: type == nil, events)
+    let source = try ModelSource.reading(model, reading, keepingKinds: type == nil, events)
     // A model that lacks a tensor is refused here, not where it is next read.
     let bound = try source.bound(orPart: writer.holdsParts)
+    try output.checkLoadable(source, by: writer)
     if bound == nil {
       events(.note("a part of a model: \(listed(source.components.map(\.name)))"))
       if source.movingAverage == .leftAlone {

@@ -92,14 +92,8 @@ package struct QuantizeJob: Job {
   package func run(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
     let writer = try output?.writer(
       besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
-    var output = output
-    let source: ModelSource
-    if var chosen = output, let writer {
-      source = try chosen.reading(model, reading, by: writer, events)
-      output = chosen
-    } else {
-      source = try ModelSource.reading(model, reading, events)
-    }
+    let source = try ModelSource.reading(model, reading, events)
+    if let output, let writer { try output.checkLoadable(source, by: writer) }
     let digest = SourceDigest()
     let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
     let file = try calibration.map { try CalibrationFile(path: $0) }

@@ -77,12 +77,6 @@ extension ModelSource {
     return source.mappingWeights { FiniteSource(base: $0.weights) }
   }
 
-  /// Whether the place has weights of that variant.
-  static func hasVariant(_ name: String, at path: String) -> Bool {
-    let options = ReadOptions(variant: name)
-    return (try? Layouts.readers.read(path, options: options))?.provenance["variants"] != nil
-  }
-
   /// Gives CLIP's vocabulary to tokenizers that came without: single files hold none, and theirs is
   /// always this one.
   mutating func addVocabularies() {

@@ -44,13 +44,12 @@ package struct ShrinkJob: Job {
     let inputs =
       [model] + reading.composition.inputs
       + [calibration, calibrating.promptsPath, verification.promptsPath].compactMap { $0 }
-    var output = output
     let writer = try output.writer(besides: inputs)
     if let report {
       try refuseReport(report, replacing: output.replacing, inputs: inputs + [output.path])
     }
     if isFolder(calibrationPath) { throw FileError(.create, calibrationPath, EISDIR) }
-    let source = try output.reading(model, reading, by: writer, events)
+    let source = try ModelSource.reading(model, reading, events)
     let digest = SourceDigest()
     var current = source.mappingWeights { digest.watching($0.name, $0.weights) }
     var steps: [ProvenanceStep] = []
@@ -61,7 +60,8 @@ package struct ShrinkJob: Job {
       steps.append(stripped.step)
       details.append(stripped.detail)
     }
-    // What could only be refused in the end is refused before hours of computing.
+    // Every refusal comes before calibration, which may take hours.
+    try output.checkLoadable(current, by: writer)
     let judged = try Model.bind(current)
     try judged.check(calibrating.sampling)
     try judged.check(verification.sampling)
@@ -71,7 +71,9 @@ package struct ShrinkJob: Job {
         try output.fitting(plan, by: writer, rest: rest)
       }
     }
-    let file = try calibrated(current, try quantized(nil).plan, events)
+    let draft = try quantized(nil)
+    try output.checkSpace(for: draft.model, by: writer)
+    let file = try calibrated(current, draft.plan, events)
     let quantized = try quantized(file)
     steps.append(quantized.step)
     try output.write(

@@ -32,12 +32,12 @@ package struct StripJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
-    var output = output
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
-    let source = try output.reading(model, reading, by: writer, keepingKinds: true, events)
+    let source = try ModelSource.reading(model, reading, keepingKinds: true, events)
     let digest = SourceDigest()
     let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
     let stripped = try StrippedModel(watched, cut)
+    try output.checkLoadable(stripped.model, by: writer)
     try output.write(
       stripped.model.noting([stripped.step], digest: digest, original: source), by: writer, events)
     var outcome = WrittenModel(before: source, after: stripped.model, output: output)

@@ -2,25 +2,25 @@ private import Checkpoints
 private import Foundation
 internal import ModelSources
 internal import Quantization
-internal import Support
+package import Support
 internal import Tensors
 private import Verification
 
-/// Where a model goes.
+/// The file or folder that a job writes a model to, and how.
 package struct OutputRequest: Sendable {
   package var path: String
-  /// The writer's name (`decant`, `diffusers`), or `nil` for what the path's name says.
+  /// The name of a layout (`decant`, `diffusers`); `nil` derives it from the path's name.
   package var kind: String?
+  /// Whether an existing file or folder at ``path`` may be replaced.
   package var replacing: Bool
-  /// What the layout leaves to the user.
   var options: WriteOptions
 
   /// - Parameters:
-  ///   - variant: the variant that weights of a diffusers folder are named after.
-  ///   - maxShardSize: bytes that no file of weights shall exceed.
-  ///   - program: the program that shall read the output.
+  ///   - variant: the variant in the names of a diffusers folder's weight files.
+  ///   - maxShardSize: the largest size of one file of weights, in bytes.
+  ///   - program: the name of an output profile: one of ``programNames``.
   ///   - numbering: how a single file numbers blocks: `dense` or `gap`.
-  ///   - codes: whether a `.decant` file's numbers are coded without loss; `nil` is yes.
+  ///   - codes: whether a `.decant` file's numbers are compressed without loss; `nil` means yes.
   package init(
     path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
     maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil,
@@ -34,141 +34,177 @@ package struct OutputRequest: Sendable {
       codes: codes)
   }
 
-  /// The writer for this output; refuses, before anything is computed, what could only fail in the
-  /// end.
+  /// The writer for this output. Refuses everything about the output that can be known without a
+  /// model.
   func writer(besides inputs: [String]) throws -> any ModelWriter {
     let writer = try Layouts.writers.writer(for: path, named: kind)
     try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either) {
       try writer.check(path, options: options)
     }
-    for option in options.chosen where !writer.choices.contains(option) {
-      let others = Layouts.writers.filter { $0.choices.contains(option) }.map(\.layout)
-      throw JobError(
-        "--\(option.rawValue): \(path) is to be a \(writer.layout), which has no such choice; "
-          + "it goes with \(listed(others))")
+    for (setting, feature) in options.layoutSettings where !writer.settings.contains(setting) {
+      let others = Layouts.writers.filter { $0.settings.contains(setting) }.map(\.layout)
+      throw OutputError(
+        "\(path): a \(writer.layout) has no \(feature), a \(listed(others)) has",
+        remedy: .leaveOut(setting))
     }
-    if let program = options.program, !writer.programs.contains(program) {
-      throw JobError(
-        "--for \(program): no \(writer.layout) is written for that program; known are "
-          + listed(writer.programs))
+    do { _ = try writer.profile(options) } catch {
+      let layouts = Layouts.writers.filter { $0.profiles.contains { $0.name == options.program } }
+      throw OutputError(
+        "\(path): \(error)",
+        remedy: layouts.isEmpty ? nil : .choose(.outputFormat, layouts.map(\.name)))
     }
     try writer.check(path, options: options)
     return writer
   }
 
-  /// The model that this output is made of.
-  ///
-  /// A variant is that of the model that is read, where it has one of that name; else it names the
-  /// variant that the output is written as, as both `from_pretrained` and `save_pretrained` take one.
-  mutating func reading(
-    _ model: String, _ reading: InputOptions, by writer: any ModelWriter,
-    keepingKinds: Bool = false, _ events: EventSink
-  ) throws -> ModelSource {
-    var reading = reading
-    if let variant = reading.variant, options.variant == nil, writer.choices.contains(.variant),
-      !ModelSource.hasVariant(variant, at: model)
-    {
-      options.variant = variant
-      reading.variant = nil
-    }
-    return try ModelSource.reading(model, reading, keepingKinds: keepingKinds, events)
-  }
-
-  /// The plan as this output can hold it.
+  /// The plan with the encodings that the output can hold.
   func fitting(
     _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme
   ) throws -> QuantizationPlan {
     let reader = options.program.map { " for \($0)" } ?? ""
-    do {
-      return try plan.fitting(
-        writer, options: options, component: ComponentName.unet, rest: rest,
+    func fitted(_ writer: any ModelWriter, _ profile: any OutputProfile) throws(PlanFitError)
+      -> QuantizationPlan
+    {
+      try plan.fitting(
+        profile, layout: writer.layout + reader, component: ComponentName.unet, rest: rest,
         reason: "a \(writer.layout)\(reader) holds it as plain numbers")
-    } catch {
-      let programs = writer.programs.filter { program in
-        (try? plan.fitting(
-          writer, options: WriteOptions(program: program), component: ComponentName.unet,
-          rest: rest,
-          reason: "")) != nil
-      }
-      throw JobError(
-        "\(path): \(error)\(reader); write NAME.decant, or use --type f16"
-          + (programs.isEmpty ? "" : ", or say --for \(programs.joined(separator: " or --for "))"))
+    }
+    do {
+      return try fitted(writer, try writer.profile(options))
+    } catch let error as PlanFitError {
+      let programs = writer.profiles.filter { (try? fitted(writer, $0)) != nil }.map(\.name)
+      let layouts = Layouts.writers.filter { other in
+        other.name != writer.name && other.profiles.contains { (try? fitted(other, $0)) != nil }
+      }.map(\.name)
+      let remedies =
+        (programs.isEmpty ? [] : [Remedy.choose(.program, programs)])
+        + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
+        + [.choose(.type, ["f16"])]
+      throw OutputError("\(path): \(error)", remedy: .either(remedies))
     }
   }
 
-  /// Writes the model whole or not at all.
+  /// Refuses a model that the output's program cannot load. Jobs call it before any long
+  /// computation.
+  func checkLoadable(_ model: ModelSource, by writer: any ModelWriter) throws {
+    try writer.checkLoadable(model, to: path, options: options)
+  }
+
+  /// Refuses a model that needs more space than the disk has free.
+  func checkSpace(for model: ModelSource, by writer: any ModelWriter) throws {
+    let written = try writer.profile(options).prepared(model)
+    let bytes = written.components.reduce(0) { $0 + $1.weights.byteCount }
+    // Lossless coding may halve the size at best, and an existing output is deleted last.
+    let isCoded = writer.settings.contains(.coding) && options.codes != false
+    try Self.checkSpace(isCoded ? bytes / 2 : bytes, at: path)
+  }
+
+  /// Refuses an output of at least `bytes` bytes that does not fit on the disk of `path`.
+  package static func checkSpace(_ bytes: Int, at path: String) throws {
+    let folder = PathParts(resolved(path)).folder
+    let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder)
+    guard let free = (attributes?[.systemFreeSize] as? NSNumber)?.int64Value, free < bytes else {
+      return
+    }
+    throw OutputError(
+      "\(path): the output needs \(formatted(bytes: bytes)), the disk has "
+        + "\(formatted(bytes: Int(free))) free", remedy: .act("free space or choose another disk"))
+  }
+
+  /// Writes the model completely or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
+    try checkSpace(for: model, by: writer)
     events(.stage("writing \(path)"))
     try withHeapKeptSmall {
       try writer.write(model, to: path, replacing: replacing, options: options) { done, total in
         events(.progress(done: done, total: total))
       }
     }
+    for note in try writer.profile(options).notes(model) { events(.note(note)) }
   }
 
-  /// Bytes that the output takes on the disk.
+  /// Bytes that the output takes on disk.
   var byteCount: Int { bytesOnDisk(path) }
 }
 
-/// Names of the layouts that models are written in.
+/// Names of the layouts that Decant writes.
 package let writerNames = Layouts.writers.map(\.name)
 
-/// Names of the programs that models can be written for.
-package let programNames = Layouts.writers.flatMap(\.programs)
+/// Names of the output profiles of all layouts.
+package let programNames: [String] = {
+  var names: [String] = []
+  for profile in Layouts.writers.flatMap(\.profiles) where !names.contains(profile.name) {
+    names.append(profile.name)
+  }
+  return names
+}()
 
-/// What an output is, and so what it may take the place of.
+/// Why an output cannot be written as requested.
+package struct OutputError: RemediableError, Equatable {
+  package let description: String
+  package let remedy: Remedy?
+
+  init(_ description: String, remedy: Remedy? = nil) {
+    self.description = description
+    self.remedy = remedy
+  }
+}
+
+/// The kind of an output, which decides what it may replace.
 enum OutputNature {
   case file
   case folder
-  /// A model: its writer says which.
+  /// A model: a file or a folder, depending on its layout.
   case either
 }
 
-/// Refuses an output that is one of the inputs, lies inside one or holds one, or stands already.
+/// Refuses an output that is an input, is inside an input, contains one, or exists already.
 ///
-/// - Parameter refuseEvenReplacing: called with an output that stands: what is not replaced with
-///   --force either is refused as that, so that nobody is told to pass it.
+/// - Parameter refuseEvenReplacing: called for an existing output before the check of `replacing`,
+///   to refuse what is never replaced.
 func refuseOverwriting(
   _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file,
   refuseEvenReplacing: () throws -> Void = {}
 ) throws {
-  if path.isEmpty { throw JobError("the output has an empty name; give one with -o") }
+  let rename = Remedy.act("give another name")
+  if path.isEmpty { throw OutputError("the output has an empty name", remedy: rename) }
   let output = resolved(path)
   for input in inputs where output == resolved(input) || output.hasPrefix(resolved(input) + "/") {
-    throw JobError(
-      "\(path): the output is the input \(input) or lies in it, and an input is never written to; "
-        + "give another name")
+    throw OutputError(
+      "\(path): the output is the input \(input) or is inside it; inputs are never changed",
+      remedy: rename)
   }
   let parent = PathParts(output).folder
-  // A name that ends in a slash is one of a folder, which a file cannot be.
+  // A name that ends in a slash is that of a folder.
   if let file = obstacle(to: nature == .file && path.hasSuffix("/") ? output : parent) {
-    throw JobError(
-      "\(path): \(file) is a file, where a folder to write to is expected; give another name")
+    throw OutputError("\(path): \(file) is a file, expected a folder", remedy: rename)
   }
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
-    throw JobError("\(path): a file is to be written, and this is a folder; name a file in it")
+    throw OutputError("\(path): is a folder, expected a file", remedy: .act("name a file in it"))
   }
   if nature == .folder, FileManager.default.fileExists(atPath: output), !isFolder(output) {
-    throw JobError("\(path): a folder is to be written, and this is a file; give another name")
+    throw OutputError("\(path): is a file, expected a folder", remedy: rename)
   }
   for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
-    throw JobError(
-      "\(path): the output would take the place of the folder that holds the input \(input); "
-        + "give another name")
+    throw OutputError(
+      "\(path): the output would replace the folder that holds the input \(input)",
+      remedy: rename)
   }
   if FileManager.default.fileExists(atPath: output) {
     try refuseEvenReplacing()
     if !replacing { throw FileError(.exists, path) }
   }
   guard isFolder(parent) else {
-    throw JobError("\(path): the folder \(parent) to write to does not exist; make it first")
+    throw OutputError(
+      "\(path): the folder \(parent) does not exist", remedy: .act("create it first"))
   }
   guard isWritable(parent) else {
-    throw JobError("\(path): the folder \(parent) cannot be written to; choose another one")
+    throw OutputError(
+      "\(path): the folder \(parent) is not writable", remedy: .act("choose another folder"))
   }
 }
 
-/// What stands in the way of a folder at `path`: it, or one that it would lie in, is no folder.
+/// The first existing path among `path` and its parents, where it is not a folder.
 private func obstacle(to path: String) -> String? {
   var place = path
   while !place.isEmpty, !FileManager.default.fileExists(atPath: place) {
@@ -177,35 +213,36 @@ private func obstacle(to path: String) -> String? {
   return place.isEmpty || isFolder(place) ? nil : place
 }
 
-/// Refuses outputs that would replace one another.
+/// Refuses outputs with the same path.
 func refuseSameOutputs(_ paths: [String]) throws {
   var seen: Set<String> = []
   for path in paths where !seen.insert(resolved(path)).inserted {
-    throw JobError("\(path): two outputs have this name; give each its own")
+    throw OutputError(
+      "\(path): two outputs have this name", remedy: .act("give each its own name"))
   }
 }
 
-/// Refuses to put a report where something stands that is none, which --force would cost.
+/// Refuses to write a report over a folder that holds other files.
 func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
   try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .folder) {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
     if let other = others.first {
-      throw JobError(
-        "\(path): the folder holds what is no report (\(other)), and is not replaced even with "
-          + "--force; give another name")
+      throw OutputError(
+        "\(path): the folder holds '\(shown(other))', which is no part of a report; only a report is "
+          + "replaced", remedy: .act("give another name"))
     }
   }
 }
 
-/// The path without links, `.` and `..`, whether or not something stands there.
+/// The path without symbolic links, `.` and `..`, whether or not it exists.
 private func resolved(_ path: String) -> String {
   let url = URL(fileURLWithPath: path).standardizedFileURL
   let parent = url.deletingLastPathComponent().resolvingSymlinksInPath()
   return parent.appendingPathComponent(url.lastPathComponent).resolvingSymlinksInPath().path
 }
 
-/// Bytes of a file, or of all files in a folder.
+/// The bytes of a file, or of all files in a folder.
 func bytesOnDisk(_ path: String) -> Int {
   func size(_ path: String) -> Int {
     let attributes = try? FileManager.default.attributesOfItem(

@@ -69,6 +69,78 @@ import Workflow
     }
   }
 
+  /// The variant of the input never names the output.
+  @Test func aMissingVariantIsRefused() async throws {
+    try await withTemporaryFolder { folder in
+      await #expect(throws: DiffusersError.self) {
+        try await ConvertJob(
+          model: tiny, reading: InputOptions(variant: "fp61"),
+          output: OutputRequest(path: folder + "/a"), type: nil
+        ).run()
+      }
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(),
+        output: OutputRequest(path: folder + "/a", variant: "fp16"), type: nil
+      ).run()
+      let model = try Readers.all.read(folder + "/a", options: ReadOptions(variant: "fp16"))
+      #expect(model.provenance["variants"]?.object?["unet"] == "fp16")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(files == ["a"])
+    }
+  }
+
+  @Test(arguments: [
+    ("a.safetensors", "comfyui", "single-file checkpoint", "checkpoint", ["gguf"]),
+    ("a.gguf", "sdnq", "GGUF file", "sdcpp and comfyui", ["diffusers"]),
+    ("a.decant", "nothing", "decant file", "decant", []),
+  ])
+  func programsThatDoNotReadTheLayoutAreRefused(
+    name: String, program: String, layout: String, known: String, others: [String]
+  ) async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/" + name
+      let error = await #expect(throws: OutputError.self) {
+        try await ConvertJob(
+          model: tiny, reading: InputOptions(),
+          output: OutputRequest(path: path, program: program), type: nil
+        ).run()
+      }
+      #expect(
+        error?.description
+          == "\(path): no \(layout) is written for '\(program)'; expected \(known)")
+      #expect(error?.remedy == (others.isEmpty ? nil : .choose(.outputFormat, others)))
+    }
+  }
+
+  /// Every layout is written for each of its programs, by the same option.
+  @Test(arguments: [
+    ("a.decant", "decant"), ("a.safetensors", "checkpoint"), ("a", "diffusers"), ("a", "sdnq"),
+  ])
+  func everyLayoutHasPrograms(name: String, program: String) async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/" + name
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(),
+        output: OutputRequest(path: path, program: program), type: nil
+      ).run()
+      #expect(FileManager.default.fileExists(atPath: path))
+    }
+  }
+
+  @Test func outputsThatTheDiskCannotHoldAreRefused() throws {
+    try withTemporaryFolder { folder in
+      let error = #expect(throws: OutputError.self) {
+        try OutputRequest.checkSpace(1 << 60, at: folder + "/a.decant")
+      }
+      let description = error?.description ?? ""
+      #expect(
+        description.hasPrefix("\(folder)/a.decant: the output needs 1.15e+09 GB, the disk has "))
+      #expect(description.hasSuffix(" free"))
+      #expect(error?.remedy == .act("free space or choose another disk"))
+      try OutputRequest.checkSpace(1, at: folder + "/a.decant")
+    }
+  }
+
   @Test func everyTensorIsReadOnce() throws {
     try withTemporaryFolder { folder in
       let source = CountedModel(try Readers.all.read(tiny))
