@@ -74,7 +74,7 @@ package struct ModelSource: Sendable {
   package var configsAreDerived = false
   /// Members to add to the provenance, asked for once every tensor was read: what transforms did
   /// is known only then. They take the place of members of the same name.
-  package var lateProvenance: (@Sendable () -> JSONObject)?
+  package var lateProvenance: (@Sendable () throws -> JSONObject)?
 
   package init(
     location: String, layout: String, index: JSONObject, components: [Component],
@@ -90,9 +90,9 @@ package struct ModelSource: Sendable {
   }
 
   /// The whole provenance; writers ask for it after the last tensor.
-  package func completedProvenance() -> JSONObject {
+  package func completedProvenance() throws -> JSONObject {
     var whole = provenance
-    for (name, value) in lateProvenance?().members ?? [] { whole[name] = value }
+    for (name, value) in try lateProvenance?().members ?? [] { whole[name] = value }
     return whole
   }
 

@@ -1,4 +1,6 @@
-/// Lines of columns, each as wide as its widest cell; numbers to the right.
+/// Rows as text in aligned columns.
+///
+/// - Parameter rightAligned: the indices of columns that are aligned to the right.
 package func table(_ rows: [[String]], rightAligned: Set<Int> = []) -> String {
   let columns = rows.map(\.count).max() ?? 0
   let widths = (0..<columns).map { column in

@@ -56,24 +56,6 @@ package struct OutputRequest: Sendable {
     return writer
   }
 
-  /// The model that this output is made of.
-  ///
-  /// A variant is that of the model that is read, where it has one of that name; else it names the
-  /// variant that the output is written as, as both `from_pretrained` and `save_pretrained` take one.
-  mutating func reading(
-    _ model: String, _ reading: InputOptions, by writer: any ModelWriter,
-    keepingKinds: Bool = false, _ events: EventSink
-  ) throws -> ModelSource {
-    var reading = reading
-    if let variant = reading.variant, options.variant == nil, writer.choices.contains(.variant),
-      !ModelSource.hasVariant(variant, at: model)
-    {
-      options.variant = variant
-      reading.variant = nil
-    }
-    return try ModelSource.reading(model, reading, keepingKinds: keepingKinds, events)
-  }
-
   /// The plan as this output can hold it.
   func fitting(
     _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme

@@ -310,7 +310,7 @@ import Testing
           "forward", "model", "--component", "vae-decoder", "--inputs", "in.safetensors", "-o",
           "out.safetensors",
         ], in: folder, exit: 2,
-        stderr: "decant: in.safetensors: vae-decoder takes latent; found noise")
+        stderr: "decant: in.safetensors: vae-decoder expects latent; found noise")
       try expectDecant(
         ["generate", "model", "-p", "x", "-o", "a.png", "--latents", "in.safetensors"], in: folder,
         exit: 2,

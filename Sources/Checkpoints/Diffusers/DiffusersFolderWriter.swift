@@ -116,7 +116,7 @@ package struct DiffusersFolderWriter: ModelWriter {
     }
     // What transforms did is known now that every tensor was asked for. A reader's own notes, with
     // no step of Decant's in them, are of no use to the next reader.
-    let provenance = model.completedProvenance()
+    let provenance = try model.completedProvenance()
     if provenance["steps"] != nil {
       let file = try folder.file(DiffusersLayout.provenanceFile)
       try file.write(Self.text(provenance))
