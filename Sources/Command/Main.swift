@@ -46,7 +46,10 @@ enum Main {
   /// Says what went wrong and gives the exit code for it.
   private static func report(_ error: any Error) -> Int32 {
     if error is CancellationError || error is InterruptedCalibration {
-      let kept = (error as? InterruptedCalibration).map { "; \($0)" } ?? ""
+      let kept =
+        (error as? InterruptedCalibration).map { error in
+          "; \(error)" + (error.remedy.map { "; \($0.sentence)" } ?? "")
+        } ?? ""
       printError("decant: interrupted; nothing is left half written\(kept)")
       return 130
     }

@@ -266,8 +266,10 @@ extension JobCommand {
     printer.finish()
     if common.json {
       try StandardStreams.printResult(outcome.jsonText)
-    } else if !outcome.text.isEmpty {
-      try StandardStreams.printResult(outcome.text)
+    } else {
+      let suggestions = outcome.suggestions.map { "hint: \($0.sentence)" }
+      let lines = [outcome.text].filter { !$0.isEmpty } + suggestions
+      if !lines.isEmpty { try StandardStreams.printResult(lines.joined(separator: "\n")) }
     }
     try check(outcome)
   }
