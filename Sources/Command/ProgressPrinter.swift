@@ -1,6 +1,6 @@
 private import Foundation
-private import Synchronization
 private import Support
+private import Synchronization
 internal import Workflow
 
 /// Shows a job's events on standard error: a bar on a terminal, plain lines elsewhere.

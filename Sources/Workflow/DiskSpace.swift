@@ -29,7 +29,7 @@ extension OutputRequest {
   /// Refuses, before anything is computed, to write a model that clearly does not fit on the disk.
   func checkFreeSpace(for model: ModelSource, by writer: any ModelWriter) throws {
     let isCoded = writer.choices.contains(.coding) && options.codes != false
-    guard let free = freeBytes(besides: path) else { return }
+    guard let free = freeBytes(forWriting: path) else { return }
     // A file for one program may hold the U-Net alone.
     let parts =
       options.program == nil
@@ -63,7 +63,7 @@ package func leastBytes(of components: [ModelSource.Component], isCoded: Bool) -
 }
 
 /// Free bytes of the file system that holds the parent folder of `path`; `nil` when unknown.
-private func freeBytes(besides path: String) -> Int? {
+private func freeBytes(forWriting path: String) -> Int? {
   let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
   let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder)
   return (attributes?[.systemFreeSize] as? NSNumber)?.intValue
