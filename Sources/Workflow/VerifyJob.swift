@@ -218,7 +218,10 @@ package struct VerificationOutcome: JobOutcome {
         "met: \(check.title) at \(check.side == .least ? "least" : "most") "
           + "\(formatted(check.limit, digits: 4))\(check.unit)")
     }
-    if let path { lines.append("report: \(path)/index.html") }
+    if let path {
+      let folder = path == "/" ? "" : PathParts(path).sibling(PathParts(path).name)
+      lines.append("report: \(folder)/index.html")
+    }
     return lines.joined(separator: "\n")
   }
 

@@ -116,7 +116,9 @@ import Testing
       let ending = try expectDecant(
         verify + ["--min-psnr", "300", "--max-latent-error", "1e-9", "--report", "report"],
         in: folder, exit: 1)
-      #expect(ending.errors.hasPrefix("decant: the candidate does not meet its thresholds: least PSNR of a picture is "))
+      #expect(
+        ending.errors.hasPrefix(
+          "decant: the candidate does not meet its thresholds: least PSNR of a picture is "))
       #expect(ending.errors.contains("at least 300.0 dB is required; largest error"))
       // What was measured is there to be looked at all the same.
       #expect(try names(folder + "/report") == ["index.html", "report.json"])
@@ -165,6 +167,30 @@ import Testing
         ending.errors.hasSuffix("decant: interrupted; nothing is left half written\n"),
         "\(ending.errors)")
       #expect(try names(folder) == ["model"])
+    }
+  }
+
+  /// `bench` measures more than one model in child processes.
+  @Test func anInterruptEndsAMeasurement() throws {
+    try withModel { folder in
+      let running = try Decant.start(
+        ["bench", "model", "--compute", "f32,int8", "--steps", "900", "--size", "64x64"],
+        in: folder)
+      try running.waitFor("measuring model, f32")
+      Thread.sleep(forTimeInterval: 0.5)
+      let start = ContinuousClock.now
+      kill(running.process.processIdentifier, SIGINT)
+      #expect(try running.end().code == 130)
+      #expect(ContinuousClock.now - start < .seconds(10))
+    }
+  }
+
+  @Test func whatAChildProcessRefusesIsReportedOnce() throws {
+    try withModel { folder in
+      try expectDecant(
+        ["bench", "model", "--compute", "f32,int8", "--size", "12x16", "--quiet"], in: folder,
+        exit: 2,
+        stderr: "decant: a size of 12x16 cannot be sampled; choose multiples of 8 from 8 to 8192")
     }
   }
 

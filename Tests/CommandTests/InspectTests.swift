@@ -59,7 +59,8 @@ import Testing
       )
       #expect(
         ending.output.contains(
-          "most similar family: sd-v1-4; this file has 5 channels in, not 4; 8 channels at first, not 320"),
+          "most similar family: sd-v1-4; this file has 5 channels in, not 4; 8 channels at first, not 320"
+        ),
         "\(ending.output)")
       let json = try expectDecant(["inspect", "a.safetensors", "--json"], in: folder, exit: 2)
       let object = try #require(
@@ -104,7 +105,8 @@ import Testing
       let ending = try expectDecant(["inspect", place], in: folder)
       #expect(ending.errors.isEmpty)
       for words in [
-        "adapters (LoRA) for 2 modules, safetensors file", "hint: pass --lora to merge it into a model",
+        "adapters (LoRA) for 2 modules, safetensors file",
+        "hint: pass --lora to merge it into a model",
         "rank        4", "components  unet 2", "targets     to_k 1 and to_q 1",
         "U-Nets with text embeddings of width 768: sd-v1",
       ] { #expect(ending.output.contains(words), "\(ending.output)") }
@@ -128,7 +130,9 @@ import Testing
         ],
         to: folder + "/a.safetensors")
       let ending = try expectDecant(["inspect", "a.safetensors"], in: folder)
-      #expect(ending.output.contains("not a model by itself; Decant cannot merge LoKr"), "\(ending.output)")
+      #expect(
+        ending.output.contains("not a model by itself; Decant cannot merge LoKr"),
+        "\(ending.output)")
     }
   }
 
@@ -143,7 +147,9 @@ import Testing
       try #"{"peft_type": "\#(type)"}"#.write(
         toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
       let ending = try expectDecant(["inspect", "."], in: folder)
-      #expect(ending.output.contains("not a model by itself; Decant cannot merge \(said)"), "\(ending.output)")
+      #expect(
+        ending.output.contains("not a model by itself; Decant cannot merge \(said)"),
+        "\(ending.output)")
     }
   }
 
