@@ -1,13 +1,12 @@
 package import ModelSources
 package import Support
 
-/// A file of named tensors, whatever they belong to: names are those of who wrote it.
+/// The contents of a file of named tensors, under the names of the program that wrote it.
 package struct Archive: Sendable {
   package let weights: any WeightSource
-  /// What the file says of itself beside its tensors: strings of a safetensors header, values of a
-  /// GGUF file.
+  /// Facts beside the tensors: the metadata of a safetensors header, the values of a GGUF header.
   package let metadata: JSONObject
-  /// What messages call it: `safetensors file`.
+  /// The file's kind in messages: `safetensors file`.
   package let kind: String
 
   package init(weights: any WeightSource, metadata: JSONObject = [:], kind: String) {
@@ -17,21 +16,27 @@ package struct Archive: Sendable {
   }
 }
 
-/// A kind of file that holds named tensors. One file that conforms to this, and one line in
-/// ``Archives/all``.
+/// Reads files of named tensors of one kind. A new kind is one file with a type that conforms to
+/// this protocol, and one line in ``Archives/all``.
 protocol ArchiveFormat: Sendable {
-  /// What messages call the file: `safetensors file`.
+  /// The file's kind in messages: `safetensors file`.
   var kind: String { get }
 
-  /// Whether a file looks like one of this kind, damaged or not, by its contents.
+  /// The layout whose output profiles may have written the file; `nil` where none does.
+  var container: String? { get }
+
+  /// Whether the contents look like a file of this kind, damaged or not.
   func recognizes(_ contents: ByteSlice) -> Bool
 
-  /// Opens the file and checks everything but the tensors' numbers, which are read when they are
-  /// asked for.
+  /// Opens the file and checks everything but the tensors' numbers, which are read later.
   func open(_ path: String) throws -> Archive
 }
 
-/// The kinds of files that hold named tensors, a line each.
+extension ArchiveFormat {
+  var container: String? { nil }
+}
+
+/// The kinds of files of named tensors.
 package enum Archives {
   static let all: [any ArchiveFormat] = [
     SafetensorsArchive(),
@@ -39,19 +44,23 @@ package enum Archives {
     GGUFArchive(),
   ]
 
-  /// The kind of the file at `path`; `nil` where there is no such file, or one of another kind.
+  /// The kind of the file at `path`; `nil` where there is no file, or one of an unknown kind.
   static func format(of path: String) -> (any ArchiveFormat)? {
     guard !isFolder(path), let contents = try? ByteSlice.mapping(path) else { return nil }
     return all.first { $0.recognizes(contents) }
   }
 
-  /// The tensors of the file at `path`.
+  /// Opens the file at `path`.
   ///
-  /// - Throws: ``LayoutError`` for a file of no kind that is known, or what its kind throws.
+  /// - Throws: ``LayoutError`` for a file of an unknown kind, and the errors of its kind's reader.
   package static func open(_ path: String) throws -> Archive {
     guard let format = format(of: path) else {
       throw LayoutError.unknown(path, readable: all.map(\.kind))
     }
-    return try format.open(path)
+    let archive = try format.open(path)
+    guard let container = format.container else { return archive }
+    let (metadata, weights) = try OutputProfiles.restored(
+      archive.metadata, archive.weights, in: container, path: path)
+    return Archive(weights: weights, metadata: metadata, kind: archive.kind)
   }
 }

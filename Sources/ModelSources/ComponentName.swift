@@ -1,7 +1,7 @@
-/// Names of a pipeline's parts, which are those of their folders in diffusers' layout.
+/// Names of a pipeline's components: the names of their folders in a diffusers folder.
 ///
-/// A model may have components of other names, which are kept and not looked into; so names stay
-/// texts, and these are the ones that something is known of.
+/// Component names are strings, because a model may have components with other names. Decant keeps
+/// those without interpreting them.
 package enum ComponentName {
   package static let unet = "unet"
   package static let vae = "vae"

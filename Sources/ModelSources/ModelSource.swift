@@ -1,15 +1,15 @@
 package import Support
 
-/// A model as a reader found it: components with configs and weights, and the files beside them.
+/// A model as it is stored: components with configs and weights, and small files.
 ///
-/// This is where other people's formats (`Checkpoints`), Decant's own (`Packfiles`) and `Models`
-/// meet: readers make one, transforms change its components, writers take one. Nothing in it is
-/// interpreted yet: configs are JSON as it was written, so that absent and null stay apart.
+/// Readers create a model source, transforms change its components, and writers store it. Configs
+/// are JSON as in the files, so that absent and null members stay distinct.
 package struct ModelSource: Sendable {
-  /// One part of a pipeline with weights, by its folder's name: `unet`, `vae`, `text_encoder`.
+  /// A component of a pipeline that has weights.
   package struct Component: Sendable {
+    /// The name of its folder in a diffusers folder: `unet`, `vae`, `text_encoder`.
     package let name: String
-    /// diffusers' or transformers' class, as in `model_index.json`: `UNet2DConditionModel`.
+    /// The class of diffusers or transformers, as in `model_index.json`: `UNet2DConditionModel`.
     package var className: String
     package var config: JSONObject
     package var weights: any WeightSource
@@ -24,9 +24,9 @@ package struct ModelSource: Sendable {
     }
   }
 
-  /// A small file that belongs to the model, by its path in a diffusers folder:
-  /// `tokenizer/vocab.json`.
+  /// A small file of the model, such as a tokenizer's vocabulary.
   package struct File: Sendable {
+    /// The path in a diffusers folder: `tokenizer/vocab.json`.
     package let path: String
     package let bytes: ByteSlice
 
@@ -36,44 +36,45 @@ package struct ModelSource: Sendable {
     }
   }
 
-  /// What became of a moving average of the U-Net's weights, which some files hold beside them.
+  /// Whether the reader used the moving average of the U-Net's weights that some files hold.
   package enum MovingAverage: String, Sendable {
-    /// It was read, and the plain weights are there too.
+    /// The moving average was read. The file also holds plain weights.
     case taken
-    /// It was read; there are no others.
+    /// The moving average was read. The file holds no plain weights.
     case takenAlone = "taken, there are no others"
     /// The plain weights were read.
     case left = "left out"
-    /// It was not read, so that there is no U-Net.
+    /// Nothing was read, because the file holds no plain weights. The model has no U-Net.
     case leftAlone = "left out, there are no others"
 
-    /// The member of ``ModelSource/provenance`` that says so.
+    /// The member of ``ModelSource/provenance`` that holds the value.
     package static let fact = "moving_average"
   }
 
-  /// What became of the moving average; `nil` where the place holds none.
+  /// Whether the moving average was read; `nil` where the file holds none.
   package var movingAverage: MovingAverage? {
     provenance[MovingAverage.fact]?.string.flatMap(MovingAverage.init)
   }
 
-  /// The file or folder that was read.
+  /// The path of the file or folder.
   package var location: String
-  /// What it was: `diffusers folder`, `decant file`.
+  /// The layout of the file or folder: `diffusers folder`, `decant file`.
   package var layout: String
   /// The contents of `model_index.json`.
   package var index: JSONObject
-  /// In the order of diffusers' folders: by name.
+  /// The components, sorted by name.
   package var components: [Component]
-  /// `scheduler/scheduler_config.json`; `nil` when the model has none.
+  /// The contents of `scheduler/scheduler_config.json`; `nil` where the model has none.
   package var scheduler: JSONObject?
-  /// Tokenizers' and other small files, by path, in a stable order.
+  /// Small files, such as those of tokenizers, in a stable order.
   package var files: [File]
-  /// What is known of where the model came from and what was done to it.
+  /// The model's origin and the steps that changed it.
   package var provenance: JSONObject
-  /// Whether the components' configs were found from their tensors, which do not show everything.
+  /// Whether the configs were derived from names and shapes of tensors, which do not determine
+  /// every member.
   package var configsAreDerived = false
-  /// Members to add to the provenance, asked for once every tensor was read: what transforms did
-  /// is known only then. They take the place of members of the same name.
+  /// Computes members to add to the provenance, or to replace there. Called after the last tensor
+  /// was read, because transforms have their results only then.
   package var lateProvenance: (@Sendable () throws -> JSONObject)?
 
   package init(
@@ -89,14 +90,14 @@ package struct ModelSource: Sendable {
     self.provenance = provenance
   }
 
-  /// The whole provenance; writers ask for it after the last tensor.
+  /// The complete provenance. Writers call it after the last tensor was read.
   package func completedProvenance() throws -> JSONObject {
     var whole = provenance
     for (name, value) in try lateProvenance?().members ?? [] { whole[name] = value }
     return whole
   }
 
-  /// The component of that name, or `nil`; assigning replaces it where it stands.
+  /// The component with a name. Assigning replaces, appends or removes it.
   package subscript(name: String) -> Component? {
     get { components.first { $0.name == name } }
     set {
@@ -110,5 +111,6 @@ package struct ModelSource: Sendable {
     }
   }
 
+  /// The contents of a small file; `nil` where the model has none at that path.
   package func file(_ path: String) -> ByteSlice? { files.first { $0.path == path }?.bytes }
 }

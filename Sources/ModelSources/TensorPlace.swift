@@ -1,6 +1,6 @@
 internal import Tensors
 
-/// One tensor of a source.
+/// A reference to one tensor of a weight source.
 package struct TensorPlace: Sendable {
   package let source: any WeightSource
   package let name: String
@@ -10,7 +10,8 @@ package struct TensorPlace: Sendable {
     self.name = name
   }
 
-  /// Bytes that reading it takes at most: those of the tensor, and of what it is made from.
+  /// An upper bound for the bytes of memory that reading takes: the tensor, and float32 numbers that
+  /// it is computed from.
   package var cost: Int {
     guard let entry = source.entry(name) else { return 0 }
     return entry.byteCount + entry.shape.count * 4

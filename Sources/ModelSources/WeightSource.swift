@@ -1,39 +1,39 @@
 package import Tensors
 
-/// Named tensors, read when they are asked for: the one thing that every reader gives, every
-/// transform wraps, and every writer takes.
+/// Named tensors that are read one by one.
 ///
-/// Names are diffusers' names within one component (`down_blocks.0.resnets.0.conv1.weight`).
-/// A transform (casting, stripping, quantizing) is a source over another source that computes a
-/// tensor when it is asked for it, so a conversion streams whatever the model's size.
+/// Readers create sources, transforms wrap them, and writers read from them. Names are diffusers'
+/// names within one component (`down_blocks.0.resnets.0.conv1.weight`). A transform (casting,
+/// stripping, quantizing) is a source over another source that computes each tensor when it is read,
+/// so that a conversion streams models of any size.
 package protocol WeightSource: Sendable {
-  /// How messages name the source: usually a file's path.
+  /// The source's name in messages, usually the path of a file.
   var location: String { get }
 
-  /// Every tensor's name, in a stable order that writers keep.
+  /// The names of all tensors, in the order in which writers store them.
   var names: [String] { get }
 
-  /// Shape and encoding of a tensor, without reading it; `nil` when there is none of that name.
+  /// The shape and encoding of a tensor, without reading it; `nil` where no tensor has the name.
   func entry(_ name: String) -> TensorEntry?
 
-  /// The tensor.
+  /// Reads or computes a tensor.
   ///
   /// - Throws: an error that names the file and the tensor.
   func tensor(_ name: String) throws -> StoredTensor
 }
 
 extension WeightSource {
-  /// Numbers of all tensors together.
+  /// The total count of numbers in all tensors.
   package var parameterCount: Int { names.reduce(0) { $0 + (entry($1)?.shape.count ?? 0) } }
 
-  /// Bytes of all tensors as they are encoded.
+  /// The total bytes of all tensors in their encodings.
   package var byteCount: Int { names.reduce(0) { $0 + (entry($1)?.byteCount ?? 0) } }
 }
 
 extension WeightSource {
-  /// What a source throws for a tensor that it does not hold.
+  /// The error for a tensor that the source does not hold.
   package func absent(_ tensor: String) -> WeightError {
-    WeightError(location: location, tensor: tensor, found: "nothing of that name")
+    WeightError(location: location, tensor: tensor, found: "no tensor has this name")
   }
 }
 
@@ -60,7 +60,7 @@ package struct MemorySource: WeightSource {
   }
 }
 
-/// A tensor that a source does not hold, or not as it must be.
+/// A tensor that a source lacks, or that differs from what is expected.
 package struct WeightError: Error, Equatable, CustomStringConvertible {
   package let location: String
   package let tensor: String

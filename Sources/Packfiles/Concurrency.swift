@@ -1,7 +1,7 @@
 private import Support
 private import Synchronization
 
-/// Values of `body` for `0..<count` in order, computed by at most `threads` threads.
+/// The values of `body` for `0..<count`, in order, computed on at most `threads` threads.
 func mapConcurrently<Value: Sendable>(
   _ count: Int, threads: Int, _ body: @Sendable (Int) -> Value
 ) -> [Value] {
@@ -10,7 +10,7 @@ func mapConcurrently<Value: Sendable>(
   return values.all
 }
 
-/// Places that several threads fill, each once.
+/// An array whose elements several threads set, each once.
 private final class Slots<Value: Sendable>: Sendable {
   private let values: Mutex<[Value?]>
 
@@ -18,6 +18,6 @@ private final class Slots<Value: Sendable>: Sendable {
 
   func put(_ value: Value, at index: Int) { values.withLock { $0[index] = value } }
 
-  /// The values in the order of their places.
+  /// The values in order.
   var all: [Value] { values.withLock { $0.compactMap { $0 } } }
 }

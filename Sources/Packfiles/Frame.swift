@@ -1,9 +1,9 @@
 private import Foundation
 internal import Support
 
-/// What stands around the regions: the header before them, manifest and footer after them.
+/// The header at the start of a `.decant` file, and the manifest and footer at its end.
 package enum Frame {
-  /// The 64 bytes that begin every file.
+  /// The first 64 bytes of every file.
   package static var header: [UInt8] {
     var bytes = Packfile.headerMagic
     bytes.append(Packfile.version)
@@ -12,7 +12,7 @@ package enum Frame {
     return bytes
   }
 
-  /// The 96 bytes that end a file whose manifest begins at `offset`.
+  /// The last 96 bytes of a file with its manifest at `offset`.
   package static func footer(manifest: [UInt8], at offset: Int) -> [UInt8] {
     var bytes = Packfile.footerMagic
     bytes.append(Packfile.version)
@@ -26,7 +26,7 @@ package enum Frame {
     return bytes
   }
 
-  /// Where the manifest lies, once header, footer and manifest are proven whole.
+  /// The byte range of the manifest. Verifies header, footer and the manifest's digest.
   static func manifest(of contents: ByteSlice, _ location: String) throws(PackfileError)
     -> Range<Int>
   {
@@ -45,7 +45,7 @@ package enum Frame {
     if count > Packfile.manifestLimit {
       throw PackfileError(location, .manifestTooLong(bytes: count))
     }
-    // Both are below the file's length once the first two hold, so nothing overflows.
+    // The first two conditions bound both numbers by the file's length, so nothing overflows.
     guard offset >= UInt64(Packfile.headerSize), offset <= UInt64(footerStart),
       offset + count == UInt64(footerStart), offset % UInt64(Packfile.alignment) == 0
     else {
@@ -73,7 +73,7 @@ package enum Frame {
       contents[0..<Packfile.headerSize].array, zeros: [12..<60], location, .damagedHeader)
   }
 
-  /// Checks what header and footer have in common: CRC at the end, version at 8, zeros.
+  /// Checks the fields that header and footer share: CRC at the end, version at byte 8, zeros.
   private static func checkBlock(
     _ block: [UInt8], zeros: [Range<Int>], _ location: String, _ damage: PackfileError.Reason
   ) throws(PackfileError) {
@@ -93,7 +93,7 @@ package enum Frame {
     }
   }
 
-  /// SHA-256.
+  /// The SHA-256 digest.
   package static func digest(_ bytes: [UInt8]) -> [UInt8] { SHA256.digest(of: bytes) }
 }
 

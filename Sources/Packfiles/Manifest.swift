@@ -1,65 +1,69 @@
 package import Support
 package import Tensors
 
-/// What a `.decant` file says of itself: which regions there are and what they hold.
+/// The table of contents of a `.decant` file: components, tensors, files and their regions.
 package struct Manifest: Sendable, Equatable {
-  /// The stored form of one part of a tensor, or of one file.
+  /// A range of bytes that stores one part of a tensor, or one small file.
   package struct Region: Sendable, Hashable {
-    /// Where it begins in the file, a multiple of 64.
+    /// Bytes from the start of the file, a multiple of 64.
     package var offset: Int
-    /// Bytes as stored.
+    /// Stored bytes.
     package var length: Int
-    /// Bytes of what it holds; equal to `length` unless it is coded.
+    /// Bytes after decoding; equal to `length` where the region is not coded.
     package var decodedLength: Int
-    /// CRC-32 of what it holds.
+    /// CRC-32 of the decoded bytes.
     package var crc: UInt32
-    /// How it is coded; `nil` when it is stored as it is and usable in place.
+    /// The coding; `nil` where the bytes are stored uncoded and usable in place.
     package var coding: Coding?
   }
 
-  /// Planes and chunk table of a coded region.
+  /// The planes and the chunk table of a coded region.
   package struct Coding: Sendable, Hashable {
-    /// Bytes of an element, each of which goes to a plane of its own.
+    /// Bytes of an element. Each byte goes to its own plane.
     package var planes: Int
     /// CRC-32 of the chunk table.
     package var tableCRC: UInt32
   }
 
+  /// A tensor and the regions of its parts.
   package struct PackedTensor: Sendable, Hashable {
     package var name: String
     package var entry: TensorEntry
     package var regions: [Region]
 
-    /// Bytes of all parts as stored.
+    /// Stored bytes of all parts.
     package var storedBytes: Int { regions.reduce(0) { $0 + $1.length } }
 
-    /// Whether any part must be decoded before it is used.
+    /// Whether any part is coded.
     package var isCoded: Bool { regions.contains { $0.coding != nil } }
   }
 
+  /// A component of the model, such as the U-Net.
   package struct Component: Sendable, Equatable {
     package var name: String
     package var className: String
     package var config: JSONObject
     package var tensors: [PackedTensor]
 
-    /// Bytes of all tensors as stored.
+    /// Stored bytes of all tensors.
     package var storedBytes: Int { tensors.reduce(0) { $0 + $1.storedBytes } }
   }
 
+  /// A small file of the model, by its path in a diffusers folder.
   package struct File: Sendable, Hashable {
     package var path: String
     package var region: Region
   }
 
+  /// The contents of `model_index.json`.
   package var index: JSONObject
   package var scheduler: JSONObject?
   package var components: [Component]
   package var files: [File]
-  /// Identifiers of the codecs that chunks use, ascending.
+  /// The identifiers of the codecs of all chunks, ascending.
   package var codecs: [Int]
   package var provenance: JSONObject
-  /// The figures of its verification; `nil` when there was none.
+  /// The results of the model's verification; `nil` where it was not verified.
   package var parity: JSONObject?
 }
 
@@ -121,23 +125,23 @@ extension Manifest.Region {
     return .object(object)
   }
 
-  /// Blocks of a region that is coded in so many planes.
+  /// The number of blocks of a coded region.
   static func blocks(_ decodedLength: Int, planes: Int) -> Int {
     (decodedLength / planes - 1) / Packfile.blockElements + 1
   }
 }
 
 extension ReplacingFile {
-  /// Writes zeros up to the next multiple of 64.
+  /// Writes zeros up to the next multiple of 64 bytes.
   func align() throws(FileError) {
     try write([UInt8](repeating: 0, count: Packfile.align(offset) - offset))
   }
 
-  /// Ends the file with `manifest` and a footer, and puts it in its place.
+  /// Writes the manifest and the footer, and moves the file to its path.
   ///
-  /// The manifest is read back first, so that no file appears that a reader would refuse.
+  /// Parses the manifest first, so that readers accept every file that is written.
   ///
-  /// - Precondition: the file's offset is where the regions end, and aligned.
+  /// - Precondition: the file's offset is aligned, and the regions end there.
   func finish(_ manifest: Manifest) throws {
     let text = [UInt8](manifest.json.text().utf8)
     guard text.count <= Packfile.manifestLimit else {

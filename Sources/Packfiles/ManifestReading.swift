@@ -2,10 +2,10 @@ package import Support
 internal import Tensors
 
 extension Manifest {
-  /// Parses a manifest strictly and proves that its regions tile the file up to `regionsEnd`.
+  /// Parses a manifest and verifies that its regions fill the file up to `regionsEnd`.
   ///
-  /// Whatever it says afterwards holds: sizes agree with shapes and encodings, regions lie one
-  /// after another within the file, names are as they must be, codecs and encodings are known.
+  /// A manifest that this initializer accepts has sizes that agree with shapes and encodings,
+  /// consecutive regions within the file, valid and unique names, and known codecs and encodings.
   package init(
     parsing bytes: ByteSlice, regionsEnd: Int, _ location: String
   ) throws(PackfileError) {
@@ -120,7 +120,7 @@ extension Manifest.PackedTensor {
     }
   }
 
-  /// What messages call the part.
+  /// The part's name in messages.
   func place(_ part: Int, in component: String) -> String {
     let place = "\(component) tensor '\(name)'"
     return regions.count == 1 ? place : "\(place) (\(entry.encoding.partNames[part]))"
@@ -137,16 +137,16 @@ extension Manifest.File {
     region = try layout.region(try members.value("data"), "file '\(path)'", decodedLength: size)
   }
 
-  /// What messages call the file.
+  /// The file's name in messages.
   var place: String { "file '\(path)'" }
 }
 
-/// The tiling of the file by regions, checked as they are read in order.
+/// Checks that regions follow each other without a gap.
 private struct RegionLayout {
-  /// Where regions must end.
+  /// The offset at which the last region must end.
   let end: Int
   let location: String
-  /// Where the next region must begin.
+  /// The offset at which the next region must begin.
   private var next = Packfile.headerSize
 
   init(end: Int, location: String) {
@@ -192,7 +192,7 @@ private struct RegionLayout {
       throw members.invalid(
         "planes", "\(planes)", "1, 2, 4 or 8 planes that divide \(region.decodedLength) bytes")
     }
-    // The table's size is at most a fraction of the decoded length, and cannot overflow.
+    // The table is smaller than the decoded length, so the product cannot overflow.
     let table =
       Manifest.Region.blocks(region.decodedLength, planes: planes) * planes
       * Packfile.tableEntrySize

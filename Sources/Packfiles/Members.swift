@@ -1,10 +1,10 @@
 internal import Support
 
-/// An object of the manifest with exactly the members it must have.
+/// An object of the manifest that has exactly the expected members.
 struct Members {
   private let object: JSONObject
   private let location: String
-  /// What messages call the object.
+  /// The object's name in messages.
   var place: String
 
   init(
@@ -77,8 +77,8 @@ struct Members {
   }
 }
 
-/// `string` in quotes, as a message may show it: as ``shown(_:limit:)`` does, but with backslashes
-/// escaped too, for names here must be told apart to the byte.
+/// `string` in quotes for a message, cut after 80 characters. Unlike ``shown(_:limit:)``, it escapes
+/// backslashes too, so that different names look different.
 func quoted(_ string: String) -> String {
   let short = string.count > 80 ? string.prefix(80) + "…" : Substring(string)
   return "'" + String(short).debugDescription.dropFirst().dropLast() + "'"

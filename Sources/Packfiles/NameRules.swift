@@ -1,6 +1,8 @@
-/// What a name in a manifest may be. NameRules become keys and places on disk, so they are plain.
+/// The characters and lengths that names of one kind may have in a manifest.
+///
+/// The rules are strict because names become dictionary keys and paths on disk.
 struct NameRules: Sendable {
-  /// What messages say is expected.
+  /// The rule in words, for messages.
   let text: String
   private let limit: Int
   private let isPath: Bool

@@ -8,8 +8,8 @@ package import Support
 ///     | header | region 0 | 0 | region 1 | 0 |       | 0 | manifest | footer |
 ///     +--------+----------+---+----------+---+-- … --+---+----------+--------+
 ///
-/// A region is the stored form of one part of a tensor, or of one small file. Regions, zeros up to
-/// the next multiple of 64, and the manifest tile the file without a gap.
+/// A region stores one part of a tensor, or one small file. Zeros fill the space up to the next
+/// multiple of 64 bytes. There are no other gaps.
 package enum Packfile {
   package static let version: UInt32 = 1
   package static let layout = "decant file"
@@ -21,21 +21,20 @@ package enum Packfile {
   static let alignment = 64
   static let manifestLimit = 16 << 20
 
-  /// Elements of a block of a coded region.
+  /// Elements in a block of a coded region.
   static let blockElements = 1 << 18
   static let tableEntrySize = 12
-  /// Blocks that are coded or decoded at a time, which bounds the memory that they take.
+  /// Blocks that are coded or decoded at a time. The number bounds the memory.
   static let window = 16
-  /// How many times its stored size a chunk may have when it is decoded.
+  /// The largest ratio of a chunk's decoded size to its stored size.
   static let expansionLimit = 16
 
   /// The smallest multiple of 64 that is not below `offset`.
   static func align(_ offset: Int) -> Int { (offset + alignment - 1) / alignment * alignment }
 
-  /// Whether the file at `path` begins or ends as a `.decant` file does, whatever its name.
+  /// Whether the file at `path` begins or ends like a `.decant` file. The name does not matter.
   ///
-  /// Either end is enough, so that a file that lost one of them is called damaged rather than
-  /// unknown.
+  /// One of both is enough, so that the reader reports a truncated file as damaged.
   package static func recognizes(_ path: String) -> Bool {
     guard let contents = try? ByteSlice.mapping(path) else { return false }
     return begins(contents) || ends(contents)
@@ -58,12 +57,12 @@ package enum Packfile {
     try PackfileReader(path: path).check(progress: progress)
   }
 
-  /// Puts the parity record into the file at `path`, or takes it out where `parity` is `nil`.
+  /// Stores a parity record in the file at `path`, or removes it where `parity` is `nil`.
   ///
-  /// Everything before the manifest is copied as it is to a sibling file, which then takes the
-  /// place of the old one: a file that may be mapped is never changed.
+  /// Copies the regions to a new file that replaces the old one, because another process may have
+  /// mapped the old file.
   ///
-  /// - Parameter progress: called with bytes copied so far, and in all.
+  /// - Parameter progress: called with the bytes copied so far and in total.
   package static func record(
     parity: JSONObject?, in path: String, progress: (_ done: Int, _ total: Int) -> Void
   ) throws {
@@ -82,7 +81,7 @@ package enum Packfile {
   }
 }
 
-/// `.decant` files among the layouts that models are read from.
+/// Reads models from `.decant` files.
 package struct PackfileLayout: ModelReader {
   package init() {}
 

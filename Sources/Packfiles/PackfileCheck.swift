@@ -1,12 +1,12 @@
 internal import Support
 
 extension PackfileReader {
-  /// Proves every byte of the file that opening it has not proven: each region as it is stored,
-  /// what it decodes to, and the zeros that follow it. Memory does not depend on the file's size.
+  /// Verifies the stored bytes, the decoded bytes and the padding of every region. Opening the file
+  /// has verified the rest. Memory does not depend on the file's size.
   ///
-  /// - Parameter progress: called with bytes of the file checked so far, and in all.
-  /// - Throws: ``PackfileError`` that names the first tensor or file with damage, or
-  ///   `CancellationError` when the task is cancelled.
+  /// - Parameter progress: called with the bytes of the file checked so far and in total.
+  /// - Throws: ``PackfileError`` that names the first damaged tensor or file, or
+  ///   `CancellationError`.
   package func check(progress: (_ done: Int, _ total: Int) -> Void) throws {
     for component in manifest.components {
       for tensor in component.tensors {

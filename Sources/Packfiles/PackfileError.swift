@@ -1,11 +1,11 @@
 package import Support
 internal import Tensors
 
-/// Why a file is not the `.decant` file it should be, or cannot become one.
-package struct PackfileError: Error, Equatable, CustomStringConvertible {
-  /// What is wrong. Strings called `region` or `place` name a tensor, a file or a manifest's member.
+/// Why a file is not a valid `.decant` file, or a model cannot be written as one.
+package struct PackfileError: RemediableError, Equatable {
+  /// The fault. `region` and `place` name a tensor, a file or a member of the manifest.
   package enum Reason: Equatable, Sendable {
-    // The frame.
+    // Header and footer.
     case noPackfile(firstBytes: [UInt8])
     case tooShort(bytes: Int)
     case damagedHeader
@@ -48,84 +48,89 @@ package struct PackfileError: Error, Equatable, CustomStringConvertible {
   }
 
   package var description: String { "\(location): \(reason.sentence)" }
+  package var remedy: Remedy? { reason.remedy }
 }
 
 extension PackfileError.Reason {
-  private static let remedy = "the file is damaged, get or make it again"
-  private static let hostile = "the file was not made by Decant as it is, get or make it again"
-
   fileprivate var sentence: String {
     switch self {
     case .noPackfile(let bytes):
-      (bytes.isEmpty ? "is empty, " : "begins with \(hexadecimalText(bytes, separator: " ")), ")
-        + "\(hexadecimalText(Packfile.headerMagic, separator: " ")) is expected of a .decant file; "
-        + "pass a .decant file, or get or make it again"
+      (bytes.isEmpty ? "is empty" : "begins with \(hexadecimalText(bytes, separator: " "))")
+        + ", expected \(hexadecimalText(Packfile.headerMagic, separator: " ")) of a .decant file"
     case .tooShort(let bytes):
-      "has \(bytes) bytes, a .decant file has at least "
-        + "\(Packfile.headerSize + Packfile.footerSize); it was cut short, get or make it again"
+      "has \(bytes) bytes, expected at least \(Packfile.headerSize + Packfile.footerSize) of a "
+        + ".decant file; it is truncated"
     case .damagedHeader:
-      "its first \(Packfile.headerSize) bytes (the header) do not agree with their checksum; "
-        + Self.remedy
+      "its first \(Packfile.headerSize) bytes (the header) do not match their checksum; it is damaged"
     case .missingFooter(let bytes):
-      "ends after \(bytes) bytes without the footer of a .decant file; it was cut short or its end "
-        + "is damaged, get or make it again"
+      "ends after \(bytes) bytes without the footer of a .decant file; it is truncated or its end is "
+        + "damaged"
     case .damagedFooter:
-      "its last \(Packfile.footerSize) bytes (the footer) do not agree with their checksum; "
-        + Self.remedy
+      "its last \(Packfile.footerSize) bytes (the footer) do not match their checksum; it is damaged"
     case .unknownVersion(let version):
-      "is a .decant file of version \(version), this program reads version \(Packfile.version); "
-        + "use a newer Decant"
+      "is a .decant file of version \(version), expected version \(Packfile.version)"
     case .wrongLength(let found, let expected):
-      "has \(found) bytes, its footer says \(expected); bytes were lost or added, get or make it "
-        + "again"
+      "has \(found) bytes, its footer says \(expected); bytes were lost or added"
     case .manifestOutOfPlace(let offset, let length):
-      "its footer puts a manifest of \(length) bytes at offset \(offset), where it does not end at "
-        + "the footer; \(Self.hostile)"
+      "its footer puts a manifest of \(length) bytes at offset \(offset), expected one that ends at "
+        + "the footer; \(Self.invalid)"
     case .manifestTooLong(let bytes):
-      "its manifest has \(bytes) bytes, at most \(Packfile.manifestLimit) are allowed; "
-        + "shorten the provenance or the parity record"
+      "its manifest has \(bytes) bytes, expected at most \(Packfile.manifestLimit)"
     case .damagedManifest:
-      "its manifest does not agree with the SHA-256 in the footer; " + Self.remedy
+      "its manifest does not match the SHA-256 in the footer; it is damaged"
     case .invalidJSON(let error):
-      "its manifest is no valid JSON: \(error); \(Self.hostile)"
+      "its manifest is no valid JSON: \(error); \(Self.invalid)"
     case .invalid(let place, let found, let expected):
-      "\(place) is \(found), \(expected) is expected; \(Self.hostile)"
+      "\(place) is \(found), expected \(expected); \(Self.invalid)"
     case .duplicate(let place, let name):
-      "\(place) holds '\(name)' twice, names are expected to differ; \(Self.hostile)"
+      "\(place) holds '\(name)' twice, expected unique names; \(Self.invalid)"
     case .unknownEncoding(let place, let name):
-      "\(place) is encoded as \(name), which this version does not know; use a newer Decant"
+      "\(place) has the unknown encoding \(name)"
     case .unknownCodec(let identifier):
-      "uses codec \(identifier), this program knows \(Self.knownCodecs); use a newer Decant"
+      "uses codec \(identifier), expected \(Self.knownCodecs)"
     case .misplaced(let region, let offset, let expected):
-      "\(region) lies at offset \(offset), \(expected) is expected: regions follow each other; "
-        + Self.hostile
+      "\(region) begins at offset \(offset), expected \(expected), where the region before it ends; "
+        + Self.invalid
     case .outOfFile(let region, let offset, let length, let limit):
-      "\(region) has \(length) bytes at offset \(offset), regions are expected to end by offset "
-        + "\(limit); \(Self.hostile)"
+      "\(region) has \(length) bytes at offset \(offset), expected an end by offset \(limit); "
+        + Self.invalid
     case .wrongSize(let region, let found, let expected):
-      "\(region) has \(found) bytes, \(expected) are expected; \(Self.hostile)"
+      "\(region) has \(found) bytes, expected \(expected); \(Self.invalid)"
     case .expands(let region, let from, let to):
-      "\(region) claims to hold \(to) bytes in \(from), at most \(Packfile.expansionLimit) times "
-        + "as many are allowed; \(Self.hostile)"
+      "\(region) decodes to \(to) bytes from \(from), expected at most "
+        + "\(Packfile.expansionLimit) times as many; \(Self.invalid)"
     case .damaged(let region):
-      "\(region) does not agree with its checksum; \(Self.remedy)"
+      "\(region) does not match its checksum; the file is damaged"
     case .damagedPadding(let region):
-      "the bytes after \(region) are not zero, zeros are expected there; \(Self.remedy)"
+      "the bytes after \(region) are not zero; the file is damaged"
     case .damagedTable(let region):
-      "the chunk table of \(region) does not agree with its checksum; \(Self.remedy)"
+      "the chunk table of \(region) does not match its checksum; the file is damaged"
     case .invalidTable(let region, let chunk, let found, let expected):
-      "chunk \(chunk) of \(region) has \(found), \(expected) expected; \(Self.hostile)"
+      "chunk \(chunk) of \(region) has \(found), expected \(expected); \(Self.invalid)"
     case .damagedChunk(let region, let chunk):
-      "chunk \(chunk) of \(region) does not agree with its checksum; \(Self.remedy)"
+      "chunk \(chunk) of \(region) does not match its checksum; the file is damaged"
     case .undecodable(let region, let chunk, let codec):
-      "chunk \(chunk) of \(region) is no valid \(codec) data of its size; \(Self.hostile)"
+      "chunk \(chunk) of \(region) is no valid \(codec) data of its size; \(Self.invalid)"
     case .averaged:
-      "a .decant file holds one set of weights, --ema chooses between two of a single file; leave --ema "
-        + "out"
+      "a .decant file holds one set of weights, without a moving average beside it"
     case .variant(let variant):
-      "a .decant file holds one set of weights, variant '\(variant)' was asked for; ask for none"
+      "a .decant file holds one set of weights, without the variant '\(variant)'"
     case .unwritable(let place, let found, let expected):
-      "\(place) is \(found), a .decant file can hold \(expected); write another layout"
+      "\(place) is \(found), expected \(expected) for a .decant file"
+    }
+  }
+
+  private static let invalid = "Decant does not write such a file"
+
+  fileprivate var remedy: Remedy? {
+    switch self {
+    case .averaged: .leaveOut(.ema)
+    case .variant: .leaveOut(.variant)
+    case .unwritable: .act("write another format")
+    case .unknownVersion, .unknownEncoding, .unknownCodec: .act("use a newer version of Decant")
+    case .manifestTooLong: .act("shorten the provenance or the parity record")
+    case .noPackfile: .act("name a .decant file, or download or create it again")
+    default: .act("download or create the file again")
     }
   }
 

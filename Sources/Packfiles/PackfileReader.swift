@@ -3,23 +3,23 @@ package import Support
 private import Synchronization
 internal import Tensors
 
-/// A `.decant` file, opened: header, footer and manifest are proven, nothing else is read yet.
+/// An open `.decant` file.
 ///
-/// A tensor is proven when it is first read; one that is stored as it is stays where it lies in
-/// the mapped file, a coded one is decoded into memory each time.
+/// Opening verifies header, footer and manifest. Reading a tensor verifies its regions. An uncoded
+/// tensor is used in place in the mapped file; a coded tensor is decoded at each reading.
 package final class PackfileReader: Sendable {
   package let location: String
   package let manifest: Manifest
   /// Bytes of the whole file.
   package var byteCount: Int { contents.count }
-  /// Where the regions end.
+  /// The offset at which the regions end and the manifest begins.
   let manifestOffset: Int
   let contents: ByteSlice
   let threads: Int
-  /// Offsets of the uncoded regions that were proven.
-  private let proven = Mutex<Set<Int>>([])
+  /// Offsets of the verified uncoded regions.
+  private let verified = Mutex<Set<Int>>([])
 
-  /// Opens the file at `path`, in time that depends on its manifest alone.
+  /// Opens the file at `path`. The time depends on the size of the manifest only.
   ///
   /// - Throws: ``FileError`` or ``PackfileError``.
   package convenience init(
@@ -28,7 +28,7 @@ package final class PackfileReader: Sendable {
     try self.init(contents: .mapping(path), location: path, threads: threads)
   }
 
-  /// Opens a file whose bytes are at hand.
+  /// Opens a file from its contents.
   package init(contents: ByteSlice, location: String, threads: Int) throws(PackfileError) {
     let range = try Frame.manifest(of: contents, location)
     manifest = try Manifest(
@@ -39,10 +39,10 @@ package final class PackfileReader: Sendable {
     self.threads = threads
   }
 
-  /// The figures of the model's verification; `nil` when there was none.
+  /// The results of the model's verification; `nil` where it was not verified.
   package var parity: JSONObject? { manifest.parity }
 
-  /// The model. Small files are read now, weights when they are asked for.
+  /// The model. Small files are read now, weights later.
   package func model() throws(PackfileError) -> ModelSource {
     var files: [ModelSource.File] = []
     for file in manifest.files {
@@ -59,7 +59,7 @@ package final class PackfileReader: Sendable {
       scheduler: manifest.scheduler, files: files, provenance: manifest.provenance)
   }
 
-  /// What a region holds, proven: in place, or decoded.
+  /// The verified bytes of a region, in place or decoded.
   func bytes(of region: Manifest.Region, _ place: String) throws(PackfileError) -> ByteSlice {
     if let coding = region.coding {
       let bytes = try ByteSlice(gathering: region.decodedLength) {
@@ -70,17 +70,17 @@ package final class PackfileReader: Sendable {
       return bytes
     }
     let slice = contents.window(region.offset..<region.offset + region.length)
-    if proven.withLock({ $0.contains(region.offset) }) { return slice }
+    if verified.withLock({ $0.contains(region.offset) }) { return slice }
     if crc32(of: slice.bytes) != region.crc {
       throw PackfileError(location, .damaged(region: place))
     }
     try checkPadding(after: region, place)
-    // The region after an empty one has the same offset, and is not proven by it.
-    if region.length > 0 { proven.withLock { _ = $0.insert(region.offset) } }
+    // An empty region has the offset of the next one, which is not verified by it.
+    if region.length > 0 { verified.withLock { _ = $0.insert(region.offset) } }
     return slice
   }
 
-  /// Proves that the bytes between a region's end and the next multiple of 64 are zero.
+  /// Verifies that the bytes between a region's end and the next multiple of 64 are zero.
   func checkPadding(after region: Manifest.Region, _ place: String) throws(PackfileError) {
     let end = region.offset + region.length
     if contents[end..<Packfile.align(end)].array.contains(where: { $0 != 0 }) {
@@ -89,7 +89,7 @@ package final class PackfileReader: Sendable {
   }
 }
 
-/// The weights of one component of an opened file.
+/// The weights of one component of an open file.
 private struct PackedWeights: WeightSource {
   private let reader: PackfileReader
   private let component: String

@@ -1,15 +1,23 @@
 package import ModelSources
 package import Support
-package import Tensors
+internal import Tensors
 
-/// Writes a model as one `.decant` file, in one pass and with bounded memory: a few tensors at a
-/// time, coded a window of blocks at a time.
+/// Decant itself, which reads every encoding in a `.decant` file.
+struct PackfileProfile: OutputProfile {
+  let name = "decant"
+  let title = "Decant"
+  var container: String { PackfileWriter().name }
+
+  func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { encoding }
+}
+
+/// Writes a model as one `.decant` file, in one pass and with bounded memory.
 ///
-/// The same model gives the same bytes, whatever the number of threads, with the same zlib.
+/// The same model gives the same bytes for every number of threads, with the same version of zlib.
 package struct PackfileWriter: ModelWriter {
-  /// The figures of a verification, when they are known already.
+  /// The results of a verification that ran before.
   package var parity: JSONObject?
-  /// Whether parts are coded where that saves 2 %; else all are usable in place.
+  /// Whether parts are coded where that saves at least 2 %. Uncoded parts are usable in place.
   package var codes: Bool
   package var threads: Int
 
@@ -24,19 +32,13 @@ package struct PackfileWriter: ModelWriter {
 
   package var name: String { "decant" }
   package var layout: String { Packfile.layout }
-  package var choices: Set<WriteOption> { [.coding] }
+  package var profiles: [any OutputProfile] { [PackfileProfile()] }
+  package var settings: Set<Setting> { [.coding] }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".decant") }
 
-  /// Every encoding.
-  package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
-    encoding
-  }
-
-  /// Writes the model whole or not at all.
-  ///
-  /// - Throws: what reading a tensor throws, ``FileError``, ``PackfileError`` when a name cannot be
-  ///   written, or `CancellationError` when the task is cancelled.
+  /// - Throws: ``PackfileError`` for a name that the manifest cannot hold, ``FileError``, errors of
+  ///   the weights' source, or `CancellationError`.
   package func write(
     _ model: ModelSource, to path: String, replacing: Bool,
     options: WriteOptions = WriteOptions(),
@@ -106,7 +108,7 @@ package struct PackfileWriter: ModelWriter {
     return packed
   }
 
-  /// Refuses what the manifest could not hold before anything is written.
+  /// Refuses names that the manifest cannot hold. Called before anything is written.
   private func checkNames(of model: ModelSource, _ location: String) throws(PackfileError) {
     func check(
       _ names: [String], _ rule: NameRules, _ kind: String, in place: String

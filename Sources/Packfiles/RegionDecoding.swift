@@ -2,13 +2,13 @@ internal import Support
 internal import Tensors
 
 extension PackfileReader {
-  /// Decodes a coded region and gives its bytes in order, a block at a time.
+  /// Decodes a coded region and passes its bytes to `consume`, block by block.
   ///
-  /// Memory is bounded by a window of blocks. The table is proven before any chunk is looked at,
-  /// each chunk before it is decoded, and what they decode to at the end.
+  /// Memory is bounded by ``Packfile/window`` blocks. Verifies the table before any chunk, each chunk
+  /// before it is decoded, and the decoded bytes at the end.
   func decode(
     _ region: Manifest.Region, _ coding: Manifest.Coding, _ place: String,
-    _ give: ([UInt8]) -> Void
+    _ consume: ([UInt8]) -> Void
   ) throws(PackfileError) {
     let planes = coding.planes
     let blocks = Manifest.Region.blocks(region.decodedLength, planes: planes)
@@ -34,7 +34,7 @@ extension PackfileReader {
       for block in decoded {
         let bytes = try block.get()
         crc = crc32(of: bytes, after: crc)
-        give(bytes)
+        consume(bytes)
       }
     }
     if crc != region.crc { throw PackfileError(location, .damaged(region: place)) }
@@ -53,7 +53,8 @@ extension PackfileReader {
     return output
   }
 
-  /// The chunk table of a region, every entry checked against the region and the format's limits.
+  /// Reads the chunk table of a region. Checks every entry against the region and the limits of the
+  /// format.
   private func chunkTable(
     of region: Manifest.Region, _ coding: Manifest.Coding, count: Int, _ place: String
   ) throws(PackfileError) -> [ChunkEntry] {
@@ -103,9 +104,9 @@ extension PackfileReader {
   }
 }
 
-/// One entry of a chunk table, with what follows from its place.
+/// An entry of a chunk table, with the chunk's byte range and decoded length.
 private struct ChunkEntry: Sendable {
-  /// Where it is stored in the file.
+  /// The chunk's bytes in the file.
   let range: Range<Int>
   let decodedLength: Int
   /// CRC-32 of the stored bytes.

@@ -2,16 +2,16 @@ private import Foundation
 internal import Support
 internal import Tensors
 
-/// Writes parts one after another as regions, each coded where that saves enough.
+/// Writes parts of tensors and small files as consecutive regions.
 final class RegionWriter {
   let file: ReplacingFile
   private let codes: Bool
   private let threads: Int
   private(set) var codecs: Set<Int> = []
 
-  /// Parts below this size are stored as they are: there is little to save, and many of them.
+  /// The smallest part that is coded, in bytes. Coding smaller parts saves little.
   private static let smallestCoded = 4096
-  /// The share of a part, or of a chunk, that coding must promise to save.
+  /// The smallest estimated saving for which a part or a chunk is coded, as a fraction.
   private static let leastSaving = 0.02
 
   init(_ file: ReplacingFile, codes: Bool, threads: Int) {
@@ -20,12 +20,12 @@ final class RegionWriter {
     self.threads = threads
   }
 
-  /// Writes one part and zeros up to the next region.
+  /// Writes one part and the padding after it.
   ///
   /// - Parameters:
   ///   - crc: the part's CRC-32.
-  ///   - planes: bytes of one number, each of which may go to a plane of its own.
-  ///   - advance: called with bytes done since the last call.
+  ///   - planes: the bytes of one number, which is the number of planes where the part is coded.
+  ///   - advance: called with the bytes written since the last call.
   func append(
     _ part: ByteSlice, crc: UInt32, planes: Int, as content: ChunkContent,
     advance: (Int) -> Void
@@ -46,7 +46,7 @@ final class RegionWriter {
     return region
   }
 
-  /// Which chunks are worth coding, in the order of the chunk table; `nil` when the part is not.
+  /// Whether to code each chunk, in the order of the chunk table; `nil` to store the part uncoded.
   private func plan(_ part: ByteSlice, planes: Int) -> [Bool]? {
     guard codes, part.count >= Self.smallestCoded else { return nil }
     let estimates = mapConcurrently(
@@ -55,10 +55,10 @@ final class RegionWriter {
       let range = blockRange(block, part.count, planes)
       let counts = part[range].byteCounts(planes: planes)
       return (0..<planes).map { plane in
-        let promised = codedSize(of: counts[plane * 256..<(plane + 1) * 256])
+        let estimate = codedSize(of: counts[plane * 256..<(plane + 1) * 256])
         let size = Double(range.count / planes)
-        let isWorthIt = promised <= size * (1 - Self.leastSaving)
-        return (isWorthIt, isWorthIt ? promised : size)
+        let isSmaller = estimate <= size * (1 - Self.leastSaving)
+        return (isSmaller, isSmaller ? estimate : size)
       }
     }.flatMap { $0 }
     let size =
@@ -66,7 +66,7 @@ final class RegionWriter {
     return size <= Double(part.count) * (1 - Self.leastSaving) ? estimates.map(\.0) : nil
   }
 
-  /// Writes chunks and table, a window of blocks at a time, and returns the table's CRC.
+  /// Writes the chunks, a window of blocks at a time, and their table. Returns the table's CRC.
   private func writeCoded(
     _ part: ByteSlice, planes: Int, _ plan: [Bool], as content: ChunkContent,
     advance: (Int) -> Void
@@ -100,13 +100,13 @@ final class RegionWriter {
   }
 }
 
-/// One chunk as it is stored.
+/// The stored form of one chunk.
 private struct Chunk: Sendable {
   let bytes: [UInt8]
   let codec: Int
   let crc: UInt32
 
-  /// The shortest of what the codecs make of `plane`, the earlier codec where two are equal.
+  /// Encodes `plane` with the codec that gives the fewest bytes. Of equal codecs the first is used.
   init(_ plane: [UInt8], tryingToCode: Bool, as content: ChunkContent) {
     var best = (bytes: plane, codec: 0)
     if tryingToCode {
@@ -130,7 +130,7 @@ func blockRange(_ block: Int, _ count: Int, _ planes: Int) -> Range<Int> {
   return block * size..<min(count, (block + 1) * size)
 }
 
-/// About how many bytes a codec needs for as many bytes as are counted: their entropy, and a table.
+/// An estimate of the coded size in bytes, from a histogram: the entropy, and the code's table.
 private func codedSize(of counts: ArraySlice<UInt32>) -> Double {
   let total = Double(counts.reduce(0, +))
   let bits = counts.reduce(0.0) { bits, count in

@@ -1,23 +1,23 @@
 private import CZlib
 internal import Support
 
-// Every call of zlib's deflate is here: the only file of the room that touches unsafe memory.
+// The calls of zlib's deflate. No other file of this module uses unsafe memory.
 
-/// How raw deflate streams are made.
+/// The compression strategy of a raw deflate stream.
 enum DeflateStrategy {
-  /// Huffman codes alone.
+  /// Huffman codes without matches.
   case huffman
-  /// Huffman codes and matches, looked for with patience.
+  /// Huffman codes and matches, at the highest compression level.
   case matches
 }
 
-/// `input` as one raw deflate stream (RFC 1951); `nil` when that is not shorter than `input`.
+/// `input` as one raw deflate stream (RFC 1951); `nil` where the stream is not shorter than `input`.
 func deflated(_ input: [UInt8], _ strategy: DeflateStrategy) -> [UInt8]? {
   if input.isEmpty { return nil }
   var isComplete = false
   let output = unsafe [UInt8](unsafeUninitializedCapacity: input.count - 1) { target, count in
     var stream = unsafe z_stream()
-    // zlib remembers where the stream lies, so all calls are made at one address.
+    // zlib keeps the address of the stream, so all calls use the same one.
     count = unsafe withUnsafeMutablePointer(to: &stream) { stream in
       let (level, kind): (Int32, Int32) =
         strategy == .huffman ? (1, Z_HUFFMAN_ONLY) : (9, Z_DEFAULT_STRATEGY)
@@ -39,8 +39,8 @@ func deflated(_ input: [UInt8], _ strategy: DeflateStrategy) -> [UInt8]? {
   return isComplete ? output : nil
 }
 
-/// The bytes of a raw deflate stream that must fill `input` and give exactly `count` bytes; `nil`
-/// when it does not.
+/// The decoded bytes of a raw deflate stream; `nil` unless the stream uses all of `input` and decodes
+/// to exactly `count` bytes.
 func inflated(_ input: ByteSlice, count: Int) -> [UInt8]? {
   var isComplete = false
   let output = unsafe [UInt8](unsafeUninitializedCapacity: count) { target, written in

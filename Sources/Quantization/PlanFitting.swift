@@ -2,15 +2,16 @@ package import ModelSources
 internal import Tensors
 
 extension QuantizationPlan {
-  /// The plan with every tensor in an encoding that a layout has: its own, the nearest, or, for
-  /// tensors that the layout cannot quantize, `rest`.
+  /// The plan with every tensor in an encoding that an output's program reads: its own, the nearest,
+  /// or `rest` for tensors that the program does not read quantized.
   ///
   /// - Parameters:
-  ///   - component: the component that the plan is for: `unet`.
-  ///   - reason: why a tensor is in `rest` that was to be quantized.
-  /// - Throws: ``PlanFitError`` when the layout has nothing near an encoding.
+  ///   - layout: the output's layout, for messages.
+  ///   - component: the component of the plan: `unet`.
+  ///   - reason: the reason of tensors that are stored as `rest` instead of quantized.
+  /// - Throws: ``PlanFitError`` where the program reads nothing near an encoding.
   package func fitting(
-    _ writer: any ModelWriter, options: WriteOptions, component: String, rest: any Scheme,
+    _ profile: any OutputProfile, layout: String, component: String, rest: any Scheme,
     reason: String
   ) throws(PlanFitError) -> QuantizationPlan {
     var fitted: [Entry] = []
@@ -19,13 +20,13 @@ extension QuantizationPlan {
         fitted.append(entry)
         continue
       }
-      guard let encoding = writer.accepted(entry.scheme.encoding, options: options),
+      guard let encoding = profile.accepted(entry.scheme.encoding),
         let scheme = Schemes.named(encoding.name)
       else {
-        throw PlanFitError(scheme: entry.scheme.name, layout: writer.layout)
+        throw PlanFitError(scheme: entry.scheme.name, layout: layout)
       }
       let stored = TensorEntry(shape: entry.shape, encoding: encoding)
-      let isHeld = writer.holds(stored, of: entry.tensor, in: component, options: options)
+      let isHeld = profile.holds(stored, of: entry.tensor, in: component)
       fitted.append(
         Entry(
           tensor: entry.tensor, module: entry.module, shape: entry.shape,
@@ -35,7 +36,7 @@ extension QuantizationPlan {
   }
 }
 
-/// A scheme that a layout has nothing near to.
+/// A scheme without an equal or near encoding in an output.
 package struct PlanFitError: Error, Equatable, CustomStringConvertible {
   package let scheme: String
   package let layout: String

@@ -25,6 +25,7 @@ package struct ConvertJob: Job {
     let source = try ModelSource.reading(model, reading, keepingKinds: type == nil, events)
     // A model that lacks a tensor is refused now, not when the output is next read.
     let bound = try source.bound(orPart: writer.holdsParts)
+    try output.checkLoadable(source, by: writer)
     if bound == nil {
       events(.note("part of a model: \(listed(source.components.map(\.name)))"))
       if source.movingAverage == .leftAlone {

@@ -28,13 +28,11 @@ package struct DiskSpaceError: RemediableError, Equatable {
 extension OutputRequest {
   /// Refuses, before anything is computed, to write a model that clearly does not fit on the disk.
   func checkFreeSpace(for model: ModelSource, by writer: any ModelWriter) throws {
-    let isCoded = writer.choices.contains(.coding) && options.codes != false
+    let isCoded = writer.settings.contains(.coding) && options.codes != false
     guard let free = freeBytes(forWriting: path) else { return }
-    // A file for one program may hold the U-Net alone.
-    let parts =
-      options.program == nil
-      ? model.components : model.components.filter { $0.name == ComponentName.unet }
-    try requireSpace(leastBytes(of: parts, isCoded: isCoded), free: free, for: path)
+    // Some programs read the U-Net only.
+    let written = try writer.profile(options).prepared(model)
+    try requireSpace(leastBytes(of: written.components, isCoded: isCoded), free: free, for: path)
   }
 }
 

@@ -88,6 +88,7 @@ package struct QuantizeJob: Job {
     let writer = try output?.writer(
       besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
     let source = try ModelSource.reading(model, reading, events)
+    if let output, let writer { try output.checkLoadable(source, by: writer) }
     let digest = SourceDigest(source)
     let file = try calibration.map { try CalibrationFile(path: $0) }
     let quantized = try QuantizedModel(digest.watched, request, calibration: file) { plan, rest in

@@ -63,7 +63,8 @@ package struct ShrinkJob: Job {
       steps.append(stripped.step)
       details.append(stripped.detail)
     }
-    // Refusals come before hours of computing.
+    // Every refusal comes before calibration, which may take hours.
+    try output.checkLoadable(current, by: writer)
     let judged = try Model.bind(current)
     try judged.check(calibrating.sampling)
     try judged.check(verification.sampling)

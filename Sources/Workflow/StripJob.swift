@@ -36,6 +36,7 @@ package struct StripJob: Job {
     let source = try ModelSource.reading(model, reading, keepingKinds: true, events)
     let digest = SourceDigest(source)
     let stripped = try StrippedModel(digest.watched, cut)
+    try output.checkLoadable(stripped.model, by: writer)
     try output.checkFreeSpace(for: stripped.model, by: writer)
     try output.write(stripped.model.recording([stripped.step], from: digest), by: writer, events)
     var outcome = WrittenModel(before: source, after: stripped.model, output: output)

@@ -2,25 +2,25 @@ private import Checkpoints
 private import Foundation
 internal import ModelSources
 internal import Quantization
-internal import Support
+package import Support
 internal import Tensors
 private import Verification
 
-/// Where a model goes.
+/// The file or folder that a job writes a model to, and how.
 package struct OutputRequest: Sendable {
   package var path: String
-  /// The writer's name (`decant`, `diffusers`), or `nil` for what the path's name says.
+  /// The name of a layout (`decant`, `diffusers`); `nil` derives it from the path's name.
   package var kind: String?
+  /// Whether an existing file or folder at ``path`` may be replaced.
   package var replacing: Bool
-  /// What the layout leaves to the user.
   var options: WriteOptions
 
   /// - Parameters:
-  ///   - variant: the variant that weights of a diffusers folder are named after.
-  ///   - maxShardSize: bytes that no file of weights shall exceed.
-  ///   - program: the program that shall read the output.
+  ///   - variant: the variant in the names of a diffusers folder's weight files.
+  ///   - maxShardSize: the largest size of one file of weights, in bytes.
+  ///   - program: the name of an output profile: one of ``programNames``.
   ///   - numbering: how a single file numbers blocks: `dense` or `gap`.
-  ///   - codes: whether a `.decant` file's numbers are coded without loss; `nil` is yes.
+  ///   - codes: whether a `.decant` file's numbers are compressed without loss; `nil` means yes.
   package init(
     path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
     maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil,
@@ -34,51 +34,58 @@ package struct OutputRequest: Sendable {
       codes: codes)
   }
 
-  /// The writer for this output; refuses, before anything is computed, what could only fail in the
-  /// end.
+  /// The writer for this output. Refuses everything about the output that can be known without a
+  /// model.
   func writer(besides inputs: [String]) throws -> any ModelWriter {
     let writer = try Layouts.writers.writer(for: path, named: kind)
     try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either) {
       try writer.check(path, options: options)
     }
-    for option in options.chosen where !writer.choices.contains(option) {
-      let others = Layouts.writers.filter { $0.choices.contains(option) }.map(\.layout)
-      throw JobError(
-        "--\(option.rawValue): \(path) is to be a \(writer.layout), which has no such choice; "
-          + "it goes with \(listed(others))")
+    for (setting, feature) in options.layoutSettings where !writer.settings.contains(setting) {
+      let others = Layouts.writers.filter { $0.settings.contains(setting) }.map(\.layout)
+      throw OutputError(
+        "\(path): a \(writer.layout) has no \(feature), a \(listed(others)) has",
+        remedy: .leaveOut(setting))
     }
-    if let program = options.program, !writer.programs.contains(program) {
-      throw JobError(
-        "--for \(program): no \(writer.layout) is written for that program; known are "
-          + listed(writer.programs))
-    }
+    _ = try writer.profile(options)
     try writer.check(path, options: options)
     return writer
   }
 
-  /// The plan as this output can hold it.
+  /// The plan with the encodings that the output can hold.
   func fitting(
     _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme
   ) throws -> QuantizationPlan {
     let reader = options.program.map { " for \($0)" } ?? ""
-    do {
-      return try plan.fitting(
-        writer, options: options, component: ComponentName.unet, rest: rest,
+    func fitted(_ writer: any ModelWriter, _ profile: any OutputProfile) throws(PlanFitError)
+      -> QuantizationPlan
+    {
+      try plan.fitting(
+        profile, layout: writer.layout + reader, component: ComponentName.unet, rest: rest,
         reason: "a \(writer.layout)\(reader) holds it as plain numbers")
-    } catch {
-      let programs = writer.programs.filter { program in
-        (try? plan.fitting(
-          writer, options: WriteOptions(program: program), component: ComponentName.unet,
-          rest: rest,
-          reason: "")) != nil
-      }
-      throw JobError(
-        "\(path): \(error)\(reader); write NAME.decant, or use --type f16"
-          + (programs.isEmpty ? "" : ", or say --for \(programs.joined(separator: " or --for "))"))
+    }
+    do {
+      return try fitted(writer, try writer.profile(options))
+    } catch let error as PlanFitError {
+      let programs = writer.profiles.filter { (try? fitted(writer, $0)) != nil }.map(\.name)
+      let layouts = Layouts.writers.filter { other in
+        other.name != writer.name && other.profiles.contains { (try? fitted(other, $0)) != nil }
+      }.map(\.name)
+      let remedies =
+        (programs.isEmpty ? [] : [Remedy.choose(.program, programs)])
+        + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
+        + [.choose(.type, ["f16"])]
+      throw OutputError("\(path): \(error)", remedy: .either(remedies))
     }
   }
 
-  /// Writes the model whole or not at all.
+  /// Refuses a model that the output's program cannot load. Jobs call it before any long
+  /// computation.
+  func checkLoadable(_ model: ModelSource, by writer: any ModelWriter) throws {
+    try writer.checkLoadable(model, to: path, options: options)
+  }
+
+  /// Writes the model completely or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
     events(.stage("writing \(path)"))
     try withHeapKeptSmall {
@@ -86,17 +93,35 @@ package struct OutputRequest: Sendable {
         events(.progress(done: done, total: total))
       }
     }
+    for note in try writer.profile(options).notes(model) { events(.note(note)) }
   }
 
-  /// Bytes that the output takes on the disk.
+  /// Bytes that the output takes on disk.
   var byteCount: Int { bytesOnDisk(path) }
 }
 
-/// Names of the layouts that models are written in.
+/// Names of the layouts that Decant writes.
 package let writerNames = Layouts.writers.map(\.name)
 
-/// Names of the programs that models can be written for.
-package let programNames = Layouts.writers.flatMap(\.programs)
+/// Names of the output profiles of all layouts.
+package let programNames: [String] = {
+  var names: [String] = []
+  for profile in Layouts.writers.flatMap(\.profiles) where !names.contains(profile.name) {
+    names.append(profile.name)
+  }
+  return names
+}()
+
+/// Why an output cannot be written as requested.
+package struct OutputError: RemediableError, Equatable {
+  package let description: String
+  package let remedy: Remedy?
+
+  init(_ description: String, remedy: Remedy? = nil) {
+    self.description = description
+    self.remedy = remedy
+  }
+}
 
 /// What an output is, and so what it may take the place of.
 enum OutputNature {

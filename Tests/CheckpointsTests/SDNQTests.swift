@@ -79,15 +79,15 @@ struct SDNQTests {
     }
   }
 
-  @Test func onlyInt8WithAScalePerChannelIsTaken() {
+  @Test func onlyInt8WithAScalePerChannelIsAccepted() throws {
     let writer = DiffusersFolderWriter()
-    let sdnq = WriteOptions(program: "sdnq")
-    #expect(writer.accepted(.int8, options: sdnq) == .int8)
-    #expect(writer.accepted(.symmetric(bits: 8, groupSize: 64), options: sdnq) == nil)
-    #expect(writer.accepted(.symmetric(bits: 4, groupSize: 32), options: sdnq) == nil)
-    #expect(writer.accepted(.plain(.bf16), options: sdnq) == .plain(.bf16))
-    #expect(writer.accepted(.int8, options: WriteOptions()) == nil)
-    #expect(writer.accepted(.int8, options: WriteOptions(program: "diffusers")) == nil)
+    let sdnq = try writer.profile(WriteOptions(program: "sdnq"))
+    #expect(sdnq.accepted(.int8) == .int8)
+    #expect(sdnq.accepted(.symmetric(bits: 8, groupSize: 64)) == nil)
+    #expect(sdnq.accepted(.symmetric(bits: 4, groupSize: 32)) == nil)
+    #expect(sdnq.accepted(.plain(.bf16)) == .plain(.bf16))
+    #expect(try writer.profile(WriteOptions()).accepted(.int8) == nil)
+    #expect(try writer.profile(WriteOptions(program: "diffusers")).accepted(.int8) == nil)
   }
 
   /// Configs and tensors that are not what is read, and what is said of them.

@@ -3,6 +3,7 @@ import Support
 import Tensors
 import Testing
 
+/// Sources in memory, and the components and files of a model source.
 struct SourceTests {
   static let memory = MemorySource(
     location: "memory",
@@ -20,10 +21,10 @@ struct SourceTests {
     #expect(Self.memory.byteCount == 14)
   }
 
-  @Test func whatIsAbsentIsNamed() {
-    let error = WeightError(location: "memory", tensor: "c", found: "nothing of that name")
+  @Test func absentTensorsAreNamed() {
+    let error = WeightError(location: "memory", tensor: "c", found: "no tensor has this name")
     #expect(throws: error) { try Self.memory.tensor("c") }
-    #expect(error.description == "memory: tensor 'c': nothing of that name")
+    #expect(error.description == "memory: tensor 'c': no tensor has this name")
   }
 
   @Test func componentsAreFoundReplacedAddedAndRemoved() {

@@ -2,7 +2,7 @@ import Packfiles
 import Support
 import Testing
 
-/// Headers and footers with right checksums that say what they must not.
+/// Headers and footers with valid checksums and invalid fields.
 @Suite struct HostileFrameTests {
   struct Change: Sendable, CustomTestStringConvertible {
     let offset: Int
@@ -15,9 +15,9 @@ import Testing
 
   static let headers = [
     Change(
-      offset: 8, bytes: [2, 0, 0, 0], message: "is a .decant file of version 2, this program"),
+      offset: 8, bytes: [2, 0, 0, 0], message: "is a .decant file of version 2, expected version 1"),
     Change(
-      offset: 8, bytes: [0, 0, 0, 0], message: "is a .decant file of version 0, this program"),
+      offset: 8, bytes: [0, 0, 0, 0], message: "is a .decant file of version 0, expected version 1"),
     Change(offset: 59, bytes: [1], message: "byte range 12-59 of the header is not zero"),
   ]
 
@@ -29,15 +29,16 @@ import Testing
 
   static let footers = [
     Change(
-      offset: 8, bytes: [9, 0, 0, 0], message: "is a .decant file of version 9, this program"),
+      offset: 8, bytes: [9, 0, 0, 0], message: "is a .decant file of version 9, expected version 1"),
     Change(offset: 12, bytes: [1], message: "byte range 12-15 of the footer is not zero"),
     Change(offset: 91, bytes: [1], message: "byte range 72-91 of the footer is not zero"),
     Change(offset: 16, bytes: ones, message: "its footer puts a manifest of"),
     Change(offset: 16, bytes: [0, 0], message: "its footer puts a manifest of"),
-    Change(offset: 24, bytes: ones, message: "has 18446744073709551615 bytes, at most 16777216"),
+    Change(
+      offset: 24, bytes: ones, message: "has 18446744073709551615 bytes, expected at most 16777216"),
     Change(offset: 24, bytes: [0, 0, 0], message: "its footer puts a manifest of 0 bytes"),
     Change(offset: 32, bytes: ones, message: "its footer says 18446744073709551615"),
-    Change(offset: 40, bytes: [0, 0], message: "does not agree with the SHA-256 in the footer"),
+    Change(offset: 40, bytes: [0, 0], message: "does not match the SHA-256 in the footer"),
   ]
 
   @Test(arguments: footers) func footerIsRefused(change: Change) throws {
@@ -55,7 +56,7 @@ import Testing
 }
 
 extension [UInt8] {
-  /// Changes bytes of a header or footer and makes its checksum right again.
+  /// Changes bytes of a header or footer and updates its checksum.
   fileprivate mutating func replace(
     _ change: HostileFrameTests.Change, blockAt start: Int, size: Int
   ) {

@@ -2,8 +2,8 @@ import Packfiles
 import Support
 import Testing
 
-/// Files with right digests whose manifest says what it must not: each is refused on opening, by a
-/// reason of its own, and before memory is taken for what it claims.
+/// Files with valid digests and an invalid manifest. Opening refuses each with its own reason, and
+/// before it allocates memory for the claimed sizes.
 @Suite struct HostileManifestTests {
   typealias Step = HostileFile.Step
 
@@ -29,28 +29,33 @@ import Testing
 
   static let cases: [Case] = [
     // Offsets: negative, overflowing, overlapping, with a gap, beyond the end.
-    Case(partA + ["offset"], -64, "'offset' of unet tensor 'a' is -64, a whole number"),
-    Case(partA + ["offset"], 9_223_372_036_854_775_807, "is 9223372036854775807, a whole number"),
-    Case(partA + ["offset"], 64.5, "'offset' of unet tensor 'a' is 64.5, a whole number"),
-    Case(partA + ["offset"], "64", "'offset' of unet tensor 'a' is a string, a whole number"),
-    Case(partA + ["offset"], 0, "unet tensor 'a' lies at offset 0, 64 is expected"),
-    Case(partA + ["offset"], 128, "unet tensor 'a' lies at offset 128, 64 is expected"),
-    Case(partB + ["offset"], 64, "unet tensor 'b' lies at offset 64, 512 is expected"),
-    Case(partB + ["offset"], 4_503_599_627_370_496, "lies at offset 4503599627370496, 512"),
-    Case(partA + ["length"], -1, "'length' of unet tensor 'a' is -1, a whole number"),
-    Case(partA + ["length"], 401, "unet tensor 'a' has 401 bytes, 400 are expected"),
-    Case(partA + ["length"], 399, "unet tensor 'a' has 399 bytes, 400 are expected"),
+    Case(partA + ["offset"], -64, "'offset' of unet tensor 'a' is -64, expected a whole number"),
+    Case(
+      partA + ["offset"], 9_223_372_036_854_775_807,
+      "is 9223372036854775807, expected a whole number"),
+    Case(partA + ["offset"], 64.5, "'offset' of unet tensor 'a' is 64.5, expected a whole number"),
+    Case(
+      partA + ["offset"], "64", "'offset' of unet tensor 'a' is a string, expected a whole number"),
+    Case(partA + ["offset"], 0, "unet tensor 'a' begins at offset 0, expected 64"),
+    Case(partA + ["offset"], 128, "unet tensor 'a' begins at offset 128, expected 64"),
+    Case(partB + ["offset"], 64, "unet tensor 'b' begins at offset 64, expected 512"),
+    Case(
+      partB + ["offset"], 4_503_599_627_370_496, "begins at offset 4503599627370496, expected 512"),
+    Case(partA + ["length"], -1, "'length' of unet tensor 'a' is -1, expected a whole number"),
+    Case(partA + ["length"], 401, "unet tensor 'a' has 401 bytes, expected 400"),
+    Case(partA + ["length"], 399, "unet tensor 'a' has 399 bytes, expected 400"),
     Case(
       partA + ["length"], 9_007_199_254_740_991,
-      "unet tensor 'a' has 9007199254740991 bytes at offset 64, regions are expected to end by"),
-    Case(partB + ["length"], 5000, "unet tensor 'b' has 5000 bytes at offset 512, regions"),
-    Case(["files"], [], "the manifest lies at offset"),
-    Case(partA + ["crc32"], 17, "'crc32' of unet tensor 'a' is a number, a string"),
-    Case(partA + ["crc32"], "0123456", "'crc32' of unet tensor 'a' is '0123456', 8 lowercase"),
-    Case(partA + ["crc32"], "0123456G", "is '0123456G', 8 lowercase hexadecimal digits"),
-    Case(partA + ["crc32"], "+1234567", "is '+1234567', 8 lowercase hexadecimal digits"),
+      "unet tensor 'a' has 9007199254740991 bytes at offset 64, expected an end by"),
+    Case(partB + ["length"], 5000, "unet tensor 'b' has 5000 bytes at offset 512, expected an end"),
+    Case(["files"], [], "the manifest begins at offset"),
+    Case(partA + ["crc32"], 17, "'crc32' of unet tensor 'a' is a number, expected a string"),
+    Case(
+      partA + ["crc32"], "0123456", "'crc32' of unet tensor 'a' is '0123456', expected 8 lowercase"),
+    Case(partA + ["crc32"], "0123456G", "is '0123456G', expected 8 lowercase hexadecimal digits"),
+    Case(partA + ["crc32"], "+1234567", "is '+1234567', expected 8 lowercase hexadecimal digits"),
     // Shapes and encodings.
-    Case(a + ["shape"], [4, 26], "unet tensor 'a' has 400 bytes, 416 are expected"),
+    Case(a + ["shape"], [4, 26], "unet tensor 'a' has 400 bytes, expected 416"),
     Case(a + ["shape"], [4, -25], "'shape' of unet tensor 'a' is not of whole numbers below 2^31"),
     Case(a + ["shape"], [2_147_483_648], "'shape' of unet tensor 'a' is not of whole numbers"),
     Case(a + ["shape"], [2_147_483_647, 2_147_483_647, 2_147_483_647], "'shape' of unet tensor"),
@@ -58,56 +63,62 @@ import Testing
     Case(a + ["shape"], [2_147_483_647, 2_147_483_647, 2], "one that 'f32' can hold"),
     Case(a + ["shape"], [1, 1, 1, 1, 1, 1, 1, 4, 25], "at most 8 extents"),
     Case(a + ["shape"], [4, 25.5], "'shape' of unet tensor 'a' is not of whole numbers"),
-    Case(a + ["encoding"], "int3-g32", "unet tensor 'a' is encoded as 'int3-g32', which this"),
-    Case(a + ["encoding"], "F32", "unet tensor 'a' is encoded as 'F32', which this version"),
-    Case(a + ["encoding"], "int8-g0", "unet tensor 'a' is encoded as 'int8-g0', which this"),
-    Case(a + ["encoding"], "\u{1b}[2J", #"is encoded as '\u{1B}[2J', which this version"#),
-    Case(a + ["encoding"], "f16", "unet tensor 'a' has 400 bytes, 200 are expected"),
-    Case(a + ["encoding"], "int8", "'parts' of unet tensor 'a' is 1 parts, 2 for 'int8'"),
-    Case(a + ["parts"], [], "'parts' of unet tensor 'a' is 0 parts, 1 for 'f32' is expected"),
-    Case(a + ["encoding"], "f6_e2m3", "unet tensor 'a' has 400 bytes, 75 are expected"),
-    Case(a + ["shape"], [99], "unet tensor 'a' has 400 bytes, 396 are expected"),
+    Case(a + ["encoding"], "int3-g32", "unet tensor 'a' has the unknown encoding 'int3-g32'"),
+    Case(a + ["encoding"], "F32", "unet tensor 'a' has the unknown encoding 'F32'"),
+    Case(a + ["encoding"], "int8-g0", "unet tensor 'a' has the unknown encoding 'int8-g0'"),
+    Case(a + ["encoding"], "\u{1b}[2J", #"has the unknown encoding '\u{1B}[2J'"#),
+    Case(a + ["encoding"], "f16", "unet tensor 'a' has 400 bytes, expected 200"),
+    Case(a + ["encoding"], "int8", "'parts' of unet tensor 'a' is 1 parts, expected 2 for 'int8'"),
+    Case(a + ["parts"], [], "'parts' of unet tensor 'a' is 0 parts, expected 1 for 'f32'"),
+    Case(a + ["encoding"], "f6_e2m3", "unet tensor 'a' has 400 bytes, expected 75"),
+    Case(a + ["shape"], [99], "unet tensor 'a' has 400 bytes, expected 396"),
     // Coding.
-    Case(partB + ["planes"], 3, "'planes' of unet tensor 'b' is 3, 1, 2, 4 or 8 planes"),
-    Case(partB + ["planes"], 0, "'planes' of unet tensor 'b' is 0, 1, 2, 4 or 8 planes"),
+    Case(partB + ["planes"], 3, "'planes' of unet tensor 'b' is 3, expected 1, 2, 4 or 8 planes"),
+    Case(partB + ["planes"], 0, "'planes' of unet tensor 'b' is 0, expected 1, 2, 4 or 8 planes"),
     Case(partB + ["planes"], nil, "'planes' of unet tensor 'b' is missing"),
     Case(partB + ["table"], nil, "'table' of unet tensor 'b' is missing"),
-    Case(partB + ["table"], "x", "'table' of unet tensor 'b' is 'x', 8 lowercase"),
+    Case(partB + ["table"], "x", "'table' of unet tensor 'b' is 'x', expected 8 lowercase"),
     Case(b + ["shape"], [2_000_000_000], "'length' of unet tensor 'b' is"),
-    Case(b + ["shape"], [262_144], "unet tensor 'b' claims to hold 524288 bytes in"),
+    Case(b + ["shape"], [262_144], "unet tensor 'b' decodes to 524288 bytes from"),
     Case(b + ["shape"], [200], "'length' of unet tensor 'b' is"),
-    Case(b + ["shape"], [0], "'planes' of unet tensor 'b' is 2, 1, 2, 4 or 8 planes that divide 0"),
-    Case(["codecs"], [0, 1, 9], "uses codec 9, this program knows 0 (stored), 1 (deflate)"),
+    Case(
+      b + ["shape"], [0],
+      "'planes' of unet tensor 'b' is 2, expected 1, 2, 4 or 8 planes that divide 0"),
+    Case(["codecs"], [0, 1, 9], "uses codec 9, expected 0 (stored), 1 (deflate)"),
     Case(["codecs"], [1, 0], "'codecs' of the manifest is not ascending whole numbers"),
     Case(["codecs"], [1, 1], "'codecs' of the manifest is not ascending whole numbers"),
     Case(["codecs"], [-1], "'codecs' of the manifest is not ascending whole numbers"),
-    Case(["codecs"], 1, "'codecs' of the manifest is a number, an array is expected"),
-    // NameRules.
+    Case(["codecs"], 1, "'codecs' of the manifest is a number, expected an array"),
+    // Names.
     Case(a + ["name"], "b", "component 'unet' holds 'b' twice"),
-    Case(a + ["name"], "", "'name' of a tensor of component 'unet' is '', 1 to 512 visible"),
-    Case(a + ["name"], "a b", "'name' of a tensor of component 'unet' is 'a b', 1 to 512"),
-    Case(a + ["name"], "a\n", #"is 'a\n', 1 to 512 visible ASCII characters is expected"#),
-    Case(unet + ["name"], "../unet", "'name' of a component is '../unet', 1 to 64 of A-Z"),
-    Case(unet + ["class"], 5, "'class' of a component is a number, a string is expected"),
-    Case(unet + ["config"], [], "'config' of a component is an array, an object is expected"),
-    Case(["files", 0, "path"], "/etc/passwd", "'path' of a file is '/etc/passwd', a relative"),
-    Case(["files", 0, "path"], "a/../../b", "'path' of a file is 'a/../../b', a relative path"),
-    Case(["files", 0, "path"], "a\\b", #"'path' of a file is 'a\\b', a relative path"#),
-    Case(["files", 0, "path"], "a//b", "'path' of a file is 'a//b', a relative path"),
-    Case(["files", 0, "path"], ".", "'path' of a file is '.', a relative path"),
-    Case(["files", 0, "size"], 5, "file 'tokenizer/a.txt' has 4 bytes, 5 are expected"),
-    Case(["files", 0, "size"], -5, "'size' of a file is -5, a whole number from 0"),
+    Case(
+      a + ["name"], "", "'name' of a tensor of component 'unet' is '', expected 1 to 512 visible"),
+    Case(a + ["name"], "a b", "'name' of a tensor of component 'unet' is 'a b', expected 1 to 512"),
+    Case(a + ["name"], "a\n", #"is 'a\n', expected 1 to 512 visible ASCII characters"#),
+    Case(unet + ["name"], "../unet", "'name' of a component is '../unet', expected 1 to 64 of A-Z"),
+    Case(unet + ["class"], 5, "'class' of a component is a number, expected a string"),
+    Case(unet + ["config"], [], "'config' of a component is an array, expected an object"),
+    Case(
+      ["files", 0, "path"], "/etc/passwd", "'path' of a file is '/etc/passwd', expected a relative"),
+    Case(
+      ["files", 0, "path"], "a/../../b", "'path' of a file is 'a/../../b', expected a relative path"
+    ),
+    Case(["files", 0, "path"], "a\\b", #"'path' of a file is 'a\\b', expected a relative path"#),
+    Case(["files", 0, "path"], "a//b", "'path' of a file is 'a//b', expected a relative path"),
+    Case(["files", 0, "path"], ".", "'path' of a file is '.', expected a relative path"),
+    Case(["files", 0, "size"], 5, "file 'tokenizer/a.txt' has 4 bytes, expected 5"),
+    Case(["files", 0, "size"], -5, "'size' of a file is -5, expected a whole number from 0"),
     // Members.
-    Case(["extra"], 1, "'extra' of the manifest is not known, no member of that name"),
+    Case(["extra"], 1, "'extra' of the manifest is not known, expected no member of that name"),
     Case(a + ["extra"], 1, "'extra' of a tensor of component 'unet' is not known"),
     Case(partA + ["codec"], 1, "'codec' of unet tensor 'a' is not known"),
-    Case(["parity"], nil, "'parity' of the manifest is missing, the member is expected"),
-    Case(["parity"], false, "'parity' of the manifest is a Boolean, an object is expected"),
+    Case(["parity"], nil, "'parity' of the manifest is missing, expected the member"),
+    Case(["parity"], false, "'parity' of the manifest is a Boolean, expected an object"),
     Case(["model"], nil, "'model' of the manifest is missing"),
-    Case(["components"], [:], "'components' of the manifest is an object, an array"),
-    Case(unet, 5, "a component is a number, an object is expected"),
-    Case(partA, nil, "'parts' of unet tensor 'a' is 0 parts, 1 for 'f32'"),
-    Case([], [], "the manifest is an array, an object is expected"),
+    Case(["components"], [:], "'components' of the manifest is an object, expected an array"),
+    Case(unet, 5, "a component is a number, expected an object"),
+    Case(partA, nil, "'parts' of unet tensor 'a' is 0 parts, expected 1 for 'f32'"),
+    Case([], [], "the manifest is an array, expected an object"),
   ]
 
   @Test(arguments: cases) func isRefused(hostile: Case) throws {

@@ -4,15 +4,15 @@ import Quantization
 import Tensors
 import Testing
 
-/// Plans for layouts that have other encodings, and not for every tensor.
+/// Fits plans to programs with other encodings, which they do not read for every tensor.
 struct PlanFittingTests {
-  /// A layout that has 8-bit codes in groups of 32 for matrices, and no 4-bit ones.
-  private struct Writer: ModelWriter {
+  /// A program that reads 8-bit codes in groups of 32 for matrices, and no 4-bit codes.
+  private struct Profile: OutputProfile {
     var name: String { "test" }
-    var layout: String { "test file" }
-    func claims(_ path: String) -> Bool { false }
+    var title: String { "Test" }
+    var container: String { "test" }
 
-    func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
+    func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
       switch encoding.name {
       case "int8": TensorEncoding(name: "int8-g32")
       case "f16", "f32": encoding
@@ -20,14 +20,9 @@ struct PlanFittingTests {
       }
     }
 
-    func holds(
-      _ entry: TensorEntry, of tensor: String, in component: String, options: WriteOptions
-    ) -> Bool { entry.shape.rank == 2 && component == "unet" }
-
-    func write(
-      _ model: ModelSource, to path: String, replacing: Bool, options: WriteOptions,
-      progress: (_ done: Int, _ total: Int) -> Void
-    ) {}
+    func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
+      entry.shape.rank == 2 && component == "unet"
+    }
   }
 
   private func plan(_ type: String) throws -> QuantizationPlan {
@@ -45,24 +40,24 @@ struct PlanFittingTests {
 
   private func fitted(_ plan: QuantizationPlan) throws(PlanFitError) -> QuantizationPlan {
     try plan.fitting(
-      Writer(), options: WriteOptions(), component: "unet",
-      rest: Schemes.named("f16") ?? PlainScheme.all[0], reason: "no room")
+      Profile(), layout: "test file", component: "unet",
+      rest: Schemes.named("f16") ?? PlainScheme.all[0], reason: "not quantized")
   }
 
-  @Test func tensorsGetTheNearestOrTheRest() throws {
+  @Test func tensorsGetTheNearestEncodingOrTheRest() throws {
     let entries = try fitted(try plan("int8")).entries
     #expect(entries.map(\.scheme.name) == ["int8-g32", "f16", "f16"])
     #expect(entries[0].reason == "linear layer")
-    #expect(entries[1].reason == "no room")
+    #expect(entries[1].reason == "not quantized")
     #expect(try fitted(try plan("int8"))["a.weight"]?.scheme.name == "int8-g32")
   }
 
-  @Test func plainPlansStayAsTheyAre() throws {
+  @Test func plainPlansDoNotChange() throws {
     let plan = try plan("f16")
     #expect(try fitted(plan).entries.map(\.reason) == plan.entries.map(\.reason))
   }
 
-  @Test func whatHasNothingNearIsRefused() throws {
+  @Test func encodingsWithoutANearOneAreRefused() throws {
     let plan = try plan("int4-g64")
     let error = try #require(throws: PlanFitError.self) { _ = try fitted(plan) }
     #expect(error.description == "a test file cannot hold int4-g64 weights")

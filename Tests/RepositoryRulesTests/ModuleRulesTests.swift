@@ -37,9 +37,8 @@ struct ModuleRulesTests {
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
       list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
     List(
-      members: "Sources/Checkpoints/GGUF/Profiles",
-      declaration: #"struct (\w+): GGUFProfile \{"#,
-      list: "Sources/Checkpoints/GGUF/Profiles/GGUFProfile.swift", line: "%@()"),
+      members: "Sources/Checkpoints/Profiles", declaration: #"struct (\w+): OutputProfile \{"#,
+      list: "Sources/Checkpoints/Profiles/OutputProfiles.swift", line: "    %@(),"),
     List(
       members: "Sources/Checkpoints/SingleFile",
       declaration: #"static let (\w+) = SingleFileLine\("#,
@@ -107,7 +106,7 @@ struct ModuleRulesTests {
       (
         "Sources/Checkpoints/",
         try names("Sources/Checkpoints", #"var name: String \{ "([^"]+)""#)
-          + names("Sources/Checkpoints/GGUF/Profiles", #"let name = "([^"]+)""#)
+          + names("Sources/Checkpoints/Profiles", #"let name = "([^"]+)""#)
       ),
     ]
   }

@@ -124,8 +124,8 @@ import Workflow
         try await convert(
           folder + "/a", to: OutputRequest(path: folder + "/b.gguf", codes: false))
       } throws: {
-        "\($0)" == "--coding: \(folder)/b.gguf is to be a GGUF file, which has no such choice; it "
-          + "goes with decant file"
+        "\($0)" == "\(folder)/b.gguf: a GGUF file has no lossless coding, a decant file has"
+          && ($0 as? any RemediableError)?.remedy == .leaveOut(.coding)
       }
     }
   }
@@ -152,7 +152,9 @@ import Workflow
       let original = try write(family, .f16, to: folder + "/a")
       let output = OutputRequest(path: folder + "/b.gguf", program: "sdcpp")
       if Self.unknownToCpp.contains(family) {
-        await #expect(throws: GGUFError.self) { try await convert(folder + "/a", to: output) }
+        await #expect(throws: OutputProfileError.self) {
+          try await convert(folder + "/a", to: output)
+        }
         #expect(!FileManager.default.fileExists(atPath: folder + "/b.gguf"))
         return
       }
@@ -172,7 +174,9 @@ import Workflow
       let original = try write(family, .f16, to: folder + "/a")
       let output = OutputRequest(path: folder + "/b.gguf", program: "comfyui")
       if Self.unknownToComfyUI.contains(family) {
-        await #expect(throws: GGUFError.self) { try await convert(folder + "/a", to: output) }
+        await #expect(throws: OutputProfileError.self) {
+          try await convert(folder + "/a", to: output)
+        }
         return
       }
       try await convert(folder + "/a", to: output)

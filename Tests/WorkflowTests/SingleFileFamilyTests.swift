@@ -22,7 +22,7 @@ import Testing
   private func archive(_ family: String, _ numbering: String) throws -> Archive {
     let family = try #require(Family.named(family))
     let model = try #require(try family.synthesize(seed: 0, kind: .f16))
-    let sources = try CheckpointWriter.sources(
+    let sources = try CheckpointWriter().profiles[0].tensors(
       of: model, options: WriteOptions(numbering: numbering))
     return Archive(weights: JoinedSource(sources: sources), kind: "safetensors file")
   }

@@ -3,6 +3,7 @@ import Foundation
 import ModelSources
 import Packfiles
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -147,6 +148,60 @@ import Workflow
       #expect(parity["settings"]?["steps"] == 2)
       #expect(parity["results"]?.array?.first?["summary"]?["least_psnr_db"]?.number == psnr)
       #expect(model.provenance["source"]?["sha256"]?.string?.count == 64)
+    }
+  }
+
+  /// stable-diffusion.cpp cannot load BK-SDM Small. `shrink` refuses it before it calibrates, and
+  /// `strip` before it writes.
+  @Test func unloadableModelsAreRefusedBeforeCalibration() async throws {
+    try await withTemporaryFolder { folder in
+      let output = OutputRequest(path: folder + "/small.gguf")
+      var calibrating = CalibrationRequest.standard
+      calibrating.promptLimit = 1
+      calibrating.steps = 2
+      calibrating.size = Self.small
+      let shrink = ShrinkJob(
+        model: miniature, reading: InputOptions(), output: output, cut: .recipe("bk-sdm-small"),
+        quantization: QuantizationRequest(type: "int8"), calibration: nil,
+        calibrating: calibrating, verification: Self.verification, report: nil)
+      let strip = StripJob(
+        model: miniature, reading: InputOptions(), output: output, cut: .recipe("bk-sdm-small"))
+      for job: any Job in [shrink, strip] {
+        let events = Mutex<[String]>([])
+        let error = await #expect(throws: OutputProfileError.self) {
+          _ = try await job.run { event in events.withLock { $0.append("\(event)") } }
+        }
+        guard case .notLoadable(_, "stable-diffusion.cpp", _, let others) = error else {
+          Issue.record("unexpected error: \(String(describing: error))")
+          return
+        }
+        #expect(others == ["comfyui"])
+        #expect(error?.remedy == .choose(.program, ["comfyui"]))
+        #expect(events.withLock { $0.isEmpty })
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+        #expect(files.isEmpty)
+      }
+    }
+  }
+
+  /// Quantization and conversion refuse the stripped model as well.
+  @Test func unloadableModelsAreRefusedByEveryJob() async throws {
+    try await withTemporaryFolder { folder in
+      let small = folder + "/small"
+      _ = try await StripJob(
+        model: miniature, reading: InputOptions(), output: OutputRequest(path: small),
+        cut: .recipe("bk-sdm-small")
+      ).run()
+      let output = OutputRequest(path: folder + "/small.gguf")
+      let quantize = QuantizeJob(
+        model: small, reading: InputOptions(), output: output, isDryRun: true,
+        request: QuantizationRequest(type: "int8"), calibration: nil)
+      let convert = ConvertJob(model: small, reading: InputOptions(), output: output, type: nil)
+      for job: any Job in [quantize, convert] {
+        await #expect(throws: OutputProfileError.self) { _ = try await job.run { _ in } }
+      }
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(files == ["small"])
     }
   }
 

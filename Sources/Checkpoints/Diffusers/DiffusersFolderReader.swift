@@ -83,11 +83,24 @@ package struct DiffusersFolderReader: ModelReader {
   ) throws -> (component: ModelSource.Component, files: [String]) {
     let (source, files) = try weights.open(choice)
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
-    let (config, decoded) = try SDNQ.decoded(try readObject(path), source, path: path)
+    let (config, restored) = try OutputProfiles.restored(
+      try readObject(path), source, in: DiffusersFolderWriter().name, path: path)
+    try refuseQuantization(config, path: path)
     return (
       ModelSource.Component(
-        name: weights.kind.name, className: className, config: config, weights: decoded), files
+        name: weights.kind.name, className: className, config: config, weights: restored), files
     )
+  }
+
+  /// Refuses weights that a quantization back end without an output profile made.
+  private static func refuseQuantization(
+    _ config: JSONObject, path: String
+  ) throws(DiffusersError) {
+    guard let written = config[SDNQProfile.configMember], !written.isNull else { return }
+    let method = written.object?["quant_method"]?.string
+    throw .quantized(
+      path: path, found: method.map { "'\(shown($0))'" } ?? written.kind,
+      expected: OutputProfiles.all.compactMap(\.readable).joined(separator: " or "))
   }
 
   /// The model that the folder of one component is; `nil` where the folder is none.

@@ -1,7 +1,6 @@
 private import Foundation
 package import ModelSources
-internal import Support
-package import Tensors
+package import Support
 
 /// Why a model cannot be written as a diffusers folder.
 package enum DiffusersWriteError: Error, Equatable, CustomStringConvertible {
@@ -43,14 +42,8 @@ package struct DiffusersFolderWriter: ModelWriter {
   package var name: String { "diffusers" }
   package var layout: String { DiffusersLayout.name }
 
-  /// diffusers alone, which has no integer weights of its own, or with SDNQ beside it.
-  package var programs: [String] { ["diffusers", SDNQ.name] }
-
-  package var choices: Set<WriteOption> { [.program, .variant, .maxShardSize] }
-
-  package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
-    encoding.isQuantized && !(options.program == SDNQ.name && encoding == .int8) ? nil : encoding
-  }
+  package var profiles: [any OutputProfile] { OutputProfiles.of(name) }
+  package var settings: Set<Setting> { [.outputVariant, .maximumShardSize] }
 
   /// Names that end in `/` or have no extension, and folders that stand.
   package func claims(_ path: String) -> Bool {
@@ -65,7 +58,8 @@ package struct DiffusersFolderWriter: ModelWriter {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
     try check(path, options: options)
-    let model = options.program == SDNQ.name ? SDNQ.encoded(model) : model
+    try checkLoadable(model, to: path, options: options)
+    let model = try profile(options).prepared(model)
     var weights: [(file: String, plan: SafetensorsPlan)] = []
     var texts: [(file: String, bytes: ByteSlice)] = [
       (DiffusersLayout.indexFile, Self.text(Self.index(of: model)))

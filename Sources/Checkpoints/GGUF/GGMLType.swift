@@ -47,6 +47,13 @@ struct GGMLType: Sendable {
     all.first { $0.encoding == encoding }
   }
 
+  /// The encoding that weights get which are to be stored as `encoding`: 8-bit codes become Q8_0
+  /// and 4-bit codes Q4_0, with a scale for each 32 of them. `nil` where there is no near type.
+  static func nearest(to encoding: TensorEncoding) -> TensorEncoding? {
+    if encoding == .int8 { return .symmetric(bits: 8, groupSize: 32) }
+    return storing(encoding) == nil ? nil : encoding
+  }
+
   /// The encoding that is the same to the bit.
   private var encoding: TensorEncoding? {
     switch reading {

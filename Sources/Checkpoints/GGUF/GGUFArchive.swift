@@ -5,6 +5,7 @@ import Tensors
 /// GGUF files, versions 2 and 3: llama.cpp's container, as stable-diffusion.cpp and ComfyUI-GGUF use it.
 struct GGUFArchive: ArchiveFormat {
   var kind: String { "GGUF file" }
+  var container: String? { GGUFWriter().name }
 
   static let magic = [UInt8]("GGUF".utf8)
 
@@ -27,9 +28,6 @@ struct GGUFFile: WeightSource {
     let entry: TensorEntry
     let bytes: Range<Int>
   }
-
-  /// The key before a tensor's name with its extents before they were changed so that blocks fit.
-  static let originalShape = "comfy.gguf.orig_shape."
 
   let location: String
   let metadata: JSONObject
@@ -137,15 +135,19 @@ struct GGUFFile: WeightSource {
         expected: "extents that the file can hold, the first a multiple of \(type.blockSize)")
     }
     var shape = stored
-    if let original = metadata[originalShape + name] {
+    let profiles = OutputProfiles.of(GGUFWriter().name)
+    let original = profiles.lazy.compactMap {
+      $0.originalExtents(of: name, metadata: metadata)
+    }.first
+    if let original {
       let list = original.array?.compactMap(\.integer) ?? []
       guard let restored = Shape(checking: list), restored.count == stored.count,
         list.count == original.array?.count
       else {
         throw .tensor(
           path: path, name: name,
-          found: "is \(stored) and was \(shown(original.text())) before",
-          expected: "as many numbers in '\(originalShape)…'")
+          found: "is \(stored) with the original shape \(shown(original.text()))",
+          expected: "an original shape of \(stored.count) numbers")
       }
       shape = restored
     }

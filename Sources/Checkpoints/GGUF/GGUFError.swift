@@ -13,7 +13,6 @@ package enum GGUFError: Error, Equatable, CustomStringConvertible {
   case unsupportedType(path: String, name: String, type: UInt32, known: [String])
 
   // Writing.
-  case notLoadable(path: String, program: String, found: String, others: [String])
   case unsupportedEncoding(path: String, name: String, encoding: TensorEncoding)
   case changed(path: String, name: String)
 
@@ -34,9 +33,6 @@ package enum GGUFError: Error, Equatable, CustomStringConvertible {
     case .unsupportedType(let path, let name, let type, let known):
       "\(path): tensor '\(shown(name))' is of ggml type \(type), which is not read; known are "
         + known.joined(separator: ", ")
-    case .notLoadable(let path, let program, let found, let others):
-      "\(path): \(program) cannot load \(found)"
-        + (others.isEmpty ? "" : "; write it with --for \(others.joined(separator: " or --for "))")
     case .unsupportedEncoding(let path, let name, let encoding):
       "\(path): tensor '\(shown(name))' is \(encoding.name), which GGUF has no type for; quantize "
         + "the model that it was made from into NAME.gguf, or convert with --type f16"

@@ -1,6 +1,6 @@
 package import ModelSources
 internal import Support
-package import Tensors
+internal import Tensors
 
 /// Writes a model as a GGUF file for one of the programs that read such files.
 package struct GGUFWriter: ModelWriter {
@@ -8,63 +8,45 @@ package struct GGUFWriter: ModelWriter {
 
   package var name: String { "gguf" }
   package var layout: String { "GGUF file" }
-  package var choices: Set<WriteOption> { [.program] }
-  package var programs: [String] { GGUFProfiles.all.map(\.name) }
+  package var profiles: [any OutputProfile] { OutputProfiles.of(name) }
   package var holdsParts: Bool { true }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".gguf") }
 
-  /// 8-bit codes become Q8_0 and 4-bit codes Q4_0, which have a scale for 32 of them.
-  package func accepted(_ encoding: TensorEncoding, options: WriteOptions) -> TensorEncoding? {
-    if encoding == .int8 { return .symmetric(bits: 8, groupSize: 32) }
-    return GGMLType.storing(encoding) == nil ? nil : encoding
-  }
-
-  package func holds(
-    _ entry: TensorEntry, of tensor: String, in component: String, options: WriteOptions
-  ) -> Bool {
-    guard entry.encoding.isQuantized else { return true }
-    return GGUFProfiles.named(options.program)?.holdsCodes(entry.shape, of: tensor, in: component)
-      ?? false
-  }
-
-  /// A tensor as it will lie in the file.
+  /// A tensor of the file.
   private struct Item {
     let name: String
     let source: any WeightSource
+    /// Shape and encoding in the source.
     let entry: TensorEntry
-    /// Plain tensors may be widened on the way.
-    let encoding: TensorEncoding
+    /// Shape and encoding in the file.
+    let stored: TensorEntry
     let type: GGMLType
-    let shape: Shape
+    /// Bytes in the file, without padding.
     let size: Int
+    /// Bytes from the start of the file's tensor data.
     let offset: Int
 
-    /// Bytes that making it takes.
+    /// Bytes of memory that encoding the tensor takes.
     var cost: Int { TensorPlace(source: source, name: name).cost + size }
   }
 
   private static let alignment = 32
 
-  /// - Throws: ``GGUFError``, ``SingleFileError``, ``FileError``, what the weights' source throws,
-  ///   and `CancellationError`.
+  /// - Throws: ``OutputProfileError``, ``GGUFError``, ``SingleFileError``, ``FileError``, errors of
+  ///   the weights' source, and `CancellationError`.
   package func write(
     _ model: ModelSource, to path: String, replacing: Bool = false,
     options: WriteOptions = WriteOptions(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
-    guard let profile = GGUFProfiles.named(options.program) else {
-      throw GGUFError.malformed(
-        path: path, what: "the program", found: options.program ?? "",
-        expected: programs.joined(separator: " or "))
-    }
-    if let found = profile.refusal(model) {
-      let others = GGUFProfiles.all.filter { $0.refusal(model) == nil }.map(\.name)
-      throw GGUFError.notLoadable(
-        path: path, program: profile.title, found: found, others: others)
-    }
-    let items = try items(of: model, profile, path: path)
-    let header = header(items, Self.values(model, items, profile))
+    try checkLoadable(model, to: path, options: options)
+    let profile = try profile(options)
+    let model = profile.prepared(model)
+    let sources = try profile.tensors(of: model, options: options)
+    let items = try items(of: sources, profile, path: path)
+    let metadata = profile.metadata(of: model, tensors: sources)
+    let header = header(items, Self.values(model, items, metadata))
 
     let file = try ReplacingFile(path: path, replacing: replacing)
     try file.write(header)
@@ -77,7 +59,7 @@ package struct GGUFWriter: ModelWriter {
       guard tensor.entry == item.entry else {
         throw GGUFError.changed(path: path, name: item.name)
       }
-      if case .plain(let kind) = item.encoding, item.encoding != tensor.encoding {
+      if case .plain(let kind) = item.stored.encoding, item.stored.encoding != tensor.encoding {
         tensor = tensor.converted(to: kind)
       }
       return item.type.bytes(of: tensor)
@@ -94,27 +76,24 @@ package struct GGUFWriter: ModelWriter {
   private static func padding(_ size: Int) -> Int { (alignment - size % alignment) % alignment }
 
   private func items(
-    of model: ModelSource, _ profile: any GGUFProfile, path: String
+    of sources: [any WeightSource], _ profile: any OutputProfile, path: String
   ) throws -> [Item] {
     var items: [Item] = []
     var offset = 0
-    for source in try profile.sources(of: model) {
+    for source in sources {
       for name in source.names {
         guard let entry = source.entry(name) else { continue }
-        var encoding = entry.encoding
-        if case .plain(let kind) = encoding {
-          encoding = .plain(profile.storedKind(kind, entry.shape))
-        }
-        guard let type = GGMLType.storing(encoding),
-          !encoding.isQuantized || entry.shape.rowLength % type.blockSize == 0
+        let stored = profile.stored(entry)
+        guard let type = GGMLType.storing(stored.encoding),
+          !stored.encoding.isQuantized || entry.shape.rowLength % type.blockSize == 0
         else {
           throw GGUFError.unsupportedEncoding(path: path, name: name, encoding: entry.encoding)
         }
         let size = entry.shape.count / type.blockSize * type.blockBytes
         items.append(
           Item(
-            name: name, source: source, entry: entry, encoding: encoding, type: type,
-            shape: profile.storedShape(entry), size: size, offset: offset))
+            name: name, source: source, entry: entry, stored: stored, type: type, size: size,
+            offset: offset))
         offset += size + Self.padding(size)
       }
     }
@@ -124,33 +103,24 @@ package struct GGUFWriter: ModelWriter {
   // MARK: - Header
 
   private static func values(
-    _ model: ModelSource, _ items: [Item], _ profile: any GGUFProfile
+    _ model: ModelSource, _ items: [Item], _ metadata: JSONObject
   ) -> [(String, GGUFValue)] {
     let architecture = SingleFileLines.of(model.components).architectureInGGUF
-    // llama.cpp's numbers for what most of a file is.
+    // llama.cpp's numbers for the type that takes the most bytes of a file.
     let types = ["F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32]
     var bytes: [String: Int] = [:]
     for item in items { bytes[item.type.name, default: 0] += item.size }
     let most = bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "F16"
-    var carried = model
-    carried.components = model.components.filter { profile.holds(component: $0.name) }
-    var values: [(String, GGUFValue)] = [
+    let values: [(String, GGUFValue)] = [
       ("general.architecture", .string(architecture)),
       ("general.name", .string(model.location.split(separator: "/").last.map(String.init) ?? "")),
       ("general.type", .string("model")),
       ("general.file_type", .unsigned(UInt32(types[most] ?? 1))),
       ("general.quantization_version", .unsigned(2)),
       ("general.quantized_by", .string("Decant")),
-      (CarriedConfig.key, .string(CarriedConfig.text(of: carried))),
+      (CarriedConfig.key, .string(CarriedConfig.text(of: model))),
     ]
-    for item in items where item.shape != item.entry.shape {
-      values.append(
-        (
-          GGUFFile.originalShape + item.name,
-          .integers(item.entry.shape.extents.map { Int32($0) })
-        ))
-    }
-    return values
+    return values + metadata.members.map { ($0.key, GGUFValue($0.value)) }
   }
 
   private func header(_ items: [Item], _ values: [(String, GGUFValue)]) -> [UInt8] {
@@ -162,8 +132,8 @@ package struct GGUFWriter: ModelWriter {
     for (key, value) in values { output.value(key, value) }
     for item in items {
       output.string(item.name)
-      output.number(UInt32(item.shape.rank))
-      for extent in item.shape.extents.reversed() { output.number(UInt64(extent)) }
+      output.number(UInt32(item.stored.shape.rank))
+      for extent in item.stored.shape.extents.reversed() { output.number(UInt64(extent)) }
       output.number(item.type.id)
       output.number(UInt64(item.offset))
     }
@@ -172,11 +142,22 @@ package struct GGUFWriter: ModelWriter {
   }
 }
 
-/// A value of a GGUF header, of the kinds that are written.
+/// A value of a GGUF header, of the types that Decant writes.
 enum GGUFValue {
   case string(String)
   case unsigned(UInt32)
   case integers([Int32])
+
+  /// A list as 32-bit integers, an integer as an unsigned one, and everything else as text.
+  init(_ value: JSONValue) {
+    if let list = value.array {
+      self = .integers(list.map { Int32(clamping: $0.integer ?? 0) })
+    } else if let integer = value.integer {
+      self = .unsigned(UInt32(clamping: integer))
+    } else {
+      self = .string(value.string ?? value.text())
+    }
+  }
 }
 
 /// The bytes of a GGUF header.

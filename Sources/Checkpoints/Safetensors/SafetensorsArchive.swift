@@ -3,6 +3,7 @@ import Support
 /// Files of the safetensors package.
 struct SafetensorsArchive: ArchiveFormat {
   var kind: String { "safetensors file" }
+  var container: String? { CheckpointWriter().name }
 
   /// A header's length, and the brace that it begins with.
   func recognizes(_ contents: ByteSlice) -> Bool {

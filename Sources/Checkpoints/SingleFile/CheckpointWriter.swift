@@ -1,5 +1,5 @@
 package import ModelSources
-internal import Support
+package import Support
 
 /// Writes a model as one safetensors file in the layout of Stability's LDM and SGM code, which web UIs,
 /// ComfyUI and diffusers' `from_single_file` read.
@@ -8,7 +8,8 @@ package struct CheckpointWriter: ModelWriter {
 
   package var name: String { "checkpoint" }
   package var layout: String { "single-file checkpoint" }
-  package var choices: Set<WriteOption> { [.numbering] }
+  package var profiles: [any OutputProfile] { OutputProfiles.of(name) }
+  package var settings: Set<Setting> { [.numbering] }
   package var holdsParts: Bool { true }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".safetensors") }
@@ -20,18 +21,16 @@ package struct CheckpointWriter: ModelWriter {
     options: WriteOptions = WriteOptions(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
+    try checkLoadable(model, to: path, options: options)
+    let profile = try profile(options)
+    let model = profile.prepared(model)
+    let sources = try profile.tensors(of: model, options: options)
+    var metadata = Self.metadata(of: model)
+    for (key, value) in profile.metadata(of: model, tensors: sources).members {
+      metadata[key] = value.string ?? value.text()
+    }
     try writeSafetensors(
-      Self.sources(of: model, options: options), metadata: Self.metadata(of: model), to: path,
-      replacing: replacing, progress: progress)
-  }
-
-  /// The model's tensors as they are named in the file, by component.
-  package static func sources(
-    of model: ModelSource, options: WriteOptions = WriteOptions()
-  ) throws(SingleFileError) -> [any WeightSource] {
-    let name = options.numbering ?? BlockNumbering.dense.rawValue
-    guard let numbering = BlockNumbering(rawValue: name) else { throw .unknownNumbering(name) }
-    return try LDMNames.sources(of: model, numbering: numbering)
+      sources, metadata: metadata, to: path, replacing: replacing, progress: progress)
   }
 
   /// What the file that was read said of itself, and Stability's model specification

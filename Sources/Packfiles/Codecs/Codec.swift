@@ -1,35 +1,37 @@
 package import Support
 
-/// A lossless coding of one chunk: at most 262,144 bytes that are coded by themselves.
+/// A lossless compression of one chunk of at most 262,144 bytes. Chunks are independent.
 ///
-/// A codec is one file that conforms to this, and one line in ``Codecs/all``. Its identifier is
-/// written to files and never given again; see section 4 of `Formats/decant.md`.
+/// A new codec is one file with a type that conforms to this protocol, and one line in
+/// ``Codecs/all``. Files store its identifier, so an identifier is never used again; see section 4 of
+/// `Formats/decant.md`.
 package protocol Codec: Sendable {
   var identifier: Int { get }
   var name: String { get }
 
-  /// The chunk coded; `nil` when that is not shorter, or when another codec is the one for such
+  /// The encoded chunk; `nil` where it is not shorter, or where the codec is not meant for the
   /// content.
   func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]?
 
-  /// The chunk decoded; `nil` when `bytes` do not decode to exactly `count` bytes, using all of
-  /// them. Needs memory for `count` bytes and no more, whatever `bytes` are.
+  /// The decoded chunk; `nil` unless all of `bytes` decode to exactly `count` bytes. Takes memory for
+  /// at most `count` bytes, also for hostile input.
   func decode(_ bytes: ByteSlice, count: Int) -> [UInt8]?
 }
 
-/// What a chunk is made of, which tells a codec where to look for savings.
+/// The content of a chunk, by which codecs decide whether to encode it.
 package enum ChunkContent: Sendable {
-  /// Planes of numbers: bytes of uneven frequency, without repetitions.
+  /// Planes of numbers: bytes with uneven frequencies and without repeated sequences.
   case weights
-  /// A tokenizer's vocabulary and the like.
+  /// Text, such as a tokenizer's vocabulary.
   case text
 }
 
+/// The codecs of the `.decant` format.
 package enum Codecs {
-  /// Every codec that files may use.
+  /// Every codec. Of equal results, writers use the first.
   package static let all: [any Codec] = [StoredCodec(), DeflateCodec(), HuffmanCodec()]
 
-  /// The codec of that identifier, or `nil`.
+  /// The codec with an identifier; `nil` where there is none.
   static func codec(_ identifier: Int) -> (any Codec)? {
     all.first { $0.identifier == identifier }
   }

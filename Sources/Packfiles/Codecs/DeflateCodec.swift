@@ -2,8 +2,8 @@ package import Support
 
 /// Codec 1: one raw deflate stream.
 ///
-/// For files alone: matches are not worth looking for in weights, and ``HuffmanCodec`` is faster.
-/// Decant coded weights with it, by Huffman codes alone, before that codec was there.
+/// Decant encodes text with it. Weights have no matches, and ``HuffmanCodec`` is faster for them;
+/// versions before that codec encoded weights with deflate's Huffman codes.
 package struct DeflateCodec: Codec {
   package init() {}
 
@@ -12,7 +12,7 @@ package struct DeflateCodec: Codec {
 
   package func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]? {
     guard content == .text else { return nil }
-    // Matches can shorten a chunk by more than the format's limit, Huffman codes by eight at most.
+    // Matches can compress more than the format allows. Huffman codes compress at most eightfold.
     if let output = deflated(bytes, .matches),
       output.count * Packfile.expansionLimit >= bytes.count
     {

@@ -3,21 +3,21 @@ internal import Support
 /// A complete canonical prefix code over bytes: RFC 1951, section 3.2.2, with codes of at most 12 bits
 /// whose first bit is the lowest.
 struct HuffmanCode {
-  /// Bits of each byte value's code, 0 for values that have none.
+  /// The bits of each byte value's code; 0 for values without a code.
   let lengths: [UInt8]
 
-  /// The code that takes the fewest bits for bytes of these counts, by package-merge (Larmore &
-  /// Hirschberg, 1990); `nil` when there are none.
+  /// The code with the fewest bits for a histogram of bytes, by package-merge (Larmore & Hirschberg,
+  /// 1990); `nil` where all counts are 0.
   init?(counts: [UInt32]) {
     var values = counts.indices.filter { counts[$0] > 0 }
     guard let first = values.first else { return nil }
-    // A code of one value would be incomplete: another one, that does not occur, completes it.
+    // A code of one value is incomplete. A second value, which does not occur, completes it.
     if values.count == 1 { values.append(first == 0 ? 1 : 0) }
     values.sort { (counts[$0], $0) < (counts[$1], $1) }
     let weights = values.map { Int(counts[$0]) }
 
-    // For each length from the longest: values and packages of two of the length above, by weight,
-    // with what each is.
+    // For each length from the longest: values, and packages of two items of the next longer length,
+    // sorted by weight.
     typealias Item = (weight: Int, isValue: Bool)
     var levels: [[Item]] = [weights.map { ($0, true) }]
     while levels.count < HuffmanStreams.longestCode {
@@ -37,7 +37,7 @@ struct HuffmanCode {
       levels.append(level)
     }
 
-    // The lightest 2n - 2 of the last are taken, with all that their packages hold.
+    // The lightest 2n - 2 items of the last level are taken, with the contents of their packages.
     var lengths = [UInt8](repeating: 0, count: 256)
     var taken = 2 * values.count - 2
     for level in levels.reversed() {
@@ -48,8 +48,8 @@ struct HuffmanCode {
     self.lengths = lengths
   }
 
-  /// The code of lengths that a file gives; `nil` unless it is complete: each sequence of bits then
-  /// begins with exactly one code.
+  /// The code with the lengths in a file; `nil` unless the code is complete, so that each sequence of
+  /// bits begins with exactly one code.
   init?(lengths: [UInt8]) {
     let whole = 1 << HuffmanStreams.longestCode
     guard lengths.allSatisfy({ $0 <= HuffmanStreams.longestCode }) else { return nil }
@@ -58,7 +58,7 @@ struct HuffmanCode {
     self.lengths = lengths
   }
 
-  /// Calls `body` with each value that has a code, its code, and the code's bits, shortest first.
+  /// Calls `body` with each coded value, its code and the code's length in bits, shortest first.
   private func forEach(_ body: (_ value: Int, _ code: Int, _ bits: Int) -> Void) {
     var next = 0
     for bits in 1...HuffmanStreams.longestCode {
@@ -71,14 +71,14 @@ struct HuffmanCode {
     }
   }
 
-  /// What ``HuffmanStreams/encode(_:codes:after:)`` asks for.
+  /// The codes for ``HuffmanStreams/encode(_:codes:after:)``.
   var codes: [UInt32] {
     var codes = [UInt32](repeating: 0, count: 256)
     forEach { value, code, bits in codes[value] = UInt32(code << 8 | bits) }
     return codes
   }
 
-  /// What ``HuffmanStreams/decode(_:lengths:table:count:)`` asks for.
+  /// The table for ``HuffmanStreams/decode(_:lengths:table:count:)``.
   var table: [UInt16] {
     let size = 1 << HuffmanStreams.longestCode
     var table = [UInt16](repeating: 0, count: size)

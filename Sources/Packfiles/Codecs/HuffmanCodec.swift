@@ -8,17 +8,18 @@ internal import Tensors
 ///     | lengths of codes    | bytes of streams 0 … 2 | stream 0 |           | stream 3 |
 ///     +---------------------+------------------------+----------+---  …  ---+----------+
 ///
-/// Weights have no repetitions to find, so this is all that deflate can do for them, and several
-/// times as fast: one table for a whole chunk, no codes but of bytes, and streams that are decoded
-/// at the same time.
+/// Weights have no repeated sequences, so deflate compresses them no better. This codec is several
+/// times as fast: it has one table for a chunk, codes for bytes only, and streams that are decoded at
+/// the same time.
 package struct HuffmanCodec: Codec {
   package init() {}
 
   package let identifier = 2
   package let name = "huffman"
 
-  /// Bytes of the code's lengths, two a byte, and of the lengths of all streams but the last.
+  /// Bytes of the code's lengths, two in a byte.
   private static let codeSize = 128
+  /// Bytes of the code's lengths and of the lengths of all streams but the last.
   static let headSize = codeSize + 4 * (HuffmanStreams.count - 1)
 
   package func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]? {

@@ -1,6 +1,6 @@
 package import Support
 
-/// Codec 0: the bytes as they are, for chunks that coding does not shorten.
+/// Codec 0: uncompressed bytes, for chunks that no codec shortens.
 package struct StoredCodec: Codec {
   package init() {}
 

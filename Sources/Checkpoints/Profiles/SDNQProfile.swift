@@ -2,24 +2,33 @@ import ModelSources
 import Support
 import Tensors
 
-/// int8 weights as SDNQ stores them, a quantization back end that stock diffusers loads once
-/// `import sdnq` was said: linear layers and convolutions stay int8 in memory.
+/// diffusers with the SDNQ package, a quantization back end that stock diffusers loads after
+/// `import sdnq`. Linear layers and convolutions stay int8 in memory.
 ///
-/// In `config.json` stands a `quantization_config`; of each quantized module there are
+/// `config.json` has a member `quantization_config`. Each quantized module has two tensors:
 ///
 ///     X.weight   I8, the shape of the weight
 ///     X.scale    F32, [out, 1] of a linear layer, [out, 1, 1, 1] of a convolution
 ///
-/// and `weight * scale` is the number: Decant's int8, to the bit. Checked with SDNQ 0.2.8.
-enum SDNQ {
-  /// What `--for` calls it, and `quant_method`.
-  static let name = "sdnq"
+/// The weight's value is `weight * scale`, bit for bit that of Decant's int8. Checked with SDNQ
+/// 0.2.8.
+struct SDNQProfile: OutputProfile {
+  /// The profile's name, and the value of `quant_method`.
+  let name = "sdnq"
+  let title = "diffusers with SDNQ"
+  var container: String { DiffusersFolderWriter().name }
+
+  /// The member of a component's config that describes its quantized weights.
   static let configMember = "quantization_config"
-  static let weightSuffix = ".weight"
-  static let scaleSuffix = ".scale"
+  private static let weightSuffix = ".weight"
+  private static let scaleSuffix = ".scale"
+
+  func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
+    encoding.isQuantized && encoding != .int8 ? nil : encoding
+  }
 
   /// The model with its int8 tensors as SDNQ stores them.
-  static func encoded(_ model: ModelSource) -> ModelSource {
+  func prepared(_ model: ModelSource) -> ModelSource {
     var model = model
     for index in model.components.indices {
       let component = model.components[index]
@@ -29,18 +38,18 @@ enum SDNQ {
     return model
   }
 
-  /// The config of a component with what SDNQ must know of its weights, where any are int8.
-  static func config(_ config: JSONObject, of weights: any WeightSource) -> JSONObject {
+  /// The config of a component with SDNQ's description of its weights, where any are int8.
+  private func config(_ config: JSONObject, of weights: any WeightSource) -> JSONObject {
     let names = weights.names
     let isQuantized = { (name: String) in weights.entry(name)?.encoding.isQuantized == true }
     guard names.contains(where: isQuantized) else { return config }
-    // What is not listed is taken for int8 when it is a matrix.
+    // SDNQ takes every weight with two or more extents for int8 that is not listed.
     let plain = names.filter { name in
-      name.hasSuffix(weightSuffix) && !isQuantized(name)
+      name.hasSuffix(Self.weightSuffix) && !isQuantized(name)
         && (weights.entry(name)?.shape.rank ?? 0) >= 2
     }
     var config = config
-    config[configMember] = [
+    config[Self.configMember] = [
       "quant_method": .string(name), "weights_dtype": "int8", "group_size": -1,
       "quant_conv": true, "use_quantized_matmul": false, "add_skip_keys": false,
       "modules_to_not_convert": .array(plain.map { .string($0) }),
@@ -49,46 +58,44 @@ enum SDNQ {
     return config
   }
 
-  /// The scale's name beside a weight's.
+  /// The name of a weight's scale.
   static func scaleName(_ weight: String) -> String {
     (weight.hasSuffix(weightSuffix) ? String(weight.dropLast(weightSuffix.count)) : weight)
       + scaleSuffix
   }
 
-  /// [out, 1], or [out, 1, 1, 1].
+  /// The shape of a weight's scale: [out, 1], or [out, 1, 1, 1].
   static func scaleShape(_ weight: Shape) -> Shape {
     Shape([weight.rows] + [Int](repeating: 1, count: max(0, weight.rank - 1)))
   }
 
-  /// A component as it is to be used: config and weights without the traces of SDNQ.
-  ///
-  /// - Throws: ``DiffusersError`` for another back end, or another of SDNQ's types.
-  static func decoded(
-    _ config: JSONObject, _ weights: any WeightSource, path: String
-  ) throws(DiffusersError) -> (config: JSONObject, weights: any WeightSource) {
-    guard let written = config[configMember], !written.isNull else { return (config, weights) }
-    let method = written.object?["quant_method"]?.string
-    func refuse(_ found: String) -> DiffusersError {
-      .quantized(
-        path: path, found: found, expected: "'\(name)' with 'weights_dtype' 'int8' and no groups")
-    }
-    guard method == name else { throw refuse(method.map { "'\(shown($0))'" } ?? written.kind) }
+  var readable: String? { "'\(name)' with 'weights_dtype' 'int8' and no groups" }
+
+  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for other types of SDNQ.
+  func restored(
+    _ metadata: JSONObject, _ weights: any WeightSource, path: String
+  ) throws -> (metadata: JSONObject, weights: any WeightSource)? {
+    guard let written = metadata[Self.configMember]?.object,
+      written["quant_method"]?.string == name
+    else { return nil }
     for (member, expected) in [("weights_dtype", "int8" as JSONValue), ("group_size", -1)] {
-      if let value = written.object?[member], value != expected {
-        throw refuse("'\(name)' with '\(member)' \(shown(value.text()))")
+      if let value = written[member], value != expected {
+        throw DiffusersError.quantized(
+          path: path, found: "'\(name)' with '\(member)' \(shown(value.text()))",
+          expected: readable ?? "")
       }
     }
-    var config = config
-    config[configMember] = nil
+    var config = metadata
+    config[Self.configMember] = nil
     return (config, try SDNQDecodedSource(weights, path: path))
   }
 }
 
-/// A source with int8 tensors as codes and scales apart, both plain numbers.
-struct SDNQEncodedSource: WeightSource {
+/// A source that splits int8 tensors into codes and scales, both stored as plain numbers.
+private struct SDNQEncodedSource: WeightSource {
   let names: [String]
   private let base: any WeightSource
-  /// The tensor and its part, of those that are taken apart.
+  /// The base tensor and the part of it that each split tensor holds.
   private let parts: [String: (tensor: String, index: Int, entry: TensorEntry)]
 
   init(_ base: any WeightSource) {
@@ -97,11 +104,11 @@ struct SDNQEncodedSource: WeightSource {
     for name in base.names {
       names.append(name)
       guard let entry = base.entry(name), entry.encoding == .int8 else { continue }
-      let scale = SDNQ.scaleName(name)
+      let scale = SDNQProfile.scaleName(name)
       names.append(scale)
       parts[name] = (name, 0, TensorEntry(shape: entry.shape, encoding: .plain(.i8)))
       parts[scale] = (
-        name, 1, TensorEntry(shape: SDNQ.scaleShape(entry.shape), encoding: .plain(.f32))
+        name, 1, TensorEntry(shape: SDNQProfile.scaleShape(entry.shape), encoding: .plain(.f32))
       )
     }
     self.base = base
@@ -121,10 +128,11 @@ struct SDNQEncodedSource: WeightSource {
   }
 }
 
-/// A source with codes and scales put together again.
-struct SDNQDecodedSource: WeightSource {
+/// A source that joins codes and scales to int8 tensors.
+private struct SDNQDecodedSource: WeightSource {
   let names: [String]
   private let base: any WeightSource
+  /// The name of each weight's scale.
   private let scales: [String: String]
 
   /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` where codes and scales do not fit.
@@ -132,10 +140,10 @@ struct SDNQDecodedSource: WeightSource {
     var scales: [String: String] = [:]
     for name in base.names {
       guard let entry = base.entry(name), entry.encoding == .plain(.i8) else { continue }
-      let scale = SDNQ.scaleName(name)
+      let scale = SDNQProfile.scaleName(name)
       let found = base.entry(scale)
-      let expected = TensorEntry(shape: SDNQ.scaleShape(entry.shape), encoding: .plain(.f32))
-      // A linear layer's [out, 1] stands for a convolution's [out, 1, 1, 1] as well.
+      let expected = TensorEntry(shape: SDNQProfile.scaleShape(entry.shape), encoding: .plain(.f32))
+      // A convolution's scale may have the shape of a linear layer's, [out, 1].
       guard let found, found.encoding == expected.encoding,
         found.shape.count == entry.shape.rows, found.shape.rows == entry.shape.rows
       else {

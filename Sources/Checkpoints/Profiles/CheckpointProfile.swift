@@ -1,0 +1,16 @@
+import ModelSources
+
+/// Programs that read plain single-file checkpoints: web UIs, ComfyUI, diffusers' `from_single_file`.
+struct CheckpointProfile: OutputProfile {
+  let name = "checkpoint"
+  let title = "programs for single-file checkpoints"
+  var container: String { CheckpointWriter().name }
+
+  func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {
+    let name = options.numbering ?? BlockNumbering.dense.rawValue
+    guard let numbering = BlockNumbering(rawValue: name) else {
+      throw SingleFileError.unknownNumbering(name)
+    }
+    return try LDMNames.sources(of: model, numbering: numbering)
+  }
+}

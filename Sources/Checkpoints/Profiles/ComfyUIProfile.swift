@@ -1,0 +1,105 @@
+import Formats
+import ModelSources
+import Support
+import Tensors
+
+/// ComfyUI with the ComfyUI-GGUF nodes: a U-Net in a GGUF file.
+///
+/// Quantized convolution kernels are stored as rows of 256 numbers, so that rows are whole blocks.
+/// Metadata states their original shapes.
+struct ComfyUIProfile: OutputProfile {
+  let name = "comfyui"
+  let title = "ComfyUI"
+  var container: String { GGUFWriter().name }
+
+  /// The metadata key before a tensor's name with the tensor's original extents.
+  private static let originalShape = "comfy.gguf.orig_shape."
+
+  /// Numbers in a row of a convolution kernel.
+  private static let row = 256
+
+  func refusal(_ model: ModelSource) -> String? {
+    guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
+    if let refusal = unet.guidanceRefusal { return refusal }
+    let line = SingleFileLines.of(model.components)
+    let (depths, _) = unet.transformerDepths
+    if line.addsToTime {
+      let known = [
+        [0, 0, 2, 2, 10, 10], [0, 0, 2, 2, 4, 4], [0, 0, 1, 1, 2, 2], [0, 2, 5], [0, 2, 6],
+        [0, 0, 4, 4, 4, 4, 0, 0],
+      ]
+      let found = Array(depths.joined())
+      return known.contains(found)
+        ? nil
+        : "a U-Net with transformer depths \(found); it loads SDXL, its refiner, SSD-1B, Vega and "
+          + "KOALA"
+    }
+    let layers = UNetTopology(config: unet.config).down.map(\.attentions.count)
+    return line.predictionMark != nil && layers != [2, 2, 2, 2]
+      ? "a stripped U-Net of Stable Diffusion 2: it reads the prediction type from a removed block"
+      : nil
+  }
+
+  func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { GGMLType.nearest(to: encoding) }
+
+  func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
+    guard entry.encoding.isQuantized else { return true }
+    let precise = ["time_embedding.", "add_embedding.", "conv_in.", "conv_out."]
+    let shape = entry.shape
+    return component == ComponentName.unet && shape.rank >= 2 && shape.rowLength % 32 == 0
+      && (shape.rank == 2 || shape.count % Self.row == 0)
+      && !precise.contains(where: tensor.hasPrefix)
+  }
+
+  func prepared(_ model: ModelSource) -> ModelSource {
+    var alone = model
+    alone.components = model.components.filter { $0.name == ComponentName.unet }
+    return alone
+  }
+
+  func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {
+    try LDMNames.sources(of: model, numbering: .dense).map(UnprefixedSource.init)
+  }
+
+  /// ComfyUI-GGUF does not read float64, and it expects vectors in float32.
+  func stored(_ entry: TensorEntry) -> TensorEntry {
+    let shape = entry.shape
+    if entry.encoding.isQuantized {
+      return TensorEntry(
+        shape: shape.rank > 2 ? [shape.count / Self.row, Self.row] : shape,
+        encoding: entry.encoding)
+    }
+    let isWidened =
+      entry.encoding == .plain(.f64)
+      || (shape.rank < 2 && [.plain(.f16), .plain(.bf16)].contains(entry.encoding))
+    return isWidened ? TensorEntry(shape: shape, encoding: .plain(.f32)) : entry
+  }
+
+  func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject {
+    var metadata: JSONObject = [:]
+    for source in tensors {
+      for name in source.names {
+        guard let entry = source.entry(name), stored(entry).shape != entry.shape else { continue }
+        metadata[Self.originalShape + name] = .array(entry.shape.extents.map { .integer($0) })
+      }
+    }
+    return metadata
+  }
+
+  func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? {
+    metadata[Self.originalShape + tensor]
+  }
+}
+
+/// The tensors of a U-Net under names without the prefix that they have in whole models.
+private struct UnprefixedSource: WeightSource {
+  private let base: any WeightSource
+  private static let prefix = LDMKeys.unet
+
+  init(_ base: any WeightSource) { self.base = base }
+
+  var location: String { base.location }
+  var names: [String] { base.names.map { String($0.dropFirst(Self.prefix.count)) } }
+  func entry(_ name: String) -> TensorEntry? { base.entry(Self.prefix + name) }
+  func tensor(_ name: String) throws -> StoredTensor { try base.tensor(Self.prefix + name) }
+}

@@ -1,0 +1,40 @@
+/// What to read where a file or folder holds more than one set of weights.
+package struct ReadOptions: Sendable, Equatable {
+  /// The variant of the weights, as in `diffusion_pytorch_model.fp16.safetensors`. `nil` reads the
+  /// plain weights, or the only variant where there is just one.
+  package var variant: String?
+  /// Whether to read the exponential moving average of the weights instead of the weights of the
+  /// last training step, where a file holds both.
+  package var ema: Bool
+
+  package init(variant: String? = nil, ema: Bool = false) {
+    self.variant = variant
+    self.ema = ema
+  }
+}
+
+/// Reads models of one layout, such as diffusers folders. A new layout is one file with a type that
+/// conforms to this protocol, and one line in a list of readers.
+package protocol ModelReader: Sendable {
+  /// The layout's name in messages: `diffusers folder`.
+  var layout: String { get }
+
+  /// Whether the file or folder at `path` looks like this layout, damaged or not. The contents
+  /// decide, not the name.
+  func recognizes(_ path: String) -> Bool
+
+  /// Opens the model. Weights are read later, tensor by tensor.
+  ///
+  /// - Throws: an error whose description names the file, what was found, and what was expected.
+  func read(_ path: String, options: ReadOptions) throws -> ModelSource
+
+  /// Verifies checksums that reading every tensor does not cover. Layouts without checksums do
+  /// nothing.
+  ///
+  /// - Parameter progress: called with the bytes checked so far and in total.
+  func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws
+}
+
+extension ModelReader {
+  package func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws {}
+}

@@ -1,0 +1,126 @@
+package import Support
+package import Tensors
+
+/// What one program accepts in one layout: ComfyUI in a GGUF file, for example.
+///
+/// A new consumer is one file with a type that conforms to this protocol, and one line in a list of
+/// profiles. Writers and readers of the layout ask the profile for everything that differs between
+/// programs.
+package protocol OutputProfile: Sendable {
+  /// The name that a user chooses: `comfyui`.
+  var name: String { get }
+  /// The program's name in messages: `ComfyUI`.
+  var title: String { get }
+  /// The layout that it reads: a ``ModelWriter/name``.
+  var container: String { get }
+
+  // MARK: - Before writing
+
+  /// Why the program cannot load the model, as the object of "cannot load"; `nil` where it can.
+  ///
+  /// Only configs, names and shapes are read, no weights.
+  func refusal(_ model: ModelSource) -> String?
+
+  /// The encoding that weights get which are to be stored as `encoding`: the same where the program
+  /// reads it, else the nearest that it reads. `nil` where there is none.
+  func accepted(_ encoding: TensorEncoding) -> TensorEncoding?
+
+  /// Whether the program reads the tensor as `entry` states, in an ``accepted(_:)`` encoding.
+  /// Tensors for which it does not are stored as plain numbers.
+  func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool
+
+  // MARK: - Writing
+
+  /// The model as it is written: with the components, configs and tensors that the program expects.
+  func prepared(_ model: ModelSource) -> ModelSource
+
+  /// The tensors of a file that holds a whole model, under the program's names, with the marker
+  /// tensors that the program looks for. Layouts with a folder for each component do not call it.
+  ///
+  /// - Parameter model: a ``prepared(_:)`` model.
+  func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource]
+
+  /// The shape and encoding of a tensor in the file.
+  func stored(_ entry: TensorEntry) -> TensorEntry
+
+  /// Metadata beside that of the layout.
+  ///
+  /// - Parameter tensors: what ``tensors(of:options:)`` returned.
+  func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject
+
+  /// What to tell the user after the model was written.
+  func notes(_ model: ModelSource) -> [String]
+
+  // MARK: - Reading
+
+  /// What ``restored(_:_:path:)`` reads, for messages: `'sdnq' with 'weights_dtype' 'int8'`. `nil`
+  /// where the profile has no form of its own for quantized weights.
+  var readable: String? { get }
+
+  /// Metadata and weights without the profile's own form. `nil` where they do not have that form.
+  ///
+  /// - Parameters:
+  ///   - metadata: the config of a component, or the metadata of a file.
+  ///   - path: the file that messages name.
+  func restored(
+    _ metadata: JSONObject, _ weights: any WeightSource, path: String
+  ) throws -> (metadata: JSONObject, weights: any WeightSource)?
+
+  /// The extents of a tensor before ``stored(_:)`` changed its shape; `nil` where it did not.
+  func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue?
+}
+
+extension OutputProfile {
+  package func refusal(_ model: ModelSource) -> String? { nil }
+
+  /// Plain numbers alone.
+  package func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
+    encoding.isQuantized ? nil : encoding
+  }
+
+  package func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
+    accepted(entry.encoding) == entry.encoding
+  }
+
+  package func prepared(_ model: ModelSource) -> ModelSource { model }
+
+  package func tensors(
+    of model: ModelSource, options: WriteOptions
+  ) throws -> [any WeightSource] { model.components.map(\.weights) }
+
+  package func stored(_ entry: TensorEntry) -> TensorEntry { entry }
+
+  package func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject { [:] }
+
+  package func notes(_ model: ModelSource) -> [String] { [] }
+
+  package var readable: String? { nil }
+
+  package func restored(
+    _ metadata: JSONObject, _ weights: any WeightSource, path: String
+  ) throws -> (metadata: JSONObject, weights: any WeightSource)? { nil }
+
+  package func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? { nil }
+}
+
+/// Why a model cannot be written for a program.
+package enum OutputProfileError: RemediableError, Equatable {
+  case unknown(program: String, layout: String, known: [String])
+  case notLoadable(path: String, program: String, found: String, others: [String])
+
+  package var description: String {
+    switch self {
+    case .unknown(let program, let layout, let known):
+      "no \(layout) is written for '\(shown(program))'; expected \(listed(known))"
+    case .notLoadable(let path, let program, let found, _):
+      "\(path): \(program) cannot load \(found)"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .unknown: nil
+    case .notLoadable(_, _, _, let others): others.isEmpty ? nil : .choose(.program, others)
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import Checkpoints
+import ModelSources
+import Support
+import Tensors
+import Testing
+
+/// The list of output profiles, and how writers choose from it.
+struct OutputProfileTests {
+  @Test func everyWriterHasItsProfiles() {
+    let profiles = Writers.all.map { writer in writer.profiles.map(\.name) }
+    #expect(profiles == [["diffusers", "sdnq"], ["checkpoint"], ["sdcpp", "comfyui"]])
+    for writer in Writers.all {
+      #expect(writer.profiles.allSatisfy { $0.container == writer.name })
+    }
+  }
+
+  @Test func theFirstProfileIsTheDefault() throws {
+    let writer = GGUFWriter()
+    #expect(try writer.profile(WriteOptions()).name == "sdcpp")
+    #expect(try writer.profile(WriteOptions(program: "comfyui")).title == "ComfyUI")
+    let error = #expect(throws: OutputProfileError.self) {
+      try writer.profile(WriteOptions(program: "sdnq"))
+    }
+    #expect(error?.description == "no GGUF file is written for 'sdnq'; expected sdcpp and comfyui")
+    #expect(error?.remedy == nil)
+  }
+
+  @Test func aModelIsRefusedWithTheProgramsThatLoadIt() throws {
+    let model = ModelSource(
+      location: "m", layout: "memory", index: [:], components: [], scheduler: nil, files: [])
+    let error = try #require(throws: OutputProfileError.self) {
+      try GGUFWriter().checkLoadable(model, to: "a.gguf", options: WriteOptions())
+    }
+    #expect(
+      error.description == "a.gguf: stable-diffusion.cpp cannot load a model without a U-Net")
+    #expect(error.remedy == nil)
+    let refusal = OutputProfileError.notLoadable(
+      path: "a.gguf", program: "P", found: "a U-Net", others: ["comfyui"])
+    #expect(refusal.description == "a.gguf: P cannot load a U-Net")
+    #expect(refusal.remedy == .choose(.program, ["comfyui"]))
+    try DiffusersFolderWriter().checkLoadable(model, to: "a", options: WriteOptions())
+  }
+
+  /// 8-bit codes become Q8_0 blocks of 32. ComfyUI-GGUF reads convolutions in blocks,
+  /// stable-diffusion.cpp does not.
+  @Test func programsDifferInTheWeightsThatTheyReadQuantized() throws {
+    let q8 = TensorEncoding.symmetric(bits: 8, groupSize: 32)
+    let writer = GGUFWriter()
+    let cpp = try writer.profile(WriteOptions(program: "sdcpp"))
+    let comfy = try writer.profile(WriteOptions(program: "comfyui"))
+    for profile in [cpp, comfy] {
+      #expect(profile.accepted(.int8) == q8)
+      #expect(profile.accepted(.symmetric(bits: 4, groupSize: 64)) == nil)
+      #expect(profile.accepted(.plain(.f16)) == .plain(.f16))
+    }
+    let matrix = TensorEntry(shape: [8, 64], encoding: q8)
+    let kernel = TensorEntry(shape: [8, 32, 3, 3], encoding: q8)
+    let narrow = TensorEntry(shape: [8, 48], encoding: q8)
+    let cases: [(TensorEntry, String, String, cpp: Bool, comfy: Bool)] = [
+      (matrix, "to_q.weight", "unet", true, true),
+      (matrix, "to_q.weight", "text_encoder", true, false),
+      (matrix, "time_embedding.linear_1.weight", "unet", false, false),
+      (kernel, "conv.weight", "unet", false, true),
+      (kernel, "conv_in.weight", "unet", false, false),
+      (TensorEntry(shape: [4, 4, 2, 4], encoding: q8), "conv.weight", "unet", false, false),
+      (narrow, "to_q.weight", "unet", false, false),
+      (TensorEntry(shape: [8], encoding: .plain(.f16)), "norm.weight", "unet", true, true),
+    ]
+    for (entry, name, component, inCpp, inComfy) in cases {
+      #expect(cpp.holds(entry, of: name, in: component) == inCpp, "\(name) \(entry.shape)")
+      #expect(comfy.holds(entry, of: name, in: component) == inComfy, "\(name) \(entry.shape)")
+    }
+    // Kernels lie in rows of 256; vectors of half precision are widened.
+    #expect(comfy.stored(kernel).shape == [9, 256])
+    #expect(
+      comfy.stored(TensorEntry(shape: [8], encoding: .plain(.f16))).encoding == .plain(.f32))
+    #expect(comfy.stored(matrix) == matrix)
+    #expect(cpp.stored(kernel) == kernel)
+  }
+}
