@@ -2,49 +2,57 @@ internal import ArgumentParser
 internal import Support
 internal import Workflow
 
+/// `decant bench`. Measures the speed and memory of models.
 struct BenchCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measures models side by side: seconds and processor seconds a step, memory.",
+    abstract: "Measures models: seconds and processor seconds per step, and peak memory.",
     discussion: """
-      With --guidance-scale 1 a step is one U-Net call.
-      Lists are joined by commas: --family sd-v1-4,ssd-1b --compute f32,int8.
+      With --guidance-scale 1, a step is one U-Net call; otherwise it is two. --family and --compute take \
+      lists.
+
       Example: decant bench sd-v1-5/ small.decant --steps 4 --size 256x256 --json
+      Example: decant bench --family sd-v1-4,ssd-1b --compute f32,int8
       """)
 
-  @Argument(help: modelHelp)
+  @Argument(help: modelHelp, completion: .file())
   var model: [String] = []
 
   @Option(
     help: ArgumentHelp(
-      "Families with random weights: \(familyNames.joined(separator: ", ")).",
-      valueName: "name,…"))
+      "Measure these families with random weights: \(familyNames.joined(separator: ", ")).",
+      valueName: "name,…"),
+    completion: .list(familyNames))
   var family: [String] = []
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Sampler steps.", valueName: "n"))
+    help: ArgumentHelp("Sampling steps.", valueName: "n"))
   var steps: Int = 4
 
-  @Option(help: ArgumentHelp("Image size (each model's own unless given).", valueName: "WxH"))
+  @Option(
+    help: ArgumentHelp(
+      "Image width and height in pixels (default: each model's own).", valueName: "WxH"))
   var size: ImageSize?
 
   @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
+    name: guidanceScaleNames, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Classifier-free guidance scale; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = 7.5
 
-  @Flag(help: "Tell where the time goes, by kind of operation and by block.")
+  @Flag(help: "Report the time by kind of operation and by block.")
   var profile = false
 
-  @Flag(help: "Time the operations of a U-Net too, beside what the processor can.")
+  @Flag(help: "Also time single operations of a U-Net, compared with the processor's peak.")
   var kernels = false
 
   @OptionGroup var read: ReadArguments
   @Option(
     help: ArgumentHelp(
-      "What arithmetic is done in, one after another: \(Compute.names.joined(separator: ", ")).",
-      valueName: "kind,…"))
+      "Arithmetic, one measurement for each: \(Compute.names.joined(separator: ", ")).",
+      valueName: "kind,…"),
+    completion: .list(Compute.names))
   var compute: String = Compute.f32.name
 
   @OptionGroup var threads: ThreadArguments
@@ -52,11 +60,11 @@ struct BenchCommand: JobCommand {
 
   func validate() throws {
     if model.isEmpty, family.isEmpty, !kernels {
-      throw ValidationError("Give a MODEL or --family NAME, or --kernels.")
+      throw ValidationError("Nothing to measure; give a MODEL, --family NAME or --kernels.")
     }
     for kind in commaSeparated([compute]) where Compute(name: kind) == nil {
       throw ValidationError(
-        "No arithmetic '\(kind)'; there are \(Compute.names.joined(separator: ", ")).")
+        "--compute takes \(Compute.names.joined(separator: ", ")), not '\(kind)'.")
     }
     try requirePositive([("--steps", steps)])
   }

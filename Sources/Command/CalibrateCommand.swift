@@ -1,35 +1,45 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
-struct CalibrateCommand: JobCommand {
+/// `decant calibrate`. Records calibration statistics, or merges files of them.
+struct CalibrateCommand: JobCommand, RunCommand {
+  static let promptLimitDefault = "all"
+
   static let configuration = CommandConfiguration(
     commandName: "calibrate",
-    abstract: "Runs prompts through the sampler and records what every U-Net layer sees.",
+    abstract: "Generates images and records statistics of the inputs of every U-Net layer.",
     discussion: """
+      The result is for --calibration of quantize and shrink. An interrupted run keeps its finished images \
+      beside the output, and --resume continues from them.
+
       Example: decant calibrate sd-v1-5/ -o sd-v1-5.calibration --steps 20 --seeds 1
       Example: decant calibrate --merge part-1.calibration part-2.calibration -o whole.calibration
       """)
 
-  @Argument(help: modelHelp)
+  @Argument(help: modelHelp, completion: .file())
   var model: String?
 
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Join calibration files of disjoint runs instead of running.", valueName: "file"))
+      "Merge two or more calibrations of separate runs, instead of running a model.",
+      valueName: "file"),
+    completion: .file())
   var merge: [String] = []
 
   @Option(
     name: [.short, .customLong("output")],
-    help: ArgumentHelp("The calibration file to write.", valueName: "file"))
+    help: ArgumentHelp("The calibration file to write.", valueName: "file"),
+    completion: .file())
   var output: String
 
-  @OptionGroup var run: RunArguments
+  @OptionGroup var run: RunArguments<Self>
 
-  @Flag(help: "Go on from what an interrupted run left beside the output.")
+  @Flag(help: "Continue an interrupted run of the same output.")
   var resume = false
 
-  @Flag(help: "Replace what stands at the output's place.")
+  @Flag(help: "Replace an existing output.")
   var force = false
 
   @OptionGroup var read: InputArguments
@@ -38,16 +48,20 @@ struct CalibrateCommand: JobCommand {
 
   func validate() throws {
     if (model == nil) == merge.isEmpty {
-      throw ValidationError("Give either a MODEL to run or --merge FILE FILE, and not both.")
+      throw ValidationError("Give either a MODEL to run or --merge FILE FILE, not both.")
     }
-    if merge.count == 1 { throw ValidationError("--merge joins two files or more.") }
+    if merge.count == 1 { throw ValidationError("--merge takes two files or more, not 1.") }
     if merge.isEmpty { return }
-    if resume { throw ValidationError("--merge runs nothing to --resume.") }
+    if resume {
+      throw ValidationError(
+        "--resume has no effect with --merge, which runs no model; leave it out.")
+    }
     let idle =
       run.given + read.given + (compute.compute.value == .f32 ? [] : ["--compute"])
     if !idle.isEmpty {
       throw ValidationError(
-        "--merge runs nothing that \(idle.joined(separator: ", ")) could change.")
+        "\(listed(idle)) \(idle.count == 1 ? "has" : "have") no effect with --merge, which runs no "
+          + "model; leave \(idle.count == 1 ? "it" : "them") out.")
     }
   }
 

@@ -1,15 +1,16 @@
 internal import ArgumentParser
 private import Workflow
 
-/// The command `decant`: one line a subcommand, in the order in which a person meets them.
+/// The command `decant`, with one line per subcommand in the order of its help.
 struct Decant: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decant",
     abstract: "Converts, strips, quantizes and verifies Stable Diffusion models.",
     discussion: """
-      MODEL is a diffusers folder or a file (.decant, .safetensors, .ckpt, .gguf); what it is is found by
-      looking at it.
+      MODEL is a diffusers folder or a file (.decant, .safetensors, .ckpt, .gguf). Decant \
+      recognizes it by its contents.
 
+      Example: decant inspect model.safetensors
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8
       """,
     version: toolVersion,

@@ -1,35 +1,46 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant forward`. Evaluates one component on tensors of a file.
 struct ForwardCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "forward",
-    abstract: "Evaluates one component on given tensors, named as diffusers names the arguments.",
+    abstract: "Evaluates one component on given tensors, for comparison with other programs.",
     discussion: """
-      unet: sample [B,C,H,W], timestep [B] or [], encoder_hidden_states [B,77,D]; SDXL's also text_embeds
-      [B,P] and time_ids [B,6], a latent consistency model's timestep_cond [B,N] -> sample
-      vae-decoder: latent -> image; vae-encoder: image -> mean, logvar
-      text-encoder, text-encoder-2: input_ids [B,77] -> last_hidden_state, hidden_states.K,
-      pooler_output, and text_embeds where there is a projection
+      Tensors have the names of diffusers' arguments, and a leading batch size B:
+        unet: sample [B,C,H,W], timestep [B] or [],
+          encoder_hidden_states [B,77,D]; SDXL also text_embeds [B,P] and
+          time_ids [B,6]; LCM also timestep_cond [B,N] -> sample
+        vae-decoder: latent -> image
+        vae-encoder: image -> mean, logvar
+        text-encoder, text-encoder-2: input_ids [B,77] -> last_hidden_state,
+          hidden_states.K (0: embeddings; K: after layer K), pooler_output,
+          and text_embeds from a projection
+
       Example: decant forward sd-v1-5/ --component unet --inputs in.safetensors -o out.safetensors
       """)
 
-  @Argument(help: modelHelp)
+  @Argument(help: modelHelp, completion: .file())
   var model: String
 
   @Option(
-    help: ArgumentHelp("\(ForwardJob.Component.names.joined(separator: ", ")).", valueName: "name"))
+    help: ArgumentHelp(
+      "The component: \(ForwardJob.Component.names.joined(separator: ", ")).", valueName: "name"),
+    completion: .list(ForwardJob.Component.names))
   var component: String
 
-  @Option(help: ArgumentHelp("The arguments.", valueName: "in.safetensors"))
+  @Option(
+    help: ArgumentHelp("The file with the component's inputs.", valueName: "in.safetensors"),
+    completion: .file(extensions: ["safetensors"]))
   var inputs: String
 
   @Option(
     name: [.short, .customLong("output")],
-    help: ArgumentHelp("Where the results go.", valueName: "out.safetensors"))
+    help: ArgumentHelp("The file to write the results to.", valueName: "out.safetensors"),
+    completion: .file(extensions: ["safetensors"]))
   var output: String
 
-  @Flag(help: "Replace what stands at the output's place.")
+  @Flag(help: "Replace an existing output.")
   var force = false
 
   @OptionGroup var read: InputArguments
@@ -39,7 +50,7 @@ struct ForwardCommand: JobCommand {
   func validate() throws {
     if ForwardJob.Component(rawValue: component) == nil {
       throw ValidationError(
-        "No component '\(component)'; there are \(ForwardJob.Component.names.joined(separator: ", "))."
+        "--component takes \(ForwardJob.Component.names.joined(separator: ", ")), not '\(component)'."
       )
     }
   }
@@ -47,11 +58,10 @@ struct ForwardCommand: JobCommand {
   func job() throws -> ForwardJob {
     compute.apply()
     guard let component = ForwardJob.Component(rawValue: component) else {
-      throw ValidationError("No component '\(component)'.")
+      throw ValidationError("--component does not take '\(component)'.")
     }
     return ForwardJob(
       model: model, reading: read.value, compute: compute.compute.value, component: component,
-      inputs: inputs, output: output,
-      replacing: force)
+      inputs: inputs, output: output, replacing: force)
   }
 }

@@ -2,12 +2,14 @@ internal import ArgumentParser
 internal import Support
 internal import Workflow
 
+/// `decant generate`. Generates images.
 struct GenerateCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Paints pictures with the reference sampler, on the processor.",
+    abstract: "Generates images with the reference sampler, on the processor.",
     discussion: """
-      In f32 the same seed gives the picture that diffusers gives on the CPU.
+      With --compute f32, the same seed and settings give the image that diffusers makes on the CPU.
+
       Example: decant generate small.decant -p "a red circle" -n "blurry" --seed 42 -o circle.png
       Example: decant generate sd-v1-5/ small.decant -p "a cat" -p "a house" --grid side-by-side.png
       Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png --strength 0.7 -o castle.png
@@ -17,106 +19,128 @@ struct GenerateCommand: JobCommand {
       Example: decant generate lcm/ -p "a cat" --scheduler lcm --steps 4 --guidance-scale 8 -o cat.png
       """)
 
-  @Argument(help: ArgumentHelp("\(modelHelp.abstract) Several are compared with --grid."))
+  @Argument(
+    help: ArgumentHelp("\(modelHelp.abstract) With more than one, use --grid."),
+    completion: .file())
   var model: [String]
 
   @Option(
     name: [.short, .long], parsing: .unconditionalSingleValue,
-    help: "What to paint; may be repeated.")
+    help: "What the image shows. Can be repeated.")
   var prompt: [String]
 
   @Option(
     name: [.customShort("n"), .customLong("negative-prompt")], parsing: .unconditional,
     help: """
-      What to keep out of the picture; without it SDXL is given zeros, with \"\" an empty text.
+      What the image must not show (default: an empty text, or a zero embedding where the model's \
+      config asks for it, as SDXL's does; "" is always an empty text).
       """)
   var negativePrompt: String?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Sampler steps.", valueName: "n"))
+    help: ArgumentHelp("Sampling steps.", valueName: "n"))
   var steps: Int = GenerateRequest.standard.steps
 
   @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("How strongly the prompt guides; 1 turns guidance off.", valueName: "g"))
+    name: guidanceScaleNames, parsing: .unconditional,
+    help: ArgumentHelp("Classifier-free guidance scale; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = GenerateRequest.standard.guidanceScale
 
   @Option(
-    help: ArgumentHelp(
-      "\(schedulerNames.joined(separator: ", ")) (the model's own unless given).", valueName: "name"
-    ))
+    name: schedulerOptionNames, help: schedulerHelp(default: "the model's own"),
+    completion: .list(schedulerNames))
   var scheduler: String?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Seed of the noise.", valueName: "s"))
-  var seed: UInt64 = 0
+    help: ArgumentHelp("Seed of the initial noise; -1 picks a random one.", valueName: "s"))
+  var seed = SeedArgument(0)
+
+  @Option(
+    help: ArgumentHelp(
+      "Image width and height in pixels (default: the model's own).", valueName: "WxH"))
+  var size: ImageSize?
 
   @Option(
     name: [.customShort("W"), .long],
-    help: ArgumentHelp("Width in pixels (the model's own unless given).", valueName: "w"))
+    help: ArgumentHelp("Image width in pixels (default: the model's own).", valueName: "w"))
   var width: Int?
 
   @Option(
     name: [.customShort("H"), .long],
-    help: ArgumentHelp("Height in pixels (the model's own unless given).", valueName: "h"))
+    help: ArgumentHelp("Image height in pixels (default: the model's own).", valueName: "h"))
   var height: Int?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Pictures a prompt.", valueName: "n"))
+    help: ArgumentHelp("Images per prompt.", valueName: "n"))
   var count: Int = 1
 
-  @Option(help: ArgumentHelp("Begin with this picture.", valueName: "file.png"))
+  @Option(
+    help: ArgumentHelp("Start from this image (img2img).", valueName: "file.png"),
+    completion: .file(extensions: ["png"]))
   var initImage: String?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "How far to go from --init-image: 0 to 1 (0.8, or 1 with --mask, unless given).",
+      "How much to change --init-image: more than 0, up to 1 (default: 0.8; with --mask, 1).",
       valueName: "s"))
   var strength: Double?
 
   @Option(
     help: ArgumentHelp(
-      "Paint anew only what is white in this picture, of --init-image's size.",
-      valueName: "file.png"))
+      "Repaint only the white part of this image, which has the size of --init-image (inpainting).",
+      valueName: "file.png"),
+    completion: .file(extensions: ["png"]))
   var mask: String?
 
   @Option(
-    help: ArgumentHelp("SDXL: the size that the picture is told to have had.", valueName: "WxH"))
+    help: ArgumentHelp(
+      "SDXL: original size used as conditioning (default: the image's size).", valueName: "WxH"))
   var originalSize: ImageSize?
 
   @Option(
-    help: ArgumentHelp("SDXL: where the picture is told to be cut.", valueName: "x,y"))
+    help: ArgumentHelp(
+      "SDXL: crop coordinates (left, top) used as conditioning, in pixels (default: 0,0).",
+      valueName: "x,y"))
   var crop: PointArgument?
 
   @Option(
-    help: ArgumentHelp("SDXL: the size that the picture is told to be cut to.", valueName: "WxH"))
+    help: ArgumentHelp(
+      "SDXL: target size used as conditioning (default: the image's size).", valueName: "WxH"))
   var targetSize: ImageSize?
 
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "Where the picture goes; several become NAME-1.png, NAME-2.png, ….", valueName: "file.png"))
+      "The PNG file to write. Several images become NAME-1.png, NAME-2.png, ….",
+      valueName: "file.png"),
+    completion: .file(extensions: ["png"]))
   var output: String?
 
   @Option(
     help: ArgumentHelp(
-      "One picture of all: a row a model, a column a prompt.", valueName: "file.png"))
+      "Write all images into one PNG file: one row per model, one column per image.",
+      valueName: "file.png"),
+    completion: .file(extensions: ["png"]))
   var grid: String?
 
   @Option(
     help: ArgumentHelp(
-      "Initial noise: tensor 'latents' [B,4,H/8,W/8].", valueName: "in.safetensors"))
+      "Initial noise instead of the seed's: tensor 'latents' [B,4,H/8,W/8], before the scheduler scales it.",
+      valueName: "in.safetensors"),
+    completion: .file(extensions: ["safetensors"]))
   var latents: String?
 
   @Option(
-    help: ArgumentHelp("Write the latents after the last step.", valueName: "out.safetensors"))
+    help: ArgumentHelp(
+      "Write the latents after the last step, before the VAE.", valueName: "out.safetensors"),
+    completion: .file(extensions: ["safetensors"]))
   var saveLatents: String?
 
-  @Flag(help: "Replace files that stand at the outputs' places.")
+  @Flag(help: "Replace existing outputs.")
   var force = false
 
   @OptionGroup var read: InputArguments
@@ -124,32 +148,36 @@ struct GenerateCommand: JobCommand {
   @OptionGroup var common: CommonArguments
 
   func validate() throws {
-    if model.isEmpty { throw ValidationError("Give a MODEL.") }
+    if model.isEmpty { throw ValidationError("No model is named; give a MODEL.") }
+    if size != nil, width != nil || height != nil {
+      throw ValidationError("Give either --size WxH or -W and -H, not both.")
+    }
     try requirePositive([
       ("--steps", steps), ("--count", count), ("-W", width ?? 8), ("-H", height ?? 8),
     ])
     if output == nil, grid == nil, saveLatents == nil {
-      throw ValidationError("Say where the picture goes: -o FILE.png or --grid FILE.png.")
+      throw ValidationError("No output is named; give -o FILE.png or --grid FILE.png.")
     }
     if model.count > 1, output != nil || saveLatents != nil {
-      // The words after an option that there is not count as models too: so they are named.
       throw ValidationError(
-        "\(model.count) models, \(model.joined(separator: ", ")): of several only --grid FILE.png can be written."
+        "\(model.count) models are named: \(listed(model)); with more than one model, use --grid FILE.png."
       )
     }
     if mask != nil, initImage == nil {
-      throw ValidationError("--mask goes with --init-image FILE.png.")
+      throw ValidationError("--mask needs --init-image FILE.png; add it.")
     }
     if strength != nil, initImage == nil {
-      throw ValidationError("--strength goes with --init-image FILE.png.")
+      throw ValidationError("--strength needs --init-image FILE.png; add it.")
     }
     if let strength, !(strength > 0 && strength <= 1) {
       throw ValidationError("--strength takes more than 0, up to 1, not \(strength).")
     }
     if saveLatents != nil || latents != nil, prompt.count > 1 {
-      throw ValidationError("--latents and --save-latents go with one prompt.")
+      throw ValidationError("--latents and --save-latents take one prompt, not \(prompt.count).")
     }
   }
+
+  var notes: [String] { seed.notes }
 
   func job() -> GenerateJob {
     compute.apply()
@@ -159,9 +187,9 @@ struct GenerateCommand: JobCommand {
     request.steps = steps
     request.guidanceScale = guidanceScale
     request.scheduler = scheduler
-    request.seed = seed
-    request.width = width
-    request.height = height
+    request.seed = seed.value
+    request.width = size?.width ?? width
+    request.height = size?.height ?? height
     request.count = count
     request.latentsPath = latents
     request.initImagePath = initImage

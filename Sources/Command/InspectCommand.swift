@@ -1,31 +1,33 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant inspect`. Describes a model or another file of tensors.
 struct InspectCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Tells what a model is: family, layout, parameters and bytes by component and block.",
+    abstract: "Shows what a model is: family, layout, parameters and bytes by component and block.",
     discussion: """
-      A file of adapters (LoRA) is described as well. Of any other file of tensors it tells what is in it,
-      and why that is no model; the exit code is 2 then.
+      Describes LoRA files too. For any other file of tensors, lists the contents, says why they are not \
+      a model, and exits with code 2.
+
       Example: decant inspect small.decant --check
       """)
 
-  @Argument(help: modelHelp)
+  @Argument(help: modelHelp, completion: .file())
   var model: String
 
-  @Flag(help: "List every tensor with shape and encoding.")
+  @Flag(help: "List every tensor with its shape and encoding.")
   var tensors = false
 
-  @Flag(help: "Read every byte and prove it sound.")
+  @Flag(help: "Read every byte and check it for damage.")
   var check = false
 
   @OptionGroup var read: InputArguments
-  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
   func job() -> InspectJob {
-    processors.apply()
+    threads.apply()
     return InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
   }
 

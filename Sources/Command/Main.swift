@@ -4,8 +4,8 @@ private import Support
 private import Synchronization
 private import Workflow
 
-/// Parses, runs, and turns what happened into the promised exit codes: 0 done, 1 a check was not
-/// met, 2 unusable input or arguments, 130 interrupted.
+/// Parses the command line, runs the command and ends with its exit code: 0 for success, 1 for a
+/// check that failed, 2 for unusable input or arguments, 130 for an interrupt.
 @main
 enum Main {
   static func main() async {
@@ -13,8 +13,7 @@ enum Main {
     StandardStreams.open()
     let work = Task { () -> Int32 in
       do {
-        try EmptyArgument.refuse(CommandLine.arguments.dropFirst())
-        try refuseMisspelling(CommandLine.arguments.dropFirst().first)
+        try CommandLineCheck.check(Array(CommandLine.arguments.dropFirst()))
         var command = try Decant.parseAsRoot()
         if var asynchronous = command as? any AsyncParsableCommand {
           try await asynchronous.run()
@@ -26,7 +25,7 @@ enum Main {
         return report(error)
       }
     }
-    // Who started the program with hang-ups ignored, as nohup does, wants it to go on.
+    // A program that starts with hang-ups ignored, as under nohup, goes on after one.
     let signals = isIgnored(SIGHUP) ? [SIGINT, SIGTERM] : [SIGINT, SIGTERM, SIGHUP]
     let interrupts = signals.map { interruption($0) { work.cancel() } }
     let code = await work.value
@@ -34,16 +33,7 @@ enum Main {
     exit(code)
   }
 
-  /// Refuses what is nearly a command's name, with that name; the parser refuses what is none.
-  private static func refuseMisspelling(_ argument: String?) throws {
-    let commands = Decant.configuration.subcommands.compactMap { $0.configuration.commandName }
-    guard let argument, !commands.contains(argument),
-      let meant = nearestNames(to: argument, among: commands, within: 2).first
-    else { return }
-    throw ValidationError("Unexpected argument '\(argument)'; did you mean \(meant)?")
-  }
-
-  /// Says what went wrong and gives the exit code for it.
+  /// Prints the error and returns its exit code.
   private static func report(_ error: any Error) -> Int32 {
     if error is CancellationError || error is InterruptedCalibration {
       let kept =
@@ -52,6 +42,10 @@ enum Main {
         } ?? ""
       printError("decant: interrupted; nothing is left half written\(kept)")
       return 130
+    }
+    if let usage = error as? UsageError {
+      printError("\(usage)")
+      return 2
     }
     if let check = error as? CheckNotMet {
       printError("decant: \(check)")
@@ -70,7 +64,7 @@ enum Main {
     return 2
   }
 
-  /// Whether the program was started with this signal ignored.
+  /// Whether the parent process set this signal to be ignored.
   private static func isIgnored(_ number: Int32) -> Bool {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     let line = status.split(separator: "\n").first { $0.hasPrefix("SigIgn:") }
@@ -80,11 +74,10 @@ enum Main {
     return (mask ?? 0) >> UInt64(number - 1) & 1 == 1
   }
 
-  /// A queue of its own: the shared ones have no thread to spare while all processors compute.
+  /// A separate queue: the shared queues have no free thread while all processors compute.
   private static let signalQueue = DispatchQueue(label: "signals", qos: .userInteractive)
 
-  /// Calls `body` at the first signal of that number; a second one ends the program at
-  /// once.
+  /// Calls `body` at the first signal of that number. A second signal ends the program at once.
   private static func interruption(
     _ number: Int32, _ body: @escaping @Sendable () -> Void
   ) -> any DispatchSourceSignal {
@@ -104,36 +97,7 @@ enum Main {
   }
 }
 
-/// An argument without a letter, as a variable of a script that is not set makes one.
-struct EmptyArgument: Error, CustomStringConvertible {
-  /// What it is given to; `nil` for an argument that stands for itself.
-  private let option: String?
-
-  /// Options whose texts may be empty.
-  private static let texts = ["-p", "--prompt", "-n", "--negative-prompt"]
-
-  /// Refuses empty arguments, but for texts.
-  static func refuse(_ arguments: some Collection<String>) throws {
-    var last: String?
-    for argument in arguments {
-      let isText = texts.contains(last ?? "") || texts.contains { argument == $0 + "=" }
-      if argument.isEmpty, !isText {
-        throw EmptyArgument(option: last?.hasPrefix("-") == true ? last : nil)
-      }
-      if argument.hasPrefix("-"), argument.hasSuffix("="), !isText {
-        throw EmptyArgument(option: String(argument.dropLast()))
-      }
-      last = argument
-    }
-  }
-
-  var description: String {
-    option.map { "\($0) is given an empty value; give it one, or leave \($0) out" }
-      ?? "an argument is empty where the name of a file or folder is expected; is a variable not set?"
-  }
-}
-
-/// Writes to standard error; that nobody can read it stops nothing.
+/// Writes to standard error. Ignores a closed or full stream.
 func printError(_ line: String, terminator: String = "\n") {
   try? FileHandle.standardError.write(contentsOf: Data((line + terminator).utf8))
 }

@@ -3,7 +3,7 @@ private import Support
 private import Synchronization
 internal import Workflow
 
-/// Shows a job's events on standard error: a bar on a terminal, plain lines elsewhere.
+/// Prints a job's events on standard error: a bar on a terminal, plain lines elsewhere.
 final class ProgressPrinter: Sendable {
   private struct State {
     var stage = ""
@@ -23,12 +23,17 @@ final class ProgressPrinter: Sendable {
     isVerbose = verbose
   }
 
+  /// Prints the lines with --verbose.
+  func showSettings(_ lines: @autoclosure () -> [String]) {
+    if isVerbose { for line in lines() { printError(line) } }
+  }
+
   func show(_ event: JobEvent) {
     if isQuiet { return }
     state.withLock { state in
       switch event {
       case .stage(let name):
-        clear(&state)
+        endStage(&state)
         state.stage = name
         state.started = .now
         state.shown = isTerminal ? .now - .seconds(60) : .now
@@ -43,10 +48,20 @@ final class ProgressPrinter: Sendable {
     }
   }
 
-  /// Removes the bar, so that what follows stands on a line of its own.
+  /// Ends the last stage and removes the bar. A second call does nothing.
   func finish() {
-    state.withLock { clear(&$0) }
+    state.withLock { endStage(&$0) }
   }
+
+  private func endStage(_ state: inout State) {
+    clear(&state)
+    if isVerbose, !state.stage.isEmpty {
+      printError("\(state.stage): \(formatted(seconds(.now - state.started), decimals: 2)) s")
+    }
+    state.stage = ""
+  }
+
+  private func seconds(_ duration: Duration) -> Double { duration / .seconds(1) }
 
   private func clear(_ state: inout State) {
     if state.hasBar { write("\r\u{1b}[K") }
@@ -65,7 +80,7 @@ final class ProgressPrinter: Sendable {
       write(
         "\r\u{1b}[K\(state.stage) \(bar) \(percent) %\(remaining(done, total, now - state.started))"
       )
-    } else if now - state.shown > .seconds(10), percent > state.lastPercent {
+    } else if now - state.shown > .seconds(isVerbose ? 1 : 10), percent > state.lastPercent {
       state.shown = now
       state.lastPercent = percent
       printError("\(state.stage): \(percent) %\(remaining(done, total, now - state.started))")

@@ -1,51 +1,59 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant quantize`. Stores weights in fewer bits.
 struct QuantizeCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantize",
-    abstract: "Writes the U-Net's convolutions and linear layers in fewer bits.",
+    abstract: "Stores the U-Net's convolutions and linear layers in fewer bits.",
     discussion: """
+      All other weights, text encoders and VAE included, are stored as --rest-type.
+
       Example: decant quantize sd-v1-5/ --type int8 --dry-run
       Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
       """)
 
-  @Argument(help: modelHelp)
+  @Argument(help: modelHelp, completion: .file())
   var model: String
 
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "Where to write: NAME.decant, NAME.gguf, or NAME/ with --for sdnq; a dry run needs none.",
-      valueName: "out"))
+      "Where to write: NAME.decant, NAME.gguf, or NAME/ with --for sdnq. Optional with --dry-run.",
+      valueName: "out"),
+    completion: .file())
   var output: String?
-
-  @OptionGroup var layout: LayoutArguments
-
-  @OptionGroup var quantization: QuantizationArguments
 
   @Option(
     help: ArgumentHelp(
-      "What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
+      "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
+    completion: .list(schemeNames))
   var type: String
 
-  @Option(help: ArgumentHelp("A file that `decant calibrate` wrote.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "The model's calibration, from `decant calibrate`: rounding errors are weighted by the inputs "
+        + "of each layer (default: not weighted).", valueName: "file"),
+    completion: .file())
   var calibration: String?
 
-  @Flag(help: "Print the plan and write nothing.")
+  @Flag(help: "Print the type and size of every group of tensors, and write nothing.")
   var dryRun = false
 
+  @OptionGroup var quantization: QuantizationArguments
+  @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var compute: ComputeArguments
   @OptionGroup var common: CommonArguments
 
   func validate() throws {
     if output == nil, !dryRun {
-      throw ValidationError("Say where to write, -o OUT, or look at the plan with --dry-run.")
+      throw ValidationError("No output is named; give -o OUT, or --dry-run to see the plan.")
     }
     if compute.compute.value != .f32 {
       throw ValidationError(
-        "--compute \(compute.compute): quantize runs no model, it rounds in f32.")
+        "--compute \(compute.compute) has no effect on quantize, which runs no model; leave it out."
+      )
     }
   }
 
@@ -58,41 +66,57 @@ struct QuantizeCommand: JobCommand {
   }
 }
 
-/// How weights are quantized, for `quantize` and `shrink`.
+/// The help of a type: every name, and the usual names that are accepted too.
+let typeHelp =
+  schemeNames.joined(separator: ", ")
+  + " (also fp32, fp16, Q8_0 for int8-g32, int4 and Q4_0 for int4-g32)"
+
+/// Choices of quantization, for `quantize` and `shrink`.
 struct QuantizationArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "How scales are chosen: mse (least squared error, weighted by the calibration) or round.",
-      valueName: "method"))
+      valueName: "method"),
+    completion: .list(roundingMethodNames))
   var method: String = "mse"
 
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Modules to leave in --rest-type beside the standard ones, as 'up_blocks.3.*'.",
+      "Store these modules as --rest-type too, such as 'up_blocks.3.*'. Can be repeated.",
       valueName: "pattern"))
   var keep: [String] = []
 
   @Option(
     parsing: .upToNextOption,
-    help: ArgumentHelp("Quantize only these modules.", valueName: "pattern"))
+    help: ArgumentHelp("Quantize only these modules. Can be repeated.", valueName: "pattern"))
   var only: [String] = []
 
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "A type of their own for some modules, those left out by default too: 'conv_out=int8'.",
+      "Store these modules in this type, such as 'conv_out=int8', also those that are not quantized "
+        + "by default. Can be repeated.",
       valueName: "pattern=type"))
   var assign: [String] = []
 
   @Option(
     help: ArgumentHelp(
-      "Type of all that is not quantized, text encoders and VAE too: f32, f16, bf16.",
-      valueName: "type"))
+      "Type of all weights that are not quantized: \(plainTypeNames.joined(separator: ", ")).",
+      valueName: "type"),
+    completion: .list(plainTypeNames))
   var restType: String = "f16"
 
   func request(type: String) -> QuantizationRequest {
     QuantizationRequest(
-      type: type, method: method, keep: keep, only: only, assign: assign, restType: restType)
+      type: typeName(type), method: method, keep: keep, only: only,
+      assign: assign.map(withTypeName), restType: typeName(restType))
   }
+}
+
+/// `PATTERN=TYPE` with Decant's name of the type.
+private func withTypeName(_ assignment: String) -> String {
+  let sides = assignment.split(separator: "=", omittingEmptySubsequences: false)
+  guard sides.count == 2 else { return assignment }
+  return "\(sides[0])=\(typeName(String(sides[1])))"
 }

@@ -1,39 +1,57 @@
 internal import ArgumentParser
 internal import Workflow
 
-struct ShrinkCommand: JobCommand {
+/// `decant shrink`. Strips, calibrates, quantizes, writes and verifies in one job.
+struct ShrinkCommand: JobCommand, RunCommand {
+  static let promptLimitDefault =
+    "\(calibrationPrompts) to calibrate, and the next "
+    + "\(VerificationRequest.standard.promptLimit ?? ownPromptCount) to verify"
+  static let runPurpose = " of the calibration"
+
+  /// Few, for a short calibration. `decant calibrate` makes a long one.
+  private static let calibrationPrompts = 4
+
   static let configuration = CommandConfiguration(
     commandName: "shrink",
-    abstract: "Strips, calibrates, quantizes, writes and verifies in one go.",
+    abstract: "Strips, calibrates, quantizes, writes and verifies a model in one command.",
     discussion: """
+      Without --recipe and --drop, no block is removed. The verification generates \
+      \(VerificationRequest.standard.promptLimit ?? ownPromptCount) images of \(VerificationRequest.standard.steps) steps with each model; exits with code 1 if a limit is not met.
+
+      Example: decant shrink sd-v1-5/ -o small.decant --type int8
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8 --report report/
       """)
 
-  @Argument(help: modelHelp)
+  @Argument(help: modelHelp, completion: .file())
   var model: String
 
   @OptionGroup var output: OutputArguments
 
-  @OptionGroup var cut: StripArguments
-
   @Option(
     help: ArgumentHelp(
-      "What the U-Net's type is: \(schemeNames.joined(separator: ", ")).", valueName: "type"))
+      "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
+    completion: .list(schemeNames))
   var type: String = "int8"
 
+  @OptionGroup var cut: StripArguments
+  @Option(
+    help: ArgumentHelp(
+      "The model's calibration, from `decant calibrate` (default: a short run, kept as "
+        + "OUT.calibration).", valueName: "file"),
+    completion: .file())
+  var calibration: String?
+
   @OptionGroup var quantization: QuantizationArguments
+  @OptionGroup var calibrating: RunArguments<Self>
+  @OptionGroup var thresholds: ThresholdArguments
 
   @Option(
     help: ArgumentHelp(
-      "A file that `decant calibrate` wrote; else a short run is made.", valueName: "file"))
-  var calibration: String?
-
-  @OptionGroup var calibrating: RunArguments
-  @OptionGroup var thresholds: ThresholdArguments
-
-  @Option(help: ArgumentHelp("Where the report goes (none unless given).", valueName: "dir"))
+      "Write report.json and index.html to this folder (default: no report).", valueName: "dir"),
+    completion: .directory)
   var report: String?
 
+  @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var compute: ComputeArguments
   @OptionGroup var common: CommonArguments
@@ -46,13 +64,12 @@ struct ShrinkCommand: JobCommand {
     var run = CalibrationRequest.standard
     calibrating.apply(to: &run)
     run.compute = compute.compute.value
-    // A short run: a long one is `decant calibrate`, whose file --calibration takes.
-    run.promptLimit = run.promptLimit ?? 4
+    run.promptLimit = run.promptLimit ?? Self.calibrationPrompts
     return ShrinkJob(
-      model: model, reading: read.value, output: output.value,
-      cut: cut.value,
+      model: model, reading: read.value, output: layout.request(output.output), cut: cut.value,
       quantization: quantization.request(type: type), calibration: calibration,
-      calibrating: run, verification: verification, report: report)
+      calibrating: run, verification: verification,
+      report: report.map(folderPath))
   }
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }

@@ -1,48 +1,62 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant strip`. Removes blocks of a U-Net.
 struct StripCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "strip",
-    abstract: "Removes U-Net blocks by a recipe or by name and accounts for every tensor removed.",
+    abstract:
+      "Removes U-Net blocks, by a recipe or by name, and accounts for every removed tensor.",
     discussion: """
       Example: decant strip sd-v1-5/ -o small/ --recipe bk-sdm-small
       Example: decant strip sd-v1-5/ -o less/ --drop mid_block --drop down_blocks.1.resnets.1
       """)
 
-  @Argument(help: modelHelp)
+  @Argument(help: modelHelp, completion: .file())
   var model: String
 
   @OptionGroup var output: OutputArguments
 
   @OptionGroup var cut: StripArguments
 
+  @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
-  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
-  func job() throws -> StripJob {
-    processors.apply()
+  func validate() throws { _ = try chosenCut() }
+
+  private func chosenCut() throws -> Cut {
     guard let cut = cut.value else {
-      throw ValidationError("Give either --recipe NAME or --drop BLOCK.")
+      throw ValidationError("Nothing to remove; give either --recipe NAME or --drop BLOCK.")
     }
-    return StripJob(model: model, reading: read.value, output: output.value, cut: cut)
+    return cut
+  }
+
+  func job() throws -> StripJob {
+    threads.apply()
+    return StripJob(
+      model: model, reading: read.value, output: layout.request(output.output),
+      cut: try chosenCut())
   }
 }
 
-/// Which blocks of the U-Net go, for `strip` and `shrink`.
+/// Blocks of the U-Net to remove, for `strip` and `shrink`.
 struct StripArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Which blocks go: \(recipeNames.joined(separator: ", ")).", valueName: "name"))
+      "Remove the blocks of a published model: \(recipeNames.joined(separator: ", ")).",
+      valueName: "name"),
+    completion: .list(recipeNames))
   var recipe: String?
 
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
       """
-      Blocks to remove, by diffusers' names: down_blocks.1.resnets.1 (with its attention), \
-      up_blocks.2.attentions.1, down_blocks.0.attentions.0.transformer_blocks.0, mid_block.
+      Remove these blocks, named as in diffusers: down_blocks.1.resnets.1 (with its attention), \
+      up_blocks.2.attentions.1, down_blocks.0.attentions.0.transformer_blocks.0, mid_block. Can be \
+      repeated.
       """, valueName: "block"))
   var drop: [String] = []
 
@@ -50,8 +64,8 @@ struct StripArguments: ParsableArguments {
     parsing: .singleValue,
     help: ArgumentHelp(
       """
-      Transformer blocks to keep instead of the recipe's, of attentions that have DEPTH: \
-      10=0,1,2,5; may be repeated.
+      Keep these transformer blocks instead of the recipe's, in attentions with DEPTH blocks: \
+      10=0,1,2,5. Can be repeated.
       """, valueName: "depth=blocks"))
   var transformerBlocks: [KeptBlocksArgument] = []
 
@@ -62,15 +76,16 @@ struct StripArguments: ParsableArguments {
 
   func validate() throws {
     if recipe != nil, !drop.isEmpty {
-      throw ValidationError("Give either --recipe NAME or --drop BLOCK, and not both.")
+      throw ValidationError("Give either --recipe NAME or --drop BLOCK, not both.")
     }
     if recipe == nil, !transformerBlocks.isEmpty {
-      throw ValidationError("--transformer-blocks goes with --recipe NAME.")
+      throw ValidationError(
+        "--transformer-blocks needs --recipe NAME; add it, or use --drop BLOCK.")
     }
   }
 }
 
-/// Transformer blocks of attentions of one depth, as `10=0,1,2,6`.
+/// Transformer blocks to keep in attentions of one depth, as `10=0,1,2,6`.
 struct KeptBlocksArgument: ExpressibleByArgument {
   let depth: Int
   let blocks: [Int]

@@ -1,30 +1,41 @@
 internal import ArgumentParser
 internal import Workflow
 
+/// `decant synthesize`. Writes a model with random weights.
 struct SynthesizeCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "synthesize",
-    abstract: "Writes a full-size model of a family with random weights, to measure and test with.",
+    abstract:
+      "Writes a full-size model of a family with random weights, for measurements and tests.",
     discussion: "Example: decant synthesize --family sd-v1-4 -o random-sd/ --type f16")
 
-  @Option(help: ArgumentHelp("\(familyNames.joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("The family: \(familyNames.joined(separator: ", ")).", valueName: "name"),
+    completion: .list(familyNames))
   var family: String
 
   @OptionGroup var output: OutputArguments
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Seed of the weights.", valueName: "s"))
-  var seed: UInt64 = 0
+    help: ArgumentHelp("Seed of the weights; -1 picks a random one.", valueName: "s"))
+  var seed = SeedArgument(0)
 
-  @Option(help: ArgumentHelp("Number type: f32, f16, bf16.", valueName: "type"))
+  @Option(
+    help: ArgumentHelp(
+      "Number type: \(plainTypeNames.joined(separator: ", ")).", valueName: "type"),
+    completion: .list(plainTypeNames))
   var type: String = "f32"
 
-  @OptionGroup var processors: ThreadArguments
+  @OptionGroup var layout: LayoutArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
+  var notes: [String] { seed.notes }
+
   func job() -> SynthesizeJob {
-    processors.apply()
-    return SynthesizeJob(family: family, seed: seed, type: type, output: output.value)
+    threads.apply()
+    return SynthesizeJob(
+      family: family, seed: seed.value, type: typeName(type), output: layout.request(output.output))
   }
 }

@@ -1,53 +1,65 @@
 internal import ArgumentParser
 internal import Workflow
 
-struct VerifyCommand: JobCommand {
+/// `decant verify`. Compares a model with its reference.
+struct VerifyCommand: JobCommand, RunCommand {
+  static let promptLimitDefault =
+    "all of --prompts FILE, \(VerificationRequest.standard.promptLimit ?? ownPromptCount) of Decant's own"
+
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Compares a model with its reference by tensor, block, step and picture.",
+    abstract: "Compares a model with its reference, by tensor, block, step and image.",
     discussion: """
-      Exit code 1 when a threshold is not met.
+      Generates the same images with both models, and compares them, their latents and every step. Exits \
+      with code 1 if a limit is not met.
+
       Example: decant verify sd-v1-5/ small.decant --report report/ --min-psnr 30
       """)
 
-  @Argument(help: "The model to compare with.")
+  @Argument(help: "The model to compare with.", completion: .file())
   var reference: String
 
-  @Argument(help: "The model to prove.")
+  @Argument(help: "The model to check.", completion: .file())
   var candidate: String
 
-  @OptionGroup var run: RunArguments
+  @OptionGroup var run: RunArguments<Self>
 
   @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("How strongly the prompt guides.", valueName: "g"))
+    name: guidanceScaleNames, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Classifier-free guidance scale; 1 turns guidance off.", valueName: "g"))
   var guidanceScale: Double = VerificationRequest.standard.guidanceScale
 
   @Option(
-    help: ArgumentHelp(
-      "\(schedulerNames.joined(separator: ", ")) (the reference's own unless given).",
-      valueName: "name"))
+    name: schedulerOptionNames, help: schedulerHelp(default: "the reference's own"),
+    completion: .list(schedulerNames))
   var scheduler: String?
 
   @Flag(
     inversion: .prefixedNo,
-    help: "Measure the reference in fp16 and in plainly rounded int8 beside.")
+    help: "For comparison, also measure the reference in fp16 and in round-to-nearest int8.")
   var baselines = true
 
   @OptionGroup var thresholds: ThresholdArguments
 
-  @Option(help: ArgumentHelp("Write report.json and index.html there.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "Write report.json and index.html to this folder (default: no report).", valueName: "dir"),
+    completion: .directory)
   var report: String?
 
-  @Flag(help: "Replace a report that stands there.")
+  @Flag(help: "Replace an existing report.")
   var force = false
 
   @OptionGroup var read: ReadArguments
   @OptionGroup var compute: ComputeArguments
 
   @Option(
-    help: ArgumentHelp("What the reference's arithmetic is done in.", valueName: "kind"))
+    help: ArgumentHelp(
+      "Arithmetic of the reference; --compute is that of the candidate.", valueName: "kind"),
+    completion: .list(Compute.names))
   var referenceCompute: ComputeArgument = .f32
+
   @OptionGroup var common: CommonArguments
 
   func job() -> VerifyJob {
@@ -62,60 +74,8 @@ struct VerifyCommand: JobCommand {
     thresholds.apply(to: &request)
     return VerifyJob(
       reference: reference, candidate: candidate, reading: read.value, request: request,
-      report: report, replacing: force)
+      report: report.map(folderPath), replacing: force)
   }
 
   func check(_ outcome: VerifyJob.Outcome) throws { try outcome.check() }
-}
-
-/// What a verification must meet.
-struct ThresholdArguments: ParsableArguments {
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Least PSNR of any picture.", valueName: "dB"))
-  var minPsnr: Double?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp("Least SSIM of any picture.", valueName: "x"))
-  var minSsim: Double?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp(
-      "Largest relative error of the final latents of any picture.", valueName: "x"))
-  var maxLatentError: Double?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp(
-      "Largest relative error of a noise prediction on the reference's trajectory.", valueName: "x")
-  )
-  var maxStepError: Double?
-
-  func validate() throws {
-    for (name, value) in [
-      ("--min-psnr", minPsnr), ("--min-ssim", minSsim), ("--max-latent-error", maxLatentError),
-      ("--max-step-error", maxStepError),
-    ] {
-      if let value, !value.isFinite {
-        throw ValidationError("\(name) takes a finite number, not \(value).")
-      }
-    }
-    if let minSsim, minSsim > 1 {
-      throw ValidationError("--min-ssim takes at most 1, which is identical, not \(minSsim).")
-    }
-    for (name, value) in [
-      ("--max-latent-error", maxLatentError), ("--max-step-error", maxStepError),
-    ] {
-      if let value, value < 0 { throw ValidationError("\(name) takes 0 or more, not \(value).") }
-    }
-  }
-
-  func apply(to request: inout VerificationRequest) {
-    request.minimumPSNR = minPsnr
-    request.minimumSSIM = minSsim
-    request.maximumLatentError = maxLatentError
-    request.maximumStepError = maxStepError
-  }
 }

@@ -2,7 +2,7 @@ internal import ModelSources
 internal import Support
 
 /// Decant's version, in files and on the command line.
-package let toolVersion = "0.1.0"
+package let toolVersion = "0.2.0"
 
 /// One step of a model's provenance: what a job did to the model.
 ///

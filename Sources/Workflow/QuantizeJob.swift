@@ -78,6 +78,9 @@ package struct QuantizeJob: Job {
   ) {
     self.model = model
     self.reading = reading
+    var output = output
+    // A dry run replaces nothing, so an existing output is no reason to refuse it.
+    if isDryRun { output?.replacing = true }
     self.output = output
     self.isDryRun = isDryRun
     self.request = request

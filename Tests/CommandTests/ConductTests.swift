@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What every command does, whatever it computes.
+/// Behaviour that all commands share.
 @Suite struct ConductTests {
   static let commands = [
     "inspect", "convert", "strip", "calibrate", "quantize", "shrink", "verify", "generate",
@@ -35,7 +35,7 @@ import Testing
     ],
     ["bench", "model", "--steps", "1", "--size", "16x16", "--guidance-scale", "1"],
   ])
-  func jsonStandsAloneOnStandardOutput(arguments: [String]) throws {
+  func jsonIsTheOnlyStandardOutput(arguments: [String]) throws {
     try withModel { folder in
       let ending = try expectDecant(arguments + ["--json"], in: folder)
       let object = try JSONSerialization.jsonObject(with: Data(ending.output.utf8))
@@ -75,7 +75,7 @@ import Testing
     }
   }
 
-  @Test func quietIsSilentAndTheResultIsNot() throws {
+  @Test func quietPrintsOnlyTheResult() throws {
     try withModel { folder in
       let convert = ["convert", "model", "-o", "a.decant", "--force"]
       let loud = try expectDecant(convert, in: folder, stderr: "writing a.decant …")
@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  @Test func threadsAndRepetitionChangeNoByte() throws {
+  @Test func outputIsTheSameForAnyThreadCount() throws {
     try withModel { folder in
       let quantize = ["quantize", "model", "--type", "int8", "--quiet", "-o"]
       try expectDecant(quantize + ["a.decant", "--threads", "1"], in: folder)
@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  @Test func aThresholdThatIsNotMetIsExitCode1() throws {
+  @Test func unmetLimitsExitWithCode1() throws {
     try withModel { folder in
       try expectDecant(
         ["quantize", "model", "-o", "a.decant", "--type", "int4-g64", "--quiet"], in: folder)
@@ -120,12 +120,12 @@ import Testing
         ending.errors.hasPrefix(
           "decant: the candidate does not meet its thresholds: least PSNR of a picture is "))
       #expect(ending.errors.contains("at least 300.0 dB is required; largest error"))
-      // What was measured is there to be looked at all the same.
+      // The report is written although a limit is not met.
       #expect(try names(folder + "/report") == ["index.html", "report.json"])
     }
   }
 
-  @Test func namesOfOneLetter() throws {
+  @Test func namesMayHaveOneLetter() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "y", "--quiet"], in: folder)
       try expectDecant(["convert", "y", "-o", "z", "--to", "decant", "--quiet"], in: folder)
@@ -133,7 +133,7 @@ import Testing
     }
   }
 
-  @Test func severalPicturesHaveNumbers() throws {
+  @Test func severalImagesAreNumbered() throws {
     try withModel { folder in
       try expectDecant(
         [
@@ -146,7 +146,7 @@ import Testing
     }
   }
 
-  /// Hang-ups too, unless whoever runs the tests has them ignored, which children inherit.
+  /// Without SIGHUP where the tests run with it ignored: children inherit that.
   private static let signals: [Int32] = {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     let line = status.split(separator: "\n").first { $0.hasPrefix("SigIgn:") } ?? ""
@@ -155,7 +155,7 @@ import Testing
   }()
 
   @Test(arguments: signals)
-  func anInterruptLeavesNothing(signal: Int32) throws {
+  func anInterruptLeavesNoFile(signal: Int32) throws {
     try withModel { folder in
       let running = try Decant.start(
         ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "900"], in: folder)
@@ -194,7 +194,7 @@ import Testing
     }
   }
 
-  @Test func anInterruptedCalibrationGoesOn() throws {
+  @Test func anInterruptedCalibrationResumes() throws {
     try withModel { folder in
       let calibrate = [
         "calibrate", "model", "--steps", "4", "--prompt-limit", "6", "--size", "64x64", "-o",
@@ -207,7 +207,7 @@ import Testing
       }
       kill(running.process.processIdentifier, SIGINT)
       let ending = try running.end()
-      // A fast machine may have been done already.
+      // On a fast machine the run may end before the signal.
       if ending.code != 0 {
         #expect(ending.code == 130)
         #expect(
@@ -224,8 +224,8 @@ import Testing
     }
   }
 
-  /// `shrink` has no --resume: it goes on by itself.
-  @Test func anInterruptedShrinkSaysHowToGoOn() throws {
+  /// `shrink` has no --resume: the same command continues.
+  @Test func anInterruptedShrinkStatesHowToResume() throws {
     try withModel { folder in
       let running = try Decant.start(
         [
@@ -248,7 +248,7 @@ import Testing
     }
   }
 
-  @Test func aFileOfPromptsHasNegativeOnes() throws {
+  @Test func promptFilesHoldNegativePrompts() throws {
     try withModel { folder in
       try "cat\ncat\tdog\n".write(
         toFile: folder + "/prompts.txt", atomically: true, encoding: .utf8)
@@ -268,7 +268,7 @@ import Testing
     }
   }
 
-  @Test func aPictureOfOtherSidesIsResizedAloud() throws {
+  @Test func resizingAnInitImageIsNoted() throws {
     try withModel { folder in
       let paint = ["generate", "model", "--steps", "1"]
       // Two pictures of 16x16 with margins of 4.

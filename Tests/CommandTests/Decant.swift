@@ -2,15 +2,15 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What the program said and how it ended.
+/// The exit code and the output of a run.
 struct Ending {
   let code: Int32
   let output: String
   let errors: String
 }
 
-/// The built program. The build puts it into the folder of the test bundle, under the product's
-/// name or, where the package has no products, under the target's.
+/// The built program. It lies in the folder of the test bundle and has the name of the product, or of
+/// the target in a package without products.
 enum Decant {
   static let path: String? = {
     var places =
@@ -29,9 +29,9 @@ enum Decant {
     return nil
   }()
 
-  /// The program, started in `folder` with its output going to files there.
+  /// Starts the program in `folder`.
   ///
-  /// - Parameter environment: what is set beside this process's own.
+  /// - Parameter environment: variables in addition to those of this process.
   static func start(
     _ arguments: [String], in folder: String, environment: [String: String] = [:]
   ) throws -> Running {
@@ -41,7 +41,7 @@ enum Decant {
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.currentDirectoryURL = URL(fileURLWithPath: folder)
     process.standardInput = FileHandle.nullDevice
-    // Files, not pipes: nobody has to read while the program runs.
+    // Files, not pipes: a full pipe would stop the program.
     let logs = FileManager.default.temporaryDirectory.appendingPathComponent(
       "decant-log-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: logs, withIntermediateDirectories: true)
@@ -64,7 +64,7 @@ struct Running {
   let process: Process
   fileprivate let logs: URL
 
-  /// Waits, and gives what was said.
+  /// Waits for the program to end.
   func end() throws -> Ending {
     process.waitUntilExit()
     defer { try? FileManager.default.removeItem(at: logs) }
@@ -75,7 +75,7 @@ struct Running {
       code: process.terminationStatus, output: try text("out"), errors: try text("err"))
   }
 
-  /// Waits until something is said that holds `text`, for at most a minute.
+  /// Waits until standard error contains `text`, at most one minute.
   func waitFor(_ text: String) throws {
     let file = logs.appendingPathComponent("err")
     for _ in 0..<6000 where process.isRunning {
@@ -85,7 +85,7 @@ struct Running {
   }
 }
 
-/// A folder with a link `model` to a pipeline of 300,000 random weights.
+/// Runs `body` with a folder that holds a link `model` to a pipeline of 300,000 random weights.
 func withModel(_ body: (String) throws -> Void) throws {
   try withTemporaryFolder { folder in
     try FileManager.default.createSymbolicLink(
@@ -94,7 +94,7 @@ func withModel(_ body: (String) throws -> Void) throws {
   }
 }
 
-/// Runs the program and compares its exit code and, where given, all that it said.
+/// Runs the program and compares its exit code and, where given, its standard error.
 @discardableResult
 func expectDecant(
   _ arguments: [String], in folder: String, exit code: Int32 = 0, stderr: String? = nil,
@@ -103,14 +103,14 @@ func expectDecant(
   let ending = try Decant.run(arguments, in: folder)
   #expect(ending.code == code, "\(ending.errors)", sourceLocation: sourceLocation)
   if let stderr {
-    // Where the folder lies is nobody's business.
+    // The temporary folder's path differs in every run.
     let said = ending.errors.replacingOccurrences(of: folder, with: "FOLDER")
     #expect(said == stderr + "\n", sourceLocation: sourceLocation)
   }
   return ending
 }
 
-/// Names in a folder, hidden ones too, sorted.
+/// Names of the files in a folder, with hidden ones, sorted.
 func names(_ folder: String) throws -> [String] {
   try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
 }

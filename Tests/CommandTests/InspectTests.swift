@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What is said of files that are no models.
+/// Descriptions of models, adapters and other files.
 @Suite struct InspectTests {
   /// A safetensors file of zeros in float16.
   private func write(_ tensors: [(name: String, shape: [Int])], to path: String) throws {
@@ -49,7 +49,7 @@ import Testing
     }
   }
 
-  @Test func aUNetThatNoFamilyHas() throws {
+  @Test func aUNetOfAnUnknownFamily() throws {
     try withTemporaryFolder { folder in
       try write(unet, to: folder + "/a.safetensors")
       let ending = try expectDecant(
@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  @Test func componentsAlone() throws {
+  @Test func singleComponentsAreDescribed() throws {
     try withModel { folder in
       for (component, words) in [
         ("unet", "unet: 4 channels in and 4 out, levels of "),
@@ -121,7 +121,7 @@ import Testing
     }
   }
 
-  @Test func kindsThatAreNotMergedAreSaid() throws {
+  @Test func unsupportedAdapterKindsAreNamed() throws {
     try withTemporaryFolder { folder in
       try write(
         [
@@ -136,9 +136,9 @@ import Testing
     }
   }
 
-  /// Of LoHa as well, where the tensors are LoRA's.
+  /// A LoHa whose tensors are those of a LoRA is not supported either.
   @Test(arguments: [("XLORA", "XLORA"), ("LOHA", "LOHA with the tensors of LoRA")])
-  func aMethodOfPEFTThatIsNotMergedIsSaid(type: String, said: String) throws {
+  func unsupportedPEFTMethodsAreNamed(type: String, said: String) throws {
     try withTemporaryFolder { folder in
       let key = "base_model.model.mid_block.attentions.0.proj_in.lora_"
       try write(
@@ -153,12 +153,12 @@ import Testing
     }
   }
 
-  /// Which weights were read is told, and that there are others.
-  @Test func movingAverages() throws {
+  /// `inspect` states which weights of a file it reads, and that there are others.
+  @Test func movingAveragesAreNamed() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.safetensors", "--quiet"], in: folder)
       var file = try bytes(folder + "/a.safetensors")
-      // The config that the file carries says nothing of averages.
+      // The file's own config does not mention averages.
       let plain = try expectDecant(["inspect", "a.safetensors"], in: folder)
       #expect(!plain.output.contains("moving average"))
       try expectDecant(
@@ -174,7 +174,7 @@ import Testing
           "decant: alone.safetensors: holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to read it"
       )
       #expect(alone.output.isEmpty)
-      // Averages beside: tensors of no number, which are named and never read.
+      // Averages beside the plain weights: empty tensors, which are never read.
       let size = file.prefix(8).enumerated().reduce(0) { $0 + Int($1.element) << (8 * $1.offset) }
       var header = String(decoding: file[8..<8 + size], as: UTF8.self)
       let empty =
@@ -194,7 +194,7 @@ import Testing
     }
   }
 
-  @Test func aPromptThatIsTooLongIsCutAloud() throws {
+  @Test func truncatingAPromptIsNoted() throws {
     try withModel { folder in
       let prompt = [String](repeating: "cat", count: 80).joined(separator: " ")
       let ending = try expectDecant(
@@ -213,7 +213,7 @@ import Testing
     }
   }
 
-  /// Every number of a file of adapters is read when it is checked.
+  /// `--check` reads every number of an adapter file.
   @Test func adaptersAreChecked() throws {
     try withTemporaryFolder { folder in
       let key = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q."

@@ -2,15 +2,14 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What is said of an output that cannot be: the truth of the place, and no advice that does not
-/// help.
+/// Refusals of outputs: they state what is at the path, and suggest only what helps.
 @Suite struct OutputTests {
   private func write(_ text: String, to path: String) throws {
     try text.write(toFile: path, atomically: true, encoding: .utf8)
   }
 
   @Test(arguments: ["plain/x.decant", "plain/deeper/x.decant", "plain/x/"])
-  func aFileIsNoFolderToWriteTo(output: String) throws {
+  func aFileInTheOutputsPathIsRefused(output: String) throws {
     try withModel { folder in
       try write("kept", to: folder + "/plain")
       for force in [[], ["--force"]] {
@@ -49,7 +48,7 @@ import Testing
       "photos: the folder holds what is no report (old.png), and is not replaced even with --force; give another name"
     ),
   ])
-  func whatForceDoesNotReplaceIsNotOfferedForIt(arguments: [String], sentence: String) throws {
+  func forceIsNotSuggestedWhereItDoesNotHelp(arguments: [String], sentence: String) throws {
     try withModel { folder in
       for path in ["photos", "a.decant"] {
         try FileManager.default.createDirectory(

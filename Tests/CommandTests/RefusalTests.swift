@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Every refusal of the command line itself is exit code 2 and one sentence, and nothing appears.
+/// Every refusal is one sentence, exits with code 2 and writes nothing.
 @Suite struct RefusalTests {
   private static let writers = "decant, diffusers, checkpoint and gguf"
 
@@ -13,8 +13,8 @@ import Testing
       "model/unet: component 'vae' is missing; found unet"
     ),
     (
-      ["convert", "model", "-o", "a.decant", "--type", "int8"],
-      "number type 'int8' is unknown; expected f32, f16 or bf16"
+      ["convert", "model", "-o", "a.decant", "--type", "int3"],
+      "number type 'int3' is unknown; expected f32, f16 or bf16"
     ),
     (
       ["convert", "model", "-o", "a.zip"],
@@ -136,7 +136,7 @@ import Testing
       "family 'sd-v9' is unknown; expected sd-v1-4, sd-v1-5, sd-v1-5-inpainting, bk-sdm-base, bk-sdm-small, bk-sdm-tiny, segmind-small-sd, segmind-tiny-sd, lcm-dreamshaper-v7, sd-v2-1-base, sd-v2-1, sd-v2-inpainting, sd-turbo, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, sdxl-base-1.0, sdxl-turbo, lcm-sdxl, ssd-1b, segmind-vega, koala-700m, koala-1b or sdxl-refiner-1.0"
     ),
   ])
-  func whatCannotBeDone(arguments: [String], sentence: String) throws {
+  func impossibleRequestsAreRefused(arguments: [String], sentence: String) throws {
     try withModel { folder in
       try expectDecant(arguments, in: folder, exit: 2, stderr: "decant: " + sentence)
       #expect(try names(folder) == ["model"])
@@ -153,54 +153,61 @@ import Testing
       "--threads takes 1 to 1024, not 0."
     ),
     (
-      ["generate", "model", "-p", "x", "-o", "a.png", "--seed", "-1"],
-      "The value '-1' is invalid for '--seed <s>'"
+      ["generate", "model", "-p", "x", "-o", "a.png", "--seed", "-2"],
+      "The value '-2' is invalid for '--seed <s>'"
     ),
     (
       ["generate", "model", "-p", "x"],
-      "Say where the picture goes: -o FILE.png or --grid FILE.png."
+      "No output is named; give -o FILE.png or --grid FILE.png."
     ),
     (
-      ["generate", "model", "-p", "x", "--size", "64x72", "-o", "a.png"],
-      "2 models, model, 64x72: of several only --grid FILE.png can be written."
+      ["generate", "model", "64x72", "-p", "x", "-o", "a.png"],
+      "2 models are named: model and 64x72; with more than one model, use --grid FILE.png."
     ),
     (["verify", "model", "model", "--size", "8"], "The value '8' is invalid for '--size <WxH>'"),
     (
       ["verify", "model", "model", "--min-psnr", "nan"],
       "--min-psnr takes a finite number, not nan."
     ),
-    (["strip", "model", "-o", "a"], "Give either --recipe NAME or --drop BLOCK."),
+    (
+      ["convert", "model", "-o", "a.decant", "--type", "Q8_0"],
+      "--type takes f32, f16, bf16, not int8-g32; for int8-g32 use 'decant quantize --type int8-g32'."
+    ),
     (
       ["quantize", "model", "--type", "int8"],
-      "Say where to write, -o OUT, or look at the plan with --dry-run."
+      "No output is named; give -o OUT, or --dry-run to see the plan."
     ),
-    (["calibrate", "-o", "a"], "Give either a MODEL to run or --merge FILE FILE, and not both."),
-    (["calibrate", "--merge", "a", "-o", "b"], "--merge joins two files or more."),
+    (["calibrate", "-o", "a"], "Give either a MODEL to run or --merge FILE FILE, not both."),
+    (["calibrate", "--merge", "a", "-o", "b"], "--merge takes two files or more, not 1."),
     (
       ["calibrate", "--merge", "a", "b", "-o", "c", "--steps", "20", "--size", "64x64"],
-      "--merge runs nothing that --steps, --size could change."
+      "--steps and --size have no effect with --merge, which runs no model; leave them out."
     ),
     (
       ["calibrate", "--merge", "a", "b", "-o", "c", "--prompts", "p", "--vae", "v", "--ema"],
-      "--merge runs nothing that --prompts, --ema, --vae could change."
+      "--prompts, --ema and --vae have no effect with --merge, which runs no model; leave them out."
     ),
-    (["bench"], "Give a MODEL or --family NAME, or --kernels."),
+    (["bench"], "Nothing to measure; give a MODEL, --family NAME or --kernels."),
     (
       ["bench", "model", "--compute", "f32,int3"],
-      "No arithmetic 'int3'; there are f32, f32-direct, int8."
+      "--compute takes f32, f32-direct, int8, not 'int3'."
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8", "--compute", "int8"],
-      "--compute int8: quantize runs no model, it rounds in f32."
+      "--compute int8 has no effect on quantize, which runs no model; leave it out."
     ),
     (
       ["forward", "model", "--component", "ear", "--inputs", "a", "-o", "b"],
-      "No component 'ear'; there are unet, vae-decoder, vae-encoder, text-encoder, text-encoder-2."
+      "--component takes unet, vae-decoder, vae-encoder, text-encoder, text-encoder-2, not 'ear'."
     ),
     (["nothing"], "Unexpected argument 'nothing'"),
     (["convrt", "model", "-o", "a"], "Unexpected argument 'convrt'; did you mean convert?"),
+    (
+      ["model"],
+      "'model' is a file or folder, but a command is expected first; for example: decant inspect model"
+    ),
   ])
-  func argumentsThatMakeNoSense(arguments: [String], sentence: String) throws {
+  func contradictoryArgumentsAreRefused(arguments: [String], sentence: String) throws {
     try withModel { folder in
       let ending = try expectDecant(arguments, in: folder, exit: 2)
       #expect(ending.errors.hasPrefix("Error: " + sentence + "\n"), "\(ending.errors)")
@@ -220,7 +227,7 @@ import Testing
     }
   }
 
-  @Test func aFileIsNotItsOwnOutputThroughALink() throws {
+  @Test func anInputBehindALinkIsNotAnOutput() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
       try FileManager.default.createSymbolicLink(
@@ -240,7 +247,7 @@ import Testing
     ["forward", "model", "--component", "vae-decoder", "--inputs", "in", "-o", "a.decant"],
     ["generate", "model", "-p", "x", "--save-latents", "a.decant"],
   ])
-  func aComponentFromElsewhereIsAnInputToo(command: [String]) throws {
+  func aComponentsSourceIsNotAnOutput(command: [String]) throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
       try expectDecant(
@@ -251,7 +258,7 @@ import Testing
     }
   }
 
-  @Test func noOutputTakesThePlaceOfAFolderOfOtherThings() throws {
+  @Test func foldersOfOtherFilesAreNotReplaced() throws {
     try withModel { folder in
       let verify = ["verify", "model", "model", "--report"]
       try expectDecant(
@@ -297,7 +304,7 @@ import Testing
     }
   }
 
-  @Test func aPipelineOfWrongInputs() throws {
+  @Test func tensorsOfWrongNamesAreRefused() throws {
     try withModel { folder in
       // A tensor of float32 that no component takes.
       let header = #"{"noise":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#
@@ -328,8 +335,8 @@ import Testing
     }
   }
 
-  /// Numbers that no step can keep: there is no picture of NaN.
-  @Test func latentsThatLeadNowhere() throws {
+  /// Latents that overflow become NaN, and NaN is no image.
+  @Test func latentsThatOverflowAreRefused() throws {
     try withModel { folder in
       let header = #"{"latents":{"dtype":"F32","shape":[1,4,2,2],"data_offsets":[0,64]}}"#
       var file = Data([UInt8(header.utf8.count)] + [UInt8](repeating: 0, count: 7))
@@ -353,7 +360,7 @@ import Testing
     }
   }
 
-  @Test func damageIsFound() throws {
+  @Test func damagedFilesAreRefused() throws {
     try withModel { folder in
       try expectDecant(["convert", "model", "-o", "a.decant", "--quiet"], in: folder)
       let whole = try bytes(folder + "/a.decant")
@@ -375,13 +382,13 @@ import Testing
   }
 
   @Test(arguments: ["convert", "quantize", "inspect", "generate"])
-  func aTensorThatIsMissing(command: String) throws {
+  func aMissingTensorIsNamed(command: String) throws {
     try withModel { folder in
       let copy = folder + "/copy"
       try FileManager.default.copyItem(atPath: fixture("golden/pipeline"), toPath: copy)
       let path = copy + "/unet/diffusion_pytorch_model.safetensors"
       var weights = Data(try bytes(path))
-      // Another name of the same length leaves everything else of the file in its place.
+      // A name of the same length keeps all offsets of the file.
       let name = try #require(weights.range(of: Data("\"conv_in.weight\"".utf8)))
       weights.replaceSubrange(name, with: Data("\"conv_on.weight\"".utf8))
       try weights.write(to: URL(fileURLWithPath: path))
@@ -402,7 +409,7 @@ import Testing
     }
   }
 
-  @Test func weightsThatAreNoNumbers() throws {
+  @Test func nonfiniteWeightsAreRefused() throws {
     try withModel { folder in
       let copy = folder + "/copy"
       try FileManager.default.copyItem(atPath: fixture("golden/pipeline"), toPath: copy)
@@ -422,8 +429,8 @@ import Testing
     }
   }
 
-  /// Help is there all the same.
-  @Test func anInstructionSetThatThereIsNot() throws {
+  /// `--help` works whatever DECANT_SIMD says.
+  @Test func unknownInstructionSetsAreRefused() throws {
     try withModel { folder in
       func decant(_ arguments: [String], simd: String) throws -> Ending {
         try Decant.run(arguments, in: folder, environment: ["DECANT_SIMD": simd])

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Standard streams that are closed, full, or read no more.
+/// Standard streams that are closed, full or no longer read.
 @Suite struct StreamTests {
   private func shell(_ line: String, in folder: String) throws -> (code: Int32, output: String) {
     let process = Process()
@@ -17,8 +17,8 @@ import Testing
     return (process.terminationStatus, String(decoding: said, as: UTF8.self))
   }
 
-  /// A file that is written must not get the number of a closed stream, and what is printed with it.
-  @Test(arguments: ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"]) func closedStreamsHarmNothing(
+  /// An output file must not get the descriptor of a closed stream, and so what is printed there.
+  @Test(arguments: ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"]) func closedStreamsDoNotChangeOutputs(
     streams: String
   ) throws {
     try withModel { folder in
@@ -32,7 +32,7 @@ import Testing
     }
   }
 
-  @Test func aFullDiskIsNoSuccess() throws {
+  @Test func aFullDiskIsAnError() throws {
     try withModel { folder in
       let (code, output) = try shell("$DECANT inspect model --json 2>&1 >/dev/full", in: folder)
       #expect(code == 2)
@@ -40,7 +40,7 @@ import Testing
     }
   }
 
-  @Test func aReaderThatWantsNoMoreIsNoFault() throws {
+  @Test func aReaderMayCloseThePipe() throws {
     try withModel { folder in
       let line = "($DECANT inspect model --tensors; echo $? >code) | true; cat code"
       let output = try shell(line, in: folder).output

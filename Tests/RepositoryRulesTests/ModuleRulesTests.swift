@@ -56,7 +56,7 @@ struct ModuleRulesTests {
       members: "Formats/Tables", declaration: #"static let (\w+) = StripRecipe\("#,
       list: "Formats/Tables/Recipes.swift", line: "    %@,"),
     List(
-      members: "Sources/Command", declaration: #"struct (\w+Command): JobCommand \{"#,
+      members: "Sources/Command", declaration: #"struct (\w+Command): JobCommand\b"#,
       list: "Sources/Command/Decant.swift", line: "%@.self,"),
   ]
 

@@ -35,13 +35,18 @@ package enum Schemes {
   package static let all: [any Scheme] =
     PlainScheme.all + RowScheme.all + GroupScheme.all
 
-  /// The scheme of that name, or `nil`.
+  /// The scheme of that name in any case, or `nil`.
   package static func named(_ name: String) -> (any Scheme)? {
-    all.first { $0.name == aliases[name] ?? name }
+    let name = name.lowercased()
+    return all.first { $0.name == aliases[name] ?? name }
   }
 
-  /// ggml's names of what is the same to the bit.
-  private static let aliases = ["q8_0": "int8-g32", "q4_0": "int4-g32"]
+  /// Usual names of schemes: PyTorch's, and ggml's for the encodings that are the same to the bit.
+  private static let aliases = [
+    "float32": "f32", "fp32": "f32", "float16": "f16", "fp16": "f16", "half": "f16",
+    "bfloat16": "bf16", "i8": "int8", "q8_0": "int8-g32", "q8": "int8-g32", "int4": "int4-g32",
+    "q4_0": "int4-g32", "q4": "int4-g32",
+  ]
 }
 
 /// Modules that get another scheme than the one that was asked for.

@@ -1,0 +1,99 @@
+internal import ArgumentParser
+internal import Support
+internal import Workflow
+
+/// An image's size as `WIDTHxHEIGHT`, in pixels.
+extension ImageSize: ExpressibleByArgument {
+  package init?(argument: String) { self.init(text: argument) }
+}
+
+/// A point of an image as `X,Y`, in pixels.
+struct PointArgument: ExpressibleByArgument {
+  let x: Int
+  let y: Int
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    guard parts.count == 2, let x = Int(parts[0]), let y = Int(parts[1]) else { return nil }
+    self.x = x
+    self.y = y
+  }
+}
+
+/// A number of bytes as `500MB` or `2GB` (powers of ten), or `2GiB` (powers of two).
+struct ByteSize: ExpressibleByArgument {
+  let bytes: Int
+
+  init?(argument: String) {
+    let text = argument.uppercased()
+    let units = [
+      ("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000),
+      ("GB", 1_000_000_000), ("", 1),
+    ]
+    guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
+      let number = Double(text.dropLast(unit.count)), number > 0,
+      let bytes = Int(exactly: (number * Double(factor)).rounded()), bytes > 0
+    else { return nil }
+    self.bytes = bytes
+  }
+}
+
+/// The seed of a random generator: a number, or `-1` for a random seed.
+struct SeedArgument: ExpressibleByArgument, CustomStringConvertible {
+  let value: UInt64
+  /// Whether the value is random.
+  let isRandom: Bool
+
+  init(_ value: UInt64, isRandom: Bool = false) {
+    self.value = value
+    self.isRandom = isRandom
+  }
+
+  init?(argument: String) {
+    if argument == "-1" {
+      // At most 32 bits, so that other programs accept the seed.
+      self.init(UInt64(UInt32.random(in: 0 ... .max)), isRandom: true)
+    } else {
+      guard let value = UInt64(argument) else { return nil }
+      self.init(value)
+    }
+  }
+
+  var description: String { "\(value)" }
+  var defaultValueDescription: String { description }
+
+  /// States a random seed, so that the user can repeat the result.
+  var notes: [String] { isRandom ? ["--seed -1: the random seed is \(value)"] : [] }
+}
+
+/// A kind of arithmetic.
+struct ComputeArgument: ExpressibleByArgument, CustomStringConvertible {
+  static let f32 = ComputeArgument(value: .f32)
+
+  let value: Compute
+
+  private init(value: Compute) { self.value = value }
+
+  init?(argument: String) {
+    guard let value = Compute(name: argument) else { return nil }
+    self.init(value: value)
+  }
+
+  static var allValueStrings: [String] { Compute.names }
+  var description: String { value.name }
+  var defaultValueDescription: String { value.name }
+}
+
+/// Refuses counts below 1.
+func requirePositive(_ options: [(name: String, value: Int)]) throws {
+  for (name, value) in options where value < 1 {
+    throw ValidationError("\(name) takes 1 or more, not \(value).")
+  }
+}
+
+/// A folder's path without the slashes at its end.
+func folderPath(_ path: String) -> String {
+  var path = path
+  while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+  return path
+}

@@ -1,0 +1,52 @@
+internal import ArgumentParser
+internal import Workflow
+
+/// Options of every command.
+struct CommonArguments: ParsableArguments {
+  @Flag(name: .long, help: "Print nothing but errors on standard error.")
+  var quiet = false
+
+  @Flag(
+    name: .long, help: "Print all settings and the time of each stage on standard error.")
+  var verbose = false
+
+  @Flag(help: "Print the result as JSON.")
+  var json = false
+
+  func validate() throws {
+    if quiet, verbose { throw ValidationError("Give either --quiet or --verbose, not both.") }
+  }
+}
+
+/// How a model is computed.
+struct ComputeArguments: ParsableArguments {
+  @OptionGroup var threads: ThreadArguments
+
+  @Option(
+    help: ArgumentHelp(
+      "Arithmetic: float32, float32 without Winograd convolutions, or int8 weights and activations.",
+      valueName: "kind"),
+    completion: .list(Compute.names))
+  var compute: ComputeArgument = .f32
+
+  func apply() { threads.apply() }
+}
+
+/// The number of threads.
+struct ThreadArguments: ParsableArguments {
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Number of threads, 1 to 1024 (default: one per processor).", valueName: "n"))
+  var threads: Int?
+
+  func validate() throws {
+    if let threads, threads < 1 || threads > 1024 {
+      throw ValidationError("--threads takes 1 to 1024, not \(threads).")
+    }
+  }
+
+  func apply() {
+    if let threads { setThreads(threads) }
+  }
+}

@@ -1,0 +1,55 @@
+internal import ArgumentParser
+private import Foundation
+private import Support
+internal import Workflow
+
+/// A command that runs one job and prints its outcome.
+protocol JobCommand: AsyncParsableCommand {
+  associatedtype Work: Job
+  var common: CommonArguments { get }
+  /// What a user should know about the arguments, before the job runs.
+  var notes: [String] { get }
+  func job() throws -> Work
+  /// Checks the outcome after it is printed.
+  ///
+  /// - Throws: an error that ends the command with another exit code than 0.
+  func check(_ outcome: Work.Outcome) throws
+}
+
+extension JobCommand {
+  var notes: [String] { [] }
+
+  func check(_ outcome: Work.Outcome) throws {}
+
+  func run() async throws {
+    try checkInstructionSet(ProcessInfo.processInfo.environment["DECANT_SIMD"])
+    let printer = ProgressPrinter(quiet: common.quiet, verbose: common.verbose)
+    defer { printer.finish() }
+    printer.showSettings(Self.settings)
+    for note in notes { printer.show(.note(note)) }
+    let outcome = try await job().run { printer.show($0) }
+    printer.finish()
+    if common.json {
+      try StandardStreams.printResult(outcome.jsonText)
+    } else {
+      let hints = outcome.suggestions.map { "hint: \($0.sentence)" }
+      let lines = [outcome.text].filter { !$0.isEmpty } + hints
+      if !lines.isEmpty { try StandardStreams.printResult(lines.joined(separator: "\n")) }
+    }
+    try check(outcome)
+  }
+
+  /// The command's name, and each option that is given or has a default.
+  private static var settings: [String] {
+    guard let table = OptionTable(of: Self.self) else { return [] }
+    let given = (try? table.scan(CommandLine.arguments.dropFirst(2))) ?? []
+    let options = table.entries.flatMap { entry in
+      let values = given.filter { $0.entry == entry }.map(\.value)
+      if values.isEmpty, entry.takesValue, let value = entry.defaultValue {
+        return ["\(entry.preferredName) \(value) (default)"]
+      }
+      return values.map { entry.preferredName + ($0.map { " \(shown($0))" } ?? "") }
+    }
+    return ["decant \(toolVersion) \(configuration.commandName ?? "")"] + options.map { "  " + $0 }
+  }
+}

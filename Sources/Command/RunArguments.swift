@@ -1,0 +1,76 @@
+internal import ArgumentParser
+internal import Support
+internal import Workflow
+
+/// A command that generates images to measure a model.
+protocol RunCommand {
+  /// The default of --prompt-limit, in words.
+  static var promptLimitDefault: String { get }
+  /// What the images are for, with a space before it, in the help of each option.
+  static var runPurpose: String { get }
+}
+
+extension RunCommand {
+  static var runPurpose: String { "" }
+}
+
+/// The images that a command generates to measure a model.
+struct RunArguments<Command: RunCommand>: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      A text file with one prompt per line, and optionally a tab and a negative prompt (default: \
+      \(ownPromptCount) prompts of Decant's own).
+      """, valueName: "file"),
+    completion: .file())
+  var prompts: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Use only the first N prompts (default: \(Command.promptLimitDefault)).", valueName: "n"))
+  var promptLimit: Int?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Sampling steps per image\(Command.runPurpose) (default: \(CalibrationRequest.standard.steps)).",
+      valueName: "n"))
+  var steps: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Image width and height in pixels\(Command.runPurpose) (default: the model's own).",
+      valueName: "WxH"))
+  var size: ImageSize?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Images per prompt\(Command.runPurpose), each from different noise (default: "
+        + "\(CalibrationRequest.standard.seeds)).", valueName: "n"))
+  var seeds: Int?
+
+  func validate() throws {
+    try requirePositive([
+      ("--steps", steps ?? 1), ("--seeds", seeds ?? 1), ("--prompt-limit", promptLimit ?? 1),
+    ])
+  }
+
+  /// Names of the options that are given.
+  var given: [String] {
+    [
+      ("--prompts", prompts != nil), ("--prompt-limit", promptLimit != nil),
+      ("--steps", steps != nil), ("--size", size != nil), ("--seeds", seeds != nil),
+    ].filter(\.1).map(\.0)
+  }
+
+  func apply(to request: inout some RunRequest) {
+    request.promptsPath = prompts
+    // The request's limit applies to Decant's own prompts. A file is used completely.
+    request.promptLimit = promptLimit ?? (prompts == nil ? request.promptLimit : nil)
+    request.steps = steps ?? CalibrationRequest.standard.steps
+    request.seeds = seeds ?? CalibrationRequest.standard.seeds
+    request.size = size
+  }
+}

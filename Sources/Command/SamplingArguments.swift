@@ -1,0 +1,15 @@
+internal import ArgumentParser
+internal import Workflow
+
+/// Names of the guidance scale: diffusers' and those of other programs.
+let guidanceScaleNames: NameSpecification = [.long, .customLong("cfg-scale")]
+
+/// Names of the scheduler: diffusers' and those of other programs.
+let schedulerOptionNames: NameSpecification = [.long, .customLong("sampler")]
+
+/// The help of a scheduler option.
+func schedulerHelp(default text: String) -> ArgumentHelp {
+  ArgumentHelp(
+    "The scheduler: \(schedulerNames.joined(separator: ", ")) (default: \(text)).",
+    valueName: "name")
+}

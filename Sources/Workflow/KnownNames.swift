@@ -1,0 +1,16 @@
+private import Formats
+private import Quantization
+private import Tensors
+
+/// Names of the schemes that store plain floating-point numbers.
+package let plainTypeNames = Schemes.all.filter { !$0.encoding.isQuantized }.map(\.name)
+
+/// Names of the rounding methods.
+package let roundingMethodNames = RoundingMethod.allCases.map(\.rawValue)
+
+/// The name of the scheme that `name` stands for, in any case and under any usual name: `f16` for
+/// `FP16`. A name that stands for no scheme stays as it is.
+package func typeName(_ name: String) -> String { Schemes.named(name)?.name ?? name }
+
+/// The number of Decant's own prompts.
+package let ownPromptCount = CalibrationPrompts.all.count

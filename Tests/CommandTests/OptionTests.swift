@@ -1,0 +1,276 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Options: which names and values are accepted, and what is said of the others.
+@Suite struct OptionTests {
+  /// The same refusal in every command, with the nearest option.
+  @Test(arguments: [
+    (["generate", "model", "-p", "x", "--cfg", "4", "-o", "a.png"], "--cfg", "--guidance-scale"),
+    (["generate", "model", "-p", "x", "--smapler", "ddim"], "--smapler", "--sampler"),
+    (
+      ["generate", "model", "-p", "x", "--guidance_scale", "3"], "--guidance_scale",
+      "--guidance-scale"
+    ),
+    (["generate", "model", "-p", "x", "--negative", "y"], "--negative", "--negative-prompt"),
+    (
+      ["generate", "model", "-p", "x", "--num-inference-steps", "9"], "--num-inference-steps",
+      "--steps"
+    ),
+    (["generate", "model", "-p", "x", "-steps", "9"], "-steps", "--steps"),
+    (["generate", "model", "-p", "x", "-W64"], "-W64", "-W 64"),
+    (["inspect", "model", "--chek"], "--chek", "--check"),
+    (["convert", "model", "--Type=f16", "-o", "a"], "--Type", "--type"),
+    (["strip", "model", "--recipes", "bk-sdm-base", "-o", "a"], "--recipes", "--recipe"),
+    (
+      ["calibrate", "model", "--prompt-limits", "1", "-o", "a"], "--prompt-limits", "--prompt-limit"
+    ),
+    (["quantize", "model", "--dtype", "int8", "-o", "a"], "--dtype", "--type"),
+    (["shrink", "model", "--out", "a"], "--out", "--output"),
+    (["verify", "model", "model", "--min-pnsr", "30"], "--min-pnsr", "--min-psnr"),
+    (["forward", "model", "--input", "a"], "--input", "--inputs"),
+    (["bench", "model", "--thread", "1"], "--thread", "--threads"),
+    (["synthesize", "--familly", "sd-v1-4"], "--familly", "--family"),
+  ])
+  func anUnknownOptionIsNamed(arguments: [String], option: String, near: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(arguments, in: folder, exit: 2)
+      let lines = ending.errors.split(separator: "\n")
+      #expect(
+        lines.first == "Error: Unknown option '\(option)'. Did you mean '\(near)'?",
+        "\(ending.errors)")
+      #expect(lines.dropFirst().first?.hasPrefix("Usage: decant \(arguments[0]) ") == true)
+      #expect(lines.last == "  See 'decant \(arguments[0]) --help' for more information.")
+      #expect(ending.output.isEmpty)
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
+  @Test(arguments: [
+    (["--frobnicate"], "Unknown option '--frobnicate'."),
+    (
+      ["-m", "model"],
+      "Unknown option '-m'. A model is named without an option: decant generate MODEL"
+    ),
+  ])
+  func anUnknownOptionWithoutANearOne(arguments: [String], sentence: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        ["generate", "-p", "x", "-o", "a.png"] + arguments, in: folder, exit: 2)
+      #expect(ending.errors.hasPrefix("Error: \(sentence)\n"), "\(ending.errors)")
+    }
+  }
+
+  /// Values that look like options are values.
+  @Test func valuesMayBeginWithAHyphen() throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        [
+          "generate", "model", "-p", "--cfg", "-n", "--nothing", "-o", "a.png", "--steps", "1",
+          "--size", "16x16", "--quiet",
+        ], in: folder)
+      #expect(ending.output == "a.png\n")
+    }
+  }
+
+  @Test(arguments: [
+    (["-n", "a", "-n", "b"], "'-n' is given twice, with 'a' and 'b'"),
+    (
+      ["-n", "a", "--negative-prompt=b"],
+      "'-n' and '--negative-prompt' are one option, given with 'a' and 'b'"
+    ),
+    (
+      ["--cfg-scale", "1", "--guidance-scale", "2"],
+      "'--cfg-scale' and '--guidance-scale' are one option, given with '1' and '2'"
+    ),
+  ])
+  func anOptionIsGivenOnce(arguments: [String], fact: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        ["generate", "model", "-p", "x", "-p", "y", "-o", "a.png"] + arguments, in: folder, exit: 2)
+      #expect(ending.errors.hasPrefix("Error: \(fact); give it once.\n"), "\(ending.errors)")
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
+  @Test func namesOfOtherProgramsAreAccepted() throws {
+    try withModel { folder in
+      let generate = ["generate", "model", "-p", "x", "--steps", "2", "--quiet"]
+      try expectDecant(
+        generate + [
+          "-o", "a.png", "--size", "32x16", "--cfg-scale", "3", "--sampler", "ddim",
+        ], in: folder)
+      try expectDecant(
+        generate + [
+          "-o", "b.png", "-W", "32", "-H", "16", "--guidance-scale", "3", "--scheduler", "ddim",
+        ], in: folder)
+      try expectDecant(
+        generate + ["-o", "c.png", "-W", "32", "-H", "16", "--scheduler", "ddim"], in: folder)
+      #expect(try bytes(folder + "/a.png") == bytes(folder + "/b.png"))
+      #expect(try bytes(folder + "/a.png") != bytes(folder + "/c.png"))
+      let both = try expectDecant(
+        generate + ["-o", "d.png", "--size", "32x16", "-W", "32"], in: folder, exit: 2)
+      #expect(both.errors.hasPrefix("Error: Give either --size WxH or -W and -H, not both.\n"))
+    }
+  }
+
+  /// The stored type is the same under every name, and the file does not tell them apart.
+  @Test(arguments: [
+    ("f16", ["FP16", "float16"]), ("int8", ["INT8"]), ("int8-g32", ["Q8_0"]),
+    ("int4-g32", ["int4", "q4_0"]),
+  ])
+  func typesHaveUsualNames(type: String, others: [String]) throws {
+    try withModel { folder in
+      func quantized(_ name: String) throws -> Data {
+        try expectDecant(
+          ["quantize", "model", "-o", "\(name).decant", "--type", name, "--quiet"], in: folder)
+        return try bytes(folder + "/\(name).decant")
+      }
+      let expected = try quantized(type)
+      for other in others {
+        let found = try quantized(other)
+        #expect(found == expected, "\(other)")
+      }
+    }
+  }
+
+  @Test func typesOfOtherOptionsHaveUsualNamesToo() throws {
+    try withModel { folder in
+      func written(_ name: String, _ arguments: [String]) throws -> Data {
+        try expectDecant(arguments + ["-o", name, "--quiet"], in: folder)
+        return try bytes(folder + "/" + name)
+      }
+      let quantize = ["quantize", "model", "--type", "int8"]
+      let usual = try written(
+        "a.decant", quantize + ["--rest-type", "fp32", "--assign", "conv_out=INT8"])
+      let own = try written(
+        "b.decant", quantize + ["--rest-type", "f32", "--assign", "conv_out=int8"])
+      #expect(usual == own)
+      let usualPlain = try written("c.decant", ["convert", "model", "--type", "BFloat16"])
+      let ownPlain = try written("d.decant", ["convert", "model", "--type", "bf16"])
+      #expect(usualPlain == ownPlain)
+    }
+  }
+
+  /// A random seed is stated, and gives the same image when it is given.
+  @Test func aRandomSeedIsStated() throws {
+    try withModel { folder in
+      let generate = [
+        "generate", "model", "-p", "x", "--steps", "1", "--size", "16x16", "--seed",
+      ]
+      let first = try expectDecant(generate + ["-1", "-o", "a.png"], in: folder)
+      let pattern = #/note: --seed -1: the random seed is (\d+)\n/#
+      let match = try #require(try pattern.firstMatch(in: first.errors), "\(first.errors)")
+      let seed = String(match.1)
+      try expectDecant(generate + [seed, "-o", "b.png", "--quiet"], in: folder)
+      #expect(try bytes(folder + "/a.png") == bytes(folder + "/b.png"))
+      let json = try expectDecant(
+        generate + ["-1", "-o", "c.png", "--quiet", "--json"], in: folder)
+      #expect(json.errors.isEmpty)
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+      // Two random seeds of 32 bits are the same once in four billion runs.
+      #expect(object["seed"] is Int && object["seed"] as? Int != Int(seed))
+    }
+  }
+
+  @Test(arguments: [
+    ["convert", "model", "-o", "-"], ["quantize", "model", "--type", "int8", "--output=-"],
+    ["generate", "model", "-p", "x", "-o", "-"], ["generate", "model", "-p", "x", "--grid", "-"],
+    ["verify", "model", "model", "--report", "-"],
+  ])
+  func standardOutputIsRefusedAsOutput(arguments: [String]) throws {
+    try withModel { folder in
+      let ending = try expectDecant(arguments, in: folder, exit: 2)
+      #expect(
+        ending.errors.hasSuffix(
+          " -: outputs are files or folders, not standard output; give a name\n"),
+        "\(ending.errors)")
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
+  @Test func stripWithoutBlocksShowsItsOwnUsage() throws {
+    try withModel { folder in
+      try expectDecant(
+        ["strip", "model", "-o", "a"], in: folder, exit: 2,
+        stderr: """
+          Error: Nothing to remove; give either --recipe NAME or --drop BLOCK.
+          Usage: decant strip [<options>] <model> --output <out>
+            See 'decant strip --help' for more information.
+          """)
+    }
+  }
+
+  /// A dry run writes nothing, so it replaces nothing.
+  @Test func aDryRunAcceptsAnExistingOutput() throws {
+    try withModel { folder in
+      let quantize = ["quantize", "model", "--type", "int8", "-o", "a.decant", "--quiet"]
+      try expectDecant(quantize, in: folder)
+      let before = try bytes(folder + "/a.decant")
+      let plan = try expectDecant(quantize + ["--dry-run"], in: folder)
+      #expect(plan.output.contains("int8"), "\(plan.output)")
+      #expect(try bytes(folder + "/a.decant") == before)
+      #expect(try names(folder) == ["a.decant", "model"])
+      try expectDecant(
+        ["quantize", "model", "--type", "int8", "-o", "model", "--dry-run"], in: folder, exit: 2)
+    }
+  }
+
+  @Test func aReportIsNamedWithoutDoubledSlashes() throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        [
+          "verify", "model", "model", "--steps", "1", "--prompt-limit", "1", "--size", "16x16",
+          "--no-baselines", "--report", "report//", "--quiet",
+        ], in: folder)
+      #expect(ending.output.contains("report: report/index.html"), "\(ending.output)")
+    }
+  }
+
+  @Test func verboseStatesSettingsAndTimes() throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        [
+          "generate", "model", "-p", "x", "-o", "a.png", "--steps", "1", "--size", "16x16",
+          "--verbose",
+        ], in: folder)
+      let lines = ending.errors.split(separator: "\n").map(String.init)
+      #expect(
+        lines.first?.hasPrefix("decant ") == true && lines.first?.hasSuffix(" generate") == true)
+      for line in ["  --steps 1", "  --guidance-scale 7.5 (default)", "reading model …"] {
+        #expect(lines.contains(line), "\(line) in \(ending.errors)")
+      }
+      let times = lines.filter { $0.contains(#/^reading model: \d+\.\d\d s$/#) }
+      #expect(times.count == 1, "\(ending.errors)")
+      let both = try expectDecant(
+        ["inspect", "model", "--quiet", "--verbose"], in: folder, exit: 2)
+      #expect(both.errors.hasPrefix("Error: Give either --quiet or --verbose, not both.\n"))
+    }
+  }
+
+  @Test func theVersion() throws {
+    try withTemporaryFolder { folder in
+      let ending = try expectDecant(["--version"], in: folder)
+      #expect(ending.output == "0.2.0\n")
+    }
+  }
+
+  /// Limits that apply by default are in the help.
+  @Test(arguments: [
+    ("verify", "all of --prompts FILE, 2 of Decant's own"), ("verify", "(default: 20)"),
+    ("shrink", "4 to calibrate, and the next 2 to verify"),
+    ("calibrate", "40 prompts of Decant's own"),
+    ("generate", "(default: 25)"), ("generate", "-1 picks a random one"),
+    ("generate", "0.8; with --mask, 1"), ("bench", "(default: 4)"),
+    ("convert", "(default: unchanged)"), ("quantize", "Q8_0 for int8-g32"),
+    ("inspect", "1 to 1024 (default: one per processor)"),
+  ])
+  func helpStatesDefaults(command: String, words: String) throws {
+    try withTemporaryFolder { folder in
+      let help = try expectDecant([command, "--help"], in: folder).output
+      let text = help.split { $0.isWhitespace }.joined(separator: " ")
+      #expect(text.contains(words), "\(help)")
+    }
+  }
+}
