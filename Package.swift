@@ -57,7 +57,7 @@ let package = Package(
     library(
       "Sampling",
       on: [
-        "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CPNG",
+        "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support", "Formats", "CPNG",
         "CVocabulary",
       ]),
     library("Stripping", on: ["Models", "ModelSources", "Tensors", "Support", "Formats"]),
@@ -74,15 +74,14 @@ let package = Package(
     library(
       "Verification",
       on: [
-        "Sampling", "Execution", "Quantization", "Models", "Kernels", "ModelSources", "Tensors",
-        "Support",
+        "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support",
       ]),
     library(
       "Workflow",
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Adapters",
         "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors",
-        "Support", "Formats",
+        "Support",
       ]),
     .executableTarget(
       name: "Command",
@@ -108,7 +107,10 @@ let package = Package(
       on: ["Execution", "Models", "Checkpoints", "Kernels", "ModelSources", "Tensors", "Support"]),
     tests(
       "Sampling",
-      on: ["Sampling", "Execution", "Models", "Checkpoints", "ModelSources", "Tensors", "Support"]),
+      on: [
+        "Sampling", "Execution", "Models", "Checkpoints", "ModelSources", "Tensors", "Support",
+        "Formats",
+      ]),
     tests("Stripping", on: ["Stripping", "Models", "ModelSources", "Tensors", "Support"]),
     tests(
       "Quantization",

@@ -6,6 +6,7 @@ tokenizer.json    numbers of many texts by transformers' CLIPTokenizer, for seve
 noise.json        torch.randn of the CPU generator: seeds, sizes, successive draws
 pipeline-*.png    pictures that PIL wrote, and one that claims to be enormous
 schedulers.json   timesteps, sigmas and trajectories of diffusers' schedulers on a made-up model
+scheduler-defaults.json   the same for configs without any key, and with one key that has an unusual value
 """
 import json, math, os, struct, tempfile, warnings
 
@@ -167,22 +168,26 @@ def trajectory(scheduler, steps):
     return bits(middle.numpy()), bits(path[-1].numpy())
 
 
+def entry(cls, name, steps, config):
+    scheduler = cls.from_config(config)
+    scheduler.set_timesteps(steps)
+    try:
+        middle, last = trajectory(scheduler, steps)
+    except IndexError:  # diffusers 0.42.1 starts at the second of two equal timesteps and runs off the end
+        middle, last = None, None
+    sigmas = getattr(scheduler, "sigmas", None)
+    init = float(scheduler.init_noise_sigma)
+    return dict(name=name, steps=steps, config=config, timesteps=bits([float(t) for t in scheduler.timesteps]),
+                sigmas=None if sigmas is None else bits(sigmas.numpy()), initial=init, middle=middle, last=last)
+
+
 def schedulers():
     cases = []
 
     def case(name, steps, **changes):
         config = {**SD1, **changes}
         config = {k: v for k, v in config.items() if v != "absent"}
-        scheduler = CLASSES[name].from_config(config)
-        scheduler.set_timesteps(steps)
-        try:
-            middle, last = trajectory(scheduler, steps)
-        except IndexError:  # diffusers 0.42.1 starts at the second of two equal timesteps and runs off the end
-            middle, last = None, None
-        sigmas = getattr(scheduler, "sigmas", None)
-        init = float(scheduler.init_noise_sigma)
-        cases.append(dict(name=name, steps=steps, config=config, timesteps=bits([float(t) for t in scheduler.timesteps]),
-                          sigmas=None if sigmas is None else bits(sigmas.numpy()), initial=init, middle=middle, last=last))
+        cases.append(entry(CLASSES[name], name, steps, config))
 
     for name in CLASSES:
         for steps in (1, 2, 5, 20, 50):
@@ -225,6 +230,42 @@ def schedulers():
     save("schedulers.json", dict(cases=cases))
 
 
+# Keys of a class with an unusual value, each with the other keys that it needs to have an effect.
+COMMON = [({}, "num_train_timesteps", 500), ({}, "beta_start", 0.002), ({}, "beta_end", 0.016), ({}, "prediction_type", "v_prediction")]
+SPACED = [({}, "timestep_spacing", "trailing"), ({}, "beta_schedule", "scaled_linear"), ({"timestep_spacing": "leading"}, "steps_offset", 1)]
+RESCALED = [({"prediction_type": "v_prediction"}, "rescale_betas_zero_snr", True)]
+KARRAS = [({}, "use_karras_sigmas", True), ({}, "use_exponential_sigmas", True), ({}, "final_sigmas_type", "sigma_min"),
+          ({"use_karras_sigmas": True}, "sigma_min", 0.1), ({"use_karras_sigmas": True}, "sigma_max", 10.0)]
+KEYS = {
+    "pndm": COMMON + SPACED + [({}, "skip_prk_steps", True), ({}, "set_alpha_to_one", True)],
+    "ddim": COMMON + SPACED + RESCALED + [({}, "clip_sample", False), ({}, "clip_sample_range", 0.5), ({}, "set_alpha_to_one", False)],
+    "euler": COMMON + SPACED + RESCALED + KARRAS + [
+        ({}, "interpolation_type", "log_linear"), ({"prediction_type": "v_prediction"}, "timestep_type", "continuous")],
+    "euler-a": COMMON + SPACED + RESCALED,
+    "dpm++2m": COMMON + SPACED + RESCALED + KARRAS + [
+        ({}, "solver_order", 1), ({}, "solver_type", "heun"), ({"final_sigmas_type": "sigma_min"}, "lower_order_final", False),
+        ({"final_sigmas_type": "sigma_min", "lower_order_final": False}, "euler_at_final", True),
+        ({"beta_schedule": "squaredcos_cap_v2"}, "lambda_min_clipped", -5.1)],
+    "lcm": COMMON + RESCALED + [
+        ({}, "beta_schedule", "linear"), ({}, "original_inference_steps", 20), ({}, "timestep_scaling", 0.001),
+        ({}, "clip_sample", True), ({"clip_sample": True}, "clip_sample_range", 0.5)],
+}
+
+
+def scheduler_defaults():
+    cases = []
+    for name, keys in KEYS.items():
+        cls = diffusers.LCMScheduler if name == "lcm" else CLASSES[name]
+        bases = []
+        for base, key, value in keys:
+            for config, changed in [(base, None), ({**base, key: value}, key)]:
+                if changed is None and base in bases:
+                    continue
+                bases += [base]
+                cases.append(dict(entry(cls, name, 4 if name == "lcm" else 8, config), base=base, key=changed))
+    save("scheduler-defaults.json", dict(cases=cases))
+
+
 # ---------------------------------------------------------------- pictures
 
 def pictures():
@@ -250,3 +291,4 @@ if __name__ == "__main__":
     tokenizers()
     noise()
     schedulers()
+    scheduler_defaults()

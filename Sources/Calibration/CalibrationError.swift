@@ -33,12 +33,6 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
   case overflow(module: String)
   case unknownModule(String)
 
-  // Prompt files
-  case noPrompts(path: String)
-  case promptMissing(path: String, line: Int)
-  case promptTabs(path: String, line: Int)
-  case promptRepeated(path: String, line: Int, first: Int)
-
   package var description: String {
     switch self {
     case .notCalibration(let path):
@@ -97,16 +91,6 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
       "the sums of '\(module)' outgrow 64 bits"
     case .unknownModule(let module):
       "module '\(module)' ran and is not in the model's list of modules"
-    case .noPrompts(let path):
-      "\(path): there is no prompt in it; one a line is expected"
-    case .promptMissing(let path, let line):
-      "\(path), line \(line): a tab before the prompt; a prompt and, after a tab, a negative prompt "
-        + "are expected"
-    case .promptTabs(let path, let line):
-      "\(path), line \(line): more than one tab; a prompt and, after a tab, a negative prompt are "
-        + "expected"
-    case .promptRepeated(let path, let line, let first):
-      "\(path), line \(line): the same prompt as in line \(first)"
     }
   }
 

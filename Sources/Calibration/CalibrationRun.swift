@@ -59,45 +59,6 @@ extension Prompt {
 }
 
 extension [Prompt] {
-  /// Prompts of a file's text: one a line, a tab before a negative prompt; empty lines and those
-  /// that begin with `#` are skipped.
-  ///
-  /// - Parameter path: the file, for messages.
-  package init(text: String, path: String) throws(CalibrationError) {
-    self = []
-    var lines: [String: Int] = [:]
-    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
-      .enumerated()
-    {
-      let content = line.trimmed
-      if content.isEmpty || content.first == "#" { continue }
-      // Neither an indented prompt nor a negative one alone is guessed.
-      if line.prefix(upTo: content.startIndex).contains("\t") {
-        throw .promptMissing(path: path, line: index + 1)
-      }
-      let pieces = content.split(separator: "\t", omittingEmptySubsequences: false).map(\.trimmed)
-      guard pieces.count <= 2 else { throw .promptTabs(path: path, line: index + 1) }
-      let prompt = Prompt(
-        String(pieces[0]), negativePrompt: pieces.count == 2 ? String(pieces[1]) : "")
-      let key = prompt.prompt + "\t" + prompt.negativePrompt
-      if let first = lines.updateValue(index + 1, forKey: key) {
-        throw .promptRepeated(path: path, line: index + 1, first: first)
-      }
-      append(prompt)
-    }
-    if isEmpty { throw .noPrompts(path: path) }
-  }
-
   /// All runs of all prompts.
   package func runs(seeds count: Int) -> [CalibrationRun] { flatMap { $0.runs(seeds: count) } }
-}
-
-extension Substring {
-  /// Without spaces and tabs at both ends.
-  fileprivate var trimmed: Substring {
-    let isSpace: (Character) -> Bool = { $0 == " " || $0 == "\t" }
-    var rest = drop(while: isSpace)
-    while let last = rest.last, isSpace(last) { rest.removeLast() }
-    return rest
-  }
 }

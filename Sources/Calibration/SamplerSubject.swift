@@ -48,7 +48,7 @@ package struct SamplerSubject: CalibrationSubject {
     _ run: CalibrationRun, watchedBy collector: StatisticsCollector
   ) throws {
     var request = request
-    request.show(Prompt(run.prompt, negativePrompt: run.negativePrompt))
+    request.setPrompt(Prompt(run.prompt, negativePrompt: run.negativePrompt))
     request.seed = run.seed
     _ = try sampler.denoise(request, observer: CallWatcher(collector))
   }

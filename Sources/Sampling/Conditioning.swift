@@ -5,81 +5,82 @@ internal import Support
 package import Tensors
 
 extension Sampler {
-  /// Everything that the U-Net is told beside the latents, and how it is weighed.
+  /// The U-Net's inputs besides latents and timestep, and the guidance scale.
   package struct Conditioning: Sendable {
-    /// One of the U-Net's two answers: with the text, or without it.
-    package struct Branch: Sendable {
-      /// The text, [1, words, D].
+    /// The U-Net's inputs for one branch of classifier-free guidance.
+    package struct Inputs: Sendable {
+      /// `encoder_hidden_states`, [1, tokens, D].
       package let states: Tensor
-      /// The pooled text [1, P] and the sizes [1, numbers] that SDXL adds to the time.
+      /// SDXL's `added_cond_kwargs`: `text_embeds` [1, P] and `time_ids` [1, count].
       package let added: (pooled: Tensor, timeIDs: Tensor)?
     }
 
-    /// The prompt.
-    package let conditional: Branch
-    /// The negative prompt; `nil` without guidance.
-    package let unconditional: Branch?
+    /// Inputs for the prompt.
+    package let conditional: Inputs
+    /// Inputs for the negative prompt; `nil` without guidance.
+    package let unconditional: Inputs?
     package let guidanceScale: Float
-    /// The guidance as an input of latent consistency models, [1, width].
+    /// The guidance scale as `timestep_cond` of latent consistency models, [1, width].
     let guidanceEmbedding: Tensor?
-    /// Channels beside the latents, [1, channels, h, w]: the mask and the masked picture of
-    /// inpainting models.
+    /// Channels that inpainting models take after the latents, [1, channels, h, w]: the mask, then
+    /// the latents of the masked image.
     var extraChannels: Tensor?
   }
 
-  /// Encodes the request's texts.
+  /// Encodes the prompt and, where guidance needs it, the negative prompt.
   package func conditioning(for request: SamplingRequest) throws -> Conditioning {
     let scale = request.guidanceScale
     let prompt = try prompts.encode(request.prompt, observer: nil)
     let width = model.unet.timeCondProjDim
     var negative: EncodedPrompt?
     if scale > 1, width == nil {
-      if request.negativePrompt == nil, wantsZerosForNoText {
+      if request.negativePrompt == nil, usesZerosForEmptyPrompt {
         negative = prompts.zeros(like: prompt)
       } else {
         negative = try prompts.encode(request.negativePrompt ?? "", observer: nil)
       }
     }
     var conditioning = Conditioning(
-      conditional: branch(prompt, request, score: request.aestheticScore),
-      unconditional: negative.map { branch($0, request, score: request.negativeAestheticScore) },
+      conditional: inputs(prompt, request, score: request.aestheticScore),
+      unconditional: negative.map { inputs($0, request, score: request.negativeAestheticScore) },
       guidanceScale: Float(scale),
       guidanceEmbedding: width.map { guidanceEmbedding(scale - 1, width: $0) },
       extraChannels: nil)
-    // The mask of a picture to begin with comes with its latents.
-    if takesMask, request.image?.mask == nil {
-      conditioning.extraChannels = try wholePictureMasked(request)
+    // With an initial image and a mask, `initialState` makes these channels.
+    if takesMask, request.initialImage?.mask == nil {
+      conditioning.extraChannels = try fullyMaskedChannels(for: request)
     }
     return conditioning
   }
 
-  /// Whether the model's index says that no negative prompt is zeros instead of an empty text.
-  private var wantsZerosForNoText: Bool {
+  /// Whether an absent negative prompt is encoded as zeros instead of as an empty text:
+  /// `force_zeros_for_empty_prompt` of `model_index.json`; by default only for SDXL.
+  private var usesZerosForEmptyPrompt: Bool {
     model.source.index["force_zeros_for_empty_prompt"]?.bool
       ?? (model.family.architecture.timeIDs == .sizes)
   }
 
-  private func branch(
+  private func inputs(
     _ prompt: EncodedPrompt, _ request: SamplingRequest, score: Double
-  ) -> Conditioning.Branch {
+  ) -> Conditioning.Inputs {
     guard let kind = model.family.architecture.timeIDs, let pooled = prompt.pooled else {
-      return Conditioning.Branch(states: prompt.states, added: nil)
+      return Conditioning.Inputs(states: prompt.states, added: nil)
     }
-    let own = size(for: request)
-    let original = request.originalSize ?? own
-    let target = request.targetSize ?? own
+    let size = size(for: request)
+    let original = request.originalSize ?? size
+    let target = request.targetSize ?? size
     let crop = request.crop ?? (top: 0, left: 0)
-    var numbers = [original.height, original.width, crop.top, crop.left].map { Float($0) }
+    var timeIDs = [original.height, original.width, crop.top, crop.left].map { Float($0) }
     switch kind {
-    case .sizes: numbers += [Float(target.height), Float(target.width)]
-    case .sizesAndScore: numbers.append(Float(score))
+    case .sizes: timeIDs += [Float(target.height), Float(target.width)]
+    case .sizesAndScore: timeIDs.append(Float(score))
     }
-    return Conditioning.Branch(
+    return Conditioning.Inputs(
       states: prompt.states,
-      added: (pooled, Tensor(shape: [1, numbers.count], values: numbers)))
+      added: (pooled, Tensor(shape: [1, timeIDs.count], values: timeIDs)))
   }
 
-  /// diffusers' `get_guidance_scale_embedding`: sines, then cosines, of a thousandfold.
+  /// diffusers' `get_guidance_scale_embedding`: sines, then cosines, of `guidance` times 1000.
   private func guidanceEmbedding(_ guidance: Double, width: Int) -> Tensor {
     let half = max(1, width / 2)
     let rate = logf(10000) / Float(max(1, half - 1))

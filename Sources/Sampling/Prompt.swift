@@ -1,4 +1,4 @@
-/// What a picture shall show, and what it shall not; an empty text is nothing.
+/// A prompt and a negative prompt; an empty negative prompt means none.
 package struct Prompt: Sendable, Equatable {
   package let prompt: String
   package let negativePrompt: String
@@ -10,15 +10,15 @@ package struct Prompt: Sendable, Equatable {
 }
 
 extension [Prompt] {
-  /// Every text of these prompts, once.
+  /// All prompts and negative prompts, sorted, without duplicates.
   package var texts: [String] {
     Set(flatMap { [$0.prompt, $0.negativePrompt] }).sorted()
   }
 }
 
 extension SamplingRequest {
-  /// Asks for what `prompt` says. No negative prompt is what the model takes for none.
-  package mutating func show(_ prompt: Prompt) {
+  /// Sets the prompt and the negative prompt; an empty negative prompt leaves the model's default.
+  package mutating func setPrompt(_ prompt: Prompt) {
     self.prompt = prompt.prompt
     negativePrompt = prompt.negativePrompt.isEmpty ? nil : prompt.negativePrompt
   }

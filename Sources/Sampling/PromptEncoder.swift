@@ -3,15 +3,15 @@ internal import ModelSources
 package import Models
 package import Tensors
 
-/// What a text becomes for the U-Net.
+/// An encoded prompt: `prompt_embeds` and `pooled_prompt_embeds` of diffusers' pipelines.
 package struct EncodedPrompt: Sendable {
-  /// What attentions look at, [1, words, D].
+  /// Input of the U-Net's cross-attention, [1, tokens, D].
   package let states: Tensor
-  /// The pooled text that SDXL adds to the time, [1, P]; `nil` for other lines.
+  /// The pooled embedding that SDXL adds to the time embedding, [1, P]; `nil` for other models.
   package let pooled: Tensor?
 }
 
-/// The tokenizers and text encoders of a model, put together as its line does.
+/// The tokenizers and text encoders of a model.
 struct PromptEncoder: Sendable {
   private struct Part: Sendable {
     let component: String
@@ -46,26 +46,26 @@ struct PromptEncoder: Sendable {
     }
   }
 
-  /// - Parameter observer: sees the encoders' blocks; those of several with the component's name
-  ///   before theirs.
+  /// - Parameter observer: receives the encoders' activations. With more than one encoder, names
+  ///   begin with the component's name.
   func encode(_ text: String, observer: (any ActivationObserver)?) throws -> EncodedPrompt {
     let outputs = try parts.map { part in
-      let watched = observer.map { observer -> any ActivationObserver in
+      let observer = observer.map { observer -> any ActivationObserver in
         parts.count == 1 ? observer : PrefixedObserver(observer, prefix: part.component)
       }
-      return try part.encoder(inputIDs: [part.tokenizer.encode(text)], observer: watched)
+      return try part.encoder(inputIDs: [part.tokenizer.encode(text)], observer: observer)
     }
     switch states {
     case .last: return EncodedPrompt(states: outputs[0].lastHiddenState, pooled: nil)
     case .penultimate:
-      // The last of the list is what the last layer gives.
+      // The last entry is the last layer's output.
       let states = outputs.map { $0.hiddenStates[max(0, $0.hiddenStates.count - 2)] }
       return EncodedPrompt(
         states: Tensor(joiningFeatures: states), pooled: outputs.last?.textEmbeds)
     }
   }
 
-  /// What stands for no text at all, where a model wants zeros for it.
+  /// Zeros, which some models take in place of an empty prompt.
   func zeros(like prompt: EncodedPrompt) -> EncodedPrompt {
     EncodedPrompt(
       states: Tensor(zeros: prompt.states.shape),
@@ -74,25 +74,29 @@ struct PromptEncoder: Sendable {
 }
 
 extension Model {
-  /// Which of the texts are longer than a text encoder reads, with what is cut off.
+  /// The texts that a tokenizer truncates, with what it leaves out.
   ///
   /// - Throws: ``TokenizerError``.
-  package func cuts(
-    _ texts: [String]
-  ) throws(TokenizerError) -> [(text: String, capacity: Int, cut: CLIPTokenizer.Cut)] {
-    var found: [(text: String, capacity: Int, cut: CLIPTokenizer.Cut)] = []
+  package func truncations(
+    of texts: [String]
+  ) throws(TokenizerError) -> [(text: String, capacity: Int, truncation: CLIPTokenizer.Truncation)]
+  {
+    var found: [(text: String, capacity: Int, truncation: CLIPTokenizer.Truncation)] = []
     for component in components where configs.textEncoder(component.name) != nil {
       guard let folder = ComponentName.tokenizer(of: component.name) else { continue }
       let tokenizer = try CLIPTokenizer(source, folder: folder)
       for text in texts where !found.contains(where: { $0.text == text }) {
-        if let cut = tokenizer.cut(text) { found.append((text, tokenizer.capacity, cut)) }
+        if let truncation = tokenizer.truncation(of: text) {
+          found.append((text, tokenizer.capacity, truncation))
+        }
       }
     }
     return found
   }
 }
 
-/// Tells another observer blocks and modules with a component's name before theirs.
+/// Forwards activations to another observer, with a component's name before the names of blocks
+/// and modules.
 private final class PrefixedObserver: ActivationObserver {
   private let base: any ActivationObserver
   private let prefix: String
@@ -112,7 +116,7 @@ private final class PrefixedObserver: ActivationObserver {
 }
 
 extension Tensor {
-  /// Tensors of shapes [B, words, D] side by side along the last axis.
+  /// Concatenates tensors [B, tokens, D] along the last axis.
   fileprivate init(joiningFeatures tensors: [Tensor]) {
     let widths = tensors.map { $0.shape[2] }
     let rows = tensors[0].shape[0] * tensors[0].shape[1]

@@ -3,48 +3,50 @@ package import Models
 import Support
 import Tensors
 
-/// What a request comes to with a model, by its configs alone.
+// Checks and derived values of a request that need the model's configs alone.
+
 extension Model {
-  /// Refuses a request that could not be carried out, before any weight is read.
+  /// Checks a request without reading weights.
   ///
-  /// - Throws: ``SamplingError`` or ``SchedulerError``.
+  /// - Throws: ``SamplingError`` or ``SchedulerError`` if the model cannot carry it out.
   package func check(_ request: SamplingRequest) throws {
     _ = try latentShape(for: request)
     let scheduler = try scheduler(for: request)
-    // It is multiplied with in float32.
+    // Guidance is computed in float32.
     guard Float(request.guidanceScale).isFinite else {
       throw SamplingError.guidanceScale(request.guidanceScale)
     }
-    if let image = request.image {
-      _ = try image.firstStep(steps: request.steps, calls: scheduler.timesteps.count)
+    if let initialImage = request.initialImage {
+      _ = try initialImage.firstStep(steps: request.steps, calls: scheduler.timesteps.count)
     }
-    try checkSizes(request)
+    try checkSizeConditioning(request)
   }
 
-  /// Width and height in pixels.
+  /// Width and height of the images in pixels.
   package func size(for request: SamplingRequest) -> (width: Int, height: Int) {
     let factor = vae.downsamplingFactor
-    // A picture to begin with sets the size, cut to what the autoencoder can make.
-    let own =
-      request.image.map { input in
+    // The initial image sets the size, rounded down to multiples of the VAE's factor.
+    let standard =
+      request.initialImage.map { input in
         (
-          width: input.picture.width / factor * factor,
-          height: input.picture.height / factor * factor
+          width: input.image.width / factor * factor,
+          height: input.image.height / factor * factor
         )
       } ?? (width: defaultSize.width, height: defaultSize.height)
-    return (request.width ?? own.width, request.height ?? own.height)
+    return (request.width ?? standard.width, request.height ?? standard.height)
   }
 
-  /// The scheduler of a request, with the corrections that diffusers' pipeline makes to configs.
+  /// The scheduler of a request, after diffusers' corrections to early scheduler configs.
   package func scheduler(for request: SamplingRequest) throws(SchedulerError) -> any Scheduler {
     try Schedulers.make(
       name: request.scheduler, config: schedulerConfig(for: request), steps: request.steps)
   }
 
   func schedulerConfig(for request: SamplingRequest) -> JSONObject {
-    let line = family.architecture
+    let architecture = family.architecture
     return Schedulers.corrected(
-      request.schedulerConfig ?? scheduler ?? line.scheduler, name: request.scheduler, for: line)
+      request.schedulerConfig ?? scheduler ?? architecture.scheduler, name: request.scheduler,
+      for: architecture)
   }
 
   func latentShape(for request: SamplingRequest) throws(SamplingError) -> Shape {
@@ -63,24 +65,29 @@ extension Model {
     return shape
   }
 
-  /// Refuses sizes that the U-Net is not told of: nothing would come of them.
-  private func checkSizes(_ request: SamplingRequest) throws(SamplingError) {
-    let asked = [
-      ("--original-size", request.originalSize != nil, family.architecture.timeIDs != nil),
-      ("--crop", request.crop != nil, family.architecture.timeIDs != nil),
-      ("--target-size", request.targetSize != nil, family.architecture.timeIDs == .sizes),
+  /// Throws if the request has size conditioning that the U-Net does not take.
+  private func checkSizeConditioning(_ request: SamplingRequest) throws(SamplingError) {
+    let kind = family.architecture.timeIDs
+    let settings: [(setting: Setting, isChosen: Bool, isTaken: Bool)] = [
+      (.originalSize, request.originalSize != nil, kind != nil),
+      (.crop, request.crop != nil, kind != nil),
+      (.targetSize, request.targetSize != nil, kind == .sizes),
     ]
-    let idle = asked.filter { $0.1 && !$0.2 }.map(\.0)
-    guard idle.isEmpty else {
-      throw .untold(location: source.location, family: family.title, options: idle)
+    let ignored = settings.filter { $0.isChosen && !$0.isTaken }.map(\.setting)
+    guard ignored.isEmpty else {
+      throw .noSizeConditioning(
+        location: source.location, family: family.title, settings: ignored)
     }
   }
 }
 
-extension ImageInput {
-  /// The first step that is taken of so many, in so many calls of the U-Net.
+extension InitialImage {
+  /// Index of the first step of a run that starts from the image.
   ///
-  /// - Throws: ``SamplingError`` where none would be.
+  /// - Parameters:
+  ///   - steps: inference steps of the request.
+  ///   - calls: U-Net calls of the scheduler for that many steps.
+  /// - Throws: ``SamplingError`` if no step remains.
   func firstStep(steps: Int, calls: Int) throws(SamplingError) -> Int {
     guard 0...1 ~= strength else { throw .strength(strength) }
     let kept = min(Int(Double(steps) * strength), steps)

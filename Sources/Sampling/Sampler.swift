@@ -5,14 +5,15 @@ package import Models
 internal import Support
 package import Tensors
 
-/// Makes pictures from text: diffusers' `StableDiffusionPipeline` on the CPU, in float32.
+/// Generates images on the CPU as diffusers' Stable Diffusion pipelines do: text to image, image to
+/// image and inpainting.
 ///
-/// Components are loaded once; stored weights stay as they are stored and are widened when they are
-/// used. Results do not depend on the number of threads.
+/// Computes in float32 unless another arithmetic is chosen. Weights stay in memory as they are
+/// stored and are widened when they are used. Results do not depend on the number of threads.
 package struct Sampler: Sendable {
   package let model: Model
-  /// Latent pixels of all pictures that go through the U-Net in one call, which bounds its memory:
-  /// four pictures of 512 x 512 with and without the text.
+  /// Most latent pixels per U-Net call, summed over images, which bounds memory. The default fits
+  /// four images of 512 x 512.
   package var latentPixelsPerCall = 4 * 64 * 64
 
   let prompts: PromptEncoder
@@ -20,14 +21,14 @@ package struct Sampler: Sendable {
   private let unet: UNet
   private let decoder: VAEDecoder
 
-  /// - Parameter arithmetic: how the U-Net computes, and in floats the autoencoder.
-  /// - Throws: ``TokenizerError``, ``SamplingError``, or what the model's weights throw.
+  /// - Parameter arithmetic: arithmetic of the U-Net and of the VAE.
+  /// - Throws: ``TokenizerError``, ``SamplingError``, or an error of the weights.
   package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
     let location = model.source.location
     guard model.vae.outChannels == 3 else {
       throw SamplingError.notTextToImage(
         location: location,
-        found: "the autoencoder paints \(model.vae.outChannels) channels, expected 3")
+        found: "the VAE decodes to \(model.vae.outChannels) channels, expected 3")
     }
     self.model = model
     prompts = try PromptEncoder(model)
@@ -38,29 +39,30 @@ package struct Sampler: Sendable {
 
   // MARK: - Whole runs
 
-  /// Latents and pictures of a request.
+  /// Generates the latents and the images of a request.
   ///
   /// - Parameters:
-  ///   - observer: sees the U-Net's calls and the steps.
-  ///   - progress: called with U-Net calls and decoded pictures that are done, and their number.
-  /// - Throws: ``SamplingError``, ``SchedulerError``, `CancellationError`, or what weights throw.
+  ///   - observer: receives the U-Net calls and the steps.
+  ///   - progress: called after each U-Net call and each decoded image.
+  /// - Throws: ``SamplingError``, ``SchedulerError``, `CancellationError`, or an error of the
+  ///   weights.
   package func generate(
     _ request: SamplingRequest, observer: (any SamplingObserver)? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws -> (latents: Tensor, pictures: [Image]) {
+  ) throws -> (latents: Tensor, images: [Image]) {
     var steps = 0
     let latents = try denoise(request, observer: observer) { done, total in
       steps = total
       progress(done, total + request.count)
     }
-    let pictures = try decode(latents) { done, total in progress(steps + done, steps + total) }
-    return (latents, pictures)
+    let images = try decode(latents) { done, total in progress(steps + done, steps + total) }
+    return (latents, images)
   }
 
-  /// The latents after the last step, before the autoencoder: [count, channels, height / 8,
-  /// width / 8].
+  /// Generates the latents of a request, [count, channels, height / 8, width / 8], without decoding
+  /// them.
   ///
-  /// - Parameter conditioning: texts that are encoded already; `nil` encodes the request's.
+  /// - Parameter conditioning: the request's conditioning, if already computed; `nil` computes it.
   package func denoise(
     _ request: SamplingRequest, conditioning: Conditioning? = nil,
     observer: (any SamplingObserver)? = nil,
@@ -71,13 +73,13 @@ package struct Sampler: Sendable {
     var scheduler = try scheduler(for: request)
     var conditioning = try conditioning ?? self.conditioning(for: request)
     var generator = TorchGenerator(seed: request.seed)
-    let start = try start(
+    let initial = try initialState(
       request, shape: shape, scheduler: scheduler, generator: &generator)
-    conditioning.extraChannels = start.extraChannels ?? conditioning.extraChannels
-    scheduler.begin(at: start.firstStep)
-    var latents = start.latents
-    let total = scheduler.timesteps.count - start.firstStep
-    for (index, timestep) in scheduler.timesteps.enumerated().dropFirst(start.firstStep) {
+    conditioning.extraChannels = initial.extraChannels ?? conditioning.extraChannels
+    scheduler.begin(at: initial.firstStep)
+    var latents = initial.latents
+    let total = scheduler.timesteps.count - initial.firstStep
+    for (index, timestep) in scheduler.timesteps.enumerated().dropFirst(initial.firstStep) {
       let input = scheduler.modelInput(latents, at: index)
       let prediction = try predict(
         input, timestep: timestep, conditioning: conditioning, step: index, observer: observer)
@@ -88,40 +90,40 @@ package struct Sampler: Sendable {
         noise = drawn
         return drawn
       }
-      let after = start.held(stepped, after: index, of: scheduler)
+      let after = initial.restoringUnmasked(stepped, after: index, of: scheduler)
       observer?.didStep(
         SamplingStep(
           index: index, timestep: timestep, before: latents, modelInput: input,
           prediction: prediction, after: after, scheduler: earlier, noise: noise))
       latents = after
-      progress(index + 1 - start.firstStep, total)
+      progress(index + 1 - initial.firstStep, total)
     }
     return latents
   }
 
   // MARK: - Parts of a run
 
-  /// What a text becomes for the U-Net.
+  /// Encodes a text as the U-Net takes it.
   package func embed(
     _ text: String, observer: (any ActivationObserver)? = nil
   ) throws -> EncodedPrompt { try prompts.encode(text, observer: observer) }
 
-  /// The autoencoder's other half, made when it is needed: pictures are rarely begun with.
+  /// The VAE's encoder, made on demand because most requests have no initial image.
   func encoder() throws -> VAEEncoder { try VAEEncoder(model, arithmetic: arithmetic) }
 
-  /// The scheduler of a request, with the corrections that diffusers' pipeline makes to configs.
+  /// The scheduler of a request, after diffusers' corrections to early scheduler configs.
   package func scheduler(for request: SamplingRequest) throws(SchedulerError) -> any Scheduler {
     try model.scheduler(for: request)
   }
 
-  /// Asks the U-Net, with guidance where the conditioning has it.
+  /// Runs the U-Net and applies classifier-free guidance if the conditioning has it.
   ///
-  /// Pictures of a batch go through the U-Net together, the unconditional half first, as diffusers
-  /// does; large ones in several calls, which bounds memory and changes nothing else.
+  /// One call takes all images of the batch, the unconditional half first, as in diffusers. Batches
+  /// above ``latentPixelsPerCall`` are split into more calls.
   ///
   /// - Parameters:
-  ///   - modelInput: latents as the scheduler scaled them, [count, channels, h, w].
-  ///   - step: index of the step, for the observer.
+  ///   - modelInput: latents scaled by the scheduler, [count, channels, h, w].
+  ///   - step: index of the step, passed to the observer.
   package func predict(
     _ modelInput: Tensor, timestep: Float, conditioning: Conditioning, step: Int = 0,
     observer: (any SamplingObserver)? = nil
@@ -133,19 +135,19 @@ package struct Sampler: Sendable {
     var conditional: [Float] = []
     for start in stride(from: 0, to: count, by: perCall) {
       try Task.checkCancellation()
-      let pictures = start..<min(start + perCall, count)
-      var sample = modelInput.entries(pictures)
+      let images = start..<min(start + perCall, count)
+      var sample = modelInput.entries(images)
       if let extra = conditioning.extraChannels {
-        sample = Tensor(joiningChannels: [sample, extra.repeated(pictures.count)])
+        sample = Tensor(joiningChannels: [sample, extra.repeated(images.count)])
       }
       let call = UNetCall(
         step: step, timestep: timestep,
         branches: conditioning.unconditional == nil
           ? [.conditional] : [.unconditional, .conditional],
-        pictures: pictures)
+        images: images)
       let branches = [conditioning.unconditional, conditioning.conditional].compactMap { $0 }
-      func stacked(_ part: (Conditioning.Branch) -> Tensor) -> Tensor {
-        Tensor(stacking: branches.flatMap { branch in pictures.map { _ in part(branch) } })
+      func stacked(_ part: (Conditioning.Inputs) -> Tensor) -> Tensor {
+        Tensor(stacking: branches.flatMap { branch in images.map { _ in part(branch) } })
       }
       var added: UNet.AddedConditioning?
       if let own = conditioning.conditional.added {
@@ -157,11 +159,11 @@ package struct Sampler: Sendable {
         sample: Tensor(stacking: branches.map { _ in sample }), timesteps: [timestep],
         encoderHiddenStates: stacked(\.states),
         timestepCondition: conditioning.guidanceEmbedding?.repeated(
-          pictures.count * branches.count),
+          images.count * branches.count),
         added: added, observer: observer?.activationObserver(for: call))
       if branches.count == 2 {
-        unconditional += output.entries(0..<pictures.count).values
-        conditional += output.entries(pictures.count..<2 * pictures.count).values
+        unconditional += output.entries(0..<images.count).values
+        conditional += output.entries(images.count..<2 * images.count).values
       } else {
         conditional += output.values
       }
@@ -180,42 +182,43 @@ package struct Sampler: Sendable {
       unconditional: withoutText, conditional: withText, guided: guided)
   }
 
-  /// The pictures of latents, one after another.
+  /// Decodes latents to images, one at a time.
   package func decode(
     _ latents: Tensor, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> [Image] {
     let count = latents.shape[0]
     return try (0..<count).map { index in
-      let picture = Image.pictures(decoded: try image(of: latents.entries(index..<index + 1)))[0]
+      let decoded = try decodedTensor(latents.entries(index..<index + 1))
       progress(index + 1, count)
-      return picture
+      return Image.images(decoded: decoded)[0]
     }
   }
 
-  /// The autoencoder's numbers for latents as the sampler has them: [B, 3, H, W], -1 to 1.
-  package func image(of latents: Tensor) throws -> Tensor {
+  /// The VAE decoder's output for latents of ``denoise(_:conditioning:observer:progress:)``:
+  /// [B, 3, H, W], -1 to 1.
+  package func decodedTensor(_ latents: Tensor) throws -> Tensor {
     try Task.checkCancellation()
-    // What the U-Net's activations leave is of no use to the decoder's, which are far larger.
+    // The decoder's activations are far larger than the U-Net's and cannot reuse their memory.
     trimHeap()
     let factor = Float(model.vae.scalingFactor)
     return try decoder.decode(
       Tensor(shape: latents.shape, values: latents.values.map { $0 / factor }))
   }
 
-  // MARK: - What a request comes to
+  // MARK: - Facts of a request
 
-  /// Width and height in pixels.
+  /// Width and height of the images in pixels.
   package func size(for request: SamplingRequest) -> (width: Int, height: Int) {
     model.size(for: request)
   }
 
-  /// What a picture of the request carries as its `parameters`.
+  /// The generation parameters to store in an image of the request.
   ///
   /// - Parameters:
-  ///   - picture: which of the request's pictures, from 0.
-  ///   - name: how the model is called there.
+  ///   - image: index of the image in the request, from 0.
+  ///   - name: name of the model.
   package func parameters(
-    for request: SamplingRequest, picture: Int, modelName name: String
+    for request: SamplingRequest, image: Int, modelName name: String
   ) throws(SchedulerError) -> GenerationParameters {
     let kind =
       if let name = request.scheduler {
@@ -228,17 +231,17 @@ package struct Sampler: Sendable {
       prompt: request.prompt, negativePrompt: request.negativePrompt ?? "", steps: request.steps,
       sampler: kind.title, guidanceScale: request.guidanceScale, seed: request.seed, width: width,
       height: height, model: name)
-    parameters.denoisingStrength = request.image?.strength
-    parameters.isMasked = request.image?.mask != nil
+    parameters.denoisingStrength = request.initialImage?.strength
+    parameters.isMasked = request.initialImage?.mask != nil
     if request.count > 1 {
-      parameters.batch = GenerationParameters.Batch(size: request.count, position: picture)
+      parameters.batch = GenerationParameters.Batch(size: request.count, position: image)
     }
     return parameters
   }
 }
 
 extension Tensor {
-  /// Some entries of the first axis.
+  /// A range of the first axis.
   func entries(_ range: Range<Int>) -> Tensor {
     if range == 0..<shape[0] { return self }
     let size = shape.rowLength
@@ -247,7 +250,9 @@ extension Tensor {
       values: Array(values[range.lowerBound * size..<range.upperBound * size]))
   }
 
-  /// Tensors of one shape after another along the first axis.
+  /// Concatenates tensors along the first axis.
+  ///
+  /// - Precondition: they have the same shape but for the first axis.
   init(stacking tensors: [Tensor]) {
     let extents = tensors[0].shape.extents
     self.init(

@@ -1,9 +1,12 @@
 package import Execution
 package import Tensors
 
-/// Sees a run of the sampler from inside: calibration its activations, verification its steps.
+/// Receives the U-Net calls and the steps of a sampler run. Calibration observes activations,
+/// verification observes steps.
 package protocol SamplingObserver: AnyObject, Sendable {
-  /// Asked before each call of the U-Net for what shall see the call's activations.
+  /// Called before each U-Net call.
+  ///
+  /// - Returns: an observer of the call's activations, or `nil`.
   func activationObserver(for call: UNetCall) -> (any ActivationObserver)?
 
   /// Called after each step.
@@ -15,14 +18,13 @@ extension SamplingObserver {
   package func didStep(_ step: SamplingStep) {}
 }
 
-/// One call of the U-Net in a run.
+/// One U-Net call of a sampler run.
 ///
-/// Its batch is made of as many equal parts as there are ``branches``, in their order, each with
-/// one entry for every picture of ``pictures``. Layers see the batch, or the rows of its entries
-/// one after another.
+/// The batch has one part per entry of ``branches``, in that order. Each part has one entry per
+/// image of ``images``. Layers receive the whole batch, or the rows of all its entries.
 package struct UNetCall: Sendable, Equatable {
   package enum Branch: Sendable, Equatable {
-    /// With the negative prompt, which is nothing by default.
+    /// With the negative prompt, which is empty by default.
     case unconditional
     case conditional
   }
@@ -31,27 +33,27 @@ package struct UNetCall: Sendable, Equatable {
   package let step: Int
   package let timestep: Float
   package let branches: [Branch]
-  /// Which pictures of the request the call is for.
-  package let pictures: Range<Int>
+  /// Indices of the request's images in this call.
+  package let images: Range<Int>
 }
 
-/// What the U-Net said at a step.
+/// The U-Net's predictions at one step.
 package struct NoisePrediction: Sendable {
   /// `nil` without guidance.
   package let unconditional: Tensor?
   package let conditional: Tensor
-  /// What the scheduler is given.
+  /// The prediction after guidance, which the scheduler takes.
   package let guided: Tensor
 }
 
-/// A step that was taken.
+/// One finished step of a sampler run.
 package struct SamplingStep: Sendable {
   /// Index into the scheduler's timesteps.
   package let index: Int
   package let timestep: Float
   /// The latents before the step, [count, channels, height / 8, width / 8].
   package let before: Tensor
-  /// What the U-Net was given: the latents, scaled as the scheduler wants them.
+  /// The U-Net's input: the latents after the scheduler's `scale_model_input`.
   package let modelInput: Tensor
   package let prediction: NoisePrediction
   package let after: Tensor
@@ -59,8 +61,8 @@ package struct SamplingStep: Sendable {
   let scheduler: any Scheduler
   let noise: Tensor?
 
-  /// The latents that another prediction would have led to from the same place, with the same
-  /// history of steps and the same added noise.
+  /// The latents after this step with another prediction, from the same latents, scheduler state
+  /// and added noise.
   package func after(_ prediction: Tensor) -> Tensor {
     var scheduler = scheduler
     return scheduler.step(prediction, at: index, sample: before) {

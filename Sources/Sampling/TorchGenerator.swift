@@ -1,13 +1,12 @@
 private import Foundation
 package import Tensors
 
-/// PyTorch's random numbers on the CPU: `torch.Generator("cpu").manual_seed(seed)`.
+/// PyTorch's random number generator on the CPU: `torch.Generator("cpu").manual_seed(seed)`.
 ///
-/// The engine is the 32-bit Mersenne Twister. ``randn(_:)`` gives bit for bit what `torch.randn`
-/// gives in float32 on x86-64 with AVX2, which is what nearly every build of PyTorch runs; its
-/// portable loop and other processors differ in the last place of some numbers. One generator
-/// draws the initial noise of all pictures of a batch at once, and then the noise of the steps, in
-/// this order, as diffusers' pipelines do.
+/// The engine is the 32-bit Mersenne Twister. ``randn(_:)`` equals `torch.randn` in float32 on
+/// x86-64 with AVX2 bit for bit. PyTorch's portable loop and other processors differ in the last
+/// place of some numbers. As in diffusers' pipelines, one generator draws the initial noise of all
+/// images of a batch at once, then the noise of each step.
 ///
 /// Ported from PyTorch: `ATen/core/MT19937RNGEngine.h`, `ATen/core/DistributionsHelper.h` and
 /// `ATen/native/cpu/DistributionTemplates.h`.
@@ -20,8 +19,8 @@ package struct TorchGenerator: Sendable {
   private static let size = 624
   private static let shift = 397
 
-  /// - Parameter seed: as for `manual_seed`; PyTorch's engine uses the low 32 bits alone. A
-  ///   negative seed of PyTorch is the same bits as an unsigned number.
+  /// - Parameter seed: as for `manual_seed`. PyTorch's engine uses only the low 32 bits. A negative
+  ///   seed of PyTorch has the same bits as an unsigned number.
   package init(seed: UInt64) {
     state = [UInt32](repeating: 0, count: Self.size)
     state[0] = UInt32(truncatingIfNeeded: seed)
@@ -31,14 +30,14 @@ package struct TorchGenerator: Sendable {
     }
   }
 
-  /// Numbers of the standard normal distribution: `torch.randn(shape, generator=…)`.
+  /// Draws from the standard normal distribution: `torch.randn(shape, generator=…)`.
   package mutating func randn(_ shape: Shape) -> Tensor {
     Tensor(shape: shape, values: randn(count: shape.count))
   }
 
-  /// Fewer than 16 numbers come one by one from a float64 transform whose second number is kept for
-  /// the next call; more are drawn as uniform numbers and transformed in blocks of 16, and when the
-  /// last block is not full, the last 16 numbers are drawn anew.
+  /// Fewer than 16 numbers come one by one from a float64 transform, which keeps the second number
+  /// of a pair for the next call. Otherwise uniform numbers are drawn and transformed in blocks of
+  /// 16; if the last block is not full, the last 16 numbers are drawn again.
   package mutating func randn(count: Int) -> [Float] {
     guard count >= Self.block else { return (0..<count).map { _ in Float(normal()) } }
     var values = (0..<count).map { _ in uniform() }
@@ -55,7 +54,7 @@ package struct TorchGenerator: Sendable {
 
   private static let block = 16
 
-  /// Box and Muller's transform of 16 uniform numbers: the first 8 give radii, the last 8 angles.
+  /// The Box-Muller transform of 16 uniform numbers: the first 8 give radii, the last 8 angles.
   private func transform(_ values: inout [Float], from start: Int) {
     // Not `Float.pi`, which Swift rounds toward zero.
     let turn = Float(2 * Double.pi)
@@ -78,10 +77,10 @@ package struct TorchGenerator: Sendable {
     return radius * cos(angle)
   }
 
-  /// A number of [0, 1) with 24 random bits.
+  /// A uniform number in [0, 1) with 24 random bits.
   private mutating func uniform() -> Float { Float(next() & 0xff_ffff) * 0x1p-24 }
 
-  /// A number of [0, 1) with 53 random bits.
+  /// A uniform number in [0, 1) with 53 random bits.
   private mutating func uniformDouble() -> Double {
     let high = UInt64(next())
     let bits = high << 32 | UInt64(next())
@@ -112,7 +111,7 @@ package struct TorchGenerator: Sendable {
 /// Natural logarithm of a normal positive number, rounded as PyTorch's AVX2 code rounds it.
 ///
 /// The Cephes library's polynomial as in `ATen/native/cpu/avx_mathfun.h`, with the fused
-/// multiply-adds that its compiler makes of it.
+/// multiply-adds that PyTorch's compiler generates for it.
 private func logarithm(_ value: Float) -> Float {
   let bits = max(value, .leastNormalMagnitude).bitPattern
   var exponent = Float(Int(bits >> 23) - 0x7f) + 1
@@ -138,7 +137,7 @@ private func logarithm(_ value: Float) -> Float {
 private func sineAndCosine(_ value: Float) -> (sine: Float, cosine: Float) {
   let octant = (Int32(value * 1.27323954473516) + 1) & ~1
   let turns = Float(octant)
-  // Pi / 4 in three pieces, so that the difference keeps its digits.
+  // Pi / 4 is subtracted in three parts to keep precision.
   var x = value.addingProduct(turns, -0.78515625)
   x = x.addingProduct(turns, -2.4187564849853515625E-4)
   x = x.addingProduct(turns, -3.77489497744594108E-8)

@@ -1,18 +1,19 @@
 package import Support
 
-/// Blocks of a stripped U-Net that have other numbers than in the model it was cut from.
+/// Maps block names of a stripped U-Net to their names in the original, where stripping renumbered
+/// blocks.
 package struct BlockRenames: Sendable, Equatable {
-  /// The original's block by the candidate's, in the order of the cuts.
-  private let cuts: [[String: String]]
+  /// For each strip, in order: the block's name before it, by the name after it.
+  private let strips: [[String: String]]
 
-  package init(_ blocks: [String: String] = [:]) { cuts = [blocks] }
+  package init(_ blocks: [String: String] = [:]) { strips = [blocks] }
 
-  /// The renames of the cuts that made `candidate` and not `reference`, from their provenance: a
-  /// step that has `renamed` lists the blocks that it gave other numbers.
+  /// Reads the renames from provenance: those of the candidate's steps that the reference does not
+  /// share. A step lists the blocks that it renumbered under `renamed`.
   package init(candidate: JSONObject, reference: JSONObject) {
-    let made = candidate["steps"]?.array ?? []
-    let shared = zip(made, reference["steps"]?.array ?? []).prefix { $0 == $1 }.count
-    cuts = made.dropFirst(shared).compactMap { step in
+    let steps = candidate["steps"]?.array ?? []
+    let shared = zip(steps, reference["steps"]?.array ?? []).prefix { $0 == $1 }.count
+    strips = steps.dropFirst(shared).compactMap { step in
       step.object?["renamed"]?.array.map { renames in
         var blocks: [String: String] = [:]
         for rename in renames {
@@ -26,10 +27,10 @@ package struct BlockRenames: Sendable, Equatable {
     }
   }
 
-  /// The original's name of a block or of a tensor of the U-Net.
+  /// The original name of a U-Net block, or of a tensor in one.
   package func original(of name: String) -> String {
-    // The last cut was made of what the one before it left.
-    cuts.reversed().reduce(name) { name, blocks in
+    // The last strip is undone first.
+    strips.reversed().reduce(name) { name, blocks in
       var prefix = Substring(name)
       while !prefix.isEmpty {
         if let block = blocks[String(prefix)] { return block + name.dropFirst(prefix.count) }

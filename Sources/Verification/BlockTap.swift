@@ -1,10 +1,10 @@
 import Execution
-import Quantization
+import Kernels
 import Sampling
 import Synchronization
 import Tensors
 
-/// Keeps what each block of the reference gave in one run.
+/// Records the output of each block of the reference in one run.
 final class RecordingTap: ActivationObserver, SamplingObserver {
   private let state = Mutex<(order: [String], outputs: [String: Tensor])>(([], [:]))
 
@@ -16,13 +16,13 @@ final class RecordingTap: ActivationObserver, SamplingObserver {
 
   func activationObserver(for call: UNetCall) -> (any ActivationObserver)? { self }
 
-  /// Blocks in the order in which they ran.
+  /// Block names in the order of execution.
   var names: [String] { state.withLock(\.order) }
 
   func output(_ name: String) -> Tensor? { state.withLock { $0.outputs[name] } }
 }
 
-/// Compares what each block gives with what the reference's gave for the same inputs.
+/// Compares the output of each block with the reference's for the same inputs.
 final class ComparingTap: ActivationObserver, SamplingObserver {
   private let reference: RecordingTap
   private let renames: BlockRenames
@@ -35,7 +35,7 @@ final class ComparingTap: ActivationObserver, SamplingObserver {
 
   func didRun(block name: String, output: Tensor) {
     let original = renames.original(of: name)
-    // A level that lost its attention, or a block of another shape, has no counterpart.
+    // Blocks that stripping removed or reshaped have no counterpart.
     guard let expected = reference.output(original), expected.shape == output.shape else { return }
     let measures = ErrorMeasures(reference: expected.values, candidate: output.values)
     state.withLock { $0[original] = measures.relativeRMS }
@@ -43,6 +43,6 @@ final class ComparingTap: ActivationObserver, SamplingObserver {
 
   func activationObserver(for call: UNetCall) -> (any ActivationObserver)? { self }
 
-  /// Relative errors by the reference's block name.
+  /// Relative error by the reference's block name.
   var errors: [String: Double] { state.withLock { $0 } }
 }

@@ -1,6 +1,6 @@
-/// A piece of a page: text in it was escaped when it was put there.
+/// An HTML fragment. Interpolated text is escaped.
 struct HTML: ExpressibleByStringInterpolation, Sendable, Equatable {
-  /// Markup as it is sent.
+  /// The markup.
   let markup: String
 
   init(markup: String) { self.markup = markup }
@@ -9,7 +9,7 @@ struct HTML: ExpressibleByStringInterpolation, Sendable, Equatable {
 
   init(stringInterpolation: Interpolation) { markup = stringInterpolation.markup }
 
-  /// Literal parts are markup, everything that is interpolated is text, unless it is HTML already.
+  /// Literals are markup; interpolated values are escaped unless they are `HTML`.
   struct Interpolation: StringInterpolationProtocol {
     var markup = ""
 
@@ -31,7 +31,7 @@ struct HTML: ExpressibleByStringInterpolation, Sendable, Equatable {
   static func + (a: HTML, b: HTML) -> HTML { HTML(markup: a.markup + b.markup) }
 }
 
-/// Text that stands for itself in elements and in quoted attributes.
+/// Escapes text for elements and quoted attributes.
 func escaped(_ text: String) -> String {
   var result = ""
   for scalar in text.unicodeScalars {
@@ -41,7 +41,7 @@ func escaped(_ text: String) -> String {
     case ">": result += "&gt;"
     case "\"": result += "&quot;"
     case "'": result += "&#39;"
-    // Control characters are no characters of an HTML document.
+    // HTML does not allow control characters.
     case "\u{0}"..<"\u{9}", "\u{b}"..<"\u{d}", "\u{e}"..<"\u{20}", "\u{7f}": result += "\u{fffd}"
     default: result.unicodeScalars.append(scalar)
     }

@@ -1,22 +1,22 @@
-package import Quantization
+package import Kernels
 package import Sampling
 
-/// How far a picture is from the one that it stands for.
+/// PSNR, SSIM and differences of a candidate image against its reference.
 ///
-/// Levels are widened before anything is subtracted: 8-bit differences would wrap around.
+/// Computed in floating point, because 8-bit differences would wrap around.
 package struct ImageComparison: Sendable, Equatable {
-  /// Errors in levels of 255, over all pixels and colors.
+  /// Errors in 8-bit levels, over all pixels and channels.
   package let measures: ErrorMeasures
-  /// Mean over the three colors; `nil` where a side is shorter than the window of 11 pixels.
+  /// Mean over the three channels; `nil` if a side is shorter than the window of 11 pixels.
   package let ssim: Double?
-  /// Share of the pixels of which no color is more than 1 level off, from 0 to 1.
+  /// Fraction of pixels whose channels all differ by at most 1 level, from 0 to 1.
   package let shareWithinOneLevel: Double
 
-  /// - Precondition: both pictures have the same size.
+  /// - Precondition: both images have the same size.
   package init(reference: Image, candidate: Image) {
     precondition(
       reference.width == candidate.width && reference.height == candidate.height,
-      "\(candidate.width)x\(candidate.height) beside \(reference.width)x\(reference.height)")
+      "\(candidate.width)x\(candidate.height) compared with \(reference.width)x\(reference.height)")
     let expected = reference.pixels.map(Float.init)
     let found = candidate.pixels.map(Float.init)
     measures = ErrorMeasures(reference: expected, candidate: found)
@@ -29,12 +29,12 @@ package struct ImageComparison: Sendable, Equatable {
     }
     shareWithinOneLevel = Double(within) / Double(pixels)
 
-    func plane(_ levels: [Float], _ color: Int) -> [Double] {
-      (0..<pixels).map { Double(levels[$0 * 3 + color]) / 255 }
+    func plane(_ levels: [Float], _ channel: Int) -> [Double] {
+      (0..<pixels).map { Double(levels[$0 * 3 + channel]) / 255 }
     }
-    let similarities = (0..<3).compactMap { color in
+    let similarities = (0..<3).compactMap { channel in
       structuralSimilarity(
-        plane(expected, color), plane(found, color), width: reference.width,
+        plane(expected, channel), plane(found, channel), width: reference.width,
         height: reference.height)
     }
     ssim = similarities.count == 3 ? similarities.reduce(0, +) / 3 : nil
@@ -42,17 +42,17 @@ package struct ImageComparison: Sendable, Equatable {
 
   package var isIdentical: Bool { measures.error == 0 }
 
-  /// Peak signal to noise in decibels, for a peak of 255 levels; infinite for equal pictures.
+  /// Peak signal-to-noise ratio in decibels, with a peak of 255; infinite for equal images.
   package var psnr: Double { measures.psnr(peak: 255) }
 
-  /// The largest difference of any color of any pixel, in levels.
+  /// The largest difference of any channel of any pixel, in levels.
   package var largestDifference: Double { measures.largestDifference }
 }
 
 extension Image {
-  /// What the picture differs in from `reference`, amplified: black where nothing does.
+  /// The absolute difference from `reference` times `gain`; black where the images are equal.
   ///
-  /// - Precondition: both pictures have the same size.
+  /// - Precondition: both images have the same size.
   package func difference(from reference: Image, gain: Int = 8) -> Image {
     let levels = zip(pixels, reference.pixels).map { level, expected in
       UInt8(min(255, gain * abs(Int(level) - Int(expected))))

@@ -5,7 +5,7 @@ import Support
 internal import Tensors
 
 extension Verifier {
-  /// The report of what was measured, laid out by what it is about instead of by model.
+  /// Makes the report. Measurements come by model and are regrouped by step, image and block.
   func report(
     settings: VerificationSettings, reference: Subject, compared: [Subject],
     tensors: [VerificationReport.TensorResult], absent: Int, trajectories: [Trajectory],
@@ -21,17 +21,17 @@ extension Verifier {
           VerificationReport.Spread(model.deviations.map { $0.predictions[index] })
         })
     }
-    let pictures = trajectories.enumerated().map { index, trajectory in
+    let images = trajectories.enumerated().map { index, trajectory in
       VerificationReport.ImageResult(
         prompt: trajectory.request.prompt,
         negativePrompt: trajectory.request.negativePrompt ?? "", seed: trajectory.request.seed,
-        reference: trajectory.picture,
+        reference: trajectory.image,
         results: measures.map { model in
           let deviation = model.deviations[index]
           return VerificationReport.ImageResult.Result(
-            picture: deviation.picture,
+            image: deviation.image,
             comparison: ImageComparison(
-              reference: trajectory.picture, candidate: deviation.picture),
+              reference: trajectory.image, candidate: deviation.image),
             latentError: deviation.latents.last ?? 0)
         })
     }
@@ -40,14 +40,14 @@ extension Verifier {
         component: component, name: name,
         results: measures.map { VerificationReport.Spread($0.errors(component, name)) })
     }
-    let summary = VerificationReport.summary(of: 0, pictures: pictures, steps: steps)
+    let summary = VerificationReport.summary(of: 0, images: images, steps: steps)
     return VerificationReport(
       tool: tool, machine: machine, settings: settings,
       reference: VerificationReport.Subject(reference, role: "reference"),
       compared: compared.enumerated().map { index, subject in
         VerificationReport.Subject(subject, role: index == 0 ? "candidate" : "baseline")
       },
-      tensors: tensors, absentTensors: absent, blocks: blocks, steps: steps, pictures: pictures,
+      tensors: tensors, absentTensors: absent, blocks: blocks, steps: steps, images: images,
       checks: thresholds.checks(summary),
       notes: notes(
         candidate: compared[0], reference: reference, absent: absent),
@@ -60,7 +60,7 @@ extension Verifier {
     var notes: [String] = []
     if candidate.model.scheduler != reference.model.scheduler {
       notes.append(
-        "The models come with different scheduler configs; all pictures were made with the "
+        "The models have different scheduler configs; all images were generated with the "
           + "reference's.")
     }
     if absent > 0 {

@@ -2,12 +2,12 @@ private import Foundation
 private import Support
 private import Tensors
 
-/// A line chart of relative errors by step, as SVG without scripts: logarithmic upwards, a line a
-/// model, with the worst case shaded where there is more than one picture.
+/// A line chart of relative error by step, as SVG without scripts: one line per model on a
+/// logarithmic scale, shaded up to the worst case if there is more than one image.
 struct ErrorChart {
   struct Line {
     let name: String
-    /// Index of the line's color in the page's style.
+    /// Index of the color in the page's style.
     let color: Int
     let mean: [Double]
     let worst: [Double]
@@ -17,7 +17,7 @@ struct ErrorChart {
 
   let title: String
   let lines: [Line]
-  /// What stands under each step.
+  /// The label of each step.
   let labels: [String]
 
   private static let size = (width: 640.0, height: 300.0)
@@ -39,7 +39,7 @@ struct ErrorChart {
       Self.frame.left + plot.width * (count < 2 ? 0.5 : Double(step) / Double(count - 1))
     }
     func y(_ value: Double) -> Double {
-      // No error has no logarithm: it lies on the floor.
+      // Zero has no logarithm and is drawn at the bottom.
       let place = value > 0 ? (log10(value) - low) / (high - low) : 0
       return Self.frame.top + plot.height * (1 - min(max(place, 0), 1))
     }
@@ -74,8 +74,8 @@ struct ErrorChart {
         <text class="tick" text-anchor="middle" x="\(formatted(Self.frame.left + plot.width / 2, decimals: 0))" \
         y="\(formatted(Self.size.height - 6, decimals: 0))">step</text>
         """
-    // The candidate comes first and is drawn last, above the baselines. A model without any error
-    // has no place on a logarithmic scale.
+    // The candidate is drawn last, above the baselines. A model without errors is left out, because
+    // the scale is logarithmic.
     for line in lines.reversed() where line.hasErrors {
       if line.mean != line.worst {
         let band =
@@ -109,5 +109,5 @@ struct ErrorChart {
   }
 }
 
-/// A ratio in percent with two digits, fewer zeros for small ones.
+/// A ratio as a percentage with two significant digits.
 func percent(_ ratio: Double) -> String { formatted(ratio * 100, digits: 2) + "\u{202f}%" }

@@ -1,13 +1,13 @@
 import Support
 
 extension VerificationReport {
-  /// All that a report's folder holds.
+  /// The files of a report folder.
   package static let fileNames = ["report.json", "index.html"]
 
-  /// Writes `report.json` and `index.html` to a folder that appears whole or not at all.
+  /// Writes `report.json` and `index.html` to a folder, which is created completely or not at all.
   ///
-  /// - Parameter replacing: whether a folder that stands at `path` may be replaced.
-  /// - Throws: `FileError`, or `PNGError` when a picture cannot be written as PNG.
+  /// - Parameter replacing: whether an existing folder at `path` may be replaced.
+  /// - Throws: `FileError`, or `PNGError` if an image cannot be encoded.
   package func write(to path: String, replacing: Bool) throws {
     let page = try ReportPage(self).html()
     let folder = try ReplacingFolder(path: path, replacing: replacing)

@@ -1,15 +1,15 @@
 package import Support
 internal import Tensors
 
-/// A number, or null where there is none that JSON could hold: an infinite ratio of something to
-/// no error, which the member beside it calls identical.
+/// A JSON number, or null for `nil`, infinity and NaN. Where a ratio is infinite because nothing
+/// differs, the object's `identical` is true.
 func finite(_ value: Double?) -> JSONValue {
   guard let value, value.isFinite else { return .null }
   return .number(value)
 }
 
 extension VerificationReport {
-  /// The report as it is written to `report.json`; `Formats/report.md` lists its members.
+  /// The contents of `report.json`, which `Formats/report.md` specifies.
   package var json: JSONObject {
     [
       "format": "decant-verification",
@@ -26,7 +26,7 @@ extension VerificationReport {
           object["summary"] = summary(of: index).json
           return .object(object)
         }),
-      "pictures": .array(pictures.map(\.json)),
+      "pictures": .array(images.map(\.json)),
       "steps": .array(
         steps.enumerated().map { index, step in
           [

@@ -1,7 +1,7 @@
 import Sampling
 import Support
 
-/// A report as one HTML file: style, curves and pictures are in it, and nothing is fetched.
+/// A verification report as one self-contained HTML file.
 package struct ReportPage {
   let report: VerificationReport
   private let candidate: VerificationReport.Summary
@@ -13,16 +13,16 @@ package struct ReportPage {
 
   /// The whole document.
   ///
-  /// - Throws: `PNGError` when a picture cannot be written as PNG.
+  /// - Throws: `PNGError` if an image cannot be encoded.
   package func html() throws -> String {
     let body: HTML = """
-      \(head)\(try pictures())\(curves)\(blocks)\(sizes)\(tensors)\(made)\(settings)
+      \(head)\(try images())\(curves)\(blocks)\(sizes)\(tensors)\(provenance)\(settings)
       """
     let page: HTML = """
       <!DOCTYPE html>
       <html lang="en"><head><meta charset="utf-8">
       <meta name="viewport" content="width=device-width, initial-scale=1">
-      <title>\(name(0)) beside \(report.reference.name)</title>
+      <title>\(name(0)) compared with \(report.reference.name)</title>
       <style>\(reportStyle)</style></head>
       <body><main>\(body)
       <footer>\(report.tool) · \(report.machine)</footer></main></body></html>
@@ -35,15 +35,15 @@ package struct ReportPage {
 
   private func color(_ index: Int) -> Int { index % 5 }
 
-  // MARK: - What comes first
+  // MARK: - Summary
 
   private var head: HTML {
     let reference = report.reference
     let subject = report.compared[0]
-    // Files beside files, or weights beside weights: a file may be compressed.
+    // File sizes if both are known, else weight sizes; files may be compressed.
     let (before, after) =
-      if let file = reference.fileBytes, let other = subject.fileBytes {
-        (file, other)
+      if let original = reference.fileBytes, let other = subject.fileBytes {
+        (original, other)
       } else {
         (reference.bytes, subject.bytes)
       }
@@ -56,23 +56,23 @@ package struct ReportPage {
       (
         candidate.leastPSNR == .infinity
           ? "identical" : "\(formatted(candidate.leastPSNR, digits: 3)) dB",
-        "least PSNR of \(counted(report.pictures.count, "picture"))"
+        "least PSNR of \(counted(report.images.count, "image"))"
       ),
       (candidate.leastSSIM.map { formatted($0, decimals: 3) } ?? "–", "least SSIM"),
-      (percent(candidate.meanPredictionError), "mean error of a noise prediction"),
+      (percent(candidate.meanPredictionError), "mean error of noise predictions"),
       (percent(candidate.worstLatentError), "worst error of final latents"),
     ]
     return """
-      <h1>\(subject.name) <span class="s1">beside</span> \(reference.name)</h1>
+      <h1>\(subject.name) <span class="s1">compared with</span> \(reference.name)</h1>
       \(verdict)
       <div class="tiles">\(tiles.map { "<div class=\"tile\"><b>\($0.0)</b><span>\($0.1)</span></div>" as HTML })</div>
       \(checks)\(report.notes.map { "<p class=\"note\">\($0)</p>" as HTML })
-      <h2>In figures</h2>\(summaries)
+      <h2>Figures</h2>\(summaries)
       """
   }
 
   private var verdict: HTML {
-    if report.checks.isEmpty { return "<p class=\"note\">No threshold was asked for.</p>" }
+    if report.checks.isEmpty { return "<p class=\"note\">No thresholds are set.</p>" }
     return report.isMet
       ? "<span class=\"verdict met\">All thresholds are met</span>"
       : "<span class=\"verdict unmet\">A threshold is not met</span>"
@@ -117,24 +117,24 @@ package struct ReportPage {
       ], rows)
   }
 
-  // MARK: - Pictures
+  // MARK: - Images
 
-  private func pictures() throws -> HTML {
-    let pairs = try report.pictures.map { pair -> HTML in
+  private func images() throws -> HTML {
+    let pairs = try report.images.map { pair -> HTML in
       let first = pair.results[0]
       var shots = [
         try shot(pair.reference, "<b>\(report.reference.name)</b>"),
-        try shot(first.picture, caption(name(0), first)),
+        try shot(first.image, caption(name(0), first)),
         try shot(
-          first.picture.difference(from: pair.reference),
+          first.image.difference(from: pair.reference),
           "<b>difference × 8</b><br>largest \(formatted(first.comparison.largestDifference, decimals: 0)) levels"
         ),
       ]
       for (index, result) in pair.results.enumerated().dropFirst() {
-        shots.append(try shot(result.picture, caption(name(index), result)))
+        shots.append(try shot(result.image, caption(name(index), result)))
       }
       let without =
-        pair.negativePrompt.isEmpty ? "" : " without “\(pair.negativePrompt)”" as HTML
+        pair.negativePrompt.isEmpty ? "" : ", negative prompt “\(pair.negativePrompt)”" as HTML
       return """
         <div class="pair"><p>“\(pair.prompt)”\(without) \
         <span class="note">seed \(String(pair.seed))</span></p>\
@@ -142,8 +142,8 @@ package struct ReportPage {
         """
     }
     return """
-      <h2>Pictures</h2><p class="note">Each model's own run from the same noise. Small errors early in a \
-      run can lead to another picture of the same quality; the baselines show how easily.</p>\(pairs)
+      <h2>Images</h2><p class="note">Each model's own run from the same noise. Small errors early in a \
+      run can lead to a different image of the same quality; the baselines show how easily.</p>\(pairs)
       """
   }
 
@@ -156,11 +156,11 @@ package struct ReportPage {
     return "<b>\(name)</b><br>\(formatted(comparison.psnr, digits: 3)) dB\(ssim)"
   }
 
-  private func shot(_ picture: Image, _ caption: HTML) throws -> HTML {
-    let isSmall = picture.width < 200
+  private func shot(_ image: Image, _ caption: HTML) throws -> HTML {
+    let isSmall = image.width < 200
     return """
-      <figure class="shot"><img\(isSmall ? " class=\"small\"" as HTML : "") width="\(picture.width)" \
-      height="\(picture.height)" alt="" src="data:image/png;base64,\(base64(try picture.png()))">\
+      <figure class="shot"><img\(isSmall ? " class=\"small\"" as HTML : "") width="\(image.width)" \
+      height="\(image.height)" alt="" src="data:image/png;base64,\(base64(try image.png()))">\
       <figcaption>\(caption)</figcaption></figure>
       """
   }
@@ -184,7 +184,7 @@ package struct ReportPage {
     }
     return """
       <h2>Step by step</h2><p class="note">Relative error against the reference: root mean square of the \
-      difference over that of the reference. Lines are means over pictures, shades reach to the worst.</p>\
+      difference over that of the reference. Lines are means over images; shading extends to the worst image.</p>\
       <div class="charts">\(chart("Noise predictions on the reference's own trajectory", \.predictions))\
       \(chart("Latents after each step, each model on its own trajectory", \.latents))</div>
       """
@@ -208,8 +208,8 @@ package struct ReportPage {
         """
     }
     return """
-      <h2>Block by block</h2><p class="note">What each block gives when every model is fed what the \
-      reference was fed, in the order in which they run; errors of earlier blocks pass through later ones.</p>\
+      <h2>Block by block</h2><p class="note">Relative error of each block's output when every model gets the \
+      reference's inputs, in order of execution. Errors of earlier blocks propagate to later ones.</p>\
       <div class="bars">\(table(["Component", "Block", "mean relative error"] + report.compared.indices.map { "#" + name($0) }, rows))</div>
       """
   }

@@ -3,7 +3,7 @@ private import Support
 private import Tensors
 
 extension ReportPage {
-  /// A table; a heading that begins with `#` stands over numbers.
+  /// A table; a heading that begins with `#` marks a column of numbers.
   func table(_ headings: [String], _ rows: [HTML]) -> HTML {
     let cells = headings.map { heading -> HTML in
       heading.hasPrefix("#")
@@ -41,10 +41,10 @@ extension ReportPage {
       """
   }
 
-  /// Every tensor, the worst first; those that changed shown at once, the others folded away.
+  /// The tensors that differ, the worst first: 12 of them visible, all of them in a folded table.
   var tensors: HTML {
     let sorted = report.tensors.sorted { a, b in
-      // A number that is none is the worst of all.
+      // NaN counts as the worst value.
       let (x, y) = (a.sqnr.isNaN ? -.infinity : a.sqnr, b.sqnr.isNaN ? -.infinity : b.sqnr)
       return (x, a.component, a.name) < (y, b.component, b.name)
     }
@@ -73,22 +73,22 @@ extension ReportPage {
       """ : ""
     return """
       <h2>Tensor by tensor</h2><p class="note">\(formatted(count: changed.count)) tensors differ from the reference's, \
-      \(formatted(count: equal)) are the same numbers, and \(formatted(count: report.absentTensors)) of the reference's are gone. \
-      The worst first.</p>\(changed.isEmpty ? "" : table(headings, changed.prefix(12).map(row)))\(folded)
+      \(formatted(count: equal)) are identical, and \(formatted(count: report.absentTensors)) of the reference's are missing. \
+      The worst come first.</p>\(changed.isEmpty ? "" : table(headings, changed.prefix(12).map(row)))\(folded)
       """
   }
 
-  // MARK: - How it was made
+  // MARK: - Provenance and settings
 
-  var made: HTML {
+  var provenance: HTML {
     if report.provenance.isEmpty { return "" }
     let members = report.provenance.members.flatMap { key, value -> [(String, JSONValue)] in
-      // Each step that was taken is folded by itself, under its own name.
+      // Each step is a section of its own.
       guard key == "steps", let steps = value.array else { return [(key, value)] }
       return steps.map { ($0.object?["step"]?.string ?? key, $0) }
     }
     return """
-      <h2>What was done</h2><p class="note">As the candidate's own provenance has it.</p>\
+      <h2>Provenance</h2><p class="note">How the candidate was made, as its file records it.</p>\
       \(members.map { fold($0.0, $0.1) })
       """
   }
@@ -100,7 +100,7 @@ extension ReportPage {
       : "<p><b>\(words(name))</b> \(tree(value))</p>"
   }
 
-  /// A JSON value as nested tables; lists of like objects are one table with a column a member.
+  /// A JSON value as nested tables. An array of objects with the same keys is one table.
   private func tree(_ value: JSONValue) -> HTML {
     switch value {
     case .object(let object):
@@ -138,7 +138,7 @@ extension ReportPage {
       (
         "negative prompt",
         negative.count > 1
-          ? "each prompt's own" : negative.first { !$0.isEmpty } ?? "none"
+          ? "one per prompt" : negative.first { !$0.isEmpty } ?? "none"
       ),
       ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
       ("steps", "\(settings.steps) (\(counted(report.steps.count, "call")) of the U-Net)"),
@@ -155,5 +155,5 @@ extension ReportPage {
   }
 }
 
-/// Bytes as base64, for a `data:` address.
+/// Bytes in base64, for a `data:` URL.
 func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }

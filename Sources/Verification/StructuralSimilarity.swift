@@ -1,21 +1,21 @@
 private import Foundation
 
-/// Mean structural similarity of two planes of numbers: 1 for equal planes, lower for others.
+/// Mean structural similarity (SSIM) of two planes: 1 for equal planes, lower for others.
 ///
 /// Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment: From Error Visibility to
 /// Structural Similarity" (2004): a Gaussian window of 11x11 with sigma 1.5, biased variances,
-/// C1 = (0.01 peak)² and C2 = (0.03 peak)², averaged over every place where the window lies wholly
-/// within the plane. It is what scikit-image computes with `gaussian_weights=True, sigma=1.5,
-/// use_sample_covariance=False`.
+/// C1 = (0.01 peak)² and C2 = (0.03 peak)², averaged over every position at which the
+/// window lies inside the plane. Equals scikit-image's `structural_similarity` with
+/// `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
 ///
-/// - Returns: `nil` when the planes are smaller than the window.
-/// - Precondition: both planes hold `width * height` numbers.
+/// - Returns: `nil` if the planes are smaller than the window.
+/// - Precondition: both planes have `width * height` values.
 package func structuralSimilarity(
   _ a: [Double], _ b: [Double], width: Int, height: Int, peak: Double = 1
 ) -> Double? {
   precondition(
     a.count == width * height && b.count == a.count,
-    "planes of \(a.count) and \(b.count) numbers for \(width)x\(height)")
+    "planes of \(a.count) and \(b.count) values for \(width)x\(height)")
   guard width >= window.count, height >= window.count else { return nil }
 
   func blurred(_ value: (Int) -> Double) -> [Double] {
@@ -49,7 +49,7 @@ private let window: [Double] = {
   return weights.map { $0 / sum }
 }()
 
-/// The plane under the window at every place where the window lies wholly within it.
+/// Convolves the plane with the window, at every position at which the window lies inside it.
 private func blur(_ plane: [Double], width: Int, height: Int) -> [Double] {
   let innerWidth = width - window.count + 1
   let innerHeight = height - window.count + 1

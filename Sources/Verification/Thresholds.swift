@@ -1,13 +1,13 @@
 package import Support
 
-/// What a candidate must meet; a limit that is `nil` is not asked for.
+/// Limits that a candidate must meet; `nil` sets no limit.
 package struct VerificationThresholds: Sendable, Equatable {
-  /// Least PSNR of any picture, in decibels.
+  /// Lowest PSNR of any image, in decibels.
   package var minimumPSNR: Double?
-  /// Least SSIM of any picture.
+  /// Lowest SSIM of any image.
   package var minimumSSIM: Double?
-  /// Largest relative error of the latents of any picture after the last step, each model on its
-  /// own trajectory.
+  /// Largest relative error of any image's latents after the last step, each model on its own
+  /// trajectory.
   package var maximumLatentError: Double?
   /// Largest relative error of any noise prediction on the reference's trajectory.
   package var maximumStepError: Double?
@@ -22,17 +22,17 @@ package struct VerificationThresholds: Sendable, Equatable {
     self.maximumStepError = maximumStepError
   }
 
-  /// A threshold with what was measured.
+  /// A threshold and the measured value.
   package struct Check: Sendable, Equatable {
     package enum Side: Sendable { case least, most }
 
-    /// The name of the option without dashes in front: `min-psnr`.
+    /// The name in options and in `report.json`: `min-psnr`.
     package let name: String
-    /// What it means, in words.
+    /// What is measured, in words.
     package let title: String
     package let side: Side
     package let limit: Double
-    /// `nil` where it cannot be measured, which meets no limit.
+    /// `nil` if it cannot be measured, which does not meet the limit.
     package let measured: Double?
     package let unit: String
 
@@ -47,7 +47,7 @@ package struct VerificationThresholds: Sendable, Equatable {
       self.unit = unit
     }
 
-    /// Whether the limit is met. A number that is none meets no limit.
+    /// Whether the limit is met. NaN does not meet a limit.
     package var isMet: Bool {
       guard let measured else { return false }
       return side == .least ? measured >= limit : measured <= limit
@@ -61,11 +61,11 @@ package struct VerificationThresholds: Sendable, Equatable {
     }
   }
 
-  /// Each limit that is asked for, beside the worst that `summary` has.
+  /// Checks each limit against the worst value of `summary`.
   func checks(_ summary: VerificationReport.Summary) -> [Check] {
     let all: [(String, String, Check.Side, Double?, Double?, String)] = [
-      ("min-psnr", "least PSNR of a picture", .least, minimumPSNR, summary.leastPSNR, " dB"),
-      ("min-ssim", "least SSIM of a picture", .least, minimumSSIM, summary.leastSSIM, ""),
+      ("min-psnr", "least PSNR of an image", .least, minimumPSNR, summary.leastPSNR, " dB"),
+      ("min-ssim", "least SSIM of an image", .least, minimumSSIM, summary.leastSSIM, ""),
       (
         "max-latent-error", "largest error of final latents", .most, maximumLatentError,
         summary.worstLatentError, ""

@@ -1,10 +1,10 @@
+import Kernels
 import Models
-import Quantization
 import Sampling
 import Synchronization
 import Tensors
 
-/// One picture as the reference makes it, with every step on the way.
+/// A run of the reference: the image and every step.
 struct Trajectory: Sendable {
   struct Step: Sendable {
     let timestep: Float
@@ -17,9 +17,9 @@ struct Trajectory: Sendable {
   let request: SamplingRequest
   let conditioning: Sampler.Conditioning
   let steps: [Step]
-  /// The decoded latents, before they are rounded to levels.
-  let image: Tensor
-  let picture: Image
+  /// The decoded latents, before rounding to 8-bit levels.
+  let decoded: Tensor
+  let image: Image
 
   init(_ request: SamplingRequest, of sampler: Sampler, progress: () -> Void) throws {
     self.request = request
@@ -34,26 +34,26 @@ struct Trajectory: Sendable {
     }
     self.conditioning = conditioning
     steps = recorder.steps
-    image = try sampler.image(of: latents)
-    picture = Image.pictures(decoded: image)[0]
+    decoded = try sampler.decodedTensor(latents)
+    image = Image.images(decoded: decoded)[0]
   }
 }
 
-/// What another model does beside a trajectory.
+/// The errors of another model relative to a trajectory of the reference.
 struct Deviation {
   /// Relative errors of the latents after each step of the model's own run.
   let latents: [Double]
   /// Relative errors of the noise predictions for the trajectory's inputs.
   let predictions: [Double]
-  let picture: Image
-  /// Relative error of the decoder for the trajectory's last latents.
+  let image: Image
+  /// Relative error of the VAE decoder for the trajectory's last latents.
   let decoder: Double
-  /// Relative errors of blocks, by the reference's names, for each step that was looked into.
+  /// Relative error by the reference's block name, for each step whose blocks are compared.
   let blocks: [[String: Double]]
 
   /// - Parameters:
-  ///   - reference: asked again for its blocks at `blockSteps`.
-  ///   - progress: called after each call of a U-Net.
+  ///   - reference: runs again at `blockSteps` for its blocks.
+  ///   - progress: called after each U-Net call.
   init(
     _ sampler: Sampler, from trajectory: Trajectory, reference: Sampler, blockSteps: Set<Int>,
     renames: BlockRenames, progress: () -> Void
@@ -65,7 +65,7 @@ struct Deviation {
     self.latents = zip(recorder.steps, trajectory.steps).map {
       relativeError(of: $0, from: $1.after)
     }
-    picture = try sampler.decode(latents)[0]
+    image = try sampler.decode(latents)[0]
 
     var blocks: [[String: Double]] = []
     predictions = try trajectory.steps.enumerated().map { index, step in
@@ -87,25 +87,26 @@ struct Deviation {
     }
     self.blocks = blocks
     let last = trajectory.steps.last?.after ?? latents
-    decoder = relativeError(of: try sampler.image(of: last), from: trajectory.image)
+    decoder = relativeError(of: try sampler.decodedTensor(last), from: trajectory.decoded)
   }
 }
 
+/// Root mean square of the difference divided by that of `expected`.
 func relativeError(of found: Tensor, from expected: Tensor) -> Double {
   ErrorMeasures(reference: expected.values, candidate: found.values).relativeRMS
 }
 
-/// Keeps something of each step of a run.
-private final class StepRecorder<Kept: Sendable>: SamplingObserver {
-  private let state = Mutex<[Kept]>([])
-  private let keep: @Sendable (SamplingStep) -> Kept
+/// Records a value of each step of a run.
+private final class StepRecorder<Value: Sendable>: SamplingObserver {
+  private let state = Mutex<[Value]>([])
+  private let value: @Sendable (SamplingStep) -> Value
 
-  init(_ keep: @escaping @Sendable (SamplingStep) -> Kept) { self.keep = keep }
+  init(_ value: @escaping @Sendable (SamplingStep) -> Value) { self.value = value }
 
   func didStep(_ step: SamplingStep) {
-    let kept = keep(step)
-    state.withLock { $0.append(kept) }
+    let recorded = value(step)
+    state.withLock { $0.append(recorded) }
   }
 
-  var steps: [Kept] { state.withLock { $0 } }
+  var steps: [Value] { state.withLock { $0 } }
 }

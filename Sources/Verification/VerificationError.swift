@@ -1,19 +1,28 @@
+package import Support
+
 /// Why two models cannot be compared.
-package enum VerificationError: Error, Equatable, CustomStringConvertible {
-  /// A number that both must share, because one's latents, texts or pictures would mean nothing to
-  /// the other.
-  case unlike(
-    what: String, reference: String, referenceHas: Int, candidate: String, candidateHas: Int)
+package enum VerificationError: RemediableError, Equatable {
+  /// A number that must be equal, such as the number of latent channels.
+  case mismatch(
+    what: String, reference: String, expected: Int, candidate: String, found: Int)
   case noPrompts
   case noSeeds
 
   package var description: String {
     switch self {
-    case .unlike(let what, let reference, let referenceHas, let candidate, let candidateHas):
-      "\(candidate) cannot be compared with \(reference): \(what) \(candidateHas) in the one and "
-        + "\(referenceHas) in the other; compare a model with what it was made from"
-    case .noPrompts: "there is no prompt to make pictures of"
-    case .noSeeds: "there is no seed to make pictures with"
+    case .mismatch(let what, let reference, let expected, let candidate, let found):
+      "\(candidate) cannot be compared with \(reference): \(what) differ: \(expected) (reference) "
+        + "and \(found) (candidate)"
+    case .noPrompts: "the verification has no prompts"
+    case .noSeeds: "the verification has no seeds"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .mismatch: .act("compare a model with the model that it was made from")
+    case .noPrompts: .choose(.prompts)
+    case .noSeeds: .choose(.seeds)
     }
   }
 }

@@ -2,18 +2,18 @@ package import Sampling
 package import Support
 package import Tensors
 
-/// What a verification found, as values; ``json`` and ``ReportPage`` are two ways to read it.
+/// The results of a verification: ``json`` and ``ReportPage`` present them.
 ///
-/// Everything is measured against the reference, for the candidate and for each baseline: the
-/// arrays called `results` have one entry for each of ``compared``, the candidate first.
+/// The candidate and each baseline are measured against the reference. Arrays named `results` have
+/// one entry per model of ``compared``, the candidate first.
 package struct VerificationReport: Sendable {
-  /// A model's size.
+  /// A model and its size.
   package struct Subject: Sendable, Equatable {
     package struct Component: Sendable, Equatable {
       package let name: String
       package let parameters: Int
       package let bytes: Int
-      /// Bytes by encoding, the largest first.
+      /// Bytes per encoding, in descending order.
       package let encodings: [(name: String, bytes: Int)]
 
       package static func == (a: Component, b: Component) -> Bool {
@@ -23,23 +23,23 @@ package struct VerificationReport: Sendable {
     }
 
     package let name: String
-    /// `reference`, `candidate`, `baseline`.
+    /// `reference`, `candidate` or `baseline`.
     package let role: String
     package let layout: String
     package let components: [Component]
-    /// Bytes of the file or files; `nil` where the model is in no file.
+    /// Size of the model's files in bytes; `nil` if it is not stored in files.
     package let fileBytes: Int?
 
     package var parameters: Int { components.reduce(0) { $0 + $1.parameters } }
     package var bytes: Int { components.reduce(0) { $0 + $1.bytes } }
   }
 
-  /// Mean and worst of several measurements of one thing.
+  /// Mean and worst value of repeated measurements.
   package struct Spread: Sendable, Equatable {
     package let mean: Double
     package let worst: Double
 
-    /// `nil` where there is nothing to measure. A number that is none is the worst.
+    /// `nil` if there are no values. NaN counts as the worst value.
     package init?(_ values: [Double]) {
       guard !values.isEmpty else { return nil }
       mean = values.reduce(0, +) / Double(values.count)
@@ -47,43 +47,44 @@ package struct VerificationReport: Sendable {
     }
   }
 
-  /// A tensor that the candidate and the reference both have.
+  /// A tensor that both candidate and reference have.
   package struct TensorResult: Sendable, Equatable {
     package let component: String
     package let name: String
-    /// The reference's name for it; another one where blocks were renumbered.
+    /// The name in the reference, which differs if blocks were renumbered.
     package let reference: String
     package let shape: Shape
     package let before: TensorEncoding
     package let after: TensorEncoding
-    /// In decibels; infinite where nothing differs.
+    /// In decibels; infinite if nothing differs.
     package let sqnr: Double
     package let relativeError: Double
     package let cosine: Double
     package let largestDifference: Double
   }
 
-  /// A part of the model by what it gives when all models are fed what the reference was fed.
+  /// Errors of one block's output when every model gets the reference's inputs.
   package struct BlockResult: Sendable, Equatable {
     package let component: String
     /// The reference's name.
     package let name: String
-    /// Relative errors; `nil` for a model that has no such block.
+    /// Relative errors; `nil` for a model without the block.
     package let results: [Spread?]
   }
 
-  /// One call of the sampler's step.
+  /// Errors at one step of the scheduler.
   package struct StepResult: Sendable, Equatable {
     package let timestep: Double
     /// Relative errors of the latents after the step, each model on its own trajectory.
     package let latents: [Spread]
-    /// Relative errors of the noise prediction, guidance applied, on the reference's trajectory.
+    /// Relative errors of the guided noise prediction on the reference's trajectory.
     package let predictions: [Spread]
   }
 
+  /// The images of one prompt and seed.
   package struct ImageResult: Sendable {
     package struct Result: Sendable {
-      package let picture: Image
+      package let image: Image
       package let comparison: ImageComparison
       /// Relative error of the latents after the last step.
       package let latentError: Double
@@ -97,10 +98,10 @@ package struct VerificationReport: Sendable {
     package let results: [Result]
   }
 
-  /// The figures that thresholds look at.
+  /// The values that thresholds limit.
   package struct Summary: Sendable, Equatable {
     package let leastPSNR: Double
-    /// Over pictures that are not identical; infinite where all are.
+    /// Mean over images that are not identical; infinite if all are.
     package let meanPSNR: Double
     package let leastSSIM: Double?
     package let meanSSIM: Double?
@@ -118,29 +119,29 @@ package struct VerificationReport: Sendable {
   /// The candidate, then the baselines.
   package let compared: [Subject]
   package let tensors: [TensorResult]
-  /// Tensors of the reference that the candidate has not.
+  /// Number of tensors of the reference that the candidate lacks.
   package let absentTensors: Int
   package let blocks: [BlockResult]
   package let steps: [StepResult]
-  package let pictures: [ImageResult]
+  package let images: [ImageResult]
   package let checks: [VerificationThresholds.Check]
-  /// What a reader should know before trusting the figures, in sentences.
+  /// Remarks that readers need to interpret the results.
   package let notes: [String]
-  /// What is known of how the candidate was made.
+  /// How the candidate was made.
   package let provenance: JSONObject
 
-  /// Whether every threshold is met; true where none is asked for.
+  /// Whether every threshold is met; true without thresholds.
   package var isMet: Bool { checks.allSatisfy(\.isMet) }
 
-  /// The figures of one of ``compared``.
+  /// The summary of a model of ``compared``.
   package func summary(of index: Int) -> Summary {
-    Self.summary(of: index, pictures: pictures, steps: steps)
+    Self.summary(of: index, images: images, steps: steps)
   }
 
   static func summary(
-    of index: Int, pictures: [ImageResult], steps: [StepResult]
+    of index: Int, images: [ImageResult], steps: [StepResult]
   ) -> Summary {
-    let results = pictures.map { $0.results[index] }
+    let results = images.map { $0.results[index] }
     let psnr = results.map(\.comparison.psnr)
     let finitePSNR = psnr.filter { $0 != .infinity }
     let ssim = results.compactMap(\.comparison.ssim)
@@ -161,9 +162,9 @@ package struct VerificationReport: Sendable {
 }
 
 extension [Double] {
-  /// The largest number, or NaN where one is there: a comparison must not hide it.
+  /// The largest value, or NaN if any value is NaN.
   var largest: Double { reduce(-.infinity) { $0.isNaN || $1.isNaN ? .nan : Swift.max($0, $1) } }
 
-  /// The smallest number, or NaN where one is there.
+  /// The smallest value, or NaN if any value is NaN.
   var smallest: Double { reduce(.infinity) { $0.isNaN || $1.isNaN ? .nan : Swift.min($0, $1) } }
 }

@@ -1,20 +1,20 @@
 package import Sampling
 import Support
 
-/// How pictures are made for a comparison: the same for every model.
+/// Prompts and sampler settings of a verification, the same for every model.
 package struct VerificationSettings: Sendable, Equatable {
   package var prompts: [Prompt]
-  /// One picture for each prompt and seed.
+  /// Each prompt is run with each seed.
   package var seeds: [UInt64]
   package var steps: Int
   package var guidanceScale: Double
-  /// A name of `Schedulers.all`; `nil` is the reference's own.
+  /// A name of `Schedulers.all`; `nil` uses the reference's scheduler config.
   package var scheduler: String?
-  /// `nil` is the size that the reference was trained on.
+  /// In pixels; `nil` is the reference's training size.
   package var width: Int?
   package var height: Int?
-  /// How many steps of each trajectory have their blocks compared, spread from the first to the
-  /// last: the outputs of all blocks of a step are held in memory together.
+  /// Number of steps of each trajectory at which blocks are compared, spread from the first to the
+  /// last. The outputs of all blocks of a step are in memory at once.
   package var blockSteps: Int
 
   package init(
@@ -32,7 +32,7 @@ package struct VerificationSettings: Sendable, Equatable {
     self.blockSteps = blockSteps
   }
 
-  /// The negative prompts, each once.
+  /// The distinct negative prompts, sorted.
   var negativePrompts: [String] { Set(prompts.map(\.negativePrompt)).sorted() }
 
   var json: JSONValue {

@@ -1,23 +1,22 @@
 package import Kernels
 import ModelSources
 package import Models
-private import Quantization
 import Sampling
 import Support
 internal import Tensors
 
-/// Compares models with a reference on the same prompts and seeds: by tensor, by block, by step and
-/// by picture.
+/// Compares models with a reference on the same prompts and seeds: by tensor, block, step and
+/// image.
 ///
-/// The models run one after another, each beside the reference, so no more than two are in memory.
+/// Models run one after another, so at most two, including the reference, are in memory.
 package struct Verifier: Sendable {
-  /// A model, as the report calls it.
+  /// A model to compare, with its name in the report.
   package struct Subject: Sendable {
     package let name: String
     package let model: Model
-    /// Bytes of its file or files; `nil` where it is in none.
+    /// Size of its files in bytes; `nil` if it is not stored in files.
     package let fileBytes: Int?
-    /// How its sampler computes.
+    /// Arithmetic of its sampler.
     package let arithmetic: Arithmetic
 
     package init(
@@ -32,9 +31,9 @@ package struct Verifier: Sendable {
 
   package let settings: VerificationSettings
   package let thresholds: VerificationThresholds
-  /// Who compares, for the report: `decant 1.0`.
+  /// Name and version of the program, for the report: `decant 1.0`.
   package let tool: String
-  /// Where, for the report: processor, threads, libraries.
+  /// Description of the machine, for the report: processor, threads.
   package let machine: String
 
   package init(
@@ -47,12 +46,14 @@ package struct Verifier: Sendable {
     self.machine = machine
   }
 
+  /// Runs the reference, the candidate and the baselines, and measures their errors.
+  ///
   /// - Parameters:
-  ///   - baselines: other ways to make the reference small, measured beside the candidate.
-  ///   - renames: blocks that have other numbers in the candidate; `nil` takes them from its
+  ///   - baselines: other reductions of the reference, measured like the candidate.
+  ///   - renames: blocks that are renumbered in the candidate; `nil` reads them from its
   ///     provenance.
-  ///   - progress: called with units of work that are done, and their number.
-  /// - Throws: ``VerificationError``, what the sampler throws, or `CancellationError`.
+  ///   - progress: called after each unit of work.
+  /// - Throws: ``VerificationError``, an error of the sampler, or `CancellationError`.
   package func verify(
     reference: Subject, candidate: Subject, baselines: [Subject] = [],
     renames: BlockRenames? = nil, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -74,8 +75,8 @@ package struct Verifier: Sendable {
     let blockSteps = Self.spread(settings.blockSteps, over: stepCount)
 
     var done = 0
-    let perPicture = stepCount + compared.count * (2 * stepCount + blockSteps.count)
-    let total = 1 + requests.count * perPicture
+    let perImage = stepCount + compared.count * (2 * stepCount + blockSteps.count)
+    let total = 1 + requests.count * perImage
     func count() {
       done += 1
       progress(done, total)
@@ -104,28 +105,26 @@ package struct Verifier: Sendable {
       order: try blockOrder(sampler, trajectories[0]), provenance: provenance)
   }
 
-  // MARK: - What is asked
+  // MARK: - Checks and requests
 
   private func checkComparable(
     _ candidate: Subject, with reference: Subject
   ) throws(VerificationError) {
     let (a, b) = (reference.model, candidate.model)
     let numbers: [(String, Int, Int)] = [
-      ("latents have channels", a.vae.latentChannels, b.vae.latentChannels),
-      (
-        "pixels a latent pixel stands for are", a.vae.downsamplingFactor, b.vae.downsamplingFactor
-      ),
-      ("U-Nets take channels", a.unet.inChannels, b.unet.inChannels),
-      ("the text's width is", a.unet.crossAttentionDim[0], b.unet.crossAttentionDim[0]),
+      ("latent channels", a.vae.latentChannels, b.vae.latentChannels),
+      ("VAE downsampling factors", a.vae.downsamplingFactor, b.vae.downsamplingFactor),
+      ("U-Net input channels", a.unet.inChannels, b.unet.inChannels),
+      ("cross-attention dimensions", a.unet.crossAttentionDim[0], b.unet.crossAttentionDim[0]),
     ]
-    for (what, referenceHas, candidateHas) in numbers where referenceHas != candidateHas {
-      throw .unlike(
-        what: what, reference: reference.name, referenceHas: referenceHas,
-        candidate: candidate.name, candidateHas: candidateHas)
+    for (what, expected, found) in numbers where expected != found {
+      throw .mismatch(
+        what: what, reference: reference.name, expected: expected, candidate: candidate.name,
+        found: found)
     }
   }
 
-  /// The settings with everything that the reference decides written out.
+  /// The settings with the defaults that come from the reference filled in.
   private func settings(for sampler: Sampler) -> VerificationSettings {
     var settings = settings
     var request = SamplingRequest(prompt: "")
@@ -141,11 +140,11 @@ package struct Verifier: Sendable {
     settings.prompts.flatMap { prompt in
       settings.seeds.map { seed in
         var request = SamplingRequest(prompt: "")
-        request.show(prompt)
+        request.setPrompt(prompt)
         request.steps = settings.steps
         request.guidanceScale = settings.guidanceScale
         request.scheduler = settings.scheduler
-        // One schedule for all, so that steps can be laid beside each other.
+        // The same schedule for all models, so that steps are comparable.
         request.schedulerConfig = scheduler
         request.seed = seed
         request.width = settings.width
@@ -155,7 +154,7 @@ package struct Verifier: Sendable {
     }
   }
 
-  /// So many of the indices below `count`, from the first to the last.
+  /// `wanted` indices below `count`, evenly spread from the first to the last.
   static func spread(_ wanted: Int, over count: Int) -> Set<Int> {
     let wanted = min(wanted, count)
     guard wanted > 1 else { return wanted == 1 ? [count / 2] : [] }
@@ -198,7 +197,7 @@ package struct Verifier: Sendable {
     return (results, absent)
   }
 
-  /// Relative errors of the text encoders' blocks for each text.
+  /// Relative errors of the text encoders' blocks, for each text.
   private func compareTexts(
     _ sampler: Sampler, _ reference: Sampler, _ settings: VerificationSettings
   ) throws -> [[String: Double]] {
@@ -215,7 +214,7 @@ package struct Verifier: Sendable {
     settings.prompts.map(\.prompt) + (settings.guidanceScale > 1 ? settings.negativePrompts : [])
   }
 
-  /// Names of the text encoders' and the U-Net's blocks, in the order in which they run.
+  /// All blocks by component and name, in the order of execution.
   private func blockOrder(
     _ sampler: Sampler, _ trajectory: Trajectory
   ) throws -> [(component: String, name: String)] {
@@ -227,7 +226,7 @@ package struct Verifier: Sendable {
         step.modelInput, timestep: step.timestep, conditioning: trajectory.conditioning,
         observer: unet)
     }
-    // Blocks of several encoders come with the encoder's name before theirs.
+    // With more than one encoder, block names begin with the component's name.
     let encoders = sampler.model.components.map(\.name).filter(
       ComponentName.textEncoders.contains)
     let texts = text.names.map { name in
@@ -241,11 +240,11 @@ package struct Verifier: Sendable {
   }
 }
 
-/// Everything that was measured of one model.
+/// The measurements of one model.
 struct Measures {
   /// One for each trajectory.
   let deviations: [Deviation]
-  /// Relative errors of the text encoder's blocks, for each text.
+  /// Relative errors of the text encoders' blocks, for each text.
   let texts: [[String: Double]]
 
   func errors(_ component: String, _ block: String) -> [Double] {

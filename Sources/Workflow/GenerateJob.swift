@@ -63,8 +63,8 @@ package struct GenerateRequest: Sendable {
       func image(_ path: String) throws -> Image {
         try Image(png: ByteSlice.mapping(path).array, location: path)
       }
-      request.image = ImageInput(
-        picture: try image(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
+      request.initialImage = InitialImage(
+        image: try image(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
         mask: try maskPath.map(image))
     }
     if let latentsPath {
@@ -183,7 +183,7 @@ package struct GenerateJob: Job {
   /// Notes an initial image whose sides are not multiples of the autoencoder's factor, when the
   /// request names no size.
   private func noteResizing(_ sampling: SamplingRequest, of model: Model, _ events: EventSink) {
-    guard let image = sampling.image?.picture, let path = request.initImagePath else { return }
+    guard let image = sampling.initialImage?.image, let path = request.initImagePath else { return }
     let size = model.size(for: sampling)
     let isCut =
       request.width == nil && size.width != image.width
@@ -201,7 +201,7 @@ package struct GenerateJob: Job {
     _ sampler: Sampler, _ sampling: SamplingRequest, _ number: Int, _ path: String
   ) throws -> [(keyword: String, text: String)] {
     let parameters = try sampler.parameters(
-      for: sampling, picture: number, modelName: lastPathComponent(path))
+      for: sampling, image: number, modelName: lastPathComponent(path))
     return [(GenerationParameters.keyword, parameters.text)]
   }
 }

@@ -1,5 +1,4 @@
 internal import Calibration
-private import Formats
 internal import Models
 internal import Sampling
 package import Support
@@ -51,20 +50,6 @@ package struct CalibrationRequest: RunRequest, Sendable {
   }
 
   var prompts: [Prompt] {
-    get throws { try readPrompts(promptsPath, limit: promptLimit) }
+    get throws { try [Prompt](path: promptsPath, limit: promptLimit) }
   }
-}
-
-/// The prompts of a file, or Decant's own when `path` is `nil`.
-func readPrompts(_ path: String?, limit: Int?) throws -> [Prompt] {
-  let prompts: [Prompt]
-  if let path {
-    guard let text = String(validating: try ByteSlice.mapping(path).array, as: UTF8.self) else {
-      throw JobError("\(path): the file is not UTF-8; expected a text with one prompt per line")
-    }
-    prompts = try [Prompt](text: text, path: path)
-  } else {
-    prompts = CalibrationPrompts.all.map { Prompt($0) }
-  }
-  return Array(prompts.prefix(limit ?? prompts.count))
 }

@@ -62,7 +62,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   /// The prompts. A list that is too short to skip as many is used from its end.
   var prompts: [Prompt] {
     get throws {
-      let all = try readPrompts(promptsPath, limit: nil)
+      let all = try [Prompt](path: promptsPath)
       let skipped = min(promptsSkipped, max(0, all.count - (promptLimit ?? 1)))
       return Array(all.dropFirst(skipped).prefix(promptLimit ?? all.count))
     }
@@ -191,27 +191,27 @@ package struct VerificationOutcome: JobOutcome {
 
   package var text: String {
     var rows = [
-      [
-        "model", "weights", "min PSNR", "mean", "min SSIM", "latents", "steps", "worst",
-      ]
+      ["", "", "PSNR", "PSNR", "SSIM", "latent", "step", "step"],
+      ["model", "weights", "least", "mean", "least", "error", "mean", "worst"],
     ]
     for (index, subject) in report.compared.enumerated() {
       let summary = report.summary(of: index)
       rows.append([
-        subject.name, formatted(bytes: subject.bytes), decibels(summary.leastPSNR),
-        decibels(summary.meanPSNR), summary.leastSSIM.map { formatted($0, digits: 4) } ?? "-",
-        formatted(summary.worstLatentError, digits: 3),
-        formatted(summary.meanPredictionError, digits: 3),
-        formatted(summary.worstPredictionError, digits: 3),
+        subject.name, formatted(bytes: subject.bytes),
+        summary.leastPSNR == .infinity ? "identical" : cell(summary.leastPSNR, digits: 4),
+        summary.meanPSNR == .infinity ? "-" : cell(summary.meanPSNR, digits: 4),
+        summary.leastSSIM.map { cell($0, digits: 4) } ?? "-",
+        cell(summary.worstLatentError, digits: 3), cell(summary.meanPredictionError, digits: 3),
+        cell(summary.worstPredictionError, digits: 3),
       ])
     }
     let size = "\(report.settings.width ?? 0)x\(report.settings.height ?? 0)"
     var lines = [
-      "\(counted(report.pictures.count, "image")) of \(size), "
-        + "\(counted(report.settings.steps, "step")); "
-        + "reference \(report.reference.name), \(formatted(bytes: report.reference.bytes))",
-      table(rows, rightAligned: Set(1...7)),
-      "PSNR in dB; relative errors of the final latents and of the steps (mean, worst)",
+      "\(counted(report.images.count, "image")) of \(size), "
+        + "\(counted(report.settings.steps, "step"))",
+      "reference: \(report.reference.name), \(formatted(bytes: report.reference.bytes))",
+      table(rows, rightAligned: Set(1...7), width: 80),
+      "PSNR in dB; latent and step errors are relative to the reference",
     ]
     for check in report.checks where check.isMet {
       lines.append(
@@ -225,7 +225,8 @@ package struct VerificationOutcome: JobOutcome {
     return lines.joined(separator: "\n")
   }
 
-  private func decibels(_ value: Double) -> String {
-    value == .infinity ? "identical" : formatted(value, digits: 4)
+  /// A figure in at most 9 characters.
+  private func cell(_ value: Double, digits: Int) -> String {
+    value.isNaN ? "NaN" : formatted(value, digits: digits)
   }
 }

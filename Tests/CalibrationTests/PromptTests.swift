@@ -4,47 +4,6 @@ import Sampling
 import Testing
 
 struct PromptTests {
-  @Test func readsPromptsCommentsAndNegatives() throws {
-    let text = """
-      # what the model was trained on
-      a red circle
-
-        a blue square \t blurry, dark
-      a\u{a0}green star\r
-      """
-    let prompts = try [Prompt](text: text, path: "prompts.txt")
-    #expect(
-      prompts == [
-        Prompt("a red circle"),
-        Prompt("a blue square", negativePrompt: "blurry, dark"),
-        Prompt("a\u{a0}green star"),
-      ])
-  }
-
-  @Test(arguments: [
-    ("", "p.txt: there is no prompt in it; one a line is expected"),
-    ("# nothing\n\n", "p.txt: there is no prompt in it; one a line is expected"),
-    (
-      "a\nb\tc\td",
-      "p.txt, line 2: more than one tab; a prompt and, after a tab, a negative prompt are expected"
-    ),
-    (
-      "a\n \tb",
-      "p.txt, line 2: a tab before the prompt; a prompt and, after a tab, a negative prompt are expected"
-    ),
-    ("a\n\nb\n a ", "p.txt, line 4: the same prompt as in line 1"),
-  ])
-  func refusesPromptFiles(text: String, message: String) {
-    let error = #expect(throws: CalibrationError.self) {
-      try [Prompt](text: text, path: "p.txt")
-    }
-    #expect(error?.description == message)
-  }
-
-  @Test func aPromptMayStandTwiceWithOtherNegatives() throws {
-    #expect(try [Prompt](text: "a\na\tb", path: "p").count == 2)
-  }
-
   @Test func seedsComeFromThePromptAlone() throws {
     let prompts = ["a", "b", "a much longer prompt"].map { Prompt($0) }
     let together = prompts.runs(seeds: 2)

@@ -118,7 +118,7 @@ import Testing
         in: folder, exit: 1)
       #expect(
         ending.errors.hasPrefix(
-          "decant: the candidate does not meet its thresholds: least PSNR of a picture is "))
+          "decant: the candidate does not meet its thresholds: least PSNR of an image is "))
       #expect(ending.errors.contains("at least 300.0 dB is required; largest error"))
       // The report is written although a limit is not met.
       #expect(try names(folder + "/report") == ["index.html", "report.json"])

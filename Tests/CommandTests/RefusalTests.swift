@@ -39,23 +39,23 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--crop", "0,8", "--quiet"],
-      "--crop: model is Stable Diffusion 1.x of other sizes, whose U-Net is told nothing of that; leave the option out"
+      "model is Stable Diffusion 1.x of other sizes, which has no conditioning on crop; leave --crop out"
     ),
     (
       ["verify", "model", "model", "--scheduler", "luck", "--quiet"],
-      "there is no scheduler 'luck'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
+      "scheduler 'luck' is unknown; expected pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras or lcm"
     ),
     (
       ["calibrate", "model", "-o", "a", "--size", "12x16", "--quiet"],
-      "a size of 12x16 cannot be sampled; choose multiples of 8 from 8 to 8192"
+      "an image size of 12x16 is not supported; expected multiples of 8 from 8 to 8192"
     ),
     (
       ["bench", "model", "--size", "12x16", "--quiet"],
-      "a size of 12x16 cannot be sampled; choose multiples of 8 from 8 to 8192"
+      "an image size of 12x16 is not supported; expected multiples of 8 from 8 to 8192"
     ),
     (
       ["shrink", "model", "-o", "a.decant", "--type", "f16", "--steps", "2000", "--quiet"],
-      "PNDMScheduler cannot take 2000 steps; choose 1 to 1000"
+      "PNDMScheduler cannot run 2000 steps; expected 1 to 1000"
     ),
     (
       ["convert", "model", "-o", "a.decant", "--lora", "model", "--quiet"],
@@ -107,7 +107,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--scheduler", "luck"],
-      "there is no scheduler 'luck'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
+      "scheduler 'luck' is unknown; expected pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras or lcm"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "."],
@@ -115,7 +115,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "-W", "63", "--quiet"],
-      "a size of 63x64 cannot be sampled; choose multiples of 8 from 8 to 8192"
+      "an image size of 63x64 is not supported; expected multiples of 8 from 8 to 8192"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--guidance-scale", "nan", "--quiet"],
@@ -123,7 +123,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "5000", "--quiet"],
-      "PNDMScheduler cannot take 5000 steps; choose 1 to 1000"
+      "PNDMScheduler cannot run 5000 steps; expected 1 to 1000"
     ),
     (
       ["verify", "model", "nothing", "--quiet"], "nothing: there is no such file or folder"

@@ -7,9 +7,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Tiny models of every kind of pipeline, beside what diffusers makes with them:
+/// Tiny models of every kind of pipeline, compared with diffusers' latents from
 /// `Fixtures/golden/make_families.py`.
-@Suite("Sampler of every family")
+@Suite("Sampler of each family")
 struct FamilyTests {
   static let tolerance = 2e-5
 
@@ -17,7 +17,7 @@ struct FamilyTests {
     try golden("families.json").array("cases").compactMap(\.object)
   }
 
-  @Test("makes the latents that diffusers makes")
+  @Test("generates diffusers' latents")
   func latents() throws {
     let cases = try Self.cases()
     #expect(cases.count == 11)
@@ -32,7 +32,7 @@ struct FamilyTests {
     }
   }
 
-  @Test("is told everything that the request says: each setting changes the latents")
+  @Test("uses every setting of the request: each one changes the latents")
   func settings() throws {
     let entry = try #require(try Self.cases().first { $0["name"] == "sdxl" })
     let sampler = try Sampler(Self.model(entry))
@@ -49,7 +49,7 @@ struct FamilyTests {
     }
   }
 
-  @Test("takes a picture of nothing, all masked, where an inpainting model is given none")
+  @Test("masks a gray image for an inpainting model without an initial image")
   func inpaintingFromText() throws {
     let entry = try #require(try Self.cases().first { $0["name"] == "inpainting model" })
     let sampler = try Sampler(Self.model(entry))
@@ -61,12 +61,12 @@ struct FamilyTests {
     #expect(whole.values.allSatisfy { $0.isFinite })
     let conditioning = try sampler.conditioning(for: request)
     #expect(conditioning.unconditional != nil)
-    // Encoded beforehand or on the way is the same.
+    // The same as with conditioning computed by `denoise`.
     #expect(try sampler.denoise(request, conditioning: conditioning) == whole)
   }
 
   @Test(
-    "does not ask a guided model twice, nor one whose guidance is an input",
+    "has no unconditional branch for models without guidance or with guidance as an input",
     arguments: ["lcm", "turbo"])
   func branches(name: String) throws {
     let entry = try #require(try Self.cases().first { $0["name"] == .string(name) })
@@ -74,15 +74,15 @@ struct FamilyTests {
     #expect(try sampler.conditioning(for: Self.request(entry)).unconditional == nil)
   }
 
-  @Test("refuses what a picture cannot be begun with, in a sentence")
+  @Test("refuses a strength that leaves no step")
   func refusals() throws {
     let entry = try #require(try Self.cases().first { $0["name"] == "image" })
     let sampler = try Sampler(Self.model(entry))
     for strength in [0, 1.5, -1, .nan, 0.01] {
       var request = try Self.request(entry)
-      request.image?.strength = strength
+      request.initialImage?.strength = strength
       let error = try #require(throws: SamplingError.self) { _ = try sampler.denoise(request) }
-      #expect(error.description.hasPrefix("a strength of \(strength) takes no step"))
+      #expect(error.description.hasPrefix("a strength of \(strength) leaves no step"))
     }
   }
 
@@ -139,20 +139,20 @@ struct FamilyTests {
     request.negativePrompt = ask["negative_prompt"]?.string
     request.count = ask["num_images_per_prompt"]?.integer ?? 1
     request.width = ask["width"]?.integer
-    // diffusers has heights first.
+    // diffusers' sizes are (height, width).
     request.originalSize = pair(ask["original_size"]).map { ($0.1, $0.0) }
     request.targetSize = pair(ask["target_size"]).map { ($0.1, $0.0) }
     if let crop = pair(ask["crops_coords_top_left"]) { request.crop = (crop.0, crop.1) }
     if let (width, height) = pair(entry["image"]) {
-      request.image = ImageInput(
-        picture: Self.picture(width, height),
+      request.initialImage = InitialImage(
+        image: Self.image(width, height),
         strength: try #require(ask["strength"]?.number),
         mask: pair(entry["mask"]).map { Self.mask($0.0, $0.1) })
     }
     return request
   }
 
-  static func picture(_ width: Int, _ height: Int) -> Image {
+  static func image(_ width: Int, _ height: Int) -> Image {
     painted(width, height) { x, y, c in (3 * x * x + 5 * (c + 1) * y + x * y) % 256 }
   }
 
@@ -173,7 +173,7 @@ struct FamilyTests {
   }
 }
 
-/// The weights of make_families.py: each tensor drawn from a seed of its own.
+/// The weights of make_families.py: each tensor is drawn with its own seed.
 private struct DrawnWeights: WeightSource {
   let location = "golden"
   let names: [String]

@@ -12,8 +12,8 @@ import Testing
 
 @Suite("Sampler")
 struct SamplerTests {
-  /// Relative root mean square of latents after up to 20 steps. The contract is 1e-3; float32
-  /// sums in another order are this much closer.
+  /// Largest relative RMS error of latents after up to 20 steps. The contract is 1e-3; only the
+  /// order of float32 sums differs.
   static let latentTolerance = 2e-5
 
   /// The tiny random pipeline of make_pipeline.py.
@@ -45,7 +45,7 @@ struct SamplerTests {
     return request
   }
 
-  @Test("refuses a second text encoder without the tokenizer of its own")
+  @Test("refuses a second text encoder without its tokenizer")
   func secondTextEncoderAlone() throws {
     var source = try DiffusersFolderReader().read(
       fixture("golden/pipeline"), options: ReadOptions())
@@ -61,7 +61,7 @@ struct SamplerTests {
       error.description.hasPrefix("\(source.location): the tokenizer's vocab.json is missing"))
   }
 
-  @Test("makes the latents and pictures that diffusers makes")
+  @Test("generates diffusers' latents and images")
   func pipeline() throws {
     let sampler = try Self.sampler()
     for case .object(let entry) in try golden("pipeline.json").array("cases") {
@@ -81,19 +81,19 @@ struct SamplerTests {
         #expect(abs(root / size - 1) < 1e-5, "\(name), step \(step.index)")
       }
       guard entry["picture"] == true else { continue }
-      for (index, picture) in try sampler.decode(latents).enumerated() {
+      for (index, image) in try sampler.decode(latents).enumerated() {
         let path = fixture("golden/pipeline-\(name)-\(index).png")
         let expected = try Image(png: try ByteSlice.mapping(path).array, location: path)
-        #expect(picture.width == expected.width && picture.height == expected.height)
-        let far = zip(picture.pixels, expected.pixels).count { abs(Int($0) - Int($1)) > 1 }
-        let equal = zip(picture.pixels, expected.pixels).count { $0 == $1 }
-        print("\(name) \(index): \(equal) of \(picture.pixels.count) levels equal, \(far) off by 2")
-        #expect(Double(far) <= 0.001 * Double(picture.pixels.count), "\(name)")
+        #expect(image.width == expected.width && image.height == expected.height)
+        let far = zip(image.pixels, expected.pixels).count { abs(Int($0) - Int($1)) > 1 }
+        let equal = zip(image.pixels, expected.pixels).count { $0 == $1 }
+        print("\(name) \(index): \(equal) of \(image.pixels.count) levels equal, \(far) off by 2")
+        #expect(Double(far) <= 0.001 * Double(image.pixels.count), "\(name)")
       }
     }
   }
 
-  @Test("tells observers the branches, pictures and timesteps of its calls")
+  @Test("reports branches, images and timesteps of its calls to observers")
   func calls() throws {
     let sampler = try Self.sampler()
     var request = SamplingRequest(prompt: "a red cat")
@@ -104,8 +104,8 @@ struct SamplerTests {
     // PLMS takes its second step twice.
     #expect(recorder.calls.map(\.timestep) == [501, 1, 1])
     #expect(recorder.calls.allSatisfy { $0.branches == [.unconditional, .conditional] })
-    #expect(recorder.calls.allSatisfy { $0.pictures == 0..<2 })
-    // Both branches of both pictures went through the first layer at once.
+    #expect(recorder.calls.allSatisfy { $0.images == 0..<2 })
+    // Both branches of both images go through the first layer in one batch.
     #expect(recorder.activations.inputs["conv_in"] == [4, 4, 8, 8])
     request.guidanceScale = 1
     let unguided = StepRecorder()
@@ -115,7 +115,7 @@ struct SamplerTests {
     #expect(unguided.activations.inputs["conv_in"] == [2, 4, 8, 8])
   }
 
-  @Test("steps along the same way again from any step", arguments: ["pndm", "euler-a", "dpm++2m"])
+  @Test("reproduces each step from its recorded input", arguments: ["pndm", "euler-a", "dpm++2m"])
   func again(scheduler: String) throws {
     let sampler = try Self.sampler()
     var request = SamplingRequest(prompt: "a red cat")
@@ -133,7 +133,7 @@ struct SamplerTests {
     #expect(recorder.steps.last?.after == latents)
   }
 
-  @Test("gives each picture of a batch what it would be in calls of its own")
+  @Test("gives each image of a batch the same result as alone")
   func batches() throws {
     let sampler = try Self.sampler()
     var request = SamplingRequest(prompt: "a red cat")
@@ -145,7 +145,7 @@ struct SamplerTests {
     let recorder = StepRecorder()
     #expect(
       relativeError(try split.denoise(request, observer: recorder).values, together.values) < 1e-5)
-    #expect(recorder.calls.prefix(2).map(\.pictures) == [0..<2, 2..<3])
+    #expect(recorder.calls.prefix(2).map(\.images) == [0..<2, 2..<3])
     var noise = TorchGenerator(seed: 0)
     let latents = noise.randn([3, 4, 8, 8])
     for index in 0..<3 {
@@ -158,7 +158,7 @@ struct SamplerTests {
     }
   }
 
-  @Test("reports progress over steps and pictures")
+  @Test("reports progress over steps and images")
   func progress() throws {
     let sampler = try Self.sampler()
     var request = SamplingRequest(prompt: "a red cat")
@@ -166,13 +166,13 @@ struct SamplerTests {
     request.count = 2
     request.scheduler = "ddim"
     var reported: [[Int]] = []
-    let (latents, pictures) = try sampler.generate(request) { reported.append([$0, $1]) }
+    let (latents, images) = try sampler.generate(request) { reported.append([$0, $1]) }
     #expect(reported == [[1, 4], [2, 4], [3, 4], [4, 4]])
-    #expect(latents.shape == [2, 4, 8, 8] && pictures.count == 2)
-    #expect(pictures[0].width == 64 && pictures[0] != pictures[1])
+    #expect(latents.shape == [2, 4, 8, 8] && images.count == 2)
+    #expect(images[0].width == 64 && images[0] != images[1])
   }
 
-  @Test("stops between calls when its task is cancelled")
+  @Test("stops between U-Net calls when the task is cancelled")
   func cancellation() async throws {
     let sampler = try Self.sampler()
     let task = Task {
@@ -182,14 +182,14 @@ struct SamplerTests {
     await #expect(throws: CancellationError.self) { try await task.value }
   }
 
-  @Test("says how a picture was made")
+  @Test("records generation parameters")
   func parameters() throws {
     let sampler = try Self.sampler()
     var request = SamplingRequest(prompt: "a red cat")
     request.scheduler = "dpm++2m-karras"
     request.seed = 9
     request.count = 2
-    let text = try sampler.parameters(for: request, picture: 1, modelName: "tiny").text
+    let text = try sampler.parameters(for: request, image: 1, modelName: "tiny").text
     #expect(
       text == """
         a red cat
@@ -197,12 +197,12 @@ struct SamplerTests {
         Batch size: 2, Batch pos: 1, Version: Decant
         """)
     request.scheduler = nil
-    #expect(try sampler.parameters(for: request, picture: 0, modelName: "").sampler == "PLMS")
+    #expect(try sampler.parameters(for: request, image: 0, modelName: "").sampler == "PLMS")
   }
 
   // MARK: - Refusals
 
-  @Test("refuses what it cannot make, in a sentence")
+  @Test("refuses requests out of range with facts, and with remedies apart")
   func refusals() throws {
     let sampler = try Self.sampler()
     func sentence(_ change: (inout SamplingRequest) -> Void) -> String {
@@ -217,19 +217,19 @@ struct SamplerTests {
     }
     #expect(
       sentence { $0.width = 60 }
-        == "a size of 60x64 cannot be sampled; choose multiples of 8 from 8 to 8192")
+        == "an image size of 60x64 is not supported; expected multiples of 8 from 8 to 8192")
     #expect(
       sentence { $0.height = 0 }
-        == "a size of 64x0 cannot be sampled; choose multiples of 8 from 8 to 8192")
-    #expect(sentence { $0.width = Int.max }.hasPrefix("a size of 9223372036854775807x64"))
-    #expect(sentence { $0.count = 0 } == "0 pictures cannot be made at once; choose 1 to 1024")
+        == "an image size of 64x0 is not supported; expected multiples of 8 from 8 to 8192")
+    #expect(sentence { $0.width = Int.max }.hasPrefix("an image size of 9223372036854775807x64 "))
+    #expect(sentence { $0.count = 0 } == "0 images at once are not supported; expected 1 to 1024")
     #expect(
       sentence { $0.guidanceScale = .infinity }
         == "the guidance scale is inf, expected a finite number")
     #expect(
       sentence { $0.latents = Tensor(zeros: [1, 4, 8, 9]) }
         == "the latents are [1, 4, 8, 9], expected [1, 4, 8, 8] for this size and count")
-    #expect(sentence { $0.steps = 0 } == "PNDMScheduler cannot take 0 steps; choose 1 to 1000")
+    #expect(sentence { $0.steps = 0 } == "PNDMScheduler cannot run 0 steps; expected 1 to 1000")
     #expect(
       sentence { $0.guidanceScale = 1e300 }
         == "the guidance scale is 1e+300, expected a finite number")
@@ -238,13 +238,20 @@ struct SamplerTests {
         $0.crop = (8, 0)
         $0.targetSize = (64, 64)
       }
-        == "--crop and --target-size: \(sampler.model.source.location) is Stable Diffusion 1.x of "
-        + "other sizes, whose U-Net is told nothing of that; leave the option out")
-    #expect(sentence { $0.originalSize = (64, 64) }.hasPrefix("--original-size: "))
-    #expect(sentence { $0.scheduler = "plms" }.hasPrefix("there is no scheduler 'plms'"))
+        == "\(sampler.model.source.location) is Stable Diffusion 1.x of other sizes, which has no "
+        + "conditioning on crop and target size")
+    #expect(
+      sentence { $0.originalSize = (64, 64) }.hasSuffix("has no conditioning on original size"))
+    #expect(sentence { $0.scheduler = "plms" }.hasPrefix("scheduler 'plms' is unknown"))
+    func remedy(_ settings: [Setting]) -> Remedy? {
+      SamplingError.noSizeConditioning(location: "a", family: "b", settings: settings).remedy
+    }
+    #expect(remedy([.crop]) == .leaveOut(.crop))
+    #expect(remedy([.crop, .targetSize]) == .act("leave these settings out"))
+    #expect(SamplingError.count(0).remedy == nil)
   }
 
-  @Test("refuses a tokenizer whose texts are too long for the text encoder")
+  @Test("refuses a tokenizer whose sequences are too long for the text encoder")
   func textLength() throws {
     var source = try DiffusersFolderReader().read(
       fixture("golden/pipeline"), options: ReadOptions())
@@ -260,7 +267,7 @@ struct SamplerTests {
   }
 }
 
-/// Keeps every call and step of a run.
+/// Records every U-Net call and step of a run.
 private final class StepRecorder: SamplingObserver {
   private let state = Mutex<(calls: [UNetCall], steps: [SamplingStep])>(([], []))
   let activations = InputRecorder()
@@ -276,7 +283,7 @@ private final class StepRecorder: SamplingObserver {
   func didStep(_ step: SamplingStep) { state.withLock { $0.steps.append(step) } }
 }
 
-/// Keeps the shapes of the last inputs of layers.
+/// Records the shape of the last input of each layer.
 private final class InputRecorder: ActivationObserver {
   private let shapes = Mutex<[String: Shape]>([:])
 

@@ -7,11 +7,11 @@ import Testing
 
 @Suite("Schedulers")
 struct SchedulerTests {
-  /// Largest error of a trajectory, over its largest number. Coefficients are the same float32
-  /// formulas as diffusers', associated differently; what differs is the last place, many times.
+  /// Largest error of a trajectory relative to its largest value. The formulas are diffusers' in
+  /// float32, associated differently, so rounding differs in each step.
   static let tolerance = 1e-5
 
-  /// The stand-in for a U-Net of make_sampling.py.
+  /// The function that replaces the U-Net in make_sampling.py.
   static func model(_ x: Tensor, _ timestep: Float) -> Tensor {
     Tensor(
       shape: x.shape,
@@ -21,46 +21,56 @@ struct SchedulerTests {
       })
   }
 
-  @Test("take diffusers' timesteps, sigmas and trajectories")
+  @Test("have diffusers' timesteps, sigmas and trajectories")
   func trajectories() throws {
     var worst: [String: Double] = [:]
     for case .object(let entry) in try golden("schedulers.json").array("cases") {
       let name = try entry.string("name")
-      let steps = try entry.integer("steps")
-      let config = try entry.object("config")
-      var scheduler = try Self.scheduler(name, config, steps)
-      let about = Comment("\(name), \(steps) steps, \(JSONValue.object(config).text())")
-      // Whole ones are equal; those of Euler's Karras spacing come from logarithms.
-      #expect(largestError(scheduler.timesteps, try entry.floats("timesteps")) < 1e-6, about)
-      #expect(
-        largestError([scheduler.initialNoiseSigma], [Float(try #require(entry["initial"]?.number))])
-          < 1e-6, about)
-      if let sigmas = entry["sigmas"]?.floats {
-        #expect(largestError(Self.sigmas(scheduler), sigmas) < 1e-6, about)
-      }
-      guard entry["last"]?.isNull == false else { continue }
-      var generator = TorchGenerator(seed: 11)
-      let shape: Shape = [1, 4, 2, 3]
-      var x = generator.randn(shape)
-      x.values = x.values.map { $0 * scheduler.initialNoiseSigma }
-      var path: [Tensor] = []
-      for (index, timestep) in scheduler.timesteps.enumerated() {
-        let output = Self.model(scheduler.modelInput(x, at: index), timestep)
-        x = scheduler.step(output, at: index, sample: x) { generator.randn(shape) }
-        path.append(x)
-      }
-      for (found, key) in [(path[path.count / 2], "middle"), (x, "last")] {
-        let error = largestError(found.values, try entry.floats(key))
-        #expect(error < Self.tolerance, about)
-        worst[name] = max(worst[name] ?? 0, error)
-      }
+      worst[name] = max(worst[name] ?? 0, try Self.checkTrajectory(entry))
     }
     for (name, error) in worst.sorted(by: { $0.key < $1.key }) {
       print("\(name): largest error of a trajectory \(error)")
     }
   }
 
-  /// The golden configs say what they are, so that nothing must be overridden by the name.
+  /// Compares a scheduler with a case of a golden file.
+  ///
+  /// - Returns: the largest error of the trajectory.
+  @discardableResult
+  static func checkTrajectory(_ entry: JSONObject) throws -> Double {
+    let name = try entry.string("name")
+    let steps = try entry.integer("steps")
+    let config = try entry.object("config")
+    var scheduler = try scheduler(name, config, steps)
+    let about = Comment("\(name), \(steps) steps, \(JSONValue.object(config).text())")
+    // Whole timesteps are equal; those of Karras sigmas are computed with logarithms.
+    #expect(largestError(scheduler.timesteps, try entry.floats("timesteps")) < 1e-6, about)
+    #expect(
+      largestError([scheduler.initialNoiseSigma], [Float(try #require(entry["initial"]?.number))])
+        < 1e-6, about)
+    if let sigmas = entry["sigmas"]?.floats {
+      #expect(largestError(Self.sigmas(of: scheduler), sigmas) < 1e-6, about)
+    }
+    guard entry["last"]?.isNull == false else { return 0 }
+    var generator = TorchGenerator(seed: 11)
+    let shape: Shape = [1, 4, 2, 3]
+    var x = generator.randn(shape)
+    x.values = x.values.map { $0 * scheduler.initialNoiseSigma }
+    var path: [Tensor] = []
+    for (index, timestep) in scheduler.timesteps.enumerated() {
+      let output = model(scheduler.modelInput(x, at: index), timestep)
+      x = scheduler.step(output, at: index, sample: x) { generator.randn(shape) }
+      path.append(x)
+    }
+    let errors = [
+      largestError(path[path.count / 2].values, try entry.floats("middle")),
+      largestError(x.values, try entry.floats("last")),
+    ]
+    for error in errors { #expect(error < tolerance, about) }
+    return errors.reduce(0) { max($0, $1) }
+  }
+
+  /// Made from the config alone, because a name would apply its overrides.
   static func scheduler(
     _ name: String, _ config: JSONObject, _ steps: Int
   ) throws -> any Scheduler {
@@ -69,7 +79,7 @@ struct SchedulerTests {
     return try Schedulers.make(name: nil, config: config, steps: steps)
   }
 
-  static func sigmas(_ scheduler: any Scheduler) -> [Float] {
+  static func sigmas(of scheduler: any Scheduler) -> [Float] {
     switch scheduler {
     case let scheduler as EulerDiscreteScheduler: scheduler.sigmas
     case let scheduler as EulerAncestralDiscreteScheduler: scheduler.sigmas
@@ -78,7 +88,7 @@ struct SchedulerTests {
     }
   }
 
-  @Test("have names and classes of their own")
+  @Test("have names and classes")
   func names() throws {
     #expect(
       Schedulers.all.map(\.name)
@@ -86,7 +96,7 @@ struct SchedulerTests {
     #expect(try Schedulers.named("Euler-A").className == "EulerAncestralDiscreteScheduler")
   }
 
-  @Test("know what a config describes")
+  @Test("are found by a config's class and values")
   func described() throws {
     var config: JSONObject = ["_class_name": "DPMSolverMultistepScheduler"]
     #expect(try Schedulers.described(by: config).name == "dpm++2m")
@@ -94,11 +104,11 @@ struct SchedulerTests {
     config["algorithm_type"] = "dpmsolver++"
     config["solver_order"] = 2
     #expect(try Schedulers.described(by: config).name == "dpm++2m-karras")
-    let line = try #require(Family.named("sd-v1-4")).architecture
-    #expect(try Schedulers.described(by: line.scheduler).name == "pndm")
+    let architecture = try #require(Family.named("sd-v1-4")).architecture
+    #expect(try Schedulers.described(by: architecture.scheduler).name == "pndm")
   }
 
-  @Test("mean what their names say, whatever the config says")
+  @Test("override the config by name")
   func overrides() throws {
     let config: JSONObject = [
       "_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true, "solver_order": 1,
@@ -111,16 +121,16 @@ struct SchedulerTests {
 
   @Test("correct early configs as StableDiffusionPipeline does")
   func corrections() throws {
-    let line = try #require(Family.named("sd-v1-4")).architecture
+    let architecture = try #require(Family.named("sd-v1-4")).architecture
     let early: JSONObject = ["_class_name": "DDIMScheduler"]
-    let corrected = Schedulers.corrected(early, name: nil, for: line)
+    let corrected = Schedulers.corrected(early, name: nil, for: architecture)
     #expect(corrected["steps_offset"] == 1 && corrected["clip_sample"] == false)
-    let other = Schedulers.corrected(early, name: "euler", for: line)
-    #expect(other == early, "another class takes its own defaults")
+    let other = Schedulers.corrected(early, name: "euler", for: architecture)
+    #expect(other == early, "another class keeps its own defaults")
     let stated: JSONObject = [
       "_class_name": "PNDMScheduler", "steps_offset": 0, "clip_sample": true,
     ]
-    let named = Schedulers.corrected(stated, name: "ddim", for: line)
+    let named = Schedulers.corrected(stated, name: "ddim", for: architecture)
     #expect(named["steps_offset"] == 1 && named["clip_sample"] == false)
     let xl = try #require(Family.named("sdxl-base-1.0")).architecture
     #expect(Schedulers.corrected(stated, name: "ddim", for: xl) == stated)
@@ -128,7 +138,7 @@ struct SchedulerTests {
 
   /// diffusers' `LCMScheduler().set_timesteps(n)`.
   @Test(
-    "take the timesteps that a consistency model was distilled with",
+    "space LCM timesteps among those of distillation",
     arguments: [
       (1, [999]), (4, [999, 759, 499, 259]), (6, [999, 839, 679, 499, 339, 179]),
     ] as [(Int, [Float])])
@@ -139,26 +149,26 @@ struct SchedulerTests {
   // MARK: - Refusals
 
   @Test(
-    "refuse what they do not do, in a sentence",
+    "refuse unsupported configs",
     arguments: [
       (
         "heun", [:], 20,
-        "there is no scheduler 'heun'; choose one of pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
+        "scheduler 'heun' is unknown; expected pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras or "
+          + "lcm"
       ),
       (
         nil, ["_class_name": "LMSDiscreteScheduler"], 20,
-        "the scheduler config asks for 'LMSDiscreteScheduler', which Decant does not have; choose one "
-          + "with --scheduler: pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras, lcm"
+        "the scheduler config's class is 'LMSDiscreteScheduler', which Decant does not support"
       ),
       (
         "ddim", ["thresholding": true], 20,
-        "the scheduler config's 'thresholding' is true, which DDIMScheduler does not do here; "
+        "the scheduler config's 'thresholding' is true, which Decant's DDIMScheduler does not support; "
           + "expected false"
       ),
       (
         "euler", ["beta_schedule": "sigmoid"], 20,
-        "the scheduler config's 'beta_schedule' is 'sigmoid', which EulerDiscreteScheduler does not "
-          + "do here; expected 'linear' or 'scaled_linear' or 'squaredcos_cap_v2'"
+        "the scheduler config's 'beta_schedule' is 'sigmoid', which Decant's EulerDiscreteScheduler "
+          + "does not support; expected 'linear' or 'scaled_linear' or 'squaredcos_cap_v2'"
       ),
       (
         "ddim", ["num_train_timesteps": "many"], 20,
@@ -188,37 +198,36 @@ struct SchedulerTests {
         "lcm", ["original_inference_steps": 0], 4,
         "the scheduler config's 'original_inference_steps' is 0, expected 1 to 1000"
       ),
-      ("lcm", [:], 51, "LCMScheduler cannot take 51 steps; choose 1 to 50"),
+      ("lcm", [:], 51, "LCMScheduler cannot run 51 steps; expected 1 to 50"),
       (
         "ddim", ["trained_betas": [0.1, 0.2]], 20,
-        "the scheduler config's 'trained_betas' is an array of 2, expected 1000 numbers, one for each "
-          + "of num_train_timesteps"
+        "the scheduler config's 'trained_betas' is an array of 2, expected 1000 numbers, as many "
+          + "as num_train_timesteps"
       ),
-      ("ddim", [:], 0, "DDIMScheduler cannot take 0 steps; choose 1 to 1000"),
-      ("ddim", [:], 1001, "DDIMScheduler cannot take 1001 steps; choose 1 to 1000"),
+      ("ddim", [:], 0, "DDIMScheduler cannot run 0 steps; expected 1 to 1000"),
+      ("ddim", [:], 1001, "DDIMScheduler cannot run 1001 steps; expected 1 to 1000"),
       (
-        "pndm", [:], 3, "PNDMScheduler cannot take 3 steps; choose 4 to 1000"
+        "pndm", [:], 3, "PNDMScheduler cannot run 3 steps; expected 4 to 1000"
       ),
       (
         "pndm", ["skip_prk_steps": true, "steps_offset": 1], 1000,
-        "1000 steps of PNDMScheduler reach timestep 1000, but the schedule has 0 to 999; choose fewer "
-          + "steps or another steps_offset"
+        "1000 steps of PNDMScheduler reach timestep 1000, but the training schedule has 0 to 999"
       ),
       (
         "pndm", ["skip_prk_steps": true, "prediction_type": "sample"], 20,
-        "the scheduler config's 'prediction_type' is 'sample', which PNDMScheduler does not do here; "
+        "the scheduler config's 'prediction_type' is 'sample', which Decant's PNDMScheduler does not support; "
           + "expected 'epsilon' or 'v_prediction'"
       ),
       (
         nil, ["_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++"],
         20,
         "the scheduler config's 'algorithm_type' is 'sde-dpmsolver++', which "
-          + "DPMSolverMultistepScheduler does not do here; expected 'dpmsolver++' or 'deis'"
+          + "Decant's DPMSolverMultistepScheduler does not support; expected 'dpmsolver++' or 'deis'"
       ),
       (
         nil, ["_class_name": "DPMSolverMultistepScheduler", "solver_order": 3], 20,
-        "the scheduler config's 'solver_order' is 3, which DPMSolverMultistepScheduler does not do "
-          + "here; expected 1 or 2"
+        "the scheduler config's 'solver_order' is 3, which Decant's DPMSolverMultistepScheduler "
+          + "does not support; expected 1 or 2"
       ),
       (
         "dpm++2m", ["lambda_min_clipped": 50], 20,
@@ -227,8 +236,8 @@ struct SchedulerTests {
       ),
       (
         "euler", ["use_karras_sigmas": true, "use_exponential_sigmas": true], 20,
-        "the scheduler config's 'use_exponential_sigmas' is true, which EulerDiscreteScheduler does "
-          + "not do here; expected false"
+        "the scheduler config's 'use_exponential_sigmas' is true, which Decant's EulerDiscreteScheduler "
+          + "does not support; expected false"
       ),
       (
         "euler", ["use_karras_sigmas": true, "sigma_min": 9, "sigma_max": 2], 20,
@@ -261,12 +270,12 @@ struct SchedulerTests {
       (
         "euler-a", ["timestep_spacing": "loose"], 20,
         "the scheduler config's 'timestep_spacing' is 'loose', which "
-          + "EulerAncestralDiscreteScheduler does not do here; expected 'leading' or 'linspace' or "
+          + "Decant's EulerAncestralDiscreteScheduler does not support; expected 'leading' or 'linspace' or "
           + "'trailing'"
       ),
       (
         "lcm", ["prediction_type": "flow"], 4,
-        "the scheduler config's 'prediction_type' is 'flow', which LCMScheduler does not do here; "
+        "the scheduler config's 'prediction_type' is 'flow', which Decant's LCMScheduler does not support; "
           + "expected 'epsilon' or 'sample' or 'v_prediction'"
       ),
     ] as [(String?, JSONObject, Int, String)])
@@ -279,8 +288,8 @@ struct SchedulerTests {
     }
   }
 
-  /// What each config does to each scheduler: latents, or a refusal; never latents that are none.
-  @Test("refuse numbers that lead nowhere", arguments: Schedulers.all.map(\.name))
+  /// Each config gives finite latents or is refused.
+  @Test("refuse extreme numbers", arguments: Schedulers.all.map(\.name))
   func extremes(name: String) throws {
     for config in [
       ["beta_start": 0, "beta_end": 0], ["beta_start": 0.9, "beta_end": 0.999],
@@ -310,8 +319,8 @@ struct SchedulerTests {
     }
   }
 
-  /// Finite numbers of which no picture comes.
-  @Test("refuse latents without bounds")
+  /// These latents stay finite, but grow without bound.
+  @Test("refuse unbounded latents")
   func boundless() {
     #expect(throws: SchedulerError.notFinite(className: "PNDMScheduler", step: 1)) {
       _ = try Schedulers.make(
@@ -323,24 +332,33 @@ struct SchedulerTests {
     }
   }
 
-  @Test("say that numbers lead nowhere")
+  @Test("report infinite latents with a remedy")
   func notFinite() throws {
     let error = try #require(throws: SchedulerError.self) {
       _ = try Schedulers.make(name: "euler", config: ["beta_start": 0, "beta_end": 0], steps: 3)
     }
     #expect(
       error.description
-        == "the scheduler config's numbers (betas, sigmas, prediction_type) give "
-        + "EulerDiscreteScheduler infinite or undefined latents at step 1; correct them, or choose "
-        + "another scheduler with --scheduler")
+        == "the scheduler config's numbers (betas, sigmas, prediction_type) lead to infinite, NaN or "
+        + "unbounded latents at step 1 of EulerDiscreteScheduler")
+    #expect(
+      error.remedy
+        == .either([.act("correct them"), .choose(.scheduler, purpose: "with another scheduler")]))
   }
 
-  /// Not even where another scheduler is asked for.
-  @Test(arguments: [nil, "ddim", "euler"]) func modelsOfContinuousNoiseAreRefused(name: String?) {
+  @Test("refuse models of EDM's continuous noise, even by name", arguments: [nil, "ddim", "euler"])
+  func continuousNoise(name: String?) {
     #expect(throws: SchedulerError.self) {
       try Schedulers.make(name: name, config: ["_class_name": "EDMEulerScheduler"], steps: 4)
     }
-    let reason = SchedulerError.unknownClass("EDMEulerScheduler", known: ["ddim"]).description
-    #expect(reason.contains("continuous noise") && !reason.contains("--scheduler"))
+    let error = SchedulerError.unknownClass("EDMEulerScheduler", known: ["ddim"])
+    #expect(error.description.contains("continuous noise"))
+    #expect(error.remedy == nil)
+    #expect(
+      SchedulerError.unknownClass("LMSDiscreteScheduler", known: ["pndm", "ddim", "lcm"]).remedy
+        == .choose(.scheduler, purpose: "with pndm, ddim or lcm"))
+    #expect(
+      SchedulerError.timestep(1000, steps: 1000, className: "PNDMScheduler", trainTimesteps: 1000)
+        .remedy == .act("choose fewer steps or another steps_offset"))
   }
 }

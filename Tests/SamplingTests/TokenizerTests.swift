@@ -10,8 +10,8 @@ struct TokenizerTests {
     ModelSource.File(path: "tokenizer/" + name, bytes: ByteSlice([UInt8](text.utf8)))
   }
 
-  @Test("gives the numbers of transformers' tokenizer, for every kind of tokenizer folder")
-  func numbers() throws {
+  @Test("gives the IDs of transformers' tokenizer, for every kind of tokenizer folder")
+  func tokenIDs() throws {
     let values = try golden("tokenizer.json")
     let texts = try values.array("texts").map { try #require($0.string) }
     let builtIn = CLIPVocabulary.files().filter {
@@ -29,8 +29,8 @@ struct TokenizerTests {
       let name = try entry.string("name")
       #expect(try tokenizer.maximumLength == entry.integer("length"), "\(name)")
       #expect(try tokenizer.paddingID == entry.integer("padding"), "\(name)")
-      for (text, numbers) in zip(texts, try entry.array("ids")) {
-        let kept = try #require(numbers.array).compactMap(\.integer)
+      for (text, ids) in zip(texts, try entry.array("ids")) {
+        let kept = try #require(ids.array).compactMap(\.integer)
         let padding = [Int](
           repeating: tokenizer.paddingID, count: tokenizer.maximumLength - kept.count)
         #expect(tokenizer.encode(text) == kept + padding, "\(name): \(text.debugDescription)")
@@ -54,15 +54,16 @@ struct TokenizerTests {
     #expect(tokenizer.beginID == 49_406 && tokenizer.endID == 49_407)
   }
 
-  @Test("says how much of a text is cut off")
-  func overflow() throws {
+  @Test("reports what it truncates")
+  func truncation() throws {
     let tokenizer = try CLIPTokenizer(files: CLIPVocabulary.files(), location: "built in")
-    #expect(tokenizer.cut("a cat") == nil)
+    #expect(tokenizer.truncation(of: "a cat") == nil)
     let full = [String](repeating: "cat", count: 75).joined(separator: " ")
-    #expect(tokenizer.cut(full) == nil)
+    #expect(tokenizer.truncation(of: full) == nil)
     let long = full + " Sat  on, a <|endoftext|> mat"
     #expect(
-      tokenizer.cut(long) == CLIPTokenizer.Cut(tokens: 6, text: "sat on , a <|endoftext|> mat"))
+      tokenizer.truncation(of: long)
+        == CLIPTokenizer.Truncation(tokens: 6, text: "sat on , a <|endoftext|> mat"))
     #expect(tokenizer.encode(long).count == 77 && tokenizer.encode(long).last == 49_407)
   }
 
@@ -72,7 +73,7 @@ struct TokenizerTests {
     #"{"a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "ab</w>": 4, "<|startoftext|>": 5, "<|endoftext|>": 6}"#
   static let smallMerges = "#version: 0.2\na b</w>\n"
 
-  @Test("works with a vocabulary that lacks most bytes: they become the unknown token")
+  @Test("gives bytes outside the vocabulary the unknown token")
   func unknown() throws {
     let tokenizer = try CLIPTokenizer(
       files: [
@@ -83,16 +84,16 @@ struct TokenizerTests {
   }
 
   @Test(
-    "refuses files that are missing or disagree, in a sentence",
+    "refuses missing and inconsistent files",
     arguments: [
       (
         [:],
-        "model: the tokenizer's vocab.json is missing; a tokenizer is vocab.json and merges.txt, or "
+        "model: the tokenizer's vocab.json is missing; expected vocab.json and merges.txt, or "
           + "tokenizer.json"
       ),
       (
         ["vocab.json": smallVocabulary],
-        "model: the tokenizer's merges.txt is missing; a tokenizer is vocab.json and merges.txt, or "
+        "model: the tokenizer's merges.txt is missing; expected vocab.json and merges.txt, or "
           + "tokenizer.json"
       ),
       (
@@ -105,15 +106,15 @@ struct TokenizerTests {
       ),
       (
         ["vocab.json": #"{"a": -1}"#, "merges.txt": smallMerges],
-        "model/tokenizer/vocab.json: the number of 'a' is -1, expected a number from 0 up"
+        "model/tokenizer/vocab.json: the ID of token 'a' is -1, expected 0 or more"
       ),
       (
         ["vocab.json": #"{"a": 1, "b": 1}"#, "merges.txt": smallMerges],
-        "model/tokenizer/vocab.json: the number 1 belongs to two tokens, 'a' and 'b'"
+        "model/tokenizer/vocab.json: two tokens have ID 1: 'a' and 'b'"
       ),
       (
         ["vocab.json": smallVocabulary, "merges.txt": "a b</w>\nab c</w>\n"],
-        "model/tokenizer/merges.txt: merge 2 needs the token 'ab', which the vocabulary does not hold"
+        "model/tokenizer/merges.txt: merge 2 has token 'ab', which is not in the vocabulary"
       ),
       (
         ["vocab.json": smallVocabulary, "merges.txt": "#version: 0.2\na b c\n"],
@@ -147,7 +148,7 @@ struct TokenizerTests {
       ),
       (
         ["tokenizer.json": #"{"model": {"type": "WordPiece", "vocab": {}, "merges": []}}"#],
-        "model/tokenizer/tokenizer.json: the model's type is 'WordPiece', expected 'BPE'"
+        "model/tokenizer/tokenizer.json: the type of 'model' is 'WordPiece', expected 'BPE'"
       ),
       (
         ["tokenizer.json": #"{"model": {"vocab": {"a": 0}, "merges": [["a"]]}}"#],
@@ -155,7 +156,7 @@ struct TokenizerTests {
       ),
       (
         ["tokenizer.json": #"{"version": "1.0"}"#],
-        "model/tokenizer/tokenizer.json: model is something else, expected an object with 'vocab' and "
+        "model/tokenizer/tokenizer.json: 'model' is missing, expected an object with 'vocab' and "
           + "'merges'"
       ),
     ] as [([String: String], String)])

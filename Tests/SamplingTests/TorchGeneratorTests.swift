@@ -5,7 +5,7 @@ import Testing
 
 @Suite("torch.randn")
 struct TorchGeneratorTests {
-  @Test("gives torch's bits, draw after draw")
+  @Test("equals torch's bits in successive draws")
   func bits() throws {
     for case .object(let entry) in try golden("noise.json").array("cases") {
       let seed = try #require(UInt64(try entry.string("seed")))
@@ -34,7 +34,7 @@ struct TorchGeneratorTests {
     #expect(abs(variance - 1) < 0.03)
   }
 
-  @Test("uses the low half of the seed, as torch's engine does")
+  @Test("uses only the low 32 bits of the seed, as torch's engine does")
   func seeds() {
     var a = TorchGenerator(seed: 7)
     var b = TorchGenerator(seed: 7 + 1 << 32)

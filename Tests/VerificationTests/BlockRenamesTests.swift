@@ -3,7 +3,7 @@ import Testing
 import Verification
 
 struct BlockRenamesTests {
-  private let cut: JSONValue = [
+  private let strip: JSONValue = [
     "step": "strip",
     "renamed": [
       ["student": "up_blocks.1.resnets.1", "teacher": "up_blocks.1.resnets.2"],
@@ -22,21 +22,21 @@ struct BlockRenamesTests {
     #expect(renames.original(of: "conv_in") == "conv_in")
   }
 
-  @Test func cutsOfTheProvenanceFollowEachOther() {
+  @Test func stripsOfTheProvenanceAreChained() {
     let second: JSONValue = [
       "step": "strip",
       "renamed": [["student": "up_blocks.0.resnets.0", "teacher": "up_blocks.1.resnets.1"]],
     ]
     let renames = BlockRenames(
-      candidate: ["steps": [cut, quantization, second]], reference: [:])
+      candidate: ["steps": [strip, quantization, second]], reference: [:])
     #expect(renames.original(of: "up_blocks.0.resnets.0.norm1") == "up_blocks.1.resnets.2.norm1")
     #expect(renames.original(of: "up_blocks.1.resnets.1") == "up_blocks.1.resnets.2")
   }
 
-  /// Beside the stripped model itself, what was made of it has no other names.
+  /// A model made from a stripped model has the same names as that model.
   @Test func sharedStepsDoNotCount() {
     let renames = BlockRenames(
-      candidate: ["steps": [cut, quantization]], reference: ["steps": [cut]])
+      candidate: ["steps": [strip, quantization]], reference: ["steps": [strip]])
     #expect(renames.original(of: "up_blocks.1.resnets.1") == "up_blocks.1.resnets.1")
   }
 }

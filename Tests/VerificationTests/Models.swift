@@ -6,12 +6,12 @@ import Tensors
 import TestSupport
 import Verification
 
-/// The random pipeline of a few thousand weights that the sampler's golden values are made with.
+/// The random pipeline of a few thousand weights of the sampler's golden values.
 func smallModel() throws -> Model {
   try Model.bind(try Readers.all.read(fixture("golden/pipeline")))
 }
 
-/// A source whose weights are moved by a share of their own size, up and down in turn.
+/// A source whose weights are scaled by `1 + share` and `1 - share` in turn.
 struct MovedSource: WeightSource {
   let base: any WeightSource
   let share: Float
@@ -35,7 +35,7 @@ struct MovedSource: WeightSource {
 }
 
 extension Model {
-  /// The model with one component's weights moved.
+  /// The model with the weights of one component scaled as by ``MovedSource``.
   func moved(_ component: String = "unet", by share: Float) throws -> Model {
     var source = source
     if var found = source[component] {
@@ -54,5 +54,5 @@ func verifier(_ thresholds: VerificationThresholds = VerificationThresholds()) -
     thresholds: thresholds, tool: "decant test", machine: "a machine")
 }
 
-/// The trained miniature, whose texts are of another width.
+/// The trained miniature, whose cross-attention dimension differs.
 func miniature() throws -> ModelSource { try Readers.all.read(fixture("mini-sd")) }

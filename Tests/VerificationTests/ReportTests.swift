@@ -51,9 +51,9 @@ struct ReportTests {
         "largest_difference", "least_share_within_1", "worst_latent_error",
         "mean_prediction_error", "worst_prediction_error",
       ])
-    let picture = try #require(json["pictures"]?.array?.first?.object)
-    #expect(picture.keys == ["prompt", "negative_prompt", "seed", "results"])
-    let result = try #require(picture["results"]?.array?.first?.object)
+    let image = try #require(json["pictures"]?.array?.first?.object)
+    #expect(image.keys == ["prompt", "negative_prompt", "seed", "results"])
+    let result = try #require(image["results"]?.array?.first?.object)
     #expect(
       result.keys == [
         "psnr_db", "identical", "ssim", "largest_difference", "share_within_1", "latent_error",
@@ -71,8 +71,8 @@ struct ReportTests {
       ])
   }
 
-  /// JSON has no infinity: the ratio is null, and `identical` says why.
-  @Test func identicalIsNullAndSaid() throws {
+  /// JSON has no infinity: the ratio is null and `identical` is true.
+  @Test func identicalImagesHaveANullRatio() throws {
     let json = try report().json
     let baseline = try #require(json["compared"]?.array?[1].object?["summary"]?.object)
     #expect(baseline["least_psnr_db"] == .null)
@@ -104,7 +104,7 @@ struct ReportTests {
     #expect(page.contains("prefers-color-scheme: dark"))
   }
 
-  @Test func pageSaysWhetherThresholdsAreMet() throws {
+  @Test func pageShowsWhetherThresholdsAreMet() throws {
     let unmet = try ReportPage(
       try report(thresholds: VerificationThresholds(minimumPSNR: 500, maximumStepError: 9))
     ).html()
@@ -114,10 +114,10 @@ struct ReportTests {
       try report(thresholds: VerificationThresholds(maximumStepError: 9))
     ).html()
     #expect(met.contains("All thresholds are met"))
-    #expect(try ReportPage(try report()).html().contains("No threshold was asked for."))
+    #expect(try ReportPage(try report()).html().contains("No thresholds are set."))
   }
 
-  /// Elements that are opened are closed, in order.
+  /// Open elements are closed in order.
   @Test func elementsNest() throws {
     let page = try ReportPage(try report()).html()
     let empty: Set<Substring> = ["meta", "img", "line", "br", "!DOCTYPE"]
@@ -136,7 +136,7 @@ struct ReportTests {
     #expect(open == [])
   }
 
-  @Test func folderHoldsBothOrNothing() throws {
+  @Test func folderIsWrittenCompletelyOrNotAtAll() throws {
     let report = try report()
     try withTemporaryFolder { folder in
       let path = folder + "/report"
@@ -151,7 +151,7 @@ struct ReportTests {
     }
   }
 
-  @Test func unmeasurableMeetsNoLimit() {
+  @Test func unmeasuredValuesMeetNoLimit() {
     func check(_ side: VerificationThresholds.Check.Side, _ measured: Double?) -> Bool {
       VerificationThresholds.Check(
         name: "x", title: "x", side: side, limit: 1, measured: measured, unit: ""

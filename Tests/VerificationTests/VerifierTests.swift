@@ -7,7 +7,7 @@ import Testing
 import Verification
 
 struct VerifierTests {
-  @Test func aModelBesideItselfIsPerfect() throws {
+  @Test func aModelEqualsItself() throws {
     let model = try smallModel()
     let report = try verifier(
       VerificationThresholds(
@@ -32,8 +32,8 @@ struct VerifierTests {
     #expect(report.blocks.allSatisfy { $0.results == [.init([0, 0])] })
     #expect(report.blocks.map(\.name).contains("mid_block.attentions.0"))
     #expect(Set(report.blocks.map(\.component)) == ["text_encoder", "unet", "vae"])
-    #expect(report.pictures.count == 2)
-    #expect(report.pictures.allSatisfy { $0.results[0].picture == $0.reference })
+    #expect(report.images.count == 2)
+    #expect(report.images.allSatisfy { $0.results[0].image == $0.reference })
   }
 
   @Test func moreNoiseIsWorseEverywhere() throws {
@@ -62,17 +62,17 @@ struct VerifierTests {
     #expect(last.name == "conv_out")
     let errors = last.results.compactMap { $0?.mean }
     #expect(errors.count == 3 && errors[0] < errors[1] && errors[1] < errors[2])
-    // The text encoder and the decoder are untouched.
+    // The text encoder and the decoder are unchanged.
     for block in report.blocks where block.component != "unet" {
       #expect(block.results.allSatisfy { $0?.worst == 0 }, "\(block.name)")
     }
-    // A share of 0.002 of every weight, up or down, is 54 dB.
+    // A change of every weight by 0.2 % is 54 dB.
     let weight = try #require(report.tensors.first { $0.name == "conv_in.weight" })
     #expect(abs(weight.sqnr - 53.98) < 0.01)
     #expect(abs(weight.relativeError - 0.002) < 1e-5)
   }
 
-  @Test func otherComponentsAreSeen() throws {
+  @Test func changesOfOtherComponentsAreMeasured() throws {
     let model = try smallModel()
     let report = try verifier().verify(
       reference: .init(name: "original", model: model),
@@ -84,7 +84,7 @@ struct VerifierTests {
     #expect(try #require(decoder.results[1]).worst > 0)
     let text = report.blocks.filter { $0.component == "text_encoder" }
     #expect(text.allSatisfy { ($0.results[0]?.worst ?? 0) > 0 && $0.results[1]?.worst == 0 })
-    // The noise prediction is asked with the reference's texts, the runs with each model's own.
+    // Noise predictions use the reference's embeddings; runs use each model's own.
     #expect(report.summary(of: 0).worstPredictionError == 0)
     #expect(report.summary(of: 0).worstLatentError > 0)
     #expect(report.summary(of: 1).worstLatentError == 0)
@@ -115,7 +115,7 @@ struct VerifierTests {
     #expect(try checks(VerificationThresholds(minimumPSNR: 1, maximumStepError: 10)).isMet)
   }
 
-  @Test func negativePromptsAreTheirPrompts() throws {
+  @Test func negativePromptsBelongToTheirPrompts() throws {
     let model = try smallModel()
     let prompts = [
       Prompt("a cat"), Prompt("a cat", negativePrompt: "a dog"),
@@ -125,14 +125,14 @@ struct VerifierTests {
         prompts: prompts, steps: 2, guidanceScale: 3, width: 16, height: 16),
       tool: "", machine: ""
     ).verify(reference: .init(name: "a", model: model), candidate: .init(name: "b", model: model))
-    #expect(report.pictures.map(\.negativePrompt) == ["", "a dog"])
+    #expect(report.images.map(\.negativePrompt) == ["", "a dog"])
     var request = SamplingRequest(prompt: "a cat")
     (request.steps, request.guidanceScale, request.width, request.height) = (2, 3, 16, 16)
-    let plain = try Sampler(model).generate(request).pictures[0]
+    let plain = try Sampler(model).generate(request).images[0]
     request.negativePrompt = "a dog"
-    let other = try Sampler(model).generate(request).pictures[0]
+    let other = try Sampler(model).generate(request).images[0]
     #expect(plain != other)
-    #expect(report.pictures.map(\.reference) == [plain, other])
+    #expect(report.images.map(\.reference) == [plain, other])
   }
 
   @Test func settingsAreWrittenOut() throws {
@@ -157,7 +157,7 @@ struct VerifierTests {
       candidate: .init(name: "same", model: try Model.bind(source)))
     #expect(
       report.notes == [
-        "The models come with different scheduler configs; all pictures were made with the "
+        "The models have different scheduler configs; all images were generated with the "
           + "reference's."
       ])
     #expect(report.summary(of: 0).leastPSNR == .infinity)
@@ -178,29 +178,28 @@ struct VerifierTests {
 
   // MARK: - Refusals
 
-  @Test func modelsOfOtherText() throws {
+  @Test func modelsOfAnotherTextWidth() throws {
     let model = try smallModel()
     let other = try Model.bind(try miniature())
     #expect(
-      throws: VerificationError.unlike(
-        what: "the text's width is", reference: "original",
-        referenceHas: model.unet.crossAttentionDim[0], candidate: "other",
-        candidateHas: other.unet.crossAttentionDim[0])
+      throws: VerificationError.mismatch(
+        what: "cross-attention dimensions", reference: "original",
+        expected: model.unet.crossAttentionDim[0], candidate: "other",
+        found: other.unet.crossAttentionDim[0])
     ) {
       _ = try verifier().verify(
         reference: .init(name: "original", model: model),
         candidate: .init(name: "other", model: other))
     }
+    let error = VerificationError.mismatch(
+      what: "latent channels", reference: "a", expected: 16, candidate: "b", found: 4)
     #expect(
-      VerificationError.unlike(
-        what: "latents have channels", reference: "a", referenceHas: 4, candidate: "b",
-        candidateHas: 16
-      ).description
-        == "b cannot be compared with a: latents have channels 16 in the one and 4 in the other; "
-        + "compare a model with what it was made from")
+      error.description
+        == "b cannot be compared with a: latent channels differ: 16 (reference) and 4 (candidate)")
+    #expect(error.remedy == .act("compare a model with the model that it was made from"))
   }
 
-  @Test func nothingToMake() throws {
+  @Test func noPromptsOrSeeds() throws {
     let model = try smallModel()
     func verify(prompts: [Prompt], seeds: [UInt64]) throws {
       _ = try Verifier(
@@ -210,7 +209,7 @@ struct VerifierTests {
     }
     #expect(throws: VerificationError.noPrompts) { try verify(prompts: [], seeds: [1]) }
     #expect(throws: VerificationError.noSeeds) { try verify(prompts: [.init("a")], seeds: []) }
-    #expect(VerificationError.noPrompts.description == "there is no prompt to make pictures of")
-    #expect(VerificationError.noSeeds.description == "there is no seed to make pictures with")
+    #expect(VerificationError.noPrompts.description == "the verification has no prompts")
+    #expect(VerificationError.noSeeds.description == "the verification has no seeds")
   }
 }

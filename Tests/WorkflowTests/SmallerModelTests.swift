@@ -75,6 +75,8 @@ import Workflow
         report: nil, replacing: false
       ).run()
       try verified.check()
+      #expect(
+        verified.text.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(verified.text)")
       request.minimumPSNR = 200
       let strict = try await VerifyJob(
         reference: miniature, candidate: path, reading: InputOptions(), request: request,
@@ -211,6 +213,7 @@ import Workflow
       report: nil, replacing: false
     ).run()
     #expect(out.text.contains("identical"))
+    #expect(out.text.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(out.text)")
     #expect(summary(out)?["worst_latent_error"] == .number(0))
   }
 }

@@ -9,4 +9,14 @@ import Workflow
     #expect(table([]) == "")
     #expect(table([["a"], ["b", "c"]]) == "a\nb  c")
   }
+
+  @Test func longNamesAreTruncatedToTheWidth() {
+    let rows = [["model", "size"], ["a-long-file-name.safetensors", "12 MB"]]
+    #expect(
+      table(rows, rightAligned: [1], width: 20) == "model           size\na-long-file-…  12 MB")
+    #expect(table(rows, rightAligned: [1], width: 80) == table(rows, rightAligned: [1]))
+    // The first column keeps 8 characters.
+    #expect(table(rows, width: 5) == "model     size\na-long-…  12 MB")
+    #expect(table([], width: 80) == "")
+  }
 }

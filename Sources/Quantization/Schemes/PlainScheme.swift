@@ -1,3 +1,4 @@
+internal import Kernels
 package import Tensors
 
 /// Weights as floating-point numbers, rounded to nearest even.

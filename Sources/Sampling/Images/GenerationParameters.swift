@@ -1,8 +1,8 @@
 private import Support
 private import Tensors
 
-/// How a picture was made, as the text that A1111's web UI and its friends write into PNG files
-/// under the keyword `parameters`, and read to repeat it.
+/// The settings that an image was generated with, in the text format that A1111's web UI and
+/// compatible programs store in PNG files under the keyword `parameters`.
 ///
 ///     a photo of a cat
 ///     Negative prompt: blurry
@@ -19,12 +19,11 @@ package struct GenerationParameters: Sendable, Equatable {
   package var height: Int
   package var model: String
   package var version = "Decant"
-  /// How far the picture went from one that it began with; `nil` without one.
+  /// Strength of image-to-image; `nil` without an initial image.
   package var denoisingStrength: Double?
-  /// Whether only what a mask shows was painted anew. Web UIs say so by the mask's blur, which is 0
-  /// here.
+  /// Whether a mask was used. Web UIs record it as the mask's blur, which is always 0 here.
   package var isMasked = false
-  /// For one of several pictures that were made at once.
+  /// The position in a batch; `nil` for a single image.
   package var batch: Batch?
 
   package struct Batch: Sendable, Equatable {
@@ -75,8 +74,8 @@ package struct GenerationParameters: Sendable, Equatable {
       + line
   }
 
-  /// Reads such a text, Decant's own or another program's; `nil` when steps, seed or size are
-  /// missing. Members that Decant does not have are passed over.
+  /// Parses the text, written by Decant or another program; `nil` if steps, seed or size are
+  /// missing. Unknown members are ignored.
   package init?(text: String) {
     var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
     guard let last = lines.popLast(), last.hasPrefix("Steps: ") else { return nil }
@@ -105,7 +104,7 @@ package struct GenerationParameters: Sendable, Equatable {
     }
   }
 
-  /// A whole number without a fraction.
+  /// A number as text, without a fraction if it is whole.
   private static func number(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e9 ? String(Int(value)) : "\(value)"
   }
@@ -116,12 +115,12 @@ package struct GenerationParameters: Sendable, Equatable {
 
   private static let negativePrefix = "Negative prompt: "
 
-  /// A value in quotes when it would be mistaken for more than one, as A1111 does.
+  /// A value, in quotes if it holds a separator, as in A1111.
   private static func quoted(_ value: String) -> String {
     value.contains { $0 == "," || $0 == ":" || $0 == "\n" } ? JSONValue.string(value).text() : value
   }
 
-  /// `Name: value, Name: "value, with comma"` by name.
+  /// Parses `Name: value, Name: "value, with comma"`.
   private static func members(of line: String) -> [String: String] {
     var members: [String: String] = [:]
     var rest = Substring(line)
@@ -140,7 +139,7 @@ package struct GenerationParameters: Sendable, Equatable {
     return members
   }
 
-  /// The quotation mark that ends the string which `text` begins with.
+  /// The closing quotation mark of the string that `text` begins with.
   private static func closingQuote(of text: Substring) -> Substring.Index? {
     var isEscaped = false
     for index in text.indices.dropFirst() {

@@ -2,37 +2,38 @@ private import CPNG
 private import Foundation
 private import Support
 
-/// Why bytes are not a PNG that can be read.
+/// Why a PNG file cannot be read or written.
 package enum PNGError: Error, Equatable, CustomStringConvertible {
   case notPNG(location: String)
-  /// A chunk reaches past the end, or its checksum is wrong.
+  /// A chunk extends past the end of the file, or its checksum is wrong.
   case damaged(location: String, chunk: String, offset: Int)
   /// More pixels than ``Image/pixelLimit``.
   case tooLarge(location: String, width: Int, height: Int)
-  /// libpng's own words.
+  /// An error message of libpng.
   case refused(location: String, message: String)
 
   package var description: String {
     switch self {
-    case .notPNG(let location): "\(location) is not a PNG: it does not begin with PNG's signature"
+    case .notPNG(let location):
+      "\(location) is not a PNG file: it does not begin with the PNG signature"
     case .damaged(let location, let chunk, let offset):
-      "\(location): the PNG's chunk '\(chunk)' at byte \(offset) is cut off or damaged"
+      "\(location): PNG chunk '\(chunk)' at byte \(offset) is truncated or damaged"
     case .tooLarge(let location, let width, let height):
-      "\(location): \(width) x \(height) pixels are more than the \(Image.pixelLimit) that are read"
-    case .refused(let location, let message): "\(location): libpng says: \(message)"
+      "\(location): the image has \(width)x\(height) pixels; expected at most \(Image.pixelLimit)"
+    case .refused(let location, let message): "\(location): libpng: \(message)"
     }
   }
 }
 
-// The only file that talks to libpng, and only through its simplified interface, which reports
-// errors in a struct instead of jumping.
+// Only this file calls libpng, and only through its simplified API, which reports errors in a
+// struct instead of with longjmp.
 extension Image {
-  /// Most pixels of a picture that is read: 8192 x 8192, for a moment 448 MB.
+  /// Most pixels of an image that is read: 8192 x 8192, which take 448 MB while reading.
   package static let pixelLimit = 1 << 26
 
-  /// The picture as a PNG file.
+  /// Encodes the image as a PNG file.
   ///
-  /// - Parameter text: keywords and texts to carry, as `parameters` of A1111.
+  /// - Parameter text: keywords and texts to store, such as A1111's `parameters`.
   package func png(text: [(keyword: String, text: String)] = []) throws(PNGError) -> [UInt8] {
     var image = unsafe png_image()
     unsafe image.version = UInt32(PNG_IMAGE_VERSION)
@@ -40,23 +41,23 @@ extension Image {
     unsafe image.height = UInt32(height)
     unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR)
     var size: png_alloc_size_t = 0
-    // Asked without memory first, libpng says how much it needs.
+    // The first call, without a buffer, computes the size.
     let sized = unsafe png_image_write_to_memory(&image, nil, &size, 0, pixels, 0, nil)
     var bytes = [UInt8](repeating: 0, count: Int(size))
     let written =
       sized == 0 ? 0 : unsafe png_image_write_to_memory(&image, &bytes, &size, 0, pixels, 0, nil)
-    if written == 0 { throw unsafe .refused(location: "the picture", message: message(of: image)) }
+    if written == 0 { throw unsafe .refused(location: "the image", message: message(of: image)) }
     bytes.removeSubrange(Int(size)...)
     return PNGChunks.inserting(text, into: bytes)
   }
 
-  /// Reads a PNG of any kind as 8-bit color. Transparency is left out, as PIL's `convert("RGB")`
-  /// does: the color is what the file has there.
+  /// Decodes a PNG of any color type and depth as 8-bit RGB. The alpha channel is dropped without
+  /// blending, as PIL's `convert("RGB")` does.
   ///
-  /// Memory is bounded by ``pixelLimit``, whatever the file claims.
+  /// Memory is bounded by ``pixelLimit``.
   package init(png bytes: [UInt8], location: String) throws(PNGError) {
     _ = try PNGChunks.texts(bytes, location: location)
-    // libpng keeps the address between its two calls.
+    // libpng keeps the address between the two calls.
     self = try unsafe bytes.span.bytes.withUnsafeBytes { (raw) throws(PNGError) in
       var image = unsafe png_image()
       unsafe image.version = UInt32(PNG_IMAGE_VERSION)
@@ -69,7 +70,7 @@ extension Image {
       guard width * height <= Self.pixelLimit else {
         throw .tooLarge(location: location, width: width, height: height)
       }
-      // Sixteen bits are levels of the same curve as eight, unless the file says otherwise.
+      // Treat 16-bit levels as sRGB like 8-bit ones, unless the file states a gamma.
       unsafe image.flags |= UInt32(PNG_IMAGE_FLAG_16BIT_sRGB)
       unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR | PNG_FORMAT_FLAG_ALPHA)
       var colors = [UInt8](repeating: 0, count: width * height * 4)
@@ -84,7 +85,7 @@ extension Image {
     }
   }
 
-  /// Writes the picture as a PNG file that appears whole or not at all.
+  /// Writes the image to a PNG file, which is created completely or not at all.
   package func write(
     to path: String, text: [(keyword: String, text: String)] = [], replacing: Bool
   ) throws {
@@ -95,7 +96,7 @@ extension Image {
   }
 }
 
-/// What libpng says went wrong.
+/// libpng's error message.
 private func message(of image: png_image) -> String {
   unsafe withUnsafeBytes(of: image.message) { raw in
     unsafe String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)

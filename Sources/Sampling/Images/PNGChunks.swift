@@ -1,6 +1,6 @@
 private import Support
 
-/// The chunks of a PNG file, and the texts in them.
+/// Reads and inserts the text chunks of a PNG file.
 ///
 ///     signature (8 bytes), then chunks:
 ///     +--------+------+---------------+---------------------+
@@ -9,11 +9,11 @@ private import Support
 package enum PNGChunks {
   private static let signature: [UInt8] = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
 
-  /// Texts by keyword, in the order of the file, from `tEXt` and from `iTXt` that is not compressed.
+  /// Keywords and texts of `tEXt` and uncompressed `iTXt` chunks, in file order.
   ///
-  /// Compressed texts are passed over; nobody writes a picture's parameters that way.
+  /// Compressed texts are skipped: no known program stores generation parameters that way.
   ///
-  /// - Throws: ``PNGError`` when a chunk reaches past the end or its checksum is wrong.
+  /// - Throws: ``PNGError`` if a chunk extends past the end of the file or its checksum is wrong.
   package static func texts(
     _ bytes: [UInt8], location: String
   ) throws(PNGError) -> [(keyword: String, text: String)] {
@@ -39,7 +39,7 @@ package enum PNGChunks {
     throw .damaged(location: location, chunk: "IEND", offset: offset)
   }
 
-  /// The file with texts after its header, where readers that stop at the pixels find them.
+  /// Inserts texts after the header, so that readers that stop at the pixels find them.
   static func inserting(
     _ texts: [(keyword: String, text: String)], into bytes: [UInt8]
   ) -> [UInt8] {
@@ -48,14 +48,14 @@ package enum PNGChunks {
       + bytes.dropFirst(headerEnd)
   }
 
-  /// `tEXt` where Latin-1 holds the text, otherwise `iTXt`, which is UTF-8.
+  /// A `tEXt` chunk if Latin-1 can represent the text, otherwise a UTF-8 `iTXt` chunk.
   private static func chunk(keyword: String, text: String) -> [UInt8] {
     let isLatin1 = text.unicodeScalars.allSatisfy { $0.value < 0x100 && $0.value != 0 }
     var body = [UInt8](isLatin1 ? "tEXt".utf8 : "iTXt".utf8) + [UInt8](keyword.utf8) + [0]
     if isLatin1 {
       body += text.unicodeScalars.map { UInt8($0.value) }
     } else {
-      // Not compressed; no language, no translated keyword.
+      // Uncompressed, without language and translated keyword.
       body += [0, 0, 0, 0] + [UInt8](text.utf8)
     }
     return bigEndian(UInt32(body.count - 4)) + body + bigEndian(crc32(of: body))

@@ -1,17 +1,17 @@
 private import Foundation
 
 extension Image {
-  /// The picture in another size, as PIL resizes it with `LANCZOS`: a windowed sinc of three lobes,
-  /// wider where the picture shrinks, in 22-bit fixed point, rows before columns.
+  /// Resizes as PIL does with `LANCZOS`: a windowed sinc of three lobes, scaled when the image
+  /// shrinks, in 22-bit fixed point, horizontally first.
   ///
-  /// Where the sides' ratio changes much and the height shrinks most, Pillow 13 takes columns first; the
-  /// levels between are rounded, so a few then differ.
+  /// If the aspect ratio changes much and the height shrinks most, Pillow 13 resizes vertically
+  /// first. Intermediate levels are rounded, so a few levels then differ.
   package func resized(width: Int, height: Int) -> Image {
     if width == self.width, height == self.height { return self }
-    let across = Lanczos.kernels(from: self.width, to: width)
+    let horizontal = Lanczos.kernels(from: self.width, to: width)
     var rows = [UInt8](repeating: 0, count: width * self.height * 3)
     for y in 0..<self.height {
-      for (x, kernel) in across.enumerated() {
+      for (x, kernel) in horizontal.enumerated() {
         for channel in 0..<3 {
           rows[(y * width + x) * 3 + channel] = kernel.apply {
             pixels[(y * self.width + $0) * 3 + channel]
@@ -19,9 +19,9 @@ extension Image {
         }
       }
     }
-    let down = Lanczos.kernels(from: self.height, to: height)
+    let vertical = Lanczos.kernels(from: self.height, to: height)
     var result = [UInt8](repeating: 0, count: width * height * 3)
-    for (y, kernel) in down.enumerated() {
+    for (y, kernel) in vertical.enumerated() {
       for place in 0..<width * 3 {
         result[y * width * 3 + place] = kernel.apply { rows[$0 * width * 3 + place] }
       }
@@ -45,7 +45,7 @@ private enum Lanczos {
     }
   }
 
-  /// One kernel for each place of the result.
+  /// One kernel per position of the output.
   static func kernels(from input: Int, to output: Int) -> [Kernel] {
     let scale = Double(input) / Double(output)
     let filterScale = max(scale, 1)

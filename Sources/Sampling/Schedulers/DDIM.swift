@@ -7,9 +7,9 @@ extension SchedulerKind {
   ) { (config, steps) throws(SchedulerError) in try DDIMScheduler(config, steps: steps) }
 }
 
-/// Denoising diffusion implicit models, without added noise (eta 0).
+/// Denoising diffusion implicit models with eta 0, so without added noise.
 ///
-/// Song and others, arXiv 2010.02502, formulas (12) and (16). Ported from diffusers'
+/// Song et al., arXiv 2010.02502, equations (12) and (16). Ported from diffusers'
 /// `DDIMScheduler`.
 package struct DDIMScheduler: Scheduler {
   package let timesteps: [Float]
@@ -19,7 +19,7 @@ package struct DDIMScheduler: Scheduler {
   private let finalAlpha: Float
   private let prediction: PredictionType
   private let stride: Int
-  /// Largest magnitude of a predicted picture; `nil` when it is not clipped.
+  /// Largest magnitude of the predicted original sample; `nil` without clipping.
   private let clip: Float?
 
   package init(_ json: JSONObject, steps: Int) throws(SchedulerError) {
@@ -50,8 +50,8 @@ package struct DDIMScheduler: Scheduler {
     timesteps = ascending.reversed().map { Float($0) }
   }
 
-  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
-    schedule.noisy(picture, noise: noise, at: timesteps[step])
+  package func noisy(_ sample: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    schedule.noisy(sample, noise: noise, at: timesteps[step])
   }
 
   package mutating func step(
@@ -60,24 +60,24 @@ package struct DDIMScheduler: Scheduler {
     let timestep = Int(timesteps[step])
     let alpha = schedule.alphasCumprod[timestep]
     let next = timestep >= stride ? schedule.alphasCumprod[timestep - stride] : finalAlpha
-    let (scale, spread) = (alpha.squareRoot(), (1 - alpha).squareRoot())
-    var picture: Tensor
+    let (signalScale, noiseScale) = (alpha.squareRoot(), (1 - alpha).squareRoot())
+    var original: Tensor
     let noisePart: Tensor
     switch prediction {
     case .epsilon:
-      picture = combine(1 / scale, sample, -spread / scale, modelOutput)
+      original = combine(1 / signalScale, sample, -noiseScale / signalScale, modelOutput)
       noisePart = modelOutput
     case .sample:
-      picture = modelOutput
-      noisePart = combine(1 / spread, sample, -scale / spread, modelOutput)
+      original = modelOutput
+      noisePart = combine(1 / noiseScale, sample, -signalScale / noiseScale, modelOutput)
     case .velocity:
-      picture = combine(scale, sample, -spread, modelOutput)
-      noisePart = combine(scale, modelOutput, spread, sample)
+      original = combine(signalScale, sample, -noiseScale, modelOutput)
+      noisePart = combine(signalScale, modelOutput, noiseScale, sample)
     }
     if let clip {
-      picture = Tensor(
-        shape: picture.shape, values: picture.values.map { min(max($0, -clip), clip) })
+      original = Tensor(
+        shape: original.shape, values: original.values.map { min(max($0, -clip), clip) })
     }
-    return combine(next.squareRoot(), picture, (1 - next).squareRoot(), noisePart)
+    return combine(next.squareRoot(), original, (1 - next).squareRoot(), noisePart)
   }
 }

@@ -20,27 +20,27 @@ extension SchedulerKind {
   }
 }
 
-/// DPM-Solver++ with outputs of earlier steps: Lu and others, arXiv 2211.01095, algorithm 2.
+/// Multistep DPM-Solver++: Lu et al., arXiv 2211.01095, algorithm 2.
 ///
 /// Ported from diffusers' `DPMSolverMultistepScheduler` with `algorithm_type` `dpmsolver++`, of
 /// first and second order.
 package struct DPMSolverMultistepScheduler: Scheduler {
   package let timesteps: [Float]
   package let initialNoiseSigma: Float = 1
-  /// One for each step, and the last step's target.
+  /// The sigma of each step and of the final latents.
   package let sigmas: [Float]
 
   private let prediction: PredictionType
   private let order: Int
   private let solver: Solver
-  private let takesFirstOrderLast: Bool
-  /// The last picture that was predicted, and the one before it.
-  private var pictures: [Tensor] = []
+  private let usesFirstOrderLast: Bool
+  /// The original sample that the previous step predicted.
+  private var previous: Tensor?
 
   private enum Solver: String, CaseIterable {
     case midpoint
     case heun
-    // diffusers reads these, which are other solvers' words, as its default.
+    // diffusers reads these values of other solvers as `midpoint`.
     case logrho
     case bh1
     case bh2
@@ -61,39 +61,40 @@ package struct DPMSolverMultistepScheduler: Scheduler {
     order = try config.integer("solver_order", default: 2)
     solver = try config.choice("solver_type", default: Solver.midpoint)
 
-    var asked = try Self.timesteps(config, schedule: schedule, training: training, steps: steps)
-    let trained = schedule.sigmas
-    let logSigmas = trained.map { logf($0) }
-    var spread = asked.map { NoiseSchedule.interpolate(trained, at: $0) }
+    var exactTimesteps = try Self.timesteps(
+      config, schedule: schedule, training: training, steps: steps)
+    let trainingSigmas = schedule.sigmas
+    let logSigmas = trainingSigmas.map { logf($0) }
+    var exactSigmas = exactTimesteps.map { NoiseSchedule.interpolate(trainingSigmas, at: $0) }
     let (largest, smallest) = try config.sigmaRange(
-      largest: Double(trained[training - 1]), smallest: Double(trained[0]))
+      largest: Double(trainingSigmas[training - 1]), smallest: Double(trainingSigmas[0]))
     let usesKarras = try config.bool("use_karras_sigmas", default: false)
     if usesKarras {
-      spread = NoiseSchedule.karras(from: largest, to: smallest, count: steps)
-      asked = spread.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
+      exactSigmas = NoiseSchedule.karras(from: largest, to: smallest, count: steps)
+      exactTimesteps = exactSigmas.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
       if config.json["beta_schedule"]?.string != "squaredcos_cap_v2" {
-        asked = asked.map { $0.rounded(.toNearestOrEven) }
+        exactTimesteps = exactTimesteps.map { $0.rounded(.toNearestOrEven) }
       }
     }
     if try config.bool("use_exponential_sigmas", default: false) {
       if usesKarras { throw config.unsupported("use_exponential_sigmas", supported: ["false"]) }
-      spread = NoiseSchedule.exponential(from: largest, to: smallest, count: steps)
-      asked = spread.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
+      exactSigmas = NoiseSchedule.exponential(from: largest, to: smallest, count: steps)
+      exactTimesteps = exactSigmas.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
     }
     let final = try config.choice("final_sigmas_type", default: FinalSigma.zero)
-    sigmas = spread.map { Float($0) } + [final == .zero ? 0 : trained[0]]
-    timesteps = asked.map { Float($0.rounded(.towardZero)) }
+    sigmas = exactSigmas.map { Float($0) } + [final == .zero ? 0 : trainingSigmas[0]]
+    timesteps = exactTimesteps.map { Float($0.rounded(.towardZero)) }
 
-    // Few steps, and a last step to sigma zero, are unstable in second order.
+    // Second order is unstable with few steps and in a last step to sigma zero.
     let isShort = try config.bool("lower_order_final", default: true) && steps < 15
-    takesFirstOrderLast =
+    usesFirstOrderLast =
       try config.bool("euler_at_final", default: false) || isShort || final == .zero
   }
 
   private static func timesteps(
     _ config: SchedulerConfig, schedule: NoiseSchedule, training: Int, steps: Int
   ) throws(SchedulerError) -> [Double] {
-    // `lambda_min_clipped` leaves out the noisiest timesteps, which the cosine schedule needs.
+    // `lambda_min_clipped` excludes the noisiest timesteps, as the cosine schedule needs.
     let threshold = try config.number("lambda_min_clipped") ?? -.infinity
     let clipped = schedule.alphasCumprod.reversed().firstIndex { alpha in
       Double(logf(alpha.squareRoot()) - logf((1 - alpha).squareRoot())) >= threshold
@@ -119,55 +120,56 @@ package struct DPMSolverMultistepScheduler: Scheduler {
     }
   }
 
-  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
-    let level = Level(sigma: sigmas[step])
-    return combine(level.alpha, picture, level.spread, noise)
+  package func noisy(_ sample: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    let level = Level(ratio: sigmas[step])
+    return combine(level.alpha, sample, level.sigma, noise)
   }
 
   package mutating func step(
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor {
-    let from = Level(sigma: sigmas[step])
-    let picture = predictedPicture(modelOutput, sample: sample, at: from)
-    let earlier = pictures.last
-    pictures = [picture]
+    let from = Level(ratio: sigmas[step])
+    let original = predictedOriginal(modelOutput, sample: sample, at: from)
+    let earlier = previous
+    previous = original
 
-    let to = Level(sigma: sigmas[step + 1])
+    let to = Level(ratio: sigmas[step + 1])
     let width = to.lambda - from.lambda
     let decay = to.alpha * (exp(-width) - 1)
-    let first = combine(to.spread / from.spread, sample, -decay, picture)
-    guard order == 2, let earlier, !(takesFirstOrderLast && step == timesteps.count - 1) else {
+    let first = combine(to.sigma / from.sigma, sample, -decay, original)
+    guard order == 2, let earlier, !(usesFirstOrderLast && step == timesteps.count - 1) else {
       return first
     }
-    let ratio = (from.lambda - Level(sigma: sigmas[step - 1]).lambda) / width
-    let slope = combine(1 / ratio, picture, -1 / ratio, earlier)
+    let ratio = (from.lambda - Level(ratio: sigmas[step - 1]).lambda) / width
+    let slope = combine(1 / ratio, original, -1 / ratio, earlier)
     let weight =
       solver == .heun ? to.alpha * ((exp(-width) - 1) / width + 1) : -0.5 * decay
     return combine(1, first, weight, slope)
   }
 
-  private func predictedPicture(
+  private func predictedOriginal(
     _ modelOutput: Tensor, sample: Tensor, at level: Level
   ) -> Tensor {
     switch prediction {
     case .epsilon:
-      combine(1 / level.alpha, sample, -level.spread / level.alpha, modelOutput)
+      combine(1 / level.alpha, sample, -level.sigma / level.alpha, modelOutput)
     case .sample: modelOutput
-    case .velocity: combine(level.alpha, sample, -level.spread, modelOutput)
+    case .velocity: combine(level.alpha, sample, -level.sigma, modelOutput)
     }
   }
 
-  /// A sigma as the share of the picture, the share of noise, and half the logarithm of the ratio
-  /// of their powers.
+  /// A noise level in the paper's notation: alpha_t, sigma_t and lambda_t, half the log
+  /// signal-to-noise ratio.
   private struct Level {
     let alpha: Float
-    let spread: Float
+    let sigma: Float
     let lambda: Float
 
-    init(sigma: Float) {
-      alpha = 1 / (sigma * sigma + 1).squareRoot()
-      spread = sigma * alpha
-      lambda = logf(alpha) - logf(spread)
+    /// - Parameter ratio: sigma_t / alpha_t, an entry of ``sigmas``.
+    init(ratio: Float) {
+      alpha = 1 / (ratio * ratio + 1).squareRoot()
+      sigma = ratio * alpha
+      lambda = logf(alpha) - logf(sigma)
     }
   }
 }

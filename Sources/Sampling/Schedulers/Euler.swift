@@ -8,14 +8,13 @@ extension SchedulerKind {
   ) { (config, steps) throws(SchedulerError) in try EulerDiscreteScheduler(config, steps: steps) }
 }
 
-/// Euler's method in the space of sigmas: algorithm 2 of Karras and others, arXiv 2206.00364,
-/// without churn.
+/// Euler's method over sigmas: Karras et al., arXiv 2206.00364, algorithm 2, without churn.
 ///
 /// Ported from diffusers' `EulerDiscreteScheduler`.
 package struct EulerDiscreteScheduler: EulerScheduler {
   package let timesteps: [Float]
   package let initialNoiseSigma: Float
-  /// One for each step, and the last step's target.
+  /// The sigma of each step and of the final latents.
   package let sigmas: [Float]
   private let prediction: PredictionType
 
@@ -37,38 +36,40 @@ package struct EulerDiscreteScheduler: EulerScheduler {
     let schedule = try NoiseSchedule(config, replacesTerminalZero: true)
     prediction = try config.predictionType()
     let spacing = try config.spacing(default: .linspace)
-    var asked = try eulerTimesteps(config, spacing: spacing, training: training, steps: steps)
+    var exactTimesteps = try eulerTimesteps(
+      config, spacing: spacing, training: training, steps: steps)
 
-    let trained = schedule.sigmas
-    let logSigmas = trained.map { logf($0) }
-    var spread: [Double]
+    let trainingSigmas = schedule.sigmas
+    let logSigmas = trainingSigmas.map { logf($0) }
+    var exactSigmas: [Double]
     switch try config.choice("interpolation_type", default: Interpolation.linear) {
-    case .linear: spread = asked.map { NoiseSchedule.interpolate(trained, at: $0) }
+    case .linear:
+      exactSigmas = exactTimesteps.map { NoiseSchedule.interpolate(trainingSigmas, at: $0) }
     case .logLinear:
-      spread = NoiseSchedule.exponential(
-        from: Double(trained[training - 1]), to: Double(trained[0]), count: steps + 1)
+      exactSigmas = NoiseSchedule.exponential(
+        from: Double(trainingSigmas[training - 1]), to: Double(trainingSigmas[0]), count: steps + 1)
     }
     let (largest, smallest) = try config.sigmaRange(
-      largest: spread[0], smallest: spread[spread.count - 1])
+      largest: exactSigmas[0], smallest: exactSigmas[exactSigmas.count - 1])
     let usesKarras = try config.bool("use_karras_sigmas", default: false)
     if try config.bool("use_exponential_sigmas", default: false) {
       if usesKarras { throw config.unsupported("use_exponential_sigmas", supported: ["false"]) }
-      spread = NoiseSchedule.exponential(from: largest, to: smallest, count: steps)
-      asked = spread.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
+      exactSigmas = NoiseSchedule.exponential(from: largest, to: smallest, count: steps)
+      exactTimesteps = exactSigmas.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
     } else if usesKarras {
-      spread = NoiseSchedule.karras(from: largest, to: smallest, count: steps)
-      asked = spread.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
+      exactSigmas = NoiseSchedule.karras(from: largest, to: smallest, count: steps)
+      exactTimesteps = exactSigmas.map { NoiseSchedule.timestep(of: $0, logSigmas: logSigmas) }
     }
     let sigmas =
       switch try config.choice("final_sigmas_type", default: FinalSigma.zero) {
-      case .zero: spread.map { Float($0) } + [0]
-      case .smallest: spread.map { Float($0) } + [trained[0]]
+      case .zero: exactSigmas.map { Float($0) } + [0]
+      case .smallest: exactSigmas.map { Float($0) } + [trainingSigmas[0]]
       }
     self.sigmas = sigmas
     let kind = try config.choice("timestep_type", default: TimestepKind.discrete)
     timesteps =
       kind == .continuous && prediction == .velocity
-      ? sigmas.prefix(steps).map { 0.25 * logf($0) } : asked.map { Float($0) }
+      ? sigmas.prefix(steps).map { 0.25 * logf($0) } : exactTimesteps.map { Float($0) }
     initialNoiseSigma = eulerNoiseSigma(sigmas, spacing: spacing)
   }
 
@@ -76,17 +77,17 @@ package struct EulerDiscreteScheduler: EulerScheduler {
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor {
     let sigma = sigmas[step]
-    let picture = eulerPicture(modelOutput, sample: sample, sigma: sigma, prediction)
+    let original = eulerOriginal(modelOutput, sample: sample, sigma: sigma, prediction)
     let ratio = (sigmas[step + 1] - sigma) / sigma
-    return combine(1, sample, ratio, combine(1, sample, -1, picture))
+    return combine(1, sample, ratio, combine(1, sample, -1, original))
   }
 }
 
-// MARK: - What both of Euler's schedulers share
+// MARK: - Shared by both Euler schedulers
 
-/// A scheduler in the space of sigmas, whose noise is added to the picture as it is.
+/// A scheduler whose noisy sample is `sample + sigma * noise`.
 package protocol EulerScheduler: Scheduler {
-  /// One for each step, and the last step's target.
+  /// The sigma of each step and of the final latents.
   var sigmas: [Float] { get }
 }
 
@@ -96,18 +97,18 @@ extension EulerScheduler {
     return scaled(1 / (sigma * sigma + 1).squareRoot(), sample)
   }
 
-  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
-    combine(1, picture, sigmas[step], noise)
+  package func noisy(_ sample: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    combine(1, sample, sigmas[step], noise)
   }
 }
 
-/// Timesteps from noise to picture; those of `linspace` need not be whole.
+/// Timesteps in the order of sampling. Those of `linspace` need not be whole.
 func eulerTimesteps(
   _ config: SchedulerConfig, spacing: TimestepSpacing, training: Int, steps: Int
 ) throws(SchedulerError) -> [Double] {
   switch spacing {
   case .linspace:
-    // diffusers keeps these in float32 before it looks up sigmas.
+    // diffusers rounds these to float32 before it interpolates sigmas.
     Timesteps.linspace(last: training - 1, count: steps).reversed().map { Double(Float($0)) }
   case .leading:
     Timesteps.leading(
@@ -120,13 +121,14 @@ func eulerTimesteps(
   }
 }
 
+/// `init_noise_sigma` of both Euler schedulers.
 func eulerNoiseSigma(_ sigmas: [Float], spacing: TimestepSpacing) -> Float {
   let largest = sigmas.max() ?? 1
   return spacing == .leading ? (largest * largest + 1).squareRoot() : largest
 }
 
-/// The picture without noise that the U-Net's output stands for.
-func eulerPicture(
+/// The original sample that the U-Net's output predicts: `pred_original_sample`.
+func eulerOriginal(
   _ modelOutput: Tensor, sample: Tensor, sigma: Float, _ prediction: PredictionType
 ) -> Tensor {
   switch prediction {

@@ -9,14 +9,15 @@ extension SchedulerKind {
   }
 }
 
-/// Euler's method with fresh noise after every step, as much as the step took away too much.
+/// Euler's method with ancestral sampling: each step goes below the next sigma and adds fresh noise
+/// back up to it.
 ///
 /// Ported from diffusers' `EulerAncestralDiscreteScheduler`, which follows k-diffusion's
 /// `sample_euler_ancestral`.
 package struct EulerAncestralDiscreteScheduler: EulerScheduler {
   package let timesteps: [Float]
   package let initialNoiseSigma: Float
-  /// One for each step, and a zero.
+  /// The sigma of each step, and 0.
   package let sigmas: [Float]
   private let prediction: PredictionType
 
@@ -24,15 +25,16 @@ package struct EulerAncestralDiscreteScheduler: EulerScheduler {
     let config = SchedulerConfig(json, className: "EulerAncestralDiscreteScheduler")
     let training = try config.trainTimesteps()
     try checkSteps(steps, className: config.className, trainTimesteps: training)
-    let trained = try NoiseSchedule(config, replacesTerminalZero: true).sigmas
+    let trainingSigmas = try NoiseSchedule(config, replacesTerminalZero: true).sigmas
     prediction = try config.predictionType()
     if prediction == .sample {
       throw config.unsupported("prediction_type", supported: ["'epsilon'", "'v_prediction'"])
     }
     let spacing = try config.spacing(default: .linspace)
-    let asked = try eulerTimesteps(config, spacing: spacing, training: training, steps: steps)
-    sigmas = asked.map { Float(NoiseSchedule.interpolate(trained, at: $0)) } + [0]
-    timesteps = asked.map { Float($0) }
+    let exactTimesteps = try eulerTimesteps(
+      config, spacing: spacing, training: training, steps: steps)
+    sigmas = exactTimesteps.map { Float(NoiseSchedule.interpolate(trainingSigmas, at: $0)) } + [0]
+    timesteps = exactTimesteps.map { Float($0) }
     initialNoiseSigma = eulerNoiseSigma(sigmas, spacing: spacing)
   }
 
@@ -40,11 +42,11 @@ package struct EulerAncestralDiscreteScheduler: EulerScheduler {
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor {
     let (from, to) = (sigmas[step], sigmas[step + 1])
-    let picture = eulerPicture(modelOutput, sample: sample, sigma: from, prediction)
+    let original = eulerOriginal(modelOutput, sample: sample, sigma: from, prediction)
     let up = (to * to * (from * from - to * to) / (from * from)).squareRoot()
     let down = (to * to - up * up).squareRoot()
-    let stepped = combine(1, sample, (down - from) / from, combine(1, sample, -1, picture))
-    // Drawn even where none of it is added, so that the generator stands where diffusers' does.
+    let stepped = combine(1, sample, (down - from) / from, combine(1, sample, -1, original))
+    // diffusers draws noise even in the last step, which adds none.
     return combine(1, stepped, up, noise())
   }
 }

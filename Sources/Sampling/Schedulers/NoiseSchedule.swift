@@ -2,42 +2,59 @@ private import Foundation
 internal import Support
 internal import Tensors
 
-/// How much of the picture and of the noise is left at every timestep of training.
+/// The training noise schedule: `alphas_cumprod` at each timestep.
 ///
-/// Numbers are float32 and rounded where diffusers rounds them, so that trajectories agree to the
-/// last digits that float32 has.
+/// Computed in float32 and rounded where diffusers rounds, so that trajectories agree to float32
+/// precision.
 struct NoiseSchedule: Sendable {
-  /// The products of all alphas up to a timestep: `alphas_cumprod`.
+  /// Cumulative products of `1 - beta`.
   private(set) var alphasCumprod: [Float]
 
   var count: Int { alphasCumprod.count }
 
-  /// - Parameter replacesTerminalZero: schedulers that work with sigmas put 2^-24 in the place of
-  ///   the last product when the betas are rescaled to zero terminal SNR, so that no sigma is
-  ///   infinite.
-  init(_ config: SchedulerConfig, replacesTerminalZero: Bool = false) throws(SchedulerError) {
-    var betas = try Self.betas(config)
+  /// - Parameters:
+  ///   - replacesTerminalZero: whether the last product is 2^-24 instead of zero when betas are
+  ///     rescaled to zero terminal SNR, as schedulers that use sigmas do to keep them finite.
+  ///   - defaults: the scheduler class's betas where the config has none.
+  init(
+    _ config: SchedulerConfig, replacesTerminalZero: Bool = false,
+    defaults: BetaDefaults = .standard
+  ) throws(SchedulerError) {
+    var betas = try Self.betas(config, defaults: defaults)
     let isRescaled = try config.bool("rescale_betas_zero_snr", default: false)
     if isRescaled { betas = Self.rescaledToZeroTerminalSNR(betas) }
     alphasCumprod = Self.cumulativeProduct(betas.map { 1 - $0 })
     if isRescaled, replacesTerminalZero { alphasCumprod[count - 1] = 0x1p-24 }
   }
 
-  /// A schedule for classes that do not know `rescale_betas_zero_snr`.
+  /// A schedule for classes without `rescale_betas_zero_snr`.
   init(unscaled config: SchedulerConfig) throws(SchedulerError) {
-    alphasCumprod = Self.cumulativeProduct(try Self.betas(config).map { 1 - $0 })
+    alphasCumprod = Self.cumulativeProduct(
+      try Self.betas(config, defaults: .standard).map { 1 - $0 })
   }
 
-  /// Standard deviation of the noise over the scale of the picture, by timestep.
+  /// Standard deviation of the noise relative to the signal, by timestep.
   var sigmas: [Float] { alphasCumprod.map { ((1 - $0) / $0).squareRoot() } }
 
-  private enum BetaSchedule: String, CaseIterable {
+  enum BetaSchedule: String, CaseIterable {
     case linear
     case scaledLinear = "scaled_linear"
     case cosine = "squaredcos_cap_v2"
   }
 
-  private static func betas(_ config: SchedulerConfig) throws(SchedulerError) -> [Float] {
+  /// Defaults of `beta_start`, `beta_end` and `beta_schedule`.
+  struct BetaDefaults {
+    let start: Double
+    let end: Double
+    let schedule: BetaSchedule
+
+    /// The defaults of every class but `LCMScheduler`.
+    static let standard = BetaDefaults(start: 0.0001, end: 0.02, schedule: .linear)
+  }
+
+  private static func betas(
+    _ config: SchedulerConfig, defaults: BetaDefaults
+  ) throws(SchedulerError) -> [Float] {
     let count = try config.trainTimesteps()
     if let trained = config.json["trained_betas"], !trained.isNull {
       let numbers = trained.array?.compactMap(\.number) ?? []
@@ -45,19 +62,19 @@ struct NoiseSchedule: Sendable {
         throw .malformed(
           key: "trained_betas",
           found: trained.array.map { "an array of \($0.count)" } ?? trained.kind,
-          expected: "\(count) numbers, one for each of num_train_timesteps")
+          expected: "\(count) numbers, as many as num_train_timesteps")
       }
       for beta in numbers where !(0..<1 ~= beta) {
         throw .outOfRange(key: "trained_betas", found: "\(beta)", expected: "0 to less than 1")
       }
       return numbers.map { Float($0) }
     }
-    let start = try config.number("beta_start") ?? 0.0001
-    let end = try config.number("beta_end") ?? 0.02
+    let start = try config.number("beta_start") ?? defaults.start
+    let end = try config.number("beta_end") ?? defaults.end
     for (key, beta) in [("beta_start", start), ("beta_end", end)] where !(0..<1 ~= beta) {
       throw .outOfRange(key: key, found: "\(beta)", expected: "0 to less than 1")
     }
-    switch try config.choice("beta_schedule", default: BetaSchedule.linear) {
+    switch try config.choice("beta_schedule", default: defaults.schedule) {
     case .linear: return line(from: Float(start), to: Float(end), count: count)
     case .scaledLinear:
       return line(from: Float(start.squareRoot()), to: Float(end.squareRoot()), count: count)
@@ -71,7 +88,7 @@ struct NoiseSchedule: Sendable {
     }
   }
 
-  /// `torch.linspace` in float32, which counts from both ends.
+  /// `torch.linspace` in float32, which computes each half from its own end.
   private static func line(from start: Float, to end: Float, count: Int) -> [Float] {
     guard count > 1 else { return [start] }
     let step = (end - start) / Float(count - 1)
@@ -80,7 +97,7 @@ struct NoiseSchedule: Sendable {
     }
   }
 
-  /// `torch.cumprod`, which multiplies in float64.
+  /// `torch.cumprod`, which accumulates in float64.
   private static func cumulativeProduct(_ factors: [Float]) -> [Float] {
     var product = 1.0
     return factors.map { factor in
@@ -89,8 +106,8 @@ struct NoiseSchedule: Sendable {
     }
   }
 
-  /// Algorithm 1 of Lin and others, arXiv 2305.08891: shifts and scales the square roots of the
-  /// products so that the last is zero and the first stays.
+  /// Rescales betas to zero terminal SNR: Lin et al., arXiv 2305.08891, algorithm 1. Shifts and
+  /// scales the square roots of the products so that the last is zero and the first is unchanged.
   private static func rescaledToZeroTerminalSNR(_ betas: [Float]) -> [Float] {
     var roots = cumulativeProduct(betas.map { 1 - $0 }).map { $0.squareRoot() }
     guard let first = roots.first, let last = roots.last else { return betas }
@@ -101,13 +118,13 @@ struct NoiseSchedule: Sendable {
 }
 
 extension NoiseSchedule {
-  /// A picture with the noise of a timestep on it.
-  func noisy(_ picture: Tensor, noise: Tensor, at timestep: Float) -> Tensor {
+  /// A sample with the noise of a timestep: `add_noise`.
+  func noisy(_ sample: Tensor, noise: Tensor, at timestep: Float) -> Tensor {
     let alpha = alphasCumprod[min(max(Int(timestep), 0), count - 1)]
-    return combine(alpha.squareRoot(), picture, (1 - alpha).squareRoot(), noise)
+    return combine(alpha.squareRoot(), sample, (1 - alpha).squareRoot(), noise)
   }
 
-  /// The sigma at a timestep between two of training, on a line between theirs: `numpy.interp`.
+  /// The sigma at a timestep, interpolated linearly: `numpy.interp`.
   static func interpolate(_ sigmas: [Float], at timestep: Double) -> Double {
     let low = min(max(Int(timestep), 0), sigmas.count - 1)
     if low == sigmas.count - 1 || timestep <= Double(low) { return Double(sigmas[low]) }
@@ -115,7 +132,7 @@ extension NoiseSchedule {
     return slope * (timestep - Double(low)) + Double(sigmas[low])
   }
 
-  /// The timestep at which training had that sigma, on a line between logarithms: `_sigma_to_t`.
+  /// The timestep of a sigma, interpolated linearly between logarithms of sigmas: `_sigma_to_t`.
   static func timestep(of sigma: Double, logSigmas: [Float]) -> Double {
     guard logSigmas.count > 1 else { return 0 }
     let target = log(max(sigma, 1e-10))
@@ -126,8 +143,7 @@ extension NoiseSchedule {
     return (1 - weight) * Double(low) + weight * Double(low + 1)
   }
 
-  /// Sigmas spaced as Karras and others do (arXiv 2206.00364, equation 5, rho 7), from large to
-  /// small.
+  /// Karras sigmas in descending order: Karras et al., arXiv 2206.00364, equation 5, rho 7.
   static func karras(from largest: Double, to smallest: Double, count: Int) -> [Double] {
     let rho = 7.0
     let start = pow(largest, 1 / rho)
@@ -135,7 +151,7 @@ extension NoiseSchedule {
     return unitRamp(count).map { pow(start + $0 * (end - start), rho) }
   }
 
-  /// Sigmas whose logarithms are spaced evenly, from large to small.
+  /// Sigmas with evenly spaced logarithms, in descending order.
   static func exponential(from largest: Double, to smallest: Double, count: Int) -> [Double] {
     unitRamp(count).map { exp(log(largest) + $0 * (log(smallest) - log(largest))) }
   }
@@ -146,7 +162,7 @@ extension NoiseSchedule {
   }
 }
 
-/// Timesteps from small to large, before a scheduler turns them round.
+/// Timestep spacings in ascending order: `timestep_spacing` of diffusers.
 enum Timesteps {
   /// `numpy.linspace(0, last, count)`.
   static func linspace(last: Int, count: Int) -> [Double] {
@@ -155,14 +171,15 @@ enum Timesteps {
     return (0..<count).map { $0 == count - 1 ? Double(last) : Double($0) * step }
   }
 
-  /// Multiples of a whole ratio.
+  /// Multiples of a whole ratio plus an offset.
   static func leading(ratio: Int, count: Int, offset: Int) -> [Double] {
     (0..<count).map { Double($0 * ratio + offset) }
   }
 
-  /// Counted down from the last by a ratio that need not be whole, half to even. diffusers' `numpy.arange`
-  /// gives one timestep too many, -1, for a few numbers of steps (61 of 1000 is the first); here
-  /// there are always `count`.
+  /// Counts down from the last timestep by a ratio that need not be whole, rounded half to even.
+  ///
+  /// diffusers' `numpy.arange` gives an extra timestep, -1, for a few step counts, the first being
+  /// 61 of 1000. This function always gives `count`.
   static func trailing(last: Int, ratio: Double, count: Int) -> [Double] {
     (0..<count).map { (Double(last) - Double($0) * ratio).rounded(.toNearestOrEven) - 1 }.reversed()
   }

@@ -7,10 +7,10 @@ extension SchedulerKind {
   ) { (config, steps) throws(SchedulerError) in try PNDMScheduler(config, steps: steps) }
 }
 
-/// Pseudo numerical methods for diffusion models: linear multi-steps, with Runge and Kutta's steps
-/// before them unless `skip_prk_steps` is set, as it is for Stable Diffusion (PLMS).
+/// Pseudo numerical methods for diffusion models: linear multistep (PLMS) after initial Runge-Kutta
+/// steps. Stable Diffusion's configs set `skip_prk_steps`, which leaves the Runge-Kutta steps out.
 ///
-/// Liu and others, arXiv 2202.09778. Ported from diffusers' `PNDMScheduler`.
+/// Liu et al., arXiv 2202.09778. Ported from diffusers' `PNDMScheduler`.
 package struct PNDMScheduler: Scheduler {
   package let timesteps: [Float]
   package let initialNoiseSigma: Float = 1
@@ -20,10 +20,10 @@ package struct PNDMScheduler: Scheduler {
   private let prediction: PredictionType
   /// Timesteps between two steps, rounded down.
   private let stride: Int
-  /// Calls that belong to Runge and Kutta's steps; they are the first.
+  /// Number of U-Net calls in Runge-Kutta steps, which come first.
   private let rungeKuttaSteps: Int
 
-  /// The step that the run began with; calls are counted from there.
+  /// The step that the run starts at; calls are counted from it.
   private var first = 0
   private var outputs: [Tensor] = []
   private var start: Tensor?
@@ -59,7 +59,8 @@ package struct PNDMScheduler: Scheduler {
     }
     let calls: [Double]
     if skipsRungeKutta {
-      // The second step is taken twice: from where the first started, and again with the mean.
+      // The second step is taken twice: the second time from the first step's start, with the mean
+      // of both outputs.
       calls = (ascending.dropLast() + ascending.dropLast().suffix(1) + ascending.suffix(1))
         .reversed()
       rungeKuttaSteps = 0
@@ -75,8 +76,8 @@ package struct PNDMScheduler: Scheduler {
 
   private static let order = 4
 
-  package func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor {
-    schedule.noisy(picture, noise: noise, at: timesteps[step])
+  package func noisy(_ sample: Tensor, noise: Tensor, at step: Int) -> Tensor {
+    schedule.noisy(sample, noise: noise, at: timesteps[step])
   }
 
   package mutating func begin(at step: Int) { first = step }
@@ -89,12 +90,12 @@ package struct PNDMScheduler: Scheduler {
       : linearStep(modelOutput, at: step, sample: sample)
   }
 
-  /// One of four calls whose weighted mean makes a step; each starts where the first did.
+  /// One of the four calls of a Runge-Kutta step. Each starts from the latents of the first call.
   private mutating func rungeKuttaStep(
     _ modelOutput: Tensor, at step: Int, sample: Tensor
   ) -> Tensor {
-    // Calls are counted from where the picture starts, as diffusers counts them: so is the origin,
-    // which for a picture that starts late lies before it.
+    // As in diffusers, the origin is an index from the start of the run, which for image-to-image
+    // is not the start of the schedule.
     let call = step - first
     let target = Int(timesteps[step]) - (call % 2 == 0 ? stride / 2 : 0)
     let origin = Int(timesteps[call / 4 * 4])
@@ -118,7 +119,7 @@ package struct PNDMScheduler: Scheduler {
     var sample = sample
     var origin = Int(timesteps[step])
     var target = origin - stride
-    // Counted over all calls, as diffusers does: after Runge and Kutta's steps it is never 1.
+    // As in diffusers, the count includes Runge-Kutta calls, so it is never 1 after them.
     if step - first == 1 {
       target = origin
       origin += stride
@@ -145,7 +146,7 @@ package struct PNDMScheduler: Scheduler {
     return previous(sample, from: origin, to: target, output)
   }
 
-  /// Formula (9) of the paper.
+  /// Equation (9) of the paper.
   private func previous(
     _ sample: Tensor, from timestep: Int, to target: Int, _ modelOutput: Tensor
   ) -> Tensor {

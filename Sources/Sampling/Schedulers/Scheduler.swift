@@ -2,35 +2,35 @@ package import Models
 package import Support
 package import Tensors
 
-/// A way from noise to picture: which timesteps the U-Net is asked at, and what its answers do.
+/// A diffusion scheduler: the timesteps of a run and the update of the latents at each.
 ///
-/// A scheduler is made for one run of a number of steps and counts its own state along: calls of
-/// ``step(_:at:sample:noise:)`` come in order, one for each of ``timesteps``.
+/// A scheduler serves one run and keeps state between steps: call ``step(_:at:sample:noise:)`` once
+/// for each entry of ``timesteps``, in order.
 package protocol Scheduler: Sendable {
-  /// What the U-Net is given as `timestep`, one for each call; from noise to picture.
+  /// The U-Net's `timestep` input of each call, in the order of sampling.
   var timesteps: [Float] { get }
 
-  /// What unit noise is multiplied with before the first step: `init_noise_sigma`.
+  /// The factor of the initial unit noise: `init_noise_sigma`.
   var initialNoiseSigma: Float { get }
 
-  /// What the U-Net is given as `sample` at a step: `scale_model_input`.
+  /// The U-Net's `sample` input at a step: `scale_model_input`.
   func modelInput(_ sample: Tensor, at step: Int) -> Tensor
 
   /// The latents after a step.
   ///
   /// - Parameters:
-  ///   - modelOutput: the U-Net's prediction, guidance applied.
+  ///   - modelOutput: the U-Net's prediction after guidance.
   ///   - step: index into ``timesteps``.
-  ///   - sample: the latents before the step, not scaled for the U-Net.
-  ///   - noise: draws unit noise of the latents' shape; ancestral schedulers call it once a step.
+  ///   - sample: the latents before the step, not scaled by ``modelInput(_:at:)``.
+  ///   - noise: draws unit noise of the latents' shape; ancestral schedulers call it once per step.
   mutating func step(
     _ modelOutput: Tensor, at step: Int, sample: Tensor, noise: () -> Tensor
   ) -> Tensor
 
-  /// A picture's latents with as much noise as a step begins with: `add_noise`.
-  func noisy(_ picture: Tensor, noise: Tensor, at step: Int) -> Tensor
+  /// A sample with the noise level at which a step starts: `add_noise`.
+  func noisy(_ sample: Tensor, noise: Tensor, at step: Int) -> Tensor
 
-  /// Called before the first step where a run does not begin at step 0.
+  /// Sets the first step of a run that does not start at step 0.
   mutating func begin(at step: Int)
 }
 
@@ -41,17 +41,17 @@ extension Scheduler {
 
 /// One entry of ``Schedulers/all``.
 package struct SchedulerKind: Sendable {
-  /// The name on the command line.
+  /// The name that users choose the scheduler by.
   package let name: String
-  /// The name that A1111's `parameters` text has for it.
+  /// The name in A1111's `parameters` text.
   package let title: String
-  /// diffusers' class, as `_class_name` of `scheduler_config.json` has it.
+  /// diffusers' class: `_class_name` of `scheduler_config.json`.
   package let className: String
-  /// Config members that the name stands for, whatever the model's config says.
+  /// Config values that the name implies, which replace those of the model's config.
   package let overrides: JSONObject
   let make: @Sendable (JSONObject, Int) throws(SchedulerError) -> any Scheduler
 
-  /// The scheduler for a number of steps, with the members of another class's or its own config.
+  /// Makes the scheduler from a config, which may be another class's, with ``overrides`` applied.
   package func scheduler(
     config: JSONObject, steps: Int
   ) throws(SchedulerError) -> any Scheduler {
@@ -61,13 +61,13 @@ package struct SchedulerKind: Sendable {
   }
 }
 
-/// The schedulers that Decant has.
+/// The list of schedulers.
 package enum Schedulers {
   package static let all: [SchedulerKind] = [
     .pndm, .ddim, .euler, .eulerAncestral, .dpmSolverMultistep, .dpmSolverMultistepKarras, .lcm,
   ]
 
-  /// The kind of that name on the command line.
+  /// Finds a scheduler by name, ignoring case.
   package static func named(_ name: String) throws(SchedulerError) -> SchedulerKind {
     guard let kind = all.first(where: { $0.name == name.lowercased() }) else {
       throw .unknownName(name, known: all.map(\.name))
@@ -75,7 +75,7 @@ package enum Schedulers {
     return kind
   }
 
-  /// The kind that a config describes: of its class, the one whose overrides it states itself.
+  /// Finds the scheduler of a config's class; of several, the one whose overrides the config has.
   package static func described(by config: JSONObject) throws(SchedulerError) -> SchedulerKind {
     let className = config["_class_name"]?.string ?? ""
     let kinds = all.filter { $0.className == className }
@@ -87,13 +87,13 @@ package enum Schedulers {
     } ?? first
   }
 
-  /// A scheduler by name, or when there is none the one that the config describes.
+  /// Makes a scheduler by name, or of the config's class if `name` is `nil`.
   ///
-  /// A name works as `Class.from_config(pipeline.scheduler.config)` in diffusers: the class takes
-  /// the members that it knows and its own defaults for the rest. Without a name nothing of the
-  /// config is overridden.
+  /// A name works as `Class.from_config(pipeline.scheduler.config)` in diffusers: the class reads
+  /// the keys that it has and takes its own defaults for the rest. Without a name, no overrides
+  /// apply.
   ///
-  /// - Throws: ``SchedulerError``, also for numbers that would make latents infinite or none.
+  /// - Throws: ``SchedulerError``, also for numbers that lead to infinite or NaN latents.
   package static func make(
     name: String?, config: JSONObject, steps: Int
   ) throws(SchedulerError) -> any Scheduler {
@@ -101,7 +101,7 @@ package enum Schedulers {
     let scheduler: any Scheduler
     if let name {
       kind = try named(name)
-      // The noise that the model was trained with is no choice.
+      // The training noise schedule cannot be overridden.
       if let own = config["_class_name"]?.string, SchedulerError.isContinuous(own) {
         throw .unknownClass(own, known: all.map(\.name))
       }
@@ -114,8 +114,8 @@ package enum Schedulers {
     return scheduler
   }
 
-  /// Takes all steps with a single number, which costs nothing: a config whose numbers lead nowhere
-  /// (noise that never comes, or that leaves no picture) is refused before hours of work.
+  /// Runs all steps on a single number to refuse configs whose numbers lead to infinite, NaN or
+  /// unbounded latents before a long run.
   private static func checkFinite(
     _ scheduler: any Scheduler, className: String
   ) throws(SchedulerError) {
@@ -131,15 +131,14 @@ package enum Schedulers {
     }
   }
 
-  /// What no latents of a schedule that leads anywhere reach; the square of it is finite.
+  /// A bound that latents of a usable schedule do not reach. Its square is finite in float32.
   private static let latentLimit: Float = 1e12
 
-  /// The config as a line's pipeline uses it.
+  /// Corrects early scheduler configs as the architecture's pipeline in diffusers does.
   ///
-  /// `StableDiffusionPipeline`'s constructor sets `steps_offset` to 1 and `clip_sample` to false in
-  /// configs that say otherwise, as early ones did, or leave it to the class. Members that are absent
-  /// are corrected for the config's own class alone: `from_config` does not hand defaults on to
-  /// another.
+  /// `StableDiffusionPipeline`'s constructor sets `steps_offset` to 1 and `clip_sample` to false.
+  /// Absent keys are set only if the scheduler keeps the config's class, because `from_config` does
+  /// not pass defaults on to another class.
   package static func corrected(
     _ config: JSONObject, name: String?, for architecture: Architecture
   ) -> JSONObject {
@@ -154,7 +153,7 @@ package enum Schedulers {
   }
 }
 
-/// `a * x + b * y`, number by number.
+/// `a * x + b * y`, elementwise.
 func combine(_ a: Float, _ x: Tensor, _ b: Float, _ y: Tensor) -> Tensor {
   precondition(x.shape == y.shape, "\(x.shape) beside \(y.shape)")
   var result = x
@@ -168,7 +167,8 @@ func scaled(_ a: Float, _ x: Tensor) -> Tensor {
   Tensor(shape: x.shape, values: x.values.map { a * $0 })
 }
 
-/// Refuses a number of steps that the schedule is too short for.
+/// Throws if the training schedule has fewer timesteps than `steps`, or if `steps` is below
+/// `least`.
 func checkSteps(
   _ steps: Int, className: String, trainTimesteps: Int, least: Int = 1
 ) throws(SchedulerError) {
@@ -177,7 +177,7 @@ func checkSteps(
   }
 }
 
-/// Refuses timesteps that are looked up in the schedule and not there.
+/// Throws if a timestep is outside the training schedule.
 func checkTimesteps(
   _ timesteps: [Double], steps: Int, className: String, trainTimesteps: Int
 ) throws(SchedulerError) {

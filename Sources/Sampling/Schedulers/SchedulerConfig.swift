@@ -2,14 +2,14 @@ private import Foundation
 package import Support
 internal import Tensors
 
-/// The members of a `scheduler_config.json`, read by name with a class's own defaults.
+/// A `scheduler_config.json`, read with the defaults of a scheduler class.
 ///
-/// As with diffusers' `from_config`, a member that is absent or null takes the default of the class
-/// that reads it, members that the class does not know are not looked at, and so a config that was
-/// written for one class serves another.
+/// As with diffusers' `from_config`, an absent or null key takes the default of the class that
+/// reads it, and keys that the class does not have are ignored. So one class can read another's
+/// config.
 package struct SchedulerConfig: Sendable {
   package let json: JSONObject
-  /// The class that reads the config, for messages.
+  /// The scheduler class that reads the config, for messages.
   package let className: String
 
   package init(_ json: JSONObject, className: String) {
@@ -40,7 +40,7 @@ package struct SchedulerConfig: Sendable {
     return number
   }
 
-  /// A number that is more than 0 and not infinite.
+  /// A number above 0 and below 1e9; `nil` if absent.
   func positive(_ key: String) throws(SchedulerError) -> Double? {
     guard let number = try number(key) else { return nil }
     guard number > 0, number < 1e9 else {
@@ -49,8 +49,8 @@ package struct SchedulerConfig: Sendable {
     return number
   }
 
-  /// Where sigmas begin and end that are spread anew, from large to small: the config's own bounds, or
-  /// those that it does not say.
+  /// Bounds of Karras and exponential sigmas: `sigma_max` and `sigma_min` of the config, or the
+  /// given defaults.
   func sigmaRange(
     largest: Double, smallest: Double
   ) throws(SchedulerError) -> (largest: Double, smallest: Double) {
@@ -64,13 +64,13 @@ package struct SchedulerConfig: Sendable {
     return bounds
   }
 
-  /// Largest magnitude of a predicted picture; `nil` where it is not clipped.
+  /// Largest magnitude of the predicted original sample; `nil` without clipping.
   func clip(default standard: Bool) throws(SchedulerError) -> Float? {
     guard try bool("clip_sample", default: standard) else { return nil }
     return Float(try positive("clip_sample_range") ?? 1)
   }
 
-  /// One of the words of an enumeration.
+  /// A string that is a case of an enumeration.
   func choice<Choice: RawRepresentable & CaseIterable>(
     _ key: String, default standard: Choice
   ) throws(SchedulerError) -> Choice where Choice.RawValue == String {
@@ -82,13 +82,13 @@ package struct SchedulerConfig: Sendable {
     return choice
   }
 
-  /// Refuses the config unless the member is absent, null or one of `allowed`.
+  /// Throws unless the key is absent, null or one of `allowed`.
   func require(_ key: String, _ allowed: [JSONValue]) throws(SchedulerError) {
     guard let value = member(key), !allowed.contains(value) else { return }
     throw unsupported(key, supported: allowed.map { Self.quoted($0) })
   }
 
-  /// Refuses each of the options that is switched on.
+  /// Throws if one of the keys is true.
   func refuse(_ keys: String...) throws(SchedulerError) {
     for key in keys { try require(key, [false]) }
   }
@@ -107,9 +107,9 @@ package struct SchedulerConfig: Sendable {
     value.string.map { "'\($0)'" } ?? value.text()
   }
 
-  // MARK: - Members that all schedulers share
+  // MARK: - Keys that all schedulers have
 
-  /// Length of the training schedule.
+  /// Number of training timesteps.
   func trainTimesteps() throws(SchedulerError) -> Int {
     let count = try integer("num_train_timesteps", default: 1000)
     guard 1...1_000_000 ~= count else {
@@ -138,24 +138,24 @@ package struct SchedulerConfig: Sendable {
   }
 }
 
-/// What the U-Net's output stands for.
+/// What the U-Net predicts: `prediction_type` of diffusers.
 package enum PredictionType: String, CaseIterable, Sendable {
   /// The noise.
   case epsilon
-  /// The picture without noise.
+  /// The original sample, without noise.
   case sample
-  /// The velocity of Salimans and Ho (arXiv 2202.00512), section 2.4 of Imagen Video.
+  /// The velocity: Salimans and Ho, arXiv 2202.00512.
   case velocity = "v_prediction"
 }
 
-/// How timesteps are spread: table 2 of Lin and others, arXiv 2305.08891.
+/// How timesteps are spaced: Lin et al., arXiv 2305.08891, table 2.
 package enum TimestepSpacing: String, CaseIterable, Sendable {
   case leading
   case linspace
   case trailing
 }
 
-/// What the last sigma is.
+/// The final sigma: `final_sigmas_type` of diffusers.
 enum FinalSigma: String, CaseIterable {
   case zero
   case smallest = "sigma_min"

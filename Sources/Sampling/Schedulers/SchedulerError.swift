@@ -1,53 +1,70 @@
-import Support
+package import Support
 import Tensors
 
-/// Why a scheduler cannot be made of a config.
-package enum SchedulerError: Error, Equatable, CustomStringConvertible {
-  /// No scheduler has that name on the command line.
+/// Why a scheduler cannot be made from a name or a config.
+package enum SchedulerError: RemediableError, Equatable {
+  /// No scheduler has that name.
   case unknownName(String, known: [String])
-  /// The config asks for a class that is not among ``Schedulers/all``.
+  /// The config's class is not in ``Schedulers/all``.
   case unknownClass(String, known: [String])
-  /// A member of the config has the wrong kind of value.
+  /// A key of the config has the wrong type of value.
   case malformed(key: String, found: String, expected: String)
-  /// A member of the config asks for something that this scheduler does not do.
+  /// A key of the config has a value that this scheduler does not support.
   case unsupported(className: String, key: String, found: String, supported: String)
-  /// A member of the config holds a number that cannot be meant.
+  /// A key of the config has a number out of range.
   case outOfRange(key: String, found: String, expected: String)
-  /// So many steps do not fit the schedule.
+  /// The training schedule does not allow this number of steps.
   case steps(Int, className: String, allowed: String)
-  /// The steps reach a timestep that the schedule does not have.
+  /// A step reaches a timestep outside the training schedule.
   case timestep(Int, steps: Int, className: String, trainTimesteps: Int)
-  /// The config's numbers, each possible by itself, lead to latents that are no numbers.
+  /// The config's numbers, each in range, lead to infinite or NaN latents.
   case notFinite(className: String, step: Int)
 
-  /// Whether a class is of EDM's continuous noise (Karras et al., 2022), as diffusers names those.
+  /// Whether a diffusers class uses EDM's continuous noise (Karras et al., arXiv 2206.00364).
   static func isContinuous(_ className: String) -> Bool { className.hasPrefix("EDM") }
 
   package var description: String {
     switch self {
     case .unknownName(let name, let known):
-      "there is no scheduler '\(name)'; choose one of \(known.joined(separator: ", "))"
-    case .unknownClass(let name, let known):
+      "scheduler '\(name)' is unknown; expected \(alternatives(known))"
+    case .unknownClass(let name, _):
       Self.isContinuous(name)
-        ? "the scheduler config asks for '\(name)': the model was trained with EDM's continuous noise, "
-          + "which no scheduler of Decant's knows"
-        : "the scheduler config asks for '\(name)', which Decant does not have; "
-          + "choose one with --scheduler: \(known.joined(separator: ", "))"
+        ? "the scheduler config's class is '\(name)': the model was trained with EDM's continuous "
+          + "noise, which Decant does not support"
+        : "the scheduler config's class is '\(name)', which Decant does not support"
     case .malformed(let key, let found, let expected):
       "the scheduler config's '\(key)' is \(found), expected \(expected)"
     case .unsupported(let className, let key, let found, let supported):
-      "the scheduler config's '\(key)' is \(found), which \(className) does not do here; "
+      "the scheduler config's '\(key)' is \(found), which Decant's \(className) does not support; "
         + "expected \(supported)"
     case .outOfRange(let key, let found, let expected):
       "the scheduler config's '\(key)' is \(found), expected \(expected)"
     case .steps(let steps, let className, let allowed):
-      "\(className) cannot take \(counted(steps, "step")); choose \(allowed)"
+      "\(className) cannot run \(counted(steps, "step")); expected \(allowed)"
     case .timestep(let timestep, let steps, let className, let trainTimesteps):
-      "\(counted(steps, "step")) of \(className) reach timestep \(timestep), but the schedule has "
-        + "0 to \(trainTimesteps - 1); choose fewer steps or another steps_offset"
+      "\(counted(steps, "step")) of \(className) reach timestep \(timestep), but the training "
+        + "schedule has 0 to \(trainTimesteps - 1)"
     case .notFinite(let className, let step):
-      "the scheduler config's numbers (betas, sigmas, prediction_type) give \(className) infinite or "
-        + "undefined latents at step \(step); correct them, or choose another scheduler with --scheduler"
+      "the scheduler config's numbers (betas, sigmas, prediction_type) lead to infinite, NaN or "
+        + "unbounded latents at step \(step) of \(className)"
     }
   }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .unknownClass(let name, let known):
+      Self.isContinuous(name)
+        ? nil : .choose(.scheduler, purpose: "with \(alternatives(known))")
+    case .timestep: .act("choose fewer steps or another steps_offset")
+    case .notFinite:
+      .either([.act("correct them"), .choose(.scheduler, purpose: "with another scheduler")])
+    case .unknownName, .malformed, .unsupported, .outOfRange, .steps: nil
+    }
+  }
+}
+
+/// `a, b or c`.
+private func alternatives(_ names: [String]) -> String {
+  guard names.count > 1, let last = names.last else { return names.first ?? "none" }
+  return names.dropLast().joined(separator: ", ") + " or " + last
 }

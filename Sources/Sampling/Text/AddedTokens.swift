@@ -1,11 +1,11 @@
 import Support
 
-/// A token that is looked for in the text itself before it is split into words.
+/// A token of `added_tokens` that is matched in the text before it is split into words.
 struct AddedToken: Sendable, Equatable {
   var content: String
-  /// Whether it is looked for in the normalized text (so in any case of letters) or as it is typed.
+  /// Whether it is matched in the normalized text, so ignoring case, or in the original text.
   var isNormalized = false
-  /// Whether it counts only where no part of a word is beside it.
+  /// Whether it matches only as a whole word.
   var isSingleWord = false
 
   init(_ content: String, isNormalized: Bool = false) {
@@ -13,13 +13,13 @@ struct AddedToken: Sendable, Equatable {
     self.isNormalized = isNormalized
   }
 
-  /// A token as configs write it: a string, or an object with `content`.
+  /// Parses a token of a config: a string, or an object with `content`.
   ///
-  /// `lstrip` and `rstrip` are not kept: they take white space to the token, and white space never
-  /// becomes a token of its own.
+  /// `lstrip` and `rstrip` are ignored: they attach white space to the token, and white space never
+  /// becomes a token.
   ///
-  /// - Parameter isSpecial: whether an object that does not say so is a special token; those are not
-  ///   normalized unless they say so.
+  /// - Parameter isSpecial: whether an object without `special` is a special token. Special tokens
+  ///   are not normalized by default.
   init?(_ json: JSONValue, isSpecial: Bool) {
     if let content = json.string {
       self.init(content)
@@ -32,7 +32,7 @@ struct AddedToken: Sendable, Equatable {
   }
 }
 
-/// Finds added tokens in a text, leftmost and longest first.
+/// Finds added tokens in a text: the leftmost first, and of these the longest.
 struct AddedTokenMatcher: Sendable {
   enum Piece: Equatable {
     case token(Int32)
@@ -42,14 +42,14 @@ struct AddedTokenMatcher: Sendable {
 
   private struct Pattern {
     let scalars: [Unicode.Scalar]
-    let number: Int32
+    let id: Int32
     let isSingleWord: Bool
   }
 
-  private let typed: [Pattern]
+  private let original: [Pattern]
   private let normalized: [Pattern]
 
-  init(_ tokens: [(token: AddedToken, number: Int32)]) {
+  init(_ tokens: [(token: AddedToken, id: Int32)]) {
     func patterns(isNormalized: Bool) -> [Pattern] {
       tokens.filter { $0.token.isNormalized == isNormalized && !$0.token.content.isEmpty }
         .map { entry in
@@ -57,16 +57,17 @@ struct AddedTokenMatcher: Sendable {
             scalars: isNormalized
               ? TextSplitting.normalize(entry.token.content)
               : Array(entry.token.content.unicodeScalars),
-            number: entry.number, isSingleWord: entry.token.isSingleWord)
+            id: entry.id, isSingleWord: entry.token.isSingleWord)
         }.sorted { $0.scalars.count > $1.scalars.count }
     }
-    typed = patterns(isNormalized: false)
+    original = patterns(isNormalized: false)
     normalized = patterns(isNormalized: true)
   }
 
-  /// Tokens as typed are cut out first; what is between them is normalized and searched again.
+  /// Splits a text at added tokens: first at those of the original text; the text between them is
+  /// normalized and split at the others.
   func pieces(of text: String) -> [Piece] {
-    Self.split(Array(text.unicodeScalars), at: typed).flatMap { piece -> [Piece] in
+    Self.split(Array(text.unicodeScalars), at: original).flatMap { piece -> [Piece] in
       guard case .text(let scalars) = piece else { return [piece] }
       var string = String.UnicodeScalarView()
       string.append(contentsOf: scalars)
@@ -74,10 +75,10 @@ struct AddedTokenMatcher: Sendable {
     }
   }
 
-  /// The token of that number as it is looked for.
-  func content(of number: Int32) -> String {
+  /// The text of a token.
+  func content(of id: Int32) -> String {
     var text = String.UnicodeScalarView()
-    text.append(contentsOf: (typed + normalized).first { $0.number == number }?.scalars ?? [])
+    text.append(contentsOf: (original + normalized).first { $0.id == id }?.scalars ?? [])
     return String(text)
   }
 
@@ -97,7 +98,7 @@ struct AddedTokenMatcher: Sendable {
         && (end == text.count || !TextSplitting.isWordPart(text[end]))
       if isAlone || !pattern.isSingleWord {
         if start < position { pieces.append(.text(Array(text[start..<position]))) }
-        pieces.append(.token(pattern.number))
+        pieces.append(.token(pattern.id))
         start = end
       }
       position = end

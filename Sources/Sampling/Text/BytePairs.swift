@@ -1,12 +1,12 @@
-/// Byte pair encoding of one word: its bytes' symbols, the last one marked as the end of the word,
-/// joined pair by pair in the order in which the pairs were learned.
+/// Byte-pair encoding of one word: starts from one token per byte, the last one marked as the end
+/// of the word, and merges pairs in the order in which they were learned.
 struct BytePairs: Sendable {
-  /// Numbers of the symbols of bytes inside a word, by byte; `nil` when the vocabulary lacks one.
+  /// Token ID of each byte inside a word; `nil` if the vocabulary has none.
   private let inner: [Int32?]
-  /// The same at the end of a word.
+  /// Token ID of each byte at the end of a word.
   private let final: [Int32?]
   private let merges: [Pair: Merge]
-  /// What a byte without a symbol becomes.
+  /// Token ID of a byte that is not in the vocabulary.
   private let unknown: Int32
 
   private struct Pair: Hashable {
@@ -20,8 +20,8 @@ struct BytePairs: Sendable {
   }
 
   /// - Parameters:
-  ///   - merges: pairs of tokens in the order of their ranks.
-  ///   - path: the file that they come from, for messages.
+  ///   - merges: pairs of tokens by rank.
+  ///   - path: file of the merges, for messages.
   init(
     vocabulary: [String: Int32], merges: [(String, String)], unknown: Int32, path: String
   ) throws(TokenizerError) {
@@ -30,25 +30,27 @@ struct BytePairs: Sendable {
     self.unknown = unknown
     var table = [Pair: Merge](minimumCapacity: merges.count)
     for (rank, merge) in merges.enumerated() {
-      func number(_ token: String) throws(TokenizerError) -> Int32 {
-        if let number = vocabulary[token] { return number }
+      func id(_ token: String) throws(TokenizerError) -> Int32 {
+        if let id = vocabulary[token] { return id }
         throw .mergeOutsideVocabulary(path: path, merge: rank + 1, token: token)
       }
-      let pair = Pair(left: try number(merge.0), right: try number(merge.1))
-      // As in the tokenizers library, a pair that is listed again takes the later rank.
-      table[pair] = Merge(rank: rank, result: try number(merge.0 + merge.1))
+      let pair = Pair(left: try id(merge.0), right: try id(merge.1))
+      // As in the tokenizers library, a repeated pair takes its last rank.
+      table[pair] = Merge(rank: rank, result: try id(merge.0 + merge.1))
     }
     self.merges = table
   }
 
-  /// The numbers of the tokens of a word that is not empty.
+  /// The token IDs of a word.
+  ///
+  /// - Precondition: the word is not empty.
   func encode(_ word: [UInt8]) -> [Int32] {
     var tokens = word.indices.map { index in
       (index == word.count - 1 ? final : inner)[Int(word[index])] ?? unknown
     }
     while tokens.count > 1 {
-      // One pair at a time, the leftmost of the lowest rank: a result may form a pair of lower rank
-      // still, which then comes before the other places of this pair.
+      // Merge one pair at a time, the leftmost of the lowest rank: the result may form a pair of
+      // lower rank, which comes before other occurrences of this pair.
       var best: (index: Int, merge: Merge)?
       for index in 0..<tokens.count - 1 {
         if let merge = merges[Pair(left: tokens[index], right: tokens[index + 1])],

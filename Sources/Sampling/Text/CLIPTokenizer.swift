@@ -1,12 +1,12 @@
 package import ModelSources
 internal import Tensors
 
-/// CLIP's tokenizer: text to the numbers that the text encoder reads.
+/// CLIP's byte-pair tokenizer: converts a text to the text encoder's `input_ids`.
 ///
-/// Byte-level byte pairs, exactly as the `CLIPTokenizer` of transformers gives them for the same
-/// files with `padding="max_length", truncation=True`, which is how diffusers' pipelines call it.
+/// Gives the same IDs as transformers' `CLIPTokenizer` with `padding="max_length",
+/// truncation=True`, which is how diffusers' pipelines call it.
 package struct CLIPTokenizer: Sendable {
-  /// Numbers of one encoded text, the two special tokens and the padding counted; 77 for every
+  /// Length of an encoded text, including the two special tokens and padding; 77 for every
   /// published model.
   package let maximumLength: Int
   package let beginID: Int
@@ -17,8 +17,8 @@ package struct CLIPTokenizer: Sendable {
   private let addedTokens: AddedTokenMatcher
 
   /// - Parameters:
-  ///   - source: a model with the files of its tokenizer.
-  ///   - folder: where they lie: `tokenizer`, or `tokenizer_2` of the families that have two.
+  ///   - source: a model with its tokenizer's files.
+  ///   - folder: the files' folder: `tokenizer` or `tokenizer_2`.
   package init(_ source: ModelSource, folder: String = ComponentName.tokenizer)
     throws(TokenizerError)
   {
@@ -28,25 +28,25 @@ package struct CLIPTokenizer: Sendable {
   package init(
     files: [ModelSource.File], folder: String = ComponentName.tokenizer, location: String
   ) throws(TokenizerError) {
-    let parts = try TokenizerFiles(files, folder: folder, location: location)
+    let contents = try TokenizerFiles(files, folder: folder, location: location)
     bytePairs = try BytePairs(
-      vocabulary: parts.vocabulary, merges: parts.merges, unknown: parts.unknown,
-      path: parts.mergesPath)
-    addedTokens = AddedTokenMatcher(parts.addedTokens)
-    beginID = Int(parts.begin)
-    endID = Int(parts.end)
-    paddingID = Int(parts.padding)
-    maximumLength = parts.maximumLength
+      vocabulary: contents.vocabulary, merges: contents.merges, unknown: contents.unknown,
+      path: contents.mergesPath)
+    addedTokens = AddedTokenMatcher(contents.addedTokens)
+    beginID = Int(contents.begin)
+    endID = Int(contents.end)
+    paddingID = Int(contents.padding)
+    maximumLength = contents.maximumLength
   }
 
-  /// The numbers of a text's own tokens: no beginning, no end, nothing cut off.
+  /// Token IDs of a text, without special tokens, padding and truncation.
   package func tokens(_ text: String) -> [Int] { words(text).flatMap(\.tokens) }
 
-  /// The text's words and added tokens, with the numbers of each.
+  /// The words and added tokens of a text, with their token IDs.
   private func words(_ text: String) -> [(text: String, tokens: [Int])] {
     addedTokens.pieces(of: text).flatMap { piece -> [(text: String, tokens: [Int])] in
       switch piece {
-      case .token(let number): [(addedTokens.content(of: number), [Int(number)])]
+      case .token(let id): [(addedTokens.content(of: id), [Int(id)])]
       case .text(let scalars):
         TextSplitting.words(scalars).map { word in
           (String(decoding: word, as: UTF8.self), bytePairs.encode(word).map { Int($0) })
@@ -55,32 +55,33 @@ package struct CLIPTokenizer: Sendable {
     }
   }
 
-  /// ``maximumLength`` numbers: the beginning, as many tokens as fit, the end, and padding.
+  /// ``maximumLength`` token IDs: the start token, as many tokens as fit, the end token, padding.
   package func encode(_ text: String) -> [Int] {
     let kept = [beginID] + tokens(text).prefix(capacity) + [endID]
     return kept + [Int](repeating: paddingID, count: maximumLength - kept.count)
   }
 
-  /// What ``encode(_:)`` leaves off a text.
-  package struct Cut: Sendable, Equatable {
+  /// The end of a text that ``encode(_:)`` leaves out.
+  package struct Truncation: Sendable, Equatable {
     package let tokens: Int
-    /// Its words, in lower case and a space between two; the first may be read in part.
+    /// The words in lower case, joined by spaces. Some tokens of the first word may be encoded.
     package let text: String
 
     package init(tokens: Int, text: String) { (self.tokens, self.text) = (tokens, text) }
   }
 
-  /// Tokens of a text that ``encode(_:)`` has place for.
+  /// The most tokens that ``encode(_:)`` takes, without the special tokens.
   package var capacity: Int { maximumLength - 2 }
 
-  /// What ``encode(_:)`` cuts off the text; `nil` where the whole text is read.
-  package func cut(_ text: String) -> Cut? {
+  /// What ``encode(_:)`` leaves out of a text; `nil` if the whole text fits.
+  package func truncation(of text: String) -> Truncation? {
     var seen = 0
-    var lost: [String] = []
+    var omitted: [String] = []
     for (word, tokens) in words(text) {
       seen += tokens.count
-      if seen > capacity { lost.append(word) }
+      if seen > capacity { omitted.append(word) }
     }
-    return lost.isEmpty ? nil : Cut(tokens: seen - capacity, text: lost.joined(separator: " "))
+    return omitted.isEmpty
+      ? nil : Truncation(tokens: seen - capacity, text: omitted.joined(separator: " "))
   }
 }

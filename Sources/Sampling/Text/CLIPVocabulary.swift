@@ -3,15 +3,15 @@ package import ModelSources
 internal import Support
 internal import Tensors
 
-/// The byte-pair vocabulary of OpenAI's CLIP, which every Stable Diffusion model up to SDXL uses:
-/// 49,408 tokens, built into the program for models whose files hold none.
+/// The vocabulary of OpenAI's CLIP, which Stable Diffusion models up to SDXL use: 49,408 tokens,
+/// built in for checkpoints without tokenizer files.
 package enum CLIPVocabulary {
-  /// `merges.txt` as it lies in tokenizer folders.
+  /// The contents of `merges.txt`.
   package static func merges() -> [UInt8] {
     (0..<decant_clip_merges_count()).map { decant_clip_merges_byte($0) }
   }
 
-  /// The files of a tokenizer folder as Stable Diffusion 1.x has them: `vocab.json`, `merges.txt`,
+  /// The tokenizer files of Stable Diffusion 1.x: `vocab.json`, `merges.txt`,
   /// `tokenizer_config.json` and `special_tokens_map.json`.
   package static func files(folder: String = ComponentName.tokenizer) -> [ModelSource.File] {
     let merges = merges()
@@ -39,10 +39,10 @@ package enum CLIPVocabulary {
     ]
   }
 
-  /// All tokens in the order of their numbers: the 256 byte symbols, the same at the end of a word,
-  /// what each merge makes, and the two special ones.
+  /// All tokens by ID: the 256 byte symbols, the same with the end-of-word suffix, the result of
+  /// each merge, and the two special tokens.
   static func tokens(mergeLines: some Sequence<Substring>) -> [String] {
-    // Not by value but printable bytes first: the order in which CLIP's own code lists them.
+    // CLIP's code lists printable bytes first.
     let bytes = ByteSymbols.printable + (0...255).filter { !ByteSymbols.printable.contains($0) }
     let symbols = bytes.map { String(ByteSymbols.all[Int($0)]) }
     let merged = mergeLines.map { line in line.split(separator: " ").joined() }
@@ -61,12 +61,12 @@ package enum CLIPVocabulary {
   }
 }
 
-/// The characters that stand for bytes, so that byte pairs can be written as text: a byte that
-/// prints stands for itself, the others for U+0100 and on. GPT-2's `bytes_to_unicode`.
+/// The printable character that represents each byte in vocabulary files: a printable byte is
+/// itself, the others are U+0100 and up. GPT-2's `bytes_to_unicode`.
 enum ByteSymbols {
   static let printable: [UInt8] = Array(33...126) + Array(161...172) + Array(174...255)
 
-  /// By byte.
+  /// Indexed by byte.
   static let all: [Unicode.Scalar] = {
     var next: UInt8 = 0
     return (0...255).map { (byte: UInt8) in

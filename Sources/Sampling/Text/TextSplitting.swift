@@ -1,11 +1,12 @@
 private import Foundation
 
-/// What CLIP's tokenizer does with a text before byte pairs: normal form, spaces, lower case, words.
+/// Normalization and splitting of a text into words, before byte-pair encoding.
 ///
-/// As the fast tokenizer of transformers does it, so without the HTML unescaping and repairs of
-/// OpenAI's own.
+/// Follows transformers' fast tokenizer, which does not unescape HTML or repair text as OpenAI's
+/// tokenizer does.
 enum TextSplitting {
-  /// Canonical composition, every run of white space one space, lower case scalar by scalar.
+  /// Composes canonically (NFC), collapses white space to single spaces and converts each scalar to
+  /// lower case.
   static func normalize(_ text: some StringProtocol) -> [Unicode.Scalar] {
     var result: [Unicode.Scalar] = []
     var isInSpace = false
@@ -21,11 +22,10 @@ enum TextSplitting {
     return result
   }
 
-  /// The words of a normalized text, white space left out, each as its UTF-8 bytes.
+  /// The words of a normalized text as UTF-8 bytes, without white space.
   ///
-  /// The split is that of the expression `<|startoftext|>` or `<|endoftext|>` or one of
-  /// `'s 't 're 've 'm 'll 'd`, or letters, or one number, or anything else up to a space, letter
-  /// or number.
+  /// A word is `<|startoftext|>`, `<|endoftext|>`, one of `'s 't 're 've 'm 'll 'd`, a run of
+  /// letters, one digit, or a run of other characters.
   static func words(_ text: [Unicode.Scalar]) -> [[UInt8]] {
     var words: [[UInt8]] = []
     var position = 0
@@ -39,7 +39,7 @@ enum TextSplitting {
     while position < text.count {
       let scalar = text[position]
       if let special = specials.first(where: { text[position...].starts(with: $0) }) {
-        // The second splitter of the tokenizer, GPT-2's, parts the word from its brackets.
+        // The tokenizer's second splitter, GPT-2's, separates the name from its brackets.
         take(2)
         take(special.count - 4)
         take(2)
@@ -78,7 +78,7 @@ enum TextSplitting {
     }
   }
 
-  /// Whether a scalar is part of a word for tokens that match whole words only.
+  /// Whether a scalar belongs to a word, for tokens that match only whole words.
   static func isWordPart(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.properties.generalCategory {
     case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: true

@@ -1,16 +1,16 @@
 package import Support
 internal import Tensors
 
-/// Why a tokenizer cannot be made of a model's files.
+/// Why a model's tokenizer files cannot be used.
 package enum TokenizerError: Error, Equatable, CustomStringConvertible {
-  /// There is neither `tokenizer.json` nor this one of `vocab.json` and `merges.txt`.
+  /// `tokenizer.json` and one of `vocab.json` and `merges.txt` are missing.
   case missing(location: String, file: String)
   case notJSON(path: String, JSONError)
-  /// Something in a file has the wrong kind or value.
+  /// A value in a file has the wrong type or range.
   case malformed(path: String, what: String, found: String, expected: String)
-  /// Two tokens have one number.
-  case duplicateNumber(path: String, number: Int, tokens: [String])
-  /// A merge's part or result is not in the vocabulary.
+  /// Two tokens have the same ID.
+  case duplicateID(path: String, id: Int, tokens: [String])
+  /// A token of a merge, or its result, is not in the vocabulary.
   case mergeOutsideVocabulary(path: String, merge: Int, token: String)
   /// A special token that the config names is not in the vocabulary.
   case specialTokenMissing(path: String, role: String, token: String)
@@ -18,16 +18,16 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .missing(let location, let file):
-      "\(location): the tokenizer's \(file) is missing; a tokenizer is vocab.json and merges.txt, "
-        + "or tokenizer.json"
+      "\(location): the tokenizer's \(file) is missing; expected vocab.json and merges.txt, or "
+        + "tokenizer.json"
     case .notJSON(let path, let error): "\(path) is not JSON: \(error)"
     case .malformed(let path, let what, let found, let expected):
       "\(path): \(what) is \(found), expected \(expected)"
-    case .duplicateNumber(let path, let number, let tokens):
-      "\(path): the number \(number) belongs to two tokens, "
+    case .duplicateID(let path, let id, let tokens):
+      "\(path): two tokens have ID \(id): "
         + tokens.map { "'\($0)'" }.joined(separator: " and ")
     case .mergeOutsideVocabulary(let path, let merge, let token):
-      "\(path): merge \(merge) needs the token '\(token)', which the vocabulary does not hold"
+      "\(path): merge \(merge) has token '\(token)', which is not in the vocabulary"
     case .specialTokenMissing(let path, let role, let token):
       "\(path): the \(role) '\(token)' is not in the vocabulary"
     }

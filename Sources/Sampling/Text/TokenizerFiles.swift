@@ -1,17 +1,17 @@
 import ModelSources
 import Support
 
-/// The files of a tokenizer folder, read: `tokenizer.json`, or `vocab.json` and `merges.txt`, with
-/// the configs beside them.
+/// The contents of a tokenizer folder: `tokenizer.json`, or `vocab.json` and `merges.txt`, with the
+/// config files.
 ///
-/// Where files disagree, transformers' rules decide: `tokenizer.json` comes before `vocab.json`,
-/// and `special_tokens_map.json` before `tokenizer_config.json`, unless the latter lists
-/// `added_tokens_decoder`, which newer ones do.
+/// Precedence follows transformers: `tokenizer.json` over `vocab.json`, and
+/// `special_tokens_map.json` over `tokenizer_config.json` unless the latter has
+/// `added_tokens_decoder`, as newer files do.
 struct TokenizerFiles {
   private(set) var vocabulary: [String: Int32] = [:]
   private(set) var merges: [(String, String)] = []
   private(set) var mergesPath = ""
-  private(set) var addedTokens: [(token: AddedToken, number: Int32)] = []
+  private(set) var addedTokens: [(token: AddedToken, id: Int32)] = []
   private(set) var begin: Int32 = 0
   private(set) var end: Int32 = 0
   private(set) var unknown: Int32 = 0
@@ -34,27 +34,27 @@ struct TokenizerFiles {
     if let decoder = config["added_tokens_decoder"]?.object {
       listed = []
       for (key, json) in decoder.members {
-        guard let number = Int32(key), number >= 0,
+        guard let id = Int32(key), id >= 0,
           let token = AddedToken(json, isSpecial: false)
         else {
           throw malformed(
             "tokenizer_config.json", "added_tokens_decoder's '\(key)'", json.kind,
-            "a token with a number for a name")
+            "a token whose key is its ID")
         }
-        listed.append((token, number))
+        listed.append((token, id))
       }
     } else {
       for (key, value) in try object("special_tokens_map.json")?.members ?? [] {
         named[key] = value
       }
       for (content, json) in try object("added_tokens.json")?.members ?? [] {
-        let number = try tokenNumber(json, of: content, in: "added_tokens.json")
-        listed.append((AddedToken(content, isNormalized: true), number))
+        let id = try tokenID(json, of: content, in: "added_tokens.json")
+        listed.append((AddedToken(content, isNormalized: true), id))
       }
     }
     try resolve(named, listed: listed)
-    // Absent, or astronomically large as transformers writes it for "not known": the 77 positions
-    // that every CLIP text encoder has.
+    // transformers writes an astronomically large number for "unknown". CLIP text encoders have 77
+    // positions.
     if let length = config["model_max_length"]?.integer, length < 1 << 20 {
       guard length >= 2 else {
         throw malformed(
@@ -66,14 +66,14 @@ struct TokenizerFiles {
 
   // MARK: - Special tokens
 
-  /// Numbers of the named tokens, and which tokens are looked for in the text.
+  /// Finds the IDs of the special tokens and the tokens to match in the text.
   private mutating func resolve(
-    _ named: JSONObject, listed: [(token: AddedToken, number: Int32)]
+    _ named: JSONObject, listed: [(token: AddedToken, id: Int32)]
   ) throws(TokenizerError) {
-    // Of named tokens with the same content the last one says whether it is normalized.
+    // Of special tokens with the same content, the last one decides whether it is normalized.
     var known = listed
     let listedContents = Set(listed.map(\.token.content))
-    func number(_ role: String, _ standard: String) throws(TokenizerError) -> Int32 {
+    func id(_ role: String, _ standard: String) throws(TokenizerError) -> Int32 {
       var token = AddedToken(standard)
       if let json = named[role], !json.isNull {
         guard let read = AddedToken(json, isSpecial: true) else {
@@ -85,41 +85,42 @@ struct TokenizerFiles {
       if listedContents.contains(token.content),
         let entry = listed.last(where: { $0.token.content == token.content })
       {
-        return vocabulary[token.content] ?? entry.number
+        return vocabulary[token.content] ?? entry.id
       }
-      guard let number = vocabulary[token.content] else {
+      guard let id = vocabulary[token.content] else {
         throw .specialTokenMissing(
           path: "\(location)/\(folder)", role: role, token: token.content)
       }
       known.removeAll { $0.token.content == token.content }
-      known.append((token, number))
-      return number
+      known.append((token, id))
+      return id
     }
-    begin = try number("bos_token", CLIPVocabulary.begin)
-    end = try number("eos_token", CLIPVocabulary.end)
-    unknown = try number("unk_token", CLIPVocabulary.end)
-    padding = try number("pad_token", CLIPVocabulary.end)
+    begin = try id("bos_token", CLIPVocabulary.begin)
+    end = try id("eos_token", CLIPVocabulary.end)
+    unknown = try id("unk_token", CLIPVocabulary.end)
+    padding = try id("pad_token", CLIPVocabulary.end)
     for key in ["additional_special_tokens", "extra_special_tokens"] {
       for json in named[key]?.array ?? [] {
         guard let token = AddedToken(json, isSpecial: true) else { continue }
         if known.contains(where: { $0.token.content == token.content }) { continue }
-        guard let number = vocabulary[token.content] else {
+        guard let id = vocabulary[token.content] else {
           throw .specialTokenMissing(
             path: "\(location)/\(folder)", role: key, token: token.content)
         }
-        known.append((token, number))
+        known.append((token, id))
       }
     }
-    // The tokenizers library takes a token's number from the vocabulary where it is in there,
-    // whatever number it was added with.
-    addedTokens = known.map { ($0.token, vocabulary[$0.token.content] ?? $0.number) }
+    // The tokenizers library prefers a token's ID in the vocabulary to the ID it was added with.
+    addedTokens = known.map { ($0.token, vocabulary[$0.token.content] ?? $0.id) }
   }
 
   // MARK: - Vocabulary and merges
 
-  /// Reads tokens and merges; gives the added tokens that `tokenizer.json` lists.
+  /// Reads vocabulary and merges.
+  ///
+  /// - Returns: the added tokens of `tokenizer.json`.
   private mutating func readVocabulary() throws(TokenizerError) -> [(
-    token: AddedToken, number: Int32
+    token: AddedToken, id: Int32
   )] {
     guard let whole = try object("tokenizer.json") else {
       guard let tokens = try object("vocab.json") else {
@@ -136,10 +137,11 @@ struct TokenizerFiles {
       let pairs = model["merges"]?.array
     else {
       throw malformed(
-        "tokenizer.json", "model", "something else", "an object with 'vocab' and 'merges'")
+        "tokenizer.json", "'model'", whole["model"]?.kind ?? "missing",
+        "an object with 'vocab' and 'merges'")
     }
     if let type = model["type"]?.string, type != "BPE" {
-      throw malformed("tokenizer.json", "the model's type", "'\(type)'", "'BPE'")
+      throw malformed("tokenizer.json", "the type of 'model'", "'\(type)'", "'BPE'")
     }
     if let suffix = model["end_of_word_suffix"]?.string, suffix != CLIPVocabulary.wordEnd {
       throw malformed("tokenizer.json", "end_of_word_suffix", "'\(suffix)'", "'</w>'")
@@ -147,7 +149,7 @@ struct TokenizerFiles {
     try setVocabulary(tokens, from: "tokenizer.json")
     mergesPath = path("tokenizer.json")
     for (index, json) in pairs.enumerated() {
-      // A string with a space in older files, an array of two strings in newer ones.
+      // Older files have a string with a space, newer ones an array of two strings.
       let parts =
         json.string?.split(separator: " ", omittingEmptySubsequences: false).map { String($0) }
         ?? json.array?.compactMap(\.string) ?? []
@@ -158,11 +160,11 @@ struct TokenizerFiles {
     }
     var listed: [(AddedToken, Int32)] = []
     for json in whole["added_tokens"]?.array ?? [] {
-      guard let token = AddedToken(json, isSpecial: false), let number = json.object?["id"] else {
+      guard let token = AddedToken(json, isSpecial: false), let id = json.object?["id"] else {
         throw malformed(
           "tokenizer.json", "an added token", json.text(), "an object with 'content' and 'id'")
       }
-      listed.append((token, try tokenNumber(number, of: token.content, in: "tokenizer.json")))
+      listed.append((token, try tokenID(id, of: token.content, in: "tokenizer.json")))
     }
     return listed
   }
@@ -174,11 +176,11 @@ struct TokenizerFiles {
     owners.reserveCapacity(tokens.keys.count)
     vocabulary.reserveCapacity(tokens.keys.count)
     for (token, json) in tokens.members {
-      let number = try tokenNumber(json, of: token, in: name)
-      if let other = owners.updateValue(token, forKey: number) {
-        throw .duplicateNumber(path: path(name), number: Int(number), tokens: [other, token])
+      let id = try tokenID(json, of: token, in: name)
+      if let other = owners.updateValue(token, forKey: id) {
+        throw .duplicateID(path: path(name), id: Int(id), tokens: [other, token])
       }
-      vocabulary[token] = number
+      vocabulary[token] = id
     }
   }
 
@@ -197,13 +199,13 @@ struct TokenizerFiles {
     }
   }
 
-  private func tokenNumber(
+  private func tokenID(
     _ json: JSONValue, of token: String, in name: String
   ) throws(TokenizerError) -> Int32 {
-    guard let integer = json.integer, let number = Int32(exactly: integer), number >= 0 else {
-      throw malformed(name, "the number of '\(token)'", json.text(), "a number from 0 up")
+    guard let integer = json.integer, let id = Int32(exactly: integer), id >= 0 else {
+      throw malformed(name, "the ID of token '\(token)'", json.text(), "0 or more")
     }
-    return number
+    return id
   }
 
   // MARK: - Files

@@ -1,11 +1,12 @@
 private import Foundation
 package import Tensors
 
-/// How far numbers are from those that they stand for, by the usual measures.
+/// Sums over pairs of reference and candidate values, from which relative error, SQNR, PSNR and
+/// cosine similarity follow.
 ///
-/// Sums are taken in float64, in the order in which numbers are added, and never over integers.
+/// All sums are float64, taken in the order in which values are added, and never over integers.
 package struct ErrorMeasures: Sendable, Equatable {
-  /// Pairs of numbers.
+  /// Number of pairs.
   package private(set) var count = 0
   /// Sum of squares of the reference.
   package private(set) var signal = 0.0
@@ -24,17 +25,22 @@ package struct ErrorMeasures: Sendable, Equatable {
     add(reference: reference.span, candidate: candidate.span)
   }
 
-  /// Measures over all numbers of two tensors of one shape, widened a run of rows at a time.
+  /// Compares all values of two tensors, widening a run of rows at a time.
+  ///
+  /// - Precondition: both tensors have the same shape.
   package init(reference: StoredTensor, candidate: StoredTensor) {
     var measures = ErrorMeasures()
     reference.forEachRun(beside: candidate) { measures.add(reference: $0, candidate: $1) }
     self = measures
   }
 
-  /// - Precondition: both hold equally many numbers.
+  /// Adds pairs of values to the sums.
+  ///
+  /// - Precondition: both spans have the same length.
   package mutating func add(reference: Span<Float>, candidate: Span<Float>) {
     precondition(
-      reference.count == candidate.count, "\(candidate.count) numbers for \(reference.count)")
+      reference.count == candidate.count,
+      "\(candidate.count) values compared with \(reference.count)")
     count += reference.count
     for index in 0..<reference.count {
       let expected = Double(reference[index])
@@ -44,29 +50,30 @@ package struct ErrorMeasures: Sendable, Equatable {
       power += found * found
       error += difference * difference
       product += expected * found
-      // A NaN stays: it is unequal to everything, so no comparison hides it.
+      // `max` would drop a NaN.
       largestDifference = difference.isNaN ? .nan : max(largestDifference, abs(difference))
     }
   }
 
-  /// Root mean square of the difference over that of the reference: 0 when nothing differs,
+  /// Root mean square of the difference divided by that of the reference: 0 when nothing differs,
   /// infinite when only the reference is zero.
   package var relativeRMS: Double {
     error == 0 ? 0 : (error / signal).squareRoot()
   }
 
-  /// Signal to quantization noise, in decibels: `10 log10(signal / error)`; infinite when nothing
-  /// differs, minus infinity when only the reference is zero.
+  /// Signal-to-quantization-noise ratio in decibels: `10 log10(signal / error)`; infinite when
+  /// nothing differs, minus infinity when only the reference is zero.
   package var sqnr: Double { decibels(signal: signal, error: error) }
 
-  /// Peak signal to noise, in decibels: `10 log10(peak^2 / mean squared error)`.
+  /// Peak signal-to-noise ratio in decibels: `10 log10(peak^2 / mean squared error)`; infinite when
+  /// nothing differs.
   ///
-  /// - Parameter peak: the range of the numbers: 1 for pictures in 0...1, 255 for levels.
+  /// - Parameter peak: the range of the values: 1 for images in 0...1, 255 for 8-bit levels.
   package func psnr(peak: Double) -> Double {
     decibels(signal: peak * peak * Double(count), error: error)
   }
 
-  /// Cosine of the angle between both; 1 when both are zero, 0 when one is.
+  /// Cosine similarity: 1 when both are zero, 0 when only one is.
   package var cosine: Double {
     if signal == 0 && power == 0 { return 1 }
     if signal == 0 || power == 0 { return 0 }
@@ -74,8 +81,8 @@ package struct ErrorMeasures: Sendable, Equatable {
   }
 }
 
-/// `10 log10(signal / error)`; infinite without an error, minus infinity without a signal.
-func decibels(signal: Double, error: Double) -> Double {
+/// `10 log10(signal / error)`: infinite when `error` is zero, minus infinity when only `signal` is.
+package func decibels(signal: Double, error: Double) -> Double {
   if error == 0 { return .infinity }
   if signal == 0 { return -.infinity }
   return 10 * log10(signal / error)

@@ -4,35 +4,35 @@ import Tensors
 import TestSupport
 import Testing
 
-@Suite("Pictures")
-struct PictureTests {
+@Suite("Images")
+struct ImageTests {
   static let small = Image(width: 3, height: 2, pixels: (0..<18).map { UInt8($0 * 13) })
 
-  @Test("are rounded from the VAE's numbers as diffusers does")
+  @Test("are rounded from the VAE's output as in diffusers")
   func rounding() {
-    // (x / 2 + 0.5) * 255: 127.5 goes to the even 128, and what lies outside is held.
+    // (x / 2 + 0.5) * 255: 127.5 goes to the even 128, and values outside 0...255 are clamped.
     let levels: [Float] = [-1, 1, 0, -2, 2, .nan, 1 / 255, 0.5]
     let values = levels.flatMap { [$0, $0] } + levels + levels.reversed()
     let batch = Tensor(shape: [1, 3, 2, 4], values: Array(values.prefix(8)) + levels + levels)
-    let picture = Image.pictures(decoded: batch)[0]
-    #expect(picture.width == 4 && picture.height == 2)
-    let green = stride(from: 1, to: 24, by: 3).map { picture.pixels[$0] }
+    let image = Image.images(decoded: batch)[0]
+    #expect(image.width == 4 && image.height == 2)
+    let green = stride(from: 1, to: 24, by: 3).map { image.pixels[$0] }
     #expect(green == [0, 255, 128, 0, 255, 0, 128, 191])
   }
 
-  @Test("go through PNG unchanged")
+  @Test("survive a PNG round trip")
   func roundTrip() throws {
     let bytes = try Self.small.png()
     #expect(try Image(png: bytes, location: "test") == Self.small)
     #expect(bytes.prefix(4) == [0x89, 0x50, 0x4e, 0x47])
   }
 
-  @Test("are read as PIL wrote them, parameters and all")
+  @Test("are read as PIL wrote them, with parameters")
   func fromPIL() throws {
     let bytes = try ByteSlice.mapping(fixture("golden/pipeline-picture.png")).array
-    let picture = try Image(png: bytes, location: "golden")
-    #expect(picture.width == 5 && picture.height == 3)
-    #expect(picture.pixels == (0..<45).map { UInt8($0 * 5) })
+    let image = try Image(png: bytes, location: "golden")
+    #expect(image.width == 5 && image.height == 3)
+    #expect(image.pixels == (0..<45).map { UInt8($0 * 5) })
     let texts = try PNGChunks.texts(bytes, location: "golden")
     #expect(texts.map(\.keyword) == ["parameters", "note"])
     #expect(texts[0].text.hasPrefix("a café\nNegative prompt: blurry\nSteps: 20"))
@@ -40,17 +40,17 @@ struct PictureTests {
   }
 
   /// Files of make_families.py; PIL drops the lower half of sixteen bits, libpng rounds.
-  @Test("are read from every kind of PNG as PIL reads them")
+  @Test("are read from PNGs of all color types as PIL reads them")
   func kinds() throws {
     let kinds = try golden("pictures.json").array("read").compactMap(\.object)
     #expect(kinds.count == 8)
     for kind in kinds {
       let name = try kind.string("name")
-      let picture = try Image(png: bytes(hex: try kind.string("png")), location: name)
+      let image = try Image(png: bytes(hex: try kind.string("png")), location: name)
       let expected = bytes(hex: try kind.string("pixels"))
-      #expect(picture.width == 9 && picture.height == 7)
-      let far = zip(picture.pixels, expected).map { abs(Int($0) - Int($1)) }.max()
-      #expect(picture.pixels.count == expected.count)
+      #expect(image.width == 9 && image.height == 7)
+      let far = zip(image.pixels, expected).map { abs(Int($0) - Int($1)) }.max()
+      #expect(image.pixels.count == expected.count)
       #expect(far ?? 9 <= (name == "sixteen bits" ? 1 : 0), "\(name)")
     }
   }
@@ -61,8 +61,8 @@ struct PictureTests {
     #expect(sizes.count == 4)
     for entry in sizes {
       let size = try entry.array("size").compactMap(\.integer)
-      let picture = FamilyTests.picture(24, 20).resized(width: size[0], height: size[1])
-      #expect(picture.pixels == bytes(hex: try entry.string("pixels")), "\(size)")
+      let image = FamilyTests.image(24, 20).resized(width: size[0], height: size[1])
+      #expect(image.pixels == bytes(hex: try entry.string("pixels")), "\(size)")
     }
   }
 
@@ -73,7 +73,7 @@ struct PictureTests {
     }
   }
 
-  @Test("carry texts of any script", arguments: ["plain", "café ½\nsecond line", "日本語 😀", ""])
+  @Test("store texts of any script", arguments: ["plain", "café ½\nsecond line", "日本語 😀", ""])
   func texts(text: String) throws {
     let bytes = try Self.small.png(text: [("parameters", text), ("other", "x")])
     let found = try PNGChunks.texts(bytes, location: "test")
@@ -84,7 +84,7 @@ struct PictureTests {
     #expect(bytes[37..<41].elementsEqual((isLatin1 ? "tEXt" : "iTXt").utf8))
   }
 
-  @Test("are written to a file whole or not at all")
+  @Test("are written completely or not at all")
   func files() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/picture.png"
@@ -97,7 +97,7 @@ struct PictureTests {
     }
   }
 
-  @Test("make a contact sheet")
+  @Test("are arranged on a contact sheet")
   func contactSheet() {
     let red = Image(width: 2, height: 2, red: 255, green: 0, blue: 0)
     let blue = Image(width: 2, height: 2, red: 0, green: 0, blue: 255)
@@ -143,7 +143,7 @@ struct PictureTests {
     }
   }
 
-  @Test("are refused when they claim too many pixels, before memory is taken for them")
+  @Test("are refused above the pixel limit before memory is allocated")
   func tooLarge() throws {
     let bytes = try ByteSlice.mapping(fixture("golden/pipeline-large.png")).array
     #expect(throws: PNGError.tooLarge(location: "x", width: 60_000, height: 60_000)) {
@@ -151,7 +151,7 @@ struct PictureTests {
     }
     #expect(
       PNGError.tooLarge(location: "x", width: 60_000, height: 60_000).description
-        == "x: 60000 x 60000 pixels are more than the 67108864 that are read")
+        == "x: the image has 60000x60000 pixels; expected at most 67108864")
   }
 }
 
@@ -174,7 +174,7 @@ struct GenerationParametersTests {
         """)
   }
 
-  @Test("can be read back")
+  @Test("survive a round trip")
   func roundTrip() {
     var parameters = Self.plain
     #expect(GenerationParameters(text: parameters.text) == parameters)
@@ -194,7 +194,7 @@ struct GenerationParametersTests {
     #expect(GenerationParameters(text: parameters.text) == parameters)
   }
 
-  @Test("of another program are read for what they share")
+  @Test("of another program are read as far as known")
   func foreign() throws {
     let text = """
       masterpiece
@@ -210,7 +210,7 @@ struct GenerationParametersTests {
   }
 
   @Test(
-    "are refused when they are something else", arguments: ["", "a cat", "Steps: x, Size: 1x1"])
+    "are nil for other texts", arguments: ["", "a cat", "Steps: x, Size: 1x1"])
   func refusals(text: String) {
     #expect(GenerationParameters(text: text) == nil)
   }

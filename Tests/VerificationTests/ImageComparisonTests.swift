@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import Verification
 
-/// A case of `Fixtures/golden/similarity.json`, which `make_similarity.py` wrote.
+/// A case of `Fixtures/golden/similarity.json`, written by `make_similarity.py`.
 private struct Golden {
   let width: Int
   let height: Int
@@ -24,7 +24,7 @@ private struct Golden {
   }
 
   /// The formulas of `make_similarity.py`.
-  var pictures: (reference: Image, candidate: Image) {
+  var images: (reference: Image, candidate: Image) {
     var reference: [UInt8] = []
     var candidate: [UInt8] = []
     for y in 0..<height {
@@ -46,19 +46,19 @@ private struct Golden {
   }
 }
 
-struct PictureMetricTests {
+struct ImageComparisonTests {
   private func gray(_ level: UInt8, side: Int = 16) -> Image {
     Image(width: side, height: side, red: level, green: level, blue: level)
   }
 
   @Test func goldenValues() throws {
     for golden in try Golden.all() {
-      let (reference, candidate) = golden.pictures
+      let (reference, candidate) = golden.images
       let sums = [reference, candidate].map { $0.pixels.reduce(0) { $0 + Int($1) } }
       #expect(.array(sums.map { .integer($0) }) == golden.json["sums"])
       let found = ImageComparison(reference: reference, candidate: candidate)
       let ssim = try #require(golden.json["ssim"]?.number)
-      // Two orders of adding: the last bits differ.
+      // The order of summation differs, and so do the last bits.
       #expect(abs(try #require(found.ssim) - ssim) < 1e-12, "\(golden.width)x\(golden.height)")
       if let psnr = golden.json["psnr"]?.number {
         #expect(abs(found.psnr - psnr) < 1e-10)
@@ -71,7 +71,7 @@ struct PictureMetricTests {
     }
   }
 
-  /// 20 log10(255 / 16): a metric on wrapping 8-bit differences says 241 dB to this.
+  /// 20 log10(255 / 16). Wrapping 8-bit differences would give 241 dB.
   @Test(arguments: [(UInt8(100), UInt8(116)), (116, 100), (0, 16), (255, 239)])
   func graysSixteenLevelsApart(_ a: UInt8, _ b: UInt8) {
     let found = ImageComparison(reference: gray(a), candidate: gray(b))
@@ -80,7 +80,7 @@ struct PictureMetricTests {
     #expect(found.shareWithinOneLevel == 0)
   }
 
-  /// Planes without structure have the luminance term alone: (2ab + C1) / (a² + b² + C1).
+  /// Constant planes have only the luminance term: (2ab + C1) / (a² + b² + C1).
   @Test func similarityOfGrays() throws {
     let (a, b) = (100.0 / 255, 116.0 / 255)
     let found = ImageComparison(reference: gray(100), candidate: gray(116))
@@ -88,7 +88,7 @@ struct PictureMetricTests {
     #expect(abs(try #require(found.ssim) - expected) < 1e-9)
   }
 
-  @Test func blackBesideWhite() throws {
+  @Test func blackAgainstWhite() throws {
     let found = ImageComparison(reference: gray(0), candidate: gray(255))
     #expect(found.psnr == 0)
     #expect(found.largestDifference == 255)
@@ -109,7 +109,7 @@ struct PictureMetricTests {
     #expect(found.psnr == .infinity)
   }
 
-  @Test func differencesAreAmplifiedAndHeld() {
+  @Test func differencesAreAmplifiedAndClamped() {
     var candidate = gray(100, side: 1)
     candidate.pixels = [103, 98, 200]
     #expect(candidate.difference(from: gray(100, side: 1)).pixels == [24, 16, 255])

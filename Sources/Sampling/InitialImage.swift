@@ -3,81 +3,83 @@ private import Foundation
 import Models
 import Tensors
 
-/// A picture to begin with, and what of it is to be painted anew: diffusers'
-/// `StableDiffusionImg2ImgPipeline` and `StableDiffusionInpaintPipeline`.
-package struct ImageInput: Sendable {
-  package var picture: Image
-  /// How far to go from the picture: 1 forgets it, 0 leaves it.
+/// The image that image-to-image or inpainting starts from: the arguments `image`, `strength` and
+/// `mask_image` of diffusers' `StableDiffusionImg2ImgPipeline` and
+/// `StableDiffusionInpaintPipeline`.
+package struct InitialImage: Sendable {
+  package var image: Image
+  /// How much noise to add, from 0 to 1: 0 keeps the image, 1 ignores it.
   package var strength: Double
-  /// White where the picture is to be painted anew; `nil` is everywhere.
+  /// White where the image is to be replaced; `nil` replaces all of it.
   package var mask: Image?
 
-  package init(picture: Image, strength: Double = 0.8, mask: Image? = nil) {
-    self.picture = picture
+  package init(image: Image, strength: Double = 0.8, mask: Image? = nil) {
+    self.image = image
     self.strength = strength
     self.mask = mask
   }
 }
 
-/// Where a run begins, and what holds it to a picture.
-struct StartingPoint {
+/// The latents that a run starts from, with the data that inpainting needs at each step.
+struct InitialState {
   var latents: Tensor
-  /// The first step that is taken.
+  /// Index of the first step.
   var firstStep = 0
-  /// The picture's latents, the noise, and the mask [1, 1, h, w], where the U-Net has no channels for
-  /// the mask: after each step what is not masked is the picture again.
-  var kept: (latents: Tensor, noise: Tensor, mask: Tensor)?
-  /// The mask and the masked picture, where the request has a mask and the U-Net channels for it.
+  /// The image's latents, the noise and the mask [1, 1, h, w], for inpainting with a U-Net that has
+  /// no mask channels: after each step the latents outside the mask are replaced by the image's.
+  var inpainting: (latents: Tensor, noise: Tensor, mask: Tensor)?
+  /// The mask and the latents of the masked image, for inpainting with a U-Net that has channels
+  /// for them.
   var extraChannels: Tensor?
 }
 
 extension Sampler {
-  /// Whether the U-Net has channels for a mask and a masked picture.
+  /// Whether the U-Net has input channels for a mask and a masked image.
   var takesMask: Bool { model.unet.inChannels == 2 * model.vae.latentChannels + 1 }
 
-  /// The latents to begin with, and the numbers that are drawn for them, in diffusers' order.
-  func start(
+  /// Makes the initial latents. Random numbers are drawn in diffusers' order.
+  func initialState(
     _ request: SamplingRequest, shape: Shape, scheduler: any Scheduler,
     generator: inout TorchGenerator
-  ) throws -> StartingPoint {
+  ) throws -> InitialState {
     func drawn() -> Tensor { request.latents ?? generator.randn(shape) }
-    guard let input = request.image else {
-      return StartingPoint(latents: scaled(scheduler.initialNoiseSigma, drawn()))
+    guard let input = request.initialImage else {
+      return InitialState(latents: scaled(scheduler.initialNoiseSigma, drawn()))
     }
     let first = try input.firstStep(steps: request.steps, calls: scheduler.timesteps.count)
     let size = size(for: request)
-    let picture = input.picture.resized(width: size.width, height: size.height)
-    let image = picture.normalized
-    let isWhole = input.mask != nil && input.strength == 1
+    let image = input.image.resized(width: size.width, height: size.height).normalized
+    let ignoresImage = input.mask != nil && input.strength == 1
     let encoder = try encoder()
 
     var imageLatents: Tensor?
-    if input.mask == nil || !takesMask || !isWhole {
+    if input.mask == nil || !takesMask || !ignoresImage {
       imageLatents = try encode(image, with: encoder, generator: &generator).repeated(shape[0])
     }
     let noise = drawn()
-    var start = StartingPoint(
+    var state = InitialState(
       latents: scaled(scheduler.initialNoiseSigma, noise), firstStep: first)
-    if !isWhole, let imageLatents {
-      start.latents = scheduler.noisy(imageLatents, noise: noise, at: first)
+    if !ignoresImage, let imageLatents {
+      state.latents = scheduler.noisy(imageLatents, noise: noise, at: first)
     }
-    guard let mask = input.mask else { return start }
+    guard let mask = input.mask else { return state }
     let levels = mask.resized(width: size.width, height: size.height).maskLevels
-    let small = shrunk(levels, width: size.width, height: size.height, shape: shape)
-    // Drawn for a U-Net without channels for it as well, so that the generator stands where
-    // diffusers' does.
+    let latentMask = downsampled(levels, width: size.width, height: size.height, shape: shape)
+    // diffusers encodes the masked image even for a U-Net without mask channels, which draws from
+    // the generator.
     let masked = try encode(
       image.blanked(where: levels), with: encoder, generator: &generator)
     if takesMask {
-      start.extraChannels = Tensor(joiningChannels: [small, masked])
+      state.extraChannels = Tensor(joiningChannels: [latentMask, masked])
     } else if let imageLatents {
-      start.kept = (imageLatents, noise, small)
+      state.inpainting = (imageLatents, noise, latentMask)
     }
-    return start
+    return state
   }
 
-  /// What an inpainting model is shown when there is no picture: everything is masked.
-  func wholePictureMasked(_ request: SamplingRequest) throws -> Tensor {
+  /// The extra channels of an inpainting model for a request without an initial image: a mask of
+  /// ones and the latents of a gray image.
+  func fullyMaskedChannels(for request: SamplingRequest) throws -> Tensor {
     let size = size(for: request)
     let blank = Tensor(zeros: [1, model.vae.inChannels, size.height, size.width])
     let mean = scaled(Float(model.vae.scalingFactor), try encoder().encode(blank).mean)
@@ -87,7 +89,7 @@ extension Sampler {
     return Tensor(joiningChannels: [mask, mean])
   }
 
-  /// A picture's latents, drawn from the distribution that the autoencoder gives.
+  /// Latents of an image, drawn from the VAE's posterior and multiplied by its scaling factor.
   private func encode(
     _ image: Tensor, with encoder: VAEEncoder, generator: inout TorchGenerator
   ) throws -> Tensor {
@@ -102,8 +104,8 @@ extension Sampler {
     return latents
   }
 
-  /// The mask at the latents' size: `torch.nn.functional.interpolate`, nearest.
-  private func shrunk(_ mask: [Float], width: Int, height: Int, shape: Shape) -> Tensor {
+  /// The mask at the latents' size: `torch.nn.functional.interpolate` with `mode="nearest"`.
+  private func downsampled(_ mask: [Float], width: Int, height: Int, shape: Shape) -> Tensor {
     let (rows, columns) = (shape[2], shape[3])
     var values: [Float] = []
     for row in 0..<rows {
@@ -115,26 +117,30 @@ extension Sampler {
   }
 }
 
-extension StartingPoint {
-  /// The latents with the picture put back where the mask is black.
-  func held(_ latents: Tensor, after step: Int, of scheduler: any Scheduler) -> Tensor {
-    guard let kept else { return latents }
+extension InitialState {
+  /// The latents after a step, with the image's latents restored where the mask is black.
+  func restoringUnmasked(
+    _ latents: Tensor, after step: Int, of scheduler: any Scheduler
+  ) -> Tensor {
+    guard let inpainting else { return latents }
     let isLast = step == scheduler.timesteps.count - 1
-    let picture =
-      isLast ? kept.latents : scheduler.noisy(kept.latents, noise: kept.noise, at: step + 1)
+    let image =
+      isLast
+      ? inpainting.latents
+      : scheduler.noisy(inpainting.latents, noise: inpainting.noise, at: step + 1)
     var result = latents
-    let area = kept.mask.values.count
+    let area = inpainting.mask.values.count
     for index in result.values.indices {
-      let weight = kept.mask.values[index % area]
+      let weight = inpainting.mask.values[index % area]
       result.values[index] =
-        (1 - weight) * picture.values[index] + weight * latents.values[index]
+        (1 - weight) * image.values[index] + weight * latents.values[index]
     }
     return result
   }
 }
 
 extension Image {
-  /// [1, 3, H, W] from -1 to 1.
+  /// The image as a tensor [1, 3, H, W] from -1 to 1.
   fileprivate var normalized: Tensor {
     let area = width * height
     var values = [Float](repeating: 0, count: 3 * area)
@@ -146,8 +152,8 @@ extension Image {
     return Tensor(shape: [1, 3, height, width], values: values)
   }
 
-  /// 1 where the picture is brighter than half, else 0: PIL's conversion to gray, diffusers'
-  /// `binarize`.
+  /// 1 where the image's gray level is at least half, else 0: PIL's conversion to gray, then
+  /// diffusers' `binarize`.
   fileprivate var maskLevels: [Float] {
     stride(from: 0, to: pixels.count, by: 3).map { place in
       let (red, green, blue) = (
@@ -160,7 +166,7 @@ extension Image {
 }
 
 extension Tensor {
-  /// The picture with zeros where the mask is set.
+  /// The image with zeros where the mask is set.
   fileprivate func blanked(where mask: [Float]) -> Tensor {
     var result = self
     for index in result.values.indices where mask[index % mask.count] >= 0.5 {
@@ -169,12 +175,14 @@ extension Tensor {
     return result
   }
 
-  /// One entry as many.
+  /// `count` copies along the first axis.
   func repeated(_ count: Int) -> Tensor {
     Tensor(stacking: [Tensor](repeating: self, count: count))
   }
 
-  /// Tensors [B, C, H, W] of one batch and size, their channels after one another.
+  /// Concatenates tensors [B, C, H, W] along the channels.
+  ///
+  /// - Precondition: they have the same batch size, height and width.
   init(joiningChannels tensors: [Tensor]) {
     let first = tensors[0].shape
     var values: [Float] = []

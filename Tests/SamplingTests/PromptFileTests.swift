@@ -1,0 +1,97 @@
+import Formats
+import Sampling
+import Support
+import Tensors
+import TestSupport
+import Testing
+
+@Suite("Prompt files")
+struct PromptFileTests {
+  @Test("have one prompt per line, comments and negative prompts")
+  func parsing() throws {
+    let text = """
+      # what the model was trained on
+      a red circle
+
+        a blue square \t blurry, dark
+      a\u{a0}green star\r
+      """
+    let prompts = try [Prompt](text: text, path: "prompts.txt")
+    #expect(
+      prompts == [
+        Prompt("a red circle"),
+        Prompt("a blue square", negativePrompt: "blurry, dark"),
+        Prompt("a\u{a0}green star"),
+      ])
+  }
+
+  @Test(
+    "are refused with file and line",
+    arguments: [
+      ("", "p.txt: the file has no prompts; expected one prompt per line"),
+      ("# nothing\n\n", "p.txt: the file has no prompts; expected one prompt per line"),
+      (
+        "a\nb\tc\td",
+        "p.txt, line 2: more than one tab; expected a prompt, optionally followed by a tab and a "
+          + "negative prompt"
+      ),
+      (
+        "a\n \tb",
+        "p.txt, line 2: a tab comes before the prompt; expected a prompt, optionally followed by a "
+          + "tab and a negative prompt"
+      ),
+      ("a\n\nb\n a ", "p.txt, line 4: the prompt repeats line 1"),
+    ])
+  func refusals(text: String, message: String) {
+    let error = #expect(throws: PromptFileError.self) {
+      try [Prompt](text: text, path: "p.txt")
+    }
+    #expect(error?.description == message)
+  }
+
+  @Test("may repeat a prompt with another negative prompt")
+  func repeatedPrompt() throws {
+    #expect(try [Prompt](text: "a\na\tb", path: "p").count == 2)
+  }
+
+  @Test("are read up to a limit")
+  func limit() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/prompts.txt"
+      try write("a\nb\tc\nd\n", to: path)
+      #expect(try [Prompt](path: path).map(\.prompt) == ["a", "b", "d"])
+      #expect(
+        try [Prompt](path: path, limit: 2) == [Prompt("a"), Prompt("b", negativePrompt: "c")])
+      #expect(try [Prompt](path: path, limit: 9).count == 3)
+    }
+  }
+
+  @Test("default to Decant's list")
+  func defaults() throws {
+    #expect(try [Prompt](path: nil).map(\.prompt) == CalibrationPrompts.all)
+    #expect(
+      try [Prompt](path: nil, limit: 3).map(\.prompt)
+        == Array(CalibrationPrompts.all.prefix(3)))
+  }
+
+  @Test("must exist and be UTF-8")
+  func unreadable() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/prompts.txt"
+      #expect(throws: FileError.self) { try [Prompt](path: path) }
+      let file = try ReplacingFile(path: path, replacing: false)
+      try file.write([0x61, 0xff, 0x0a])
+      try file.commit()
+      #expect(throws: PromptFileError.notUTF8(path: path)) { try [Prompt](path: path) }
+      #expect(
+        PromptFileError.notUTF8(path: "p.txt").description
+          == "p.txt: the prompt file is not UTF-8 text")
+    }
+  }
+}
+
+private func write(_ text: String, to path: String) throws {
+  let file = try ReplacingFile(path: path, replacing: false)
+  try file.write([UInt8](text.utf8))
+  try file.commit()
+}
