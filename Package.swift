@@ -40,11 +40,11 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(
       name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-    .systemLibrary(name: "CMalloc"),
+    .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "Formats", path: "Formats/Tables", swiftSettings: safe),
-    library("Support", on: ["CKernels", "CCrypto", "CMalloc", "CZlib"], settings: raw),
+    library("Support", on: ["CKernels", "CCrypto", "CLinux", "CZlib"], settings: raw),
     library("Tensors", on: ["Support", "CKernels"], settings: raw),
     library("ModelSources", on: ["Tensors", "Support"]),
     library("Kernels", on: ["Tensors", "Support", "CKernels", "COpenBLAS"], settings: raw),
@@ -90,7 +90,8 @@ let package = Package(
       ],
       swiftSettings: safe),
     .target(
-      name: "TestSupport", dependencies: ["Models", "ModelSources", "Tensors", "Support"],
+      name: "TestSupport",
+      dependencies: ["Models", "ModelSources", "Tensors", "Support", "CKernels"],
       path: "Tests/TestSupport",
       swiftSettings: strict),
     tests("RepositoryRules", on: []),
@@ -114,7 +115,7 @@ let package = Package(
     tests("Stripping", on: ["Stripping", "Models", "ModelSources", "Tensors", "Support"]),
     tests(
       "Quantization",
-      on: ["Quantization", "Models", "Kernels", "ModelSources", "Tensors", "Support", "CKernels"]),
+      on: ["Quantization", "Models", "Kernels", "ModelSources", "Tensors", "Support"]),
     tests(
       "Calibration",
       on: [
@@ -122,7 +123,7 @@ let package = Package(
         "ModelSources", "Tensors", "Support",
         "Formats",
       ]),
-    tests("Packfiles", on: ["Packfiles", "ModelSources", "Tensors", "Support", "CKernels"]),
+    tests("Packfiles", on: ["Packfiles", "ModelSources", "Tensors", "Support"]),
     tests(
       "Verification",
       on: [

@@ -2,9 +2,10 @@
 
 BODY float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
-/* The distribution function of the normal distribution, within 1e-7. log(erfc(t)) is smooth and
-   is t times a polynomial, fitted in float64 over [0, 5.5] for the least largest error, weighted
-   by 1 / (1 + 0.6 |log(erfc(t))|); so small values far left keep their relative accuracy. */
+/* The cumulative distribution function of the normal distribution, within 1e-7. log(erfc(t)) is
+   smooth; it is computed as t times a polynomial. The polynomial is a minimax fit in float64 over
+   [0, 5.5], weighted by 1 / (1 + 0.6 |log(erfc(t))|), so that small values far to the left keep
+   their relative accuracy. */
 BODY float normal(float x) {
   float t = __builtin_fabsf(x) * 0.707106781f;
   float p = -5.590373497454948e-09f;
@@ -19,7 +20,7 @@ BODY float normal(float x) {
   p = p * t - 1.0282627493143082e-01f;
   p = p * t - 6.3660794496536255e-01f;
   p = p * t - 1.1283800601959229f;
-  /* Beyond, where the polynomial no longer holds, there is less than 1e-14 left. */
+  /* Beyond the range of the polynomial, the value is below 1e-14. */
   float half = t > 5.5f ? 0.0f : 0.5f * exponential(p * t);
   return x < 0 ? half : 1.0f - half;
 }
@@ -49,7 +50,7 @@ BODY void geglu(const float *hidden, const float *gate, float *y, size_t count) 
 }
 
 BODY float largest_of(const float *x, size_t count) {
-  /* Sixteen at a time: the compiler may not regroup comparisons itself, for NaN's sake. */
+  /* Sixteen at a time, because the compiler may not reorder comparisons (NaN). */
   float lanes[16];
   for (int lane = 0; lane < 16; lane++) lanes[lane] = -__builtin_inff();
   size_t i = 0;
@@ -69,7 +70,8 @@ BODY float softmax(float *x, size_t count) {
     x[i] = exponential(x[i] - top);
     sum += x[i];
   }
-  /* Rows of 77 are common: the rest is one more vector, filled up with what has exponential 0. */
+  /* Rows of 77 are common. The remainder is one more vector, padded with numbers whose exponential
+     is 0. */
   if (whole < count) {
     float rest[16];
     for (size_t i = 0; i < 16; i++) rest[i] = whole + i < count ? x[whole + i] - top : -1000.0f;

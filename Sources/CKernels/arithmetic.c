@@ -16,12 +16,6 @@ BODY void scale_and_shift(const float *x, float center, float scale, float shift
   EACH_ELEMENT for (size_t i = 0; i < count; i++) y[i] = (x[i] - center) * scale + shift;
 }
 
-BODY void normalize(const float *x, float center, float factor, float rest, const float *scale,
-                    const float *bias, float *y, size_t count) {
-  EACH_ELEMENT for (size_t i = 0; i < count; i++)
-    y[i] = ((x[i] - center) * factor + rest) * scale[i] + bias[i];
-}
-
 BODY void scale_shift_silu(const float *x, float center, float scale, float shift, float *y,
                            size_t count) {
   EACH_ELEMENT for (size_t i = 0; i < count; i++) {
@@ -30,7 +24,7 @@ BODY void scale_shift_silu(const float *x, float center, float scale, float shif
   }
 }
 
-/* Adds `rows` numbers of each column, a constant where this is inlined, and their squares. */
+/* Adds `rows` numbers of each column, and their squares. `rows` is a constant after inlining. */
 BODY void add_rows(const float *x, size_t stride, size_t rows, size_t columns, double *sums,
                    double *squares) {
   for (size_t i = 0; i < columns; i++) {
@@ -53,7 +47,8 @@ BODY void normalize_columns(const float *x, size_t stride, size_t rows, size_t c
   for (; row + GATHERED_ROWS <= rows; row += GATHERED_ROWS)
     add_rows(x + row * stride, stride, GATHERED_ROWS, columns, sums, squares);
   for (; row < rows; row++) add_rows(x + row * stride, stride, 1, columns, sums, squares);
-  /* The mean is center + rest: numbers far from zero lose nothing when the center is taken off. */
+  /* The mean is center + rest. Subtracting the center keeps the precision of numbers far from
+     zero. */
   float center[DECANT_COLUMN_RUN], factor[DECANT_COLUMN_RUN], rest[DECANT_COLUMN_RUN];
   for (size_t i = 0; i < columns; i++) {
     double mean = sums[i] / (double)rows, power = squares[i] / (double)rows - mean * mean;
@@ -84,10 +79,6 @@ FORMS(void, moments, (const float *x, size_t count, double *sum, double *squares
 FORMS(void, scale_and_shift,
       (const float *x, float center, float scale, float shift, float *y, size_t count),
       (x, center, scale, shift, y, count))
-FORMS(void, normalize,
-      (const float *x, float center, float factor, float rest, const float *scale,
-       const float *bias, float *y, size_t count),
-      (x, center, factor, rest, scale, bias, y, count))
 FORMS(void, scale_shift_silu,
       (const float *x, float center, float scale, float shift, float *y, size_t count),
       (x, center, scale, shift, y, count))

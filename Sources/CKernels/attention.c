@@ -6,10 +6,10 @@
 
 #define COLUMNS DECANT_TILE_COLUMNS
 
-/* Keys of a part: 64 KB of scores, which stay in the second-level cache. */
+/* The keys of a part. Their 64 KB of scores stay in the second-level cache. */
 #define PART (36 * DECANT_TILE_ROWS)
 
-/* The score of a key that a query does not see: far below where the largest begins. */
+/* The score of a masked key, far below the initial value of the largest score. */
 #define UNSEEN (-2e30f)
 
 BODY void pack_columns(const float *source, size_t stride, size_t columns, size_t k,
@@ -57,7 +57,7 @@ BODY void pair_rows(const float *x, size_t rows, float *target) {
   }
 }
 
-/* Raises the largest score of each query and gives what earlier sums must be multiplied with. */
+/* Updates the largest score of each query and returns the factors for earlier sums. */
 BODY void raise_largest(const float *scores, size_t keys, float *largest, float *factor) {
   float top[COLUMNS];
   memcpy(top, largest, sizeof top);
@@ -99,19 +99,19 @@ BODY void attention_part(float *scores, size_t keys, int halves, float *largest,
 }
 
 #if defined(__x86_64__)
-/* exponential2 within 2^-13 of itself, for what is rounded to bfloat16: the polynomial whose largest
-   relative error is least. */
+/* exponential2 with a relative error of 2^-13, for results that are rounded to bfloat16: a minimax
+   polynomial. */
 BODY float short_exponential2(float x) {
   static const float coefficients[] = {5.517132208e-2f, 2.426105440e-1f, 6.932609677e-1f,
                                        9.999281168e-1f};
   return exponential2_by(coefficients, 4, x);
 }
 
-/* As exponentials_of, but left behind as pairs of bfloat16 numbers of two keys. A part has room for
-   an even number of them: beside an odd one stands a score so low that nothing comes of it. */
+/* As exponentials_of, but stores pairs of bfloat16 numbers of two keys. A part has space for an
+   even number of keys; an odd number is padded with a score whose exponential is 0. */
 TARGET_BF16 static void exponential_pairs_of(float *scores, size_t keys, const float *largest,
                                              float *sums) {
-  /* Sixteen halves of one key and sixteen of another, one by one. */
+  /* Interleaves sixteen numbers of one key and sixteen of another. */
   const __m512i woven = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
                                          8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   float total[COLUMNS];
@@ -158,7 +158,7 @@ void decant_attention_tile(const float *queries, const float *keys, const float 
   packed = (packed + words - 1) / words;
   float largest[COLUMNS], sums[COLUMNS];
   for (size_t i = 0; i < COLUMNS; i++) {
-    /* Below every score, and not so far that differences overflow. */
+    /* Below every score, but not so far that differences overflow. */
     largest[i] = -1e30f;
     sums[i] = 0;
   }

@@ -3,9 +3,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* The remainders, by the polynomial of CRC-32, of x^(512+32), x^(512-32), x^(128+32) and x^(128-32), in
-   reflected order: Gopal et al., Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
-   Instruction (Intel, 2009), and the constants of zlib's own SIMD forms. */
+/* The remainders of x^(512+32), x^(512-32), x^(128+32) and x^(128-32) modulo the polynomial of
+   CRC-32, in reflected order: Gopal et al., Fast CRC Computation for Generic Polynomials Using
+   PCLMULQDQ Instruction (Intel, 2009); zlib's SIMD code uses the same constants. */
 __attribute__((target("pclmul,sse4.1"))) static size_t fold_pclmul(uint32_t crc,
                                                                   const uint8_t *bytes,
                                                                   size_t count, uint8_t *rest) {

@@ -1,9 +1,9 @@
-/* Lossless coding of tensors: bytes of numbers in planes, and Huffman codes of a plane. The format is
-   codec 2 of Formats/decant.md, section 4. */
+/* Lossless coding of tensors: bytes of numbers in planes, and Huffman codes of a plane. The format
+   is codec 2 of Formats/decant.md, section 4. */
 #include "forms.h"
 
-/* A count waits for the one before when both are of one value, so four elements in a row count in
-   tables of their own. */
+/* Two increments of the same counter would depend on each other, so four consecutive elements use
+   separate tables. */
 BODY void count_by(size_t planes, const uint8_t *bytes, size_t elements, uint32_t *counts) {
   uint32_t tables[3][8 * 256];
   memset(tables, 0, sizeof tables);
@@ -21,7 +21,7 @@ BODY void count_by(size_t planes, const uint8_t *bytes, size_t elements, uint32_
 }
 
 void decant_count_bytes(const uint8_t *bytes, size_t elements, size_t planes, uint32_t *counts) {
-  /* The usual widths are known when compiling. */
+  /* Constants for the usual widths. */
   switch (planes) {
     case 1: count_by(1, bytes, elements, counts); break;
     case 2: count_by(2, bytes, elements, counts); break;
@@ -32,7 +32,7 @@ void decant_count_bytes(const uint8_t *bytes, size_t elements, size_t planes, ui
 
 BODY void take_plane(const uint8_t *bytes, size_t elements, size_t planes, size_t plane,
                      uint8_t *target) {
-  /* A stride that is known when compiling is one that vectors have shuffles for. */
+  /* With a constant stride, the compiler uses shuffles. */
   switch (planes) {
     case 1: memcpy(target, bytes, elements); break;
     case 2: for (size_t i = 0; i < elements; i++) target[i] = bytes[i * 2 + plane]; break;
@@ -80,8 +80,7 @@ FORMS(void, join_planes,
       (const uint8_t *const *sources, size_t elements, size_t planes, uint8_t *target),
       (sources, elements, planes, target))
 
-/* Four codes of at most 12 bits fit a word of 64 beside the up to 7 bits that are left over from
-   the byte before, or that were read of the byte already. */
+/* Four codes of at most 12 bits fit in a 64-bit word with the up to 7 bits of a partial byte. */
 enum { GROUP = 4, BITS = DECANT_HUFFMAN_BITS, STREAMS = DECANT_HUFFMAN_STREAMS };
 
 BODY uint64_t load64(const uint8_t *bytes) {
@@ -91,11 +90,11 @@ BODY uint64_t load64(const uint8_t *bytes) {
 }
 
 BODY ptrdiff_t huffman_encode(const uint8_t *bytes, size_t count, const uint32_t *codes,
-                              uint8_t *target, size_t room) {
+                              uint8_t *target, size_t capacity) {
   uint64_t word = 0;
   size_t held = 0, at = 0;
   for (size_t i = 0; i < count;) {
-    if (at + 8 > room) return -1;
+    if (at + 8 > capacity) return -1;
     size_t group = count - i < GROUP ? count - i : GROUP;
     for (size_t j = 0; j < group; j++) {
       uint32_t code = codes[bytes[i + j]];
@@ -111,7 +110,7 @@ BODY ptrdiff_t huffman_encode(const uint8_t *bytes, size_t count, const uint32_t
   return (ptrdiff_t)(at + (held > 0));
 }
 
-/* One symbol: its code is the low bits of the word. */
+/* Decodes one symbol, whose code is in the low bits of the word. */
 #define TAKE(word, place)                                 \
   {                                                       \
     uint32_t entry = table[(word) & ((1u << BITS) - 1)];  \
@@ -119,13 +118,15 @@ BODY ptrdiff_t huffman_encode(const uint8_t *bytes, size_t count, const uint32_t
     *(place) = (uint8_t)(entry >> 8);                     \
   }
 
-/* The word that begins at bit `at`, at least 57 bits of it. */
+/* The word that begins at bit `at`; at least 57 of its bits are valid. */
 #define LOAD(at) (load64(streams + (at) / 8) >> ((at) & 7))
 
-/* As many groups of four symbols of each stream as 8 bytes can be loaded for; returns how many. */
+/* Decodes groups of four symbols of each stream while 8 bytes can be loaded. Returns the number of
+   groups. */
 BODY size_t decode_groups(const uint8_t *streams, size_t size, size_t *at, const uint16_t *table,
                           size_t quarter, size_t groups, uint8_t *target) {
-  /* A marker above the bits of a word tells, by where it has come to, how many were taken. */
+  /* A marker bit above the bits of a word moves as bits are consumed; its position gives their
+     number. */
   const uint64_t marker = 1ull << 63;
   size_t a = at[0], b = at[1], c = at[2], d = at[3], done = 0;
   while (size >= 8 && done < groups) {
@@ -181,7 +182,7 @@ BODY int huffman_decode(const uint8_t *streams, const size_t *lengths, const uin
       at[s] += entry & 15;
       target[first + i] = (uint8_t)(entry >> 8);
     }
-    /* The stream ends in its last byte, and what is left over of that is zero. */
+    /* The stream must end in its last byte, and the remaining bits must be zero. */
     if ((at[s] + 7) / 8 != end) return 0;
     if (at[s] % 8 != 0 && streams[end - 1] >> (at[s] % 8) != 0) return 0;
   }
@@ -189,8 +190,8 @@ BODY int huffman_decode(const uint8_t *streams, const size_t *lengths, const uin
 }
 
 FORMS(ptrdiff_t, huffman_encode,
-      (const uint8_t *bytes, size_t count, const uint32_t *codes, uint8_t *target, size_t room),
-      (bytes, count, codes, target, room))
+      (const uint8_t *bytes, size_t count, const uint32_t *codes, uint8_t *target, size_t capacity),
+      (bytes, count, codes, target, capacity))
 FORMS(int, huffman_decode,
       (const uint8_t *streams, const size_t *lengths, const uint16_t *table, size_t count,
        uint8_t *target),

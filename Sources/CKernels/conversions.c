@@ -9,7 +9,8 @@ static uint16_t narrow_half(float value) {
   if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
   if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
   if (magnitude < 0x38800000) {
-    /* Adding 0.5 leaves the half's subnormal mantissa, rounded to nearest even, in the low bits. */
+    /* Adding 0.5 leaves the subnormal float16 mantissa, rounded to nearest even, in the low
+       bits. */
     return (uint16_t)(sign | (bits_of(float_of(magnitude) + 0.5f) - 0x3f000000));
   }
   uint32_t rounded = magnitude + 0xfff + ((magnitude >> 13) & 1);

@@ -28,7 +28,7 @@ int decant_machine_simd_level(void) {
   return best;
 }
 
-/* What the machine has, or as much of it as DECANT_SIMD asks for. */
+/* The highest level that the machine and DECANT_SIMD allow. */
 static int best_level(void) {
   int best = decant_machine_simd_level();
   const char *asked = getenv("DECANT_SIMD");
@@ -38,7 +38,7 @@ static int best_level(void) {
 }
 
 int decant_simd_level(void) {
-  /* Found once; threads that find it at the same time find the same. */
+  /* Computed once. Threads that compute it at the same time get the same value. */
   static int found = -1;
   int level = __atomic_load_n(&found, __ATOMIC_RELAXED);
   if (level < 0) {

@@ -1,6 +1,6 @@
-/* How a loop becomes three: BODY is a plain loop that is inlined into a function for each
-   instruction set, which the compiler then vectorizes for that set, and one of them is chosen at
-   run time. Private to this folder. */
+/* Compiles one loop for several instruction sets. BODY is a plain loop that is inlined into a
+   function for each instruction set; the compiler vectorizes it, and one function is chosen at run
+   time. Private to this folder. */
 #ifndef FORMS_H
 #define FORMS_H
 
@@ -10,7 +10,8 @@
 
 #define BODY static inline __attribute__((always_inline))
 
-/* Defines decant_`name`, which runs the widest form of the BODY `name` that the machine has. */
+/* Defines decant_`name`, which runs the widest form of the BODY `name` that the machine
+   supports. */
 #define FORMS(result, name, parameters, arguments) \
   FORMS_BY(result, name, name, name, parameters, arguments)
 
@@ -20,7 +21,7 @@
 #define TARGET_BF16 \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")))
 
-/* The same of a BODY for AVX-512's registers and one for narrower ones. */
+/* As FORMS, with one BODY for AVX-512 registers and another for narrower ones. */
 #define FORMS_BY(result, name, wide, narrow, parameters, arguments)                       \
   TARGET_AVX512 static result name##_avx512 parameters { return wide arguments; }         \
   TARGET_AVX2 static result name##_avx2 parameters { return narrow arguments; }           \
@@ -37,11 +38,11 @@
   result decant_##name parameters { return narrow arguments; }
 #endif
 
-/* Before a loop over elements whose result may replace its argument: the compiler must not leave
-   out the vectors when it finds both at one address. */
+/* Marks a loop over elements whose result may overwrite its argument, so that the compiler
+   vectorizes it even if both have the same address. */
 #define EACH_ELEMENT _Pragma("clang loop vectorize(assume_safety)")
 
-/* Rows whose numbers meet what is gathered of each column before that is stored again. */
+/* The rows that are added to each column's accumulators before these are stored. */
 #define GATHERED_ROWS 8
 
 BODY uint32_t bits_of(float value) {
@@ -56,7 +57,7 @@ BODY float float_of(uint32_t bits) {
   return value;
 }
 
-/* A half float, widened. */
+/* Widens a float16 number. */
 BODY float widen_half(uint16_t half) {
   uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31,
            mantissa = half & 0x3ff;
@@ -66,12 +67,12 @@ BODY float widen_half(uint16_t half) {
   return sign ? -small : small;
 }
 
-/* A float32 number within 2^22 plus this is a whole number, rounded half to even, and leaves that in
-   its low bits: 1.5 * 2^23. */
+/* 1.5 * 2^23. Adding it to a float32 number within 2^22 rounds the number half to even and leaves
+   the integer in the low bits. */
 #define ROUNDING 12582912.0f
 
-/* 2^n of n + ROUNDING, from its exponent alone, for n in [-126, 127]: the shift leaves nothing of
-   ROUNDING's own bits. */
+/* 2^n from n + ROUNDING, for n in [-126, 127]. It sets the exponent only; the shift removes the
+   bits of ROUNDING. */
 BODY float power_of_two(float shifted) { return float_of((bits_of(shifted) + 127) << 23); }
 
 /* exp(x) within 2 units in the last place for x in [-87, 88], 0 below, exp(88) above; NaN stays.
@@ -91,13 +92,13 @@ BODY float exponential(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  /* A NaN's power is of no matter, for p is NaN. */
+  /* The power of NaN does not matter, because p is NaN. */
   return x < -87.0f ? 0.0f : p * power_of_two(shifted);
 }
 
-/* 2^x for x in [-126, 127], 0 below; above there is no answer. NaN stays. x = n + r, and a polynomial
-   for 2^r with r in [-1/2, 1/2]: its coefficients, of the highest power first, are constants where
-   this is inlined. */
+/* 2^x for x in [-126, 127], and 0 below; larger x are not supported. NaN stays NaN. x = n + r, and
+   2^r is a polynomial for r in [-1/2, 1/2]. Its coefficients, highest power first, are constants
+   after inlining. */
 BODY float exponential2_by(const float *coefficients, size_t count, float x) {
   float clamped = x < -126.0f ? -126.0f : x;
   float shifted = clamped + ROUNDING;

@@ -3,8 +3,7 @@
 typedef float floats4 __attribute__((ext_vector_type(4), aligned(4)));
 typedef float floats8 __attribute__((ext_vector_type(8), aligned(4)));
 
-/* How far it is asked for what comes next: some lines with each chunk, for more of them at once
-   would have the products wait. */
+/* The bytes that are prefetched with each chunk. More at once would stall the products. */
 struct fetching {
   const char *line;
   size_t stride, count, rows, at, lines;
@@ -68,7 +67,7 @@ typedef uint16_t words4 __attribute__((ext_vector_type(4)));
 #define CHUNK_ROWS 3
 #define CHUNK_COLUMNS 4
 #define NAME(x) x##_portable
-/* There need not be an instruction for it. */
+/* Without an instruction for it. */
 #define WIDEN(x) widen_four((words4)(x))
 BODY floats4 widen_four(words4 x) {
   return (floats4){widen_half(x[0]), widen_half(x[1]), widen_half(x[2]), widen_half(x[3])};

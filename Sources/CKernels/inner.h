@@ -10,7 +10,7 @@ BODY TARGET NAME(floats) NAME(take)(const void *row, size_t at, int halves) {
   return *(const NAME(floats) *)((const float *)row + at);
 }
 
-/* The last numbers of a row, fewer than LANES, and zeros behind them. */
+/* The last numbers of a row, fewer than LANES, padded with zeros. */
 BODY TARGET NAME(floats) NAME(take_some)(const void *row, size_t at, size_t count, int halves) {
   uint32_t words[LANES] = {0};
   if (halves)
@@ -20,8 +20,8 @@ BODY TARGET NAME(floats) NAME(take_some)(const void *row, size_t at, size_t coun
   return NAME(take)(words, 0, halves);
 }
 
-/* The sums of the numbers of each of four vectors: first of pairs of vectors, then of the four, lane
-   by lane of 128 bits, then of the lanes. */
+/* The horizontal sums of four vectors: adds pairs of vectors, then all four in each 128-bit lane,
+   then the lanes. */
 #if LANES == 16
 #define PAIRS_LOW 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
 #define PAIRS_HIGH 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
@@ -59,7 +59,7 @@ BODY TARGET floats4 NAME(add_up)(const NAME(floats) x[4]) {
 #undef FOURS_LOW
 #undef FOURS_HIGH
 
-/* Adds the products of `count` numbers of each row, at most LANES, and of each column. */
+/* Adds the products of `count` numbers, at most LANES, of each row and each column. */
 BODY TARGET void NAME(inner_step)(NAME(floats) sums[CHUNK_ROWS][CHUNK_COLUMNS], const char *left,
                                   size_t row_bytes, int halves, const float *right,
                                   size_t b_stride, size_t step, size_t count, int rows,
@@ -78,7 +78,7 @@ BODY TARGET void NAME(inner_step)(NAME(floats) sums[CHUNK_ROWS][CHUNK_COLUMNS], 
   }
 }
 
-/* `rows` x `columns` sums, both constants where this is inlined. */
+/* Computes `rows` x `columns` sums. Both are constants after inlining. */
 BODY TARGET void NAME(inner_chunk)(const void *a, size_t a_stride, int halves, const float *b,
                                    size_t b_stride, size_t k, int rows, int columns,
                                    const struct decant_product *p, size_t row, size_t column) {
@@ -123,7 +123,7 @@ BODY TARGET void NAME(inner_chunk)(const void *a, size_t a_stride, int halves, c
   }
 }
 
-/* All rows of some columns, whose pixels stay in a cache meanwhile. */
+/* Computes all rows of a few columns, whose pixels stay in a cache. */
 BODY TARGET void NAME(inner_columns)(const void *a, size_t a_stride, int halves, const float *b,
                                      size_t b_stride, size_t k, int columns,
                                      const struct decant_product *p, size_t column,

@@ -1,7 +1,8 @@
 #include "forms.h"
 
-/* Widens the range of each column by `rows` numbers, a constant where this is inlined. A number that
-   is not finite makes the largest NaN, which then stays, for nothing is above it. */
+/* Extends the range of each column by `rows` numbers. `rows` is a constant after inlining. A number
+   that is not finite makes the largest NaN, which then stays, because no comparison with NaN is
+   true. */
 BODY void widen_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
                        float *largest) {
   for (size_t i = 0; i < columns; i++) {
@@ -18,7 +19,7 @@ BODY void widen_ranges(const float *x, size_t stride, size_t rows, size_t column
   }
 }
 
-/* The smallest and largest number of each column, of those and of 0. */
+/* The smallest and the largest number of each column, including 0. */
 BODY void column_ranges(const float *x, size_t stride, size_t rows, size_t columns, float *smallest,
                         float *largest) {
   for (size_t i = 0; i < columns; i++) smallest[i] = largest[i] = 0;

@@ -4,7 +4,7 @@
 void decant_prefetch(const struct decant_ahead *ahead) {
   for (size_t row = 0; row < ahead->rows; row++) {
     const char *line = (const char *)ahead->bytes + row * ahead->stride;
-    /* As far as the second-level cache. */
+    /* Prefetches into the second-level cache. */
     for (size_t at = 0; at < ahead->count; at += 64) __builtin_prefetch(line + at, 0, 2);
   }
 }
@@ -29,7 +29,8 @@ BODY void transpose_square_8(const float *source, size_t source_stride, float *t
   for (size_t i = 0; i < 8; i++) *(words8 *)(target + i * target_stride) = r[i];
 }
 
-/* By squares of `side`; where an extent ends within one, by another that overlaps the last. */
+/* Transposes squares of `side`. A partial square at the end is replaced by one that overlaps the
+   previous square. */
 BODY void transpose_by(size_t side, const float *source, size_t source_stride, size_t rows,
                        size_t columns, float *target, size_t target_stride) {
   if (rows < side || columns < side) {
@@ -38,7 +39,7 @@ BODY void transpose_by(size_t side, const float *source, size_t source_stride, s
         target[j * target_stride + i] = source[i * source_stride + j];
     return;
   }
-  /* Rows of the target are written on, a line with each square. */
+  /* The order extends each row of the target by a cache line with each square. */
   for (size_t column = 0; column < columns; column += side) {
     size_t j = column + side <= columns ? column : columns - side;
     for (size_t row = 0; row < rows; row += side) {

@@ -9,7 +9,7 @@ typedef float floats16 __attribute__((ext_vector_type(16)));
 typedef _Float16 halves8 __attribute__((ext_vector_type(8), aligned(2)));
 typedef _Float16 halves16 __attribute__((ext_vector_type(16), aligned(2)));
 
-/* Some words of a row from one on, or as many half floats, widened. */
+/* Loads words of a row, or as many float16 numbers, widened. */
 BODY void take8(const void *row, size_t first, int halves, words8 *r) {
   if (halves)
     *r = (words8)__builtin_convertvector(*(const halves8 *)((const uint16_t *)row + first),
@@ -48,7 +48,8 @@ BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k,
       if (i < rows) take16(source, i * stride + step, halves, &r[i]);
     }
     transpose16(r);
-    /* Each column's two words too many are written over by the next; the last has none. */
+    /* Each column writes two words too many, which the next one overwrites. The last column writes
+       none. */
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < 15; i++) *(words16 *)(target + (step + i) * TILE_ROWS) = r[i];
     if (step + 16 < k)
@@ -59,7 +60,8 @@ BODY void pack_rows_16(const void *source, size_t stride, size_t rows, size_t k,
   pack_columns_from(source, stride, rows, step, k, halves, target);
 }
 
-/* Squares of eight fit sixteen registers: the first eight rows, then the last eight of fourteen. */
+/* Squares of eight fit in sixteen registers: the first eight rows, then the last eight of
+   fourteen. */
 BODY void pack_rows_8(const void *source, size_t stride, size_t rows, size_t k, int halves,
                       uint32_t *target) {
   size_t step = 0;
@@ -112,15 +114,16 @@ void decant_pack_halves(const uint16_t *source, size_t stride, size_t rows, size
   if (level >= 2) return pack_halves_avx512(source, stride, rows, k, target);
   if (level == 1) return pack_halves_avx2(source, stride, rows, k, target);
 #endif
-  /* Without instructions that widen halves there are no vectors of them either. */
+  /* Without instructions that widen float16, numbers are widened one by one. */
   pack_columns_from(source, stride, rows, 0, k, 1, target);
 }
 
-/* Where a weight of the window meets a run of output pixels of one row. */
+/* The input pixels under one tap of the window for a run of output pixels of one row. */
 struct run {
-  /* First column of the panel, then how many columns before the picture, in it, and after it. */
+  /* The first column of the panel, then the numbers of columns before the image, in it, and after
+     it. */
   uint32_t column, before, inside, after;
-  /* Of the first pixel inside, from the start of a channel's plane. */
+  /* The offset of the first pixel in the image from the start of the channel's plane. */
   size_t offset;
 };
 
@@ -161,14 +164,14 @@ BODY void copy_words(const uint32_t *source, size_t count, uint32_t *target) {
   for (size_t i = 0; i < count; i++) target[i] = source[i];
 }
 
-BODY void pack_window(const uint32_t *picture, const struct decant_window *window, size_t first_row,
+BODY void pack_window(const uint32_t *image, const struct decant_window *window, size_t first_row,
                       size_t rows, size_t first_column, size_t columns, uint32_t outside,
                       uint32_t *target) {
   size_t plane = window->height * window->width;
   size_t taps = window->kernel_height * window->kernel_width;
   if (taps == 1 && window->stride == 1 && window->top == 0 && window->left == 0 &&
       window->out_height == window->height && window->out_width == window->width) {
-    const uint32_t *source = picture + first_row * plane + first_column;
+    const uint32_t *source = image + first_row * plane + first_column;
     if (columns == TILE_COLUMNS) {
       for (size_t row = 0; row < rows; row++, source += plane, target += TILE_COLUMNS) {
         *(words16 *)target = *(const words16 *)source;
@@ -185,7 +188,7 @@ BODY void pack_window(const uint32_t *picture, const struct decant_window *windo
   struct run runs[DECANT_WINDOW_TAPS][TILE_COLUMNS];
   size_t count = find_runs(window, first_column, columns, runs);
   size_t tap = first_row % taps;
-  const uint32_t *source = picture + first_row / taps * plane;
+  const uint32_t *source = image + first_row / taps * plane;
   for (size_t row = 0; row < rows; row++, target += TILE_COLUMNS) {
     for (size_t index = 0; index < count; index++) {
       const struct run *run = &runs[tap][index];
@@ -213,6 +216,6 @@ BODY void pack_window(const uint32_t *picture, const struct decant_window *windo
 }
 
 FORMS(void, pack_window,
-      (const uint32_t *picture, const struct decant_window *window, size_t first_row, size_t rows,
+      (const uint32_t *image, const struct decant_window *window, size_t first_row, size_t rows,
        size_t first_column, size_t columns, uint32_t outside, uint32_t *target),
-      (picture, window, first_row, rows, first_column, columns, outside, target))
+      (image, window, first_row, rows, first_column, columns, outside, target))

@@ -34,7 +34,7 @@
 #undef NAME
 #endif
 
-/* Sixteen registers of four: what SSE2 and NEON both have. */
+/* Sixteen registers of four numbers, as SSE2 and NEON have. */
 #define TARGET
 #define LANES 4
 #define CHUNK_ROWS 4
@@ -48,7 +48,7 @@
 #undef NAME
 #undef MULTIPLY
 
-/* Pairs of bfloat16 numbers in each word; sums are float32. */
+/* Each word is a pair of bfloat16 numbers; sums are float32. */
 #if defined(__x86_64__)
 #define TARGET TARGET_BF16
 #define LANES 16
@@ -100,7 +100,8 @@ int decant_product_bf16(const float *a, const float *b, size_t k, const struct d
 
 /* Products of integers */
 
-/* What rows of sums become: numbers, or sums for the next part of the product to go on from. */
+/* Stores rows of sums: as float32 results, or as sums that the next part of the product
+   continues. */
 BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], const struct decant_int8_product *p) {
 #pragma clang fp contract(off)
   const struct decant_product *q = &p->product;
@@ -127,7 +128,8 @@ BODY void finish_rows(int32_t (*sums)[TILE_COLUMNS], const struct decant_int8_pr
 #define TARGET_VNNI \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 
-/* The same of a chunk that is all there. Whole passes, so that nothing is asked for each vector. */
+/* Stores a complete chunk. Each pass processes all vectors, so that there is no branch for each
+   vector. */
 BODY TARGET_VNNI void int8_finish_vnni(__m512i sums[TILE_ROWS][2], int rows, int vectors,
                                        const struct decant_int8_product *p) {
 #define EACH_SUM                                                             \
@@ -152,8 +154,8 @@ BODY TARGET_VNNI void int8_finish_vnni(__m512i sums[TILE_ROWS][2], int rows, int
     EACH_SUM sums[i][j] = _mm512_castps_si512(
         _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][j]),
                       _mm512_mul_ps(_mm512_set1_ps(p->row_scales[i]), scales[j])));
-    /* A sum of its own, never one with the product: as the other forms have it. A bias of 0 makes
-       0 of -0 there, and so here. */
+    /* A separate addition, not fused with the product, as in the other forms. A bias of 0 turns -0
+       into 0 there, and so here. */
     EACH_SUM sums[i][j] = _mm512_castps_si512(_mm512_add_round_ps(
         _mm512_castsi512_ps(sums[i][j]), _mm512_set1_ps(q->bias ? q->bias[i] : 0),
         _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -166,8 +168,8 @@ BODY TARGET_VNNI void int8_finish_vnni(__m512i sums[TILE_ROWS][2], int rows, int
 #undef EACH_SUM
 }
 
-/* Of a chunk that rows or columns end within. A function of its own: there is one in each panel at
-   most, and it would be copied into every size of chunk. */
+/* Stores a partial chunk. It is not inlined, because there is at most one in each panel, and it
+   would be copied into every size of chunk. */
 TARGET_VNNI static void int8_rest_vnni(int32_t (*sums)[TILE_COLUMNS],
                                        const struct decant_int8_product *p) {
   finish_rows(sums, p);
@@ -204,7 +206,7 @@ BODY TARGET_VNNI void int8_chunk_vnni(const uint32_t *a, const uint32_t *b, size
   int8_rest_vnni(rest, p);
 }
 
-/* At most 14 rows, by the smallest chunk that holds them. */
+/* Computes at most 14 rows with the smallest chunk that has as many. */
 TARGET_VNNI static void int8_tile_vnni(const uint32_t *a, const uint32_t *b, size_t k,
                                        const struct decant_int8_product *p) {
   size_t rows = p->product.rows;
@@ -228,7 +230,7 @@ TARGET_VNNI static void int8_tile_vnni(const uint32_t *a, const uint32_t *b, siz
 #undef CHUNK
 }
 
-/* Steps whose weights are widened at a time: 14 rows of them stay in the first cache. */
+/* The steps whose weights are widened at a time. 14 rows of them stay in the first-level cache. */
 #define WIDE_STEPS 64
 
 /* Bytes 0 and 2 of each word, and 1 and 3, as pairs of 16 bits. */
@@ -247,7 +249,7 @@ BODY TARGET_AVX2 void widen_weights(const uint32_t *a, size_t words, int32_t *ev
   }
 }
 
-/* Rows whose sums of 16 columns fit the registers. */
+/* The rows whose sums of 16 columns fit in the registers. */
 #define WIDE_ROWS 5
 
 BODY TARGET_AVX2 void add_pairs(__m256i total[WIDE_ROWS][2], const __m256i pixels[2],
@@ -261,7 +263,7 @@ BODY TARGET_AVX2 void add_pairs(__m256i total[WIDE_ROWS][2], const __m256i pixel
   }
 }
 
-/* Four products of bytes are two products of pairs of 16 bits, each exact, and their sum. */
+/* The sum of four products of bytes is the sum of two exact products of pairs of 16 bits. */
 BODY TARGET_AVX2 void int8_chunk_avx2(const int32_t *even, const int32_t *odd, const uint32_t *b,
                                       size_t k, int rows, size_t row, size_t column,
                                       int32_t sums[TILE_ROWS][TILE_COLUMNS]) {

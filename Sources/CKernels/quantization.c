@@ -1,10 +1,10 @@
 #include "forms.h"
 
-/* Every form below must give the same bits: products are never fused with sums, and sums keep a
-   fixed number of lanes whatever the width of a register. */
+/* Every form below must give the same bits. Products are never fused with sums, and sums have a
+   fixed number of lanes for any register width. */
 #pragma STDC FP_CONTRACT OFF
 
-/* Vectors are handed only to functions that are always inlined, so no call passes one. */
+/* Only functions that are always inlined have vector parameters, so no call passes a vector. */
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wpsabi"
 #endif
@@ -35,15 +35,16 @@ BODY double sum(wide value) {
   return total;
 }
 
-BODY void scale_errors(const float *weights, const float *energies, size_t count, float unit,
+BODY void scale_errors(const float *weights, const float *mean_squares, size_t count, float unit,
                        float limit, const float *ratios, size_t candidates, double *errors) {
   float values[CHUNK], importance[CHUNK];
   for (size_t start = 0; start < count; start += CHUNK) {
     size_t filled = count - start < CHUNK ? count - start : CHUNK;
     size_t padded = (filled + LANES - 1) / LANES * LANES;
     for (size_t i = 0; i < filled; i++) values[i] = weights[start + i] / unit;
-    for (size_t i = 0; i < filled; i++) importance[i] = energies ? energies[start + i] : 1.0f;
-    /* Padding is zero and is rounded to zero without error. */
+    for (size_t i = 0; i < filled; i++)
+      importance[i] = mean_squares ? mean_squares[start + i] : 1.0f;
+    /* The padding is zero, which is rounded without error. */
     for (size_t i = filled; i < padded; i++) values[i] = importance[i] = 0;
     for (size_t candidate = 0; candidate < candidates; candidate++) {
       float ratio = ratios[candidate], inverse = 1.0f / ratio;
@@ -76,7 +77,7 @@ BODY void symmetric_codes(const float *weights, size_t count, float scale, float
   }
 }
 
-BODY void code_error(const float *weights, const float *energies, const int8_t *codes,
+BODY void code_error(const float *weights, const float *mean_squares, const int8_t *codes,
                      size_t count, float scale, double *sums) {
   wide signal = 0, error = 0, weighted_signal = 0, weighted_error = 0;
   size_t i = 0;
@@ -89,10 +90,10 @@ BODY void code_error(const float *weights, const float *energies, const int8_t *
     wide power = weight * weight, noise = difference * difference;
     signal += power;
     error += noise;
-    if (energies) {
-      wide energy = load_wide(energies + i);
-      weighted_signal += energy * power;
-      weighted_error += energy * noise;
+    if (mean_squares) {
+      wide mean_square = load_wide(mean_squares + i);
+      weighted_signal += mean_square * power;
+      weighted_error += mean_square * noise;
     }
   }
   double tail[4] = {0, 0, 0, 0};
@@ -102,9 +103,9 @@ BODY void code_error(const float *weights, const float *energies, const int8_t *
     double power = weight * weight, noise = difference * difference;
     tail[0] += power;
     tail[1] += noise;
-    if (energies) {
-      tail[2] += (double)energies[i] * power;
-      tail[3] += (double)energies[i] * noise;
+    if (mean_squares) {
+      tail[2] += (double)mean_squares[i] * power;
+      tail[3] += (double)mean_squares[i] * noise;
     }
   }
   sums[0] += sum(signal) + tail[0];
@@ -129,7 +130,7 @@ BODY float largest_magnitude(const float *values, size_t count) {
   return lane[0];
 }
 
-BODY double plane_energy(const float *values, size_t count) {
+BODY double square_sum(const float *values, size_t count) {
   wide total = 0;
   size_t i = 0;
   for (; i + LANES <= count; i += LANES) {
@@ -142,46 +143,46 @@ BODY double plane_energy(const float *values, size_t count) {
 }
 
 BODY void column_statistics(const float *values, size_t rows, size_t columns, size_t stride,
-                            float *maxima, double *energies) {
+                            float *maxima, double *mean_squares) {
   for (size_t row = 0; row < rows; row++) {
     const float *line = values + row * stride;
     for (size_t column = 0; column < columns; column++) {
       float magnitude = __builtin_fabsf(line[column]);
       maxima[column] = magnitude > maxima[column] ? magnitude : maxima[column];
-      energies[column] += (double)line[column] * (double)line[column];
+      mean_squares[column] += (double)line[column] * (double)line[column];
     }
   }
 }
 
 #define SCALE_ERRORS_PARAMETERS                                                               \
-  (const float *weights, const float *energies, size_t count, float unit, float limit,       \
+  (const float *weights, const float *mean_squares, size_t count, float unit, float limit,       \
    const float *ratios, size_t candidates, double *errors)
 #define SCALE_ERRORS_ARGUMENTS \
-  (weights, energies, count, unit, limit, ratios, candidates, errors)
+  (weights, mean_squares, count, unit, limit, ratios, candidates, errors)
 #define CODES_PARAMETERS \
   (const float *weights, size_t count, float scale, float limit, int8_t *codes)
 #define CODES_ARGUMENTS (weights, count, scale, limit, codes)
 #define CODE_ERROR_PARAMETERS                                                              \
-  (const float *weights, const float *energies, const int8_t *codes, size_t count,        \
+  (const float *weights, const float *mean_squares, const int8_t *codes, size_t count,        \
    float scale, double *sums)
-#define CODE_ERROR_ARGUMENTS (weights, energies, codes, count, scale, sums)
+#define CODE_ERROR_ARGUMENTS (weights, mean_squares, codes, count, scale, sums)
 #define LARGEST_PARAMETERS (const float *values, size_t count)
 #define LARGEST_ARGUMENTS (values, count)
 #define COLUMNS_PARAMETERS                                                                \
   (const float *values, size_t rows, size_t columns, size_t stride, float *maxima,       \
-   double *energies)
-#define COLUMNS_ARGUMENTS (values, rows, columns, stride, maxima, energies)
+   double *mean_squares)
+#define COLUMNS_ARGUMENTS (values, rows, columns, stride, maxima, mean_squares)
 
 FORMS(void, scale_errors, SCALE_ERRORS_PARAMETERS, SCALE_ERRORS_ARGUMENTS)
 FORMS(void, symmetric_codes, CODES_PARAMETERS, CODES_ARGUMENTS)
 FORMS(void, code_error, CODE_ERROR_PARAMETERS, CODE_ERROR_ARGUMENTS)
 FORMS(float, largest_magnitude, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
-FORMS(double, plane_energy, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
+FORMS(double, square_sum, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
 FORMS(void, column_statistics, COLUMNS_PARAMETERS, COLUMNS_ARGUMENTS)
 
 void decant_magnitude_histogram(const float *values, size_t count, uint64_t *bins) {
-  /* A float's exponent and first three bits of fraction, read as one number, count eighths of
-     octaves; those of 2^-24 are subtracted. */
+  /* The exponent and the first three fraction bits of a float, as one integer, count eighths of
+     octaves. The integer of 2^-24 is subtracted. */
   const int32_t base = (127 - 24) * 8;
   for (size_t i = 0; i < count; i++) {
     uint32_t bits;

@@ -1,4 +1,4 @@
-/* Squares of words that lie in registers, transposed. Private to this folder. */
+/* Transposes squares of words in registers. Private to this folder. */
 #ifndef SQUARES_H
 #define SQUARES_H
 
@@ -7,8 +7,7 @@
 typedef uint32_t words8 __attribute__((ext_vector_type(8), aligned(4)));
 typedef uint32_t words16 __attribute__((ext_vector_type(16), aligned(4)));
 
-/* Sixteen words of each of sixteen rows become sixteen columns: four rounds of exchanges between
-   rows that are 8, 4, 2 and 1 apart. */
+/* Transposes 16 x 16 words in four rounds, which exchange rows that are 8, 4, 2 and 1 apart. */
 BODY void transpose16(words16 r[16]) {
 #pragma clang loop unroll(full)
   for (int round = 0; round < 4; round++) {
@@ -25,8 +24,7 @@ BODY void transpose16(words16 r[16]) {
   }
 }
 
-/* Eight words of each of eight rows become eight columns, within halves of registers until the
-   last. */
+/* Transposes 8 x 8 words. All rounds but the last exchange words within halves of registers. */
 BODY void transpose8(words8 r[8]) {
   words8 t[8];
 #pragma clang loop unroll(full)

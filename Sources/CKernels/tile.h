@@ -1,12 +1,12 @@
-/* The kernels of one tile of a matrix product for one instruction set. Included by products.c with
-   TARGET, LANES, NAME(x), CHUNK_ROWS (the most rows whose sums fit the registers), CHUNK_VECTORS
-   (vectors of columns at a time), and MULTIPLY(sum, left, right), which adds the products of a word of
-   `a` and a vector of words of `b`. Private to this folder. */
+/* The kernels of one tile of a matrix product for one instruction set. products.c includes it with
+   these macros: TARGET, LANES, NAME(x), CHUNK_ROWS (the maximum rows whose sums fit in the
+   registers), CHUNK_VECTORS (vectors of columns at a time), and MULTIPLY(sum, left, right), which
+   adds the products of a word of `a` and a vector of words of `b`. Private to this folder. */
 
 typedef float NAME(floats) __attribute__((ext_vector_type(LANES), aligned(4)));
 
-/* What sums become where a tile ends within their chunk. Loops of a constant length become
-   vectors under a mask, where the instruction set has masks. */
+/* Stores the sums of a partial chunk. Loops of a constant length become masked vectors, where the
+   instruction set has masks. */
 TARGET static void NAME(finish_part)(float (*sums)[CHUNK_VECTORS * LANES], size_t rows,
                                      size_t columns, const struct decant_product *p, size_t row,
                                      size_t column) {
@@ -29,7 +29,7 @@ TARGET static void NAME(finish_part)(float (*sums)[CHUNK_VECTORS * LANES], size_
   }
 }
 
-/* `rows` x `vectors` sums, both constants where this is inlined. */
+/* Computes `rows` x `vectors` sums. Both are constants after inlining. */
 BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int rows, int vectors,
                                    const struct decant_product *p, size_t row, size_t column) {
   NAME(floats) sums[CHUNK_ROWS][CHUNK_VECTORS];
@@ -58,7 +58,7 @@ BODY TARGET void NAME(float_chunk)(const float *a, const float *b, size_t k, int
     NAME(finish_part)(rest, (size_t)rows, (size_t)vectors * LANES, p, row, column);
     return;
   }
-  /* Whole passes, so that nothing is asked for each vector. */
+  /* Each pass processes all vectors, so that there is no branch for each vector. */
   size_t stride = p->stride;
   float *c = (float *)p->c + row * stride + column;
   const float *added = p->residual ? p->residual + row * stride + column : 0;
@@ -116,7 +116,7 @@ TARGET static void NAME(float_tile)(const float *a, const float *b, size_t k,
         CHUNK(6);
       } else
 #elif CHUNK_ROWS == 6
-      /* 14 rows as 5, 5 and 4: sums of 2 rows alone would wait for each other. */
+      /* 14 rows as 5, 5 and 4. Chunks of 2 rows would have too few independent sums. */
       if (rest > 12 || rest == 10 || rest == 9 || rest == 5) {
         CHUNK(5);
       } else if (rest > 10 || rest == 6) {

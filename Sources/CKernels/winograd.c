@@ -1,16 +1,16 @@
 #include "forms.h"
 
-/* Convolution by windows of 3 x 3 in tiles of 4 x 4 outputs: Winograd's minimal filtering
-   F(4 x 4, 3 x 3) in the form of Lavin & Gray (2016), with the points 0, 1, -1, 2, -2 and
-   infinity. 36 products serve 16 outputs, where the direct way takes 144. */
+/* 3 x 3 convolution in tiles of 4 x 4 outputs: Winograd's minimal filtering F(4 x 4, 3 x 3) in the
+   form of Lavin & Gray (2016), with the points 0, 1, -1, 2, -2 and infinity. 16 outputs need 36
+   products, and 144 in the direct form. */
 
 #define POINTS 6
 #define LANES 16
 typedef float lanes __attribute__((ext_vector_type(LANES), aligned(4)));
 
-/* Tiles of a panel that lie side by side. */
+/* Adjacent tiles of a panel. */
 struct strip {
-  size_t picture, y, x, lane, count;
+  size_t image, y, x, lane, count;
 };
 
 static size_t find_strips(const struct decant_tiling *tiling, size_t first, size_t tiles,
@@ -37,7 +37,7 @@ BODY void input_transform(lanes d[POINTS]) {
   d[5] = last;
 }
 
-/* Every fourth number of a row, from six places on. */
+/* Every fourth number of a row, for six first positions. */
 BODY void take_apart(const float *row, size_t count, float *target) {
   if (count == 16) {
 #pragma clang loop unroll(full)
@@ -50,7 +50,7 @@ BODY void take_apart(const float *row, size_t count, float *target) {
     for (size_t i = 0; i < count; i++) target[place * DECANT_TILE_COLUMNS + i] = row[4 * i + place];
 }
 
-BODY void winograd_input(const float *pictures, const struct decant_tiling *tiling, size_t first,
+BODY void winograd_input(const float *images, const struct decant_tiling *tiling, size_t first,
                          size_t tiles, size_t first_channel, size_t channels, float *target,
                          size_t step) {
   struct strip strips[DECANT_TILE_COLUMNS];
@@ -64,7 +64,7 @@ BODY void winograd_input(const float *pictures, const struct decant_tiling *tili
     for (size_t index = 0; index < count; index++) {
       const struct strip *strip = &strips[index];
       const float *plane =
-          pictures + (strip->picture * tiling->channels + first_channel + channel) * tiling->height *
+          images + (strip->image * tiling->channels + first_channel + channel) * tiling->height *
                          tiling->width;
       ptrdiff_t x = (ptrdiff_t)strip->x - 1, length = 4 * (ptrdiff_t)strip->count + 2;
       for (ptrdiff_t i = 0; i < POINTS; i++) {
@@ -122,8 +122,8 @@ BODY void weight_transform(const lanes g[3], lanes u[POINTS]) {
   u[5] = g[2];
 }
 
-/* Sixteen lanes where fourteen rows lie: the two too many are the next step's, and are written over
-   by it; the last step goes through a copy. */
+/* Processes sixteen lanes for fourteen rows. The next step overwrites the two extra lanes; the last
+   step uses a copy. */
 BODY void winograd_weights(const float *packed, size_t channels, float *target, size_t step) {
   for (size_t channel = 0; channel < channels; channel++) {
     const float *source = packed + channel * 9 * DECANT_TILE_ROWS;
@@ -172,10 +172,10 @@ BODY void output_transform(const lanes m[POINTS], lanes y[4]) {
 
 BODY void winograd_output(const float *sums, size_t step, const struct decant_tiling *tiling,
                           size_t first, size_t tiles, size_t channel, float bias,
-                          const float *residual, float *pictures) {
+                          const float *residual, float *images) {
   struct strip strips[DECANT_TILE_COLUMNS];
   size_t count = find_strips(tiling, first, tiles, strips);
-  /* Outputs of all tiles of the panel as rows: [4][4 x tile + column]. */
+  /* The outputs of all tiles of the panel as rows: [4][4 x tile + column]. */
   _Alignas(64) float rows[4][4 * DECANT_TILE_COLUMNS];
   for (size_t half = 0; half < (tiles > LANES ? 2 : 1); half++) {
     lanes columns[4][POINTS];
@@ -193,7 +193,7 @@ BODY void winograd_output(const float *sums, size_t step, const struct decant_ti
     for (int i = 0; i < 4; i++) {
       lanes y[4];
       output_transform(columns[i], y);
-      /* Woven together: of each tile its four. */
+      /* Interleaves the four outputs of each tile. */
       lanes a = __builtin_shufflevector(y[0], y[2], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
                                         7, 23);
       lanes b = __builtin_shufflevector(y[1], y[3], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
@@ -215,7 +215,7 @@ BODY void winograd_output(const float *sums, size_t step, const struct decant_ti
   }
   for (size_t index = 0; index < count; index++) {
     const struct strip *strip = &strips[index];
-    size_t plane = (strip->picture * tiling->channels + channel) * tiling->height * tiling->width;
+    size_t plane = (strip->image * tiling->channels + channel) * tiling->height * tiling->width;
     size_t width = tiling->width - strip->x, height = tiling->height - strip->y;
     if (width > 4 * strip->count) width = 4 * strip->count;
     if (height > 4) height = 4;
@@ -223,20 +223,20 @@ BODY void winograd_output(const float *sums, size_t step, const struct decant_ti
       size_t at = plane + (strip->y + i) * tiling->width + strip->x;
       const float *row = &rows[i][4 * strip->lane];
       if (residual)
-        for (size_t x = 0; x < width; x++) pictures[at + x] = row[x] + bias + residual[at + x];
+        for (size_t x = 0; x < width; x++) images[at + x] = row[x] + bias + residual[at + x];
       else
-        for (size_t x = 0; x < width; x++) pictures[at + x] = row[x] + bias;
+        for (size_t x = 0; x < width; x++) images[at + x] = row[x] + bias;
     }
   }
 }
 
 FORMS(void, winograd_input,
-      (const float *pictures, const struct decant_tiling *tiling, size_t first, size_t tiles,
+      (const float *images, const struct decant_tiling *tiling, size_t first, size_t tiles,
        size_t first_channel, size_t channels, float *target, size_t step),
-      (pictures, tiling, first, tiles, first_channel, channels, target, step))
+      (images, tiling, first, tiles, first_channel, channels, target, step))
 FORMS(void, winograd_weights, (const float *packed, size_t channels, float *target, size_t step),
       (packed, channels, target, step))
 FORMS(void, winograd_output,
       (const float *sums, size_t step, const struct decant_tiling *tiling, size_t first,
-       size_t tiles, size_t channel, float bias, const float *residual, float *pictures),
-      (sums, step, tiling, first, tiles, channel, bias, residual, pictures))
+       size_t tiles, size_t channel, float bias, const float *residual, float *images),
+      (sums, step, tiling, first, tiles, channel, bias, residual, images))

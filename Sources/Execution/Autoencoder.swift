@@ -4,8 +4,10 @@ package import Models
 internal import Support
 package import Tensors
 
-/// The middle of encoder and decoder: diffusers' `UNetMidBlock2D` with attention of one head.
+/// The middle block of the encoder and the decoder: diffusers' `UNetMidBlock2D` with single-head
+/// attention.
 private struct AutoencoderMidBlock: Sendable {
+  /// Self-attention over the pixels of an image.
   private struct PixelAttention: Sendable {
     let name: String
     let norm: GroupNorm
@@ -45,6 +47,8 @@ private struct AutoencoderMidBlock: Sendable {
   }
 }
 
+/// The resnets of one resolution, and the resampler to the next one: diffusers'
+/// `DownEncoderBlock2D` or `UpDecoderBlock2D`.
 private struct AutoencoderLevel: Sendable {
   let resnets: [Resnet]
   let resampler: Resampler?
@@ -55,7 +59,7 @@ private struct AutoencoderLevel: Sendable {
   }
 }
 
-/// The decoder of a variational autoencoder (diffusers' `AutoencoderKL.decode`) in float32.
+/// Decodes latents to images: the decoder of diffusers' `AutoencoderKL`, in float32.
 package struct VAEDecoder: Sendable {
   private let latentChannels: Int
   private let postQuantConv: Convolution?
@@ -65,7 +69,7 @@ package struct VAEDecoder: Sendable {
   private let convNormOut: GroupNorm
   private let convOut: Convolution
 
-  /// - Parameter arithmetic: float32 either way; int8 is the U-Net's alone.
+  /// - Parameter arithmetic: Arithmetic/int8 computes in float32; only the U-Net supports int8.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
   package init(
     config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
@@ -87,7 +91,7 @@ package struct VAEDecoder: Sendable {
       config: model.vae, weights: model.weights(of: ComponentName.vae), arithmetic: arithmetic)
   }
 
-  /// The picture of a latent.
+  /// Decodes a latent to an image.
   ///
   /// - Parameter latent: [B, C, H, W], already divided by the config's `scaling_factor`.
   /// - Returns: [B, 3, factor * H, factor * W], from about -1 to 1.
@@ -116,7 +120,7 @@ package struct VAEDecoder: Sendable {
   }
 }
 
-/// The encoder of a variational autoencoder (diffusers' `AutoencoderKL.encode`) in float32.
+/// Encodes images to latents: the encoder of diffusers' `AutoencoderKL`, in float32.
 package struct VAEEncoder: Sendable {
   private let inChannels: Int
   private let factor: Int
@@ -127,7 +131,7 @@ package struct VAEEncoder: Sendable {
   private let convOut: Convolution
   private let quantConv: Convolution?
 
-  /// - Parameter arithmetic: float32 either way; int8 is the U-Net's alone.
+  /// - Parameter arithmetic: Arithmetic/int8 computes in float32; only the U-Net supports int8.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
   package init(
     config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
@@ -149,13 +153,13 @@ package struct VAEEncoder: Sendable {
       config: model.vae, weights: model.weights(of: ComponentName.vae), arithmetic: arithmetic)
   }
 
-  /// The normal distribution of a picture's latents.
+  /// Encodes an image to the normal distribution of its latents.
   ///
-  /// - Parameter image: [B, 3, H, W], from -1 to 1; sides that are no multiple of the factor lose
-  ///   their last pixels.
-  /// - Returns: mean and logarithm of the variance, [B, C, H / factor, W / factor] each, not
-  ///   multiplied by the config's `scaling_factor`; the latter kept from -30 to 20.
-  /// - Throws: ``InputError`` for a picture of another shape; `CancellationError`.
+  /// - Parameter image: [B, 3, H, W], from -1 to 1. If a side is not a multiple of the downsampling
+  ///   factor, its last pixels are ignored.
+  /// - Returns: the mean and the logarithm of the variance, [B, C, H / factor, W / factor] each,
+  ///   not multiplied by the config's `scaling_factor`. The logarithm is clamped to -30...20.
+  /// - Throws: ``InputError`` for an image of another shape; `CancellationError`.
   package func encode(
     _ image: Tensor, observer: (any ActivationObserver)? = nil
   ) throws -> (mean: Tensor, logvar: Tensor) {
@@ -182,14 +186,14 @@ package struct VAEEncoder: Sendable {
     return moments(x)
   }
 
-  /// Channels of `x` [B, 2C, H, W] halved into mean and clamped log variance.
+  /// Splits the channels of `x` [B, 2C, H, W] into the mean and the clamped log variance.
   private func moments(_ x: Tensor) -> (mean: Tensor, logvar: Tensor) {
     let shape: Shape = [x.shape[0], x.shape[1] / 2, x.shape[2], x.shape[3]]
     let half = shape.rowLength
     var mean: [Float] = []
     var logvar: [Float] = []
-    for picture in 0..<x.shape[0] {
-      let start = picture * 2 * half
+    for image in 0..<x.shape[0] {
+      let start = image * 2 * half
       mean += x.values[start..<start + half]
       logvar += x.values[start + half..<start + 2 * half].map { min(max($0, -30), 20) }
     }

@@ -1,8 +1,8 @@
 import Tensors
 
-/// An input that a component cannot take.
+/// An input of a component that has a wrong shape or value.
 package struct InputError: Error, Equatable, CustomStringConvertible {
-  /// The argument, named as diffusers names it: `sample`, `encoder_hidden_states`.
+  /// The argument's name in diffusers: `sample`, `encoder_hidden_states`.
   package let input: String
   package let found: String
   package let expected: String
@@ -16,7 +16,7 @@ package struct InputError: Error, Equatable, CustomStringConvertible {
   package var description: String { "input '\(input)' is \(found), expected \(expected)" }
 }
 
-/// Checks the extents of an input; `nil` extents may be anything above 0.
+/// Checks the extents of an input. A `nil` extent allows any number above 0.
 func check(_ tensor: Tensor, _ input: String, _ extents: [(name: String, extent: Int?)])
   throws(InputError)
 {

@@ -3,7 +3,7 @@ import ModelSources
 import Models
 import Tensors
 
-/// A tensor of the module tree, checked again where it is used.
+/// Reads a tensor of the module tree and checks its shape.
 private func load(_ tensor: TensorSpec, from weights: any WeightSource) throws -> StoredTensor {
   let stored = try weights.tensor(tensor.name)
   guard stored.shape == tensor.shape else {
@@ -14,7 +14,7 @@ private func load(_ tensor: TensorSpec, from weights: any WeightSource) throws -
   return stored
 }
 
-/// Weight as it is stored, bias widened: the small tensors are kept as float32.
+/// Reads the stored weight of a module, and its bias as float32.
 private func load(
   _ module: ModuleSpec, from weights: any WeightSource
 ) throws -> (weight: StoredTensor, bias: [Float]?) {
@@ -23,15 +23,16 @@ private func load(
   return (weight, try load(bias, from: weights).floats())
 }
 
-/// The weight of one layer in the form that it is multiplied in.
+/// The weight of one layer in the format in which it is multiplied.
 private enum LayerWeight: Sendable {
-  /// As it is stored; whether Winograd's form may be used, and whether the second half of the
-  /// outputs gates the first.
+  /// The stored weight. `winograd`: whether the Winograd algorithm may be used. `gated`: whether
+  /// the second half of the outputs gates the first half.
   case stored(StoredTensor, winograd: Bool, gated: Bool)
+  /// Packed int8 codes.
   case int8(Int8Weight)
 
-  /// - Parameter arithmetic: int8 is for layers with sums long enough to gain by it, and not so long
-  ///   that they could overflow.
+  /// - Parameter arithmetic: int8 applies to layers whose sums are long enough to be faster with
+  ///   it, and not so long that they could overflow.
   init(_ weight: StoredTensor, _ arithmetic: Arithmetic, gated: Bool = false) {
     if arithmetic == .int8, (64...Int8Weight.longestRow).contains(weight.shape.rowLength),
       weight.shape.rows >= 16
@@ -43,6 +44,7 @@ private enum LayerWeight: Sendable {
   }
 }
 
+/// PyTorch's `Conv2d`.
 struct Convolution: Sendable {
   private let name: String
   private let stride: Int
@@ -63,18 +65,18 @@ struct Convolution: Sendable {
     self.bias = bias
   }
 
-  /// [B, C, H, W] to [B, O, H', W'].
+  /// Convolves [B, C, H, W] to [B, O, H', W'].
   ///
   /// - Parameters:
-  ///   - channelBias: numbers added to the channels of the result, [1 or B, O]: how a residual block
-  ///     takes the time embedding.
-  ///   - residual: what is added to the result.
+  ///   - channelBias: numbers that are added to the channels of the result, [1 or B, O]. A residual
+  ///     block adds the time embedding this way.
+  ///   - residual: a tensor that is added to the result.
   func callAsFunction(
     _ x: Tensor, channelBias: Tensor? = nil, residual: Tensor? = nil,
     _ observer: (any ActivationObserver)?
   ) -> Tensor {
     observer?.willRun(module: name, input: x)
-    // One for all pictures goes along with the bias.
+    // Numbers that are the same for all images are added to the bias.
     let shared = channelBias.flatMap { $0.shape[0] == 1 || $0.hasEqualRows ? $0 : nil }
     var bias = bias
     if let shared {
@@ -105,12 +107,13 @@ extension Tensor {
   }
 }
 
+/// PyTorch's `Linear`, for features in planes.
 struct Linear: Sendable {
   private let name: String
   private let weight: LayerWeight
   private let bias: [Float]?
 
-  /// - Parameter gated: whether the second half of the outputs gates the first, by GELU.
+  /// - Parameter gated: whether the second half of the outputs gates the first half, by GELU.
   init(
     _ spec: LinearSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic, gated: Bool = false
   ) throws {
@@ -120,9 +123,9 @@ struct Linear: Sendable {
     self.bias = bias
   }
 
-  /// [B, in, ...] to [B, out, ...], half as many where gated: features lie in planes.
+  /// Maps [B, in, ...] to [B, out, ...], or to [B, out / 2, ...] if gated.
   ///
-  /// - Parameter residual: what is added to the result.
+  /// - Parameter residual: a tensor that is added to the result.
   func callAsFunction(
     _ x: Tensor, residual: Tensor? = nil, _ observer: (any ActivationObserver)?
   ) -> Tensor {
@@ -136,7 +139,7 @@ struct Linear: Sendable {
   }
 }
 
-/// Planes of features as observers take them: a row for each token.
+/// Transposes planes of features to a row for each token, the layout for observers.
 private func rowsOfFeatures(_ x: Tensor) -> Tensor {
   if x.shape.rank == 2 { return x }
   let features = x.shape[1]
@@ -145,6 +148,7 @@ private func rowsOfFeatures(_ x: Tensor) -> Tensor {
     .reshaped([x.shape[0] * tokens, features])
 }
 
+/// PyTorch's `GroupNorm`.
 struct GroupNorm: Sendable {
   private let groups: Int
   private let epsilon: Float
@@ -159,17 +163,18 @@ struct GroupNorm: Sendable {
     self.bias = bias ?? []
   }
 
-  /// - Parameter silu: whether SiLU follows, in the same pass.
+  /// - Parameter silu: whether to apply SiLU in the same pass.
   func callAsFunction(_ x: Tensor, silu: Bool = false) -> Tensor {
     groupNorm(x, groups: groups, scale: scale, bias: bias, epsilon: epsilon, silu: silu)
   }
 
-  /// The same in place, for a tensor that nobody else looks at any more.
+  /// Normalizes `x` in place.
   func apply(to x: inout Tensor, silu: Bool) {
     groupNorm(inPlace: &x, groups: groups, scale: scale, bias: bias, epsilon: epsilon, silu: silu)
   }
 }
 
+/// PyTorch's `LayerNorm`, for features in planes.
 struct LayerNorm: Sendable {
   private let epsilon: Float
   private let scale: [Float]
@@ -187,7 +192,7 @@ struct LayerNorm: Sendable {
   }
 }
 
-/// A table of which rows are widened when they are looked up.
+/// PyTorch's `Embedding`. Rows of the table are widened when they are looked up.
 struct Embedding: Sendable {
   private let table: StoredTensor
 

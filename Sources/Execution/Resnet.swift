@@ -25,7 +25,7 @@ struct Resnet: Sendable {
 
   /// - Parameters:
   ///   - x: [B, C, H, W].
-  ///   - time: the time embedding after SiLU, [B, D]; `nil` in an autoencoder.
+  ///   - time: the time embedding after SiLU, [B, D]; `nil` for an autoencoder.
   func callAsFunction(
     _ x: consuming Tensor, time: Tensor?, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
@@ -34,7 +34,7 @@ struct Resnet: Sendable {
     var hidden: Tensor
     if let shortcut {
       residual = shortcut(x, observer)
-      // A decoder's activations take hundreds of megabytes: what is done with is written over.
+      // The activations of a decoder take hundreds of megabytes, so their memory is reused.
       hidden = x
       x = residual
       norm1.apply(to: &hidden, silu: true)
@@ -52,7 +52,7 @@ struct Resnet: Sendable {
   }
 }
 
-/// A convolution before or after which the sides are halved or doubled.
+/// The convolution of diffusers' `Downsample2D` or `Upsample2D`.
 struct Resampler: Sendable {
   private let name: String
   private let conv: Convolution
@@ -62,7 +62,8 @@ struct Resampler: Sendable {
     conv = try Convolution(spec.conv, weights, arithmetic)
   }
 
-  /// The convolution, with a stride of 2 where the spec says so.
+  /// Applies the convolution. A downsampler's has a stride of 2; an upsampler's follows the
+  /// resizing.
   func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
     try Task.checkCancellation()
     let output = conv(x, observer)

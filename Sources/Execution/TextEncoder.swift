@@ -3,22 +3,23 @@ package import ModelSources
 package import Models
 package import Tensors
 
-/// What a text encoder makes of token sequences.
+/// The output of a text encoder.
 package struct TextEncoderOutput: Sendable {
   /// The last layer's output after the final norm, [B, words, D].
   package let lastHiddenState: Tensor
-  /// The embeddings, then what each layer gives, before the final norm: [B, words, D] each.
+  /// The embeddings, then the output of each layer, before the final norm: [B, words, D] each.
   package let hiddenStates: [Tensor]
-  /// The last hidden state at each sequence's end, [B, D].
+  /// The last hidden state at the end token of each sequence, [B, D].
   package let poolerOutput: Tensor
-  /// The pooled output through the projection, [B, P]; `nil` where there is none.
+  /// The projection of the pooled output, [B, P]; `nil` for a model without projection.
   package let textEmbeds: Tensor?
 }
 
-/// CLIP's text encoder (Radford et al. 2021): transformers' `CLIPTextModel`, with or without
-/// projection, in float32.
+/// The CLIP text encoder (Radford et al. 2021) in float32: transformers' `CLIPTextModel` or
+/// `CLIPTextModelWithProjection`.
 ///
-/// The mask is causal and nothing else: padding is attended to, as Stable Diffusion was trained.
+/// The attention mask is causal only. Padding tokens are not masked, as in the training of Stable
+/// Diffusion.
 package struct TextEncoder: Sendable {
   private struct Layer: Sendable {
     let spec: TextEncoderSpec.Layer
@@ -62,8 +63,8 @@ package struct TextEncoder: Sendable {
     projection = try spec.projection.map { try Linear($0, weights, .f32) }
   }
 
-  /// - Parameter inputIDs: sequences of one length, each with its start and end tokens.
-  /// - Throws: ``InputError`` for tokens that the tables lack; `CancellationError`.
+  /// - Parameter inputIDs: sequences of the same length, each with its start and end tokens.
+  /// - Throws: ``InputError`` for wrong lengths or unknown tokens; `CancellationError`.
   package func callAsFunction(
     inputIDs: [[Int]], observer: (any ActivationObserver)? = nil
   ) throws -> TextEncoderOutput {
@@ -75,7 +76,7 @@ package struct TextEncoder: Sendable {
     observer.ran(TextEncoderSpec.embeddingsBlock, embeddings)
 
     var hiddenStates = [embeddings]
-    // Features lie in planes of tokens while they are computed with.
+    // The layers compute with planes of tokens for each feature.
     var x = transposed(embeddings)
     for layer in layers {
       try Task.checkCancellation()
@@ -111,8 +112,8 @@ package struct TextEncoder: Sendable {
     let (length, width) = (states.shape[1], states.shape[2])
     var values: [Float] = []
     for (index, row) in inputIDs.enumerated() {
-      // Where the config says 2, which is no end token, the highest number is taken; where the end
-      // token does not occur, the first: both as the reference does.
+      // As in transformers: if the config has the wrong end token 2, the highest token number is
+      // the end token; if the end token does not occur, the first position is used.
       let end = spec.eosTokenID == 2 ? row.max() : spec.eosTokenID
       let position = end.flatMap { row.firstIndex(of: $0) } ?? 0
       let start = (index * length + position) * width
@@ -126,7 +127,7 @@ package struct TextEncoder: Sendable {
     guard length > 0, inputIDs.allSatisfy({ $0.count == length }) else {
       throw InputError(
         input: "input_ids", found: "sequences of \(inputIDs.map(\.count)) tokens",
-        expected: "sequences of one length")
+        expected: "sequences of the same length")
     }
     guard length <= positionEmbedding.rows else {
       throw InputError(

@@ -10,8 +10,8 @@ import Tensors
 func sineEmbedding(_ numbers: [Float], _ spec: UNetSpec.SineEmbedding) -> Tensor {
   let half = spec.width / 2
   let frequencies = (0..<half).map { index in
-    // float32 in the order of the reference: at timestep 999 another order moves the angle by
-    // as much as the tolerance of a whole component.
+    // float32 in the order of operations of diffusers. Another order would change the angle at
+    // timestep 999 by as much as the tolerance of a whole component.
     let exponent = Float(-log(10000.0)) * Float(index) / Float(Double(half) - spec.freqShift)
     return Float(exp(Double(exponent)))
   }
@@ -40,7 +40,7 @@ struct TimeEmbedding: Sendable {
     conditionProjection = try spec.conditionProjection.map { try Linear($0, weights, .f32) }
   }
 
-  /// - Parameter condition: what `cond_proj` brings in; without it that layer adds nothing.
+  /// - Parameter condition: the input of `cond_proj`; without it, that layer is skipped.
   func callAsFunction(
     _ x: Tensor, condition: Tensor? = nil, _ observer: (any ActivationObserver)?
   ) -> Tensor {

@@ -6,7 +6,7 @@ import Tensors
 /// diffusers' `Attention`.
 struct Attention: Sendable {
   private let spec: AttentionSpec
-  private let halves: Bool
+  private let bfloat16: Bool
   private let query: Linear
   private let key: Linear
   private let value: Linear
@@ -14,7 +14,7 @@ struct Attention: Sendable {
 
   init(_ spec: AttentionSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic) throws {
     self.spec = spec
-    halves = arithmetic == .int8
+    bfloat16 = arithmetic == .int8
     query = try Linear(spec.query, weights, arithmetic)
     key = try Linear(spec.key, weights, arithmetic)
     value = try Linear(spec.value, weights, arithmetic)
@@ -23,15 +23,15 @@ struct Attention: Sendable {
 
   /// - Parameters:
   ///   - x: [B, C, T].
-  ///   - text: [B, D, words]; looked at only where the spec says so.
-  ///   - residual: what is added to the result.
+  ///   - text: [B, D, words]; used for cross-attention only.
+  ///   - residual: a tensor that is added to the result.
   func callAsFunction(
     _ x: Tensor, text: Tensor?, residual: Tensor, _ observer: (any ActivationObserver)?
   ) -> Tensor {
     let context = spec.attendsToText ? text ?? x : x
     let attended = attention(
       query: query(x, observer), key: key(context, observer), value: value(context, observer),
-      heads: spec.heads, halves: halves)
+      heads: spec.heads, bfloat16: bfloat16)
     return out(attended, residual: residual, observer)
   }
 }
@@ -69,10 +69,10 @@ struct TransformerBlock: Sendable {
   }
 }
 
-/// diffusers' `Transformer2DModel` over pictures.
+/// diffusers' `Transformer2DModel` for images.
 struct Transformer: Sendable {
-  /// `proj_in` or `proj_out`: a convolution by one pixel and a linear layer are the same to features
-  /// that lie in planes, but for how an observer sees their input.
+  /// `proj_in` or `proj_out`. For features in planes, a 1 x 1 convolution and a linear layer differ
+  /// only in the shape of the input that observers receive.
   private enum Projection: Sendable {
     case convolution(Convolution)
     case linear(Linear)

@@ -4,16 +4,16 @@ package import Models
 internal import Support
 package import Tensors
 
-/// A U-Net that predicts the noise in a latent (Ho et al. 2020; Rombach et al. 2022): diffusers'
-/// `UNet2DConditionModel` in float32.
+/// Predicts the noise in a latent (Ho et al. 2020; Rombach et al. 2022): diffusers'
+/// `UNet2DConditionModel`.
 ///
-/// Weights stay as they are stored, and are widened a tile at a time where they are used.
+/// Weights stay in their storage format and are widened to float32 a tile at a time.
 package struct UNet: Sendable {
-  /// What SDXL adds to the time embedding.
+  /// The conditioning that SDXL adds to the time embedding: diffusers' `added_cond_kwargs`.
   package struct AddedConditioning: Sendable {
     /// The pooled text, [B, P].
     package let textEmbeds: Tensor
-    /// Sizes and crops, [B, 6].
+    /// The original size, the crop and the target size, [B, 6].
     package let timeIDs: Tensor
 
     package init(textEmbeds: Tensor, timeIDs: Tensor) {
@@ -22,8 +22,8 @@ package struct UNet: Sendable {
     }
   }
 
-  /// Resnets with an attention after each, or with none.
-  private struct Layers: Sendable {
+  /// A block of resnets, each followed by a transformer or none, and a resampler.
+  private struct Block: Sendable {
     let resnets: [Resnet]
     let attentions: [Transformer]
     let resampler: Resampler?
@@ -43,9 +43,9 @@ package struct UNet: Sendable {
   private let convIn: Convolution
   private let timeEmbedding: TimeEmbedding
   private let addEmbedding: TimeEmbedding?
-  private let downBlocks: [Layers]
-  private let midBlock: Layers?
-  private let upBlocks: [Layers]
+  private let downBlocks: [Block]
+  private let midBlock: Block?
+  private let upBlocks: [Block]
   private let convNormOut: GroupNorm
   private let convOut: Convolution
 
@@ -61,13 +61,13 @@ package struct UNet: Sendable {
     timeEmbedding = try TimeEmbedding(spec.timeEmbedding, weights)
     addEmbedding = try spec.addedEmbedding.map { try TimeEmbedding($0.embedding, weights) }
     downBlocks = try spec.downBlocks.map {
-      try Layers($0.resnets, $0.attentions, $0.downsampler, weights, arithmetic)
+      try Block($0.resnets, $0.attentions, $0.downsampler, weights, arithmetic)
     }
     midBlock = try spec.midBlock.map {
-      try Layers($0.resnets, $0.attentions, nil, weights, arithmetic)
+      try Block($0.resnets, $0.attentions, nil, weights, arithmetic)
     }
     upBlocks = try spec.upBlocks.map {
-      try Layers($0.resnets, $0.attentions, $0.upsampler, weights, arithmetic)
+      try Block($0.resnets, $0.attentions, $0.upsampler, weights, arithmetic)
     }
     convNormOut = try GroupNorm(spec.convNormOut, weights)
     convOut = try Convolution(spec.convOut, weights, arithmetic)
@@ -78,14 +78,14 @@ package struct UNet: Sendable {
       config: model.unet, weights: model.weights(of: ComponentName.unet), arithmetic: arithmetic)
   }
 
-  /// The U-Net's prediction for `sample`.
+  /// Computes the U-Net's prediction for `sample`.
   ///
   /// - Parameters:
   ///   - sample: the noisy latent, [B, C, H, W], of any size.
-  ///   - timesteps: one for all pictures, or one for each.
-  ///   - encoderHiddenStates: the text, [B, words, D].
+  ///   - timesteps: one for all images, or one for each.
+  ///   - encoderHiddenStates: the output of the text encoders, [B, words, D].
   ///   - timestepCondition: the guidance embedding of latent consistency models, [B, width].
-  ///   - added: what SDXL adds; needed where the config has `addition_embed_type`.
+  ///   - added: the added conditioning of SDXL; required if the config has `addition_embed_type`.
   /// - Returns: [B, out channels, H, W].
   /// - Throws: ``InputError`` for an input of another shape; `CancellationError`.
   package func callAsFunction(
@@ -101,7 +101,7 @@ package struct UNet: Sendable {
     var x = convIn(spec.centerInputSample ? centered(sample) : sample, observer)
     observer.ran("conv_in", x)
 
-    // What each resnet of the way up takes from the way down, last in, first out.
+    // The skip connections from the down blocks to the up blocks, last in, first out.
     var skips = [x]
     for block in downBlocks {
       for (index, resnet) in block.resnets.enumerated() {
@@ -129,7 +129,7 @@ package struct UNet: Sendable {
         if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
       }
       if let upsampler = block.resampler, let skip = skips.last {
-        // Twice the size, or one less where the way down rounded a side up.
+        // Twice the size, or one less where a downsampler rounded a side up.
         let (height, width) = (skip.shape[2], skip.shape[3])
         x = try upsampler(upsampleNearest(x, height: height, width: width), observer)
       }
@@ -140,7 +140,7 @@ package struct UNet: Sendable {
     return x
   }
 
-  /// The time embedding after SiLU, [B, D], as every resnet takes it.
+  /// The time embedding after SiLU, [B, D], the input of every resnet.
   private func embedTime(
     _ timesteps: [Float], batch: Int, condition: Tensor?, added: AddedConditioning?,
     _ observer: (any ActivationObserver)?
@@ -155,9 +155,9 @@ package struct UNet: Sendable {
       let row = sines.shape.count / batch
       let width = added.textEmbeds.shape[1]
       var values: [Float] = []
-      for picture in 0..<batch {
-        values += added.textEmbeds.values[picture * width..<(picture + 1) * width]
-        values += sines.values[picture * row..<(picture + 1) * row]
+      for image in 0..<batch {
+        values += added.textEmbeds.values[image * width..<(image + 1) * width]
+        values += sines.values[image * row..<(image + 1) * row]
       }
       let extra = addEmbedding(
         Tensor(shape: [batch, width + row], values: values), observer)
@@ -176,8 +176,8 @@ package struct UNet: Sendable {
       [("batch", nil), ("channels", spec.inChannels), ("height", nil), ("width", nil)])
     let batch = sample.shape[0]
     let side = min(sample.shape[2], sample.shape[3])
-    // Without zeros around it a side of 1 cannot be halved; with them it stays 1.
-    let smallest = spec.halvesWithPadding ? 1 : downsamplingFactor
+    // With padding, a side of 1 stays 1 in a downsampler; without, it cannot be downsampled.
+    let smallest = spec.downsamplesWithPadding ? 1 : downsamplingFactor
     guard side >= smallest else {
       throw InputError(
         input: "sample", found: sample.shape.description,
@@ -186,7 +186,7 @@ package struct UNet: Sendable {
     guard timesteps.count == 1 || timesteps.count == batch else {
       throw InputError(
         input: "timestep", found: "\(timesteps.count) numbers",
-        expected: batch == 1 ? "1" : "1, or \(batch) for as many samples")
+        expected: batch == 1 ? "1" : "1, or \(batch) (one for each sample)")
     }
     try check(
       text, "encoder_hidden_states",
@@ -227,13 +227,13 @@ package struct UNet: Sendable {
 }
 
 extension UNetSpec {
-  /// Whether zeros surround the picture where its sides are halved.
-  fileprivate var halvesWithPadding: Bool {
+  /// Whether all downsamplers pad the image with zeros on all sides.
+  fileprivate var downsamplesWithPadding: Bool {
     downBlocks.allSatisfy { $0.downsampler?.conv.paddingBefore != 0 }
   }
 }
 
-/// `2 x - 1`: numbers from 0 to 1 as numbers from -1 to 1.
+/// `2 x - 1`: maps numbers from 0...1 to -1...1.
 private func centered(_ x: Tensor) -> Tensor {
   Tensor(shape: x.shape, values: x.values.map { 2 * $0 - 1 })
 }

@@ -2,13 +2,14 @@ private import CKernels
 internal import Support
 package import Tensors
 
-/// What an observer needs of the input of one module: by channel and as a histogram.
+/// Statistics of the input of one module: for each channel, and as a histogram of magnitudes.
 package struct ActivationSummary: Sendable, Equatable {
   /// The largest magnitude of each channel.
   package var maxima: [Float]
-  /// The sum of squares of each channel, in float64 and in a fixed order.
+  /// The sum of squares of each channel, added in float64 and in a fixed order. Divided by
+  /// ``positions`` it is the mean square.
   package var meanSquares: [Double]
-  /// Numbers of each channel that were seen.
+  /// The number of values of each channel.
   package var positions: Int
   /// Counts of magnitudes; see ``MagnitudeBins``.
   package var histogram: [UInt64]
@@ -21,10 +22,11 @@ package struct ActivationSummary: Sendable, Equatable {
   }
 }
 
-/// Bins of magnitudes, the same for every module, so that histograms add up exactly.
+/// The bins of magnitude histograms. They are the same for every module, so that histograms can be
+/// added exactly.
 ///
-/// Bin 0 counts what lies below 2^-24, zero too; bins 1 to 320 divide each octave up to 2^16 into
-/// eighths of equal width; the last counts what is 2^16 or more.
+/// Bin 0 counts magnitudes below 2^-24, including zero. Bins 1 to 320 divide each octave up to 2^16
+/// into eight bins of equal width. The last bin counts magnitudes of 2^16 and more.
 package enum MagnitudeBins {
   package static let count = Int(DECANT_HISTOGRAM_BINS)
 
@@ -41,8 +43,8 @@ package enum MagnitudeBins {
 /// channels] or [batch, channels, height, width].
 ///
 /// - Parameters:
-///   - samples: which samples, of as many as the whole activation holds. Rows divide evenly.
-///   - count: how many samples it holds.
+///   - samples: the indices of the samples. Each sample has the same number of rows.
+///   - count: the number of samples in the activation.
 /// - Precondition: `count` divides the outermost extent.
 package func summarize(
   _ activation: Tensor, samples: Range<Int>, of count: Int
@@ -53,12 +55,11 @@ package func summarize(
       && samples.lowerBound >= 0 && samples.upperBound <= count,
     "samples \(samples) of \(count) in an activation of \(shape)")
   let outer = samples.lowerBound * shape[0] / count..<samples.upperBound * shape[0] / count
-  // Channels lie apart by planes in pictures and side by side in rows; rows are planes of one
-  // number whose channels are counted down the columns.
-  let isPicture = shape.rank == 4
-  let channels = isPicture ? shape[1] : shape[shape.rank - 1]
-  let inner = isPicture ? shape[2] * shape[3] : shape.rank == 3 ? shape[1] : 1
-  let width = isPicture ? 16 : 128
+  // Images store a plane for each channel. Rows store the channels of a position side by side.
+  let isImage = shape.rank == 4
+  let channels = isImage ? shape[1] : shape[shape.rank - 1]
+  let inner = isImage ? shape[2] * shape[3] : shape.rank == 3 ? shape[1] : 1
+  let width = isImage ? 16 : 128
   let units = channels == 0 ? 0 : (channels - 1) / width + 1
   var summary = ActivationSummary(
     maxima: [Float](repeating: 0, count: channels),
@@ -79,13 +80,13 @@ package func summarize(
           parallel(units) { unit in
             let range = unit * width..<min(channels, (unit + 1) * width)
             let bins = target.histograms + unit * MagnitudeBins.count
-            if isPicture {
+            if isImage {
               for channel in range {
                 for sample in outer {
                   let plane = source + (sample * channels + channel) * inner
                   target.maxima[channel] = max(
                     target.maxima[channel], decant_largest_magnitude(plane, inner))
-                  target.meanSquares[channel] += decant_plane_energy(plane, inner)
+                  target.meanSquares[channel] += decant_square_sum(plane, inner)
                   decant_magnitude_histogram(plane, inner, bins)
                 }
               }
@@ -110,6 +111,8 @@ package func summarize(
   return summary
 }
 
+/// The buffers that the units of ``summarize(_:samples:of:)`` write.
+///
 /// Unchecked: each unit of work writes its own channels and its own histogram.
 private struct SummaryTarget: @unchecked Sendable {
   let maxima: UnsafeMutablePointer<Float>

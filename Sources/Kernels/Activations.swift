@@ -6,7 +6,8 @@ package func silu(_ x: consuming Tensor) -> Tensor {
   eachNumber(x, decant_silu)
 }
 
-/// `x` times the distribution function of the normal distribution: torch's gelu, the exact one.
+/// `x` times the cumulative distribution function of the normal distribution: PyTorch's exact
+/// `gelu`.
 package func gelu(_ x: consuming Tensor) -> Tensor {
   eachNumber(x, decant_gelu)
 }
@@ -33,8 +34,8 @@ package func add(_ a: consuming Tensor, _ b: Tensor) -> Tensor {
   return a
 }
 
-/// `x` [batch, channels, height, width] with a number of `bias` [batch, channels] added to each
-/// plane: how a residual block takes the time embedding.
+/// Adds `bias` [batch, channels] to each pixel of `x` [batch, channels, height, width]. Residual
+/// blocks add the time embedding this way.
 package func addChannelBias(_ x: consuming Tensor, _ bias: Tensor) -> Tensor {
   precondition(
     x.shape.rank == 4 && bias.shape.extents == Array(x.shape.extents[..<2]),
@@ -51,7 +52,7 @@ package func addChannelBias(_ x: consuming Tensor, _ bias: Tensor) -> Tensor {
   return x
 }
 
-/// `x` with each block of its numbers replaced in place by what `function` makes of it.
+/// Applies an element-wise `function` to `x` in place, block by block.
 private func eachNumber(
   _ x: consuming Tensor,
   _ function: @Sendable (UnsafePointer<Float>?, UnsafeMutablePointer<Float>?, Int) -> Void

@@ -2,24 +2,25 @@ internal import CKernels
 internal import Support
 package import Tensors
 
-/// Scaled dot-product attention of several heads (Vaswani et al., 2017): for each head,
+/// Multi-head scaled dot-product attention (Vaswani et al., 2017): for each head,
 /// `softmax(scale * Q Kᵀ) V`.
 ///
-/// Queries are taken 32 at a time against parts of the keys, with a running softmax (Milakov &
-/// Gimelshein, 2018): the matrix of scores is never whole, whatever its size.
+/// The kernel computes 32 queries at a time against parts of the keys, with a running softmax
+/// (Milakov & Gimelshein, 2018). The whole matrix of scores is never in memory.
 ///
 /// - Parameters:
-///   - query: [batch, heads * d, queries]; a head's features lie side by side.
+///   - query: [batch, heads * d, queries]; the features of a head are adjacent.
 ///   - key, value: [batch, heads * d, keys].
-///   - causal: whether a query sees only the keys up to its own place.
-///   - scale: what scores are multiplied with; 1 / sqrt(d) where it is `nil`.
-///   - halves: whether products may be of bfloat16 numbers, with float32 sums, where the machine has
-///     them: beside int8 weights their rounding, 2^-9, is small.
+///   - causal: whether a query attends only to the keys up to its own position.
+///   - scale: the factor of the scores; `nil` means 1 / sqrt(d).
+///   - bfloat16: whether operands are rounded to bfloat16, with float32 sums, if the processor has
+///     such instructions. The relative rounding error, 2^-9, is small compared with that of int8
+///     weights.
 /// - Returns: [batch, heads * d, queries].
 /// - Precondition: at least one key; as many keys as queries where `causal`.
 package func attention(
   query: Tensor, key: Tensor, value: Tensor, heads: Int, causal: Bool = false,
-  scale: Float? = nil, halves: Bool = false
+  scale: Float? = nil, bfloat16: Bool = false
 ) -> Tensor {
   precondition(
     query.shape.rank == 3 && key.shape.rank == 3 && key.shape == value.shape
@@ -31,10 +32,10 @@ package func attention(
   let (keys, d) = (key.shape[2], query.shape[1] / heads)
   let plan = AttentionPlan(
     queries: queries, keys: keys, d: d, causal: causal, scale: scale ?? 1 / Float(d).squareRoot(),
-    halves: halves && hasHalfProducts)
+    bfloat16: bfloat16 && hasBFloat16Products)
   return Profile.timing(.attention, products: 2 * batch * width * queries * keys) {
     let packed = Scratch.floats(batch * heads * plan.packedSize)
-    defer { Scratch.give(packed) }
+    defer { Scratch.release(packed) }
     let operands = Target(base: packed.base)
     return query.values.reading { query in
       key.values.reading { key in
@@ -59,31 +60,31 @@ package func attention(
   }
 }
 
-/// Whether the machine multiplies bfloat16 numbers.
-package var hasHalfProducts: Bool { decant_product_bf16(nil, nil, 0, nil) != 0 }
+/// Whether the processor has instructions for bfloat16 products.
+package var hasBFloat16Products: Bool { decant_product_bf16(nil, nil, 0, nil) != 0 }
 
-/// exp(x) is 2 to the power of x times this.
+/// The logarithm of e to base 2: exp(x) = 2^(x * log2e).
 private let log2e = 1.442_695_040_888_963_4
 
-/// How the attention of one head is cut.
+/// How the attention of one head is divided into panels of queries, and how operands are packed.
 private struct AttentionPlan {
   let queries: Int
   let keys: Int
   let d: Int
   let causal: Bool
   let scale: Float
-  let halves: Bool
+  let bfloat16: Bool
 
   private var block: Int { ProductTiles.blockRows }
   private var panel: Int { ProductTiles.panelColumns }
 
-  /// Words that hold so many numbers.
-  private func words(_ numbers: Int) -> Int { halves ? (numbers + 1) / 2 : numbers }
+  /// The 32-bit words that store `numbers` numbers.
+  private func words(_ numbers: Int) -> Int { bfloat16 ? (numbers + 1) / 2 : numbers }
 
   private var keySize: Int { (keys + block - 1) / block * block * words(d) }
-  /// Words of packed keys and values.
+  /// The words of packed keys and values.
   var packedSize: Int { keySize + (d + block - 1) / block * block * words(keys) }
-  var packingScratch: Int { halves ? block * words(keys) : 0 }
+  var packingScratch: Int { bfloat16 ? block * words(keys) : 0 }
   var panels: Int { (queries + panel - 1) / panel }
   var tileScratch: Int { Int(decant_attention_scratch()) + 2 * panel * d }
 
@@ -92,7 +93,7 @@ private struct AttentionPlan {
     into target: UnsafeMutablePointer<Float>
   ) {
     let values = UnsafeMutableRawPointer(target + keySize).assumingMemoryBound(to: UInt32.self)
-    guard halves else {
+    guard bfloat16 else {
       decant_pack_columns(key, keys, keys, d, target)
       packRows(Matrix(base: value, stride: keys), d, keys, into: values)
       return
@@ -125,12 +126,12 @@ private struct AttentionPlan {
       decant_scale_and_shift(
         query + feature * queries + first, 0, Float(Double(scale) * log2e), 0, line, some)
     }
-    if halves { decant_pair_rows(scaled, d, scaled) }
+    if bfloat16 { decant_pair_rows(scaled, d, scaled) }
     let visible = (0..<panel).map { min(keys, first + $0 + 1) }
     visible.withUnsafeBufferPointer { visible in
       decant_attention_tile(
         scaled, operands, operands + keySize, d, causal ? min(keys, first + panel) : keys, keys,
-        causal ? visible.baseAddress : nil, halves ? 1 : 0, scratch, result)
+        causal ? visible.baseAddress : nil, bfloat16 ? 1 : 0, scratch, result)
     }
     for feature in 0..<d {
       (output + feature * queries + first).update(from: result + feature * panel, count: some)

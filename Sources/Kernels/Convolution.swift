@@ -1,7 +1,7 @@
 internal import CKernels
 package import Tensors
 
-/// Rows and columns of zeros around a picture.
+/// Rows and columns of zeros around an image.
 package struct Padding: Sendable, Hashable {
   package let top: Int
   package let left: Int
@@ -12,40 +12,40 @@ package struct Padding: Sendable, Hashable {
     (self.top, self.left, self.bottom, self.right) = (top, left, bottom, right)
   }
 
-  /// The same on all four sides.
+  /// The same padding on all four sides.
   package init(_ all: Int) { self.init(top: all, left: all, bottom: all, right: all) }
 }
 
-/// How layers compute: what they hold their operands in, and by which algorithm.
+/// The number format and the algorithms of layers.
 package enum Arithmetic: String, Sendable, CaseIterable {
-  /// float32; convolutions by 3 x 3 in Winograd's form, where that is faster.
+  /// Float32. 3 x 3 convolutions use the Winograd algorithm where it is faster.
   case f32
-  /// float32, every convolution directly: the reference for the others.
+  /// Float32 without the Winograd algorithm: the reference for the others.
   case f32Direct = "f32-direct"
-  /// Products of int8 weights and int8 activations (W8A8), the rest in float32.
+  /// Products of int8 weights and int8 activations (W8A8), everything else in float32.
   case int8
 
-  /// The same without int8, for what int8 is not offered for.
+  /// The float32 arithmetic for components that do not support int8.
   package var inFloats: Arithmetic { self == .int8 ? .f32 : self }
 }
 
-/// Two-dimensional convolution (cross-correlation, as torch.nn.functional.conv2d) by matrix
-/// products, or in Winograd's form.
+/// Two-dimensional convolution (cross-correlation, as `torch.nn.functional.conv2d`), by matrix
+/// products or by the Winograd algorithm.
 ///
-/// The direct way gathers the pixels that a part of the weights meet a panel at a time, or, of a small
-/// picture, all of them; Winograd's
-/// (F(4 x 4, 3 x 3), Lavin & Gray, 2016) transforms a group of tiles at a time, and takes a quarter of
-/// the products, for about four times the rounding error. Memory beside the result is bounded either
-/// way, whatever the size of the picture.
+/// The direct form packs the pixels under the kernel's window in panels, or, for a small image, all
+/// of them at once. The Winograd form (F(4 x 4, 3 x 3), Lavin & Gray, 2016) transforms a group of
+/// tiles at a time. It needs a quarter of the multiplications and has about four times the rounding
+/// error. Both need a bounded amount of memory besides the result, for any size of the image.
 ///
 /// - Parameters:
 ///   - x: [batch, in, height, width].
-///   - weight: [out, in, kernel height, kernel width], in any encoding that can be widened; windows of
-///     at most 49 weights.
+///   - weight: [out, in, kernel height, kernel width], in any encoding that can be widened. The
+///     kernel has at most 49 taps.
 ///   - bias: one number for each output channel.
-///   - residual: what is added to the result, of its shape.
-///   - winograd: whether Winograd's form may be used.
-/// - Returns: [batch, out, (height + padding - kernel height) / stride + 1, likewise].
+///   - residual: a tensor of the result's shape that is added to it.
+///   - winograd: whether the Winograd algorithm may be used.
+/// - Returns: [batch, out, out height, out width], where
+///   `out height = (height + padding - kernel height) / stride + 1`, and likewise the width.
 package func convolve(
   _ x: Tensor, weight: StoredTensor, bias: [Float]?, residual: Tensor? = nil, stride: Int = 1,
   padding: Padding = Padding(1), winograd: Bool = false
@@ -70,8 +70,8 @@ package func convolve(
             plan.run(x, weight: weight, bias: bias, residual: residual, into: output)
           } else {
             FloatOperands(
-              weight: weight, bias: bias, window: window, pictures: x, residual: residual
-            ).product(pictures: batch, area: shape[2] * shape[3], gated: false, into: output)
+              weight: weight, bias: bias, window: window, images: x, residual: residual
+            ).product(images: batch, area: shape[2] * shape[3], gated: false, into: output)
           }
         }
       }
@@ -79,16 +79,16 @@ package func convolve(
   }
 }
 
-/// A fully connected layer for features that lie in planes: of each picture, `W x + bias`.
+/// A linear layer for features in planes: `W x + bias` for each position.
 ///
 /// - Parameters:
 ///   - x: [batch, in, ...].
 ///   - weight: [out, in], or [out, in, 1, 1], in any encoding that can be widened.
 ///   - bias: one number for each output.
-///   - residual: what is added to the result, of its shape.
-///   - gated: whether the second half of the outputs gates the first: diffusers' GEGLU (Shazeer,
-///     2020), the first half times ``gelu(_:)`` of the second.
-/// - Returns: [batch, out, ...]; out is half as many where gated.
+///   - residual: a tensor of the result's shape that is added to it.
+///   - gated: whether the second half of the outputs gates the first half: diffusers' GEGLU
+///     (Shazeer, 2020), the first half times ``gelu(_:)`` of the second.
+/// - Returns: [batch, out, ...], or [batch, out / 2, ...] if gated.
 package func project(
   _ x: Tensor, weight: StoredTensor, bias: [Float]?, residual: Tensor? = nil, gated: Bool = false
 ) -> Tensor {
@@ -111,22 +111,23 @@ package func project(
       reading(residual) { residual in
         Tensor(shape: shape) { output in
           FloatOperands(
-            weight: weight, bias: bias, window: window, pictures: x, residual: residual
-          ).product(pictures: batch, area: area, gated: gated, into: output)
+            weight: weight, bias: bias, window: window, images: x, residual: residual
+          ).product(images: batch, area: area, gated: gated, into: output)
         }
       }
     }
   }
 }
 
-/// The numbers of a tensor in place, where there is one.
+/// Calls `body` with the numbers of an optional tensor, without a copy.
 func reading<Result>(_ tensor: Tensor?, _ body: (Source?) -> Result) -> Result {
   guard let tensor else { return body(nil) }
   return tensor.values.reading { body($0) }
 }
 
 extension decant_window {
-  /// Whether the pixels under the window are the pictures themselves.
+  /// Whether the matrix of windows is the image itself: a 1 x 1 kernel with stride 1 and no
+  /// padding.
   var isPointwise: Bool {
     kernel_height * kernel_width == 1 && stride == 1 && out_height == height && out_width == width
   }

@@ -3,67 +3,67 @@ internal import Support
 internal import Tensors
 
 extension FloatOperands {
-  /// The product for `pictures` of `area` pixels, as `multiply` makes it, by the kernel that is the
-  /// faster. Which one that is follows from the weights and the extents of one picture: so pictures
-  /// give the same bits in any batch.
-  func product(pictures: Int, area: Int, gated: Bool, into output: Target) {
+  /// Computes the product for `images` of `area` pixels with the faster of two kernels. The choice
+  /// depends only on the weights and the extents of one image, so an image gives the same bits in
+  /// any batch.
+  func product(images: Int, area: Int, gated: Bool, into output: Target) {
     if InnerProduct.isFaster(area: area, length: length) {
-      InnerProduct(self, pictures: pictures, area: area, gated: gated).run(into: output)
+      InnerProduct(self, images: images, area: area, gated: gated).run(into: output)
     } else {
-      Kernels.multiply(self, pictures: pictures, area: area, gated: gated, into: output)
+      Kernels.multiply(self, images: images, area: area, gated: gated, into: output)
     }
   }
 }
 
-/// A product for few pixels: inner products of rows of weights, which are read as they lie, and of
-/// pixels, each of which has its words side by side.
+/// A matrix product for few pixels, by inner products of unpacked rows of weights and of pixels,
+/// whose words are adjacent.
 ///
-/// Packing weights for the other kernel costs as much as the products of some 11 pixels, and it
-/// computes columns in 16s. Here the lanes of a vector must be added up, which is a share that is the
-/// smaller the longer the sum.
+/// The other kernel packs weights, which costs as much as the products of about 11 pixels, and
+/// computes 16 columns at a time. This kernel adds up the lanes of a vector for each result
+/// instead, which is a smaller share of the work the longer the sum is.
 private struct InnerProduct {
-  /// Words of the sum at a time: some rows of so many, and the pixels of a chunk, stay in a cache of
-  /// 1 MB.
+  /// The words of a sum that are processed at a time. A few rows of weights and the pixels of a
+  /// chunk then fit in a cache of 1 MB.
   private static let longestPart = 4096
-  /// Rows of a tile: a multiple of any instruction set's chunk.
+  /// The rows of a tile are a multiple of this, which is a multiple of the rows that any
+  /// instruction set processes at a time.
   private static let rowStep = 12
   private static let tallest = 48
 
   private let operands: FloatOperands
-  private let pictures: Int
+  private let images: Int
   private let area: Int
   private let halves: Int
   private let rows: Int
   private let height: Int
   private let parts: [Range<Int>]
-  /// Words from one pixel to the next.
+  /// The words from one pixel to the next.
   private let stride: Int
 
-  /// As measured with AVX-512 and AVX2: with more pixels packing is a small share, in shorter sums
-  /// lanes are added up too often.
+  /// Whether this kernel is faster, as measured with AVX-512 and AVX2. With more pixels, packing is
+  /// a small share; with shorter sums, adding up lanes is a large one.
   static func isFaster(area: Int, length: Int) -> Bool {
     (1...128).contains(area) && 4 * area <= length
   }
 
-  /// - Parameter gated: as `multiply` has it.
-  init(_ operands: FloatOperands, pictures: Int, area: Int, gated: Bool) {
-    (self.operands, self.pictures, self.area) = (operands, pictures, area)
+  /// - Parameter gated: whether the second half of the rows gates the first half.
+  init(_ operands: FloatOperands, images: Int, area: Int, gated: Bool) {
+    (self.operands, self.images, self.area) = (operands, images, area)
     halves = gated ? 2 : 1
     rows = operands.rows / halves
     height = ProductTiles.even(
       rows, min(Self.tallest, max(Self.rowStep, rows / 16)), Self.rowStep)
     parts = ProductTiles.parts(operands.length, longest: Self.longestPart)
-    // Whole lines, and an odd number of them: pixels side by side are then in different sets of the
-    // caches.
+    // An odd number of whole cache lines, so that neighbouring pixels map to different cache sets.
     stride = ((operands.length + 15) / 16 | 1) * 16
   }
 
   func run(into output: Target) {
-    let memory = Scratch.floats(pictures * area * stride)
-    defer { Scratch.give(memory) }
+    let memory = Scratch.floats(images * area * stride)
+    defer { Scratch.release(memory) }
     let pixels = Target(base: memory.base)
     layPixels(into: pixels)
-    let hiddenWords = halves == 2 ? height * area * pictures : 0
+    let hiddenWords = halves == 2 ? height * area * images : 0
     let widenedWords = height * (parts.first?.count ?? 0)
     let tiles = rows == 0 ? 0 : (rows - 1) / height + 1
     parallel(tiles, scratch: widenedWords + 2 * hiddenWords) { unit, scratch in
@@ -78,58 +78,58 @@ private struct InnerProduct {
             } else if index + 1 < parts.count {
               (tile, parts[index + 1])
             } else {
-              // The tiles between are other threads'.
+              // Other threads compute the tiles in between.
               (self.tile(unit + Threads.count), parts[0])
             }
           withRows(own, part, scratch: scratch) { weights in
-            for picture in 0..<pictures {
-              let place = picture * rows + tile.lowerBound
+            for image in 0..<images {
+              let place = image * rows + tile.lowerBound
               multiply(
-                weights, by: pixels + picture * area * stride + part.lowerBound,
+                weights, by: pixels + image * area * stride + part.lowerBound,
                 rows: own, part: part, place: place * area,
-                // It is asked for once.
-                ahead: picture == 0 ? next : (0..<0, part),
+                // Prefetch once, not for each image.
+                ahead: image == 0 ? next : (0..<0, part),
                 into: halves == 2
-                  ? hidden + half * hiddenWords + picture * height * area : output + place * area)
+                  ? hidden + half * hiddenWords + image * height * area : output + place * area)
             }
           }
         }
       }
       if halves == 2 {
-        for picture in 0..<pictures {
-          let values = hidden + picture * height * area
+        for image in 0..<images {
+          let values = hidden + image * height * area
           decant_geglu(
-            values, values + hiddenWords, output + (picture * rows + tile.lowerBound) * area,
+            values, values + hiddenWords, output + (image * rows + tile.lowerBound) * area,
             tile.count * area)
         }
       }
     }
   }
 
-  /// The rows of a tile in one half; none behind the last.
+  /// The rows of a tile in one half; an empty range after the last tile.
   private func tile(_ unit: Int, half: Int = 0) -> Range<Int> {
     let top = min(rows, unit * height)
     return half * rows + top..<half * rows + min(rows, top + height)
   }
 
-  /// Each pixel's words side by side, and zeros behind them.
+  /// Transposes the pixels so that the words of each are adjacent, padded with zeros.
   private func layPixels(into pixels: Target) {
     let (length, panel) = (operands.length, ProductTiles.panelColumns)
-    // So many rows of a panel, 16 KB, stay in the first-level cache.
+    // 128 rows of a panel are 16 KB and stay in the first-level cache.
     let run = 128
     let runs = (length - 1) / run + 1
-    parallel(pictures * runs, scratch: panel * run) { unit, scratch in
-      let (picture, first) = (unit / runs, unit % runs * run)
+    parallel(images * runs, scratch: panel * run) { unit, scratch in
+      let (image, first) = (unit / runs, unit % runs * run)
       let part = first..<min(length, first + run)
-      let target = pixels + picture * area * stride
+      let target = pixels + image * area * stride
       if operands.window.isPointwise {
         decant_transpose(
-          operands.pictures + (picture * length + first) * area, area, part.count, area,
+          operands.images + (image * length + first) * area, area, part.count, area,
           target + first, stride)
       } else {
         for column in Swift.stride(from: 0, to: area, by: panel) {
           let columns = column..<min(area, column + panel)
-          operands.packPixels(picture: picture, part, columns, into: words32(scratch))
+          operands.packPixels(image: image, part, columns, into: words32(scratch))
           decant_transpose(
             scratch, panel, part.count, columns.count, target + column * stride + first, stride)
         }
@@ -141,7 +141,7 @@ private struct InnerProduct {
     }
   }
 
-  /// Rows of weights as the kernel reads them.
+  /// Rows of weights in a format that the kernel reads.
   private enum Rows {
     case float32(Matrix)
     case float16(UnsafePointer<UInt16>, stride: Int)
@@ -152,7 +152,7 @@ private struct InnerProduct {
     _ body: (Rows) -> Void
   ) {
     let weight = operands.weight
-    // Without an instruction for it they are widened once for all pixels.
+    // Without an instruction that widens float16, the rows are widened once for all pixels.
     if decant_simd_level() > 0 {
       let inPlace: Void? = weight.withHalvesInPlace(rows: rows) { span in
         span.withUnsafeBufferPointer { buffer in

@@ -2,25 +2,26 @@ internal import CKernels
 internal import Support
 package import Tensors
 
-/// Weights of one layer as int8, packed as integer products take them: symmetric codes with a scale
-/// for each output channel.
+/// The weights of one layer as symmetric int8 codes with a scale for each output channel, packed
+/// for integer products.
 package struct Int8Weight: Sendable {
   package let shape: Shape
-  /// Whether the second half of the outputs gates the first. Each half begins a block of its own.
+  /// Whether the second half of the outputs gates the first half. Each half begins with a new
+  /// block.
   fileprivate let gated: Bool
-  /// Words of four codes of a row: [in / 4][kernel].
+  /// The words of a row, of four codes each: [in / 4][kernel].
   fileprivate let length: Int
-  /// Of each half, of each part of a sum: [block of 14 rows][words of the part][14].
+  /// For each half and each part of a sum: [block of 14 rows][words of the part][14].
   private let words: FixedWords
   private let scales: [Float]
-  /// The sum of each output's codes: what a zero point of the pixels adds.
+  /// The sum of each output's codes, which corrects for the zero points of the pixels.
   private let sums: [Int32]
 
-  /// The codes as they are stored, where `weight` is int8 with a scale for each output channel;
-  /// else the widened numbers rounded to it, `scale = largest magnitude / 127`.
+  /// Packs the stored codes if `weight` is int8 with a scale for each output channel. Otherwise
+  /// rounds the widened numbers to int8 with `scale = largest magnitude / 127`.
   ///
-  /// - Parameter gated: whether the layer's second half of outputs gates its first.
-  /// - Precondition: rows of at most ``longestRow`` numbers.
+  /// - Parameter gated: whether the second half of the layer's outputs gates the first half.
+  /// - Precondition: rows have at most ``longestRow`` numbers.
   package init(_ weight: StoredTensor, gated: Bool = false) {
     let shape = weight.shape
     precondition(
@@ -73,13 +74,13 @@ package struct Int8Weight: Sendable {
     self.sums = sums
   }
 
-  /// Numbers of a row whose products with codes, 255 * 128 each, cannot overflow 32 bits in a sum.
+  /// The longest row whose sum of products, at most 255 * 128 each, cannot overflow 32 bits.
   package static let longestRow = Int(Int32.max) / (255 * 128)
 
-  /// Words of as many channels.
+  /// The words of `channels` codes.
   static func words(_ channels: Int) -> Int { (channels + 3) / 4 }
 
-  /// Where the blocks from `row` on lie, which begins one, of a part of the sums.
+  /// The packed blocks from `row` on, which must begin a block, for a part of the sums.
   fileprivate func packed(from row: Int, _ part: Range<Int>) -> UnsafePointer<UInt32> {
     let rowsOfHalf = gated ? shape.rows / 2 : shape.rows
     return UnsafePointer(
@@ -88,8 +89,8 @@ package struct Int8Weight: Sendable {
           row / rowsOfHalf, row % rowsOfHalf, part, rows: rowsOfHalf, length: length))
   }
 
-  /// Where the block that begins at a row of a half lies, where halves have so many rows of `length`
-  /// words.
+  /// The offset of the block that begins at `row` of a half, where halves have `rows` rows of
+  /// `length` words.
   private static func place(
     _ half: Int, _ row: Int, _ part: Range<Int>, rows: Int, length: Int
   ) -> Int {
@@ -110,16 +111,15 @@ package struct Int8Weight: Sendable {
   }
 }
 
-/// Words that stay where they are as long as somebody holds this.
+/// Words at a fixed address during the object's lifetime.
 ///
-/// Unchecked: whoever makes it fills it, on several threads each its own part, before anybody else
-/// sees it.
+/// Unchecked: threads fill disjoint parts before the object is shared, and only read it afterwards.
 private final class FixedWords: @unchecked Sendable {
   let base: UnsafeMutablePointer<UInt32>
 
   init(count: Int) {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: max(64, count * 4), alignment: 64)
-    askForLargePages(UnsafeMutableRawBufferPointer(start: memory, count: count * 4))
+    adviseLargePages(UnsafeMutableRawBufferPointer(start: memory, count: count * 4))
     base = memory.bindMemory(to: UInt32.self, capacity: count)
   }
 
@@ -127,7 +127,8 @@ private final class FixedWords: @unchecked Sendable {
 }
 
 extension StoredTensor {
-  /// Codes and scales of some rows: those stored, or plain rounding's.
+  /// Calls `body` with the codes and scales of `rows`: the stored ones, or those of rounding to
+  /// nearest.
   fileprivate func withCodes(
     _ rows: Range<Int>, _ body: (UnsafePointer<Int8>, UnsafePointer<Float>) -> Void
   ) {
@@ -156,7 +157,7 @@ extension StoredTensor {
         guard let floats = floats.baseAddress, let base = codes.baseAddress else { return }
         for row in scales.indices {
           let scale = decant_largest_magnitude(floats + row * length, length) / 127
-          // Rows of zeros, and of numbers too small to divide by, are zeros.
+          // Rows of zeros, and rows whose scale is too small to divide by, get zero codes.
           guard scale.isNormal else { continue }
           scales[row] = scale
           decant_symmetric_codes(floats + row * length, length, scale, 127, base + row * length)
@@ -167,17 +168,17 @@ extension StoredTensor {
   }
 }
 
-/// Activations as uint8 codes, quantized where they are made: `number = (code - zero) * scale`.
+/// Activations as uint8 codes that are computed at run time: `number = (code - zero) * scale`.
 ///
-/// The range of the numbers, with 0 in it, is cut into 255 steps: of each pixel apart, or of a whole
-/// picture where windows mix pixels. A number that is not finite, or a range that overflows, makes all
-/// of them NaN.
+/// The range of the numbers, extended to include 0, is divided into 255 steps. Each pixel has its
+/// own range, or each image where the kernel's windows combine pixels. A number that is not finite,
+/// or a range that overflows, makes all results of the range NaN.
 private struct Int8Pixels {
-  /// Pixels of all pictures.
+  /// The number of pixels of all images.
   private let count: Int
-  /// Words of a pixel.
+  /// The words of a pixel.
   private let rows: Int
-  /// Codes [batch][channels / 4][area][4], then a scale and a zero point of each pixel.
+  /// Codes [batch][channels / 4][area][4], then a scale and a zero point for each pixel.
   private let memory: FixedWords
 
   var words: UnsafeMutablePointer<UInt32> { memory.base }
@@ -195,8 +196,8 @@ private struct Int8Pixels {
     rows = Int8Weight.words(channels)
     memory = FixedWords(count: (rows + 2) * count)
     let scratch = Scratch.floats(4 * count)
-    defer { Scratch.give(scratch) }
-    // Of each pixel the smallest number and the largest, 1 / scale, and the zero point.
+    defer { Scratch.release(scratch) }
+    // For each pixel the smallest and the largest number, 1 / scale, and the zero point.
     let smallest = Target(base: scratch.base)
     let largest = Target(base: scratch.base + count)
     let inverses = Target(base: scratch.base + 2 * count)
@@ -205,19 +206,19 @@ private struct Int8Pixels {
     let run = columnRun(of: area)
     let runs = (area + run - 1) / run
     x.values.reading { x in
-      @Sendable func quantize(_ picture: Int, _ columns: Range<Int>) {
-        let place = picture * area + columns.lowerBound
+      @Sendable func quantize(_ image: Int, _ columns: Range<Int>) {
+        let place = image * area + columns.lowerBound
         decant_quantize_columns(
-          x + picture * channels * area + columns.lowerBound, area, channels, columns.count,
+          x + image * channels * area + columns.lowerBound, area, channels, columns.count,
           inverses + place, offsets + place,
-          pixels.words + picture * rows * area + columns.lowerBound)
+          pixels.words + image * rows * area + columns.lowerBound)
       }
-      /// Cuts the range from the smallest to the largest number for some pixels.
-      @Sendable func cut(_ low: Float, _ high: Float, for places: Range<Int>) {
+      /// Sets the scale and the zero point of some pixels from their range.
+      @Sendable func setScale(_ low: Float, _ high: Float, for places: Range<Int>) {
         let scale = (high - low) / 255
         let isUsable = scale.isNormal
         let zero = isUsable ? (-low / scale).rounded(.toNearestOrEven) : 0
-        // What overflowed must not come out as zeros.
+        // An overflowing range must give NaN, not zeros.
         let otherwise: Float = scale.isFinite ? 0 : .nan
         for place in places {
           pixels.scales[place] = isUsable ? scale : otherwise
@@ -227,27 +228,27 @@ private struct Int8Pixels {
         }
       }
       parallel(batch * runs) { unit in
-        let (picture, first) = (unit / runs, unit % runs * run)
+        let (image, first) = (unit / runs, unit % runs * run)
         let columns = first..<min(area, first + run)
-        let place = picture * area + first
+        let place = image * area + first
         decant_column_ranges(
-          x + picture * channels * area + first, area, channels, columns.count, smallest + place,
+          x + image * channels * area + first, area, channels, columns.count, smallest + place,
           largest + place)
         guard perPixel else { return }
         for pixel in place..<place + columns.count {
-          cut(smallest.base[pixel], largest.base[pixel], for: pixel..<pixel + 1)
+          setScale(smallest.base[pixel], largest.base[pixel], for: pixel..<pixel + 1)
         }
-        // What was read for the ranges is still near.
-        quantize(picture, columns)
+        // The numbers that were read for the ranges are still in the cache.
+        quantize(image, columns)
       }
       if perPixel { return }
-      for picture in 0..<batch {
-        let places = picture * area..<(picture + 1) * area
+      for image in 0..<batch {
+        let places = image * area..<(image + 1) * area
         let low = places.reduce(0) { min($0, smallest.base[$1]) }
-        // `max` alone would pass over NaN.
-        let poison = places.reduce(0) { $0 + largest.base[$1] * 0 }
-        let high = places.reduce(0) { max($0, largest.base[$1]) } + poison
-        cut(low, high, for: places)
+        // `max` alone would ignore NaN.
+        let nonfinite = places.reduce(0) { $0 + largest.base[$1] * 0 }
+        let high = places.reduce(0) { max($0, largest.base[$1]) } + nonfinite
+        setScale(low, high, for: places)
       }
       parallel(batch * runs) { unit in
         let first = unit % runs * run
@@ -257,14 +258,14 @@ private struct Int8Pixels {
   }
 }
 
-/// int8 weights times uint8 pixels under a window.
+/// The operands of int8 weights times the uint8 pixels under a window.
 private struct Int8Operands: ProductOperands {
-  /// 8 MB: codes are soon packed, and int8 is there to save memory.
+  /// 8 MB. Codes are packed quickly, and the purpose of int8 is to save memory.
   static let mostPackedOnce = 2 << 20
 
   let weight: Int8Weight
   let bias: [Float]?
-  /// Its channels are words of four.
+  /// A window whose channels are words of four codes.
   let window: decant_window
   let pixels: Int8Pixels
   let residual: Source?
@@ -280,15 +281,15 @@ private struct Int8Operands: ProductOperands {
   }
 
   func packPixels(
-    picture: Int, _ part: Range<Int>, _ columns: Range<Int>,
+    image: Int, _ part: Range<Int>, _ columns: Range<Int>,
     into target: UnsafeMutablePointer<UInt32>
   ) {
     let plane = window.height * window.width
-    // Around a picture lies 0, whose code is the picture's zero point.
-    let zero = UInt32(truncatingIfNeeded: pixels.zeros[picture * plane]) & 0xff
+    // The padding is 0, whose code is the image's zero point.
+    let zero = UInt32(truncatingIfNeeded: pixels.zeros[image * plane]) & 0xff
     withUnsafePointer(to: window) {
       decant_pack_window(
-        pixels.words + picture * window.channels * plane, $0, part.lowerBound, part.count,
+        pixels.words + image * window.channels * plane, $0, part.lowerBound, part.count,
         columns.lowerBound, columns.count, zero &* 0x0101_0101, target)
     }
   }
@@ -296,10 +297,10 @@ private struct Int8Operands: ProductOperands {
   func multiply(_ product: PanelProduct) {
     let area = window.out_height * window.out_width
     let place =
-      (product.picture * rows + product.rows.lowerBound) * area + product.columns.lowerBound
-    // Where windows mix pixels all of a picture's have one scale, whichever is looked at.
+      (product.image * rows + product.rows.lowerBound) * area + product.columns.lowerBound
+    // Where windows combine pixels, all pixels of an image have the same scale.
     let pixel =
-      product.picture * window.height * window.width
+      product.image * window.height * window.width
       + (area == window.height * window.width ? product.columns.lowerBound : 0)
     withOptional(product.isLast ? bias : nil, from: product.rows.lowerBound) { bias in
       weight.withRow(product.rows.lowerBound) { rowScales, rowSums in
@@ -317,10 +318,11 @@ private struct Int8Operands: ProductOperands {
   }
 }
 
-/// ``convolve(_:weight:bias:residual:stride:padding:winograd:)`` of int8 weights and of `x` rounded to
-/// uint8: each pixel with a scale of its own under a window of one pixel, else each picture.
+/// ``convolve(_:weight:bias:residual:stride:padding:winograd:)`` with int8 weights and with `x`
+/// rounded to uint8. Each pixel has its own scale if the kernel is 1 x 1; otherwise each image has
+/// one.
 ///
-/// Sums are exact, and so results are the same on every instruction set.
+/// Integer sums are exact, so results are bit-identical on every instruction set.
 package func convolve(
   _ x: Tensor, weight: Int8Weight, bias: [Float]?, residual: Tensor? = nil, stride: Int = 1,
   padding: Padding = Padding(1)
@@ -338,8 +340,8 @@ package func convolve(
     x, weight, bias, residual, window, perPixel: window.isPointwise, shape: shape)
 }
 
-/// ``project(_:weight:bias:residual:gated:)`` of int8 weights, gated where they are, and of `x`
-/// rounded to uint8, each token with a scale of its own.
+/// ``project(_:weight:bias:residual:gated:)`` with int8 weights and with `x` rounded to uint8. Each
+/// token has its own scale. The result is gated if the weights are.
 package func project(
   _ x: Tensor, weight: Int8Weight, bias: [Float]?, residual: Tensor? = nil
 ) -> Tensor {
@@ -372,7 +374,7 @@ private func multiply(
         multiply(
           Int8Operands(
             weight: weight, bias: bias, window: window, pixels: pixels, residual: residual),
-          pictures: shape[0], area: area, gated: weight.gated, into: output)
+          images: shape[0], area: area, gated: weight.gated, into: output)
       }
     }
   }

@@ -2,14 +2,14 @@ private import CKernels
 internal import Support
 package import Tensors
 
-/// `x` [batch, channels, height, width] with each pixel as a square of four.
+/// Doubles the height and width of `x` [batch, channels, height, width] by repeating pixels.
 package func upsampleNearest2x(_ x: Tensor) -> Tensor {
-  precondition(x.shape.rank == 4, "pictures of \(x.shape)")
+  precondition(x.shape.rank == 4, "images of \(x.shape)")
   return upsampleNearest(x, height: 2 * x.shape[2], width: 2 * x.shape[3])
 }
 
-/// `x` [batch, channels, H, W] at another size, each pixel a copy of one of the old ones: what
-/// torch.nn.functional.interpolate does with mode "nearest" and a size.
+/// Resizes `x` [batch, channels, H, W] by copying the nearest pixels, as
+/// `torch.nn.functional.interpolate` with `mode="nearest"` and a size.
 package func upsampleNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
   precondition(
     x.shape.rank == 4 && x.shape[2] > 0 && x.shape[3] > 0, "\(x.shape) as \(height) x \(width)")
@@ -35,14 +35,14 @@ package func upsampleNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
   }
 }
 
-/// For each of `count` places the nearest of `old` ones before it, with torch's rounding: the ratio
-/// and the product are float32.
+/// For each of `count` positions, the index of the source position among `old`, with PyTorch's
+/// rounding: the ratio and the product are float32.
 private func nearest(_ count: Int, of old: Int) -> [Int] {
   let scale = Float(old) / Float(count)
   return (0..<count).map { min(old - 1, Int((Float($0) * scale).rounded(.down))) }
 }
 
-/// The channels of `a` [B, C, H, W], then those of `b` [B, D, H, W].
+/// Concatenates the channels of `a` [B, C, H, W] and `b` [B, D, H, W].
 package func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
   precondition(
     a.shape.rank == 4 && b.shape.rank == 4 && a.shape[0] == b.shape[0]
@@ -65,7 +65,8 @@ package func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
   }
 }
 
-/// `x` [B, R, C] as [B, C, R]: tokens as rows of features, or features as planes of tokens.
+/// Transposes `x` [B, R, C] to [B, C, R]: rows of features for each token become planes of tokens
+/// for each feature, and vice versa.
 package func transposed(_ x: Tensor) -> Tensor {
   precondition(x.shape.rank == 3, "rows of \(x.shape)")
   return transposed(

@@ -3,11 +3,11 @@ private import COpenBLAS
 internal import Support
 package import Tensors
 
-/// OpenBLAS computes each product on the calling thread; the threads are ours. (Its calls may then
-/// run side by side: they share only a table of buffers, which is locked.)
+/// Makes OpenBLAS compute each product on the calling thread, because Decant has its own threads.
+/// Concurrent calls share only a table of buffers, which OpenBLAS locks.
 private let openBLASOnOneThread: Void = openblas_set_num_threads(1)
 
-/// A matrix in memory, row-major: where its first number is, and how many lie between rows.
+/// A row-major matrix in memory: a pointer to its first number, and the numbers from row to row.
 struct Matrix {
   let base: UnsafePointer<Float>
   let stride: Int

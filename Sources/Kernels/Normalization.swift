@@ -2,15 +2,15 @@ private import CKernels
 internal import Support
 package import Tensors
 
-/// Group normalization (Wu & He, 2018), as torch.nn.functional.group_norm: each group of channels
-/// of each picture is brought to mean 0 and variance 1, then each channel scaled and shifted.
+/// Group normalization (Wu & He, 2018), as `torch.nn.functional.group_norm`: normalizes each group
+/// of channels of each image to mean 0 and variance 1, then scales and shifts each channel.
 ///
-/// Means and variances are summed in float64.
+/// Means and variances are computed from sums in float64.
 ///
 /// - Parameters:
 ///   - x: [batch, channels, ...].
 ///   - scale, bias: one number for each channel.
-///   - silu: whether ``silu(_:)`` follows, in the same pass.
+///   - silu: whether to apply ``silu(_:)`` in the same pass.
 /// - Precondition: `groups` divides the channels.
 package func groupNorm(
   _ x: Tensor, groups: Int, scale: [Float], bias: [Float], epsilon: Float, silu: Bool = false
@@ -22,7 +22,7 @@ package func groupNorm(
   }
 }
 
-/// The same in place, for a tensor that nobody else looks at any more.
+/// Group normalization in place; see ``groupNorm(_:groups:scale:bias:epsilon:silu:)``.
 package func groupNorm(
   inPlace x: inout Tensor, groups: Int, scale: [Float], bias: [Float], epsilon: Float,
   silu: Bool = false
@@ -76,8 +76,8 @@ private struct GroupNormalization: Sendable {
   }
 }
 
-/// Layer normalization (Ba, Kiros & Hinton, 2016) over features that lie in planes, as
-/// torch.nn.functional.layer_norm over the last extent of rows.
+/// Layer normalization (Ba, Kiros & Hinton, 2016) over features in planes, as
+/// `torch.nn.functional.layer_norm` over the last axis of the transposed tensor.
 ///
 /// - Parameters:
 ///   - x: [batch, features, tokens].
@@ -113,10 +113,10 @@ package func layerNorm(
   }
 }
 
-/// Mean and variance of some numbers, from sums in float64.
+/// The mean and variance of some numbers, from sums in float64.
 private struct Moments {
-  /// The mean is `center + rest`: numbers far from zero lose nothing when `center` is taken off in
-  /// float32, and `rest` is not lost either.
+  /// The mean is `center + rest`. Subtracting `center` in float32 keeps the precision of numbers
+  /// that are far from zero, and `rest` is the remainder of the mean.
   let center: Float
   let rest: Double
   private let variance: Double
@@ -131,6 +131,6 @@ private struct Moments {
     variance = max(0, squares / Double(count) - mean * mean)
   }
 
-  /// What brings the variance to 1.
+  /// The factor that makes the variance 1.
   func factor(_ epsilon: Float) -> Double { 1 / (variance + Double(epsilon)).squareRoot() }
 }

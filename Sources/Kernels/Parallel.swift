@@ -3,17 +3,17 @@ internal import Support
 private import Synchronization
 internal import Tensors
 
-/// `parallel` with memory for each worker, uninitialized, that its units use one after
-/// another.
+/// ``parallel(_:threads:_:)`` with uninitialized scratch memory for each thread, which the thread's
+/// units use one after another.
 ///
-/// - Parameter scratch: floats for each worker.
+/// - Parameter scratch: the floats for each thread.
 func parallel(
   _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
   let next = Atomic<Int>(0)
   parallel(min(Threads.count, count)) { _ in
     let memory = Scratch.floats(scratch)
-    defer { Scratch.give(memory) }
+    defer { Scratch.release(memory) }
     while true {
       let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
       if unit >= count { return }
@@ -22,10 +22,10 @@ func parallel(
   }
 }
 
-/// Numbers that make a block of simple work: 128 KB, far more work than it takes to share it out.
+/// The numbers of a block of element-wise work: 128 KB, far more work than the overhead of a unit.
 let blockSize = 1 << 15
 
-/// Runs `body` for blocks of `0..<count`, of `size` each but the last.
+/// Calls `body` for blocks of `0..<count`. Each has `size` elements, except for the last.
 func parallelBlocks(
   _ count: Int, size: Int = blockSize, _ body: @Sendable (Range<Int>) -> Void
 ) {
@@ -34,23 +34,23 @@ func parallelBlocks(
   }
 }
 
-/// How many of `area` pixels a unit takes, where it reads all channels of each. Wider runs read more
-/// of each plane at once, and the next plane lies a picture away; narrower ones leave enough units to
-/// share out.
+/// The number of `area` pixels that a unit processes where it reads all channels of each pixel.
+/// Wider runs read more adjacent bytes of each plane; narrower runs make enough units for all
+/// threads.
 func columnRun(of area: Int) -> Int { max(64, min(Int(DECANT_COLUMN_RUN), area / 128 * 16)) }
 
-/// Numbers that several threads read while nobody writes them.
+/// A pointer to numbers that several threads read.
 ///
-/// Unchecked: whoever makes one keeps the memory alive and unchanged until `parallel` returns.
+/// Unchecked: the creator keeps the memory alive and unchanged until `parallel` returns.
 struct Source: @unchecked Sendable {
   let base: UnsafePointer<Float>
 
   static func + (source: Source, offset: Int) -> UnsafePointer<Float> { source.base + offset }
 }
 
-/// Numbers that several threads write, each its own part.
+/// A pointer to numbers that several threads write.
 ///
-/// Unchecked: units of `parallel` write disjoint ranges, and nobody reads before it returns.
+/// Unchecked: units of `parallel` write disjoint ranges, which are not read until it returns.
 struct Target: @unchecked Sendable {
   let base: UnsafeMutablePointer<Float>
 
@@ -60,14 +60,14 @@ struct Target: @unchecked Sendable {
 }
 
 extension [Float] {
-  /// The numbers in place. An empty array gives a pointer that nobody may read.
+  /// Calls `body` with a pointer to the numbers. The pointer of an empty array must not be read.
   func reading<Result>(_ body: (Source) -> Result) -> Result {
     withUnsafeBufferPointer { buffer in
       body(Source(base: buffer.baseAddress ?? UnsafePointer(bitPattern: 64)!))
     }
   }
 
-  /// The numbers in place, to be changed.
+  /// Calls `body` with a mutable pointer to the numbers.
   mutating func writing<Result>(_ body: (Target) -> Result) -> Result {
     withUnsafeMutableBufferPointer { buffer in
       body(Target(base: buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!))
@@ -76,10 +76,10 @@ extension [Float] {
 }
 
 extension Tensor {
-  /// A tensor whose every number `body` writes; nothing is filled before.
+  /// Creates a tensor of uninitialized memory. `body` must write every number.
   init(shape: Shape, writing body: (Target) -> Void) {
     let values = [Float](unsafeUninitializedCapacity: shape.count) { buffer, count in
-      askForLargePages(UnsafeMutableRawBufferPointer(buffer))
+      adviseLargePages(UnsafeMutableRawBufferPointer(buffer))
       body(Target(base: buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!))
       count = shape.count
     }
@@ -87,13 +87,13 @@ extension Tensor {
   }
 }
 
-/// Parts of one buffer that several threads fill.
+/// A buffer of which several threads fill disjoint parts.
 ///
-/// Unchecked: whoever uses it takes ranges that do not overlap.
+/// Unchecked: threads use ranges that do not overlap.
 struct DisjointSlices<Element>: @unchecked Sendable {
   private let buffer: UnsafeMutableBufferPointer<Element>
 
-  /// The start. An empty buffer gives a pointer that nobody may read.
+  /// A pointer to the first element. The pointer of an empty buffer must not be read.
   var base: UnsafeMutablePointer<Element> {
     buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!
   }

@@ -1,12 +1,12 @@
 private import CKernels
 
-/// Products a second, multiplications with their additions, of one thread that finds both operands in
-/// its first-level cache: what a kernel can come near to.
+/// The multiply-adds per second of one thread whose operands are in the first-level cache: an upper
+/// bound for the speed of a kernel.
 package func peakProducts(int8: Bool) -> Double {
   let (rows, columns, length) = (ProductTiles.blockRows, ProductTiles.panelColumns, 192)
   let calls = 2000
   let operands = Scratch.floats(length * (rows + columns) + rows * columns)
-  defer { Scratch.give(operands) }
+  defer { Scratch.release(operands) }
   operands.base.update(repeating: 0, count: length * (rows + columns) + rows * columns)
   let words = UnsafeMutableRawPointer(operands.base).assumingMemoryBound(to: UInt32.self)
   let ones = [Float](repeating: 1, count: columns)

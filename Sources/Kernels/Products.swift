@@ -2,35 +2,35 @@ internal import CKernels
 internal import Support
 internal import Tensors
 
-/// A matrix of results [rows, pictures x area], cut into tiles: the units of `parallel`. The cut
-/// follows from the extents alone.
+/// The division of a result matrix [rows, images x area] into tiles, which are the units of
+/// `parallel`. It depends on the extents alone.
 package struct ProductTiles {
-  /// Rows of packed weights side by side, and columns of pixels: what one call multiplies.
+  /// The rows of weights, and the columns of pixels, that one call of the kernel multiplies.
   static let blockRows = Int(DECANT_TILE_ROWS)
   static let panelColumns = Int(DECANT_TILE_COLUMNS)
 
-  /// Words of the sum at a time. Results are read and written again for each part but the first,
-  /// and lie far apart; longer parts would leave a tile too few rows.
+  /// The words of a sum that are processed at a time. Each part after the first reads and writes
+  /// the results again; with longer parts, tiles would have too few rows.
   package static let longestPart = 1280
-  /// Weights of a tile and a part at most: 860 KB, which with a panel of pixels fit a second-level
-  /// cache of 1 MB. 168 rows are whole blocks, and so are the most.
+  /// The maximum weights of a tile and a part: 860 KB, which fit in a second-level cache of 1 MB
+  /// together with a panel of pixels. 168 rows are whole blocks.
   package static let mostWeights = 168 * longestPart
-  /// Rows of a tile at most, of all halves together, however short the sum.
+  /// The maximum rows of a tile, of all halves together, for sums of any length.
   package static let mostRows = 336
 
   let rows: Int
-  let pictures: Int
+  let images: Int
   let area: Int
   private(set) var height: Int
   private(set) var width: Int
 
-  /// Large tiles, for packing costs less the more a packed operand is used; smaller ones where they
-  /// would be too few to share out.
+  /// Tiles are large, because packing costs less the more often a packed operand is used. They are
+  /// smaller where there would be too few for all threads.
   ///
-  /// - Parameter wide: whether they are not to become narrower: where a pixel is packed once, it is
-  ///   weights alone that more tiles pack more often.
-  init(rows: Int, pictures: Int, area: Int, tallest: Int, wide: Bool) {
-    (self.rows, self.pictures, self.area) = (rows, pictures, area)
+  /// - Parameter wide: whether tiles keep their width. If pixels are packed only once, more tiles
+  ///   of fewer rows do not pack them more often.
+  init(rows: Int, images: Int, area: Int, tallest: Int, wide: Bool) {
+    (self.rows, self.images, self.area) = (rows, images, area)
     height = Self.even(rows, tallest, Self.blockRows)
     width = Self.even(area, 1024, Self.panelColumns)
     if wide {
@@ -51,14 +51,14 @@ package struct ProductTiles {
   private var down: Int { rows == 0 ? 0 : (rows - 1) / height + 1 }
   private var across: Int { area == 0 ? 0 : (area - 1) / width + 1 }
 
-  var count: Int { down * across * pictures }
+  var count: Int { down * across * images }
 
-  /// The picture, rows and pixels of a tile. Tiles that share weights follow each other.
-  subscript(tile: Int) -> (picture: Int, rows: Range<Int>, columns: Range<Int>) {
-    let top = tile / (across * pictures) * height
+  /// The image, rows and pixels of a tile. Tiles with the same weights are adjacent.
+  subscript(tile: Int) -> (image: Int, rows: Range<Int>, columns: Range<Int>) {
+    let top = tile / (across * images) * height
     let left = tile % across * width
     return (
-      tile / across % pictures, top..<min(rows, top + height), left..<min(area, left + width)
+      tile / across % images, top..<min(rows, top + height), left..<min(area, left + width)
     )
   }
 
@@ -70,27 +70,27 @@ package struct ProductTiles {
     return max(step, (size + step - 1) / step * step)
   }
 
-  /// Rows of a tile at most, of each of `halves`, where parts have `longest` words.
+  /// The maximum rows of a tile in each of `halves`, where parts have `longest` words.
   package static func tallest(longest: Int, halves: Int) -> Int {
     min(mostRows, mostWeights / max(1, longest)) / halves
   }
 
-  /// A sum of `length` words in parts. Every encoding of weights is cut alike, so weights give the
-  /// same bits however they are stored.
+  /// Divides a sum of `length` words into parts. They do not depend on the encoding, so weights
+  /// give the same bits in every encoding.
   package static func parts(_ length: Int, longest: Int = longestPart) -> [Range<Int>] {
-    // Sums of nothing are made too: something may be added to them.
+    // An empty sum has one part too, because a bias or residual may be added to it.
     if length == 0 { return [0..<0] }
     let size = even(length, longest, 16)
     return stride(from: 0, to: length, by: size).map { $0..<min(length, $0 + size) }
   }
 }
 
-/// One call of the kernel: packed blocks of rows, one packed panel, and where the product goes.
+/// The arguments of one kernel call: packed blocks of rows, one packed panel, and the target.
 struct PanelProduct {
   let left: UnsafePointer<UInt32>
   let right: UnsafePointer<UInt32>
   let length: Int
-  let picture: Int
+  let image: Int
   let rows: Range<Int>
   let columns: Range<Int>
   let target: UnsafeMutablePointer<Float>
@@ -99,45 +99,47 @@ struct PanelProduct {
   let isLast: Bool
 }
 
-/// What a product is made of. Words are float32 numbers, or four codes.
+/// The operands of a matrix product. A 32-bit word is one float32 number, or four codes.
 protocol ProductOperands: Sendable {
-  /// Rows of the result, before any gate.
+  /// The rows of the result, before any gate.
   var rows: Int { get }
-  /// Words of a sum.
+  /// The words of a sum.
   var length: Int { get }
-  /// Words of pixels that are packed whole at most. Otherwise they are packed again for each tile of
-  /// weights that they meet; what meets the weights of one tile alone would gain nothing.
+  /// The maximum words of pixels that are packed all at once. More pixels are packed again for each
+  /// tile of weights.
   static var mostPackedOnce: Int { get }
 
-  /// Rows of weights in blocks of 14: packed into `target`, or as they lie where they are already.
+  /// Rows of weights in blocks of 14. They are packed into `target` unless they are packed already.
   ///
   /// - Parameters:
-  ///   - rows: of one half, from the start of a block of that half on.
+  ///   - rows: rows of one half, beginning with a block of that half.
   ///   - part: one of ``ProductTiles/parts(_:longest:)``.
   ///   - scratch: as many words as a block.
-  /// - Returns: `target`, or words that stay as long as these operands do.
+  /// - Returns: `target`, or words that are valid as long as the operands exist.
   func packedWeights(
     _ rows: Range<Int>, _ part: Range<Int>, scratch: UnsafeMutablePointer<Float>,
     into target: UnsafeMutablePointer<UInt32>
   ) -> UnsafePointer<UInt32>
   /// Packs a panel of pixels.
   func packPixels(
-    picture: Int, _ part: Range<Int>, _ columns: Range<Int>,
+    image: Int, _ part: Range<Int>, _ columns: Range<Int>,
     into target: UnsafeMutablePointer<UInt32>)
   func multiply(_ product: PanelProduct)
 }
 
-/// The product of `operands` for `pictures` of `area` pixels.
+/// Multiplies `operands` for `images` of `area` pixels.
 ///
-/// Tiles are computed apart, each over a part of the sum at a time, for which a tile's weights, where
-/// they do not lie packed, and one panel of pixels after another are packed: so memory beside the
-/// result is bounded, and the windows ("im2col") of a large picture are never whole.
+/// Each tile is computed on its own, one part of the sum after another. For each part it packs the
+/// tile's weights, unless they are packed already, and one panel of pixels after another. The
+/// memory besides the result is therefore bounded: the windows ("im2col") of a large image are
+/// never all in memory.
 ///
 /// - Parameters:
-///   - gated: whether the second half of the rows gates the first: the result has half the rows.
-///   - output: [picture, rows, area].
+///   - gated: whether the second half of the rows gates the first half. The result has half the
+///     rows.
+///   - output: [image, rows, area].
 func multiply<Operands: ProductOperands>(
-  _ operands: Operands, pictures: Int, area: Int, gated: Bool, into output: Target
+  _ operands: Operands, images: Int, area: Int, gated: Bool, into output: Target
 ) {
   let rows = gated ? operands.rows / 2 : operands.rows
   let parts = ProductTiles.parts(operands.length)
@@ -148,18 +150,18 @@ func multiply<Operands: ProductOperands>(
   let longest = parts.first?.count ?? 0
   let halves = gated ? 2 : 1
   let tallest = ProductTiles.tallest(longest: longest, halves: halves)
-  let isPackedOnce = rows > tallest && pictures * panels * panelWords <= Operands.mostPackedOnce
+  let isPackedOnce = rows > tallest && images * panels * panelWords <= Operands.mostPackedOnce
   let tiles = ProductTiles(
-    rows: rows, pictures: pictures, area: area, tallest: tallest, wide: isPackedOnce)
-  let shared = Scratch.floats(isPackedOnce ? pictures * panels * panelWords : 1)
-  defer { Scratch.give(shared) }
+    rows: rows, images: images, area: area, tallest: tallest, wide: isPackedOnce)
+  let shared = Scratch.floats(isPackedOnce ? images * panels * panelWords : 1)
+  defer { Scratch.release(shared) }
   let packed = Target(base: shared.base)
   if isPackedOnce {
-    parallel(pictures * panels) { unit in
+    parallel(images * panels) { unit in
       let first = unit % panels * panel
       for part in parts {
         operands.packPixels(
-          picture: unit / panels, part, first..<min(area, first + panel),
+          image: unit / panels, part, first..<min(area, first + panel),
           into: words32(packed + unit * panelWords + panel * part.lowerBound))
       }
     }
@@ -168,7 +170,7 @@ func multiply<Operands: ProductOperands>(
   let hiddenWords = gated ? tiles.height * tiles.width : 0
   let words = halves * weightWords + block * longest + panel * longest + 2 * hiddenWords
   parallel(tiles.count, scratch: words) { unit, scratch in
-    let (picture, range, columns) = tiles[unit]
+    let (image, range, columns) = tiles[unit]
     let widened = scratch + halves * weightWords
     let pixels = widened + block * longest
     let hidden = pixels + panel * longest
@@ -184,19 +186,19 @@ func multiply<Operands: ProductOperands>(
         let some = first..<min(columns.upperBound, first + panel)
         var right = pixels
         if isPackedOnce {
-          right = packed + (picture * panels + first / panel) * panelWords + panel * part.lowerBound
+          right = packed + (image * panels + first / panel) * panelWords + panel * part.lowerBound
         } else {
-          operands.packPixels(picture: picture, part, some, into: words32(pixels))
+          operands.packPixels(image: image, part, some, into: words32(pixels))
         }
         for half in 0..<halves {
           let target =
             gated
             ? hidden + half * hiddenWords + first - columns.lowerBound
-            : output + (picture * rows + range.lowerBound) * area + first
+            : output + (image * rows + range.lowerBound) * area + first
           operands.multiply(
             PanelProduct(
               left: half == 0 ? left : gates, right: words32(right),
-              length: part.count, picture: picture,
+              length: part.count, image: image,
               rows: range.lowerBound + half * rows..<range.upperBound + half * rows, columns: some,
               target: target, stride: gated ? columns.count : area,
               isFirst: part.lowerBound == 0, isLast: part.upperBound == operands.length))
@@ -207,13 +209,13 @@ func multiply<Operands: ProductOperands>(
       for (index, row) in range.enumerated() {
         decant_geglu(
           hidden + index * columns.count, hidden + hiddenWords + index * columns.count,
-          output + (picture * rows + row) * area + columns.lowerBound, columns.count)
+          output + (image * rows + row) * area + columns.lowerBound, columns.count)
       }
     }
   }
 }
 
-/// The same memory as words: scratch holds numbers or codes.
+/// Scratch memory as 32-bit words, which are numbers or codes.
 func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafeMutablePointer<UInt32> {
   UnsafeMutableRawPointer(floats).assumingMemoryBound(to: UInt32.self)
 }
@@ -222,17 +224,17 @@ private func words32(_ floats: UnsafeMutablePointer<Float>) -> UnsafePointer<UIn
   UnsafePointer(words32(floats) as UnsafeMutablePointer<UInt32>)
 }
 
-/// Weights of any encoding times float32 pixels under a window.
+/// The operands of weights in any encoding times the float32 pixels under a window.
 struct FloatOperands: ProductOperands {
-  /// 64 MB: SDXL's at 1024x1024.
+  /// 64 MB, enough for SDXL at 1024x1024.
   static let mostPackedOnce = 16 << 20
-  /// Words of each of 14 rows of weights that are widened and packed at a time: 18 KB.
+  /// The words of each of 14 rows of weights that are widened and packed at a time: 18 KB.
   private static let packedAtOnce = 320
 
   let weight: StoredTensor
   let bias: [Float]?
   let window: decant_window
-  let pictures: Source
+  let images: Source
   let residual: Source?
 
   var rows: Int { weight.shape.rows }
@@ -257,11 +259,11 @@ struct FloatOperands: ProductOperands {
   }
 
   func packPixels(
-    picture: Int, _ part: Range<Int>, _ columns: Range<Int>,
+    image: Int, _ part: Range<Int>, _ columns: Range<Int>,
     into target: UnsafeMutablePointer<UInt32>
   ) {
     let plane = window.channels * window.height * window.width
-    let source = UnsafeRawPointer(pictures + picture * plane).assumingMemoryBound(to: UInt32.self)
+    let source = UnsafeRawPointer(images + image * plane).assumingMemoryBound(to: UInt32.self)
     withUnsafePointer(to: window) {
       decant_pack_window(
         source, $0, part.lowerBound, part.count, columns.lowerBound, columns.count, 0, target)
@@ -271,7 +273,7 @@ struct FloatOperands: ProductOperands {
   func multiply(_ product: PanelProduct) {
     let area = window.out_height * window.out_width
     let place =
-      (product.picture * rows + product.rows.lowerBound) * area + product.columns.lowerBound
+      (product.image * rows + product.rows.lowerBound) * area + product.columns.lowerBound
     withOptional(product.isLast ? bias : nil, from: product.rows.lowerBound) { bias in
       var output = decant_product(
         c: product.target, stride: product.stride, rows: product.rows.count,
@@ -287,8 +289,8 @@ struct FloatOperands: ProductOperands {
 }
 
 extension StoredTensor {
-  /// The numbers `columns` of each of `rows`, to be asked for. (That they lie where they lay is not
-  /// needed for that: nothing is read.)
+  /// The memory of the numbers in `columns` of each of `rows`, for a prefetch. The pointer is used
+  /// only as a hint and never read.
   func ahead(rows: Range<Int>, columns: Range<Int>) -> decant_ahead {
     let place = place(ofColumns: columns)
     return parts[0].withUnsafeBytes { raw in
@@ -298,14 +300,14 @@ extension StoredTensor {
     }
   }
 
-  /// Asks for the numbers `columns` of each of `rows`, which are to be widened soon: weights come
-  /// from memory, and a few lines of each of some rows are more than is fetched ahead unasked.
+  /// Prefetches the numbers in `columns` of each of `rows`, which will be widened soon. The
+  /// processor's own prefetching does not cover a few cache lines of each of several rows.
   func prefetch(rows: Range<Int>, columns: Range<Int>) {
     var ahead = ahead(rows: rows, columns: columns)
     decant_prefetch(&ahead)
   }
 
-  /// Packs at most 14 rows, as float32: a block that is widened, if it must be, in the first-level
+  /// Packs at most 14 rows as float32. If they must be widened, this happens in the first-level
   /// cache.
   ///
   /// - Parameter scratch: as many numbers as are packed.
@@ -340,7 +342,7 @@ func packRows(
   }
 }
 
-/// The numbers from one on, or null where there are none.
+/// Calls `body` with a pointer to the numbers from index `first` on, or with a null pointer.
 func withOptional(
   _ numbers: [Float]?, from first: Int, _ body: (UnsafePointer<Float>?) -> Void
 ) {

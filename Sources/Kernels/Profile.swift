@@ -1,14 +1,14 @@
 private import Foundation
 private import Synchronization
 
-/// Where the time of computing goes, by kind of operation and by block.
+/// A process-wide profile of the time that operations and blocks take.
 ///
-/// It is the process's, and off until it is started. Times are the wall's, of whole operations with
-/// all their threads.
+/// It is off until ``start()``. Times are wall-clock times of whole operations with all their
+/// threads.
 package enum Profile {
-  /// What is timed.
+  /// The kinds of operations that are timed.
   package enum Operation: String, CaseIterable, Sendable {
-    case winograd = "convolution, Winograd's form"
+    case winograd = "convolution, Winograd"
     case convolution = "convolution, direct"
     case projection
     case int8 = "convolution and projection, int8"
@@ -19,24 +19,24 @@ package enum Profile {
     case layout
   }
 
-  /// Time that something took.
+  /// The time of one kind of operation, or of one block.
   package struct Share: Sendable, Equatable {
     package let name: String
     package var calls = 0
     package var seconds = 0.0
-    /// Of all processors; 0 for operations, which are too short for the system to tell.
+    /// The processor time of all threads; 0 for operations, which are too short to measure.
     package var processorSeconds = 0.0
-    /// Multiplications with their additions, as the direct way counts them.
+    /// The multiply-adds, as many as the direct algorithm needs.
     package var products = 0.0
 
     init(name: String) { self.name = name }
   }
 
-  /// What was found since ``start()``.
+  /// The result of a profile.
   package struct Findings: Sendable {
-    /// By kind of operation, those that occurred; then all the rest.
+    /// The kinds of operations that occurred, then all the rest.
     package var operations: [Share] = []
-    /// By block, in the order in which they first ran.
+    /// The blocks, in the order in which they first ran.
     package var blocks: [Share] = []
     package var seconds = 0.0
   }
@@ -58,7 +58,7 @@ package enum Profile {
     isOn.store(true, ordering: .relaxed)
   }
 
-  /// Ends the profile and tells what it found.
+  /// Ends the profile and returns its result.
   package static func finish() -> Findings {
     isOn.store(false, ordering: .relaxed)
     return state.withLock { state in
@@ -74,7 +74,7 @@ package enum Profile {
     }
   }
 
-  /// Says that a block has run: it took the time since the last one.
+  /// Records that a block has run. The block's time is the time since the previous block.
   package static func ran(block name: String) {
     guard isOn.load(ordering: .relaxed) else { return }
     state.withLock { state in
@@ -93,7 +93,7 @@ package enum Profile {
     }
   }
 
-  /// What `body` gives, timed.
+  /// Runs `body` and records its time.
   static func timing<Result>(
     _ operation: Operation, products: Int = 0, _ body: () -> Result
   ) -> Result {
@@ -112,7 +112,7 @@ package enum Profile {
   }
 }
 
-/// Processor seconds of this process so far, in all threads.
+/// The processor time of all threads of this process so far, in seconds.
 package func processorSeconds() -> Double {
   var usage = rusage()
   guard getrusage(.init(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }

@@ -1,15 +1,15 @@
 private import Support
 private import Synchronization
 
-/// Memory that kernels need for a moment, kept for the next one: fresh pages would cost more than
-/// the work they hold.
+/// A pool of temporary memory for kernels. Fresh pages from the system would cost more time than
+/// the work on them.
 ///
-/// Blocks are sized in powers of two and kept until the process ends; their sum is what the largest
-/// kernel used at once.
+/// The sizes of blocks are powers of two. Blocks are kept until the process ends; their total size
+/// is the maximum that was in use at the same time.
 enum Scratch {
   /// Uninitialized floats, aligned to a cache line.
   ///
-  /// Unchecked: whoever takes a block shares it only as `parallel` allows, and gives it back once.
+  /// Unchecked: units of `parallel` write disjoint parts of a block, and it is released once.
   struct Block: @unchecked Sendable {
     let base: UnsafeMutablePointer<Float>
     fileprivate let exponent: Int
@@ -21,10 +21,10 @@ enum Scratch {
     let exponent = max(10, Int.bitWidth - (max(1, count) - 1).leadingZeroBitCount)
     if let block = free.withLock({ $0[exponent].popLast() }) { return block }
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 4 << exponent, alignment: 64)
-    askForLargePages(UnsafeMutableRawBufferPointer(start: memory, count: 4 << exponent))
+    adviseLargePages(UnsafeMutableRawBufferPointer(start: memory, count: 4 << exponent))
     return Block(
       base: memory.bindMemory(to: Float.self, capacity: 1 << exponent), exponent: exponent)
   }
 
-  static func give(_ block: Block) { free.withLock { $0[block.exponent].append(block) } }
+  static func release(_ block: Block) { free.withLock { $0[block.exponent].append(block) } }
 }

@@ -2,38 +2,38 @@ private import CKernels
 internal import Support
 package import Tensors
 
-/// A matrix as symmetric integer codes with scales, and what rounding it cost.
+/// A matrix as symmetric integer codes with scales, and the rounding error.
 package struct SymmetricCodes: Sendable {
-  /// One code a weight, rows one after another, whatever number of bits it needs.
+  /// One code for each weight, row-major, as int8 for any bit width.
   package let codes: [Int8]
-  /// Scales, row by row and group by group.
+  /// The scales, row by row and group by group.
   package let scales: [Float]
-  /// The scale that was chosen, over that of plain rounding, for each of ``scales``.
+  /// For each of ``scales``, the ratio of the chosen scale to the scale of rounding to nearest.
   package let ratios: [Float]
-  /// Sums with the chosen scales.
+  /// The sums with the chosen scales.
   package let chosen: RoundingSums
-  /// Sums with the scale that takes the largest magnitude to the largest code.
+  /// The sums of rounding to nearest, whose scale maps the largest magnitude to the largest code.
   package let plain: RoundingSums
 }
 
-/// Sums of squares of weights and of their rounding errors, in float64.
+/// The sums of squares of weights and of their rounding errors, in float64.
 package struct RoundingSums: Sendable, Equatable {
   package var signal = 0.0
   package var error = 0.0
-  /// The same with every square times the energy of its input; 0 without meanSquares.
+  /// The sums with every square multiplied by the mean square of its input; 0 without calibration.
   package var weightedSignal = 0.0
   package var weightedError = 0.0
 }
 
-/// How the scale of a group of weights is found.
+/// The grid of codes, and the candidates for the scale of each group.
 package struct ScaleSearch: Sendable {
-  /// The largest code: 127 or 7.
+  /// The largest code, for example 127 or 7.
   package var limit: Int
-  /// Weights of a row that share a scale; `nil` for a scale a row.
+  /// The consecutive weights of a row that share a scale; `nil` for one scale for each row.
   package var groupSize: Int?
-  /// Whether scales are rounded to float16, as they are stored with groups.
+  /// Whether scales are rounded to float16, the kind in which group scales are stored.
   package var halfScales: Bool
-  /// Scales to try, as parts of the plain one. Plain rounding (1) is always tried.
+  /// The candidates, as ratios to the scale of rounding to nearest. The ratio 1 is always tried.
   package var ratios: [Float]
 
   package init(limit: Int, groupSize: Int?, halfScales: Bool, ratios: [Float]) {
@@ -44,21 +44,22 @@ package struct ScaleSearch: Sendable {
   }
 }
 
-/// Codes of `weights` with the scales that make the squared rounding error least.
+/// Quantizes `weights` with the scales that minimize the squared rounding error.
 ///
 /// For each row, or group of a row, the scale is `r * max|w| / limit` for the `r` among
-/// `search.ratios` (and 1) with the least `sum of e_k (scale * q_k - w_k)^2`, where
-/// `q = clamp(roundHalfToEven(w / scale), -limit, limit)` and `e` are the meanSquares (mean squares)
-/// of the inputs, 1 where there are none. The search compares float32 sums; its winner is then
-/// measured in float64 against plain rounding, which stays unless it is worse. A group whose
-/// plain scale is not a normal number (all weights below `limit * 2^-126`) gets scale 0 and codes
-/// 0; a float16 scale is never rounded to 0, and in the subnormal range is rounded up where the
-/// nearest would clip.
+/// `search.ratios` (and 1) with the least `sum of e_k (scale * q_k - w_k)^2`. Here `q =
+/// clamp(roundHalfToEven(w / scale), -limit, limit)`, and `e` are the mean squares of the inputs,
+/// or 1 without calibration.
+///
+/// The search compares float32 sums. The best candidate is then compared in float64 with rounding
+/// to nearest, which is kept unless it is worse. A group whose scale is not a normal number (all
+/// weights are below `limit * 2^-126`) gets scale 0 and codes 0. A float16 scale is never rounded
+/// to 0; in the subnormal range it is rounded up if the nearest value would clip weights.
 ///
 /// The result does not depend on the number of threads or the instruction set.
 ///
-/// - Parameter meanSquares: one for each weight of a row, none negative; `nil` for all 1.
-/// - Precondition: all weights are finite, and `meanSquares` has a row's length.
+/// - Parameter meanSquares: one for each weight of a row, not negative; `nil` means all 1.
+/// - Precondition: all weights are finite, and `meanSquares` has the length of a row.
 package func symmetricCodes(
   of weights: StoredTensor, meanSquares: [Float]?, search: ScaleSearch
 ) -> SymmetricCodes {
@@ -66,12 +67,12 @@ package func symmetricCodes(
   let length = weights.shape.rowLength
   precondition(
     meanSquares == nil || meanSquares?.count == length,
-    "\(meanSquares?.count ?? 0) meanSquares for rows of \(length)")
+    "\(meanSquares?.count ?? 0) mean squares for rows of \(length)")
   let groups = length == 0 ? 0 : (length - 1) / (search.groupSize ?? length) + 1
   let importance = meanSquares.flatMap(normalized)
-  // Plain rounding comes first, and an equal error keeps the earlier candidate.
+  // Rounding to nearest is first, and the earlier candidate wins a tie.
   let ratios = [1] + search.ratios.filter { $0 != 1 }
-  // Small blocks keep widened weights near the processor; their number is fixed by the shape.
+  // Small blocks keep widened weights in the cache. Their number depends on the shape alone.
   let rowsOfBlock = max(1, (1 << 16) / max(1, length))
   let blocks = rows == 0 || length == 0 ? 0 : (rows - 1) / rowsOfBlock + 1
 
@@ -119,8 +120,8 @@ package func symmetricCodes(
     codes: codes, scales: scales, ratios: chosenRatios, chosen: total.chosen, plain: total.plain)
 }
 
-/// Energies divided by the largest, so that float32 sums of them neither overflow nor vanish;
-/// `nil` when all are 0.
+/// Mean squares divided by the largest, so that float32 sums of them neither overflow nor
+/// underflow; `nil` when all are 0.
 private func normalized(_ meanSquares: [Float]) -> [Float]? {
   guard let largest = meanSquares.max(), largest > 0 else { return nil }
   return meanSquares.map { $0 / largest }
@@ -145,7 +146,7 @@ extension RoundingSums {
   }
 }
 
-/// Rounds one group of weights after another.
+/// Quantizes groups of weights, with reusable buffers.
 private struct GroupRounding {
   let search: ScaleSearch
   let ratios: [Float]
@@ -211,7 +212,7 @@ private struct GroupRounding {
     return result
   }
 
-  /// Fills ``scales`` with the candidates as a reader will see them.
+  /// Fills ``scales`` with the candidates in the precision in which they are stored.
   private mutating func findScales(unit: Float) {
     for index in ratios.indices { scales[index] = ratios[index] * unit }
     guard search.halfScales else { return }
@@ -219,8 +220,8 @@ private struct GroupRounding {
     for index in scales.indices {
       let half = Float16(bitPattern: halves[index])
       let isFarBelow = Float(half) < scales[index] * (1 - 0x1p-10)
-      // A subnormal half far below the scale would clip; the next one above does not. Above the
-      // largest half the scale stays as it is: the caller refuses to store it.
+      // A subnormal float16 far below the scale would clip weights; the next larger one does not. A
+      // scale above the largest float16 is kept, and the caller rejects it.
       let stored = isFarBelow ? half.nextUp : half
       if stored.isFinite { scales[index] = Float(stored) }
     }

@@ -1,17 +1,17 @@
 internal import Tensors
 
-/// A matrix of results cut into tiles, the units of `parallel`. The cut follows from the extents
-/// alone.
+/// The division of a result matrix into tiles, which are the units of `parallel`. It depends on the
+/// extents alone.
 struct Tiles {
   let rows: Int
   let columns: Int
-  /// Extents of a tile; the last ones may be smaller.
+  /// The extents of a tile. The last tiles may be smaller.
   private(set) var height: Int
   private(set) var width: Int
 
-  /// Tiles of at most 320 x 512: large enough that OpenBLAS's packing of the operands costs a few
-  /// percent, small enough for a second-level cache. Where they are too few to share out, smaller
-  /// ones, down to 64, below which packing shows.
+  /// Tiles have at most 320 x 512 elements: large enough that OpenBLAS's packing of operands costs
+  /// a few percent, and small enough for a second-level cache. With fewer than 16 tiles they are
+  /// made smaller, down to 64, below which packing costs too much.
   init(rows: Int, columns: Int) {
     (self.rows, self.columns) = (rows, columns)
     height = Tiles.evenly(rows, 320)
@@ -45,16 +45,16 @@ struct Tiles {
   }
 }
 
-/// The length of a sum is cut so that a tile of weights, or of columns, stays below 2.5 MB. Every
-/// encoding is cut alike: so weights give the same bits however they are stored.
+/// Divides a sum into parts, so that a tile of weights, or of columns, stays below 2.5 MB. The
+/// parts do not depend on the encoding, so weights give the same bits in every encoding.
 func sumParts(_ length: Int) -> [Range<Int>] {
   let size = Tiles.evenly(length, 1152)
   return stride(from: 0, to: length, by: size).map { $0..<min(length, $0 + size) }
 }
 
 extension StoredTensor {
-  /// Gives rows and columns of the weights as a float32 matrix: in place where they are stored as
-  /// one, else widened into `scratch`.
+  /// Calls `body` with rows and columns of the weights as a float32 matrix: the stored numbers
+  /// where they are float32, otherwise numbers that are widened into `scratch`.
   func withMatrix(
     rows: Range<Int>, columns: Range<Int>, scratch: UnsafeMutablePointer<Float>,
     _ body: (Matrix) -> Void

@@ -2,17 +2,17 @@ internal import CKernels
 internal import Support
 internal import Tensors
 
-/// How a convolution by 3 x 3 is cut for Winograd's F(4 x 4, 3 x 3): [batch, in, H, W] with one row
-/// and column of zeros around.
+/// The division of a 3 x 3 convolution of [batch, in, H, W] with padding 1 for the Winograd
+/// algorithm F(4 x 4, 3 x 3) (Lavin & Gray, 2016).
 struct WinogradPlan {
   private static let points = 36
-  /// Outputs that share a pass over the transformed inputs.
+  /// The output channels that share a pass over the transformed inputs.
   private static let outputsOfUnit = 56
-  /// Channels of which a unit holds transformed weights: 5 MB of them.
+  /// The channels of transformed weights that a unit has in memory: 5 MB.
   private static let longestPart = 640
-  /// Channels of 14 rows of which weights are widened and packed at a time: 16 KB.
+  /// The channels of 14 rows of weights that are widened and packed at a time: 16 KB.
   private static let channelsAtOnce = 32
-  /// Transformed inputs held at a time: 24 MB.
+  /// The transformed inputs in memory at a time: 24 MB.
   private static let inputsLimit = 6 << 20
 
   private let batch: Int
@@ -21,14 +21,14 @@ struct WinogradPlan {
   private let height: Int
   private let width: Int
 
-  /// `nil` where the direct way serves better: other windows, few channels, pictures of a few tiles.
-  /// One picture's extents decide, so that it gives the same bits in any batch.
+  /// Returns `nil` where the direct form is faster: for other kernels, few channels, or few tiles.
+  /// Only the extents of one image matter, so that an image gives the same bits in any batch.
   init?(x: Shape, weight: Shape, stride: Int, padding: Padding) {
     guard stride == 1, padding == Padding(1), weight[2] == 3, weight[3] == 3, weight[0] >= 16,
       weight[1] >= 16
     else { return nil }
     (batch, channels, height, width, outputs) = (x[0], x[1], x[2], x[3], weight[0])
-    // A panel of 16 lanes for a few tiles costs more than it saves, and so do tiles half outside.
+    // Few tiles fill only part of a vector, and tiles that are half outside waste work.
     guard down * across >= 9, 16 * down * across <= 2 * height * width else { return nil }
   }
 
@@ -49,7 +49,7 @@ struct WinogradPlan {
     let most = max(panel, Self.inputsLimit / (Self.points * channels) / panel * panel)
     let size = ProductTiles.even(tiles, most, panel)
     let inputs = Scratch.floats(Self.points * Self.step(channels * size))
-    defer { Scratch.give(inputs) }
+    defer { Scratch.release(inputs) }
     let target = Target(base: inputs.base)
     for first in stride(from: 0, to: tiles, by: size) {
       let group = first..<min(tiles, first + size)
@@ -60,11 +60,11 @@ struct WinogradPlan {
     }
   }
 
-  /// How far apart the points of `count` numbers lie: what is read and written at once, one line of
-  /// each point, must not fall into one set of the first-level cache.
+  /// The distance between the numbers of two points, for `count` numbers a point. A transform
+  /// accesses one cache line of each point; the distance keeps these lines in different cache sets.
   private static func step(_ count: Int) -> Int { (count + 1023) / 1024 * 1024 + 16 }
 
-  /// To [point][panel][channel][32].
+  /// Transforms inputs to [point][panel][channel][32].
   private func transformInputs(_ x: Source, _ group: Range<Int>, into target: Target) {
     let panel = ProductTiles.panelColumns
     let panels = (group.count + panel - 1) / panel
@@ -95,7 +95,7 @@ struct WinogradPlan {
     let sumStep = Self.step(rowsOfUnit * panels * panel)
     let sumsSize = Self.points * sumStep
     let transformedSize = Self.points * Self.step(rowsOfUnit * longest)
-    // One more step of the rows than there is: the transform reads and writes whole vectors.
+    // One row more than needed, because the transform reads and writes whole vectors.
     let packedSize = (Self.channelsAtOnce * 9 + 1) * block + 16
     let tiling = tiling(channels: outputs)
     parallel(

@@ -13,10 +13,10 @@ package struct ByteSlice: Sendable {
     count = owner.buffer.count
   }
 
-  /// Bytes of its own.
+  /// A copy of `bytes`.
   package init(_ bytes: [UInt8]) { self.init(MemoryOwner(bytes)) }
 
-  /// The bytes of `floats`, little-endian as every machine that Decant runs on stores them.
+  /// A copy of the bytes of `floats`, in the machine's byte order, which is little-endian.
   package init(_ floats: [Float]) { self.init(MemoryOwner(floats)) }
 
   package init(_ codes: [Int8]) { self.init(MemoryOwner(codes)) }
@@ -25,14 +25,15 @@ package struct ByteSlice: Sendable {
 
   package init(_ words: [UInt64]) { self.init(MemoryOwner(words)) }
 
-  /// `count` bytes of its own that `fill` writes, every one of them.
+  /// Newly allocated memory of `count` bytes. `fill` must write every byte.
   package init<Failure: Error>(
     count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
     self.init(try MemoryOwner(count: count, fill: fill))
   }
 
-  /// `count` bytes of its own that `fill` appends piece by piece, so that each is copied once.
+  /// Newly allocated memory of `count` bytes. `fill` appends them piece by piece, so that each byte
+  /// is copied once.
   ///
   /// - Precondition: the pieces have `count` bytes together.
   package init<Failure: Error>(
@@ -41,13 +42,13 @@ package struct ByteSlice: Sendable {
     try self.init(count: count) { (target) throws(Failure) in
       var filled = 0
       try fill { piece in
-        precondition(piece.count <= count - filled, "more than \(count) bytes are gathered")
+        precondition(piece.count <= count - filled, "more than \(count) bytes appended")
         piece.withUnsafeBytes {
           UnsafeMutableRawBufferPointer(rebasing: target[filled...]).copyMemory(from: $0)
         }
         filled += piece.count
       }
-      precondition(filled == count, "\(filled) of \(count) bytes are gathered")
+      precondition(filled == count, "\(filled) of \(count) bytes appended")
     }
   }
 
@@ -57,19 +58,19 @@ package struct ByteSlice: Sendable {
     self.count = count
   }
 
-  /// The bytes `range` of this slice, counted from its first byte.
+  /// The bytes in `range`, counted from this slice's first byte.
   ///
-  /// - Precondition: the range lies within the slice.
+  /// - Precondition: the range is within the slice.
   package subscript(range: Range<Int>) -> ByteSlice {
     precondition(
       range.lowerBound >= 0 && range.upperBound <= count, "\(range) of a slice of \(count) bytes")
     return ByteSlice(owner, start: start + range.lowerBound, count: range.count)
   }
 
-  /// The mapped file that the slice is of; `nil` when it is of memory, or a window already.
+  /// The mapped file that owns the bytes; `nil` for memory and for a ``window(_:)``.
   var mapping: FileMapping? { owner as? FileMapping }
 
-  /// The bytes, in place.
+  /// The bytes, without a copy.
   package var bytes: RawSpan {
     @_lifetime(borrow self)
     get {
@@ -79,7 +80,7 @@ package struct ByteSlice: Sendable {
     }
   }
 
-  /// The bytes, copied.
+  /// A copy of the bytes.
   package var array: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
 
   /// The bytes as little-endian words.
@@ -92,34 +93,36 @@ package struct ByteSlice: Sendable {
     }
   }
 
-  /// The bytes as a pointer, for C. Only ``Tensors`` and `Kernels` may call this.
+  /// Calls `body` with a pointer to the bytes, for C functions. Only modules that own raw memory
+  /// (`Support`, `Tensors`, `Kernels`) may call this.
   package func withUnsafeBytes<Result, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try body(UnsafeRawBufferPointer(rebasing: owner.buffer[start..<start + count]))
   }
 
-  /// Bytes counted from the owner's first byte to this slice's; tells how a mapped tensor is aligned.
+  /// The offset of this slice's first byte from the owner's first byte. It determines how a mapped
+  /// tensor is aligned.
   package var alignmentOffset: Int { start }
 }
 
-/// Something that keeps bytes at one address for as long as it lives.
+/// An object that keeps bytes at a fixed address during its lifetime.
 protocol ByteOwner: AnyObject, Sendable {
   var buffer: UnsafeRawBufferPointer { get }
 }
 
-/// Memory of a slice's own, at a fixed address, aligned to 64 bytes.
+/// Allocated memory, aligned to 64 bytes.
 ///
-/// Unchecked: the buffer is filled by `init` and only read afterwards.
+/// Unchecked: `init` fills the buffer, and later accesses only read it.
 private final class MemoryOwner: ByteOwner, @unchecked Sendable {
   let buffer: UnsafeRawBufferPointer
 
-  /// `count` bytes that `fill` writes, every one of them.
+  /// Allocates `count` bytes. `fill` must write every byte.
   init<Failure: Error>(
     count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
-    askForLargePages(bytes)
+    adviseLargePages(bytes)
     do {
       try fill(bytes)
     } catch {

@@ -1,7 +1,9 @@
 private import CKernels
 private import CZlib
 
-/// CRC-32 (zlib, ZIP, PNG, IEEE 802.3) of `bytes`, going on from the CRC-32 of what came before them.
+/// The CRC-32 checksum (IEEE 802.3, as in zlib, ZIP and PNG) of `bytes`.
+///
+/// - Parameter crc: the checksum of the bytes that precede `bytes`.
 package func crc32(of bytes: RawSpan, after crc: UInt32 = 0) -> UInt32 {
   if bytes.byteCount == 0 { return crc }
   return bytes.withUnsafeBytes { raw in
@@ -18,7 +20,7 @@ package func crc32(of bytes: RawSpan, after crc: UInt32 = 0) -> UInt32 {
   }
 }
 
-/// CRC-32 of `bytes`, going on from the CRC-32 of what came before them.
+/// The CRC-32 checksum of `bytes`; `crc` is the checksum of the bytes that precede them.
 package func crc32(of bytes: [UInt8], after crc: UInt32 = 0) -> UInt32 {
   crc32(of: bytes.span.bytes, after: crc)
 }

@@ -1,17 +1,17 @@
 private import Foundation
 
-/// A file mapped into memory, read-only.
+/// A file that is mapped into memory, read-only.
 ///
-/// Unchecked: the mapping never changes and is only read.
+/// Unchecked: the mapping never changes, and accesses only read it.
 package final class FileMapping: ByteOwner, @unchecked Sendable {
   let buffer: UnsafeRawBufferPointer
   package let path: String
 
-  /// Maps the whole of a regular file.
+  /// Maps a whole regular file.
   ///
-  /// - Throws: ``FileError`` when it cannot be opened, is no regular file, or cannot be mapped.
+  /// - Throws: ``FileError`` when the path is not a regular file, or cannot be opened or mapped.
   package init(path: String) throws(FileError) {
-    // Without O_NONBLOCK a pipe would be waited for before it could be refused.
+    // Without O_NONBLOCK, opening a pipe blocks until another process writes to it.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileError(.open, path, errno) }
     defer { close(descriptor) }
@@ -37,8 +37,8 @@ package final class FileMapping: ByteOwner, @unchecked Sendable {
     }
   }
 
-  /// Tells the system that the pages of `range` are not needed; they are read again when they are.
-  fileprivate func giveBack(_ range: Range<Int>) {
+  /// Releases the memory pages of `range`. A later access reads them from the file again.
+  fileprivate func releasePages(_ range: Range<Int>) {
     guard let base = buffer.baseAddress else { return }
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let start = range.lowerBound / page * page
@@ -50,7 +50,7 @@ package final class FileMapping: ByteOwner, @unchecked Sendable {
   package var contents: ByteSlice { ByteSlice(self) }
 }
 
-/// A range of a mapped file that gives its pages back when nobody looks at it any more.
+/// A range of a mapped file that releases its memory pages when the last reference is gone.
 private final class MappedWindow: ByteOwner {
   let file: FileMapping
   let range: Range<Int>
@@ -62,14 +62,15 @@ private final class MappedWindow: ByteOwner {
     self.range = range
   }
 
-  deinit { file.giveBack(range) }
+  deinit { file.releasePages(range) }
 }
 
 extension ByteSlice {
-  /// The bytes `range` of this slice, for a visit: when it is of a mapped file, the memory that
-  /// its pages take is given back once the last copy of the slice is gone.
+  /// The bytes in `range`, for temporary use. If the slice is part of a mapped file, the system
+  /// regains the memory of its pages once the last copy of the window is gone.
   ///
-  /// A conversion that walks over a file of any size so keeps no more of it than what it holds.
+  /// A conversion that reads a large file window by window keeps only the current windows in
+  /// memory.
   package func window(_ range: Range<Int>) -> ByteSlice {
     let slice = self[range]
     guard let file = mapping, !range.isEmpty else { return slice }
@@ -78,7 +79,7 @@ extension ByteSlice {
       MappedWindow(file, start..<start + range.count), start: start, count: range.count)
   }
 
-  /// The bytes of the file at `path`, mapped.
+  /// The bytes of the file at `path`, mapped into memory.
   package static func mapping(_ path: String) throws(FileError) -> ByteSlice {
     try FileMapping(path: path).contents
   }

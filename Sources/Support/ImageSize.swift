@@ -1,4 +1,4 @@
-/// Width and height of a picture in pixels, or of its latents.
+/// The width and height of an image in pixels, or of its latents.
 package struct ImageSize: Hashable, Sendable, CustomStringConvertible {
   package let width: Int
   package let height: Int

@@ -1,6 +1,8 @@
-/// A JSON value that keeps the order of members, whole numbers apart from others, and null apart
-/// from absent. Foundation's parsers keep none of these and drop duplicate names in silence, and
-/// formats that Decant reads must be refused for them.
+/// A JSON value.
+///
+/// It keeps the order of members, and distinguishes integers from other numbers and null from an
+/// absent member. Foundation's parsers keep none of these and silently drop duplicate names, for
+/// which the readers of model formats must reject a file.
 package enum JSONValue: Hashable, Sendable {
   case null
   case bool(Bool)
@@ -14,7 +16,7 @@ package enum JSONValue: Hashable, Sendable {
 
   package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
 
-  /// The number, when it is whole (`3` and `3.0` are).
+  /// The number as an integer, if its value is whole (`3` and `3.0` are).
   package var integer: Int? {
     switch self {
     case .integer(let value): value
@@ -37,7 +39,7 @@ package enum JSONValue: Hashable, Sendable {
 
   package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
 
-  /// What messages call the kind of value.
+  /// The kind of value, as messages name it.
   package var kind: String {
     switch self {
     case .null: "null"
@@ -50,7 +52,7 @@ package enum JSONValue: Hashable, Sendable {
   }
 }
 
-/// Members of a JSON object in the order in which they were written.
+/// The members of a JSON object, in the order in which they were written.
 package struct JSONObject: Hashable, Sendable {
   package private(set) var keys: [String] = []
   private var values: [String: JSONValue] = [:]
@@ -61,8 +63,9 @@ package struct JSONObject: Hashable, Sendable {
     for (key, value) in members { self[key] = value }
   }
 
-  /// The member, `.null` when it is written as null, `nil` when it is absent. Assigning `nil`
-  /// removes it; a new member goes to the end.
+  /// The member's value: `.null` when it is written as null, `nil` when it is absent.
+  ///
+  /// Assigning `nil` removes the member. A new member is appended.
   package subscript(key: String) -> JSONValue? {
     get { values[key] }
     set {
@@ -105,9 +108,10 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
 // MARK: - Writing
 
 extension JSONValue {
-  /// The value as text: on one line, or with `indent` spaces a level and a line a member.
+  /// The value as JSON text: on one line, or with a line for each member and `indent` spaces a
+  /// level.
   ///
-  /// NaN and infinities, which JSON cannot hold, are written as null.
+  /// NaN and infinities, which JSON cannot represent, are written as null.
   package func text(indent: Int? = nil) -> String {
     var output = ""
     write(to: &output, indent: indent, depth: 0)

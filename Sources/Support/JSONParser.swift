@@ -1,4 +1,4 @@
-/// Why a text is not the JSON it should be.
+/// The reason why a text is not valid JSON, and where.
 package struct JSONError: Error, Equatable, CustomStringConvertible {
   package enum Reason: Hashable, Sendable {
     case unexpectedEnd
@@ -12,7 +12,7 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
   }
 
   package let reason: Reason
-  /// Byte at which it was seen, counted from 0.
+  /// The byte offset of the error, counted from 0.
   package let offset: Int
 
   package init(reason: Reason, offset: Int) {
@@ -37,8 +37,8 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
 }
 
 extension JSONValue {
-  /// Parses RFC 8259 JSON in UTF-8, strictly: no duplicate names, nothing after the value, at most
-  /// 64 levels deep. Time and memory are linear in the text.
+  /// Parses JSON (RFC 8259) in UTF-8, strictly: without duplicate names, without text after the
+  /// value, and at most 64 levels deep. Time and memory are linear in the length of the text.
   ///
   /// - Parameter acceptingInfinity: see ``JSONReader/acceptsInfinity``.
   package init(parsing bytes: RawSpan, acceptingInfinity: Bool = false) throws(JSONError) {

@@ -1,7 +1,7 @@
-/// Reads JSON piece by piece, strictly, for who must not build what a hostile text describes.
+/// A strict pull parser for JSON.
 ///
-/// The caller says what comes next and learns where it is wrong: a text is never read further than
-/// what is asked for, and nothing is kept.
+/// The caller requests one piece after another, and the reader throws where the text differs. It
+/// reads no further than requested and stores nothing, so a hostile text costs bounded memory.
 ///
 ///     var reader = JSONReader(bytes)
 ///     try reader.beginObject()
@@ -15,9 +15,10 @@ package struct JSONReader: ~Escapable {
   private let bytes: RawSpan
   /// Bytes read so far.
   package private(set) var offset = 0
-  /// Where the name that was read last begins.
+  /// The offset of the name that was read last.
   package private(set) var nameOffset = 0
-  /// Whether `Infinity` and `-Infinity` are numbers, as Python's writer has them and RFC 8259 has not.
+  /// Whether `Infinity` and `-Infinity` are accepted as numbers. Python's `json` writes them, RFC
+  /// 8259 does not allow them.
   package var acceptsInfinity = false
   private static let depthLimit = 64
 
@@ -26,7 +27,7 @@ package struct JSONReader: ~Escapable {
 
   // MARK: Pieces
 
-  /// What messages call the kind of the value that comes next; see ``JSONValue/kind``.
+  /// The kind of the next value, as messages name it; see ``JSONValue/kind``.
   package mutating func nextKind() throws(JSONError) -> String {
     skipSpace()
     guard let byte = peek() else { throw error(.unexpectedEnd) }
@@ -46,8 +47,10 @@ package struct JSONReader: ~Escapable {
     try expect(UInt8(ascii: "{"))
   }
 
-  /// The name of the member that comes after `count` of them, up to its value; `nil` at the end of
-  /// the object, which is passed. Names are not checked to be different.
+  /// Reads the name of the next member, up to its value. At the end of the object it reads the
+  /// closing brace and returns `nil`. It does not check for duplicate names.
+  ///
+  /// - Parameter count: the number of members that were read before.
   package mutating func nextName(after count: Int) throws(JSONError) -> String? {
     guard try isNext(after: count, end: UInt8(ascii: "}")) else { return nil }
     nameOffset = offset
@@ -62,12 +65,14 @@ package struct JSONReader: ~Escapable {
     try expect(UInt8(ascii: "["))
   }
 
-  /// Whether another element comes after `count` of them; the end of the array is passed.
+  /// Whether another element follows. At the end of the array it reads the closing bracket.
+  ///
+  /// - Parameter count: the number of elements that were read before.
   package mutating func nextElement(after count: Int) throws(JSONError) -> Bool {
     try isNext(after: count, end: UInt8(ascii: "]"))
   }
 
-  /// That nothing but space follows.
+  /// Throws unless only whitespace follows.
   package mutating func end() throws(JSONError) {
     skipSpace()
     if offset != bytes.byteCount { throw error(.trailingBytes) }
@@ -89,7 +94,7 @@ package struct JSONReader: ~Escapable {
 
   // MARK: Values
 
-  /// The whole value that comes next, at most 64 levels deep and without duplicate names.
+  /// Reads the next value, at most 64 levels deep and without duplicate names.
   package mutating func value() throws(JSONError) -> JSONValue { try value(depth: 0) }
 
   private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
@@ -133,7 +138,7 @@ package struct JSONReader: ~Escapable {
     return values
   }
 
-  /// The string that comes next.
+  /// Reads the next string.
   package mutating func string() throws(JSONError) -> String {
     skipSpace()
     let start = offset
@@ -221,7 +226,7 @@ package struct JSONReader: ~Escapable {
     return .number(number)
   }
 
-  /// One decimal digit or more.
+  /// Skips one decimal digit or more.
   private mutating func digits() throws(JSONError) {
     let start = offset
     while let byte = peek(), 0x30...0x39 ~= byte { offset += 1 }

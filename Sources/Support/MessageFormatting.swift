@@ -1,5 +1,5 @@
-/// A text of a file as a message may hold it: on one line, of bounded length, without characters
-/// that a terminal would obey.
+/// Text of a file in a form that is safe in a message: on one line, of bounded length, with control
+/// characters escaped.
 package func shown(_ text: String, limit: Int = 120) -> String {
   var result = ""
   for (index, scalar) in text.unicodeScalars.enumerated() {
@@ -13,7 +13,7 @@ package func shown(_ text: String, limit: Int = 120) -> String {
   return result
 }
 
-/// Names of a file as a message lists them: `a, b and c`; at most 12 are named.
+/// A list of names for a message: `a, b and c`. It names at most 12 and counts the rest.
 package func listed(_ names: [String]) -> String {
   let limit = 12
   var items = names.prefix(limit).map { shown($0, limit: 80) }
@@ -22,18 +22,18 @@ package func listed(_ names: [String]) -> String {
   return items.isEmpty ? last : items.joined(separator: ", ") + " and " + last
 }
 
-/// A number with what is counted: `1 picture`, `2 pictures`.
+/// A count with its noun: `1 image`, `2 images`.
 package func counted(_ count: Int, _ noun: String) -> String {
   "\(count) \(noun)\(count == 1 ? "" : "s")"
 }
 
-/// `value` as lowercase hexadecimal digits, as many as its width has.
+/// `value` as lowercase hexadecimal digits, padded with zeros to the width of its type.
 package func hexadecimalText(_ value: some FixedWidthInteger & UnsignedInteger) -> String {
   let digits = String(value, radix: 16)
   return String(repeating: "0", count: max(0, value.bitWidth / 4 - digits.count)) + digits
 }
 
-/// Bytes as lowercase hexadecimal digits, two for each.
+/// Bytes as lowercase hexadecimal digits, two for each byte.
 package func hexadecimalText(_ bytes: [UInt8], separator: String = "") -> String {
   bytes.map { hexadecimalText($0) }.joined(separator: separator)
 }

@@ -1,8 +1,8 @@
-/// The names that are spelled most like `name`, best first, for "did you mean".
+/// The names with the smallest edit distance from `name`, nearest first, for "did you mean".
 ///
 /// - Parameters:
-///   - count: how many at most.
-///   - distance: bytes that may be inserted, removed or replaced; `nil` for any number.
+///   - count: the maximum number of names.
+///   - distance: the maximum edit distance in bytes; `nil` for no limit.
 package func nearestNames(
   to name: String, among names: some Sequence<String>, count: Int = 3, within distance: Int? = nil
 ) -> [String] {
@@ -12,9 +12,9 @@ package func nearestNames(
     .prefix(count).map(\.name)
 }
 
-/// Levenshtein's distance in bytes: insertions, deletions and replacements from one name to another.
+/// The Levenshtein distance in bytes: the number of insertions, deletions and replacements.
 private func editDistance(_ a: String, _ b: String) -> Int {
-  // Names in a hostile file may be long; no hint is lost by looking at their first letters only.
+  // Names in a hostile file may be long. The first 200 bytes are enough for a suggestion.
   let a = a.utf8.prefix(200)
   let b = Array(b.utf8.prefix(200))
   var row = Array(0...b.count)

@@ -31,14 +31,14 @@ package func produceInOrder<Value: Sendable>(
   if let error = queue.failure { throw error }
 }
 
-/// The most bytes that ``produceInOrder(costs:produce:consume:)`` keeps for values that are produced
-/// ahead of their turn.
+/// The most bytes that ``produceInOrder(costs:produce:consume:)`` keeps for values that are
+/// produced ahead of their turn.
 package let maximumBytesAhead = 320 << 20
 
-/// The consumer of the values, and the task that it belongs to.
+/// The `consume` closure, and the task that called ``produceInOrder(costs:produce:consume:)``.
 ///
-/// Unchecked: ``OrderedQueue`` lets only one thread at a time call `consume`, and any thread may read
-/// whether a task is cancelled.
+/// Unchecked: ``OrderedQueue`` lets only one thread at a time call `consume`, and any thread may
+/// read whether a task is cancelled.
 private struct Consumer<Value>: @unchecked Sendable {
   let task: UnsafeCurrentTask?
   let consume: (Int, Value) throws -> Void
@@ -62,7 +62,8 @@ private final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
 
   init(costs: [Int]) { self.costs = costs }
 
-  /// The index of the next value to produce, once its cost fits; `nil` at the end or after an error.
+  /// The index of the next value to produce, once its cost fits; `nil` at the end or after an
+  /// error.
   func begin() -> Int? {
     lock.lock()
     defer { lock.unlock() }

@@ -1,10 +1,11 @@
-/// A path cut into its parts, with `/` as the only separator and nothing looked up.
+/// A path split into its folder and its last name. `/` is the only separator, and the file system
+/// is not consulted.
 ///
-/// Foundation's own functions for it trap on a relative path of one character.
+/// Foundation's functions for this trap on a relative path of one character.
 package struct PathParts: Sendable, Equatable {
-  /// What the last name lies in: empty for a bare name, `/` for one at the top.
+  /// The path without its last name: empty for a bare name, `/` for a name in the root folder.
   package let folder: String
-  /// The last name, without slashes that follow it.
+  /// The last name, without trailing slashes.
   package let name: String
 
   package init(_ path: String) {
@@ -19,7 +20,7 @@ package struct PathParts: Sendable, Equatable {
     name = String(rest[rest.index(after: slash)...])
   }
 
-  /// The name cut at its last dot; a dot at the beginning begins no extension.
+  /// The name split at its last dot. A leading dot does not begin an extension.
   package var stemAndExtension: (stem: String, extension: String) {
     guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return (name, "") }
     return (String(name[..<dot]), String(name[name.index(after: dot)...]))

@@ -1,18 +1,18 @@
-/// Something that a user can choose, whatever program asks for it.
+/// A choice that a user can make, independent of the user interface.
 ///
-/// The command line words a setting as an option (`--force`), a server as a field of a request.
+/// The command line presents a setting as an option (`--force`), a server as a field of a request.
 package enum Setting: String, CaseIterable, Sendable {
   case replace, resume
-  // What is read.
+  // Input.
   case variant, ema, prediction, allowNonfinite
   case adapters, allowUnused, unet, vae, textEncoder, textEncoder2
-  // What is written.
+  // Output.
   case outputFormat, program, outputVariant, maximumShardSize, numbering, coding
-  // How weights are stored.
+  // Storage of weights.
   case type, method, restType, keep, only, assign
-  // What is stripped.
+  // Stripping.
   case recipe, drop, transformerBlocks
-  // What is painted or measured.
+  // Sampling and measuring.
   case prompts, promptLimit, steps, seeds, size, scheduler, guidanceScale, negativePrompt
   case originalSize, crop, targetSize, initImage, mask, strength
   case calibration, merge
@@ -20,19 +20,19 @@ package enum Setting: String, CaseIterable, Sendable {
 
 /// What a user can do about an error.
 package indirect enum Remedy: Hashable, Sendable {
-  /// Choose a setting: a switch where there are no values, else one of the values.
+  /// Use a setting: a switch when `values` is empty, else one of the values.
   case choose(Setting, [String] = [], purpose: String = "")
-  /// Leave a setting out.
+  /// Omit a setting.
   case leaveOut(Setting)
-  /// Do something that no setting does: a clause such as `name the model itself`.
+  /// An action for which there is no setting, as a clause such as `name the model itself`.
   case act(String)
-  /// Any one of these.
+  /// Any one of the remedies.
   case either([Remedy])
 }
 
-/// An error whose description states facts, and which carries what a user can do about it apart
-/// from them. Clients add the remedy in their own words.
+/// An error whose description states facts and which carries the remedy separately. Each client
+/// words the remedy for its user interface.
 package protocol RemediableError: Error, CustomStringConvertible {
-  /// `nil` where nothing can be done but to use another file.
+  /// The remedy; `nil` where the only one is another input.
   var remedy: Remedy? { get }
 }

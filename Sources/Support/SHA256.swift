@@ -1,9 +1,9 @@
 private import CCrypto
 
-/// The SHA-256 digest (FIPS 180-4) of bytes that arrive in pieces.
+/// An incremental SHA-256 digest (FIPS 180-4).
 ///
-/// OpenSSL's libcrypto computes it: it uses the processor's SHA instructions, and compiling a
-/// cryptography package for this one function took a third of a clean build.
+/// OpenSSL's libcrypto computes it with the processor's SHA instructions. Compiling a cryptography
+/// package for this one function took a third of a clean build.
 package struct SHA256: ~Copyable {
   private let context: OpaquePointer
 
@@ -19,7 +19,7 @@ package struct SHA256: ~Copyable {
   private func update(_ bytes: RawSpan) {
     bytes.withUnsafeBytes { raw in
       let status = EVP_DigestUpdate(context, raw.baseAddress, raw.count)
-      precondition(status == 1, "libcrypto refuses \(raw.count) bytes")
+      precondition(status == 1, "libcrypto failed to hash \(raw.count) bytes")
     }
   }
 
@@ -29,7 +29,7 @@ package struct SHA256: ~Copyable {
   package consuming func finalize() -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: 32) { digest, count in
       let status = EVP_DigestFinal_ex(context, digest.baseAddress, nil)
-      precondition(status == 1, "libcrypto gives no digest")
+      precondition(status == 1, "libcrypto failed to finish the digest")
       count = 32
     }
   }

@@ -1,10 +1,9 @@
 private import Foundation
 
-/// The three streams that a program is started with, any of which may be closed, full, or read by
-/// nobody.
+/// Standard input, output and error. Any of them may be closed, full, or a pipe without a reader.
 package enum StandardStreams {
-  /// Opens the null device for those that are closed: a file that is written would get a closed one's
-  /// number, and what is printed with it.
+  /// Opens the null device for each closed stream. Otherwise an output file could get the
+  /// descriptor of a closed stream, and printed text would be written to it.
   package static func open() {
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
       _ = Foundation.open("/dev/null", O_RDWR)
@@ -13,8 +12,9 @@ package enum StandardStreams {
 
   /// Writes a line of results to standard output.
   ///
-  /// - Throws: ``FileError`` for a disk that is full; a reader that wants no more, as `head` does, is
-  ///   no fault.
+  /// A reader that closes the pipe early, as `head` does, is not an error.
+  ///
+  /// - Throws: ``FileError`` when the write fails, for example because the disk is full.
   package static func printResult(_ line: String) throws(FileError) {
     var rest = ArraySlice((line + "\n").utf8)
     while !rest.isEmpty {

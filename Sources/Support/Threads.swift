@@ -2,12 +2,13 @@ private import Dispatch
 private import Foundation
 private import Synchronization
 
-/// How many threads compute, whatever they compute: layers, checksums, codes.
+/// The number of threads for all parallel work: layers, checksums, codes.
 package enum Threads {
   private static let limit = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
 
-  /// Threads that ``parallel(_:threads:_:)`` may use at a time, for the whole process. It starts as the
-  /// number of active processors; no result depends on it.
+  /// The maximum number of threads that one call of ``parallel(_:threads:_:)`` uses, process-wide.
+  ///
+  /// The initial value is the number of active processors. No result depends on it.
   ///
   /// - Precondition: at least 1.
   package static var count: Int {
@@ -19,13 +20,13 @@ package enum Threads {
   }
 }
 
-/// Runs `body` once for each of `0..<count`, on at most ``Threads/count`` threads, and returns when
-/// all are done. The one place where Decant starts threads.
+/// Calls `body` once for each index in `0..<count`, on at most ``Threads/count`` threads, and
+/// returns when all calls have returned. No other function of Decant starts threads.
 ///
-/// The caller cuts its work into units by the shapes alone, never by the number of threads, and no
-/// unit reads what another one writes: so results are the same, bit for bit, whatever that number.
+/// The caller divides its work by the shapes alone, never by the number of threads, and no unit
+/// reads what another unit writes. Results are therefore bit-identical for any number of threads.
 ///
-/// - Parameter threads: a number of threads for this call alone.
+/// - Parameter threads: the number of threads for this call, instead of ``Threads/count``.
 package func parallel(_ count: Int, threads: Int? = nil, _ body: @Sendable (Int) -> Void) {
   let workers = min(threads ?? Threads.count, count)
   if workers <= 1 {

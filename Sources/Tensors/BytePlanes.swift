@@ -1,15 +1,15 @@
 private import CKernels
 package import Support
 
-// Numbers of 1, 2, 4 or 8 bytes, seen byte by byte: plane `p` is byte `p` of each of them.
+// Byte planes of numbers that are 1, 2, 4 or 8 bytes wide: plane `p` holds byte `p` of each number.
 
 extension ByteSlice {
-  /// How often byte `p` of a number has value `v`, at index `p * 256 + v`.
+  /// The number of times that byte `p` of a number has value `v`, at index `p * 256 + v`.
   ///
   /// - Precondition: the slice holds whole numbers of `planes` bytes, fewer than 2^32.
   package func byteCounts(planes: Int) -> [UInt32] {
     let elements = elements(of: planes)
-    precondition(elements <= UInt32.max, "\(elements) numbers are counted")
+    precondition(elements <= UInt32.max, "\(elements) numbers are too many to count")
     var counts = [UInt32](repeating: 0, count: planes * 256)
     withUnsafeBytes { raw in
       decant_count_bytes(
@@ -41,7 +41,7 @@ extension ByteSlice {
   }
 }
 
-/// The numbers whose bytes the planes hold, in the planes' order.
+/// Joins byte planes into numbers; the inverse of ``ByteSlice/plane(_:of:)``.
 ///
 /// - Precondition: 1, 2, 4 or 8 planes of one size.
 package func joined(planes: [[UInt8]]) -> [UInt8] {

@@ -1,9 +1,7 @@
-/// The kind of one stored number, with the names of the safetensors format (as of its release 0.8).
+/// The type of one stored number, with the names of the safetensors format (release 0.8).
 ///
-/// The cases stand in the format's own order, narrow ones first, which writers sort by.
-///
-/// Every kind the format knows is listed, so that a file is refused for what is wrong with it and
-/// never for a kind that only this program has not heard of.
+/// The cases are in the order of the format, narrow ones first; writers sort tensors by it. All
+/// types of the format are listed, so that a valid file is never rejected for an unknown type.
 package enum ElementKind: String, CaseIterable, Sendable, Hashable {
   case bool = "BOOL"
   case f4 = "F4"
@@ -40,7 +38,7 @@ package enum ElementKind: String, CaseIterable, Sendable, Hashable {
     }
   }
 
-  /// Bytes of `count` elements; `nil` when they overflow or do not fill whole bytes.
+  /// The bytes of `count` elements; `nil` when the number overflows or is not whole.
   package func byteCount(of count: Int) -> Int? {
     let (bits, overflow) = count.multipliedReportingOverflow(by: bitWidth)
     return overflow || bits % 8 != 0 ? nil : bits / 8

@@ -2,20 +2,22 @@ private import CKernels
 internal import Support
 
 extension StoredTensor {
-  /// Float32 numbers as a plain tensor of a floating-point `kind`, rounded to nearest even.
+  /// Creates a plain tensor of a floating-point `kind` from float32 numbers, rounded to nearest
+  /// even.
   ///
   /// - Precondition: `kind` is `f32`, `f16` or `bf16`.
   package init(shape: Shape, floats: [Float], as kind: ElementKind) {
     self.init(shape: shape, as: kind, run: shape.count) { _ in floats }
   }
 
-  /// A plain tensor of a floating-point `kind` whose numbers are made a run at a time, so that
-  /// beside the tensor only one run is in memory.
+  /// Creates a plain tensor of a floating-point `kind` from numbers that are produced a run at a
+  /// time. Only one run of float32 numbers is in memory.
   ///
   /// - Parameters:
-  ///   - run: numbers of a run; the last may be shorter.
-  ///   - make: gives the numbers of a run; called in order.
-  /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and each run has as many numbers as asked.
+  ///   - run: the numbers of a run; the last run may be shorter.
+  ///   - make: returns the numbers of a run. It is called in order.
+  /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and `make` returns as many numbers as the
+  ///   range has.
   package init(
     shape: Shape, as kind: ElementKind, run: Int = 1 << 16, _ make: (Range<Int>) -> [Float]
   ) {
@@ -34,11 +36,10 @@ extension StoredTensor {
     self.init(shape: shape, encoding: .plain(kind), parts: [bytes])
   }
 
-  /// The same numbers stored as a plain floating-point `kind`, rounded to nearest even.
+  /// Converts the numbers to a plain floating-point `kind`, rounded to nearest even.
   ///
-  /// A run of rows is widened at a time, so beside the tensor and the result little memory is
-  /// taken, whatever their size. A number beyond the range of float16 becomes infinite: callers
-  /// look with ``hasNonfinite``.
+  /// Rows are widened a few at a time, which bounds the additional memory. A number beyond the
+  /// range of float16 becomes infinite; callers check ``hasNonfinite``.
   ///
   /// - Precondition: `kind` is `f32`, `f16` or `bf16`, and the encoding can be widened.
   package func converted(to kind: ElementKind) -> StoredTensor {
@@ -56,8 +57,8 @@ extension StoredTensor {
     return StoredTensor(shape: shape, encoding: .plain(kind), parts: [bytes])
   }
 
-  /// Calls `body` with the numbers of one run of rows after another, each run small enough to stay
-  /// near the processor (or one row).
+  /// Calls `body` with the float32 numbers of one run of rows after another. A run fits the
+  /// processor's cache, or is a single row.
   private func forEachRun(_ body: (Range<Int>, UnsafeBufferPointer<Float>) -> Void) {
     let length = shape.rowLength
     guard shape.count > 0 else { return }
@@ -73,8 +74,8 @@ extension StoredTensor {
     }
   }
 
-  /// Calls `body` with the numbers of this tensor and of another one of the same shape, a run of
-  /// rows at a time, in order.
+  /// Calls `body` with the float32 numbers of this tensor and of another one of the same shape, a
+  /// run of rows at a time, in order.
   package func forEachRun(
     beside other: StoredTensor, _ body: (Span<Float>, Span<Float>) -> Void
   ) {

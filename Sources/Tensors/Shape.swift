@@ -1,12 +1,12 @@
-/// The extents of a tensor, outermost first, as PyTorch counts them. A scalar has none.
+/// The shape of a tensor: its extents, outermost first, as in PyTorch. A scalar has no extents.
 package struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
   package let extents: [Int]
 
-  /// Number of elements; the product was checked when the shape was made.
+  /// The number of elements. The initializer checks that it does not overflow.
   package let count: Int
 
-  /// - Precondition: no extent is negative and the product fits an `Int`. For extents that come
-  ///   from a file use ``init(checking:)``.
+  /// - Precondition: no extent is negative, and the product fits in an `Int`. Use
+  ///   ``init(checking:)`` for extents from a file.
   package init(_ extents: [Int]) {
     guard let shape = Shape(checking: extents) else {
       preconditionFailure("extents \(extents) are negative or overflow")
@@ -38,10 +38,11 @@ package struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStrin
 
   package subscript(axis: Int) -> Int { extents[axis] }
 
-  /// The shape as a matrix: output channels by everything else. A vector is one row per element.
+  /// The rows of the shape as a matrix of output channels by everything else. A vector has one row
+  /// for each element.
   package var rows: Int { extents.first ?? 1 }
 
-  /// Elements of one row of ``rows``.
+  /// The number of elements of one row; see ``rows``.
   package var rowLength: Int { rows == 0 ? 0 : count / rows }
 
   package var description: String { "[" + extents.map(String.init).joined(separator: ", ") + "]" }

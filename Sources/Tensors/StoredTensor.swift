@@ -1,15 +1,15 @@
 package import Support
 
-/// A tensor as it lies in a file or in memory: shape, encoding, and the bytes of its parts.
+/// A tensor in its storage format: a shape, an encoding, and the bytes of each part.
 ///
-/// Numbers are widened to float32 when they are used, a run of rows at a time.
+/// Users widen its numbers to float32 a few rows at a time.
 package struct StoredTensor: Sendable {
   package let shape: Shape
   package let encoding: TensorEncoding
   /// One slice for each of ``TensorEncoding/partNames``.
   package let parts: [ByteSlice]
 
-  /// - Precondition: the parts have the sizes that ``TensorEncoding/partSizes(for:)`` gives.
+  /// - Precondition: the parts have the sizes of ``TensorEncoding/partSizes(for:)``.
   package init(shape: Shape, encoding: TensorEncoding, parts: [ByteSlice]) {
     precondition(
       encoding.partSizes(for: shape) == parts.map(\.count),
@@ -19,7 +19,7 @@ package struct StoredTensor: Sendable {
     self.parts = parts
   }
 
-  /// A float32 tensor.
+  /// Creates a float32 tensor.
   package init(shape: Shape, floats: [Float]) {
     self.init(shape: shape, encoding: .plain(.f32), parts: [ByteSlice(floats)])
   }
@@ -28,7 +28,7 @@ package struct StoredTensor: Sendable {
 
   package var entry: TensorEntry { TensorEntry(shape: shape, encoding: encoding) }
 
-  /// Bytes of all parts.
+  /// The bytes of all parts.
   package var byteCount: Int { parts.reduce(0) { $0 + $1.count } }
 
   /// All numbers as float32, row-major.
@@ -51,7 +51,7 @@ package struct StoredTensor: Sendable {
     target.withUnsafeMutableBufferPointer { widen(rows: rows, into: $0) }
   }
 
-  /// Writes the numbers `columns` of each of `rows` as float32 to the start of `target`, one row
+  /// Writes the numbers in `columns` of each of `rows` as float32 to the start of `target`, one row
   /// after another.
   ///
   /// - Precondition: `target` holds at least `rows.count * columns.count` numbers.
@@ -61,14 +61,16 @@ package struct StoredTensor: Sendable {
     target.withUnsafeMutableBufferPointer { widen(rows: rows, columns: columns, into: $0) }
   }
 
-  /// The numbers of `rows` where they lie, when they are stored as aligned float32; else `nil`.
+  /// Calls `body` with the stored numbers of `rows`, without a copy. Returns `nil` when they are
+  /// not stored as aligned float32.
   package func withFloatsInPlace<Result>(
     rows: Range<Int>, _ body: (Span<Float>) -> Result
   ) -> Result? {
     withInPlace(rows: rows, .f32, body)
   }
 
-  /// The same of float16 numbers, as their bits.
+  /// Calls `body` with the bits of the stored numbers of `rows`, without a copy. Returns `nil` when
+  /// they are not stored as aligned float16.
   package func withHalvesInPlace<Result>(
     rows: Range<Int>, _ body: (Span<UInt16>) -> Result
   ) -> Result? {
@@ -91,7 +93,7 @@ package struct StoredTensor: Sendable {
   }
 }
 
-/// Shape and encoding of a stored tensor, known before its bytes are read.
+/// The shape and encoding of a stored tensor, which are known before its bytes are read.
 package struct TensorEntry: Hashable, Sendable {
   package let shape: Shape
   package let encoding: TensorEncoding
@@ -101,16 +103,16 @@ package struct TensorEntry: Hashable, Sendable {
     self.encoding = encoding
   }
 
-  /// Bytes of all parts; 0 when the encoding cannot hold the shape.
+  /// The bytes of all parts; 0 when the encoding cannot store the shape.
   package var byteCount: Int { encoding.byteCount(for: shape) ?? 0 }
 }
 
-/// Numbers in memory as float32, row-major: activations, latents, pictures before they are rounded.
+/// A float32 tensor in memory, row-major: activations, latents, images before rounding.
 package struct Tensor: Sendable, Equatable {
   package let shape: Shape
   package var values: [Float]
 
-  /// - Precondition: `values` holds as many numbers as `shape` counts.
+  /// - Precondition: `values` has as many numbers as `shape`.
   package init(shape: Shape, values: [Float]) {
     precondition(values.count == shape.count, "\(values.count) numbers for \(shape)")
     self.shape = shape
@@ -121,6 +123,6 @@ package struct Tensor: Sendable, Equatable {
     self.init(shape: shape, values: [Float](repeating: 0, count: shape.count))
   }
 
-  /// The same numbers with other extents.
+  /// The same numbers with another shape of the same number of elements.
   package func reshaped(_ shape: Shape) -> Tensor { Tensor(shape: shape, values: values) }
 }

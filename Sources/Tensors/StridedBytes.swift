@@ -1,22 +1,22 @@
 package import Support
 
 extension ByteSlice {
-  /// The elements of a strided view, gathered into row-major order, in memory of their own.
+  /// Copies the elements of a strided view into row-major order.
   ///
-  /// The element at `[i, j, …]` lies `i * strides[0] + j * strides[1] + …` elements after the
-  /// slice's first byte.
+  /// The element at `[i, j, …]` is `i * strides[0] + j * strides[1] + …` elements after the slice's
+  /// first byte.
   ///
   /// - Parameters:
-  ///   - strides: elements between neighbours along each axis, none negative.
-  ///   - width: bytes of one element.
-  /// - Precondition: every element lies within the slice.
+  ///   - strides: the elements between neighbours along each axis, not negative.
+  ///   - width: the bytes of one element.
+  /// - Precondition: every element is within the slice.
   package func gathered(shape: Shape, strides: [Int], width: Int) -> ByteSlice {
     precondition(strides.count == shape.rank, "\(strides.count) strides for \(shape)")
     if shape.count == 0 { return ByteSlice([UInt8]()) }
     let last = zip(shape.extents, strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
     precondition(
       strides.allSatisfy { $0 >= 0 } && (last + 1) * width <= count,
-      "strides \(strides) of \(shape) lead out of \(count) bytes")
+      "strides \(strides) of \(shape) exceed \(count) bytes")
     let rowLength = shape.extents.last ?? 1
     let step = (strides.last ?? 1) * width
     return ByteSlice(count: shape.count * width) { target in
@@ -43,7 +43,7 @@ extension ByteSlice {
             }
           }
           written += row.count
-          // The next row, as an odometer counts.
+          // Advance to the next row: increment the last index and carry to the left.
           for axis in place.indices.reversed() {
             place[axis] += 1
             if place[axis] < shape[axis] { break }
@@ -55,7 +55,7 @@ extension ByteSlice {
   }
 }
 
-/// Fills `row` with elements that lie `step` bytes apart.
+/// Fills `row` with elements that are `step` bytes apart.
 private func copy<Element: FixedWidthInteger>(
   _ source: UnsafeRawBufferPointer, _ start: Int, _ step: Int,
   into row: UnsafeMutableRawBufferPointer, as type: Element.Type

@@ -1,26 +1,25 @@
-/// How the numbers of a tensor are stored.
+/// The storage format of a tensor's numbers.
 ///
-/// A tensor is read as a matrix of ``Shape/rows`` (output channels) by ``Shape/rowLength``. An
-/// encoding says which parts of bytes hold it and how to widen a run of rows to float32; it does
-/// not say how codes were chosen, which is a scheme's matter.
+/// A tensor is stored as a matrix of ``Shape/rows`` (output channels) by ``Shape/rowLength``. The
+/// encoding determines the parts of bytes that hold the matrix and how they are widened to float32.
+/// It does not determine how codes are chosen; quantization schemes do.
 package enum TensorEncoding: Hashable, Sendable {
-  /// One number after another, row-major. One part.
+  /// Numbers one after another, row-major. One part, `data`.
   case plain(ElementKind)
 
-  /// Symmetric integer codes with a scale for each group of a row: `w = scale * code`.
+  /// Symmetric integer codes with a scale for each group of a row: `weight = scale * code`.
   ///
-  /// `bits` is 8 or 4. `groupSize` is the number of consecutive weights of a row that share a
-  /// scale, the last group of a row may be shorter; `nil` is one scale a row (a scale per output
-  /// channel). Two parts:
+  /// `bits` is the width of a code; ``CodePackers/all`` lists the known widths. `groupSize` is the
+  /// number of consecutive weights of a row that share a scale; the last group of a row may be
+  /// shorter. `nil` means one scale for each row (output channel). Two parts:
   ///
-  ///     codes   rows x rowLength of int8; or two int4 a byte, the low nibble first, two's
-  ///             complement, each row padded to a whole byte with a zero nibble
-  ///     scales  rows x groups of float32, or of float16 where `groupSize` is given
+  ///     codes   rows of codes, each packed by the ``CodePacker`` of the width
+  ///     scales  [rows, groups] of float32, or of float16 if `groupSize` is given
   case symmetric(bits: Int, groupSize: Int?)
 
   package static let int8 = TensorEncoding.symmetric(bits: 8, groupSize: nil)
 
-  /// The name that files and messages use: `f16`, `int8`, `int8-g64`, `int4-g32`.
+  /// The name in files and messages: `f16`, `int8`, `int8-g64`, `int4-g32`.
   package var name: String {
     switch self {
     case .plain(let kind): kind.rawValue.lowercased()
@@ -36,9 +35,9 @@ package enum TensorEncoding: Hashable, Sendable {
       return
     }
     let pieces = name.split(separator: "-", omittingEmptySubsequences: false)
-    guard let first = pieces.first, first == "int8" || first == "int4", pieces.count <= 2 else {
-      return nil
-    }
+    guard let first = pieces.first, pieces.count <= 2,
+      let packer = CodePackers.all.first(where: { "int\($0.bits)" == first })
+    else { return nil }
     var group: Int?
     if pieces.count == 2 {
       guard pieces[1].first == "g", let size = Int(pieces[1].dropFirst()), size > 0 else {
@@ -46,18 +45,19 @@ package enum TensorEncoding: Hashable, Sendable {
       }
       group = size
     }
-    self = .symmetric(bits: first == "int8" ? 8 : 4, groupSize: group)
+    self = .symmetric(bits: packer.bits, groupSize: group)
+    // The number of a group may have leading zeros.
     if self.name != name { return nil }
   }
 
-  /// Scales of one row; 0 for plain encodings.
+  /// The number of scales of one row; 0 for plain encodings.
   package func groups(in shape: Shape) -> Int {
     guard case .symmetric(_, let groupSize) = self, shape.rowLength > 0 else { return 0 }
     guard let groupSize else { return 1 }
     return (shape.rowLength - 1) / groupSize + 1
   }
 
-  /// The kind of number that the scales are; `nil` for plain encodings.
+  /// The element kind of the scales; `nil` for plain encodings.
   package var scaleKind: ElementKind? {
     switch self {
     case .plain: nil
@@ -65,7 +65,7 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
-  /// Names of the parts, in order.
+  /// The names of the parts, in order.
   package var partNames: [String] {
     switch self {
     case .plain: ["data"]
@@ -73,7 +73,8 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
-  /// Bytes of one number of each part: 4 for both of a complex number's, 1 where several share one.
+  /// The bytes of one number of each part. It is 4 for each half of a complex number, and 1 where
+  /// several numbers share a byte.
   package var numberWidths: [Int] {
     switch self {
     case .plain(.c64): [4]
@@ -82,16 +83,15 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
-  /// Bytes of each part for a tensor of `shape`; `nil` when a size overflows or the encoding
-  /// cannot hold that shape.
+  /// The size in bytes of each part for a tensor of `shape`; `nil` when a size overflows or the
+  /// encoding cannot store the shape.
   package func partSizes(for shape: Shape) -> [Int]? {
     switch self {
     case .plain(let kind):
       return kind.byteCount(of: shape.count).map { [$0] }
-    case .symmetric(let bits, let groupSize):
-      guard bits == 8 || bits == 4, groupSize ?? 1 > 0 else { return nil }
-      let rowBytes = bits == 8 ? shape.rowLength : shape.rowLength / 2 + shape.rowLength % 2
-      let codes = shape.rows.multipliedReportingOverflow(by: rowBytes)
+    case .symmetric(_, let groupSize):
+      guard let packer, groupSize ?? 1 > 0 else { return nil }
+      let codes = shape.rows.multipliedReportingOverflow(by: packer.rowBytes(shape.rowLength))
       let scales = shape.rows.multipliedReportingOverflow(by: groups(in: shape))
       guard !codes.overflow, !scales.overflow,
         let scaleBytes = scaleKind?.byteCount(of: scales.partialValue)
@@ -100,7 +100,8 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
-  /// Bytes of all parts together; `nil` when they overflow or the encoding cannot hold that shape.
+  /// The size in bytes of all parts; `nil` when it overflows or the encoding cannot store the
+  /// shape.
   package func byteCount(for shape: Shape) -> Int? {
     var total = 0
     for size in partSizes(for: shape) ?? [.max, .max] {
@@ -111,7 +112,7 @@ package enum TensorEncoding: Hashable, Sendable {
     return total
   }
 
-  /// Whether the tensor holds floating-point numbers, or codes that stand for them.
+  /// Whether the tensor has floating-point numbers, or codes that represent them.
   package var isFloatingPoint: Bool {
     switch self {
     case .plain(let kind): kind.isFloatingPoint
@@ -127,7 +128,7 @@ package enum TensorEncoding: Hashable, Sendable {
     }
   }
 
-  /// Whether the numbers are integer codes rather than floating-point numbers of some width.
+  /// Whether the tensor has integer codes with scales.
   package var isQuantized: Bool {
     if case .symmetric = self { true } else { false }
   }

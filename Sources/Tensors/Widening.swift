@@ -2,12 +2,12 @@ private import CKernels
 internal import Support
 
 extension StoredTensor {
-  /// Writes the numbers of `rows` as float32 to the start of `target`, whatever their encoding.
+  /// Writes the numbers of `rows` as float32 to the start of `target`.
   func widen(rows: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
     widen(rows: rows, columns: 0..<shape.rowLength, into: target)
   }
 
-  /// Writes the numbers `columns` of each of `rows`, one row after another.
+  /// Writes the numbers in `columns` of each of `rows`, one row after another.
   func widen(
     rows: Range<Int>, columns: Range<Int>, into target: UnsafeMutableBufferPointer<Float>
   ) {
@@ -22,7 +22,7 @@ extension StoredTensor {
     case .plain(let kind):
       let width = kind.bitWidth / 8
       parts[0].withUnsafeBytes { raw in
-        // Whole rows lie one after another, as one long row.
+        // Whole rows are contiguous and can be widened together.
         let runs = columns.count == length ? 1 : rows.count
         for run in 0..<runs {
           let first = (rows.lowerBound + run) * length + columns.lowerBound
@@ -31,8 +31,11 @@ extension StoredTensor {
             into: output + run * columns.count)
         }
       }
-    case .symmetric(let bits, let groupSize):
+    case .symmetric(_, let groupSize):
+      guard let packer = encoding.packer else { return }
+      let rowBytes = packer.rowBytes(length)
       let groups = encoding.groups(in: shape)
+      let hasHalfScales = encoding.scaleKind == .f16
       let size = groupSize ?? length
       parts[1].withUnsafeBytes { scales in
         parts[0].withUnsafeBytes { raw in
@@ -42,17 +45,10 @@ extension StoredTensor {
             while start < columns.upperBound {
               let group = start / size
               let end = min(columns.upperBound, (group + 1) * size)
-              let scale = scaleOf(group: row * groups + group, scales, half: groupSize != nil)
-              let place = output + index * columns.count + start - columns.lowerBound
-              if bits == 8 {
-                decant_i8_to_f32(
-                  (codes + row * length + start).assumingMemoryBound(to: Int8.self), scale, place,
-                  end - start)
-              } else {
-                decant_i4_to_f32(
-                  (codes + row * ((length + 1) / 2)).assumingMemoryBound(to: UInt8.self), start,
-                  scale, place, end - start)
-              }
+              let scale = scaleOf(group: row * groups + group, scales, half: hasHalfScales)
+              packer.widen(
+                codes + row * rowBytes, columns: start..<end, scale: scale,
+                into: output + index * columns.count + start - columns.lowerBound)
               start = end
             }
           }
@@ -63,8 +59,9 @@ extension StoredTensor {
 }
 
 extension StoredTensor {
-  /// Where the numbers `columns` of each row lie among the bytes of the first part: the first of them
-  /// in the first row, bytes from row to row, and bytes of each. Of codes that share a byte, about.
+  /// The bytes of the first part that hold the numbers in `columns`: the offset of the first number
+  /// in the first row, the bytes from one row to the next, and the bytes of each row. The values
+  /// are approximate for codes that share a byte.
   package func place(
     ofColumns columns: Range<Int>
   ) -> (offset: Int, stride: Int, count: Int) {
@@ -81,7 +78,7 @@ private func scaleOf(group: Int, _ scales: UnsafeRawBufferPointer, half: Bool) -
     : scales.loadUnaligned(fromByteOffset: group * 4, as: Float.self)
 }
 
-/// Widens `count` numbers of `kind` that lie at the start of `source`, aligned or not.
+/// Widens the first `count` numbers of `kind` in `source`, which need not be aligned.
 private func widenPlain(
   _ kind: ElementKind, _ source: UnsafeRawBufferPointer, count: Int,
   into target: UnsafeMutablePointer<Float>
@@ -133,7 +130,8 @@ private func widenPlain(
   }
 }
 
-/// OCP FP8 E4M3 ("FN": no infinities, 0x7f and 0xff are NaN), the kind torch.float8_e4m3fn is.
+/// Widens OCP FP8 E4M3, PyTorch's `torch.float8_e4m3fn`. It has no infinities; 0x7f and 0xff are
+/// NaN.
 private func widenE4M3(_ byte: UInt8) -> Float {
   let sign: Float = byte & 0x80 == 0 ? 1 : -1
   let exponent = Int(byte >> 3 & 15)
@@ -143,8 +141,8 @@ private func widenE4M3(_ byte: UInt8) -> Float {
   return sign * (1 + mantissa / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
 }
 
-/// The 8-bit kinds without infinities and negative zero (Noune et al., 2022): 0x80 is the one NaN,
-/// and the exponent's bias is one more than IEEE's.
+/// Widens the 8-bit kinds without infinities and negative zero (Noune et al., 2022). 0x80 is the
+/// only NaN, and the exponent's bias is one more than that of IEEE 754.
 private func widenFNUZ(_ byte: UInt8, exponentBits: Int, mantissaBits: Int) -> Float {
   if byte == 0x80 { return .nan }
   let bias = 1 << (exponentBits - 1)
@@ -158,7 +156,7 @@ private func widenFNUZ(_ byte: UInt8, exponentBits: Int, mantissaBits: Int) -> F
 }
 
 extension StoredTensor {
-  /// Whether a number that the tensor holds, or a scale of its codes, is NaN or infinite.
+  /// Whether a number of the tensor, or a scale of its codes, is NaN or infinite.
   package var hasNonfinite: Bool {
     switch encoding {
     case .plain(let kind):
@@ -166,7 +164,7 @@ extension StoredTensor {
       if let exponent = kind.halfExponent, let found = parts[0].hasHalf(covering: exponent) {
         return found
       }
-      // Runs of rows keep the memory small, whatever the tensor's size.
+      // A few rows at a time bound the memory for a tensor of any size.
       let step = max(1, (1 << 16) / max(1, shape.rowLength))
       return stride(from: 0, to: shape.rows, by: step).contains { row in
         let range = row..<min(row + step, shape.rows)
@@ -194,8 +192,8 @@ package func containsNonfinite(_ values: Span<Float>) -> Bool {
 }
 
 extension ElementKind {
-  /// The exponent's bits, all of which are set in NaN and infinities alone; `nil` for kinds of
-  /// another width than two bytes.
+  /// The bits of the exponent, which are all set in NaN and infinities only; `nil` for kinds that
+  /// are not two bytes wide.
   fileprivate var halfExponent: UInt16? {
     switch self {
     case .f16: 0x7c00
@@ -206,7 +204,7 @@ extension ElementKind {
 }
 
 extension ByteSlice {
-  /// Whether any of the two-byte words has all bits of `mask`; `nil` when they are not aligned.
+  /// Whether any two-byte word has all bits of `mask` set; `nil` when the words are not aligned.
   fileprivate func hasHalf(covering mask: UInt16) -> Bool? {
     withUnsafeBytes { raw in
       guard let base = raw.baseAddress else { return false }

@@ -1,4 +1,3 @@
-private import Foundation
 package import ModelSources
 package import Support
 internal import Tensors
@@ -58,11 +57,4 @@ package func leastBytes(of components: [ModelSource.Component], isCoded: Bool) -
     }
   }
   return bytes
-}
-
-/// Free bytes of the file system that holds the parent folder of `path`; `nil` when unknown.
-private func freeBytes(forWriting path: String) -> Int? {
-  let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
-  let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder)
-  return (attributes?[.systemFreeSize] as? NSNumber)?.intValue
 }

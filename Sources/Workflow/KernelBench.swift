@@ -87,10 +87,10 @@ struct KernelBench {
       for (compute, halves) in [(Arithmetic.f32, false), (.int8, true)] {
         // With int8 weights, attention computes in bfloat16, at twice the rate of float32, if the
         // processor has bfloat16 products, and in float32 otherwise.
-        let peak = halves && hasHalfProducts ? 2 * peaks.f32 : peaks.f32
+        let peak = halves && hasBFloat16Products ? 2 * peaks.f32 : peaks.f32
         add(attending, compute, 2 * channels * pixels * pixels, peak: peak) {
           _ = attention(
-            query: tokens, key: tokens, value: tokens, heads: shape.heads, halves: halves)
+            query: tokens, key: tokens, value: tokens, heads: shape.heads, bfloat16: halves)
         }
       }
     }

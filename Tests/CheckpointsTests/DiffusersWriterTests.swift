@@ -194,7 +194,7 @@ struct DiffusersWriterRefusalTests {
       try write("old", to: out + "/unet/diffusion_pytorch_model.fp16.safetensors")
       #expect(
         message { try writer.write(model, to: out) }
-          == "\(out) already exists; pass --force to replace it")
+          == "\(out) already exists")
       #expect(contents(out + "/unet").contains("diffusion_pytorch_model.fp16.safetensors"))
       try writer.write(model, to: out, replacing: true)
       #expect(!contents(out + "/unet").contains("diffusion_pytorch_model.fp16.safetensors"))

@@ -149,7 +149,7 @@ struct SafetensorsWriterTests {
       try write("old", to: path)
       #expect(
         message { try writeSafetensors(Self.small, to: path) }
-          == "\(path) already exists; pass --force to replace it")
+          == "\(path) already exists")
       #expect(try text(path) == "old")
       try writeSafetensors(Self.small, to: path, replacing: true)
       #expect(try SafetensorsFile(path: path).names.count == 5)

@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test(arguments: ["vae", "vae-plain"])
-  func listsTheTensorsThatDiffusersHas(name: String) throws {
+  func listsTheTensorsOfDiffusers(name: String) throws {
     let golden = try Golden(name)
     let tensors = try config(golden).modules.tensors
     #expect(Set(tensors.map(\.name)) == Set(golden.weights.names))
@@ -38,11 +38,11 @@ import Testing
     }
   }
 
-  @Test func logarithmsOfVarianceAreKept() throws {
+  @Test func logVariancesAreClamped() throws {
     let golden = try Golden("vae-plain")
     let bias = "encoder.conv_out.bias"
     let names = golden.weights.names
-    // Three channels of mean, three of log variance, far beyond both ends.
+    // Three channels of means and three of log variances, far beyond both limits.
     let weights = MemorySource(
       location: "clamped",
       try names.map { name in
@@ -57,7 +57,7 @@ import Testing
     #expect(logvar.values[plane..<2 * plane].allSatisfy { $0 == -30 })
   }
 
-  @Test func refusesALatentOfOtherChannels() throws {
+  @Test func refusesALatentWithWrongChannels() throws {
     let golden = try Golden("vae")
     let decoder = try VAEDecoder(config: config(golden), weights: golden.weights)
     let error = try #require(throws: InputError.self) {
@@ -68,7 +68,7 @@ import Testing
         == "input 'latent' is [1, 3, 4, 4], expected [batch, channels 4, height, width]")
   }
 
-  @Test func refusesAPictureOfOtherChannelsOrTooSmall() throws {
+  @Test func refusesAnImageWithWrongChannelsOrTooSmall() throws {
     let golden = try Golden("vae")
     let encoder = try VAEEncoder(config: config(golden), weights: golden.weights)
     let channels = try #require(throws: InputError.self) {

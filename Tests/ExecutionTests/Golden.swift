@@ -8,13 +8,15 @@ import Tensors
 import TestSupport
 import Testing
 
-/// How far outputs may lie from diffusers' and transformers', relative to their root mean square.
+/// The maximum error of outputs, relative to the root mean square of those of diffusers and
+/// transformers.
 ///
-/// Decant promises 1e-4. Both sides compute in float32 and add in another order, which moves these
-/// small models by about 1e-6; ten times that still catches a wrong epsilon or a rounded constant.
+/// Decant promises 1e-4. Both sides compute in float32 with sums in different orders, which changes
+/// the outputs of these small models by about 1e-6. Ten times that still detects a wrong epsilon or
+/// a rounded constant.
 let goldenTolerance = 1e-5
 
-/// One component with inputs and outputs, made by `Fixtures/golden/make_components.py`.
+/// One component with inputs and outputs, written by `Fixtures/golden/make_components.py`.
 struct Golden {
   let file: SafetensorsFile
   let config: JSONObject
@@ -33,7 +35,7 @@ struct Golden {
   func input(_ name: String) throws -> Tensor { try tensor("input." + name) }
   func has(_ name: String) -> Bool { file.entry(name) != nil }
 
-  /// Compares with the file's tensor of that name.
+  /// Compares a tensor with the file's tensor of that name.
   func expect(_ found: Tensor?, _ name: String, location: SourceLocation = #_sourceLocation) throws
   {
     let expected = try tensor(name)
@@ -43,7 +45,7 @@ struct Golden {
     #expect(error <= goldenTolerance, "\(name): \(error)", sourceLocation: location)
   }
 
-  /// Compares all blocks and layers that the file has with what an observer saw.
+  /// Compares all blocks and layers of the file with the recorded activations.
   func expect(_ recorder: Recorder) throws {
     for name in file.names where name.hasPrefix("block.") {
       try expect(recorder.blocks[String(name.dropFirst(6))], name)
@@ -54,7 +56,8 @@ struct Golden {
   }
 }
 
-/// The component's weights, with the prefix that newer versions of transformers leave out.
+/// The component's weights, with the prefix of their names that newer versions of transformers
+/// omit.
 struct GoldenWeights: WeightSource {
   let file: SafetensorsFile
 
@@ -76,7 +79,7 @@ struct GoldenWeights: WeightSource {
   func tensor(_ name: String) throws -> StoredTensor { try file.tensor(stored(name)) }
 }
 
-/// Keeps everything that a component shows its observer.
+/// An observer that records all activations of a component.
 final class Recorder: ActivationObserver {
   private let state = Mutex<(modules: [String: Tensor], blocks: [String: Tensor])>(([:], [:]))
 
@@ -91,7 +94,7 @@ final class Recorder: ActivationObserver {
     state.withLock { $0.blocks[name] = output }
   }
 
-  /// Expects that exactly the matrices of `modules` were seen, and their blocks.
+  /// Expects that exactly the matrices of `modules`, and their blocks, were recorded.
   func expectAll(of modules: [ModuleSpec]) {
     let matrices = modules.filter(\.kind.isMatrix)
     #expect(Set(self.modules.keys) == Set(matrices.map(\.name)))
@@ -100,7 +103,7 @@ final class Recorder: ActivationObserver {
       #expect(width == nil || width == module.weight.shape[1], "\(module.name)")
     }
     let missing = Set(matrices.map(\.block)).subtracting(blocks.keys)
-    // A projection of one vector is a block without a picture of its own.
+    // The text projection has no block output of its own.
     #expect(missing.subtracting(["text_projection"]).isEmpty)
   }
 }

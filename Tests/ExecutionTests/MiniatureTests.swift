@@ -8,13 +8,13 @@ import Tensors
 import TestSupport
 import Testing
 
-/// The trained miniature model that the repository carries, from its folder to a picture.
+/// Runs the trained miniature model of the repository, from its folder to an image.
 @Suite struct MiniatureTests {
   private func model() throws -> Model {
     try Model.bind(DiffusersFolderReader().read(fixture("mini-sd"), options: ReadOptions()))
   }
 
-  @Test func isOfStableDiffusionsMake() throws {
+  @Test func hasTheComponentsOfStableDiffusion() throws {
     let model = try model()
     #expect(model.family.architecture.name == "sd-v1")
     #expect(model.components.map(\.name) == ["text_encoder", "unet", "vae"])
@@ -23,7 +23,7 @@ import Testing
     }
   }
 
-  @Test func runsFromWordsToPixels() throws {
+  @Test func runsFromTokensToPixels() throws {
     let model = try model()
     let config = try #require(model.textEncoders.first)
     let encoder = try TextEncoder(config: config, weights: model.weights(of: "text_encoder"))
@@ -35,17 +35,16 @@ import Testing
       sample: Tensor(shape: latent, values: (0..<latent.count).map { Float($0 % 7) / 3 - 1 }),
       timesteps: [500], encoderHiddenStates: text)
     #expect(noise.shape == latent)
-    let picture = try VAEDecoder(model).decode(noise)
+    let image = try VAEDecoder(model).decode(noise)
     #expect(
-      picture.shape == [1, 3, model.defaultSize.height, model.defaultSize.width])
-    #expect(picture.values.allSatisfy { $0.isFinite })
-    let (mean, _) = try VAEEncoder(model).encode(picture)
+      image.shape == [1, 3, model.defaultSize.height, model.defaultSize.width])
+    #expect(image.values.allSatisfy { $0.isFinite })
+    let (mean, _) = try VAEEncoder(model).encode(image)
     #expect(mean.shape == latent)
   }
 
-  /// Beside float32 the U-Net in int8 is a little wrong, and not more: every layer of it, gates and
-  /// all, takes part.
-  @Test func int8IsNearFloat32() throws {
+  /// The error of int8 in the whole U-Net, including the gated layers, is small.
+  @Test func int8IsCloseToFloat32() throws {
     let model = try model()
     let unet = model.unet
     let side = 8

@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test(arguments: ["text-clip", "text-projected"])
-  func listsTheTensorsThatTransformersHas(name: String) throws {
+  func listsTheTensorsOfTransformers(name: String) throws {
     let golden = try Golden(name)
     let modules = try encoder(golden).spec.modules
     #expect(Set(modules.tensors.map(\.name)) == Set(golden.weights.names))
@@ -47,8 +47,8 @@ import Testing
     }
   }
 
-  /// The mask is causal: what follows a word does not change it.
-  @Test func laterWordsDoNotMatter() throws {
+  /// The mask is causal: later tokens do not change the state of earlier ones.
+  @Test func laterTokensDoNotMatter() throws {
     let golden = try Golden("text-clip")
     let encoder = try encoder(golden)
     let one = try encoder(inputIDs: [[62, 5, 17, 9, 63]])
@@ -60,10 +60,10 @@ import Testing
 
   @Test(
     arguments: [
-      ([], "input 'input_ids' is sequences of [] tokens, expected sequences of one length"),
+      ([], "input 'input_ids' is sequences of [] tokens, expected sequences of the same length"),
       (
         [[62, 63], [62]],
-        "input 'input_ids' is sequences of [2, 1] tokens, expected sequences of one length"
+        "input 'input_ids' is sequences of [2, 1] tokens, expected sequences of the same length"
       ),
       (
         [[Int](repeating: 1, count: 13)],

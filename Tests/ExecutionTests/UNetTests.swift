@@ -56,9 +56,9 @@ import Testing
     recorder.expectAll(of: unet.spec.modules)
   }
 
-  /// The list that binding checks is the one that diffusers writes.
+  /// The tensors that binding requires are those that diffusers writes.
   @Test(arguments: goldens)
-  func listsTheTensorsThatDiffusersHas(name: String) throws {
+  func listsTheTensorsOfDiffusers(name: String) throws {
     let golden = try Golden(name)
     let config = try UNetConfig(json: golden.config, location: "")
     #expect(Set(config.modules.tensors.map(\.name)) == Set(golden.weights.names))
@@ -71,15 +71,11 @@ import Testing
     let golden = try Golden("unet-sd1")
     let unet = try unet(golden)
     let inputs = try Inputs(golden)
-    let count = Threads.count
-    defer { Threads.count = count }
-    Threads.count = 1
-    let one = try inputs.run(unet)
-    Threads.count = 3
-    #expect(try inputs.run(unet) == one)
+    let outputs = try onEveryThreadCount { try inputs.run(unet) }
+    #expect(outputs.allSatisfy { $0 == outputs[0] })
   }
 
-  @Test func oneTimestepServesAllPictures() throws {
+  @Test func oneTimestepServesAllImages() throws {
     let golden = try Golden("unet-sd1")
     let unet = try unet(golden)
     let inputs = try Inputs(golden)
@@ -88,7 +84,7 @@ import Testing
     #expect(try inputs.run(unet, timesteps: [41, 42]) != one)
   }
 
-  /// Whatever the encoding, a model computes what its widened weights do.
+  /// Every encoding gives the results of its widened weights.
   @Test(arguments: [TensorEncoding.plain(.f16), .plain(.bf16), .int8])
   func storedWeightsAreWidened(encoding: TensorEncoding) throws {
     let golden = try Golden("unet-sd1")
@@ -101,7 +97,7 @@ import Testing
     #expect(try inputs.run(UNet(config: config, weights: golden.weights)) != output)
   }
 
-  @Test func cancellationStopsIt() async throws {
+  @Test func stopsOnCancellation() async throws {
     let golden = try Golden("unet-sd1")
     let unet = try unet(golden)
     let inputs = try Inputs(golden)
@@ -114,7 +110,7 @@ import Testing
     await #expect(throws: CancellationError.self) { _ = try await task.value }
   }
 
-  @Test func aMisshapenTensorIsNamed() throws {
+  @Test func wrongShapesNameTheTensor() throws {
     let golden = try Golden("unet-sd1")
     var json = golden.config
     json["in_channels"] = 5
@@ -135,7 +131,7 @@ import Testing
     return try #require(throws: InputError.self) { _ = try change(unet, inputs) }.description
   }
 
-  @Test func refusesASampleOfOtherChannels() throws {
+  @Test func refusesASampleWithWrongChannels() throws {
     let message = try refusal("unet-sd1") {
       try $1.run($0, sample: Tensor(zeros: [2, 9, 8, 8]))
     }
@@ -143,26 +139,26 @@ import Testing
       message == "input 'sample' is [2, 9, 8, 8], expected [batch, channels 4, height, width]")
   }
 
-  @Test func refusesASampleThatCannotBeHalved() throws {
+  @Test func refusesASampleTooSmallToDownsample() throws {
     let message = try refusal("unet-stripped") {
       try $1.run($0, sample: Tensor(zeros: [2, 5, 3, 8]))
     }
     #expect(message == "input 'sample' is [2, 5, 3, 8], expected sides of at least 4")
   }
 
-  @Test func refusesTimestepsForOtherPictures() throws {
+  @Test func refusesAWrongNumberOfTimesteps() throws {
     let message = try refusal("unet-sd1") { try $1.run($0, timesteps: [1, 2, 3]) }
-    #expect(message == "input 'timestep' is 3 numbers, expected 1, or 2 for as many samples")
+    #expect(message == "input 'timestep' is 3 numbers, expected 1, or 2 (one for each sample)")
   }
 
-  @Test func refusesTextOfAnotherWidth() throws {
+  @Test func refusesTextOfWrongWidth() throws {
     let message = try refusal("unet-sd1") { try $1.run($0, text: Tensor(zeros: [2, 7, 21])) }
     #expect(
       message
         == "input 'encoder_hidden_states' is [2, 7, 21], expected [batch 2, words, features 20]")
   }
 
-  @Test func refusesAConditionThatTheConfigDoesNotHave() throws {
+  @Test func refusesATimestepConditionWithoutItsLayer() throws {
     let message = try refusal("unet-sd1") {
       try $0(
         sample: $1.sample, timesteps: $1.timesteps, encoderHiddenStates: $1.text,
@@ -171,7 +167,7 @@ import Testing
     #expect(message.contains("expected nothing, because the config has no 'time_cond_proj_dim'"))
   }
 
-  @Test func refusesAddedConditioningThatTheConfigDoesNotHave() throws {
+  @Test func refusesAddedConditioningWithoutItsLayers() throws {
     let message = try refusal("unet-sd1") {
       try $0(
         sample: $1.sample, timesteps: $1.timesteps, encoderHiddenStates: $1.text,
@@ -191,7 +187,7 @@ import Testing
     (12, 5, "input 'time_ids' is [2, 5], expected [batch 2, numbers 6]"),
     (13, 5, "input 'text_embeds' is [2, 13], expected a width that fills 60 with 'time_ids'"),
   ])
-  func refusesAddedConditioningOfOtherWidths(pooled: Int, ids: Int, expected: String) throws {
+  func refusesAddedConditioningOfWrongWidths(pooled: Int, ids: Int, expected: String) throws {
     let message = try refusal("unet-xl") {
       try $0(
         sample: $1.sample, timesteps: $1.timesteps, encoderHiddenStates: $1.text,
@@ -202,7 +198,7 @@ import Testing
   }
 }
 
-/// Weights in another encoding, or what these widen to.
+/// Weights in another encoding, or the result of widening them.
 private struct EncodedWeights: WeightSource {
   private let memory: MemorySource
 

@@ -2,47 +2,48 @@ import CKernels
 private import Foundation
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
-func twinSiLU(_ x: Double) -> Double { x / (1 + exp(-x)) }
+func referenceSiLU(_ x: Double) -> Double { x / (1 + exp(-x)) }
 
-/// Element by element: `silu`, `gelu`, `quickGELU`, the gate of GEGLU, `add`, `addChannelBias`.
+/// The element-wise functions: `silu`, `gelu`, `quickGELU`, the gate of GEGLU, `add` and
+/// `addChannelBias`.
 struct ActivationTests {
-  private static func twinGELU(_ x: Double) -> Double { x * 0.5 * erfc(-x * 0.5.squareRoot()) }
+  private static func referenceGELU(_ x: Double) -> Double { x * 0.5 * erfc(-x * 0.5.squareRoot()) }
 
   static let functions: [(String, @Sendable (Tensor) -> Tensor, @Sendable (Double) -> Double)] = [
-    ("silu", { silu($0) }, twinSiLU),
-    ("gelu", { gelu($0) }, twinGELU),
+    ("silu", { silu($0) }, referenceSiLU),
+    ("gelu", { gelu($0) }, referenceGELU),
     ("quickGELU", { quickGELU($0) }, { $0 / (1 + exp(-1.702 * $0)) }),
   ]
 
   @Test(arguments: functions.indices)
-  func everyCountFollowsTheTwin(_ index: Int) {
-    let (name, function, twin) = Self.functions[index]
-    atEveryLevel { level in
+  func everyCountMatchesTheReference(_ index: Int) {
+    let (name, function, reference) = Self.functions[index]
+    onEveryInstructionSet { level in
       for count in Array(0...40) + [1000, 100_000] {
         let x = Tensor(
           shape: [count], values: randomTensor([count], seed: count).values.map { $0 * 6 })
         let found = function(x)
-        let distance = error(found.values, x.values.map { twin(Double($0)) })
+        let distance = error(found.values, x.values.map { reference(Double($0)) })
         #expect(found.shape == x.shape)
         #expect(distance < Tolerance.functions, "\(name), level \(level), \(count): \(distance)")
       }
     }
   }
 
-  /// Everywhere, and not only on average: a dense walk from where nothing is left of the negative
-  /// side to where nothing is taken from the positive one.
+  /// Checks the error of each number, not only the mean error, on a dense grid. At its ends the
+  /// functions are almost 0 and almost the identity.
   @Test(arguments: functions.indices)
-  func noNumberIsFarOff(_ index: Int) {
-    let (name, function, twin) = Self.functions[index]
+  func everyNumberIsAccurate(_ index: Int) {
+    let (name, function, reference) = Self.functions[index]
     let x = (-40_000...40_000).map { Float($0) * 0x1p-11 }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = function(Tensor(shape: [x.count], values: x)).values
       let worst = zip(x, found).map { x, y -> (Double, Float) in
-        let expected = twin(Double(x))
-        // Relative to the result, or to what the smallest activations are: 0.17 is the depth of
-        // gelu's dip.
+        let expected = reference(Double(x))
+        // Relative to the result, or to 0.17, the depth of the minimum of gelu.
         return (abs(Double(y) - expected) / max(abs(expected), 0.17), x)
       }.max { $0.0 < $1.0 }
       #expect((worst?.0 ?? 1) < 5e-7, "\(name), level \(level), at \(worst?.1 ?? 0)")
@@ -50,15 +51,15 @@ struct ActivationTests {
   }
 
   @Test(arguments: functions.indices)
-  func farAwayAndNotANumber(_ index: Int) {
+  func extremeValuesAndNaN(_ index: Int) {
     let function = Self.functions[index].1
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       let x: [Float] = [100, 1e4, 1e30, -100, -1e4, -1e30, 0, .nan, .infinity]
       // Once in a vector and once in its tail.
       let found = function(Tensor(shape: [18], values: x + x)).values
       for half in [found[..<9], found[9...]].map(Array.init) {
         #expect(half[..<3] == [100, 1e4, 1e30])
-        // What is left on the far negative side is nothing beside any activation.
+        // On the far negative side, results are negligible.
         #expect(half[3..<6].allSatisfy { abs($0) < 1e-6 })
         #expect(half[6] == 0)
         #expect(half[7].isNaN)
@@ -69,7 +70,7 @@ struct ActivationTests {
 
   @Test func exponentialsAreAccurate() {
     let x = (-87_000...88_000).map { Float($0) / 1000 }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       var found = [Float](repeating: 0, count: x.count)
       decant_exponentials(x, &found, x.count)
       let worst = zip(x, found).map { abs(Double($1) / exp(Double($0)) - 1) }.max() ?? 1
@@ -81,7 +82,7 @@ struct ActivationTests {
   @Test func powersOfTwoAreAccurate() {
     let x = (-126_000...127_000).map { Float($0) / 1000 }
     let far: [Float] = [-126.1, -1e30, -.infinity, .nan]
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       var found = [Float](repeating: 0, count: x.count)
       decant_exponentials2(x, &found, x.count)
       let worst = zip(x, found).map { abs(Double($1) / exp2(Double($0)) - 1) }.max() ?? 1
@@ -92,9 +93,9 @@ struct ActivationTests {
     }
   }
 
-  @Test func exponentialsFarAway() {
+  @Test func exponentialsOfExtremeValues() {
     let x: [Float] = [-87.1, -1e30, -.infinity, 89, .infinity, .nan]
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       var found = [Float](repeating: 1, count: 6)
       decant_exponentials(x, &found, 6)
       #expect(found[..<3] == [0, 0, 0])
@@ -103,8 +104,8 @@ struct ActivationTests {
     }
   }
 
-  @Test func softmaxTakesOffTheLargest() {
-    atEveryLevel { level in
+  @Test func softmaxSubtractsTheLargest() {
+    onEveryInstructionSet { level in
       for count in Array(1...40) + [77, 4096] {
         for shift in [Float(0), 1000, -1000] {
           let x = randomTensor([count], seed: count).values.map { $0 * 8 + shift }
@@ -121,14 +122,14 @@ struct ActivationTests {
   }
 
   @Test func gateIsTheSecondHalf() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for width in Array(1...20) + [1280] {
         for rows in [0, 1, 3, 40] {
           let x = randomTensor([rows, 2 * width], seed: width)
           let found = geglu(x)
           let expected = (0..<rows * width).map { index in
             let first = index / width * 2 * width + index % width
-            return Double(x.values[first]) * Self.twinGELU(Double(x.values[first + width]))
+            return Double(x.values[first]) * Self.referenceGELU(Double(x.values[first + width]))
           }
           #expect(found.shape == [rows, width])
           #expect(
@@ -153,7 +154,7 @@ struct ActivationTests {
     #expect(found.values == x.values.indices.map { x.values[$0] + bias.values[$0 / 20] })
   }
 
-  @Test func argumentsStayAsTheyWere() {
+  @Test func argumentsDoNotChange() {
     let x = randomTensor([1, 2, 4, 4], seed: 1)
     let copy = Tensor(shape: x.shape, values: x.values.map { $0 })
     _ = (silu(x), gelu(x), add(x, x), addChannelBias(x, Tensor(zeros: [1, 2])))
@@ -163,7 +164,7 @@ struct ActivationTests {
 
   @Test func threadsDoNotMatter() {
     let x = randomTensor([100, 1280], seed: 1)
-    let found = atEveryThreadCount { [silu(x), gelu(x), quickGELU(x), add(x, x)] }
+    let found = onEveryThreadCount { [silu(x), gelu(x), quickGELU(x), add(x, x)] }
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 }

@@ -1,11 +1,12 @@
 private import Foundation
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
 /// `attention`.
 struct AttentionTests {
-  /// The twin, in float64.
+  /// The reference, in float64.
   private func reference(
     _ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool, scale: Double
   ) -> [Double] {
@@ -40,30 +41,30 @@ struct AttentionTests {
   /// `attention` of tokens as rows.
   private func ofRows(
     _ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool = false,
-    scale: Float? = nil, halves: Bool = false
+    scale: Float? = nil, bfloat16: Bool = false
   ) -> Tensor {
     transposed(
       attention(
         query: transposed(query), key: transposed(key), value: transposed(value), heads: heads,
-        causal: causal, scale: scale, halves: halves))
+        causal: causal, scale: scale, bfloat16: bfloat16))
   }
 
   private func check(
     batch: Int = 1, queries: Int, keys: Int, heads: Int, d: Int, causal: Bool = false,
-    scale: Float? = nil, halves: Bool = false
+    scale: Float? = nil, bfloat16: Bool = false
   ) {
     let query = randomTensor([batch, queries, heads * d], seed: queries)
     let key = randomTensor([batch, keys, heads * d], seed: keys + 1000)
     let value = randomTensor([batch, keys, heads * d], seed: d + 2000)
     let found = ofRows(
-      query, key, value, heads: heads, causal: causal, scale: scale, halves: halves)
+      query, key, value, heads: heads, causal: causal, scale: scale, bfloat16: bfloat16)
     let expected = reference(
       query, key, value, heads: heads, causal: causal,
       scale: scale.map(Double.init) ?? 1 / Double(d).squareRoot())
     let distance = error(found.values, expected, floor: 0.01)
     #expect(found.shape == query.shape)
     #expect(
-      distance < (halves ? Tolerance.halves : Tolerance.sums),
+      distance < (bfloat16 ? Tolerance.bfloat16 : Tolerance.sums),
       "\(batch) x \(queries) to \(keys), \(heads) of \(d), causal \(causal): \(distance)")
   }
 
@@ -95,21 +96,21 @@ struct AttentionTests {
   }
 
   @Test func everyInstructionSet() {
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       check(batch: 2, queries: 70, keys: 530, heads: 2, d: 40)
       check(queries: 77, keys: 77, heads: 3, d: 64, causal: true)
     }
   }
 
-  /// Products of bfloat16 numbers where the machine has them, else of float32 ones.
-  @Test func halves() {
-    atEveryLevel { _ in
+  /// With bfloat16 products if the machine has them, otherwise with float32 products.
+  @Test func bfloat16() {
+    onEveryInstructionSet { _ in
       for d in [1, 2, 3, 8, 13, 40] {
         for keys in [1, 2, 3, 16, 77, 505, 1011] {
-          check(batch: 2, queries: 33, keys: keys, heads: 2, d: d, halves: true)
+          check(batch: 2, queries: 33, keys: keys, heads: 2, d: d, bfloat16: true)
         }
       }
-      check(queries: 77, keys: 77, heads: 3, d: 64, causal: true, halves: true)
+      check(queries: 77, keys: 77, heads: 3, d: 64, causal: true, bfloat16: true)
     }
   }
 
@@ -118,7 +119,7 @@ struct AttentionTests {
     check(queries: 5, keys: 6, heads: 2, d: 4, scale: 0.01)
   }
 
-  /// Scores in the thousands: their exponentials are no float32 numbers.
+  /// Scores in the thousands, whose exponentials overflow float32.
   @Test func largeScores() {
     let query = randomTensor([1, 4, 8], seed: 1)
     let key = Tensor(
@@ -132,18 +133,18 @@ struct AttentionTests {
     #expect(error(found.values, expected) < 0x1p-12)
   }
 
-  @Test func notANumberStays() {
+  @Test func notANumberIsKept() {
     var query = randomTensor([1, 40, 24], seed: 1)
     let key = randomTensor([1, 30, 24], seed: 2)
     query.values[5 * 24 + 3] = .nan
-    atEveryLevel { level in
-      for halves in [false, true] {
+    onEveryInstructionSet { level in
+      for bfloat16 in [false, true] {
         let found = transposed(
           attention(
             query: transposed(query), key: transposed(key), value: transposed(key), heads: 3,
-            halves: halves))
+            bfloat16: bfloat16))
         for row in 0..<40 {
-          // Of the row, the head of eight features whose scores are none.
+          // The eight features of the head whose scores are NaN.
           #expect(
             found.values[row * 24..<row * 24 + 8].allSatisfy { $0.isNaN == (row == 5) },
             "level \(level), row \(row)")
@@ -155,7 +156,7 @@ struct AttentionTests {
   @Test func threadsDoNotMatter() {
     let x = randomTensor([2, 530, 24], seed: 1)
     for causal in [false, true] {
-      let found = atEveryThreadCount {
+      let found = onEveryThreadCount {
         ofRows(x, x, x, heads: 3, causal: causal)
       }
       #expect(found[0] == found[1] && found[0] == found[2])

@@ -1,9 +1,10 @@
 import CKernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
-/// Widening and narrowing of halves and of codes.
+/// Conversions of float16 and bfloat16 numbers, and of integer codes.
 struct ConversionTests {
   private func widened(
     _ halves: [UInt16], _ widen: (UnsafePointer<UInt16>?, UnsafeMutablePointer<Float>?, Int) -> Void
@@ -26,7 +27,7 @@ struct ConversionTests {
   private let everyPattern = (0...UInt16.max).map { $0 }
 
   @Test func everyHalfWidens() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = widened(everyPattern, decant_f16_to_f32)
       let wrong = zip(everyPattern, found).filter { bits, float in
         let half = Float16(bitPattern: bits)
@@ -38,14 +39,14 @@ struct ConversionTests {
     }
   }
 
-  /// Widened on the way into blocks of 14 rows, a half is what it is widened alone.
+  /// Packing in blocks of 14 rows widens float16 numbers as the conversion does.
   @Test func everyHalfPacks() {
     let rowsOfBlock = Int(DECANT_TILE_ROWS)
     let length = 4682
     let halves = everyPattern + everyPattern.prefix(rowsOfBlock * length - everyPattern.count)
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let widened = widened(halves, decant_f16_to_f32)
-      // Whole blocks, then rows and words that end within vectors, from an odd place on.
+      // Whole blocks, then partial vectors of rows and words, from an odd index.
       for (rows, first, count) in [(14, 0, length), (14, 1, 70), (9, 3, 33), (1, 0, 16), (8, 0, 5)]
       {
         var packed = [UInt32](repeating: 1, count: count * rowsOfBlock + 1)
@@ -62,13 +63,13 @@ struct ConversionTests {
   }
 
   @Test func everyBrainHalfWidens() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = widened(everyPattern, decant_bf16_to_f32).map(\.bitPattern)
       #expect(found == everyPattern.map { UInt32($0) << 16 }, "level \(level)")
     }
   }
 
-  /// Each half, what lies halfway to the next one, and the floats beside both.
+  /// Each float16 number, the midpoint to the next one, and the neighbouring floats of both.
   private func neighbours(_ widen: (UInt16) -> Float) -> [Float] {
     everyPattern.dropLast().flatMap { bits -> [Float] in
       let (low, high) = (widen(bits), widen(bits + 1))
@@ -84,7 +85,7 @@ struct ConversionTests {
         65519.996, 65520, .infinity, -.infinity, 1e9,
       ]
     let expected = floats.map { Float16($0).bitPattern }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = narrowed(floats, decant_f32_to_f16)
       let wrong = floats.indices.filter {
         floats[$0].isNaN ? !Float16(bitPattern: found[$0]).isNaN : found[$0] != expected[$0]
@@ -95,12 +96,12 @@ struct ConversionTests {
 
   @Test func everyBrainHalfNarrows() {
     let floats = neighbours { Float(bitPattern: UInt32($0) << 16) }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = narrowed(floats, decant_f32_to_bf16)
       let wrong = zip(floats, found).filter { float, bits in
         let back = Float(bitPattern: UInt32(bits) << 16)
         if float.isNaN || float.isInfinite { return float.isNaN ? !back.isNaN : back != float }
-        // The nearest of the two brain halves around it, the even one of two that are as near.
+        // The nearest of the two bfloat16 neighbours, and the even one in a tie.
         let low = Float(bitPattern: float.bitPattern & 0xffff_0000)
         let high = Double(Float(bitPattern: (float.bitPattern >> 16 + 1) << 16))
         let up = abs(high - Double(float))
@@ -113,12 +114,12 @@ struct ConversionTests {
     }
   }
 
-  @Test func nansStayNaNs() {
+  @Test func notANumberIsKept() {
     let floats = [UInt32(0x7f80_0001), 0x7fc0_0000, 0x7fff_ffff, 0xff80_0001, 0xffff_ffff].map {
       Float(bitPattern: $0)
     }
     let rows = [[Float]](repeating: floats, count: 4).flatMap { $0 }
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       #expect(narrowed(rows, decant_f32_to_f16).allSatisfy { Float16(bitPattern: $0).isNaN })
       #expect(
         narrowed(rows, decant_f32_to_bf16).allSatisfy { Float(bitPattern: UInt32($0) << 16).isNaN })
@@ -127,7 +128,7 @@ struct ConversionTests {
 
   @Test func everyCodeWidens() {
     let codes = (Int8.min...Int8.max).map { $0 }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for count in [0, 1, 7, 8, 15, 16, 17, 255, 256] {
         var found = [Float](repeating: 9, count: count + 1)
         decant_i8_to_f32(codes, 0.37, &found, count)
@@ -142,7 +143,7 @@ struct ConversionTests {
     let nibbles = bytes.flatMap { byte -> [Float] in
       [Int(byte & 15), Int(byte >> 4)].map { Float($0 < 8 ? $0 : $0 - 16) }
     }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for first in 0..<4 {
         for count in [0, 1, 2, 3, 15, 16, 31, 32, 33, 64, 65, 508] {
           var found = [Float](repeating: 9, count: count + 1)

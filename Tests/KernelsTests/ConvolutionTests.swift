@@ -1,10 +1,11 @@
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
 /// `convolve`.
 struct ConvolutionTests {
-  /// The twin, in float64.
+  /// The reference, in float64.
   private func reference(
     _ x: Tensor, _ w: Tensor, _ bias: [Float]?, stride: Int, padding: Padding
   ) -> (Shape, [Double]) {
@@ -43,13 +44,13 @@ struct ConvolutionTests {
     _ x: Shape, _ w: Shape, stride: Int = 1, padding: Padding = Padding(1), bias: Bool = true,
     winograd: Bool = false, tolerance: Double = Tolerance.sums
   ) {
-    let pictures = randomTensor(x, seed: x.count)
+    let images = randomTensor(x, seed: x.count)
     let weights = randomTensor(w, seed: w.count)
     let bias = bias ? randomTensor([w[0]], seed: 7).values : nil
     let found = convolve(
-      pictures, weight: StoredTensor(weights), bias: bias, stride: stride, padding: padding,
+      images, weight: StoredTensor(weights), bias: bias, stride: stride, padding: padding,
       winograd: winograd)
-    let (shape, expected) = reference(pictures, weights, bias, stride: stride, padding: padding)
+    let (shape, expected) = reference(images, weights, bias, stride: stride, padding: padding)
     let distance = error(found.values, expected, floor: 0.1)
     #expect(found.shape == shape)
     #expect(distance < tolerance, "\(x), \(w), \(stride), \(padding): \(distance)")
@@ -61,7 +62,7 @@ struct ConvolutionTests {
   ]
 
   @Test(arguments: [(1, 1), (3, 3), (2, 3), (5, 4), (7, 7)])
-  func everySmallPicture(kernelHeight: Int, kernelWidth: Int) {
+  func everySmallImage(kernelHeight: Int, kernelWidth: Int) {
     for (batch, channels, outputs) in [(1, 1, 1), (2, 3, 2)] {
       for height in [1, 2, 3, 4, 7] {
         for width in [1, 2, 3, 5, 8] {
@@ -80,9 +81,9 @@ struct ConvolutionTests {
     }
   }
 
-  /// More than one tile down and across, more than one part of the sum, and tiles over the border
-  /// between two pictures.
-  @Test func picturesOfSeveralTiles() {
+  /// Several tiles in both directions, several parts of the sum, and tiles across the border
+  /// between two images.
+  @Test func imagesOfSeveralTiles() {
     check([2, 150, 19, 21], [37, 150, 3, 3])
     check([3, 5, 16, 16], [340, 5, 3, 3])
     check(
@@ -94,9 +95,9 @@ struct ConvolutionTests {
     check([1, 70, 9, 9], [4, 70, 1, 1], stride: 2, padding: Padding(0))
   }
 
-  /// Every height and width of the last tile, pictures over the end of a panel, channels over the
-  /// end of a block and of a part.
-  @Test func winogradsForm() {
+  /// Every height and width of the last tile, images across the end of a panel, and channels across
+  /// the end of a block and of a part.
+  @Test func winograd() {
     for height in 9...17 {
       check(
         [2, 16, height, height + 3], [17, 16, 3, 3], bias: height % 2 == 0, winograd: true,
@@ -111,23 +112,23 @@ struct ConvolutionTests {
     }
   }
 
-  /// Few pixels under a window, in more than one panel, and the end of one.
-  @Test func smallPicturesOnEveryInstructionSet() {
-    atEveryLevel { _ in
+  /// Few pixels under a window, in several panels and a partial one.
+  @Test func smallImagesOnEveryInstructionSet() {
+    onEveryInstructionSet { _ in
       check([2, 40, 8, 8], [30, 40, 3, 3])
       check([2, 41, 9, 7], [13, 41, 3, 3])
       check([1, 60, 16, 16], [14, 60, 3, 3], stride: 2)
     }
   }
 
-  @Test func whatIsAddedToSmallPictures() {
+  @Test func residualsOfSmallImages() {
     let x = randomTensor([2, 40, 8, 8], seed: 1)
     let residual = randomTensor([2, 30, 8, 8], seed: 3)
     for encoding in weightEncodings {
       let w = randomWeights([30, 40, 3, 3], encoding, seed: 2)
       let plain = convolve(x, weight: w, bias: nil)
       #expect(plain == convolve(x, weight: StoredTensor(w.widened()), bias: nil))
-      let found = atEveryThreadCount { convolve(x, weight: w, bias: nil, residual: residual) }
+      let found = onEveryThreadCount { convolve(x, weight: w, bias: nil, residual: residual) }
       #expect(found[0] == found[1] && found[0] == found[2])
       let expected = zip(plain.values, residual.values).map { Double($0) + Double($1) }
       #expect(error(found[0].values, expected) < Tolerance.sums)
@@ -137,29 +138,29 @@ struct ConvolutionTests {
     }
   }
 
-  /// Pictures on either side of where Winograd's form begins.
+  /// Images with and without the Winograd algorithm.
   @Test(arguments: [8, 12, 17])
-  func otherPicturesDoNotMatter(side: Int) {
+  func otherImagesDoNotMatter(side: Int) {
     let x = randomTensor([3, 20, side, side], seed: 1)
     let w = StoredTensor(randomTensor([18, 20, 3, 3], seed: 2))
     let together = convolve(x, weight: w, bias: nil, winograd: true)
     let (inputs, outputs) = (20 * side * side, 18 * side * side)
-    for picture in 0..<3 {
+    for image in 0..<3 {
       let one = Tensor(
         shape: [1, 20, side, side],
-        values: Array(x.values[picture * inputs..<(picture + 1) * inputs]))
+        values: Array(x.values[image * inputs..<(image + 1) * inputs]))
       let alone = convolve(one, weight: w, bias: nil, winograd: true)
-      #expect(alone.values[...] == together.values[picture * outputs..<(picture + 1) * outputs])
+      #expect(alone.values[...] == together.values[image * outputs..<(image + 1) * outputs])
     }
   }
 
-  @Test func winogradsFormOnEveryInstructionSet() {
-    atEveryLevel { _ in
+  @Test func winogradOnEveryInstructionSet() {
+    onEveryInstructionSet { _ in
       check([1, 33, 20, 31], [30, 33, 3, 3], winograd: true, tolerance: Tolerance.winograd)
     }
   }
 
-  @Test func whatIsAdded() {
+  @Test func biasAndResidual() {
     let x = randomTensor([2, 20, 24, 21], seed: 1)
     let w = StoredTensor(randomTensor([18, 20, 3, 3], seed: 2))
     let residual = randomTensor([2, 18, 24, 21], seed: 3)
@@ -172,7 +173,7 @@ struct ConvolutionTests {
   }
 
   @Test(arguments: weightEncodings)
-  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding) {
+  func encodingsGiveTheResultsOfWidenedWeights(_ encoding: TensorEncoding) {
     let x = randomTensor([2, 131, 9, 15], seed: 1)
     for shape in [[20, 131, 3, 3], [20, 131, 1, 1]] as [Shape] {
       let weights = randomWeights(shape, encoding, seed: 2)
@@ -190,11 +191,11 @@ struct ConvolutionTests {
     let x = randomTensor([2, 20, 24, 25], seed: 1)
     for shape in [[70, 20, 3, 3], [70, 20, 1, 1]] as [Shape] {
       let weights = randomWeights(shape, .plain(.f16), seed: 2)
-      let found = atEveryThreadCount {
+      let found = onEveryThreadCount {
         convolve(x, weight: weights, bias: nil, padding: Padding(0))
       }
       #expect(found[0] == found[1] && found[0] == found[2])
-      let winograds = atEveryThreadCount {
+      let winograds = onEveryThreadCount {
         convolve(x, weight: weights, bias: nil, winograd: true)
       }
       #expect(winograds[0] == winograds[1] && winograds[0] == winograds[2])

@@ -2,16 +2,18 @@ import CKernels
 import Kernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
-/// Products for few pixels, whose weights are read as they lie.
+/// Products for few pixels, with unpacked weights.
 struct InnerProductTests {
-  /// What the kernel finds for `rows` x `columns`, and a number behind, which must stay as it is.
+  /// The results of the kernel for `rows` x `columns`, and one number after them, which must not
+  /// change.
   private func found(
     _ weights: [Float], halves: [UInt16]?, _ pixels: [Float], rows: Int, columns: Int, k: Int,
     bias: [Float], residual: [Float], keep: [Float]?
   ) -> [Float] {
-    // Rows of weights lie three numbers further apart than they are long, those of pixels a vector.
+    // The strides exceed the lengths by three numbers for weights and by a vector for pixels.
     let (stride, pixelStride) = (k + 3, (k + 15) / 16 * 16 + 16)
     var result = keep ?? [Float](repeating: .nan, count: rows * columns)
     result.append(7)
@@ -34,11 +36,11 @@ struct InnerProductTests {
   }
 
   @Test func everyTail() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for (rows, columns) in (1...7).flatMap({ rows in (1...17).map { (rows, $0) } }) {
         for k in [1, 3, 4, 7, 8, 15, 16, 17, 33, 70] {
           var numbers = Numbers(seed: rows * 1000 + columns * 100 + k)
-          // What lies between rows is not to be read, but for zeros that fill pixels up.
+          // Numbers between rows must not be read, except for the zeros that pad pixels.
           var weights = [Float](repeating: .nan, count: rows * (k + 3))
           for row in 0..<rows {
             for step in 0..<k { weights[row * (k + 3) + step] = Float(Float16(numbers.float())) }
@@ -81,7 +83,7 @@ struct InnerProductTests {
     }
   }
 
-  /// Tokens on either side of where few end, and sums of several parts.
+  /// Numbers of tokens around the limit of this kernel, and sums of several parts.
   @Test(arguments: [
     (1, 320, 50), (77, 768, 100), (78, 310, 20), (128, 1030, 30), (129, 1030, 30), (5, 9001, 37),
   ])
@@ -98,17 +100,17 @@ struct InnerProductTests {
           * Double(x.values[(start + $1) * tokens + token])
       }
     }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: StoredTensor(w), bias: bias, residual: residual)
       #expect(error(found.values, expected) < Tolerance.sums, "level \(level)")
     }
   }
 
   @Test(arguments: weightEncodings, [321, 4500])
-  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding, inputs: Int) {
+  func encodingsGiveTheResultsOfWidenedWeights(_ encoding: TensorEncoding, inputs: Int) {
     let x = randomTensor([1, inputs, 9], seed: 1)
     let weights = randomWeights([50, inputs], encoding, seed: 2)
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: weights, bias: nil)
       let expected = project(x, weight: StoredTensor(weights.widened()), bias: nil)
       #expect(found == expected, "level \(level)")
@@ -137,25 +139,25 @@ struct InnerProductTests {
     #expect(error(found.values, expected.values.map(Double.init)) < Tolerance.sums)
   }
 
-  @Test func neitherThreadsNorOtherPicturesMatter() {
+  @Test func neitherThreadsNorOtherImagesMatter() {
     let x = randomTensor([3, 500, 40], seed: 1)
     let weights = randomWeights([300, 500], .plain(.f16), seed: 2)
     for gated in [false, true] {
-      let found = atEveryThreadCount { project(x, weight: weights, bias: nil, gated: gated) }
+      let found = onEveryThreadCount { project(x, weight: weights, bias: nil, gated: gated) }
       #expect(found[0] == found[1] && found[0] == found[2])
-      for picture in 0..<3 {
+      for image in 0..<3 {
         let one = Tensor(
-          shape: [1, 500, 40], values: Array(x.values[picture * 20000..<(picture + 1) * 20000]))
+          shape: [1, 500, 40], values: Array(x.values[image * 20000..<(image + 1) * 20000]))
         let alone = project(one, weight: weights, bias: nil, gated: gated)
         let count = alone.values.count
-        #expect(alone.values[...] == found[0].values[picture * count..<(picture + 1) * count])
+        #expect(alone.values[...] == found[0].values[image * count..<(image + 1) * count])
       }
     }
   }
 
-  /// Whatever the memory held that pixels are laid into.
-  @Test func pixelsAreFilledUpWithZeros() {
-    atEveryLevel { level in
+  /// The scratch memory of pixels may contain any numbers.
+  @Test func pixelsArePaddedWithZeros() {
+    onEveryInstructionSet { level in
       for (inputs, value) in [(350, Float.nan), (340, 1)] {
         let x = Tensor(shape: [1, inputs, 9], values: Array(repeating: value, count: 9 * inputs))
         let ones = Tensor(shape: [5, inputs], values: Array(repeating: 1, count: 5 * inputs))
@@ -167,13 +169,13 @@ struct InnerProductTests {
     }
   }
 
-  /// A number that is not finite reaches the results of its pixel and no other's.
-  @Test func nonfinitePixelsStayWhereTheyAre() {
+  /// A number that is not finite affects only the results of its pixel.
+  @Test func nonfiniteNumbersAffectTheirPixelOnly() {
     var x = randomTensor([1, 100, 5], seed: 1)
     x.values[99 * 5 + 2] = .infinity
     x.values[3 * 5 + 4] = .nan
     let w = StoredTensor(randomTensor([13, 100], seed: 2))
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: w, bias: nil)
       for (place, value) in found.values.enumerated() {
         #expect(value.isFinite == ![2, 4].contains(place % 5), "level \(level), \(place)")

@@ -2,11 +2,12 @@ import CKernels
 import Kernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
-/// `convolve` and `project` of int8 weights.
+/// `convolve` and `project` with int8 weights.
 struct Int8Tests {
-  /// The twin: pixels rounded as the kernel says, sums of whole numbers, and two products.
+  /// The reference: pixels rounded as the kernel documents, integer sums, and two products.
   private func reference(
     _ x: Tensor, _ weight: StoredTensor, stride: Int, padding: Padding, perPixel: Bool
   ) -> [Double] {
@@ -15,11 +16,11 @@ struct Int8Tests {
     let numbers = weight.floats()
     var rounded = [Double](repeating: 0, count: x.shape.count)
     let area = height * width
-    for picture in 0..<batch {
+    for image in 0..<batch {
       let runs = perPixel ? (0..<area).map { $0..<$0 + 1 } : [0..<area]
       for run in runs {
         let places = (0..<channels).flatMap { channel in
-          run.map { (picture * channels + channel) * area + $0 }
+          run.map { (image * channels + channel) * area + $0 }
         }
         let low = places.reduce(Float(0)) { min($0, x.values[$1]) }
         let high = places.reduce(Float(0)) { max($0, x.values[$1]) }
@@ -64,16 +65,16 @@ struct Int8Tests {
   private func check(
     _ x: Shape, _ w: Shape, stride: Int = 1, padding: Padding = Padding(1)
   ) {
-    let pictures = randomTensor(x, seed: x.count)
+    let images = randomTensor(x, seed: x.count)
     let weight = randomWeights(w, .int8, seed: w.count)
     let perPixel = w[2] * w[3] == 1
     let padding = perPixel ? Padding(0) : padding
     let expected = reference(
-      pictures, weight, stride: stride, padding: padding, perPixel: perPixel)
+      images, weight, stride: stride, padding: padding, perPixel: perPixel)
     var first: Tensor?
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = convolve(
-        pictures, weight: Int8Weight(weight), bias: nil, stride: stride, padding: padding)
+        images, weight: Int8Weight(weight), bias: nil, stride: stride, padding: padding)
       let distance = error(found.values, expected, floor: 0.1)
       #expect(distance < Tolerance.sums, "level \(level): \(x), \(w): \(distance)")
       // Every instruction set gives the same bits.
@@ -97,7 +98,7 @@ struct Int8Tests {
     }
   }
 
-  /// More than one part of the sum, and panels of every width.
+  /// Several parts of the sum, and panels of every width.
   @Test func shapesOfSeveralTiles() {
     check([1, 1100, 5, 9], [20, 1100, 1, 1])
     check([1, 5300, 5, 9], [340, 5300, 1, 1])
@@ -108,7 +109,7 @@ struct Int8Tests {
     for width in 1...33 { check([1, 9, 1, width], [16, 9, 1, 1]) }
   }
 
-  @Test func otherWeightsAreRoundedPlainly() {
+  @Test func otherEncodingsAreRoundedToNearest() {
     let weights = randomTensor([20, 70], seed: 1)
     let x = randomTensor([1, 70, 12], seed: 2)
     var codes: [Int8] = []
@@ -150,9 +151,9 @@ struct Int8Tests {
     #expect(added.values == zip(plain.values, residual.values).map { $0 + $1 })
   }
 
-  /// Whole chunks and what ends within them are finished by other code: the bits are the same.
-  @Test func whatIsAddedOnEveryInstructionSet() {
-    // One negative scale, as a file may hold it: its zeros are negative before a bias is added.
+  /// Different code finishes complete and partial chunks. The bits are the same.
+  @Test func biasAndResidualOnEveryInstructionSet() {
+    // A file may have a negative scale. Its zeros are negative before a bias is added.
     for (rows, tokens) in [(28, 64), (12, 32), (17, 45), (3, 16)] {
       var stored = randomWeights([rows, 40], .int8, seed: rows)
       let scales = (0..<rows).map { $0 == 0 ? -0.5 : Float(0.25) }
@@ -166,7 +167,7 @@ struct Int8Tests {
       for bias in [nil, randomTensor([rows], seed: 3).values] {
         for added in [nil, residual] {
           var first: [UInt32]?
-          atEveryLevel { level in
+          onEveryInstructionSet { level in
             let found = project(x, weight: weight, bias: bias, residual: added).values
               .map(\.bitPattern)
             if let first { #expect(found == first, "level \(level): \(rows) x \(tokens)") }
@@ -177,11 +178,11 @@ struct Int8Tests {
     }
   }
 
-  /// Ranges that cannot be cut: what is not finite, or overflows, is NaN, in its pixel or in the
-  /// picture that windows mix it with, and what is too small to divide by is zero.
+  /// Ranges without a usable scale. Numbers that are not finite, or overflow, make their pixel NaN,
+  /// or their image if windows combine pixels. Numbers that are too small to divide by become zero.
   @Test(arguments: [Float.infinity, -.infinity, .nan, -.greatestFiniteMagnitude])
   func rangesWithoutAScale(_ number: Float) {
-    // Channels of a whole run, and of what is left after it.
+    // A channel in a complete run, and one in the remainder.
     let (channels, rows) = (10, 16)
     let weight = Int8Weight(randomWeights([rows, channels], .int8, seed: 1))
     let window = Int8Weight(randomWeights([rows, channels, 3, 3], .int8, seed: 2))
@@ -192,9 +193,9 @@ struct Int8Tests {
         x.values[other * 16 + 2] = 3
       }
       x.values[channel * 16 + 5] = number
-      // With this the range of a finite number overflows.
+      // With this number, the range of a finite number overflows.
       x.values[5 * 16 + 5] = .greatestFiniteMagnitude
-      atEveryLevel { level in
+      onEveryInstructionSet { level in
         let tokens = project(x, weight: weight, bias: nil).values
         for row in 0..<rows {
           for pixel in 0..<16 {
@@ -212,7 +213,7 @@ struct Int8Tests {
   @Test func threadsDoNotMatter() {
     let x = randomTensor([2, 70, 24, 25], seed: 1)
     let weight = Int8Weight(randomWeights([90, 70, 3, 3], .int8, seed: 2))
-    let found = atEveryThreadCount { convolve(x, weight: weight, bias: nil) }
+    let found = onEveryThreadCount { convolve(x, weight: weight, bias: nil) }
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 }

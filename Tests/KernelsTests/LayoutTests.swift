@@ -2,11 +2,12 @@ import Kernels
 import Support
 import Synchronization
 import Tensors
+import TestSupport
 import Testing
 
-/// Moving numbers, and sharing out work.
+/// Changes of layout, and the distribution of work to threads.
 struct LayoutTests {
-  /// Numbers that tell where they were.
+  /// Numbers that are their own indices.
   private func counting(_ shape: Shape) -> Tensor {
     Tensor(shape: shape, values: (0..<shape.count).map(Float.init))
   }
@@ -17,7 +18,7 @@ struct LayoutTests {
     #expect(found.values == [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4])
   }
 
-  /// Sizes as they come when a picture's is no multiple of 64.
+  /// Sizes that occur if the size of an image is not a multiple of 64.
   @Test func anySize() {
     for height in 1...7 {
       for width in 1...5 {
@@ -56,10 +57,10 @@ struct LayoutTests {
       let area = height * width
       let x = counting([2, channels, area])
       let expected = (0..<x.shape.count).map { index -> Float in
-        let (picture, rest) = (index / (area * channels), index % (area * channels))
-        return Float((picture * channels + rest % channels) * area + rest / channels)
+        let (image, rest) = (index / (area * channels), index % (area * channels))
+        return Float((image * channels + rest % channels) * area + rest / channels)
       }
-      atEveryLevel { level in
+      onEveryInstructionSet { level in
         let found = transposed(x)
         #expect(found.shape == [2, area, channels])
         #expect(found.values == expected, "level \(level), \(channels) x \(area)")
@@ -70,7 +71,7 @@ struct LayoutTests {
 
   @Test func everyUnitRunsOnce() {
     for count in [0, 1, 2, 3, 100, 1000] {
-      let runs = atEveryThreadCount {
+      let runs = onEveryThreadCount {
         let seen = Mutex([Int](repeating: 0, count: count))
         parallel(count) { unit in seen.withLock { $0[unit] += 1 } }
         return seen.withLock { $0 }
@@ -79,13 +80,13 @@ struct LayoutTests {
     }
   }
 
-  @Test func unitsMayShareOutTheirOwn() {
+  @Test func callsMayBeNested() {
     let sum = Mutex(0)
     parallel(4) { outer in parallel(5) { inner in sum.withLock { $0 += outer * inner } } }
     #expect(sum.withLock { $0 } == 60)
   }
 
-  @Test func aThreadAtLeast() async {
+  @Test func zeroThreadsTrap() async {
     await #expect(processExitsWith: .failure) { Threads.count = 0 }
   }
 }

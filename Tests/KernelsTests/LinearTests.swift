@@ -2,11 +2,12 @@ import CKernels
 import Kernels
 import Support
 import Tensors
+import TestSupport
 import Testing
 
 /// `project`, `matmul` and `dot`.
 struct LinearTests {
-  /// The twin of `project`: x [rows, in], w [out, in], in float64.
+  /// The reference of `project` in float64: x [rows, in], w [out, in].
   private func reference(_ x: [Float], _ w: [Float], _ bias: [Float]?, inputs: Int) -> [Double] {
     let (rows, outputs) = (x.count / inputs, w.count / inputs)
     return (0..<rows * outputs).map { index in
@@ -17,7 +18,7 @@ struct LinearTests {
     }
   }
 
-  /// `project` of tokens as rows.
+  /// `project` for tokens as rows.
   private func linear(
     _ x: Tensor, weight: StoredTensor, bias: [Float]?
   ) -> Tensor {
@@ -56,7 +57,7 @@ struct LinearTests {
     check(rows: rows, inputs: inputs, outputs: outputs)
   }
 
-  /// Sums and rows that the tests take for several tiles, with what bounds a tile.
+  /// Tiles are as large as the bounds allow.
   @Test func tilesFitACache() {
     #expect(ProductTiles.parts(1350).count > 1 && ProductTiles.mostRows < 340)
     #expect(ProductTiles.tallest(longest: ProductTiles.parts(1400)[0].count, halves: 2) < 160)
@@ -69,21 +70,21 @@ struct LinearTests {
       for halves in 1...2 {
         let rows = halves * ProductTiles.tallest(longest: longest, halves: halves)
         #expect(rows * longest <= ProductTiles.mostWeights && rows <= ProductTiles.mostRows)
-        // As many as there is room for, to a block.
+        // As many rows as fit, in whole blocks.
         let isFull = (rows + 2 * 14) * longest > ProductTiles.mostWeights
         #expect(rows == ProductTiles.mostRows || isFull)
       }
     }
   }
 
-  /// Pixels of a large picture are packed again for each tile of weights that they meet, those of a
-  /// small one are packed once.
-  @Test func howPixelsArePackedDoesNotMatter() {
+  /// The pixels of a large image are packed again for each tile of weights, those of a small image
+  /// once. The results are the same.
+  @Test func pixelsPackedOnceOrPerTileGiveTheSameResults() {
     let (inputs, outputs, tokens) = (520, 340, 33_000)
     let x = randomTensor([1, inputs, tokens], seed: 1)
     let w = StoredTensor(randomTensor([outputs, inputs], seed: 2))
     let whole = project(x, weight: w, bias: nil)
-    // Fewer would be multiplied by another kernel.
+    // Fewer pixels would use another kernel.
     let count = inputs / 4 + 15
     for first in [0, 2048, tokens - count] {
       let some = Tensor(
@@ -99,7 +100,7 @@ struct LinearTests {
     }
   }
 
-  @Test func everyRankIsTaken() {
+  @Test func acceptsEveryRank() {
     let x = randomTensor([2, 8, 3, 5], seed: 1)
     let w = StoredTensor(randomTensor([5, 8, 1, 1], seed: 2))
     let found = project(x, weight: w, bias: nil)
@@ -109,7 +110,7 @@ struct LinearTests {
     #expect(column.shape == [30, 5])
   }
 
-  @Test func whatIsAdded() {
+  @Test func biasAndResidual() {
     let x = randomTensor([2, 40, 70], seed: 1)
     let w = StoredTensor(randomTensor([33, 40], seed: 2))
     let residual = randomTensor([2, 33, 70], seed: 3)
@@ -119,9 +120,8 @@ struct LinearTests {
     #expect(error(found.values, expected) < Tolerance.sums)
   }
 
-  /// A sum of several parts, a bias, and something added, where neither rows nor columns fill a
-  /// tile.
-  @Test func allThatIsAddedWhereATileEnds() {
+  /// A sum of several parts, a bias and a residual, where neither rows nor columns fill a tile.
+  @Test func biasAndResidualInPartialTiles() {
     let (inputs, outputs, tokens) = (1500, 33, 237)
     let x = randomTensor([1, inputs, tokens], seed: 1)
     let w = randomTensor([outputs, inputs], seed: 2)
@@ -133,7 +133,7 @@ struct LinearTests {
         $0 + Double(w.values[row * inputs + $1]) * Double(x.values[$1 * tokens + token])
       }
     }
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       let found = project(x, weight: StoredTensor(w), bias: bias, residual: residual)
       #expect(error(found.values, expected) < Tolerance.sums, "level \(level)")
     }
@@ -152,15 +152,15 @@ struct LinearTests {
   }
 
   @Test func everyInstructionSet() {
-    atEveryLevel { _ in
+    onEveryInstructionSet { _ in
       for rows in 1...33 { check(rows: rows, inputs: 19, outputs: 15) }
       for outputs in 1...30 { check(rows: 80, inputs: 300, outputs: outputs) }
     }
   }
 
-  /// Long sums are cut in parts that do not end where groups of codes do.
+  /// Long sums are divided into parts that do not end with a group of codes.
   @Test(arguments: weightEncodings, [33, 2500])
-  func encodingsGiveWhatTheirWidenedWeightsGive(_ encoding: TensorEncoding, inputs: Int) {
+  func encodingsGiveTheResultsOfWidenedWeights(_ encoding: TensorEncoding, inputs: Int) {
     let x = randomTensor([140, inputs], seed: 1)
     let weights = randomWeights([70, inputs], encoding, seed: 2)
     let bias = randomTensor([70], seed: 3).values
@@ -179,7 +179,7 @@ struct LinearTests {
     #expect(found == linear(x, weight: w, bias: nil))
   }
 
-  @Test func sumsOfNothingAreTheBias() {
+  @Test func emptySumsGiveTheBias() {
     let x = Tensor(zeros: [1, 0, 5])
     let found = project(x, weight: StoredTensor(Tensor(zeros: [3, 0])), bias: [1, 2, 3])
     #expect(found.values == [1, 2, 3].flatMap { [Float](repeating: $0, count: 5) })
@@ -189,12 +189,12 @@ struct LinearTests {
   func threadsDoNotMatter(_ encoding: TensorEncoding) {
     let x = randomTensor([700, 90], seed: 1)
     let weights = randomWeights([650, 90], encoding, seed: 2)
-    let found = atEveryThreadCount { linear(x, weight: weights, bias: nil) }
+    let found = onEveryThreadCount { linear(x, weight: weights, bias: nil) }
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 
   @Test func packedRows() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for rows in 1...14 {
         for length in 1...49 {
           let stride = length + rows
@@ -202,7 +202,7 @@ struct LinearTests {
           let expected = (0..<14 * length).map { index in
             index % 14 < rows ? source[index % 14 * stride + index / 14] : 0
           }
-          // A word behind, which must stay as it is.
+          // One word after the end, which must not change.
           var found = [UInt32](repeating: 0xffff_ffff, count: 14 * length + 1)
           decant_pack_rows(source, stride, rows, length, &found)
           #expect(found == expected + [0xffff_ffff], "level \(level), \(rows) x \(length)")
@@ -215,7 +215,7 @@ struct LinearTests {
     let (names, available) = (InstructionSet.names, InstructionSet.available)
     #expect(names == ["portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16"])
     #expect(names.starts(with: available))
-    atEveryLevel { level in #expect(level < available.count) }
+    onEveryInstructionSet { level in #expect(level < available.count) }
   }
 
   @Test func matrixProducts() {
@@ -239,7 +239,7 @@ struct LinearTests {
   }
 
   @Test func dotIsFloat64() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for count in [0, 1, 2, 15, 16, 17, 100, 1000] {
         let a = randomTensor([count], seed: 1).values
         let b = randomTensor([count], seed: 2).values

@@ -1,10 +1,12 @@
 import Kernels
 import Tensors
+import TestSupport
 import Testing
 
 /// `groupNorm` and `layerNorm`.
 struct NormalizationTests {
-  /// The twin: x is [batch, channels, area], a layer norm is one of rows of one number a channel.
+  /// The reference: x is [batch, channels, area]. Layer normalization is the case of area 1 with
+  /// one group.
   private func reference(
     _ x: [Float], batch: Int, channels: Int, groups: Int, scale: [Float], bias: [Float],
     epsilon: Float, silu: Bool = false
@@ -21,14 +23,14 @@ struct NormalizationTests {
         let channel = index / area % channels
         let value = (Double(x[index]) - mean) / deviation * Double(scale[channel])
         result[index] = value + Double(bias[channel])
-        if silu { result[index] = twinSiLU(result[index]) }
+        if silu { result[index] = referenceSiLU(result[index]) }
       }
     }
     return result
   }
 
   @Test func groupsOfEverySmallShape() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for (channels, groups) in [(1, 1), (2, 1), (2, 2), (6, 2), (6, 3), (8, 8), (64, 32)] {
         for (height, width) in [(1, 2), (3, 5), (4, 4), (7, 9), (16, 17)] {
           for batch in [1, 2] {
@@ -54,9 +56,9 @@ struct NormalizationTests {
   }
 
   @Test func rowsOfEveryLength() {
-    atEveryLevel { level in
+    onEveryInstructionSet { level in
       for features in Array(2...40) + [320, 768, 1280] {
-        // Long ones too, which are taken in runs of 144 and of 256.
+        // Long rows too, which are processed in runs of 144 and of 256.
         for rows in [1, 3, 130] + (features % 20 == 9 ? [1200, 2100] : []) {
           let x = randomTensor([rows, features], seed: features)
           let scale = randomTensor([features], seed: 1).values
@@ -75,7 +77,7 @@ struct NormalizationTests {
     }
   }
 
-  /// Mean 1000, deviation 0.6: sums in float32 would leave three digits.
+  /// Mean 1000 and standard deviation 0.6: sums in float32 would keep only three digits.
   @Test func numbersFarFromZeroKeepTheirAccuracy() {
     let x = randomTensor([1, 4, 40, 40], seed: 1)
     let far = Tensor(shape: x.shape, values: x.values.map { $0 + 1000 })
@@ -102,7 +104,7 @@ struct NormalizationTests {
     #expect(error(found.values, expected) < 1e-6)
   }
 
-  @Test func anyRankIsTaken() {
+  @Test func acceptsEveryRank() {
     let x = randomTensor([2, 6, 20], seed: 1)
     let scale = [Float](repeating: 1, count: 6)
     let found = groupNorm(x, groups: 3, scale: scale, bias: scale, epsilon: 1e-5)
@@ -115,16 +117,16 @@ struct NormalizationTests {
   @Test func threadsDoNotMatter() {
     let x = randomTensor([2, 64, 30, 31], seed: 1)
     let ones = [Float](repeating: 1, count: 64)
-    let groups = atEveryThreadCount {
+    let groups = onEveryThreadCount {
       groupNorm(x, groups: 32, scale: ones, bias: ones, epsilon: 1e-5, silu: true)
     }
     #expect(groups[0] == groups[1] && groups[0] == groups[2])
     let rows = x.reshaped([x.shape.count / 64, 64])
-    let layers = atEveryThreadCount { ofRows(rows, scale: ones, bias: ones, epsilon: 1e-5) }
+    let layers = onEveryThreadCount { ofRows(rows, scale: ones, bias: ones, epsilon: 1e-5) }
     #expect(layers[0] == layers[1] && layers[0] == layers[2])
   }
 
-  /// `layerNorm` of rows.
+  /// `layerNorm` for rows.
   private func ofRows(
     _ x: Tensor, scale: [Float], bias: [Float], epsilon: Float
   ) -> Tensor {

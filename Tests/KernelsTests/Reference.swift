@@ -1,30 +1,29 @@
 import CKernels
 import Kernels
 import Support
-import Synchronization
 import Tensors
 import TestSupport
 
-/// How far results may be from their float64 twins, as relative root mean square.
+/// The maximum relative root mean square error of results, compared with float64 references.
 enum Tolerance {
-  /// Sums of some thousand float32 products, each rounded to 2^-24 of itself, grouped by tiles.
+  /// Sums of thousands of float32 products, each with a rounding error of 2^-24, grouped by tiles.
   static let sums = 1e-6
-  /// The same in Winograd's form F(4 x 4, 3 x 3), whose transforms have coefficients up to 8 that
+  /// The Winograd algorithm F(4 x 4, 3 x 3), whose transforms have coefficients up to 8 that
   /// cancel.
   static let winograd = 5e-6
-  /// Products of bfloat16 numbers, each rounded to 2^-9, of which a sum keeps the most.
-  static let halves = 0x1p-7
-  /// Exponentials and quotients: a few roundings to 2^-24, an approximation within 1e-7.
+  /// Products of bfloat16 numbers, each with a rounding error of 2^-9.
+  static let bfloat16 = 0x1p-7
+  /// Exponentials and quotients: a few rounding errors of 2^-24, and an approximation within 1e-7.
   static let functions = 3e-7
-  /// One product and two sums, each rounded to 2^-24; statistics are float64.
+  /// One product and two sums, each with a rounding error of 2^-24; statistics are float64.
   static let normalization = 2e-7
 }
 
-/// The relative root mean square error against numbers in float64; NaN or a missing number is
-/// infinitely far.
+/// The relative root mean square error, compared with numbers in float64. It is infinite for NaN or
+/// a different count.
 ///
-/// - Parameter floor: the least root mean square that the error is measured by, so that a few sums
-///   whose terms happen to cancel are not held against float32.
+/// - Parameter floor: the minimum root mean square by which the error is divided. It allows for a
+///   few sums whose terms happen to cancel.
 func error(_ found: [Float], _ expected: [Double], floor: Double = 0) -> Double {
   if found.count != expected.count { return .infinity }
   var difference = 0.0
@@ -38,7 +37,7 @@ func error(_ found: [Float], _ expected: [Double], floor: Double = 0) -> Double 
   return difference.isFinite && power > 0 ? (difference / power).squareRoot() : .infinity
 }
 
-/// Numbers that look random and are the same every time: SplitMix64 (Steele et al., 2014).
+/// A reproducible generator of pseudo-random numbers: SplitMix64 (Steele et al., 2014).
 struct Numbers {
   private var state: UInt64
 
@@ -63,23 +62,19 @@ func randomTensor(_ shape: Shape, seed: Int) -> Tensor {
   return Tensor(shape: shape, values: numbers.floats(shape.count))
 }
 
-/// Random weights of any encoding: codes over their whole range, scales of a usual size.
+/// Random weights in any encoding: codes over their whole range, scales of a typical size.
 func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> StoredTensor {
   var numbers = Numbers(seed: seed)
   switch encoding {
   case .plain(let kind):
     return StoredTensor(shape: shape, floats: numbers.floats(shape.count), as: kind)
   case .symmetric(let bits, let groupSize):
-    let rowBytes = bits == 8 ? shape.rowLength : (shape.rowLength + 1) / 2
-    var codes = (0..<shape.rows * rowBytes).map { _ in
-      Int8(truncatingIfNeeded: numbers.bits() >> 8)
-    }
-    if bits == 4 && shape.rowLength % 2 == 1 {
-      for row in 0..<shape.rows { codes[(row + 1) * rowBytes - 1] &= 0x0f }
+    let codes = (0..<shape.count).map { _ in
+      Int8(truncatingIfNeeded: numbers.bits() >> 8) >> (8 - bits)
     }
     let scales = numbers.floats(shape.rows * encoding.groups(in: shape)).map { 0.01 + abs($0) / 8 }
     let parts: [ByteSlice] = [
-      ByteSlice(codes),
+      encoding.packed(codes, for: shape),
       groupSize == nil ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
     ]
     return StoredTensor(shape: shape, encoding: encoding, parts: parts)
@@ -101,42 +96,8 @@ func geglu(_ x: Tensor) -> Tensor {
   return Tensor(shape: Shape(x.shape.extents.dropLast() + [width]), values: values)
 }
 
-/// Encodings that weights are kept in.
+/// The encodings of weights.
 let weightEncodings: [TensorEncoding] = [
   .plain(.f32), .plain(.f16), .plain(.bf16), .int8, .symmetric(bits: 8, groupSize: 64),
   .symmetric(bits: 4, groupSize: 32),
 ]
-
-/// The number of threads is the process's: tests that change it wait for each other. (For others it
-/// is of no matter.)
-private let threads = Mutex(())
-
-/// Runs `body` for each instruction set that the machine has: 0, the portable one, first.
-///
-/// A limit holds for the calling thread, which therefore does all of the work.
-func atEveryLevel(_ body: (Int) throws -> Void) rethrows {
-  try threads.withLock { _ in
-    let usual = Threads.count
-    Threads.count = 1
-    defer {
-      Threads.count = usual
-      decant_limit_simd_level(4)
-    }
-    for level in 0...4 {
-      decant_limit_simd_level(Int32(level))
-      if decant_simd_level() == level { try body(level) }
-    }
-  }
-}
-
-/// What `body` gives on 1, 2 and 3 threads.
-func atEveryThreadCount<Result: Sendable>(_ body: () -> Result) -> [Result] {
-  threads.withLock { _ in
-    let usual = Threads.count
-    defer { Threads.count = usual }
-    return (1...3).map {
-      Threads.count = $0
-      return body()
-    }
-  }
-}

@@ -1,4 +1,3 @@
-import CKernels
 import Packfiles
 import Support
 import TestSupport
@@ -7,16 +6,6 @@ import Testing
 /// Codec 2 beside a plain reader and writer of section 4 of `Formats/decant.md`, on every instruction
 /// set that the machine has.
 @Suite struct HuffmanTests {
-  /// Runs `body` with each of the machine's instruction sets.
-  static func onEveryForm(_ body: () throws -> Void) rethrows {
-    let best = decant_simd_level()
-    defer { decant_limit_simd_level(best) }
-    for level in 0...best {
-      decant_limit_simd_level(level)
-      try body()
-    }
-  }
-
   /// Bytes of frequencies that fall off at several rates, from one value to all of them.
   static func samples(_ count: Int, seed: UInt64) -> [[UInt8]] {
     var randoms = Randoms(seed: seed)
@@ -26,7 +15,7 @@ import Testing
   }
 
   @Test func everyCountIsWrittenAndReadAsTheSpecificationSays() {
-    Self.onEveryForm {
+    onEveryInstructionSet { _ in
       for count in Array(1...140) + [1000, 4099, 20_003] {
         for bytes in Self.samples(count, seed: UInt64(count)) {
           // The head takes 140 bytes: what is short is coded behind bytes that are coded well.
@@ -92,7 +81,7 @@ import Testing
   }
 
   @Test func hostileChunksAreRefused() {
-    Self.onEveryForm {
+    onEveryInstructionSet { _ in
       #expect(changed { _ in } != nil)
       // Too short for a head; a head and nothing else.
       #expect(changed { $0 = [] } == nil)
@@ -137,7 +126,7 @@ import Testing
     var randoms = Randoms(seed: 8)
     let bytes = Self.samples(2000, seed: 9)[2]
     let right = try #require(HuffmanCodec().encode(bytes, as: .weights))
-    Self.onEveryForm {
+    onEveryInstructionSet { _ in
       for round in 0..<200 {
         var coded = right
         for _ in 0...round % 5 {
@@ -158,7 +147,7 @@ import Testing
     var plain: [UInt32] = [0]
     for byte in bytes { plain.append(crc32(of: [byte], after: plain[plain.count - 1])) }
     #expect(crc32(of: [UInt8]("123456789".utf8)) == 0xcbf4_3926)
-    Self.onEveryForm {
+    onEveryInstructionSet { _ in
       for count in Array(0...700) + [2047, 2048, 3000] {
         #expect(crc32(of: Array(bytes[..<count])) == plain[count])
         let first = count / 3

@@ -1,13 +1,12 @@
-import CKernels
 import Kernels
 import Quantization
 import Support
 import Tensors
+import TestSupport
 import Testing
 
-/// The search for scales. Serialized: some tests change the number of threads and the instruction
-/// set, which are the process's.
-@Suite(.serialized) struct SymmetricCodesTests {
+/// The search for scales.
+struct SymmetricCodesTests {
   static let ratios: [Float] = (0...40).map { 1 - Float($0) / 100 }
 
   static func search(limit: Int = 127, group: Int? = nil, ratios: [Float] = ratios) -> ScaleSearch {
@@ -138,17 +137,14 @@ import Testing
     let weights = generator.weights(300 * 1153)
     let meanSquares = generator.meanSquares(1153)
     let stored = StoredTensor(shape: [300, 1153], floats: weights)
-    let threads = Threads.count
-    defer {
-      Threads.count = threads
-      decant_limit_simd_level(2)
-    }
     for search in [Self.search(), Self.search(limit: 7, group: 32)] {
       var first: SymmetricCodes?
       for (threads, form) in [(1, 0), (1, 1), (3, 2), (2, 0)] {
-        Threads.count = threads
-        decant_limit_simd_level(Int32(form))
-        let result = symmetricCodes(of: stored, meanSquares: meanSquares, search: search)
+        let result = withThreads(threads) {
+          withInstructionSet(form) {
+            symmetricCodes(of: stored, meanSquares: meanSquares, search: search)
+          }
+        }
         if let first {
           #expect(result.codes == first.codes)
           #expect(result.scales == first.scales)

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 struct ByteSliceTests {
-  @Test func slicesOfSlicesCountFromTheirOwnFirstByte() {
+  @Test func sliceOfSliceCountsFromItsFirstByte() {
     let slice = ByteSlice([0, 1, 2, 3, 4, 5, 6, 7] as [UInt8])
     let inner = slice[2..<7][1..<3]
     #expect(inner.array == [3, 4])
@@ -20,7 +20,7 @@ struct ByteSliceTests {
     await #expect(processExitsWith: .failure) { _ = ByteSlice([1, 2] as [UInt8])[-1..<1] }
   }
 
-  @Test func numbersAreLittleEndian() {
+  @Test func numbersAreStoredLittleEndian() {
     #expect(ByteSlice([1, -2] as [Float]).array == [0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0])
     #expect(ByteSlice([0x1234] as [UInt16]).array == [0x34, 0x12])
     #expect(ByteSlice([-1] as [Int8]).array == [0xff])
@@ -41,7 +41,7 @@ struct ByteSliceTests {
     await #expect(processExitsWith: .failure) { _ = ByteSlice(gathering: 1) { $0([1, 2]) } }
   }
 
-  @Test func aMappedFileHasItsBytes() throws {
+  @Test func mappedFileHasTheFilesBytes() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/file"
       let bytes = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
@@ -52,15 +52,16 @@ struct ByteSliceTests {
     }
   }
 
-  @Test func anEmptyFileHasNone() throws {
+  @Test func emptyFileIsMappedAsNoBytes() throws {
     try withTemporaryFolder { folder in
       try Data().write(to: URL(fileURLWithPath: folder + "/empty"))
       #expect(try ByteSlice.mapping(folder + "/empty").array == [])
     }
   }
 
-  /// A window gives its pages back; whoever looks again, or looks at a neighbour, reads them anew.
-  @Test func windowsReadAsSlicesDoAgainAndAgain() throws {
+  /// A window releases its pages. A later access to the same or to a neighbouring window reads them
+  /// again.
+  @Test func windowsHaveTheSameBytesAsSlices() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/file"
       let bytes = (0..<50_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
@@ -80,7 +81,7 @@ struct ByteSliceTests {
     #expect(ByteSlice([1, 2, 3] as [UInt8]).window(1..<3).array == [2, 3])
   }
 
-  /// What the process holds in memory, in bytes, from `/proc`.
+  /// The resident memory of the process in bytes, from `/proc`.
   private func residentBytes() throws -> Int {
     let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
     let pages = try #require(text.split(separator: " ").dropFirst(2).first.flatMap { Int($0) })
@@ -88,7 +89,7 @@ struct ByteSliceTests {
   }
 
   @Test(.enabled(if: FileManager.default.fileExists(atPath: "/proc/self/statm")))
-  func walkingOverAFileKeepsNoneOfIt() throws {
+  func readingWindowsReleasesMemory() throws {
     try withTemporaryFolder { folder in
       let size = 64 << 20
       let path = folder + "/large"
@@ -109,12 +110,12 @@ struct ByteSliceTests {
       }
       let before = try residentBytes()
       #expect(walk { mapped.window($0) } == 3 * size / 4096)
-      // Shared pages of other tests' files may come and go meanwhile; a quarter is room for them.
+      // Tests that run in parallel map files too. A quarter is a margin for their pages.
       #expect(try residentBytes() - before < size / 4)
     }
   }
 
-  @Test func whatCannotBeMappedIsNamed() throws {
+  @Test func mappingErrorsNameThePath() throws {
     try withTemporaryFolder { folder in
       #expect(throws: FileError(.open, folder + "/absent", ENOENT)) {
         try ByteSlice.mapping(folder + "/absent")
@@ -126,8 +127,8 @@ struct ByteSliceTests {
     #expect(throws: FileError(.open, "/dev/null", EINVAL)) { try ByteSlice.mapping("/dev/null") }
   }
 
-  /// A pipe that nobody writes to is refused, not waited for.
-  @Test(.timeLimit(.minutes(1))) func aPipeIsRefused() throws {
+  /// Opening a pipe without a writer fails at once instead of blocking.
+  @Test(.timeLimit(.minutes(1))) func pipeIsRefused() throws {
     try withTemporaryFolder { folder in
       #expect(mkfifo(folder + "/pipe", 0o600) == 0)
       #expect(throws: FileError(.open, folder + "/pipe", EINVAL)) {

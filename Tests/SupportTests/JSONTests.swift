@@ -13,11 +13,11 @@ struct JSONParsingTests {
       (#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"), (#""\u00e9\u20ac""#, "é€"),
       (#""\ud83d\ude00""#, "😀"), ("\"é😀\u{7f}\"", "é😀\u{7f}"), (#""\u0000""#, "\u{0}"),
     ] as [(String, JSONValue)])
-  func readsWhatIsAllowed(text: String, value: JSONValue) throws {
+  func parsesValidText(text: String, value: JSONValue) throws {
     #expect(try JSONValue(parsing: text) == value)
   }
 
-  @Test func keepsTheOrderOfMembersAndTellsNullFromAbsent() throws {
+  @Test func keepsTheOrderOfMembersAndDistinguishesNullFromAbsent() throws {
     let object = try #require(try JSONValue(parsing: #"{"z":1,"a":null,"m":3}"#).object)
     #expect(object.keys == ["z", "a", "m"])
     #expect(object["a"] == .some(.null))
@@ -25,7 +25,7 @@ struct JSONParsingTests {
     #expect(object.members.map(\.key) == ["z", "a", "m"])
   }
 
-  @Test func takesPythonsInfinitiesWhenAsked() throws {
+  @Test func acceptsPythonsInfinitiesOnRequest() throws {
     let bytes = ByteSlice([UInt8]("[-Infinity, Infinity, -1]".utf8))
     #expect(
       try JSONValue(parsing: bytes.bytes, acceptingInfinity: true)
@@ -35,7 +35,7 @@ struct JSONParsingTests {
     }
   }
 
-  @Test func tellsWholeNumbersFromOthers() throws {
+  @Test func distinguishesIntegersFromOtherNumbers() throws {
     #expect(try JSONValue(parsing: "3") == .integer(3))
     #expect(try JSONValue(parsing: "3.0") == .number(3))
     #expect(try JSONValue(parsing: "3.0").integer == 3)
@@ -63,7 +63,7 @@ struct JSONParsingTests {
       (#""\ud800\u0041""#, .invalidEscape, 13), (#""\udc00""#, .invalidEscape, 7),
       (#"{"a":1,"a":2}"#, .duplicateName("a"), 7), (#"{"a":1,"\u0061":2}"#, .duplicateName("a"), 7),
     ] as [(String, JSONError.Reason, Int)])
-  func refusesWhatIsNot(text: String, reason: JSONError.Reason, offset: Int) {
+  func refusesInvalidText(text: String, reason: JSONError.Reason, offset: Int) {
     #expect(throws: JSONError(reason: reason, offset: offset)) { try JSONValue(parsing: text) }
   }
 
@@ -72,7 +72,7 @@ struct JSONParsingTests {
       [0x22, 0xff, 0x22], [0x22, 0xc0, 0x80, 0x22], [0x22, 0xed, 0xa0, 0x80, 0x22],
       [0x22, 0xe2, 0x82, 0x22], [0x22, 0xf4, 0x90, 0x80, 0x80, 0x22],
     ] as [[UInt8]])
-  func refusesWhatIsNotUTF8(bytes: [UInt8]) {
+  func refusesInvalidUTF8(bytes: [UInt8]) {
     #expect(throws: JSONError(reason: .invalidUTF8, offset: 0)) {
       try JSONValue(parsing: ByteSlice(bytes).bytes)
     }
@@ -91,8 +91,8 @@ struct JSONParsingTests {
     }
   }
 
-  /// A million members take about as long a piece as a thousand do.
-  @Test(.timeLimit(.minutes(1))) func takesTimeInProportionToTheText() throws {
+  /// Many members must not take quadratic time.
+  @Test(.timeLimit(.minutes(1))) func takesLinearTime() throws {
     let text = "{" + (0..<200_000).map { "\"k\($0)\":\($0)" }.joined(separator: ",") + "}"
     #expect(try JSONValue(parsing: text).object?.keys.count == 200_000)
   }
@@ -108,7 +108,7 @@ struct JSONParsingTests {
       (.tooDeep(limit: 64), "nested deeper than 64 levels (at byte 7)"),
       (.trailingBytes, "something follows the value (at byte 7)"),
     ] as [(JSONError.Reason, String)])
-  func saysWhy(reason: JSONError.Reason, text: String) {
+  func describesTheReason(reason: JSONError.Reason, text: String) {
     #expect(JSONError(reason: reason, offset: 7).description == text)
   }
 }
@@ -138,7 +138,7 @@ struct JSONReaderTests {
     ("{}", "an object"), ("[]", "an array"), ("\"\"", "a string"), ("true", "a Boolean"),
     ("false", "a Boolean"), ("null", "null"), ("-1", "a number"), (" 7", "a number"),
   ])
-  func namesTheKindThatComesNext(text: String, kind: String) throws {
+  func namesTheKindOfTheNextValue(text: String, kind: String) throws {
     let bytes = ByteSlice([UInt8](text.utf8))
     var reader = JSONReader(bytes.bytes)
     let next = try reader.nextKind()
@@ -147,7 +147,7 @@ struct JSONReaderTests {
   }
 
   @Test(arguments: [("", JSONError.Reason.unexpectedEnd), ("x", .unexpected(byte: 0x78))])
-  func whatComesNextMayBeNothing(text: String, reason: JSONError.Reason) {
+  func refusesTextWithoutAValue(text: String, reason: JSONError.Reason) {
     let bytes = ByteSlice([UInt8](text.utf8))
     #expect(throws: JSONError(reason: reason, offset: 0)) {
       var reader = JSONReader(bytes.bytes)
@@ -189,7 +189,7 @@ struct JSONWritingTests {
   }
 
   @Test(arguments: [nil, 0, 2] as [Int?])
-  func readsBackAsItWas(indent: Int?) throws {
+  func roundTrips(indent: Int?) throws {
     #expect(try JSONValue(parsing: Self.value.text(indent: indent)) == Self.value)
   }
 

@@ -1,49 +1,42 @@
 import Support
-import TestSupport
 import Testing
 
-struct MessagesTests {
-  @Test func textsOfFilesAreTamed() {
+struct MessageFormattingTests {
+  @Test func controlCharactersAreEscapedAndLengthIsBounded() {
     #expect(shown("conv_in.weight") == "conv_in.weight")
     #expect(shown("a\u{1b}[31m\nb\0") == #"a\u{1b}[31m\u{a}b\u{0}"#)
     #expect(shown(String(repeating: "é", count: 200)).count == 121)
     #expect(shown("12345", limit: 4) == "1234…")
   }
 
-  @Test func namesAreListedAsInASentence() {
+  @Test func namesAreListed() {
     #expect(listed([]) == "nothing")
     #expect(listed(["a"]) == "a")
     #expect(listed(["a", "b", "c"]) == "a, b and c")
     #expect(listed((0..<15).map(String.init)).hasSuffix("10, 11 and 3 more"))
   }
 
-  @Test func digitsFillTheWidth() {
+  @Test func hexadecimalDigitsFillTheWidth() {
     #expect(hexadecimalText(10 as UInt8) == "0a")
     #expect(hexadecimalText(0xbeef as UInt32) == "0000beef")
     #expect(hexadecimalText(UInt64.max) == "ffffffffffffffff")
     #expect(hexadecimalText([0, 255, 16], separator: " ") == "00 ff 10")
   }
 
-  @Test func namesThatAreSpelledAlikeComeFirst() {
+  @Test func nearestNamesComeFirst() {
     let names = ["mid_block", "up_blocks.1", "down_blocks.1", "down_blocks.2"]
     #expect(nearestNames(to: "down_block.1", among: names, count: 2).first == "down_blocks.1")
     #expect(nearestNames(to: "zzz", among: names, within: 2).isEmpty)
-    // Of equally near ones the first by name, whatever the order in which they come.
+    // Names at the same distance are sorted by name.
     #expect(
       nearestNames(to: "down_blocks.3", among: names.reversed(), count: 1) == ["down_blocks.1"])
-    // A hostile name costs no more than its first letters.
+    // Only the first bytes of a hostile name are compared.
     let long = String(repeating: "x", count: 1 << 20)
     #expect(nearestNames(to: long, among: [long, "y"], count: 1) == [long])
   }
 
   @Test(arguments: [(0, "0 blocks"), (1, "1 block"), (2, "2 blocks")])
-  func oneIsNotMany(count: Int, words: String) {
+  func countsHaveSingularAndPlural(count: Int, words: String) {
     #expect(counted(count, "block") == words)
-  }
-
-  @Test func foldersAreFolders() throws {
-    #expect(isFolder(fixture("mini-sd")))
-    #expect(!isFolder(fixture("mini-sd/model_index.json")))
-    #expect(!isFolder(fixture("nothing")))
   }
 }

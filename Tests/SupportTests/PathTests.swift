@@ -22,7 +22,7 @@ import Testing
     #expect(found.extension == suffix)
   }
 
-  @Test func siblingsStayInTheFolder() {
+  @Test func siblingsAreInTheSameFolder() {
     #expect(PathParts("y").sibling("z") == "z")
     #expect(PathParts("/y").sibling("z") == "/z")
     #expect(PathParts("a/y").sibling("z") == "a/z")

@@ -16,20 +16,7 @@ private func write(_ text: String, to path: String) throws {
 }
 
 struct ReplacingFileTests {
-  /// The folder of a bare name is the one that the program runs in.
-  @Test func foldersAreTakenToTheDisk() throws {
-    try withTemporaryFolder { folder in
-      #expect(syncFolder(of: folder + "/out"))
-      #expect(syncFolder(of: folder + "/."))
-      #expect(syncFolder(of: "out") && syncFolder(of: "/out"))
-      #expect(!syncFolder(of: folder + "/nothing/out"))
-      try write("a", to: folder + "/file")
-      #expect(!syncFolder(of: folder + "/file/out"))
-    }
-  }
-
-  /// What came to the place while the file was made stays.
-  @Test func replacesNothingThatCameMeanwhile() throws {
+  @Test func keepsAFileThatWasCreatedInTheMeantime() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/out"
       let file = try ReplacingFile(path: path, replacing: false)
@@ -41,7 +28,7 @@ struct ReplacingFileTests {
     }
   }
 
-  @Test func appearsWithAllItsBytesOnCommit() throws {
+  @Test func commitWritesAllBytes() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/out"
       // Pieces below, at and above the buffer's size.
@@ -68,7 +55,7 @@ struct ReplacingFileTests {
     }
   }
 
-  @Test func withoutCommitWhatStoodStays() throws {
+  @Test func withoutCommitTheExistingFileStays() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/out"
       try write("old", to: path)
@@ -82,14 +69,14 @@ struct ReplacingFileTests {
     }
   }
 
-  @Test func replacesOnlyWhenItMay() throws {
+  @Test func replacesOnlyWhenAllowed() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/out"
       try write("old", to: path)
       #expect(throws: FileError(.exists, path)) { try ReplacingFile(path: path, replacing: false) }
-      #expect(
-        FileError(.exists, path).description == "\(path) already exists; pass --force to replace it"
-      )
+      #expect(FileError(.exists, path).description == "\(path) already exists")
+      #expect(FileError(.exists, path).remedy == .choose(.replace, purpose: "to replace it"))
+      #expect(FileError(.open, path, ENOENT).remedy == nil)
       let file = try ReplacingFile(path: path, replacing: true)
       try file.write([UInt8]("new".utf8))
       try file.commit()
@@ -98,8 +85,8 @@ struct ReplacingFileTests {
     }
   }
 
-  /// Who mapped the old file keeps reading the old bytes.
-  @Test func aMappedFileIsNeverChanged() throws {
+  /// A mapping of the old file keeps the old bytes.
+  @Test func mappedFileDoesNotChange() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/out"
       try write("old", to: path)
@@ -111,7 +98,7 @@ struct ReplacingFileTests {
     }
   }
 
-  @Test func refusesFoldersDevicesAndPlacesThatAreNot() throws {
+  @Test func refusesFoldersDevicesAndMissingFolders() throws {
     try withTemporaryFolder { folder in
       #expect(throws: FileError(.create, folder, EISDIR)) {
         try ReplacingFile(path: folder, replacing: true)
@@ -129,9 +116,9 @@ struct ReplacingFileTests {
         == "cannot create /a/b: No such file or directory")
   }
 
-  /// A limit on the size of files stands for a full disk; in a process of its own, since it holds
-  /// for the whole process.
-  @Test func aFaultInWritingLeavesNothing() async {
+  /// A limit on the size of files simulates a full disk. The test runs in a process of its own,
+  /// because the limit applies to the whole process.
+  @Test func writeErrorLeavesNoFile() async {
     await #expect(processExitsWith: .success) {
       signal(SIGXFSZ, SIG_IGN)
       var limit = rlimit(rlim_cur: rlim_t(1 << 20), rlim_max: rlim_t(1 << 20))
@@ -156,7 +143,7 @@ struct ReplacingFileTests {
 }
 
 struct ReplacingFolderTests {
-  @Test func appearsWithAllItsFilesOnCommit() throws {
+  @Test func commitWritesAllFiles() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/model"
       let model = try ReplacingFolder(path: path + "/", replacing: false)
@@ -188,7 +175,9 @@ struct ReplacingFolderTests {
     }
   }
 
-  @Test func replacesOnlyWhenItMay() throws {
+  /// With the exchange, and with the fallback for file systems that do not support it.
+  @Test(arguments: [true, false])
+  func replacesOnlyWhenAllowed(exchanging: Bool) throws {
     try withTemporaryFolder { folder in
       let path = folder + "/model"
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -200,13 +189,31 @@ struct ReplacingFolderTests {
       let file = try model.file("new")
       try file.commit()
       #expect(contents(path) == ["old"])
-      try model.commit()
+      try model.commit(exchanging: exchanging)
       #expect(contents(path) == ["new"])
       #expect(contents(folder) == ["model"])
     }
   }
 
-  @Test func aFileThatWasMadeAlreadyIsRefused() throws {
+  /// A symbolic link at the path is replaced; the folder that it points to stays.
+  @Test(arguments: [true, false])
+  func replacesALinkButNotItsTarget(exchanging: Bool) throws {
+    try withTemporaryFolder { folder in
+      let target = folder + "/target"
+      try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+      try write("old", to: target + "/old")
+      try FileManager.default.createSymbolicLink(
+        atPath: folder + "/model", withDestinationPath: target)
+      let model = try ReplacingFolder(path: folder + "/model", replacing: true)
+      try model.file("new").commit()
+      try model.commit(exchanging: exchanging)
+      #expect(contents(folder) == ["model", "target"])
+      #expect(contents(folder + "/model") == ["new"])
+      #expect(contents(target) == ["old"])
+    }
+  }
+
+  @Test func refusesASecondFileOfTheSameName() throws {
     try withTemporaryFolder { folder in
       let model = try ReplacingFolder(path: folder + "/model", replacing: false)
       try model.file("a").commit()
@@ -214,7 +221,7 @@ struct ReplacingFolderTests {
     }
   }
 
-  @Test func aPlaceThatIsNotIsNamed() throws {
+  @Test func errorNamesThePathWithoutAFolder() throws {
     try withTemporaryFolder { folder in
       #expect(throws: FileError(.create, folder + "/a/model", ENOENT)) {
         try ReplacingFolder(path: folder + "/a/model", replacing: false)

@@ -1,7 +1,7 @@
 import Support
 import Testing
 
-/// The examples of FIPS 180-4 (NIST's "SHA256.pdf") and the digest of nothing.
+/// The examples of FIPS 180-4 (NIST's "SHA256.pdf") and the digest of the empty text.
 struct SHA256Tests {
   @Test(arguments: [
     ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
@@ -15,7 +15,7 @@ struct SHA256Tests {
     #expect(hexadecimalText(SHA256.digest(of: Array(text.utf8))) == digest)
   }
 
-  @Test func piecesAreOneText() {
+  @Test func updatesInPiecesGiveTheSameDigest() {
     let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 * 7) }
     for cut in [0, 1, 63, 64, 65, 999, 1000] {
       let hash = SHA256()

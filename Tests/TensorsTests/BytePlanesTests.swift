@@ -20,7 +20,7 @@ import Testing
     }
   }
 
-  @Test func whatIsNoWholeNumberIsACallersMistake() async {
+  @Test func partialNumbersTrap() async {
     await #expect(processExitsWith: .failure) {
       _ = ByteSlice([1, 2, 3] as [UInt8]).plane(0, of: 2)
     }

@@ -2,7 +2,7 @@ import Tensors
 import Testing
 
 struct ElementKindTests {
-  /// Names and bits of the format, in its own order.
+  /// The names and widths in bits of the format, in its order.
   static let known: [(String, Int)] = [
     ("BOOL", 8), ("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("U8", 8), ("I8", 8), ("F8_E5M2", 8),
     ("F8_E4M3", 8), ("F8_E8M0", 8), ("F8_E4M3FNUZ", 8), ("F8_E5M2FNUZ", 8), ("I16", 16),
@@ -31,12 +31,12 @@ struct ElementKindTests {
     #expect(kind.byteCount(of: count) == bytes)
   }
 
-  @Test func theLargestCountOfBytes() {
+  @Test func byteCountsDoNotOverflow() {
     #expect(ElementKind.u8.byteCount(of: Int.max / 8) == Int.max / 8)
     #expect(ElementKind.u8.byteCount(of: Int.max / 8 + 1) == nil)
   }
 
-  @Test func tellsWhatIsFloatingPointAndWhatWidens() {
+  @Test func floatingPointAndWidenableKinds() {
     let floating: Set<ElementKind> = [
       .f4, .f6e2m3, .f6e3m2, .f8e5m2, .f8e4m3, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz, .f16, .bf16,
       .f32, .c64, .f64,

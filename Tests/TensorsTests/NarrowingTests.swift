@@ -10,7 +10,7 @@ private func bits16(_ tensor: StoredTensor) -> [UInt16] {
 }
 
 struct NarrowingTests {
-  /// Numbers at and about every step between two half floats, against Swift's own rounding.
+  /// Numbers at and near every midpoint between two half floats, compared with Swift's rounding.
   @Test func halvesRoundToNearestEven() {
     var values: [Float] = []
     for code in stride(from: UInt16(0), to: 0x7c00, by: 1) {
@@ -25,7 +25,7 @@ struct NarrowingTests {
     #expect(narrowed == values.map { Float16($0).bitPattern })
   }
 
-  @Test func everyHalfComesBackAsItWas() {
+  @Test func everyHalfRoundTrips() {
     let codes = (0...UInt16.max).filter { !Float16(bitPattern: $0).isNaN }
     let values = codes.map { Float(Float16(bitPattern: $0)) }
     #expect(bits16(StoredTensor(shape: [values.count], floats: values, as: .f16)) == codes)
@@ -42,7 +42,7 @@ struct NarrowingTests {
     #expect(bits16(StoredTensor(shape: [1], floats: [value], as: .bf16)) == [code])
   }
 
-  @Test func notANumberStaysSo() {
+  @Test func notANumberIsKept() {
     let nan = Float(bitPattern: 0x7f80_0001)
     for kind in [ElementKind.f16, .bf16, .f32] {
       for count in [1, 9] {
@@ -63,7 +63,7 @@ struct NarrowingTests {
 
 struct NonfiniteTests {
   @Test(arguments: [ElementKind.f32, .f16, .bf16])
-  func isFoundWhereverItStands(kind: ElementKind) {
+  func isFoundAtEveryPosition(kind: ElementKind) {
     for bad in [Float.nan, .infinity, -.infinity] {
       for position in [0, 7, 8, 30] {
         var values = [Float](repeating: 1, count: 31)
@@ -76,7 +76,7 @@ struct NonfiniteTests {
     }
   }
 
-  /// The last row of a tensor that is looked at in more than one run.
+  /// The last row of a tensor that takes more than one run.
   @Test func isFoundInTheLastRun() {
     var values = [Float](repeating: 0, count: 3 << 18)
     values[values.count - 1] = .nan

@@ -16,7 +16,7 @@ struct ShapeTests {
   }
 
   @Test(arguments: [[-1], [3, -2], [Int.max, 2], [1 << 32, 1 << 31], [0, -1], [Int.max, 2, 0]])
-  func refusesExtentsThatAreNegativeOrOverflow(extents: [Int]) {
+  func refusesNegativeOrOverflowingExtents(extents: [Int]) {
     #expect(Shape(checking: extents) == nil)
   }
 
@@ -24,7 +24,7 @@ struct ShapeTests {
     #expect(Shape(checking: [Int.max, 1])?.count == Int.max)
   }
 
-  @Test func readsAsPyTorchWritesIt() {
+  @Test func descriptionIsThatOfPyTorch() {
     #expect(Shape([2, 3]).description == "[2, 3]")
     #expect(Shape([]).description == "[]")
     #expect(([4, 5] as Shape)[1] == 5)
@@ -40,7 +40,7 @@ struct ShapeTests {
     #expect(Tensor(zeros: [2, 2]).values == [0, 0, 0, 0])
   }
 
-  @Test func tensorsOfAnotherCountTrap() async {
+  @Test func wrongNumbersOfElementsTrap() async {
     await #expect(processExitsWith: .failure) { _ = Tensor(shape: [2, 2], values: [1, 2, 3]) }
   }
 }

@@ -2,7 +2,7 @@ import Support
 import Tensors
 import Testing
 
-/// A plain tensor of one row whose bytes are `elements`, as this machine lays them out.
+/// A plain vector whose bytes are those of `elements` in memory.
 private func plain<Element: BitwiseCopyable>(
   _ kind: ElementKind, _ elements: [Element]
 ) -> StoredTensor {
@@ -11,14 +11,14 @@ private func plain<Element: BitwiseCopyable>(
     shape: [elements.count], encoding: .plain(kind), parts: [ByteSlice(bytes)])
 }
 
-/// Equality of bits, so that signed zeros and NaN are told apart from others.
+/// Equality of bits, which distinguishes signed zeros. All NaNs are equal.
 private func sameBits(_ left: [Float], _ right: [Float]) -> Bool {
   left.map { $0.isNaN ? 0x7fc0_0000 : $0.bitPattern }
     == right.map { $0.isNaN ? 0x7fc0_0000 : $0.bitPattern }
 }
 
 struct WideningTests {
-  /// Every code of half floats, against Swift's own conversion; the run is long enough for SIMD.
+  /// Every half float, compared with Swift's conversion. The run is long enough for SIMD.
   @Test func everyHalf() {
     let codes = (0...UInt16.max).map(\.self)
     let expected = codes.map { Float(Float16(bitPattern: $0)) }
@@ -38,7 +38,7 @@ struct WideningTests {
     #expect(sameBits(plain(.bf16, codes).floats(), expected))
   }
 
-  /// Half floats that do not lie on an even address, as in a file with an odd tensor before them.
+  /// Numbers at an odd address, as in a file with a tensor of an odd size before them.
   @Test(arguments: [ElementKind.f16, .bf16, .f32, .f64, .i32])
   func unalignedNumbers(kind: ElementKind) {
     let width = kind.bitWidth / 8
@@ -51,7 +51,7 @@ struct WideningTests {
     #expect(odd.floats() != [0, 0, 0, 0, 0])
   }
 
-  /// OCP FP8: known codes of the specification's tables.
+  /// Known codes from the tables of the OCP FP8 specification.
   @Test(
     arguments: [
       (ElementKind.f8e4m3, 0x00, 0), (.f8e4m3, 0x01, 0x1p-9), (.f8e4m3, 0x07, 7 * 0x1p-9),
@@ -97,7 +97,7 @@ struct WideningTests {
     #expect(plain(.i64, [Int64.min, 7]).floats() == [-0x1p63, 7])
   }
 
-  /// They are carried from file to file and looked at by nobody.
+  /// Their tensors can be copied but not computed with.
   @Test(arguments: ElementKind.allCases.filter { !$0.isWidenable })
   func kindsThatCannotBeWidenedAreHeld(kind: ElementKind) {
     let bytes = [UInt8](repeating: 0xff, count: kind.bitWidth)
@@ -122,13 +122,13 @@ struct WideningTests {
     #expect(target == [3, 4, 5, 6, 7, 8, -1, -1])
   }
 
-  /// A tile of a matrix, in every encoding: the same numbers as those of the whole.
+  /// A tile of a matrix has the same numbers as that part of the whole matrix, in every encoding.
   @Test(arguments: [
     TensorEncoding.plain(.f32), .plain(.f16), .plain(.i16), .int8,
     .symmetric(bits: 8, groupSize: 3), .symmetric(bits: 4, groupSize: nil),
     .symmetric(bits: 4, groupSize: 5),
   ])
-  func aTile(encoding: TensorEncoding) throws {
+  func tilesOfAMatrix(encoding: TensorEncoding) throws {
     let shape: Shape = [5, 13]
     let parts = try #require(encoding.partSizes(for: shape)).map { size in
       ByteSlice((0..<size).map { UInt8($0 * 37 & 0x3b) })
@@ -173,14 +173,14 @@ struct WideningTests {
 }
 
 struct QuantizedWideningTests {
-  @Test func int8WithAScaleARow() {
+  @Test func int8WithAScalePerRow() {
     let tensor = StoredTensor(
       shape: [2, 3], encoding: .int8,
       parts: [ByteSlice([1, -2, 127, -128, 0, 3] as [Int8]), ByteSlice([0.5, 2] as [Float])])
     #expect(tensor.floats() == [0.5, -1, 63.5, -256, 0, 6])
   }
 
-  /// Groups of 4 in rows of 6: the second group has 2.
+  /// Groups of 4 in rows of 6: the second group has 2 codes.
   @Test func int8InGroups() {
     let codes: [Int8] = [1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6]
     let scales = [1, 10, 0.5, 2].map { Float16($0).bitPattern }
@@ -226,7 +226,7 @@ struct QuantizedWideningTests {
     #expect(tensor.floats() == expected)
   }
 
-  @Test func partsOfOtherSizesTrap() async {
+  @Test func partsOfWrongSizesTrap() async {
     await #expect(processExitsWith: .failure) {
       _ = StoredTensor(
         shape: [2, 3], encoding: .int8, parts: [ByteSlice([Int8](repeating: 0, count: 6))])

@@ -2,13 +2,13 @@ private import Foundation
 
 /// The path of a file in `Fixtures/`.
 package func fixture(_ name: String) -> String {
-  // Tests/TestSupport/Fixtures.swift stands two folders below the top.
+  // This file is Tests/TestSupport/Fixtures.swift.
   let here = URL(fileURLWithPath: #filePath)
   return here.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("Fixtures").appendingPathComponent(name).path
 }
 
-/// A folder of its own for a test, removed afterwards.
+/// Calls `body` with the path of a new folder, which is removed afterwards.
 @discardableResult
 package func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
   let folder = FileManager.default.temporaryDirectory
@@ -18,7 +18,7 @@ package func withTemporaryFolder<Result>(_ body: (String) throws -> Result) thro
   return try body(folder)
 }
 
-/// How far `found` is from `expected`: the root mean square of the difference over that of
+/// The relative error of `found`: the root mean square of the difference divided by that of
 /// `expected`, in float64.
 package func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
   precondition(found.count == expected.count, "\(found.count) numbers beside \(expected.count)")

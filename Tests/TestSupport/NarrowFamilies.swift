@@ -3,7 +3,8 @@ package import Models
 import Support
 package import Tensors
 
-/// The random pipeline's tokenizer, for both encoders: small enough for narrow models.
+/// The tokenizer of the random test pipeline, for both text encoders. Its vocabulary is small
+/// enough for narrow models.
 package func smallTokenizer() throws -> (files: [ModelSource.File], vocabulary: Int) {
   let names = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"]
   let files = try ["tokenizer", "tokenizer_2"].flatMap { folder in
@@ -19,13 +20,13 @@ package func smallTokenizer() throws -> (files: [ModelSource.File], vocabulary: 
 }
 
 extension Family {
-  /// A model with the published topology of the family, a tenth as wide and with few layers of text,
-  /// its weights random: small enough to write, read and run in a test.
+  /// A model with the published topology of the family, random weights, a tenth of the width, and
+  /// few text layers. It is small enough to write, read and run in a test.
   ///
   /// - Parameters:
-  ///   - vocabulary: tokens that the text encoders know; CLIP's own number unless told.
-  ///   - files: a tokenizer's files, where the model is to be sampled.
-  /// - Returns: `nil` for an open family.
+  ///   - vocabulary: the number of tokens of the text encoders; `nil` means that of CLIP.
+  ///   - files: the files of a tokenizer, if the model is sampled.
+  /// - Returns: `nil` for a family without a published config.
   package func narrowed(
     seed: UInt64 = 1, kind: ElementKind = .f32, vocabulary: Int? = nil,
     files: [ModelSource.File] = []
@@ -63,14 +64,15 @@ private func narrow(
     let first = config["block_out_channels"]?.array?.first?.integer ?? 320
     divide("block_out_channels", by: first % 320 == 0 ? 10 : 8)
     config["norm_num_groups"] = 16
-    // Lists of heads are of heads 64 wide, which become 16 wide; SD 1 has 8 heads everywhere.
+    // A list of head counts is for heads of 64 channels, which become 16. SD 1 has 8 heads
+    // everywhere.
     if config["attention_head_dim"]?.array != nil {
       config["attention_head_dim"] = .array(
         (config["block_out_channels"]?.array ?? []).map { .integer(($0.integer ?? 16) / 16) })
     }
     divide("cross_attention_dim", by: textDivisor)
     if let inputs = config["projection_class_embeddings_input_dim"]?.integer {
-      // The pooled text of 1280, and numbers of 256 sines each, which become 8.
+      // The pooled text has 1280 features. Each number has 256 sines, which become 8.
       config["projection_class_embeddings_input_dim"] = .integer(
         1280 / textDivisor + (inputs - 1280) / 256 * 8)
       config["addition_time_embed_dim"] = 8
@@ -90,5 +92,5 @@ private func narrow(
   return config
 }
 
-/// How much narrower texts are: heads of 64 become heads of 4.
+/// The divisor of the text width: heads of 64 channels become heads of 4.
 private let textDivisor = 16

@@ -1,5 +1,4 @@
 internal import Kernels
-internal import Support
 package import Tensors
 
 /// Int8 or int4 codes with a float16 scale for each group of consecutive weights of a row.
@@ -49,32 +48,11 @@ package struct GroupScheme: Scheme {
       limit: (1 << (bits - 1)) - 1, groupSize: groupSize, halfScales: true, ratios: method.ratios)
     let result = symmetricCodes(of: weights, meanSquares: meanSquares, search: search)
     if let scale = result.scales.max(), scale > 65504 { throw .scaleOverflowsHalf(scale) }
-    let codes =
-      bits == 8
-      ? ByteSlice(result.codes)
-      : ByteSlice(packNibbles(result.codes, rowLength: weights.shape.rowLength))
+    let codes = encoding.packed(result.codes, for: weights.shape)
     let scales = StoredTensor(shape: [result.scales.count], floats: result.scales, as: .f16)
     return EncodedTensor(
       tensor: StoredTensor(
         shape: weights.shape, encoding: encoding, parts: [codes] + scales.parts),
       figures: RoundingFigures(result, isCalibrated: meanSquares != nil))
   }
-}
-
-/// Two codes a byte, the low nibble first, each row padded to a whole byte with zero.
-func packNibbles(_ codes: [Int8], rowLength: Int) -> [UInt8] {
-  guard rowLength > 0 else { return [] }
-  let rowBytes = rowLength / 2 + rowLength % 2
-  let rows = codes.count / rowLength
-  var bytes: [UInt8] = []
-  bytes.reserveCapacity(rows * rowBytes)
-  for row in 0..<rows {
-    let start = row * rowLength
-    for column in stride(from: 0, to: rowLength, by: 2) {
-      let low = UInt8(bitPattern: codes[start + column]) & 15
-      let high = column + 1 < rowLength ? UInt8(bitPattern: codes[start + column + 1]) & 15 : 0
-      bytes.append(low | high << 4)
-    }
-  }
-  return bytes
 }
