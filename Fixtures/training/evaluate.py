@@ -8,7 +8,8 @@
 A picture has its background right if the colour asked for is the most frequent of the palette
 outside the objects; the colours if it is the most frequent inside each object; shape and place
 if, of the eight shapes drawn at the size and the place asked for, the one asked for covers the
-painted object best, and well enough.
+painted object best, and well enough. With --crop, SDXL's crop conditioning, the places asked for
+move with the crop, and objects that it cuts are not judged.
 """
 
 import argparse
@@ -22,13 +23,14 @@ import numpy as np
 from PIL import Image
 
 from miniature import read_miniature
-from shapes import COLORS, SHAPES, SIDE, Scene, Shape, parse, render
+from shapes import COLORS, SHAPES, SIDE, Framing, Scene, Shape, parse, render
 
 # The bounds of what counts as right.
 GROUND_SHARE = 0.6  # of the pixels outside the objects
 COLOR_SHARE = 0.5  # of the pixels inside an object
 OVERLAP = 0.6  # intersection over union with the best template
 DRIFT = 4  # pixels between the centres of the painted and the asked shape
+EDGE = 6  # an object nearer than this to the border of a crop is not judged
 SHIFTS = range(-3, 4)
 GROWTHS = (-1, 0, 1)
 NAMES = list(COLORS)
@@ -103,12 +105,22 @@ def part_of(scene, item):
     return np.argmin(reach, 0) == items.index(item)
 
 
-def judge(picture, caption):
-    """What a picture (an RGB image) has right of its caption, and what was seen."""
+def shown(scene, framing, side):
+    """The scene as a crop shows it; objects whose centre is cut off, or nearly, are left out."""
+    unit = side / SIDE
+    moved = [
+        dataclasses.replace(item, x=item.x - framing.left / unit, y=item.y - framing.top / unit)
+        for item in scene.shapes
+    ]
+    whole = tuple(item for item in moved if min(item.x, item.y) >= EDGE)
+    return dataclasses.replace(scene, shapes=whole)
+
+
+def judge(picture, scene):
+    """What a picture (an RGB image) has right of the scene asked for, and what was seen."""
     if picture.size != (SIDE, SIDE):
         picture = picture.resize((SIDE, SIDE), Image.BOX)
     colors = lab(np.asarray(picture.convert("RGB")))
-    scene = parse(caption)
     asked = np.any([grow(mask_of(item), 3) for item in scene.shapes], 0)
     outside = colors[~asked]
     ground, share = most_frequent(outside)
@@ -126,6 +138,10 @@ def judge(picture, caption):
         verdict["shapes"] &= shape == item.shape
         verdict["seen"].append(f"{color} {shape} {fit:.2f}")
     return verdict
+
+
+def judge_all(pictures, scenes):
+    return [judge(picture, scene) for picture, scene in zip(pictures, scenes, strict=True)]
 
 
 def look(colors, ground, part, item):
@@ -209,6 +225,7 @@ def paint(mini, folder, prompts, options, batch=16):
             num_inference_steps=mini.steps,
             guidance_scale=options.guidance_scale or mini.guidance_scale,
             generator=seeds,
+            **({"crops_coords_top_left": tuple(options.crop)} if any(options.crop) else {}),
         )
         pictures += done.images
     return pictures
@@ -225,8 +242,9 @@ def self_test(mini, folder):
     scenes += [mini.describe(rng) for _ in range(400)]
     prompts = [scene.caption for scene in scenes]
     pictures = [render(scene, mini.side) for scene in scenes]
+    scenes = [parse(caption) for caption in prompts]  # without the jitter of the drawings
     print("drawings")
-    plain = report([judge(*pair) for pair in zip(pictures, prompts, strict=True)], prompts, True)
+    plain = report(judge_all(pictures, scenes), prompts, True)
     vae = read_vae(folder)
     pixels = torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1) for p in pictures])
     with torch.no_grad():
@@ -234,10 +252,10 @@ def self_test(mini, folder):
     back = ((back / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     print("drawings that went through the VAE")
     pictures = [Image.fromarray(picture) for picture in back]
-    coded = report([judge(*pair) for pair in zip(pictures, prompts, strict=True)], prompts, True)
+    coded = report(judge_all(pictures, scenes), prompts, True)
     print("drawings with the caption of another: all should be wrong")
-    other = prompts[1:] + prompts[:1]
-    report([judge(*pair) for pair in zip(pictures, other, strict=True)], other)
+    other = scenes[1:] + scenes[:1]
+    report(judge_all(pictures, other), [scene.caption for scene in other])
     # What the VAE blurs (tiny stars become diamonds) no U-Net can mend: the second is a ceiling.
     if plain["everything"] < 0.99 or coded["everything"] < 0.93:
         raise SystemExit("the measure does not recognize true drawings")
@@ -259,6 +277,14 @@ def main():
     parser.add_argument("--pictures", help="folder with 000.png, 001.png, ...")
     parser.add_argument("--count", type=int, help="only the first so many prompts")
     parser.add_argument("--guidance-scale", type=float)
+    parser.add_argument(
+        "--crop",
+        type=int,
+        nargs=2,
+        default=(0, 0),
+        metavar=("TOP", "LEFT"),
+        help="SDXL's, in pixels",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--save", help="folder to put the pictures in")
@@ -282,8 +308,13 @@ def main():
             picture.save(f"{options.save}/{i:03}.png")
     if options.sheet:
         contact_sheet(pictures, options.sheet)
-    verdicts = [judge(*pair) for pair in zip(pictures, prompts, strict=True)]
-    report(verdicts, prompts, options.misses)
+    framing = Framing(original=mini.side, top=options.crop[0], left=options.crop[1])
+    scenes = [shown(parse(caption), framing, mini.side) for caption in prompts]
+    chosen = [i for i, scene in enumerate(scenes) if scene.shapes]
+    pictures, scenes, prompts = (
+        [items[i] for i in chosen] for items in (pictures, scenes, prompts)
+    )
+    report(judge_all(pictures, scenes), prompts, options.misses)
 
 
 if __name__ == "__main__":

@@ -47,10 +47,13 @@ def parts(unet):
     """What is taken out, by name: the modules that then give back what they were given."""
     for index, block in enumerate(unet.down_blocks):
         attentions = getattr(block, "attentions", [])
-        yield f"down, level {index}: second resnet and attention", [
-            block.resnets[1],
-            *attentions[1:2],
-        ]
+        yield (
+            f"down, level {index}: second resnet and attention",
+            [
+                block.resnets[1],
+                *attentions[1:2],
+            ],
+        )
     yield "mid block", [unet.mid_block]
     last = len(unet.up_blocks) - 1
     for index, block in enumerate(unet.up_blocks):
@@ -107,8 +110,9 @@ class ZeroInputs:
 
 
 @torch.no_grad()
-def measure(mini, folder, count):
-    pipe = read_pipeline(mini, folder)
+def measure(mini, folder, options):
+    pipe = read_pipeline(mini, folder).to(options.device)
+    count = options.count
     recorder, zeros = Recorder(pipe.unet), ZeroInputs(pipe.unet)
     prompts = mini.held_out()[:count]
     seeds = [torch.Generator().manual_seed(i) for i in range(count)]
@@ -138,10 +142,11 @@ def main():
     parser.add_argument("--model", help="diffusers folder; default: the fixture")
     parser.add_argument("--count", type=int, default=16, help="prompts")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     mini = read_miniature(options.miniature)
-    measure(mini, options.model or mini.folder, options.count)
+    measure(mini, options.model or mini.folder, options)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ import os
 import time
 
 import torch
-import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 from diffusers.models.attention import BasicTransformerBlock
 from safetensors.torch import load_file
+from torch import multiprocessing
 
-from dataset import latents, read_vae
+from dataset import latents
 from miniature import (
     alphas_cumulative,
     cosine,
@@ -194,6 +194,8 @@ def work(rank, options, shared, barrier):
     """One of the training processes: its own share of each batch and of the weights."""
     if options.device == "cpu":
         torch.set_num_threads(1)
+    else:
+        torch.set_float32_matmul_precision("high")
     torch.manual_seed(int(time.time()) * options.workers + rank)
     mini = read_miniature(options.model)
     tokenizer = read_tokenizer(f"{options.run}/tokenizer")

@@ -1,7 +1,7 @@
 """Trains the VAE of a miniature on its drawings.
 
-    train_vae.py MODEL RUN --steps 7500                    # writes RUN/vae; goes on from it
-    train_vae.py MODEL RUN --steps 600 --start ../mini-sd  # from another miniature's VAE
+train_vae.py MODEL RUN --steps 7500                    # writes RUN/vae; goes on from it
+train_vae.py MODEL RUN --steps 600 --start ../mini-sd  # from another miniature's VAE
 """
 
 import argparse

@@ -1,8 +1,8 @@
 package import Support
 package import Tensors
 
-/// Why a calibration cannot be read, merged, used or made.
-package enum CalibrationError: Error, Equatable, CustomStringConvertible {
+/// A calibration, or a prompt file for one, that cannot be read, merged, used or made.
+package enum CalibrationError: RemediableError, Equatable {
   // Reading
   case notCalibration(path: String)
   case version(path: String, found: String)
@@ -20,7 +20,7 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
   case otherChannels(path: String, module: String, found: Int, expected: Int)
 
   // Merging
-  case nothingToMerge
+  case nothingToMerge(count: Int)
   case differ(paths: [String], what: String, found: [String])
   case overlap(paths: [String], count: Int, run: CalibrationRun)
 
@@ -36,61 +36,69 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .notCalibration(let path):
-      "\(path): the safetensors metadata has no '\(CalibrationFile.metadataKey)', so it is no "
-        + "calibration; make one with decant calibrate"
+      "\(path): not a calibration; its safetensors metadata lacks '\(CalibrationFile.metadataKey)'"
     case .version(let path, let found):
-      "\(path): a calibration of version \(found), this program reads version "
-        + "\(CalibrationFile.version)"
+      "\(path): calibration version \(found), expected \(CalibrationFile.version)"
     case .metadata(let path, let member, let found, let expected):
       "\(path): '\(member)' of the calibration is \(found), expected \(expected)"
     case .malformedMetadata(let path, let error):
       "\(path): the calibration's metadata is not JSON: \(error)"
     case .missingTensor(let path, let tensor):
-      "\(path): tensor '\(tensor)' is missing, 'modules' asks for it"
+      "\(path): tensor '\(tensor)' is missing, but 'modules' lists its module"
     case .unexpectedTensor(let path, let tensor):
-      "\(path): tensor '\(tensor)' belongs to none of 'modules'"
+      "\(path): tensor '\(tensor)' belongs to no module of 'modules'"
     case .tensor(let path, let tensor, let found, let expected):
       "\(path): tensor '\(tensor)' is \(found.encoding.name) \(found.shape), expected \(expected)"
     case .value(let path, let tensor, let found):
-      "\(path): tensor '\(tensor)' holds \(found), magnitudes are finite and not negative"
+      "\(path): tensor '\(tensor)' holds \(found), expected finite magnitudes of at least 0"
     case .repeatedRun(let path, let run):
-      "\(path): \(run.description) is listed twice in 'runs'"
+      "\(path): 'runs' lists \(run.description) twice"
     case .incomplete(let path, let runs):
-      "\(path): the calibration was interrupted after \(Self.counted(runs)); finish it "
-        + "with decant calibrate --resume"
+      "\(path): the calibration is incomplete; it was interrupted after \(Self.counted(runs))"
     case .otherModules(let path, let missing, let unexpected):
-      "\(path): the calibration is of another model: "
+      "\(path): the calibration belongs to another model: "
         + Self.difference(missing: missing, unexpected: unexpected)
-        + "; calibrate this one"
     case .otherChannels(let path, let module, let found, let expected):
-      "\(path): the calibration is of another model: '\(module)' has \(found) input channels there "
-        + "and \(expected) in the model; calibrate this one"
-    case .nothingToMerge:
-      "--merge: at least two calibrations are expected"
+      "\(path): the calibration belongs to another model: '\(module)' has \(found) input channels "
+        + "in the calibration and \(expected) in the model"
+    case .nothingToMerge(let count):
+      "merging needs at least two calibrations, found \(count)"
     case .differ(let paths, let what, let found):
-      "\(paths.joined(separator: " and ")) differ in \(what) "
-        + "(\(found.joined(separator: " and "))), so they cannot be merged"
+      "\(paths.joined(separator: " and ")) cannot be merged, because they differ in \(what) "
+        + "(\(found.joined(separator: " and ")))"
     case .overlap(let paths, let count, let run):
-      "\(paths.joined(separator: " and ")) have \(Self.counted(count)) in common, as "
-        + "\(run.description), so merging would count it twice"
+      "\(paths.joined(separator: " and ")) cannot be merged, because both contain "
+        + run.description + (count > 1 ? " and \(count - 1) more" : "")
     case .noRuns:
-      "there is nothing to calibrate with: no prompts, or no seeds"
+      "a calibration needs at least one prompt and one seed"
     case .unfinished(let path, let output):
-      "\(path) is left from an interrupted calibration of \(output): pass --resume to go on with "
-        + "it, or --force to begin again"
+      "\(path) already exists, left by an interrupted calibration of \(output)"
     case .otherCalibration(let path, let what, let found, let expected):
-      "\(path) is of another calibration, \(what) being \(found) there and \(expected) now; pass "
-        + "--force to begin again"
+      "\(path) belongs to another calibration, with \(what) \(found) instead of \(expected)"
     case .otherRun(let path, let run):
-      "\(path) holds \(run.description), which this calibration does not ask for; pass --force to "
-        + "begin again"
+      "\(path) contains \(run.description), which this calibration does not include"
     case .nonfinite(let module, let timestep, let run):
       "the input of '\(module)' is NaN or infinite at timestep \(timestep) of \(run.description); "
-        + "the model's weights are damaged, or outgrow float32"
+        + "the weights are damaged or overflow float32"
     case .overflow(let module):
-      "the sums of '\(module)' outgrow 64 bits"
+      "the sums of '\(module)' exceed 64 bits"
     case .unknownModule(let module):
       "module '\(module)' ran and is not in the model's list of modules"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .notCalibration, .otherModules, .otherChannels: .act("calibrate this model")
+    case .version: .act("calibrate again")
+    case .incomplete: .act("finish the calibration first")
+    case .overlap: .act("merge calibrations of different prompts or seeds")
+    case .unfinished:
+      .either([
+        .choose(.resume, purpose: "to continue it"), .choose(.replace, purpose: "to start again"),
+      ])
+    case .otherCalibration, .otherRun: .choose(.replace, purpose: "to start again")
+    default: nil
     }
   }
 
@@ -104,14 +112,14 @@ package enum CalibrationError: Error, Equatable, CustomStringConvertible {
     var parts: [String] = []
     if !missing.isEmpty { parts.append("it lacks \(list(missing))") }
     if !unexpected.isEmpty { parts.append("the model lacks \(list(unexpected))") }
-    if parts.isEmpty { parts.append("its modules come in another order") }
-    return parts.joined(separator: ", ")
+    if parts.isEmpty { parts.append("its modules have another order") }
+    return parts.joined(separator: "; ")
   }
 }
 
 extension CalibrationRun: CustomStringConvertible {
   package var description: String {
-    "the run of '\(prompt)'" + (negativePrompt.isEmpty ? "" : " without '\(negativePrompt)'")
-      + " with seed \(seed)"
+    "the run of '\(prompt)' with "
+      + (negativePrompt.isEmpty ? "" : "negative prompt '\(negativePrompt)' and ") + "seed \(seed)"
   }
 }

@@ -3,21 +3,23 @@ package import Quantization
 package import Support
 internal import Tensors
 
-/// What a calibration found, with everything that is needed to tell what it is of and to merge it:
-/// a file as `Formats/calibration.md` specifies it, in memory.
+/// A calibration in memory: activation statistics with the model, settings and runs that they come
+/// from.
+///
+/// `Formats/calibration.md` specifies the file format.
 package struct CalibrationFile: Sendable, Equatable {
   package static let version = 1
   static let metadataKey = "decant.calibration"
 
-  /// Where messages say that it lies.
+  /// The path that messages name.
   package var path: String
-  /// The program that made it, with its version.
+  /// The program that made the calibration, with its version.
   package var tool: String
-  /// Whether every run that was asked for is in it.
+  /// Whether all requested runs are done.
   package var isComplete: Bool
   package var model: CalibratedModel
   package var settings: CalibrationSettings
-  /// Sorted, none twice.
+  /// The runs that the statistics come from, sorted, none twice.
   package internal(set) var runs: [CalibrationRun]
   package internal(set) var statistics: ActivationStatistics
 
@@ -44,16 +46,16 @@ package struct CalibrationFile: Sendable, Equatable {
     self.statistics = statistics
   }
 
-  /// Adds what one run saw.
+  /// Adds the statistics of one run.
   mutating func add(
-    _ run: CalibrationRun, _ seen: ActivationStatistics
+    _ run: CalibrationRun, _ added: ActivationStatistics
   ) throws(CalibrationError) {
-    if let module = statistics.merge(seen) { throw .overflow(module: module) }
+    if let module = statistics.merge(added) { throw .overflow(module: module) }
     runs.append(run)
     runs.sort()
   }
 
-  /// What a quantized model's provenance says of the calibration.
+  /// The calibration in the provenance of a quantized model.
   package var provenance: JSONObject {
     [
       "tool": .string(tool), "model": .object(model.json), "settings": .object(settings.json),
@@ -63,10 +65,10 @@ package struct CalibrationFile: Sendable, Equatable {
     ]
   }
 
-  /// Refuses a model that the calibration is not of.
+  /// Checks that the calibration belongs to a model with these modules.
   ///
-  /// - Throws: ``CalibrationError`` when it is incomplete, or the model's convolutions and linear
-  ///   layers are others or have other input channels.
+  /// - Throws: ``CalibrationError`` when the calibration is incomplete, or when the model's
+  ///   convolutions and linear layers have other names or other input channels.
   package func check(against modules: [ModuleSpec]) throws(CalibrationError) {
     guard isComplete else { throw .incomplete(path: path, runs: runs.count) }
     let matrices = modules.filter(\.kind.isMatrix)
@@ -90,17 +92,21 @@ package struct CalibrationFile: Sendable, Equatable {
 // MARK: - Merging
 
 extension CalibrationFile {
-  /// All of `files` together, as if their runs had been made in one calibration: the same bytes.
+  /// Merges calibrations of the same model and settings with different runs.
+  ///
+  /// The result has the same bytes as one calibration with all of the runs.
   ///
   /// - Parameters:
-  ///   - path: where messages say that the result lies.
+  ///   - path: the path that messages name for the result.
   ///   - tool: the program that merges, with its version.
-  /// - Throws: ``CalibrationError`` when there are less than two, one is incomplete, they differ in
-  ///   what must agree, or have runs in common.
+  /// - Throws: ``CalibrationError`` when there are fewer than two files, one is incomplete, they
+  ///   differ in model, settings, bands or modules, or two of them share a run.
   package static func merging(
     _ files: [CalibrationFile], path: String, tool: String
   ) throws(CalibrationError) -> CalibrationFile {
-    guard var result = files.first, files.count > 1 else { throw .nothingToMerge }
+    guard var result = files.first, files.count > 1 else {
+      throw .nothingToMerge(count: files.count)
+    }
     for file in files where !file.isComplete {
       throw .incomplete(path: file.path, runs: file.runs.count)
     }
@@ -129,7 +135,7 @@ extension CalibrationFile {
     }
   }
 
-  /// In what two calibrations differ that must agree if they are to be added up.
+  /// The differences between two calibrations that prevent merging them.
   func differences(
     from other: CalibrationFile
   ) -> [(what: String, ours: String, theirs: String)] {

@@ -6,8 +6,8 @@ internal import Tensors
 extension CalibrationFile {
   /// Reads a calibration, complete or not.
   ///
-  /// - Throws: `SafetensorsError` when the file is none, and ``CalibrationError`` for whatever the
-  ///   specification does not allow.
+  /// - Throws: `SafetensorsError` when the file is not a safetensors file, and ``CalibrationError``
+  ///   when it violates the specification.
   package init(path: String) throws {
     let file = try SafetensorsFile(path: path)
     guard let text = file.metadata[Self.metadataKey] else {
@@ -39,7 +39,7 @@ extension CalibrationFile {
   }
 }
 
-/// Takes the metadata apart, naming the member that is wrong.
+/// Reads the metadata of a calibration. Its errors name the wrong member.
 private struct MetadataReader {
   let path: String
   let name: String
@@ -55,13 +55,13 @@ private struct MetadataReader {
     return object
   }
 
-  /// The object, when its members are exactly `names`.
+  /// Checks that the members of the object are exactly `names`.
   func members(
     _ object: JSONObject, _ names: [String], of parent: String? = nil
   ) throws(CalibrationError) -> JSONObject {
     let prefix = parent.map { $0 + "." } ?? ""
     for key in object.keys where !names.contains(key) {
-      throw refuse(prefix + key, object[key], "no such member in version 1")
+      throw refuse(prefix + key, object[key], "no member of this name")
     }
     for key in names where object[key] == nil {
       throw refuse(prefix + key, nil, "a value")
@@ -87,7 +87,7 @@ private struct MetadataReader {
     _ object: JSONObject, _ key: String, of parent: String? = nil, from least: Int = 1
   ) throws(CalibrationError) -> Int {
     guard let value = object[key]?.integer, value >= least else {
-      throw refuse(full(key, parent), object[key], "a whole number from \(least)")
+      throw refuse(full(key, parent), object[key], "an integer of at least \(least)")
     }
     return value
   }
@@ -154,7 +154,7 @@ private struct MetadataReader {
     guard let boundaries = metadata["bands"]?.array?.map(\.integer),
       let bands = TimestepBands(boundaries: boundaries.compactMap { $0 }),
       bands.boundaries.count == boundaries.count
-    else { throw refuse("bands", metadata["bands"], "ascending whole numbers, at least two") }
+    else { throw refuse("bands", metadata["bands"], "at least two ascending integers") }
     if metadata["passes"] != CalibrationFile.passes {
       throw refuse("passes", metadata["passes"], CalibrationFile.passes.text())
     }
@@ -164,7 +164,7 @@ private struct MetadataReader {
     }
     guard let names = metadata["modules"]?.array?.map(\.string), !names.contains(nil),
       Set(names).count == names.count, !names.isEmpty
-    else { throw refuse("modules", metadata["modules"], "names, none twice") }
+    else { throw refuse("modules", metadata["modules"], "distinct names") }
 
     var modules: [(String, ModuleStatistics)] = []
     var known: Set<String> = []
@@ -185,7 +185,7 @@ private struct MetadataReader {
     guard let entry = file.entry(maximumName) else {
       throw CalibrationError.missingTensor(path: path, tensor: maximumName)
     }
-    // An empty tensor may claim any extents; one that holds numbers has no more than the file.
+    // The extents of an empty tensor are unchecked; those of others are bounded by the file.
     let channels = entry.shape.rank == 3 && entry.shape.count > 0 ? entry.shape[2] : 0
     func bytes(_ tensor: StatisticsTensor) throws -> ByteSlice {
       let tensorName = tensor.name(of: name)
@@ -206,15 +206,15 @@ private struct MetadataReader {
       throw CalibrationError.value(path: path, tensor: maximumName, found: value)
     }
     let words = try bytes(.energy).words
-    let meanSquares = stride(from: 0, to: words.count, by: 2).map {
+    let squareSums = stride(from: 0, to: words.count, by: 2).map {
       FixedSum(whole: words[$0], fraction: words[$0 + 1])
     }
     guard
       let statistics = ModuleStatistics(
-        channels: channels, bands: bands, maxima: maxima, meanSquares: meanSquares,
+        channels: channels, bands: bands, maxima: maxima, squareSums: squareSums,
         positions: try bytes(.positions).words, histogram: try bytes(.histogram).words)
     else {
-      preconditionFailure("the tensors of '\(name)' have the shapes that were asked for")
+      preconditionFailure("the tensors of '\(name)' have other shapes than their entries")
     }
     return statistics
   }

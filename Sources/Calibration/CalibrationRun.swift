@@ -1,13 +1,12 @@
 package import Sampling
 
-/// One picture that calibration makes: a prompt, what it must not show, and the noise to begin
-/// with.
+/// One image that a calibration samples: prompt, negative prompt and seed.
 package struct CalibrationRun: Hashable, Sendable {
   package let prompt: String
   package let negativePrompt: String
   package let seed: UInt64
 
-  /// - Precondition: `seed` is below 2^63, as files keep it.
+  /// - Precondition: `seed` is below 2^63, because files store it as a signed integer.
   package init(prompt: String, negativePrompt: String, seed: UInt64) {
     precondition(seed >> 63 == 0, "seed \(seed)")
     self.prompt = prompt
@@ -17,8 +16,8 @@ package struct CalibrationRun: Hashable, Sendable {
 }
 
 extension CalibrationRun: Comparable {
-  /// By the bytes of the prompt, then of the negative prompt, then by seed: the same everywhere,
-  /// whatever the language.
+  /// Orders by the UTF-8 bytes of the prompt, then of the negative prompt, then by seed. The order
+  /// does not depend on the locale.
   package static func < (left: CalibrationRun, right: CalibrationRun) -> Bool {
     for (ours, theirs) in [
       (left.prompt.utf8, right.prompt.utf8), (left.negativePrompt.utf8, right.negativePrompt.utf8),
@@ -28,7 +27,7 @@ extension CalibrationRun: Comparable {
     return left.seed < right.seed
   }
 
-  // Swift's strings compare by canonical equivalence; a file must tell bytes apart.
+  // `String` compares by canonical equivalence, but the tokenizer reads bytes.
   package static func == (left: CalibrationRun, right: CalibrationRun) -> Bool {
     left.seed == right.seed && left.prompt.utf8.elementsEqual(right.prompt.utf8)
       && left.negativePrompt.utf8.elementsEqual(right.negativePrompt.utf8)
@@ -43,8 +42,10 @@ extension CalibrationRun: Comparable {
 }
 
 extension Prompt {
-  /// Runs of this prompt with `count` seeds, which come from its text: prompts start from
-  /// different noise, and the same prompt from the same one whatever list it stands in.
+  /// Runs of this prompt with `count` consecutive seeds.
+  ///
+  /// The first seed is a hash of the prompt and the negative prompt. Different prompts start from
+  /// different noise, and a prompt has the same seeds in every list.
   package func runs(seeds count: Int) -> [CalibrationRun] {
     let bytes = Array(prompt.utf8) + [0] + Array(negativePrompt.utf8)
     // FNV-1a, 64 bits (Fowler, Noll, Vo).

@@ -1,13 +1,15 @@
 internal import ModelSources
 package import Support
 
-/// How the pictures of a calibration are made, the same for all of its runs.
+/// The sampling settings of a calibration, shared by all of its runs.
 package struct CalibrationSettings: Sendable, Equatable {
   package var steps: Int
-  /// The scheduler's name on the command line.
+  /// The scheduler's name: `ddim`.
   package var scheduler: String
   package var guidanceScale: Double
+  /// In pixels.
   package var width: Int
+  /// In pixels.
   package var height: Int
 
   package init(
@@ -29,11 +31,11 @@ package struct CalibrationSettings: Sendable, Equatable {
   }
 }
 
-/// The weights that ran.
+/// Identifies the weights that a calibration ran.
 package struct CalibratedModel: Sendable, Equatable {
-  /// The component whose modules were watched: `unet`.
+  /// The component whose modules were observed: `unet`.
   package var component: String
-  /// What names its weights; files of other digests do not merge.
+  /// A digest of the component's weights. Calibrations with different digests do not merge.
   package var digest: String
 
   package init(component: String = ComponentName.unet, digest: String) {

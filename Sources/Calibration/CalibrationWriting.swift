@@ -1,14 +1,15 @@
 private import Checkpoints
 private import Kernels
 internal import ModelSources
+private import Models
 internal import Quantization
 internal import Support
 internal import Tensors
 
 extension CalibrationFile {
-  /// Writes the calibration to ``path``, whole or not at all.
+  /// Writes the calibration to ``path`` atomically.
   ///
-  /// - Parameter replacing: whether a file that lies there may be replaced.
+  /// - Parameter replacing: whether to replace an existing file.
   package func write(replacing: Bool) throws {
     try writeSafetensors(
       StatisticsSource(location: path, statistics: statistics),
@@ -31,7 +32,7 @@ extension CalibrationFile {
     ]
   }
 
-  static let passes = JSONValue.array(GuidancePass.allCases.map { .string($0.name) })
+  static let passes = JSONValue.array(GuidanceBranch.allCases.map { .string($0.name) })
 
   static let histogram: JSONObject = [
     "bins": .integer(MagnitudeBins.count), "octaves": [-24, 16], "bins_per_octave": 8,
@@ -47,7 +48,7 @@ extension CalibrationRun {
   }
 }
 
-/// The tensors of one module, by what follows its name.
+/// The tensors of one module in a calibration file. The raw value follows the module's name.
 enum StatisticsTensor: String, CaseIterable {
   case maximum
   case energy
@@ -57,12 +58,12 @@ enum StatisticsTensor: String, CaseIterable {
   var kind: ElementKind { self == .maximum ? .f32 : .u64 }
 
   func shape(channels: Int, bands: Int) -> Shape {
-    let passes = GuidancePass.allCases.count
+    let branches = GuidanceBranch.allCases.count
     return switch self {
-    case .maximum: [bands, passes, channels]
-    case .energy: [bands, passes, channels, 2]
-    case .positions: [bands, passes]
-    case .histogram: [bands, passes, MagnitudeBins.count]
+    case .maximum: [bands, branches, channels]
+    case .energy: [bands, branches, channels, 2]
+    case .positions: [bands, branches]
+    case .histogram: [bands, branches, MagnitudeBins.count]
     }
   }
 
@@ -72,7 +73,7 @@ enum StatisticsTensor: String, CaseIterable {
     let bytes =
       switch self {
       case .maximum: ByteSlice(module.maxima)
-      case .energy: ByteSlice(module.meanSquares.flatMap { [$0.whole, $0.fraction] })
+      case .energy: ByteSlice(module.squareSums.flatMap { [$0.whole, $0.fraction] })
       case .positions: ByteSlice(module.positions)
       case .histogram: ByteSlice(module.histogram)
       }
@@ -82,7 +83,7 @@ enum StatisticsTensor: String, CaseIterable {
   }
 }
 
-/// Statistics as named tensors, made when they are asked for.
+/// Statistics as named tensors, each made on access.
 private struct StatisticsSource: WeightSource {
   let location: String
   let statistics: ActivationStatistics
@@ -93,7 +94,7 @@ private struct StatisticsSource: WeightSource {
     }
   }
 
-  private func place(_ name: String) -> (ModuleStatistics, StatisticsTensor)? {
+  private func locate(_ name: String) -> (ModuleStatistics, StatisticsTensor)? {
     guard let dot = name.lastIndex(of: "."),
       let tensor = StatisticsTensor(rawValue: String(name[name.index(after: dot)...])),
       let module = statistics[String(name[..<dot])]
@@ -102,7 +103,7 @@ private struct StatisticsSource: WeightSource {
   }
 
   func entry(_ name: String) -> TensorEntry? {
-    place(name).map { module, tensor in
+    locate(name).map { module, tensor in
       TensorEntry(
         shape: tensor.shape(channels: module.channels, bands: module.bands),
         encoding: .plain(tensor.kind))
@@ -110,7 +111,7 @@ private struct StatisticsSource: WeightSource {
   }
 
   func tensor(_ name: String) throws -> StoredTensor {
-    guard let (module, tensor) = place(name) else {
+    guard let (module, tensor) = locate(name) else {
       throw absent(name)
     }
     return tensor.stored(module)

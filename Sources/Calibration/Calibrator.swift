@@ -4,24 +4,24 @@ package import Quantization
 internal import Support
 private import Synchronization
 
-/// Something that can make the picture of a run while a collector watches its U-Net.
+/// Samples the image of a run while a collector observes the U-Net.
 package protocol CalibrationSubject: Sendable {
-  /// Calls of the U-Net that one run makes, for progress.
+  /// U-Net calls of one run, for progress.
   var callsPerRun: Int { get }
 
-  /// Runs the sampler up to the last call of the U-Net, announcing each call to `collector` and
-  /// giving it to the U-Net as its observer.
+  /// Runs the sampler through its last U-Net call. Before each call it calls
+  /// ``StatisticsCollector/begin(timestep:branches:)``, and the collector observes the U-Net.
   ///
-  /// - Throws: what the sampler throws; `CancellationError` between two steps.
-  func perform(_ run: CalibrationRun, watchedBy collector: StatisticsCollector) throws
+  /// - Throws: the errors of the sampler, and `CancellationError` between two steps.
+  func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws
 }
 
-/// Makes a calibration file: run after run, with nothing lost when it is interrupted.
+/// Makes a calibration file run by run, and resumes after an interruption.
 ///
-/// After each run everything so far is saved beside the output, as `OUTPUT.partial`. Since sums are
-/// exact, a calibration that went on from there gives the same bytes as one that never stopped.
+/// After each run it saves the statistics so far as `OUTPUT.partial`. Because sums are exact, a
+/// resumed calibration gives the same bytes as an uninterrupted one.
 package struct Calibrator: Sendable {
-  private let blank: CalibrationFile
+  private let empty: CalibrationFile
   private let modules: [ModuleSpec]
   private let replacing: Bool
   private let resuming: Bool
@@ -29,38 +29,38 @@ package struct Calibrator: Sendable {
   /// - Parameters:
   ///   - path: the file to write.
   ///   - tool: the program, with its version.
-  ///   - modules: the U-Net's list.
-  ///   - replacing: whether a file at `path`, or one that is left beside it, may be replaced.
-  ///   - resuming: whether to go on from what an interrupted calibration left.
+  ///   - modules: the U-Net's module list.
+  ///   - replacing: whether to replace an existing output or partial file.
+  ///   - resuming: whether to continue from an existing partial file.
   package init(
     path: String, tool: String, model: CalibratedModel, settings: CalibrationSettings,
     modules: [ModuleSpec], bands: TimestepBands = TimestepBands(), replacing: Bool = false,
     resuming: Bool = false
   ) {
-    blank = CalibrationFile(
+    empty = CalibrationFile(
       path: path, tool: tool, model: model, settings: settings, modules: modules, bands: bands)
     self.modules = modules
     self.replacing = replacing
     self.resuming = resuming
   }
 
-  /// Where what is done so far is kept.
-  package var partialPath: String { blank.path + ".partial" }
+  /// The file that holds the finished runs of an unfinished calibration.
+  package var partialPath: String { empty.path + ".partial" }
 
-  /// Runs all of `runs` that are not done yet, and writes the file.
+  /// Performs the runs that are not done yet, and writes the file.
   ///
-  /// - Parameter progress: called with calls of the U-Net made so far, those of resumed runs
-  ///   counted, and in all.
-  /// - Throws: ``CalibrationError``, `FileError` when the output stands in the way, what the
-  ///   subject throws, and `CancellationError`. Whatever it is, finished runs are kept.
+  /// - Parameter progress: called with the U-Net calls done, including those of resumed runs, and
+  ///   the total.
+  /// - Throws: ``CalibrationError``, `FileError` when the output exists, the errors of the subject,
+  ///   and `CancellationError`. The partial file keeps the finished runs in every case.
   package func calibrate(
     _ runs: [CalibrationRun], on subject: some CalibrationSubject,
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> CalibrationFile {
     if runs.isEmpty { throw CalibrationError.noRuns }
-    // What would fail after hours fails now.
-    if !replacing, FileManager.default.fileExists(atPath: blank.path) {
-      throw FileError(.exists, blank.path)
+    // Checked first, because the runs can take hours.
+    if !replacing, FileManager.default.fileExists(atPath: empty.path) {
+      throw FileError(.exists, empty.path)
     }
     var file = try start(runs)
     let counter = ProgressCounter(
@@ -71,30 +71,30 @@ package struct Calibrator: Sendable {
     for run in runs where !done.contains(run) {
       try Task.checkCancellation()
       let collector = StatisticsCollector(
-        modules: modules, bands: blank.statistics.bands, run: run, onCall: counter.advance)
-      try subject.perform(run, watchedBy: collector)
+        modules: modules, bands: empty.statistics.bands, run: run, onCall: counter.advance)
+      try subject.perform(run, observedBy: collector)
       try file.add(run, collector.finish())
       try write(file, as: partialPath, replacing: true)
     }
     file.isComplete = true
-    try write(file, as: blank.path, replacing: replacing)
+    try write(file, as: empty.path, replacing: replacing)
     try? FileManager.default.removeItem(atPath: partialPath)
     return file
   }
 
-  /// The calibration to add to: what is left of an interrupted one, or a blank one.
+  /// The calibration to add runs to: the partial file of an interrupted one, or an empty one.
   private func start(_ runs: [CalibrationRun]) throws -> CalibrationFile {
-    guard FileManager.default.fileExists(atPath: partialPath) else { return blank }
+    guard FileManager.default.fileExists(atPath: partialPath) else { return empty }
     guard resuming else {
       if replacing {
-        // It would be taken for what this one leaves when it is interrupted.
+        // Otherwise an interrupted calibration would leave the old file as its own.
         try FileManager.default.removeItem(atPath: partialPath)
-        return blank
+        return empty
       }
-      throw CalibrationError.unfinished(path: partialPath, output: blank.path)
+      throw CalibrationError.unfinished(path: partialPath, output: empty.path)
     }
     var partial = try CalibrationFile(path: partialPath)
-    for difference in partial.differences(from: blank) {
+    for difference in partial.differences(from: empty) {
       throw CalibrationError.otherCalibration(
         path: partialPath, what: difference.what, found: difference.ours,
         expected: difference.theirs)
@@ -103,8 +103,8 @@ package struct Calibrator: Sendable {
     if let other = partial.runs.first(where: { !wanted.contains($0) }) {
       throw CalibrationError.otherRun(path: partialPath, run: other)
     }
-    partial.path = blank.path
-    partial.tool = blank.tool
+    partial.path = empty.path
+    partial.tool = empty.tool
     return partial
   }
 
@@ -115,7 +115,7 @@ package struct Calibrator: Sendable {
   }
 }
 
-/// Counts calls of the U-Net.
+/// Counts U-Net calls and reports progress.
 private final class ProgressCounter: Sendable {
   private let done: Mutex<Int>
   private let total: Int

@@ -3,20 +3,19 @@ private import Models
 internal import Quantization
 package import Sampling
 
-/// Calibrates with the reference sampler: each run is one picture, up to its last step and without
-/// its decoding.
+/// Performs calibration runs with the reference sampler. It does not decode the latents.
 package struct SamplerSubject: CalibrationSubject {
-  /// What the arguments come to with the model's own size and scheduler.
+  /// The settings, with the model's own size and scheduler where the arguments give none.
   package let settings: CalibrationSettings
   package let callsPerRun: Int
   private let sampler: Sampler
   private let request: SamplingRequest
 
   /// - Parameters:
-  ///   - scheduler: a name on the command line; `nil` is the model's own.
-  ///   - width: in pixels; `nil` is what the model was trained on.
-  /// - Throws: `SchedulerError` for a scheduler that there is not, or that cannot make so few or
-  ///   many steps.
+  ///   - scheduler: the scheduler's name; `nil` for the model's own.
+  ///   - width: in pixels; `nil` for the size that the model was trained on.
+  /// - Throws: `SchedulerError` for an unknown scheduler, or for a number of steps that the
+  ///   scheduler does not support.
   package init(
     _ sampler: Sampler, steps: Int = 20, scheduler: String? = nil, guidanceScale: Double = 7.5,
     width: Int? = nil, height: Int? = nil
@@ -38,40 +37,31 @@ package struct SamplerSubject: CalibrationSubject {
     settings = CalibrationSettings(
       steps: steps, scheduler: kind.name, guidanceScale: guidanceScale, width: size.width,
       height: size.height)
-    // PNDM asks for more than one call a step.
+    // PNDM calls the U-Net more than once in some steps.
     callsPerRun = try sampler.scheduler(for: request).timesteps.count
     self.sampler = sampler
     self.request = request
   }
 
   package func perform(
-    _ run: CalibrationRun, watchedBy collector: StatisticsCollector
+    _ run: CalibrationRun, observedBy collector: StatisticsCollector
   ) throws {
     var request = request
     request.setPrompt(Prompt(run.prompt, negativePrompt: run.negativePrompt))
     request.seed = run.seed
-    _ = try sampler.denoise(request, observer: CallWatcher(collector))
+    _ = try sampler.denoise(request, observer: CallObserver(collector))
   }
 }
 
-/// Announces each call of the U-Net to the collector.
-private final class CallWatcher: SamplingObserver {
+/// Passes the timestep and branches of each U-Net call to the collector.
+private final class CallObserver: SamplingObserver {
   private let collector: StatisticsCollector
 
   init(_ collector: StatisticsCollector) { self.collector = collector }
 
   func activationObserver(for call: UNetCall) -> (any ActivationObserver)? {
     collector.begin(
-      timestep: Double(call.timestep), passes: call.branches.map(\.guidancePass))
+      timestep: Double(call.timestep), branches: call.branches)
     return collector
-  }
-}
-
-extension UNetCall.Branch {
-  fileprivate var guidancePass: GuidancePass {
-    switch self {
-    case .unconditional: .unconditional
-    case .conditional: .conditional
-    }
   }
 }

@@ -5,15 +5,16 @@ package import Quantization
 private import Synchronization
 package import Tensors
 
-/// Observes the U-Net during one run and keeps what the inputs of its modules look like.
+/// Observes the U-Net during one run and collects statistics of its modules' inputs.
 ///
-/// The sampler says before each call which timestep it asks for and which passes its batch holds;
-/// in between, every module's input is split by pass and added to the statistics of that band.
+/// Before each U-Net call, the sampler states the timestep and the guidance branches of the batch.
+/// The collector splits the input of each module by branch and adds it to the timestep's band.
 package final class StatisticsCollector: ActivationObserver {
+  /// The statistics so far, and the current U-Net call.
   private struct State {
     var statistics: ActivationStatistics
     var timestep = 0.0
-    var passes: [GuidancePass] = []
+    var branches: [GuidanceBranch] = []
     var fault: CalibrationError?
   }
 
@@ -22,9 +23,9 @@ package final class StatisticsCollector: ActivationObserver {
   private let onCall: @Sendable () -> Void
 
   /// - Parameters:
-  ///   - modules: the component's list.
-  ///   - run: for messages.
-  ///   - onCall: called at each call of the U-Net, for progress.
+  ///   - modules: the component's module list.
+  ///   - run: the run, for messages.
+  ///   - onCall: called before each U-Net call, for progress.
   package init(
     modules: [ModuleSpec], bands: TimestepBands, run: CalibrationRun,
     onCall: @escaping @Sendable () -> Void = {}
@@ -34,31 +35,31 @@ package final class StatisticsCollector: ActivationObserver {
     self.onCall = onCall
   }
 
-  /// Announces a call of the U-Net.
+  /// States the timestep and branches of the next U-Net call.
   ///
-  /// - Parameter passes: in the order in which the batch holds them, equally many samples each.
-  package func begin(timestep: Double, passes: [GuidancePass]) {
+  /// - Parameter branches: in the order of the batch, with the same number of samples each.
+  package func begin(timestep: Double, branches: [GuidanceBranch]) {
     state.withLock {
       $0.timestep = timestep
-      $0.passes = passes
+      $0.branches = branches
     }
     onCall()
   }
 
   package func willRun(module name: String, input: Tensor) {
-    let (passes, timestep, hasFault) = state.withLock {
-      ($0.passes, $0.timestep, $0.fault != nil)
+    let (branches, timestep, hasFault) = state.withLock {
+      ($0.branches, $0.timestep, $0.fault != nil)
     }
-    precondition(!passes.isEmpty, "'\(name)' ran before a call was announced")
+    precondition(!branches.isEmpty, "'\(name)' ran before a call of `begin`")
     if hasFault { return }
-    // Summaries are the long part, and are made outside of the lock.
-    let summaries = passes.indices.map {
-      summarize(input, samples: $0..<$0 + 1, of: passes.count)
+    // Summaries take most of the time, so they are made outside the lock.
+    let summaries = branches.indices.map {
+      summarize(input, samples: $0..<$0 + 1, of: branches.count)
     }
     state.withLock { state in
       let band = state.statistics.bands.band(of: timestep)
-      for (pass, summary) in zip(passes, summaries) {
-        switch state.statistics.update(name, { $0.add(summary, band: band, pass: pass) }) {
+      for (branch, summary) in zip(branches, summaries) {
+        switch state.statistics.update(name, { $0.add(summary, band: band, branch: branch) }) {
         case nil: state.fault = .unknownModule(name)
         case false: state.fault = .nonfinite(module: name, timestep: timestep, run: run)
         default: break
@@ -67,9 +68,9 @@ package final class StatisticsCollector: ActivationObserver {
     }
   }
 
-  /// What was seen.
+  /// The statistics of the run.
   ///
-  /// - Throws: the first fault that an input had.
+  /// - Throws: ``CalibrationError`` when an input was not finite or a module was not in the list.
   package func finish() throws(CalibrationError) -> ActivationStatistics {
     let (statistics, fault) = state.withLock { ($0.statistics, $0.fault) }
     if let fault { throw fault }

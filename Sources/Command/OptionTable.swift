@@ -75,8 +75,17 @@ struct OptionTable {
         "Unknown option '\(shown(name))'. A model is named without an option: "
           + "decant \(subcommand) MODEL", command)
     }
-    let hint = nearest(to: name).map { " Did you mean '\($0)'?" } ?? ""
+    let others = Self.commands(with: name)
+    let hint =
+      nearest(to: name).map { " Did you mean '\($0)'?" }
+      ?? (others.isEmpty ? "" : " It is an option of \(listed(others)).")
     return UsageError("Unknown option '\(shown(name))'.\(hint)", command)
+  }
+
+  /// Names of the subcommands that have the option.
+  private static func commands(with option: String) -> [String] {
+    Decant.configuration.subcommands.filter { OptionTable(of: $0)?.entry(named: option) != nil }
+      .compactMap { $0.configuration.commandName }
   }
 
   /// Names of the same options in other programs.

@@ -75,10 +75,10 @@ let typeHelp =
 struct QuantizationArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "How scales are chosen: mse (least squared error, weighted by the calibration) or round.",
+      "How weights are rounded. \(roundingMethodSummaries.joined(separator: "; ")).",
       valueName: "method"),
     completion: .list(roundingMethodNames))
-  var method: String = "mse"
+  var method: String = defaultRoundingMethod
 
   @Option(
     parsing: .upToNextOption,

@@ -1,10 +1,10 @@
 private import Support
 private import Tensors
 
-/// Names of modules, as users write them: `time_embedding`, `*.attn2.*`, `up_blocks.?.resnets.2`.
+/// A glob pattern for module names: `time_embedding`, `*.attn2.*`, `up_blocks.?.resnets.2`.
 ///
-/// `*` stands for any run of characters, dots too, and `?` for one character. A pattern that
-/// matches the name of something with modules below it (`mid_block`) matches all of them.
+/// `*` matches any characters, including dots, and `?` matches one character. A pattern that
+/// matches a prefix of whole name parts (`mid_block`) matches every module below it.
 package struct ModulePattern: Hashable, Sendable, CustomStringConvertible {
   package let text: String
   private let characters: [Character]
@@ -20,7 +20,8 @@ package struct ModulePattern: Hashable, Sendable, CustomStringConvertible {
     prefixes(of: module).contains { matches(Array($0)) }
   }
 
-  /// Glob matching that goes back to the last star only, so in time linear in each.
+  /// Matches a glob. It backtracks to the last star only, which bounds the time by the product of
+  /// both lengths.
   private func matches(_ name: [Character]) -> Bool {
     var position = 0
     var index = 0
@@ -45,7 +46,7 @@ package struct ModulePattern: Hashable, Sendable, CustomStringConvertible {
     return characters[position...].allSatisfy { $0 == "*" }
   }
 
-  /// Up to three names of modules, or of what holds them, that are spelled most like the pattern.
+  /// Up to three names of modules, or prefixes of them, with the most similar spelling.
   func nearest(among modules: [String]) -> [String] {
     var names: Set<String> = []
     for module in modules { names.formUnion(prefixes(of: module)) }
@@ -53,7 +54,7 @@ package struct ModulePattern: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// `a`, `a.b` and `a.b.c` of `a.b.c`.
+/// The prefixes of a name by whole parts: `a`, `a.b` and `a.b.c` for `a.b.c`.
 private func prefixes(of module: String) -> [String] {
   let parts = module.split(separator: ".")
   return parts.indices.map { parts[...$0].joined(separator: ".") }

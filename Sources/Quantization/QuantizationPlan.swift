@@ -2,25 +2,27 @@ package import Models
 package import Support
 package import Tensors
 
-/// Which tensor of a component is stored in which scheme, and why: decided from names and shapes
-/// alone, before a weight is read.
+/// The scheme of every tensor of a component, with the reason for it.
+///
+/// The plan depends on names and shapes alone, so it is made before any weight is read.
 package struct QuantizationPlan: Sendable {
-  /// What a user may change about the default plan.
+  /// Changes to the default plan.
   package struct Choices: Sendable {
     /// The scheme of convolutions and linear layers.
     package var scheme: any Scheme
-    package var method = RoundingMethod.mse
-    /// The scheme of everything that is not quantized.
+    package var method: any RoundingMethod
+    /// The scheme of every tensor that is not quantized.
     package var rest: any Scheme
-    /// When there are any, only modules that one of them matches are quantized.
+    /// Patterns of the modules to quantize; empty for all modules.
     package var only: [ModulePattern] = []
-    /// Modules that are not quantized.
+    /// Patterns of modules that are not quantized.
     package var keep: [ModulePattern] = []
-    /// Weights of modules that get a scheme of their own, excluded ones too; the last match wins.
+    /// Schemes of the weights that a pattern matches, including modules that are not quantized by
+    /// default. The last match wins.
     package var assign: [(pattern: ModulePattern, scheme: any Scheme)] = []
 
     package init(
-      scheme: any Scheme, method: RoundingMethod = .mse,
+      scheme: any Scheme, method: any RoundingMethod = RoundingMethods.default,
       rest: any Scheme = Schemes.named("f16") ?? PlainScheme.all[0]
     ) {
       self.scheme = scheme
@@ -29,31 +31,32 @@ package struct QuantizationPlan: Sendable {
     }
   }
 
+  /// A tensor with its scheme.
   package struct Entry: Sendable {
     package let tensor: String
     /// The module that the tensor belongs to.
     package let module: String
     package let shape: Shape
     package let scheme: any Scheme
-    /// Why it has this scheme, as a table says it.
+    /// Why the tensor has this scheme, as tables show it.
     package let reason: String
 
-    /// Bytes of the tensor once it is stored.
+    /// Bytes of the stored tensor.
     package var byteCount: Int { scheme.encoding.byteCount(for: shape) ?? 0 }
   }
 
   /// In the order of the modules.
   package let entries: [Entry]
-  package let method: RoundingMethod
+  package let method: any RoundingMethod
   private let places: [String: Int]
 
-  /// - Throws: ``PlanError`` for a pattern that matches no module that it could change.
+  /// - Throws: ``PlanError`` for a pattern that matches no convolution or linear layer.
   package init(modules: [ModuleSpec], choices: Choices) throws(PlanError) {
     let matrices = modules.filter(\.kind.isMatrix).map(\.name)
-    for (option, pattern) in choices.patterns
+    for (setting, pattern) in choices.patterns
     where !matrices.contains(where: pattern.matches) {
       throw PlanError(
-        option: option, pattern: pattern.text, nearest: pattern.nearest(among: matrices))
+        setting: setting, pattern: pattern.text, nearest: pattern.nearest(among: matrices))
     }
     entries = modules.flatMap { module in
       let (scheme, reason) = choices.weightScheme(of: module)
@@ -72,7 +75,7 @@ package struct QuantizationPlan: Sendable {
   }
 
   /// A plan with other entries.
-  init(entries: [Entry], method: RoundingMethod) {
+  init(entries: [Entry], method: any RoundingMethod) {
     self.entries = entries
     self.method = method
     places = Self.places(entries)
@@ -86,25 +89,24 @@ package struct QuantizationPlan: Sendable {
 }
 
 extension QuantizationPlan.Choices {
-  /// All patterns with the options that gave them.
-  fileprivate var patterns: [(option: String, pattern: ModulePattern)] {
-    only.map { ("--only", $0) } + keep.map { ("--keep", $0) }
-      + assign.map { ("--assign", $0.pattern) }
+  /// All patterns, each with the setting that it belongs to.
+  fileprivate var patterns: [(setting: Setting, pattern: ModulePattern)] {
+    only.map { (.only, $0) } + keep.map { (.keep, $0) } + assign.map { (.assign, $0.pattern) }
   }
 
   fileprivate func weightScheme(of module: ModuleSpec) -> (any Scheme, reason: String) {
     guard module.kind.isMatrix else { return (rest, module.kind.exclusion) }
     if let match = assign.last(where: { $0.pattern.matches(module.name) }) {
-      return (match.scheme, "--assign \(match.pattern)=\(match.scheme.name)")
+      return (match.scheme, "assigned by pattern \(match.pattern)")
     }
     if let match = keep.first(where: { $0.matches(module.name) }) {
-      return (rest, "--keep \(match)")
+      return (rest, "kept by pattern \(match)")
     }
     if !only.isEmpty {
       guard let match = only.first(where: { $0.matches(module.name) }) else {
-        return (rest, "not in --only")
+        return (rest, "selected by no pattern")
       }
-      return (scheme, "--only \(match)")
+      return (scheme, "selected by pattern \(match)")
     }
     if let reason = module.role.exclusion { return (rest, reason) }
     if let exception = scheme.exceptions.first(where: { $0.pattern.matches(module.name) }) {
@@ -115,51 +117,53 @@ extension QuantizationPlan.Choices {
 }
 
 extension ModuleSpec.Role {
-  /// Why a module of this role is not quantized by default; `nil` when it is.
+  /// Why modules of this role are not quantized by default; `nil` when they are.
   ///
-  /// These hold a thousandth of a U-Net's weights, and what they round away nothing after them
-  /// can make good: every pixel passes the first and the last convolution, every block hears the
-  /// time embedding. In published per-layer measurements the last convolution alone makes more
-  /// than half of the noise of a 4-bit U-Net (MixDQ, arXiv 2405.17873).
+  /// These modules hold a thousandth of a U-Net's weights, but their rounding errors reach every
+  /// pixel: all data passes the first and last convolutions, and every block reads the time
+  /// embedding. In MixDQ's per-layer measurements, the last convolution alone makes more than half
+  /// of the noise of a 4-bit U-Net (arXiv 2405.17873).
   package var exclusion: String? {
     switch self {
-    case .firstConvolution: "first convolution: every pixel passes it"
-    case .lastConvolution: "last convolution: its error is the output's"
-    case .timeEmbedding: "time embedding: every block hears it"
+    case .firstConvolution: "first convolution: its error reaches every layer"
+    case .lastConvolution: "last convolution: its error goes straight to the output"
+    case .timeEmbedding: "time embedding: every block reads it"
     default: nil
     }
   }
 }
 
 extension ModuleSpec.Kind {
-  /// Why tensors of a module that is no matrix are not quantized.
+  /// Why tensors of modules that are neither convolutions nor linear layers are not quantized.
   fileprivate var exclusion: String {
     switch self {
-    case .groupNorm, .layerNorm: "norm: a few numbers that scale whole channels"
-    case .embedding: "embedding: a table, no product"
+    case .groupNorm, .layerNorm: "norm: few weights, each scales a whole channel"
+    case .embedding: "embedding: a lookup table, not a matrix product"
     case .convolution, .linear: ""
     }
   }
 }
 
-/// A pattern that matches no convolution or linear layer.
-package struct PlanError: Error, Equatable, CustomStringConvertible {
-  package let option: String
+/// A pattern of a setting that matches no convolution or linear layer.
+package struct PlanError: RemediableError, Equatable {
+  package let setting: Setting
   package let pattern: String
-  /// Names that are spelled most like it.
+  /// Names of modules with the most similar spelling.
   package let nearest: [String]
 
   package var description: String {
     let names = nearest.map { "'\($0)'" }.joined(separator: ", ")
-    return "\(option) '\(pattern)' matches no convolution or linear layer of the model"
-      + (nearest.isEmpty ? "" : "; names like it are \(names)")
+    return "\(setting) pattern '\(pattern)' matches no convolution or linear layer of the model"
+      + (nearest.isEmpty ? "" : "; similar names are \(names)")
   }
+
+  package var remedy: Remedy? { .act("use a pattern that matches one, or leave it out") }
 }
 
-// MARK: - Shown
+// MARK: - Output
 
 extension QuantizationPlan {
-  /// Tensors of one scheme for one reason.
+  /// A row of a summary of the plan: the tensors with the same scheme and reason.
   package struct Group: Sendable, Equatable {
     package let scheme: String
     package let reason: String
@@ -168,7 +172,7 @@ extension QuantizationPlan {
     package var byteCount: Int
   }
 
-  /// The plan in a few rows: by scheme and reason, the largest first.
+  /// The plan summarized by scheme and reason, the most parameters first.
   package var groups: [Group] {
     var groups: [[String]: Group] = [:]
     for entry in entries {
@@ -187,7 +191,7 @@ extension QuantizationPlan {
     }
   }
 
-  /// Every tensor with its scheme and the reason for it.
+  /// Every tensor with its scheme and reason, as JSON.
   package var json: JSONValue {
     .array(
       entries.map {

@@ -1,4 +1,5 @@
 package import Execution
+package import Models
 package import Tensors
 
 /// Receives the U-Net calls and the steps of a sampler run. Calibration observes activations,
@@ -23,16 +24,10 @@ extension SamplingObserver {
 /// The batch has one part per entry of ``branches``, in that order. Each part has one entry per
 /// image of ``images``. Layers receive the whole batch, or the rows of all its entries.
 package struct UNetCall: Sendable, Equatable {
-  package enum Branch: Sendable, Equatable {
-    /// With the negative prompt, which is empty by default.
-    case unconditional
-    case conditional
-  }
-
   /// Index into the scheduler's timesteps.
   package let step: Int
   package let timestep: Float
-  package let branches: [Branch]
+  package let branches: [GuidanceBranch]
   /// Indices of the request's images in this call.
   package let images: Range<Int>
 }

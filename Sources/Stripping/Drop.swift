@@ -1,27 +1,28 @@
 import Support
 
-/// One block that can be asked to go, in the teacher's numbers.
+/// A block of the teacher that can be removed, by the teacher's block numbers.
 enum Drop: Hashable, Sendable {
+  /// The half of the U-Net that a level belongs to.
   enum Side: String, Hashable, Sendable {
     case down = "down_blocks"
     case up = "up_blocks"
   }
 
-  /// Where an attention stands.
+  /// The position of an attention.
   enum Place: Hashable, Sendable {
     case level(Side, Int, layer: Int)
     case mid
   }
 
   case level(Side, Int)
-  /// A resnet, with its attention where the level has them.
+  /// A resnet, with its attention if the level has attentions.
   case layer(Side, Int, Int)
   case attention(Place)
   case transformerBlock(Place, Int)
   case mid
   case midResnet(Int)
 
-  /// The block's name as diffusers has it.
+  /// The block's name in diffusers.
   var name: String {
     switch self {
     case .level(let side, let level): "\(side.rawValue).\(level)"
@@ -36,7 +37,7 @@ enum Drop: Hashable, Sendable {
     }
   }
 
-  /// Every block of `topology` that a drop may name.
+  /// Every block of `topology` that can be removed.
   static func all(of topology: Topology) -> [Drop] {
     func parts(_ attention: Topology.Attention, at place: Place) -> [Drop] {
       [.attention(place)] + attention.blocks.map { .transformerBlock(place, $0) }
@@ -57,8 +58,10 @@ enum Drop: Hashable, Sendable {
     return parts(topology.down, .down) + (mid ?? []) + parts(topology.up, .up)
   }
 
-  /// The blocks that `pattern` names: `*` stands for any number, and a list's name
-  /// (`down_blocks.1.attentions`) for each of its members.
+  /// The blocks that match `pattern`. `*` matches any number, and the name of a list
+  /// (`down_blocks.1.attentions`) matches each of its members.
+  ///
+  /// - Throws: `unknownBlock` or `notDroppable` when no block matches.
   static func matching(
     _ pattern: String, in topology: Topology
   ) throws(StripError.Reason) -> [Drop] {
@@ -78,22 +81,24 @@ enum Drop: Hashable, Sendable {
       pattern, suggestions: nearestNames(to: pattern, among: all.map(\.name), count: 2, within: 4))
   }
 
-  /// Why a part that every U-Net has is not on the list.
+  /// Why a part of the U-Net is not in ``all(of:)``; `nil` when the U-Net has no such part.
   private static func refusal(_ pattern: String) -> String? {
     let parts = pattern.split(separator: ".")
     if parts.contains(where: { $0 == "downsamplers" || $0 == "upsamplers" }) {
-      return "without it the levels beside it would differ in resolution; it goes with the "
-        + "innermost level (down_blocks.N)"
+      return "without it the resolutions of adjacent levels would not match; it is removed only "
+        + "with the innermost level (down_blocks.N)"
     }
     let fixed = ["conv_in", "conv_out", "conv_norm_out", "time_embedding", "add_embedding"]
     if let first = parts.first, fixed.contains(String(first)) {
-      return "every U-Net of diffusers has it"
+      return "every diffusers U-Net has it"
     }
     let inner = ["conv1", "conv2", "norm1", "norm2", "time_emb_proj", "conv_shortcut", "attn1"]
     if let last = parts.last,
       (inner + ["attn2", "ff", "proj_in", "proj_out"]).contains(String(last))
     {
-      return "it is part of a block; drop the whole resnet, attention or transformer block"
+      return
+        "it is part of a block, and only a whole resnet, attention or transformer block can be "
+        + "dropped"
     }
     return nil
   }

@@ -1,45 +1,46 @@
 package import Support
 
-/// What stripping did to a U-Net: every parameter that went, stayed under another name, or was
-/// zeroed, and every field of the config that changed.
+/// A record of stripping a U-Net: removed, renamed and zeroed parameters, and changed fields of the
+/// config.
 ///
-/// The counts close: the teacher's parameters are the student's and those of ``removed``.
+/// The parameters of the teacher equal those of the student plus those of ``removed``.
 package struct StripLedger: Hashable, Sendable {
-  /// A block of the teacher that is gone.
+  /// A removed block of the teacher.
   package struct Removed: Hashable, Sendable {
     package let block: String
-    /// `asked for`, or what it goes with.
+    /// Why it was removed: `requested`, or the block that it depends on.
     package let cause: String
     package let tensors: Int
     package let parameters: Int
   }
 
-  /// A block that stayed under another number.
+  /// A block that is kept under another number.
   package struct Renamed: Hashable, Sendable {
     package let student: String
     package let teacher: String
   }
 
-  /// A tensor that stayed, filled with zeros.
+  /// A tensor that is kept, filled with zeros.
   package struct Zeroed: Hashable, Sendable {
     package let tensor: String
     package let parameters: Int
   }
 
-  /// A field of the config; `nil` is absent.
+  /// A changed field of the config; `nil` means that the field is absent.
   package struct Change: Hashable, Sendable {
     package let field: String
     package let before: JSONValue?
     package let after: JSONValue?
   }
 
+  /// Tensors and parameters of a U-Net.
   package struct Count: Hashable, Sendable {
     package let tensors: Int
     package let parameters: Int
   }
 
   package let recipe: String?
-  /// The drops as they were asked for, before `*` and mirrors.
+  /// The requested drops, before `*` and mirrored blocks are expanded.
   package let drops: [String]
   package let teacher: Count
   package let student: Count
@@ -47,7 +48,8 @@ package struct StripLedger: Hashable, Sendable {
   package let renamed: [Renamed]
   package let zeroed: [Zeroed]
   package let changes: [Change]
-  /// Blocks that were not asked for, but that had to go for a config to say what is left.
+  /// Blocks that were removed in addition, because a diffusers config cannot describe the U-Net
+  /// with them.
   package let mirrored: [String]
 
   /// Parameters of all removed blocks together.
@@ -76,7 +78,7 @@ package struct StripLedger: Hashable, Sendable {
         zeroed.map { ["tensor": .string($0.tensor), "parameters": .integer($0.parameters)] }),
       "config": .array(
         changes.map { change in
-          // An absent field has no member here either, so that absent and null stay apart.
+          // An absent field has no member, which distinguishes it from null.
           var member: JSONObject = ["field": .string(change.field)]
           member["before"] = change.before
           member["after"] = change.after

@@ -2,20 +2,20 @@ private import Formats
 package import ModelSources
 package import Models
 
-/// How a U-Net becomes a smaller one: the smaller one's config, and where each of its tensors comes
-/// from.
+/// A plan that removes blocks of a U-Net (the teacher): the config of the smaller U-Net (the
+/// student), and the teacher's tensor that each of its tensors comes from.
 ///
-/// Every tensor of the student is one of the teacher's, unchanged, or the teacher's filled with
-/// zeros. What stock diffusers cannot express in a config is refused, so the result loads there
-/// with exactly the tensors that it expects.
+/// Each tensor of the student is an unchanged tensor of the teacher, or one filled with zeros. The
+/// plan rejects a student that no diffusers config describes, so unmodified diffusers loads the
+/// result with exactly the tensors that it expects.
 package struct StripPlan: Sendable {
-  /// A tensor of the student.
+  /// A tensor of the student with its source.
   package struct Origin: Hashable, Sendable {
     /// Its name in the student.
     package let tensor: String
     /// The teacher's tensor that it comes from.
     package let teacher: String
-    /// Whether it only keeps the teacher's shape.
+    /// Whether the tensor is filled with zeros and has only the teacher's shape.
     package let isZeroed: Bool
   }
 
@@ -25,15 +25,16 @@ package struct StripPlan: Sendable {
   package let origins: [Origin]
   package let ledger: StripLedger
 
-  /// The names of all recipes, each with what it does.
+  /// All recipes, by name, with a summary each.
   package static var recipes: [(name: String, summary: String)] {
     StripRecipe.all.map { ($0.name, $0.summary) }
   }
 
   /// Plans a recipe of `Formats/recipes.md`.
   ///
-  /// - Parameter keeping: transformer blocks to keep instead of the recipe's, by the depth that
-  ///   attentions have in the teacher.
+  /// - Parameter keeping: transformer blocks to keep instead of the recipe's. The key is the number
+  ///   of transformer blocks of an attention of the teacher.
+  /// - Throws: ``StripError`` when the recipe is unknown or does not fit the teacher.
   package init(
     recipe name: String, keeping: [Int: [Int]] = [:], for teacher: UNetConfig
   ) throws(StripError) {
@@ -48,7 +49,7 @@ package struct StripPlan: Sendable {
     guard teacher.layersPerBlock == layers else {
       throw StripError(
         location: teacher.location,
-        .recipeMisfit(
+        .recipeMismatch(
           recipe: name, levels: recipe.levels, layersPerBlock: recipe.layersPerBlock,
           foundLevels: teacher.levels, foundLayers: teacher.layersPerBlock))
     }
@@ -56,7 +57,7 @@ package struct StripPlan: Sendable {
     try self.init(dropping: drops, recipe: name, for: teacher)
   }
 
-  /// The transformer blocks that a recipe does not keep.
+  /// The transformer blocks that a recipe removes.
   private static func drops(
     of recipe: StripRecipe, keeping: [Int: [Int]], for teacher: UNetConfig
   ) throws(StripError) -> [String] {
@@ -98,20 +99,22 @@ package struct StripPlan: Sendable {
         }
       }
     }
-    // A pair that goes whole takes its transformer blocks along.
-    let gone = recipe.drops.flatMap { pattern in
+    // Dropping a resnet also removes the transformer blocks of its attention.
+    let dropped = recipe.drops.flatMap { pattern in
       ((try? Drop.matching(pattern, in: Topology(teacher))) ?? []).map(\.name)
     }
     return drops.filter { drop in
-      !gone.contains { pair in
+      !dropped.contains { pair in
         drop.hasPrefix(pair.replacing("resnets", with: "attentions") + ".")
           || drop.hasPrefix(pair + ".")
       }
     }
   }
 
-  /// Plans drops by the teacher's block names: `down_blocks.1.resnets.1`, `mid_block`,
+  /// Plans the removal of blocks by the teacher's names: `down_blocks.1.resnets.1`, `mid_block`,
   /// `up_blocks.*.attentions.0`.
+  ///
+  /// - Throws: ``StripError`` when a block is unknown or cannot be removed.
   package init(dropping drops: [String], for teacher: UNetConfig) throws(StripError) {
     try self.init(dropping: drops, recipe: nil, for: teacher)
   }
@@ -124,13 +127,13 @@ package struct StripPlan: Sendable {
       let topology = Topology(teacher)
       var drops: [Drop] = []
       for pattern in patterns { drops += try Drop.matching(pattern, in: topology) }
-      let surgery = try Surgery(topology, dropping: drops)
-      let student = try Self.student(of: surgery.topology, teacher: teacher)
-      let sources = surgery.topology.sources
+      let removal = try BlockRemoval(topology, dropping: drops)
+      let student = try Self.student(of: removal.topology, teacher: teacher)
+      let sources = removal.topology.sources
       origins = try Self.origins(
-        of: student, sources: sources, identities: surgery.topology.identities, teacher: teacher)
+        of: student, sources: sources, identities: removal.topology.identities, teacher: teacher)
       ledger = Self.ledger(
-        recipe: recipe, drops: patterns, surgery: surgery, sources: sources, origins: origins,
+        recipe: recipe, drops: patterns, removal: removal, sources: sources, origins: origins,
         teacher: teacher, student: student)
       self.teacher = teacher
       self.student = student
@@ -150,7 +153,7 @@ package struct StripPlan: Sendable {
     }
   }
 
-  /// The student's weights, read from the teacher's as they are asked for.
+  /// The student's weights. Each tensor is read from `teacher` on access.
   package func weights(from teacher: any WeightSource) -> StrippedSource {
     StrippedSource(self, over: teacher)
   }

@@ -2,8 +2,7 @@ internal import ModelSources
 internal import Support
 package import Tensors
 
-/// The student's tensors, read from the teacher's when they are asked for: under other names, or
-/// zeroed.
+/// The tensors of a stripped U-Net, each read from the teacher on access: renamed or zeroed.
 package struct StrippedSource: WeightSource {
   package let names: [String]
   private let teacher: any WeightSource
@@ -29,9 +28,9 @@ package struct StrippedSource: WeightSource {
     guard let entry = teacher.entry(origin.teacher),
       let sizes = entry.encoding.partSizes(for: entry.shape)
     else {
-      throw WeightError(location: location, tensor: origin.teacher, found: "nothing of that name")
+      throw WeightError(location: location, tensor: origin.teacher, found: "missing")
     }
-    // All bits zero are the number 0 in every element kind, and the code 0 of every scheme.
+    // Zero bytes are the number 0 in every element kind and the code 0 in every scheme.
     return StoredTensor(
       shape: entry.shape, encoding: entry.encoding,
       parts: sizes.map { ByteSlice([UInt8](repeating: 0, count: $0)) })

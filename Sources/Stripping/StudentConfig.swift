@@ -1,12 +1,12 @@
 import Models
 import Support
 
-/// Derives the student's config from the teacher's: the fields that the drops change, each in the
-/// form that stock diffusers reads, and everything else as it was written.
+/// Derives the student's config from the teacher's. Changed fields have the form that diffusers
+/// reads, and all other fields stay as they are.
 struct StudentConfig {
   let json: JSONObject
 
-  /// - Throws: what no value of a diffusers config says.
+  /// - Throws: `notDroppable` or `tiedDepth` when no diffusers config describes the topology.
   init(of topology: Topology, teacher: UNetConfig) throws(StripError.Reason) {
     var json = teacher.json
     let levels = topology.down.count
@@ -16,8 +16,9 @@ struct StudentConfig {
       if topology.mid?.attention != nil, heads[levels - 1] != heads[teacher.levels - 1] {
         throw .notDroppable(
           "down_blocks.\(teacher.levels - 1)",
-          because: "the mid block would take over the \(heads[levels - 1]) heads of "
-            + "down_blocks.\(levels - 1) for its \(heads[teacher.levels - 1]); drop mid_block as well"
+          because: "the mid block would run with the \(heads[levels - 1]) heads of "
+            + "down_blocks.\(levels - 1) instead of its own \(heads[teacher.levels - 1])",
+          alsoDrop: "mid_block"
         )
       }
       json["block_out_channels"] = .array(topology.down.map { .integer($0.channels) })
@@ -40,7 +41,7 @@ struct StudentConfig {
       json["layers_per_block"] = Self.folded(layers).map { .integer($0) } ?? Self.list(layers)
     }
 
-    // Absent would mean a mid block with attention: what there is must always be said.
+    // Always written, because an absent field means a mid block with attention.
     let type: UNetConfig.MidBlockType? = topology.mid.map {
       $0.attention == nil ? .plain : .crossAttention
     }
@@ -52,11 +53,11 @@ struct StudentConfig {
 
   // MARK: - Transformer depths
 
-  /// Writes `transformer_layers_per_block`, and its reversed twin where the up blocks need one, if
-  /// what the config says does not already give every attention its depth.
+  /// Writes `transformer_layers_per_block`, and `reverse_transformer_layers_per_block` when the up
+  /// blocks need it, unless the config already gives every attention its depth.
   ///
-  /// One list serves the down blocks, the mid block (its last entry) and, read backwards, the up
-  /// blocks. Entries of levels without attention are read by nobody.
+  /// Diffusers reads one list for the down blocks, for the mid block (the last entry) and, in
+  /// reverse, for the up blocks. It ignores entries of levels without attention.
   private static func setDepths(
     of topology: Topology, teacher: UNetConfig, in json: inout JSONObject
   ) throws(StripError.Reason) {
@@ -84,15 +85,15 @@ struct StudentConfig {
     for (level, needed) in down.enumerated() {
       let isLast = level == levels - 1
       if needed.isEmpty, isLast, let mid {
-        if !says(entries[level], [mid]) { entries[level] = .integer(mid) }
-      } else if !says(entries[level], needed) {
+        if !gives(entries[level], [mid]) { entries[level] = .integer(mid) }
+      } else if !gives(entries[level], needed) {
         entries[level] = entry(needed)
       }
-      // Lists of levels that have no attention any more would ask for a reversed field.
+      // A nested list requires the reversed field, even in a level that lost its attentions.
       if needed.isEmpty, let list = entries[level].array { entries[level] = list.first ?? 1 }
     }
     var reversed = reverse ?? entries.reversed()
-    for (level, needed) in up.enumerated() where !says(reversed[level], needed) {
+    for (level, needed) in up.enumerated() where !gives(reversed[level], needed) {
       reversed[level] = entry(needed)
     }
 
@@ -104,8 +105,8 @@ struct StudentConfig {
     json[field] = .array(entries)
   }
 
-  /// Whether an entry of a depths list gives `depths` to a level's attentions.
-  private static func says(_ entry: JSONValue, _ depths: [Int]) -> Bool {
+  /// Whether an entry of the list gives these depths to a level's attentions.
+  private static func gives(_ entry: JSONValue, _ depths: [Int]) -> Bool {
     if let list = entry.array {
       return list.count >= depths.count && zip(list, depths).allSatisfy { $0.integer == $1 }
     }
@@ -118,7 +119,7 @@ struct StudentConfig {
 
   // MARK: - Values
 
-  /// The number that all are, or `nil`.
+  /// The common value of all numbers, or `nil`.
   private static func folded(_ numbers: [Int]) -> Int? {
     guard let first = numbers.first, numbers.allSatisfy({ $0 == first }) else { return nil }
     return first

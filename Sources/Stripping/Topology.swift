@@ -1,126 +1,133 @@
 import Models
 
-/// A U-Net as the blocks that drops take away: levels of layers, each a resnet with its attention
-/// where the level has them, known by the numbers that they have in the teacher.
+/// The blocks of a U-Net: levels of layers, each a resnet with an attention if the level has
+/// attentions.
 ///
-/// A layer's place in its list is its number in the student, so this one value says both what the
-/// student is and where its tensors come from.
+/// Blocks have the teacher's numbers. A layer's index in its list is its number in the student, so
+/// the topology gives both the student's structure and the source of its tensors.
 struct Topology: Hashable, Sendable {
+  /// An attention and its transformer blocks.
   struct Attention: Hashable, Sendable {
     let index: Int
-    /// The teacher's transformer blocks that stay.
+    /// The teacher's transformer blocks that are kept.
     var blocks: [Int]
-    /// Dropped, though its level keeps others: no transformer block, and a zeroed `proj_out` that
-    /// adds nothing to what passes by.
+    /// Whether the attention is dropped but its level keeps others. It then has no transformer
+    /// blocks, and a zeroed `proj_out` makes it an identity.
     var isIdentity = false
   }
 
+  /// A resnet with its attention.
   struct Layer: Hashable, Sendable {
     let resnet: Int
-    /// Channels that the teacher's resnet reads: the path's, and in an up level the skip's.
-    var reads: [Int] = []
+    /// Input channels of the teacher's resnet: of the previous layer and, in an up level, of the
+    /// skip connection.
+    var inputChannels: [Int] = []
     var attention: Attention?
   }
 
+  /// A down or up block.
   struct Level: Hashable, Sendable {
     let index: Int
     let channels: Int
     var layers: [Layer]
-    /// Whether the level changes the resolution after its layers.
-    var hasSampler: Bool
+    /// Whether a downsampler or upsampler follows the layers.
+    var hasResampler: Bool
 
     var hasAttention: Bool { layers.contains { $0.attention != nil } }
   }
 
+  /// The mid block.
   struct Mid: Hashable, Sendable {
     let channels: Int
     var resnets: [Int]
     var attention: Attention?
   }
 
-  /// From the picture inwards.
+  /// From the outermost level to the innermost.
   var down: [Level]
   var mid: Mid?
-  /// From the innermost level outwards: `up[n - 1 - i]` mirrors `down[i]`.
+  /// From the innermost level to the outermost: `up[n - 1 - i]` mirrors `down[i]`.
   var up: [Level]
 
-  /// The teacher's topology: notes the channels that each of its resnets reads.
+  /// The teacher's topology. The initializer computes the input channels of each resnet.
   init(down: [Level], mid: Mid?, up: [Level]) {
     self.down = down
     self.mid = mid
     self.up = up
     for level in down.indices {
       for layer in down[level].layers.indices {
-        self.down[level].layers[layer].reads = channels(down: level, layer: layer)
+        self.down[level].layers[layer].inputChannels = inputChannels(down: level, layer: layer)
       }
     }
     for level in up.indices {
       for layer in up[level].layers.indices {
-        self.up[level].layers[layer].reads = channels(up: level, layer: layer)
+        self.up[level].layers[layer].inputChannels = inputChannels(up: level, layer: layer)
       }
     }
   }
 
-  // MARK: - What stock diffusers gives to each block
+  // MARK: - Input channels in diffusers
 
-  private func given(toDown level: Int) -> Int { down[max(0, level - 1)].channels }
+  private func inputs(ofDown level: Int) -> Int { down[max(0, level - 1)].channels }
 
-  /// Diffusers takes the innermost level's channels for those of the mid block.
-  private func given(toUp level: Int) -> Int { up[max(0, level - 1)].channels }
+  /// Diffusers gives the mid block as many channels as the innermost level.
+  private func inputs(ofUp level: Int) -> Int { up[max(0, level - 1)].channels }
 
-  private func channels(down level: Int, layer: Int) -> [Int] {
-    [layer == 0 ? given(toDown: level) : down[level].channels]
+  private func inputChannels(down level: Int, layer: Int) -> [Int] {
+    [layer == 0 ? inputs(ofDown: level) : down[level].channels]
   }
 
-  /// The last resnet of an up level reads the skip that enters the mirrored level; the others read
-  /// skips of the level itself.
-  private func channels(up level: Int, layer: Int) -> [Int] {
+  /// The last resnet of an up level reads the skip connection from before the mirrored level, and
+  /// the others read skip connections of the level itself.
+  private func inputChannels(up level: Int, layer: Int) -> [Int] {
     let isLast = layer == up[level].layers.count - 1
     let skip = isLast ? up[min(level + 1, up.count - 1)].channels : up[level].channels
-    return [layer == 0 ? given(toUp: level) : up[level].channels, skip]
+    return [layer == 0 ? inputs(ofUp: level) : up[level].channels, skip]
   }
 
-  /// The first block that would be given other channels than it reads, if any.
-  func misfit() -> StripError.Reason? {
+  /// The first block with other input channels than in the teacher; `nil` when all match.
+  func mismatch() -> StripError.Reason? {
     for level in down.indices {
-      if let found = misfit(down: level) { return found }
+      if let found = mismatch(down: level) { return found }
     }
     for level in up.indices {
-      if let found = misfit(up: level) { return found }
+      if let found = mismatch(up: level) { return found }
     }
     if let mid, let inner = down.last, mid.channels != inner.channels {
-      return .channels(block: "mid_block", reads: [mid.channels], wouldBeGiven: [inner.channels])
+      return .channels(block: "mid_block", expected: [mid.channels], found: [inner.channels])
     }
     return nil
   }
 
-  func misfit(down level: Int) -> StripError.Reason? {
+  func mismatch(down level: Int) -> StripError.Reason? {
     let found = down[level]
     for (place, layer) in found.layers.enumerated() {
-      let given = channels(down: level, layer: place)
-      if layer.reads != given {
+      let inputs = inputChannels(down: level, layer: place)
+      if layer.inputChannels != inputs {
         return .channels(
-          block: "down_blocks.\(found.index).resnets.\(layer.resnet)", reads: layer.reads,
-          wouldBeGiven: given)
+          block: "down_blocks.\(found.index).resnets.\(layer.resnet)",
+          expected: layer.inputChannels,
+          found: inputs)
       }
     }
-    // With no resnet to change them, the channels that enter the level leave it.
-    let given = given(toDown: level)
-    if found.layers.isEmpty, given != found.channels {
+    // A level without resnets does not change the number of channels.
+    let inputs = inputs(ofDown: level)
+    if found.layers.isEmpty, inputs != found.channels {
       return .channels(
-        block: "down_blocks.\(found.index)" + (found.hasSampler ? ".downsamplers.0" : ""),
-        reads: [found.channels], wouldBeGiven: [given])
+        block: "down_blocks.\(found.index)" + (found.hasResampler ? ".downsamplers.0" : ""),
+        expected: [found.channels], found: [inputs])
     }
     return nil
   }
 
-  func misfit(up level: Int) -> StripError.Reason? {
+  func mismatch(up level: Int) -> StripError.Reason? {
     for (place, layer) in up[level].layers.enumerated() {
-      let given = channels(up: level, layer: place)
-      if layer.reads != given {
+      let inputs = inputChannels(up: level, layer: place)
+      if layer.inputChannels != inputs {
         return .channels(
-          block: "up_blocks.\(up[level].index).resnets.\(layer.resnet)", reads: layer.reads,
-          wouldBeGiven: given)
+          block: "up_blocks.\(up[level].index).resnets.\(layer.resnet)",
+          expected: layer.inputChannels,
+          found: inputs)
       }
     }
     return nil
@@ -128,7 +135,8 @@ struct Topology: Hashable, Sendable {
 
   // MARK: - Names
 
-  /// Each of the student's blocks with the teacher's that it comes from, in diffusers' names.
+  /// The student's blocks, each with the block of the teacher that it comes from, by their names in
+  /// diffusers.
   var sources: [(student: String, teacher: String)] {
     var sources: [(String, String)] = []
     func add(_ attention: Attention, student: String, teacher: String) {
@@ -138,7 +146,7 @@ struct Topology: Hashable, Sendable {
           ("\(student).transformer_blocks.\(place)", "\(teacher).transformer_blocks.\(block)"))
       }
     }
-    func add(_ level: Level, place: Int, side: String, sampler: String) {
+    func add(_ level: Level, place: Int, side: String, resampler: String) {
       let student = "\(side).\(place)"
       let teacher = "\(side).\(level.index)"
       for (number, layer) in level.layers.enumerated() {
@@ -149,10 +157,12 @@ struct Topology: Hashable, Sendable {
             teacher: "\(teacher).attentions.\(attention.index)")
         }
       }
-      if level.hasSampler { sources.append(("\(student).\(sampler)", "\(teacher).\(sampler)")) }
+      if level.hasResampler {
+        sources.append(("\(student).\(resampler)", "\(teacher).\(resampler)"))
+      }
     }
     for (place, level) in down.enumerated() {
-      add(level, place: place, side: "down_blocks", sampler: "downsamplers.0")
+      add(level, place: place, side: "down_blocks", resampler: "downsamplers.0")
     }
     if let mid {
       for (number, resnet) in mid.resnets.enumerated() {
@@ -163,12 +173,12 @@ struct Topology: Hashable, Sendable {
       }
     }
     for (place, level) in up.enumerated() {
-      add(level, place: place, side: "up_blocks", sampler: "upsamplers.0")
+      add(level, place: place, side: "up_blocks", resampler: "upsamplers.0")
     }
     return sources
   }
 
-  /// The student's attentions that are kept as an identity, in its own names.
+  /// The student's attentions that are identities, by the student's names.
   var identities: [String] {
     func names(_ levels: [Level], side: String) -> [String] {
       levels.enumerated().flatMap { place, level in
@@ -186,7 +196,7 @@ extension Topology {
   /// The topology of the U-Net that `config` describes.
   init(_ config: UNetConfig) {
     func level(
-      _ index: Int, channels: Int, layers: Int, depths: [Int], hasSampler: Bool
+      _ index: Int, channels: Int, layers: Int, depths: [Int], hasResampler: Bool
     ) -> Level {
       let layers = (0..<layers).map { layer in
         Layer(
@@ -194,19 +204,19 @@ extension Topology {
           attention: layer < depths.count
             ? Attention(index: layer, blocks: Array(0..<depths[layer])) : nil)
       }
-      return Level(index: index, channels: channels, layers: layers, hasSampler: hasSampler)
+      return Level(index: index, channels: channels, layers: layers, hasResampler: hasResampler)
     }
     let last = config.levels - 1
     let down = (0...last).map { index in
       level(
         index, channels: config.blockOutChannels[index], layers: config.layersPerBlock[index],
-        depths: config.downTransformerLayers[index], hasSampler: index < last)
+        depths: config.downTransformerLayers[index], hasResampler: index < last)
     }
     let up = (0...last).map { index in
       level(
         index, channels: config.blockOutChannels[last - index],
         layers: config.layersPerBlock[last - index] + 1,
-        depths: config.upTransformerLayers[index], hasSampler: index < last)
+        depths: config.upTransformerLayers[index], hasResampler: index < last)
     }
     let channels = config.blockOutChannels[last]
     let mid: Mid? =

@@ -6,7 +6,13 @@ private import Tensors
 package let plainTypeNames = Schemes.all.filter { !$0.encoding.isQuantized }.map(\.name)
 
 /// Names of the rounding methods.
-package let roundingMethodNames = RoundingMethod.allCases.map(\.rawValue)
+package let roundingMethodNames = RoundingMethods.all.map(\.name)
+
+/// Each rounding method with what it does: `round: the largest weight …`.
+package let roundingMethodSummaries = RoundingMethods.all.map { "\($0.name): \($0.summary)" }
+
+/// The name of the default rounding method.
+package let defaultRoundingMethod = RoundingMethods.default.name
 
 /// The name of the scheme that `name` stands for, in any case and under any usual name: `f16` for
 /// `FP16`. A name that stands for no scheme stays as it is.

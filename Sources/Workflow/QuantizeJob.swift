@@ -19,7 +19,7 @@ package struct QuantizationRequest: Sendable {
   package var restType: String
 
   package init(
-    type: String, method: String = "mse", keep: [String] = [], only: [String] = [],
+    type: String, method: String = defaultRoundingMethod, keep: [String] = [], only: [String] = [],
     assign: [String] = [], restType: String = "f16"
   ) {
     self.type = type
@@ -32,9 +32,9 @@ package struct QuantizationRequest: Sendable {
 
   /// The settings with every name resolved.
   func choices() throws -> QuantizationPlan.Choices {
-    guard let method = RoundingMethod(rawValue: method) else {
+    guard let method = RoundingMethods.named(method) else {
       throw JobError(
-        unknown: method, "rounding method", expected: RoundingMethod.allCases.map(\.rawValue))
+        unknown: method, "rounding method", expected: roundingMethodNames)
     }
     var choices = QuantizationPlan.Choices(
       scheme: try scheme(type), method: method,

@@ -120,7 +120,9 @@ package struct ShrinkJob: Job {
     _ digest: SourceDigest, _ plan: QuantizationPlan, _ events: @escaping EventSink
   ) throws -> CalibrationFile? {
     if let calibration { return try CalibrationFile(path: calibration) }
-    guard plan.method != .round, plan.entries.contains(where: \.scheme.encoding.isQuantized) else {
+    guard plan.method.usesStatistics,
+      plan.entries.contains(where: \.scheme.encoding.isQuantized)
+    else {
       return nil
     }
     let path = calibrationPath

@@ -24,7 +24,7 @@ struct CalibratorTests {
       #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
       try file.check(against: modules)
       let linear = try #require(file.statistics["block.linear"])
-      // Timesteps 900, 500 and 100; in each seven rows a pass of each of five runs.
+      // Timesteps 900, 500 and 100. Each call has seven rows a branch, and there are five runs.
       #expect(linear.positions == [35, 35, 0, 0, 35, 35, 35, 35])
       #expect(linear.meanSquares()?.count == 5)
       #expect(file.provenance["runs"] == 5)
@@ -41,7 +41,7 @@ struct CalibratorTests {
   }
 
   @Test(arguments: ["dog", "cat", "bird", "fish"])
-  func goesOnWhereItWasInterrupted(prompt: String) throws {
+  func resumesWhereItWasInterrupted(prompt: String) throws {
     try withTemporaryFolder { folder in
       let (straight, resumed) = (folder + "/straight", folder + "/resumed")
       _ = try calibrator(straight).calibrate(runs, on: FakeSubject())
@@ -82,7 +82,7 @@ struct CalibratorTests {
     #expect(!FileManager.default.fileExists(atPath: path))
   }
 
-  @Test func refusesToReplaceAnOutputBeforeItRuns() throws {
+  @Test func refusesAnExistingOutputBeforeItRuns() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/c"
       _ = try calibrator(path).calibrate([runs[0]], on: FakeSubject())
@@ -94,7 +94,7 @@ struct CalibratorTests {
     }
   }
 
-  @Test func asksWhatToDoWithWhatIsLeft() throws {
+  @Test func refusesAnExistingPartialFile() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/c"
       #expect(throws: CancellationError.self) {
@@ -105,15 +105,20 @@ struct CalibratorTests {
       }
       #expect(
         error?.description
-          == "\(path).partial is left from an interrupted calibration of \(path): pass --resume to "
-          + "go on with it, or --force to begin again")
+          == "\(path).partial already exists, left by an interrupted calibration of \(path)")
+      #expect(
+        error?.remedy
+          == .either([
+            .choose(.resume, purpose: "to continue it"),
+            .choose(.replace, purpose: "to start again"),
+          ]))
       let fresh = try calibrator(path, replacing: true).calibrate([runs[4]], on: FakeSubject())
       #expect(fresh.runs == [runs[4]])
       #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
     }
   }
 
-  @Test func refusesToGoOnWithAnotherCalibration() throws {
+  @Test func refusesToResumeAnotherCalibration() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/c"
       #expect(throws: CancellationError.self) {
@@ -125,56 +130,56 @@ struct CalibratorTests {
         let error = #expect(throws: CalibrationError.self) {
           try calibrator.calibrate(runs, on: FakeSubject())
         }
+        #expect(error?.remedy == .choose(.replace, purpose: "to start again"))
         return error?.description
       }
-      let tail = "; pass --force to begin again"
       #expect(
         message(calibrator(path, settings: other, resuming: true), runs)
-          == "\(path).partial is of another calibration, steps being 3 there and 7 now" + tail)
+          == "\(path).partial belongs to another calibration, with steps 3 instead of 7")
       #expect(
         message(calibrator(path, model: CalibratedModel(digest: "xyz"), resuming: true), runs)
-          == "\(path).partial is of another calibration, the model's digest being abc there and xyz now"
-          + tail)
+          == "\(path).partial belongs to another calibration, with the model's digest abc instead of "
+          + "xyz")
       #expect(
         message(calibrator(path, bands: TimestepBands(count: 1), resuming: true), runs)
-          == "\(path).partial is of another calibration, the timestep bands being "
-          + "[0, 250, 500, 750, 1000] there and [0, 1000] now" + tail)
+          == "\(path).partial belongs to another calibration, with the timestep bands "
+          + "[0, 250, 500, 750, 1000] instead of [0, 1000]")
       #expect(
         message(calibrator(path, resuming: true), [runs[0], runs[3]])
-          == "\(path).partial holds the run of 'cat' with seed 0, which this calibration does not ask "
-          + "for" + tail)
+          == "\(path).partial contains the run of 'cat' with seed 0, which this calibration does not "
+          + "include")
     }
   }
 
-  @Test func refusesToRunNothing() throws {
+  @Test func refusesToRunWithoutPrompts() throws {
     try withTemporaryFolder { folder in
       let error = #expect(throws: CalibrationError.self) {
         try calibrator(folder + "/c").calibrate([], on: FakeSubject())
       }
-      #expect(error?.description == "there is nothing to calibrate with: no prompts, or no seeds")
+      #expect(error?.description == "a calibration needs at least one prompt and one seed")
     }
   }
 
-  @Test func keepsPassesApart() throws {
+  @Test func separatesBranches() throws {
     let collector = StatisticsCollector(
       modules: modules, bands: TimestepBands(count: 1), run: runs[0])
-    collector.begin(timestep: 1, passes: [.unconditional, .conditional])
+    collector.begin(timestep: 1, branches: [.unconditional, .conditional])
     collector.willRun(
       module: "block.linear",
       input: Tensor(shape: [2, 5], values: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]))
-    collector.begin(timestep: 1, passes: [.conditional])
+    collector.begin(timestep: 1, branches: [.conditional])
     collector.willRun(
       module: "block.linear", input: Tensor(shape: [1, 5], values: [0, 0, 0, 0, -20]))
     let statistics = try #require(collector.finish()["block.linear"])
-    #expect(statistics.maxima(passes: [.unconditional]) == [1, 2, 3, 4, 5])
-    #expect(statistics.maxima(passes: [.conditional]) == [6, 7, 8, 9, 20])
-    #expect(statistics.meanSquares(passes: [.conditional]) == [18, 24.5, 32, 40.5, 250])
+    #expect(statistics.maxima(branches: [.unconditional]) == [1, 2, 3, 4, 5])
+    #expect(statistics.maxima(branches: [.conditional]) == [6, 7, 8, 9, 20])
+    #expect(statistics.meanSquares(branches: [.conditional]) == [18, 24.5, 32, 40.5, 250])
     #expect(statistics.positions == [1, 2])
   }
 
-  @Test func reportsNumbersThatAreNotFinite() throws {
+  @Test func reportsNonfiniteInputs() throws {
     let collector = StatisticsCollector(modules: modules, bands: TimestepBands(), run: runs[1])
-    collector.begin(timestep: 441, passes: [.conditional])
+    collector.begin(timestep: 441, branches: [.conditional])
     collector.willRun(
       module: "block.linear", input: Tensor(shape: [1, 5], values: [0, 0, .nan, 0, 1]))
     collector.willRun(module: "block.linear", input: Tensor(zeros: [1, 5]))
@@ -182,12 +187,12 @@ struct CalibratorTests {
     #expect(
       error?.description
         == "the input of 'block.linear' is NaN or infinite at timestep 441.0 of the run of 'cat' with "
-        + "seed 1; the model's weights are damaged, or outgrow float32")
+        + "seed 1; the weights are damaged or overflow float32")
   }
 
-  @Test func reportsModulesThatNobodyListed() throws {
+  @Test func reportsUnlistedModules() throws {
     let collector = StatisticsCollector(modules: modules, bands: TimestepBands(), run: runs[1])
-    collector.begin(timestep: 441, passes: [.conditional])
+    collector.begin(timestep: 441, branches: [.conditional])
     collector.willRun(module: "stranger", input: Tensor(zeros: [1, 5]))
     let error = #expect(throws: CalibrationError.self) { try collector.finish() }
     #expect(

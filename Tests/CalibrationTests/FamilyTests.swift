@@ -5,13 +5,13 @@ import Sampling
 import TestSupport
 import Testing
 
-/// Calibration of narrow models of every kind of pipeline.
+/// Calibration of a narrow model of each kind of pipeline.
 struct FamilyTests {
   @Test(arguments: [
     ("sd-v1-5-inpainting", 9, true), ("sd-v2-1", 4, true), ("lcm-dreamshaper-v7", 4, false),
     ("koala-700m", 4, true), ("sdxl-turbo", 4, true), ("sdxl-refiner-1.0", 4, true),
   ])
-  func seesEveryModule(name: String, channels: Int, isGuided: Bool) throws {
+  func collectsEveryModule(name: String, channels: Int, isGuided: Bool) throws {
     let tokenizer = try smallTokenizer()
     let family = try #require(Family.named(name))
     let model = try Model.bind(
@@ -25,12 +25,12 @@ struct FamilyTests {
       #expect(file.statistics.names.count == model.unet.modules.filter { $0.kind.isMatrix }.count)
       for name in file.statistics.names {
         let module = try #require(file.statistics[name])
-        #expect(try #require(module.meanSquares(passes: [.conditional])).contains { $0 > 0 })
+        #expect(try #require(module.meanSquares(branches: [.conditional])).contains { $0 > 0 })
         #expect(module.maxima().allSatisfy { $0.isFinite })
       }
       let first = try #require(file.statistics["conv_in"])
       #expect(first.channels == channels)
-      #expect((first.meanSquares(passes: [.unconditional]) != nil) == isGuided)
+      #expect((first.meanSquares(branches: [.unconditional]) != nil) == isGuided)
     }
   }
 }

@@ -11,14 +11,14 @@ import TestSupport
 import Testing
 
 struct FileTests {
-  /// A sound file with its metadata or its tensors changed.
+  /// Writes a valid calibration with changed metadata or tensors.
   static func changed(
     _ folder: String, metadata change: (inout JSONObject) -> Void = { _ in },
     tensors: (inout [(String, StoredTensor)]) -> Void = { _ in }
   ) throws -> String {
-    let sound = folder + "/sound-\(UUID().uuidString)"
-    _ = try calibrator(sound).calibrate([runs[0]], on: FakeSubject())
-    let file = try SafetensorsFile(path: sound)
+    let valid = folder + "/valid-\(UUID().uuidString)"
+    _ = try calibrator(valid).calibrate([runs[0]], on: FakeSubject())
+    let file = try SafetensorsFile(path: valid)
     let text = try #require(file.metadata["decant.calibration"])
     var object = try #require(JSONValue(parsing: text).object)
     change(&object)
@@ -36,7 +36,7 @@ struct FileTests {
     return error?.description
   }
 
-  @Test func holdsWhatTheSpecificationSays() throws {
+  @Test func followsTheSpecification() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/c.safetensors"
       let file = try calibrator(path).calibrate([runs[0], runs[1]], on: FakeSubject())
@@ -54,7 +54,7 @@ struct FileTests {
       #expect(
         entry("conv_in.histogram") == TensorEntry(shape: [4, 2, 322], encoding: .plain(.u64)))
 
-      // The mean square, as the specification tells a reader to compute it.
+      // The mean square, computed as the specification says.
       let words = try tensors.tensor("block.linear.energy").parts[0].words
       let positions = try tensors.tensor("block.linear.positions").parts[0].words
       let seen = Double(positions.reduce(0, +))
@@ -90,24 +90,23 @@ struct FileTests {
     }
   }
 
-  @Test func refusesFilesThatAreNoCalibration() throws {
+  @Test func refusesOtherFiles() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/weights.safetensors"
       try writeSafetensors(
         MemorySource(location: path, [("w", StoredTensor(shape: [1], floats: [1]))]), to: path)
       #expect(
         Self.refusal(path)
-          == "\(path): the safetensors metadata has no 'decant.calibration', so it is no calibration; "
-          + "make one with decant calibrate")
+          == "\(path): not a calibration; its safetensors metadata lacks 'decant.calibration'")
       #expect(throws: SafetensorsError.self) { try CalibrationFile(path: folder + "/nothing") }
     }
   }
 
   static let metadataCases: [(String, JSONValue?, String)] = [
-    ("version", 2, "a calibration of version 2, this program reads version 1"),
+    ("version", 2, "calibration version 2, expected 1"),
     ("tool", nil, "'tool' of the calibration is absent, expected a value"),
     ("tool", 3, "'tool' of the calibration is 3, expected a string"),
-    ("extra", 1, "'extra' of the calibration is 1, expected no such member in version 1"),
+    ("extra", 1, "'extra' of the calibration is 1, expected no member of this name"),
     ("complete", "yes", "'complete' of the calibration is \"yes\", expected a Boolean"),
     ("model", [], "'model' of the calibration is [], expected an object"),
     (
@@ -117,7 +116,7 @@ struct FileTests {
     (
       "settings",
       ["steps": 0, "scheduler": "ddim", "guidance_scale": 1, "width": 8, "height": 8],
-      "'settings.steps' of the calibration is 0, expected a whole number from 1"
+      "'settings.steps' of the calibration is 0, expected an integer of at least 1"
     ),
     (
       "settings",
@@ -126,8 +125,8 @@ struct FileTests {
     ),
     (
       "bands", [0, 500, 500, 750, 1000],
-      "'bands' of the calibration is [0,500,500,750,1000], expected ascending whole numbers, at "
-        + "least two"
+      "'bands' of the calibration is [0,500,500,750,1000], expected at least two "
+        + "ascending integers"
     ),
     (
       "passes", ["conditional"],
@@ -139,17 +138,17 @@ struct FileTests {
     ),
     (
       "modules", ["conv_in", "conv_in"],
-      "'modules' of the calibration is [\"conv_in\",\"conv_in\"], expected names, none twice"
+      "'modules' of the calibration is [\"conv_in\",\"conv_in\"], expected distinct names"
     ),
     ("runs", [], "'runs' of the calibration is [], expected at least one run"),
     (
       "runs", [["prompt": "a", "negative_prompt": "", "seed": -1]],
-      "'runs[0].seed' of the calibration is -1, expected a whole number from 0"
+      "'runs[0].seed' of the calibration is -1, expected an integer of at least 0"
     ),
-    ("modules", ["conv_in"], "tensor 'block.linear.energy' belongs to none of 'modules'"),
+    ("modules", ["conv_in"], "tensor 'block.linear.energy' belongs to no module of 'modules'"),
     (
       "modules", ["conv_in", "block.linear", "more"],
-      "tensor 'more.maximum' is missing, 'modules' asks for it"
+      "tensor 'more.maximum' is missing, but 'modules' lists its module"
     ),
     (
       "bands", [0, 1000],
@@ -166,17 +165,62 @@ struct FileTests {
     }
   }
 
-  @Test func refusesARunThatIsListedTwice() throws {
+  /// Every member of the metadata is required.
+  @Test func refusesEveryAbsentMember() throws {
+    let settings = ["steps", "scheduler", "guidance_scale", "width", "height"]
+    let paths: [[String]] =
+      [
+        "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
+        "modules", "runs",
+      ].map { [$0] } + settings.map { ["settings", $0] }
+      + ["component", "digest"].map { ["model", $0] }
+      + ["bins", "octaves", "bins_per_octave"].map { ["histogram", $0] }
+    for path in paths {
+      try withTemporaryFolder { folder in
+        let file = try Self.changed(
+          folder,
+          metadata: { metadata in
+            guard path.count == 2 else {
+              metadata[path[0]] = nil
+              return
+            }
+            var object = metadata[path[0]]?.object ?? [:]
+            object[path[1]] = nil
+            metadata[path[0]] = .object(object)
+          })
+        #expect(
+          Self.refusal(file)
+            == "\(file): '\(path.joined(separator: "."))' of the calibration is absent, expected a "
+            + "value")
+      }
+    }
+    for member in ["prompt", "negative_prompt", "seed"] {
+      try withTemporaryFolder { folder in
+        let file = try Self.changed(
+          folder,
+          metadata: { metadata in
+            var run: JSONObject = ["prompt": "a", "negative_prompt": "", "seed": 1]
+            run[member] = nil
+            metadata["runs"] = [.object(run)]
+          })
+        #expect(
+          Self.refusal(file)
+            == "\(file): 'runs[0].\(member)' of the calibration is absent, expected a value")
+      }
+    }
+  }
+
+  @Test func refusesARepeatedRun() throws {
     try withTemporaryFolder { folder in
       let run: JSONValue = ["prompt": "a", "negative_prompt": "b", "seed": 4]
       let path = try Self.changed(folder, metadata: { $0["runs"] = [run, run] })
       #expect(
         Self.refusal(path)
-          == "\(path): the run of 'a' without 'b' with seed 4 is listed twice in 'runs'")
+          == "\(path): 'runs' lists the run of 'a' with negative prompt 'b' and seed 4 twice")
     }
   }
 
-  @Test func refusesMetadataThatIsNoJSON() throws {
+  @Test func refusesMetadataThatIsNotJSON() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/c"
       try writeSafetensors(
@@ -195,7 +239,7 @@ struct FileTests {
         })
       #expect(
         Self.refusal(path)
-          == "\(path): tensor 'conv_in.histogram' is missing, 'modules' asks for it")
+          == "\(path): tensor 'conv_in.histogram' is missing, but 'modules' lists its module")
     }
     try withTemporaryFolder { folder in
       let path = try Self.changed(
@@ -211,7 +255,7 @@ struct FileTests {
     }
   }
 
-  /// An empty tensor may claim extents whose products with others overflow.
+  /// The extents of an empty tensor are unchecked, and their products can overflow.
   @Test func refusesExtentsThatOverflow() throws {
     try withTemporaryFolder { folder in
       let path = try Self.changed(
@@ -227,7 +271,7 @@ struct FileTests {
   }
 
   @Test(arguments: [(Float.nan, "nan"), (.infinity, "inf"), (-1, "-1.0")])
-  func refusesMaximaThatAreNone(value: Float, shown: String) throws {
+  func refusesInvalidMaxima(value: Float, shown: String) throws {
     try withTemporaryFolder { folder in
       let path = try Self.changed(
         folder,
@@ -239,7 +283,8 @@ struct FileTests {
         })
       #expect(
         Self.refusal(path)
-          == "\(path): tensor 'conv_in.maximum' holds \(shown), magnitudes are finite and not negative"
+          == "\(path): tensor 'conv_in.maximum' holds \(shown), expected finite magnitudes of at "
+          + "least 0"
       )
     }
   }
@@ -253,8 +298,9 @@ struct FileTests {
       let error = #expect(throws: CalibrationError.self) { try file.check(against: wider) }
       #expect(
         error?.description
-          == "\(folder)/c: the calibration is of another model: 'block.linear' has 5 input channels "
-          + "there and 10 in the model; calibrate this one")
+          == "\(folder)/c: the calibration belongs to another model: 'block.linear' has 5 input "
+          + "channels in the calibration and 10 in the model")
+      #expect(error?.remedy == .act("calibrate this model"))
     }
   }
 }

@@ -1,6 +1,7 @@
 import Calibration
 import Models
 import Quantization
+import Support
 import Tensors
 import TestSupport
 import Testing
@@ -27,7 +28,7 @@ struct MergeTests {
         try merged.write(replacing: false)
         #expect(try bytes(path) == bytes(folder + "/all"))
       }
-      // In two steps, too.
+      // In two steps.
       let pair = try CalibrationFile.merging([parts[2], parts[1]], path: "pair", tool: "x")
       let merged = try CalibrationFile.merging(
         [pair, parts[0]], path: folder + "/steps", tool: "decant test")
@@ -43,7 +44,7 @@ struct MergeTests {
     return error?.description
   }
 
-  @Test func refusesRunsInCommon() throws {
+  @Test func refusesSharedRuns() throws {
     try withTemporaryFolder { folder in
       let (a, b) = (folder + "/a", folder + "/b")
       let files = [
@@ -52,8 +53,42 @@ struct MergeTests {
       ]
       #expect(
         Self.message(files)
-          == "\(a) and \(b) have 2 runs in common, as the run of 'cat' with seed 0, so merging would "
-          + "count it twice")
+          == "\(a) and \(b) cannot be merged, because both contain the run of 'cat' with seed 0 and 1 "
+          + "more")
+    }
+  }
+
+  /// A run that any two of three files share is found, wherever the two stand.
+  @Test(arguments: [(0, 1), (0, 2), (1, 2)])
+  func refusesASharedRunOfAnyTwoOfThree(first: Int, second: Int) throws {
+    try withTemporaryFolder { folder in
+      var parts = [[runs[0]], [runs[1]], [runs[2]]]
+      parts[first].append(runs[3])
+      parts[second].append(runs[3])
+      let files = try parts.enumerated().map { index, part in
+        try Self.file(folder + "/\(index)", part)
+      }
+      #expect(
+        Self.message(files)
+          == "\(folder)/\(first) and \(folder)/\(second) cannot be merged, because both contain the "
+          + "run of 'bird' with seed 0")
+    }
+  }
+
+  @Test(arguments: [0, 1, 2])
+  func refusesOneOfThreeThatDiffersOrIsIncomplete(place: Int) throws {
+    try withTemporaryFolder { folder in
+      var other = settings
+      other.steps = 7
+      var files = try (0..<3).map { try Self.file(folder + "/\($0)", [runs[$0]]) }
+      files[place] = try Self.file(folder + "/other", [runs[place]], settings: other)
+      #expect(
+        Self.message(files)?.contains("cannot be merged, because they differ in steps") == true)
+      files[place] = try Self.file(folder + "/part", [runs[place]])
+      files[place].isComplete = false
+      #expect(
+        Self.message(files)
+          == "\(folder)/part: the calibration is incomplete; it was interrupted after 1 run")
     }
   }
 
@@ -79,7 +114,7 @@ struct MergeTests {
       for (file, what) in cases {
         #expect(
           Self.message([a, file])
-            == "\(folder)/a and \(file.path) differ in \(what), so they cannot be merged")
+            == "\(folder)/a and \(file.path) cannot be merged, because they differ in \(what)")
       }
     }
   }
@@ -93,26 +128,26 @@ struct MergeTests {
       let b = try CalibratorTests.renamed(folder + "/b", modules: others)
       #expect(
         Self.message([a, b])
-          == "\(folder)/a and \(folder)/b differ in the modules (conv_in and conv_inn), so they cannot "
-          + "be merged")
+          == "\(folder)/a and \(folder)/b cannot be merged, because they differ in the modules "
+          + "(conv_in and conv_inn)")
       let error = #expect(throws: CalibrationError.self) { try b.check(against: modules) }
       #expect(
         error?.description
-          == "\(folder)/b: the calibration is of another model: it lacks 'conv_in', the model lacks "
-          + "'conv_inn'; calibrate this one")
+          == "\(folder)/b: the calibration belongs to another model: it lacks 'conv_in'; the model "
+          + "lacks 'conv_inn'")
+      #expect(error?.remedy == .act("calibrate this model"))
     }
   }
 
   @Test func refusesOneFileAndUnfinishedOnes() throws {
     try withTemporaryFolder { folder in
       let a = try Self.file(folder + "/a", [runs[0]])
-      #expect(Self.message([a]) == "--merge: at least two calibrations are expected")
+      #expect(Self.message([a]) == "merging needs at least two calibrations, found 1")
       var b = try Self.file(folder + "/b", [runs[1]])
       b.isComplete = false
       #expect(
         Self.message([a, b])
-          == "\(folder)/b: the calibration was interrupted after 1 run; finish it with "
-          + "decant calibrate --resume")
+          == "\(folder)/b: the calibration is incomplete; it was interrupted after 1 run")
     }
   }
 }
@@ -123,8 +158,8 @@ extension CalibratorTests {
     struct Renaming: CalibrationSubject {
       let names: [String]
       var callsPerRun: Int { 1 }
-      func perform(_ run: CalibrationRun, watchedBy collector: StatisticsCollector) throws {
-        collector.begin(timestep: 0, passes: [.conditional])
+      func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws {
+        collector.begin(timestep: 0, branches: [.conditional])
         collector.willRun(module: names[0], input: Tensor(zeros: [1, 3, 2, 2]))
       }
     }

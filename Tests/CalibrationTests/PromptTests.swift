@@ -21,7 +21,7 @@ struct PromptTests {
       Prompt("a", negativePrompt: "b").runs(seeds: 1)[0].seed != together[0].seed)
   }
 
-  @Test func runsSortByBytesAndTellNormalFormsApart() {
+  @Test func runsCompareByBytesAndSort() {
     let composed = CalibrationRun(prompt: "\u{e9}", negativePrompt: "", seed: 0)
     let decomposed = CalibrationRun(prompt: "e\u{301}", negativePrompt: "", seed: 0)
     #expect(composed != decomposed)

@@ -8,11 +8,12 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Calibration of the miniature model, as `decant calibrate` does it.
+/// Calibration of the miniature model with the sampler.
 struct SamplerTests {
   static let prompts = [
     Prompt("a red circle on a blue background"),
     Prompt("a small green square", negativePrompt: "yellow"),
+    Prompt("a blue triangle"),
   ]
 
   static func model() throws -> Model {
@@ -28,7 +29,7 @@ struct SamplerTests {
     ).calibrate(prompts.runs(seeds: 1), on: subject)
   }
 
-  @Test func seesEveryModuleInBothPassesAndEveryBand() throws {
+  @Test func collectsEveryModuleInBothBranchesAndEveryBand() throws {
     try withTemporaryFolder { folder in
       let model = try Self.model()
       let subject = try SamplerSubject(try Sampler(model), steps: 4, scheduler: "ddim")
@@ -42,28 +43,29 @@ struct SamplerTests {
 
       for name in file.statistics.names {
         let module = try #require(file.statistics[name])
-        // One call a band (1, 251, 501, 751), as many numbers in each pass.
+        // One call a band (1, 251, 501, 751), with the same count in each branch.
         #expect(module.positions.allSatisfy { $0 == module.positions[0] && $0 > 0 }, "\(name)")
         #expect(try #require(module.meanSquares()).contains { $0 > 0 }, "\(name)")
         let largest = Double(try #require(module.maxima().max()))
         let percentile = try #require(module.percentile(0.999))
         #expect(percentile <= largest, "\(name)")
       }
-      // The sampler's latents are what conv_in sees.
+      // The input of conv_in is the sampler's latents.
       let latent = try #require(file.statistics["conv_in"])
       #expect(latent.channels == 4)
       let (width, height) = (
         subject.settings.width / model.vae.downsamplingFactor,
         subject.settings.height / model.vae.downsamplingFactor
       )
-      #expect(latent.positions[0] == UInt64(2 * width * height))
-      // The halves of the batch hold the same latents, and the text differs.
+      #expect(latent.positions[0] == UInt64(Self.prompts.count * width * height))
+      // Both branches have the same latents and different text.
       #expect(
-        latent.meanSquares(passes: [.conditional]) == latent.meanSquares(passes: [.unconditional]))
+        latent.meanSquares(branches: [.conditional])
+          == latent.meanSquares(branches: [.unconditional]))
       let key = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
       let text = try #require(file.statistics[key])
       #expect(
-        text.meanSquares(passes: [.conditional]) != text.meanSquares(passes: [.unconditional]))
+        text.meanSquares(branches: [.conditional]) != text.meanSquares(branches: [.unconditional]))
     }
   }
 
@@ -82,20 +84,62 @@ struct SamplerTests {
     }
   }
 
-  @Test func withoutGuidanceOnlyTheTextIsSeen() throws {
+  /// Prompt, negative prompt, seed and each setting change the statistics.
+  @Test func everyInputOfARunChangesTheStatistics() throws {
+    let model = try Self.model()
+    let sampler = try Sampler(model)
+    func statistics(
+      _ run: CalibrationRun, _ subject: SamplerSubject
+    ) throws -> ActivationStatistics {
+      let collector = StatisticsCollector(
+        modules: model.unet.modules, bands: TimestepBands(), run: run)
+      try subject.perform(run, observedBy: collector)
+      return try collector.finish()
+    }
+    let run = CalibrationRun(prompt: "a red circle", negativePrompt: "", seed: 1)
+    let subject = try SamplerSubject(
+      sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 32, height: 32)
+    let found = try statistics(run, subject)
+    #expect(try statistics(run, subject) == found)
+    for other in [
+      CalibrationRun(prompt: "a blue square", negativePrompt: "", seed: 1),
+      CalibrationRun(prompt: "a red circle", negativePrompt: "blue", seed: 1),
+      CalibrationRun(prompt: "a red circle", negativePrompt: "", seed: 2),
+    ] {
+      #expect(try statistics(other, subject) != found, "\(other)")
+    }
+    let others = [
+      try SamplerSubject(
+        sampler, steps: 3, scheduler: "ddim", guidanceScale: 4, width: 32, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "euler", guidanceScale: 4, width: 32, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 5, width: 32, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 64, height: 32),
+      try SamplerSubject(
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 32, height: 64),
+    ]
+    for other in others {
+      #expect(other.settings != subject.settings)
+      #expect(try statistics(run, other) != found, "\(other.settings)")
+    }
+  }
+
+  @Test func withoutGuidanceOnlyTheConditionalBranchRuns() throws {
     try withTemporaryFolder { folder in
       let model = try Self.model()
       let subject = try SamplerSubject(
         try Sampler(model), steps: 2, scheduler: "euler", guidanceScale: 1)
       let file = try Self.calibrate(subject, model, folder + "/c", prompts: [Self.prompts[0]])
       let module = try #require(file.statistics["conv_in"])
-      #expect(module.meanSquares(passes: [.unconditional]) == nil)
-      #expect(module.meanSquares(passes: [.conditional]) != nil)
+      #expect(module.meanSquares(branches: [.unconditional]) == nil)
+      #expect(module.meanSquares(branches: [.conditional]) != nil)
     }
   }
 
-  /// The calibrated search must lessen the weighted error of the model that it was made for.
-  @Test func calibrationServesQuantization() throws {
+  /// A calibration reduces the weighted error of its own model.
+  @Test func calibrationImprovesQuantization() throws {
     try withTemporaryFolder { folder in
       let model = try Self.model()
       let subject = try SamplerSubject(try Sampler(model), steps: 2)
@@ -114,10 +158,17 @@ struct SamplerTests {
         #expect(weighted >= plain, "\(record.tensor)")
         #expect(weighted > 30, "\(record.tensor)")
       }
+      // Without the statistics, other scales are chosen.
+      let uncalibrated = try QuantizedSource(model.weights(of: "unet"), plan: plan)
+      let changed = try quantized.count { record in
+        try source.tensor(record.tensor).parts[0].array
+          != uncalibrated.tensor(record.tensor).parts[0].array
+      }
+      #expect(changed > quantized.count / 2)
     }
   }
 
-  @Test func refusesSchedulersThatThereAreNot() throws {
+  @Test func refusesUnknownSchedulers() throws {
     let model = try Self.model()
     let sampler = try Sampler(model)
     #expect(throws: SchedulerError.self) { try SamplerSubject(sampler, scheduler: "nothing") }

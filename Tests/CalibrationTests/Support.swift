@@ -6,7 +6,7 @@ import Support
 import Tensors
 import Testing
 
-/// A U-Net of two matrices and a norm, in names.
+/// The module list of a U-Net of a convolution, a norm and a linear layer.
 let modules: [ModuleSpec] = [
   module("conv_in", .convolution, [4, 3, 3, 3]),
   module("norm", .groupNorm, [4]),
@@ -38,13 +38,13 @@ func calibrator(
     bands: bands, replacing: replacing, resuming: resuming)
 }
 
-/// Shows the collector numbers that depend on the run alone.
+/// A subject whose activations depend only on the run.
 struct FakeSubject: CalibrationSubject {
   var callsPerRun: Int { 3 }
   /// Runs of this prompt are interrupted at their last call.
   var interruptedAt: String?
 
-  func perform(_ run: CalibrationRun, watchedBy collector: StatisticsCollector) throws {
+  func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws {
     var state = run.prompt.utf8.reduce(run.seed &* 77 &+ 1) { $0 &* 31 &+ UInt64($1) }
     func numbers(_ shape: Shape) -> Tensor {
       Tensor(
@@ -57,7 +57,7 @@ struct FakeSubject: CalibrationSubject {
     for call in 0..<3 {
       if call == 2, run.prompt == interruptedAt { throw CancellationError() }
       collector.begin(
-        timestep: Double(900 - 400 * call), passes: [.unconditional, .conditional])
+        timestep: Double(900 - 400 * call), branches: [.unconditional, .conditional])
       collector.willRun(module: "conv_in", input: numbers([2, 3, 4, 4]))
       collector.willRun(module: "block.linear", input: numbers([14, 5]))
     }

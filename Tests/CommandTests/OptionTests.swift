@@ -49,6 +49,10 @@ import Testing
   @Test(arguments: [
     (["--frobnicate"], "Unknown option '--frobnicate'."),
     (
+      ["--recipe", "bk-sdm-base"],
+      "Unknown option '--recipe'. It is an option of strip and shrink."
+    ),
+    (
       ["-m", "model"],
       "Unknown option '-m'. A model is named without an option: decant generate MODEL"
     ),

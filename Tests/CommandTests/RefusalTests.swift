@@ -71,11 +71,11 @@ import Testing
     ),
     (
       ["strip", "model", "-o", "a", "--recipe", "bk-sdm-huge"],
-      "there is no recipe 'bk-sdm-huge'; the recipes are bk-sdm-base, bk-sdm-small, bk-sdm-tiny, ssd-1b, segmind-vega, koala-700m, koala-1b, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, segmind-small-sd, segmind-tiny-sd"
+      "unknown recipe 'bk-sdm-huge'; expected bk-sdm-base, bk-sdm-small, bk-sdm-tiny, ssd-1b, segmind-vega, koala-700m, koala-1b, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, segmind-small-sd, segmind-tiny-sd"
     ),
     (
       ["strip", "model", "-o", "a", "--drop", "down_blocks.0.resnets.9"],
-      "model/unet/config.json: the U-Net has no block 'down_blocks.0.resnets.9'; did you mean down_blocks.0.resnets.0 or down_blocks.1.resnets.0?"
+      "model/unet/config.json: the U-Net has no block 'down_blocks.0.resnets.9'; choose --drop down_blocks.0.resnets.0 or --drop down_blocks.1.resnets.0"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],

@@ -1,3 +1,4 @@
+import Quantization
 import Testing
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine.
@@ -14,12 +15,12 @@ struct SeededGenerator: RandomNumberGenerator {
     return z ^ (z >> 31)
   }
 
-  /// About normal: a sum of twelve uniform numbers.
+  /// Approximately normal: the sum of twelve uniform numbers.
   mutating func normal() -> Float {
     (0..<12).reduce(Float(-6)) { sum, _ in sum + Float.random(in: 0..<1, using: &self) }
   }
 
-  /// Normal with one number in `every` `factor` times as large.
+  /// Normal weights, about one in `every` of them `factor` times as large.
   mutating func weights(_ count: Int, outlierEvery every: Int = 50, factor: Float = 6) -> [Float] {
     (0..<count).map { _ in
       let value = normal() * 0.02
@@ -35,7 +36,12 @@ struct SeededGenerator: RandomNumberGenerator {
   }
 }
 
-/// `#expect` for calls that change what they are made on.
+/// `#expect` for calls of mutating methods.
 func check(_ condition: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
   #expect(condition, sourceLocation: sourceLocation)
+}
+
+/// The rounding method of that name.
+func method(_ name: String) throws -> any RoundingMethod {
+  try #require(RoundingMethods.named(name))
 }

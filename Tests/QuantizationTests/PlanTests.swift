@@ -34,23 +34,89 @@ struct PlanTests {
     let quantized = plan.entries.filter { $0.scheme.name == "int8" }
     #expect(quantized.allSatisfy { $0.shape.rank >= 2 })
     #expect(quantized.contains { $0.module == "down_blocks.0.resnets.0.time_emb_proj" })
-    // Norms, biases and the exclusions are a third of a percent.
+    // Norms, biases and excluded modules hold a third of a percent.
     let share = Double(quantized.reduce(0) { $0 + $1.shape.count }) / 859_520_964
     #expect((0.997...0.999).contains(share))
   }
 
-  @Test func saysWhyEachTensorIsKept() throws {
+  @Test func givesAReasonForEachTensor() throws {
     let plan = try QuantizationPlan(modules: try Self.modules(), choices: try Self.choices())
-    #expect(plan["conv_in.weight"]?.reason == "first convolution: every pixel passes it")
+    #expect(plan["conv_in.weight"]?.reason == "first convolution: its error reaches every layer")
     #expect(plan["conv_in.bias"]?.reason == "bias")
-    #expect(plan["conv_out.weight"]?.reason == "last convolution: its error is the output's")
     #expect(
-      plan["time_embedding.linear_2.weight"]?.reason == "time embedding: every block hears it")
+      plan["conv_out.weight"]?.reason == "last convolution: its error goes straight to the output")
+    #expect(
+      plan["time_embedding.linear_2.weight"]?.reason == "time embedding: every block reads it")
     #expect(
       plan["down_blocks.0.resnets.0.norm1.weight"]?.reason
-        == "norm: a few numbers that scale whole channels")
+        == "norm: few weights, each scales a whole channel")
     #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "convolution")
     #expect(plan["nothing"] == nil)
+  }
+
+  /// An entry as text: tensor, module, shape, scheme, bytes and reason.
+  private static func lines(_ plan: QuantizationPlan) -> [String] {
+    plan.entries.map {
+      "\($0.tensor) | \($0.module) | \($0.shape) | \($0.scheme.name) | \($0.byteCount) | \($0.reason)"
+    }
+  }
+
+  /// Every entry of a plan, with patterns on three modules.
+  @Test func plansAreEqualByValue() throws {
+    let modules =
+      SourceTests.modules + [
+        SourceTests.module("mid_block.linear", .linear, .linear, [5, 40]),
+        SourceTests.module("up.conv", .convolution, .convolution, [2, 4, 1, 1], bias: false),
+        SourceTests.module("conv_out", .convolution, .lastConvolution, [2, 4, 3, 3]),
+      ]
+    #expect(
+      Self.lines(try QuantizationPlan(modules: modules, choices: try Self.choices())) == [
+        "conv_in.weight | conv_in | [4, 2, 3, 3] | f16 | 144 | "
+          + "first convolution: its error reaches every layer",
+        "conv_in.bias | conv_in | [4] | f16 | 8 | bias",
+        "block.norm.weight | block.norm | [4] | f16 | 8 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.norm.bias | block.norm | [4] | f16 | 8 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.conv.weight | block.conv | [6, 4, 3, 3] | int8 | 240 | convolution",
+        "block.conv.bias | block.conv | [6] | f16 | 12 | bias",
+        "block.linear.weight | block.linear | [5, 6] | int8 | 50 | linear layer",
+        "mid_block.linear.weight | mid_block.linear | [5, 40] | int8 | 220 | linear layer",
+        "mid_block.linear.bias | mid_block.linear | [5] | f16 | 10 | bias",
+        "up.conv.weight | up.conv | [2, 4, 1, 1] | int8 | 16 | convolution",
+        "conv_out.weight | conv_out | [2, 4, 3, 3] | f16 | 144 | "
+          + "last convolution: its error goes straight to the output",
+        "conv_out.bias | conv_out | [2] | f16 | 4 | bias",
+      ])
+
+    var choices = try Self.choices("int4-g32")
+    choices.rest = try #require(Schemes.named("f32"))
+    choices.keep = [ModulePattern("up"), ModulePattern("block.linear")]
+    choices.only = [ModulePattern("block"), ModulePattern("mid_block"), ModulePattern("up.*")]
+    choices.assign = [
+      (ModulePattern("conv_*"), try #require(Schemes.named("bf16"))),
+      (ModulePattern("conv_out"), try #require(Schemes.named("int8"))),
+      (ModulePattern("mid_block"), try #require(Schemes.named("int8-g32"))),
+    ]
+    #expect(
+      Self.lines(try QuantizationPlan(modules: modules, choices: choices)) == [
+        "conv_in.weight | conv_in | [4, 2, 3, 3] | bf16 | 144 | assigned by pattern conv_*",
+        "conv_in.bias | conv_in | [4] | f32 | 16 | bias",
+        "block.norm.weight | block.norm | [4] | f32 | 16 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.norm.bias | block.norm | [4] | f32 | 16 | "
+          + "norm: few weights, each scales a whole channel",
+        "block.conv.weight | block.conv | [6, 4, 3, 3] | int4-g32 | 132 | "
+          + "selected by pattern block",
+        "block.conv.bias | block.conv | [6] | f32 | 24 | bias",
+        "block.linear.weight | block.linear | [5, 6] | f32 | 120 | kept by pattern block.linear",
+        "mid_block.linear.weight | mid_block.linear | [5, 40] | int8-g32 | 220 | "
+          + "assigned by pattern mid_block",
+        "mid_block.linear.bias | mid_block.linear | [5] | f32 | 20 | bias",
+        "up.conv.weight | up.conv | [2, 4, 1, 1] | f32 | 32 | kept by pattern up",
+        "conv_out.weight | conv_out | [2, 4, 3, 3] | int8 | 80 | assigned by pattern conv_out",
+        "conv_out.bias | conv_out | [2] | f32 | 8 | bias",
+      ])
   }
 
   @Test func groupsCountEveryTensorOnce() throws {
@@ -62,7 +128,7 @@ struct PlanTests {
     #expect(plan.json.array?.count == 686)
   }
 
-  @Test func keepsAndAssignsWhatPatternsSay() throws {
+  @Test func patternsKeepAndAssign() throws {
     var choices = try Self.choices()
     choices.keep = [ModulePattern("*.attn2.to_k"), ModulePattern("mid_block")]
     choices.assign = [
@@ -72,25 +138,25 @@ struct PlanTests {
     ]
     let plan = try QuantizationPlan(modules: try Self.modules(), choices: choices)
     #expect(plan["conv_in.weight"]?.scheme.name == "int8")
-    #expect(plan["conv_in.weight"]?.reason == "--assign conv_in=int8")
+    #expect(plan["conv_in.weight"]?.reason == "assigned by pattern conv_in")
     #expect(plan["conv_in.bias"]?.scheme.name == "f16")
     #expect(plan["mid_block.resnets.0.conv1.weight"]?.scheme.name == "int8-g64")
     #expect(plan["mid_block.resnets.1.conv1.weight"]?.scheme.name == "bf16")
     #expect(plan["mid_block.attentions.0.proj_in.weight"]?.scheme.name == "f16")
-    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "--keep mid_block")
+    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "kept by pattern mid_block")
     let key = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
     #expect(plan[key]?.scheme.name == "f16")
-    #expect(plan[key]?.reason == "--keep *.attn2.to_k")
+    #expect(plan[key]?.reason == "kept by pattern *.attn2.to_k")
   }
 
-  @Test func onlyQuantizesWhatOnlySays() throws {
+  @Test func onlyRestrictsWhatIsQuantized() throws {
     var choices = try Self.choices()
     choices.only = [ModulePattern("*.attn?.*"), ModulePattern("conv_in")]
     let plan = try QuantizationPlan(modules: try Self.modules(), choices: choices)
     #expect(plan["conv_in.weight"]?.scheme.name == "int8")
     #expect(
       plan["mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"]?.scheme.name == "int8")
-    #expect(plan["mid_block.resnets.0.conv1.weight"]?.reason == "not in --only")
+    #expect(plan["mid_block.resnets.0.conv1.weight"]?.reason == "selected by no pattern")
   }
 
   @Test func fourBitsLeaveSensitiveModulesAtEight() throws {
@@ -112,16 +178,18 @@ struct PlanTests {
   }
 
   @Test(arguments: [
-    ("--keep", "mid_blok", "'mid_block', "),
-    ("--only", "conv_inn", "'conv_in', 'conv_out', "),
-    ("--assign", "*.norm1", nil),
+    (Setting.keep, "mid_blok", "'mid_block', "),
+    (.only, "conv_inn", "'conv_in', 'conv_out', "),
+    (.assign, "*.norm1", ""),
   ])
-  func refusesPatternsThatMatchNothing(option: String, pattern: String, nearest: String?) throws {
+  func refusesPatternsThatMatchNothing(
+    setting: Setting, pattern: String, nearest: String
+  ) throws {
     var choices = try Self.choices()
     let found = ModulePattern(pattern)
-    switch option {
-    case "--keep": choices.keep = [found]
-    case "--only": choices.only = [found]
+    switch setting {
+    case .keep: choices.keep = [found]
+    case .only: choices.only = [found]
     default: choices.assign = [(found, choices.scheme)]
     }
     let modules = try Self.modules()
@@ -130,9 +198,10 @@ struct PlanTests {
     }
     let description = error?.description ?? ""
     let start =
-      "\(option) '\(pattern)' matches no convolution or linear layer of the model; "
-      + "names like it are \(nearest ?? "")"
+      "\(setting) pattern '\(pattern)' matches no convolution or linear layer of the model; "
+      + "similar names are \(nearest)"
     #expect(description.hasPrefix(start), "\(description)")
+    #expect(error?.remedy == .act("use a pattern that matches one, or leave it out"))
   }
 
   @Test(arguments: [

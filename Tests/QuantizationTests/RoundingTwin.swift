@@ -1,10 +1,10 @@
 import Kernels
 
-/// What `symmetricCodes` does, in plain Swift and float64, one number at a time.
+/// A reference implementation of `symmetricCodes` in plain Swift and float64.
 struct RoundingTwin {
   var codes: [Int8] = []
   var scales: [Float] = []
-  /// Weighted squared error of each group: with the chosen scale, and with the plain one.
+  /// Weighted squared error of each group, with the chosen scale and with that of round-to-nearest.
   var errors: [(chosen: Double, plain: Double)] = []
 
   init(

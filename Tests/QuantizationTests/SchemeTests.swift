@@ -18,18 +18,18 @@ struct SchemeTests {
       #expect(!scheme.summary.isEmpty)
     }
     #expect(Schemes.named("int3") == nil)
-    // ggml's names of the same blocks.
+    // ggml's names of the same encodings.
     #expect(Schemes.named("q8_0")?.name == "int8-g32")
     #expect(Schemes.named("q4_0")?.name == "int4-g32")
   }
 
-  /// Uniform rounding error of a normal row whose largest weight is 3.2 to 4.4 deviations off.
+  /// The rounding noise of normal weights whose largest lies 3.2 to 4.4 standard deviations out.
   @Test func int8OfNormalWeightsHasTheExpectedNoise() throws {
     var generator = SeededGenerator(3)
     let weights = StoredTensor(
       shape: [64, 1280], floats: (0..<64 * 1280).map { _ in generator.normal() })
     let scheme = try #require(Schemes.named("int8"))
-    let encoded = try scheme.encode(weights, method: .round, meanSquares: nil)
+    let encoded = try scheme.encode(weights, method: try method("round"), statistics: nil)
     #expect((40.0...43.0).contains(encoded.figures.sqnr))
     let measures = ErrorMeasures(reference: weights, candidate: encoded.tensor)
     #expect(abs(measures.sqnr - encoded.figures.sqnr) < 1e-9)
@@ -42,9 +42,10 @@ struct SchemeTests {
       var generator = SeededGenerator(UInt64(seed))
       let length = Int.random(in: 1...400, using: &generator)
       let weights = StoredTensor(shape: [6, length], floats: generator.weights(6 * length))
-      let meanSquares = isCalibrated ? generator.meanSquares(length) : nil
-      let plain = try scheme.encode(weights, method: .round, meanSquares: meanSquares)
-      let best = try scheme.encode(weights, method: .mse, meanSquares: meanSquares)
+      let statistics =
+        isCalibrated ? LayerStatistics(meanSquares: generator.meanSquares(length)) : nil
+      let plain = try scheme.encode(weights, method: try method("round"), statistics: statistics)
+      let best = try scheme.encode(weights, method: try method("mse"), statistics: statistics)
       #expect(best.figures.plainSQNR == plain.figures.sqnr)
       if isCalibrated {
         let weighted = try #require(best.figures.weightedSQNR)
@@ -63,7 +64,7 @@ struct SchemeTests {
     guard case .symmetric(let bits, _) = scheme.encoding else { return }
     var generator = SeededGenerator(5)
     let weights = StoredTensor(shape: [7, 101], floats: generator.weights(707))
-    let tensor = try scheme.encode(weights, method: .round, meanSquares: nil).tensor
+    let tensor = try scheme.encode(weights, method: try method("round"), statistics: nil).tensor
     let codes = tensor.parts[0].array
     if bits == 8 {
       #expect(!codes.contains(0x80))
@@ -76,13 +77,14 @@ struct SchemeTests {
   @Test(arguments: [1, 2, 3, 31, 32, 33, 65])
   func int4PacksAndUnpacks(length: Int) throws {
     let scheme = try #require(Schemes.named("int4-g32"))
-    // Whole numbers from -7 to 7, with a 7 in every group: scales are 1 and nothing is lost.
+    // Integers from -7 to 7, with a 7 in every group: scales are 1 and rounding is exact.
     let floats = (0..<3 * length).map { index -> Float in
       let column = index % length
       return column % 32 == 0 ? 7 : Float(index % 15) - 7
     }
     let encoded = try scheme.encode(
-      StoredTensor(shape: [3, length], floats: floats), method: .round, meanSquares: nil)
+      StoredTensor(shape: [3, length], floats: floats), method: try method("round"), statistics: nil
+    )
     #expect(encoded.tensor.floats() == floats)
     #expect(encoded.figures.sqnr == .infinity)
     if length % 2 == 1 {
@@ -92,39 +94,44 @@ struct SchemeTests {
   }
 
   @Test(arguments: integers, [Float.nan, .infinity, -.infinity])
-  func integersRefuseWhatIsNotFinite(name: String, value: Float) throws {
+  func integerSchemesRefuseNonfiniteWeights(name: String, value: Float) throws {
     let scheme = try #require(Schemes.named(name))
     let weights = StoredTensor(shape: [2, 3], floats: [0, 1, 2, 3, value, 5])
     #expect(throws: SchemeError.nonfinite) {
-      try scheme.encode(weights, method: .mse, meanSquares: nil)
+      try scheme.encode(weights, method: try method("mse"), statistics: nil)
     }
   }
 
-  @Test func halfRefusesWhatItCannotHold() throws {
+  @Test func halfRefusesMagnitudesAbove65504() throws {
     let half = try #require(Schemes.named("f16"))
     #expect(throws: SchemeError.overflowsHalf) {
       try half.encode(
-        StoredTensor(shape: [2], floats: [1, 65520]), method: .round, meanSquares: nil)
+        StoredTensor(shape: [2], floats: [1, 65520]), method: try method("round"), statistics: nil)
     }
     let largest = StoredTensor(shape: [2], floats: [65519, -65504])
     #expect(
-      try half.encode(largest, method: .round, meanSquares: nil).tensor.floats() == [65504, -65504])
+      try half.encode(largest, method: try method("round"), statistics: nil).tensor.floats() == [
+        65504, -65504,
+      ])
     let bfloat = try #require(Schemes.named("bf16"))
     #expect(
       try bfloat.encode(
-        StoredTensor(shape: [1], floats: [65536]), method: .round, meanSquares: nil
+        StoredTensor(shape: [1], floats: [65536]), method: try method("round"), statistics: nil
       ).tensor.floats() == [65536])
   }
 
-  @Test func groupsRefuseScalesThatHalfCannotHold() throws {
+  @Test func groupSchemesRefuseScalesAbove65504() throws {
     let grouped = try #require(Schemes.named("int8-g64"))
     let weights = StoredTensor(shape: [1, 2], floats: [1, 127 * 70000])
     #expect(throws: SchemeError.scaleOverflowsHalf(70000)) {
-      try grouped.encode(weights, method: .round, meanSquares: nil)
+      try grouped.encode(weights, method: try method("round"), statistics: nil)
     }
     let rows = try #require(Schemes.named("int8"))
     #expect(
-      try rows.encode(weights, method: .round, meanSquares: nil).tensor.parts[0].array == [0, 127])
+      try rows.encode(weights, method: try method("round"), statistics: nil).tensor.parts[0].array
+        == [
+          0, 127,
+        ])
   }
 
   @Test(arguments: ["f32", "f16", "bf16"])
@@ -133,7 +140,7 @@ struct SchemeTests {
     var generator = SeededGenerator(9)
     let floats = generator.weights(1000)
     let encoded = try scheme.encode(
-      StoredTensor(shape: [10, 100], floats: floats), method: .round, meanSquares: nil)
+      StoredTensor(shape: [10, 100], floats: floats), method: try method("round"), statistics: nil)
     let expected = StoredTensor(
       shape: [10, 100], floats: floats, as: name == "f32" ? .f32 : name == "f16" ? .f16 : .bf16)
     #expect(encoded.tensor.parts[0].array == expected.parts[0].array)
@@ -142,18 +149,18 @@ struct SchemeTests {
     #expect(range?.contains(encoded.figures.sqnr) == true)
   }
 
-  /// Prints how fast weights are quantized; no threshold, for machines differ.
+  /// Prints the throughput. There is no threshold, because machines differ.
   @Test func printsTheThroughput() throws {
     var generator = SeededGenerator(13)
     let row = generator.weights(11520)
     let shape: Shape = [256, 1280, 3, 3]
     let weights = StoredTensor(shape: shape, floats: (0..<256).flatMap { _ in row })
-    let meanSquares = generator.meanSquares(11520)
+    let statistics = LayerStatistics(meanSquares: generator.meanSquares(11520))
     for name in ["int8", "int8-g64", "int4-g32"] {
       let scheme = try #require(Schemes.named(name))
       let clock = ContinuousClock()
       let time = try clock.measure {
-        _ = try scheme.encode(weights, method: .mse, meanSquares: meanSquares)
+        _ = try scheme.encode(weights, method: try method("mse"), statistics: statistics)
       }
       let seconds = Double(time.components.attoseconds) * 1e-18 + Double(time.components.seconds)
       print(

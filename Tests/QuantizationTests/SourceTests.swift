@@ -6,8 +6,9 @@ import Support
 import Tensors
 import Testing
 
+/// Tests of `QuantizedSource` and `CastingSource`.
 struct SourceTests {
-  /// A U-Net of one convolution of each sort, one linear layer and one norm, in names.
+  /// The module list of a U-Net of two convolutions, a linear layer and a norm.
   static let modules: [ModuleSpec] = [
     module("conv_in", .convolution, .firstConvolution, [4, 2, 3, 3]),
     module("block.norm", .groupNorm, .norm, [4]),
@@ -58,7 +59,7 @@ struct SourceTests {
     #expect(source.entry("nothing") == nil)
   }
 
-  @Test func notesEveryTensorInTheLedger() throws {
+  @Test func recordsEveryTensorInTheLedger() throws {
     let source = try QuantizedSource(Self.weights(), plan: try Self.plan())
     #expect(source.ledger.records.isEmpty)
     for name in source.names.reversed() { _ = try source.tensor(name) }
@@ -70,7 +71,7 @@ struct SourceTests {
     #expect(record.after == .int8)
     #expect(record.bytesBefore == 6 * 36 * 4)
     #expect(record.bytesAfter == 6 * 36 + 6 * 4)
-    #expect(record.method == .mse)
+    #expect(record.method == "mse")
     #expect(record.figures.sqnr >= record.figures.plainSQNR)
     #expect(record.figures.weightedSQNR == nil)
     #expect((record.figures.clip?.least ?? 2) <= 1)
@@ -90,14 +91,14 @@ struct SourceTests {
       try JSONValue(parsing: source.ledger.json.text(indent: 2)).array?.count == records.count)
   }
 
-  @Test func weighsEachTapWithTheEnergyOfItsChannel() throws {
+  @Test func weightsEachTapByTheMeanSquareOfItsChannel() throws {
     var statistics = ActivationStatistics(modules: Self.modules, bands: TimestepBands(count: 2))
     #expect(statistics.names == ["conv_in", "block.conv", "block.linear"])
     let summary = ActivationSummary(
       maxima: [1, 2, 3, 4], meanSquares: [10, 20, 0, 40], positions: 10,
       histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
     check(
-      statistics.update("block.conv") { $0.add(summary, band: 1, pass: .conditional) } == true)
+      statistics.update("block.conv") { $0.add(summary, band: 1, branch: .conditional) } == true)
     let base = Self.weights()
     let source = try QuantizedSource(base, plan: try Self.plan(), statistics: statistics)
     let found = try source.tensor("block.conv.weight")
@@ -105,13 +106,14 @@ struct SourceTests {
     let meanSquares: [Float] = [1, 2, 0, 4].flatMap { [Float](repeating: $0, count: 9) }
     let scheme = try #require(Schemes.named("int8"))
     let expected = try scheme.encode(
-      try base.tensor("block.conv.weight"), method: .mse, meanSquares: meanSquares)
+      try base.tensor("block.conv.weight"), method: try method("mse"),
+      statistics: LayerStatistics(meanSquares: meanSquares))
     #expect(found.floats() == expected.tensor.floats())
     let record = source.ledger.records.first { $0.tensor == "block.conv.weight" }
     #expect(record?.figures == expected.figures)
     #expect(record?.figures.weightedSQNR != nil)
 
-    // A module whose input was never seen is rounded as if nothing were calibrated.
+    // A layer without statistics is rounded as without a calibration.
     _ = try source.tensor("block.linear.weight")
     #expect(source.ledger.records.last?.figures.weightedSQNR == nil)
   }
@@ -128,8 +130,9 @@ struct SourceTests {
     }
     #expect(
       error?.description
-        == "unet.safetensors: tensor 'block.conv.weight' has 4 input channels, the calibration has 8; "
-        + "calibrate this model")
+        == "unet.safetensors: tensor 'block.conv.weight' has 4 input channels, but the "
+        + "calibration has 8")
+    #expect(error?.remedy == .act("calibrate this model"))
   }
 
   @Test func refusesToQuantizeTwice() throws {
@@ -138,15 +141,15 @@ struct SourceTests {
     let error = #expect(throws: ConversionError.self) { try QuantizedSource(once, plan: plan) }
     #expect(
       error?.description
-        == "unet.safetensors: tensor 'block.conv.weight' is int8 already; "
-        + "quantize the model that it was made from")
-    // Widening it again is no loss.
+        == "unet.safetensors: tensor 'block.conv.weight' is already quantized to int8")
+    #expect(error?.remedy == .act("quantize the original model"))
+    // Widening is exact.
     let wide = CastingSource(once, to: try #require(Schemes.named("f32")))
     #expect(
       try wide.tensor("block.conv.weight").floats() == once.tensor("block.conv.weight").floats())
   }
 
-  @Test func refusesNotANumber() throws {
+  @Test func refusesNaN() throws {
     let base = Self.weights { tensors in
       let index = tensors.firstIndex { $0.0 == "block.linear.weight" }!
       var floats = tensors[index].1.floats()
@@ -157,24 +160,30 @@ struct SourceTests {
     let error = #expect(throws: ConversionError.self) { try source.tensor("block.linear.weight") }
     #expect(
       error?.description
-        == "unet.safetensors: tensor 'block.linear.weight' holds NaN or infinity, which int8 has no "
-        + "code for; exclude it with --keep or mend it")
+        == "unet.safetensors: tensor 'block.linear.weight' holds NaN or infinity, which int8 "
+        + "cannot store")
+    #expect(
+      error?.remedy
+        == .either([
+          .choose(.keep, ["block.linear"], purpose: "to leave it unquantized"),
+          .act("repair the weights"),
+        ]))
   }
 
-  @Test func castingRefusesWhatHalfCannotHold() throws {
+  @Test func castingRefusesMagnitudesAbove65504() throws {
     let base = MemorySource(
       location: "vae.safetensors", [("w", StoredTensor(shape: [2], floats: [1, -70000]))])
     let half = CastingSource(base, to: try #require(Schemes.named("f16")))
     let error = #expect(throws: ConversionError.self) { try half.tensor("w") }
     #expect(
       error?.description
-        == "vae.safetensors: tensor 'w' holds a number beyond 65504, which f16 cannot store; "
-        + "use bf16 or f32")
+        == "vae.safetensors: tensor 'w' holds a magnitude above 65504, which f16 cannot store")
+    #expect(error?.remedy == .act("use bf16 or f32"))
     let bfloat = CastingSource(base, to: try #require(Schemes.named("bf16")))
     #expect(try bfloat.tensor("w").floats() == [1, -70144])
   }
 
-  @Test func castingLeavesWholeNumbersAlone() throws {
+  @Test func castingKeepsIntegers() throws {
     let base = MemorySource(
       location: "text",
       [
@@ -206,5 +215,6 @@ struct SourceTests {
     let source = CastingSource(base, to: try #require(Schemes.named("f16")))
     let error = #expect(throws: ConversionError.self) { try source.tensor("w") }
     #expect(error?.description == "odd.safetensors: tensor 'w' is c64, which cannot be converted")
+    #expect(error?.remedy == nil)
   }
 }

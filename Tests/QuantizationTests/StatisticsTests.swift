@@ -1,4 +1,5 @@
 import Kernels
+import Models
 import Quantization
 import Support
 import Tensors
@@ -48,8 +49,8 @@ struct StatisticsTests {
       let values = Self.channel(channel, of: x, samples: samples, count: 2)
       #expect(summary.positions == values.count)
       #expect(summary.maxima[channel] == values.map(abs).max())
-      let energy = values.reduce(0.0) { $0 + Double($1) * Double($1) }
-      #expect(abs(summary.meanSquares[channel] - energy) <= 1e-13 * energy)
+      let squares = values.reduce(0.0) { $0 + Double($1) * Double($1) }
+      #expect(abs(summary.meanSquares[channel] - squares) <= 1e-13 * squares)
       for value in values {
         let edges = (0..<MagnitudeBins.count).last {
           MagnitudeBins.lowerEdge($0) <= Double(abs(value))
@@ -100,7 +101,7 @@ struct StatisticsTests {
   }
 
   @Test(arguments: [-1, .nan, .infinity, 0x1p64, -0x1p-80])
-  func fixedSumsRefuseWhatTheyCannotHold(value: Double) {
+  func fixedSumsRefuseValuesOutOfRange(value: Double) {
     #expect(FixedSum(value) == nil)
   }
 
@@ -127,14 +128,14 @@ struct StatisticsTests {
     #expect(TimestepBands(boundaries: [0, 250, 500, 750, 1000]) == bands)
   }
 
-  /// A module that saw eight activations, some bands and passes more than once.
+  /// Statistics of a module with an activation for each call.
   static func statistics(_ calls: Range<Int>) -> ModuleStatistics {
     var statistics = ModuleStatistics(channels: 20, bands: 4)
     for call in calls {
       let x = activation([1, 20, 6, 5], seed: UInt64(call))
       let summary = summarize(x, samples: 0..<1, of: 1)
       let isAdded = statistics.add(
-        summary, band: call % 4, pass: call % 3 == 0 ? .conditional : .unconditional)
+        summary, band: call % 4, branch: call % 3 == 0 ? .conditional : .unconditional)
       #expect(isAdded)
     }
     return statistics
@@ -152,29 +153,39 @@ struct StatisticsTests {
     }
   }
 
-  @Test func keepsBandsAndPassesApart() throws {
+  @Test func mergingThreePartsIsExactInAnyOrder() {
+    let all = Self.statistics(0..<9)
+    let parts = [0..<2, 2..<5, 5..<9]
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+      var merged = Self.statistics(parts[order[0]])
+      for part in order.dropFirst() { check(merged.merge(Self.statistics(parts[part]))) }
+      #expect(merged == all)
+    }
+  }
+
+  @Test func separatesBandsAndBranches() throws {
     var statistics = ModuleStatistics(channels: 2, bands: 2)
-    func add(_ values: [Float], _ band: Int, _ pass: GuidancePass) {
+    func add(_ values: [Float], _ band: Int, _ branch: GuidanceBranch) {
       let x = Tensor(shape: [values.count / 2, 2], values: values)
-      check(statistics.add(summarize(x, samples: 0..<1, of: 1), band: band, pass: pass))
+      check(statistics.add(summarize(x, samples: 0..<1, of: 1), band: band, branch: branch))
     }
     add([1, 2, -3, 4], 0, .unconditional)
     add([5, 6], 1, .conditional)
     #expect(statistics.maxima() == [5, 6])
     #expect(statistics.maxima(bands: 0..<1) == [3, 4])
-    #expect(statistics.maxima(passes: [.unconditional]) == [3, 4])
+    #expect(statistics.maxima(branches: [.unconditional]) == [3, 4])
     // (1 + 9) / 2, (4 + 16) / 2; then with 25 and 36 over three rows.
     #expect(statistics.meanSquares(bands: 0..<1) == [5, 10])
     #expect(statistics.meanSquares() == [35.0 / 3, 56.0 / 3])
-    #expect(statistics.meanSquares(bands: 0..<1, passes: [.conditional]) == nil)
+    #expect(statistics.meanSquares(bands: 0..<1, branches: [.conditional]) == nil)
     #expect(statistics.positions == [2, 0, 0, 1])
   }
 
-  @Test func refusesNumbersThatAreNotFinite() {
+  @Test func refusesNonfiniteInputs() {
     for value in [Float.nan, .infinity] {
       var statistics = ModuleStatistics(channels: 1, bands: 1)
       let summary = summarize(Tensor(shape: [2, 1], values: [1, value]), samples: 0..<1, of: 1)
-      check(!statistics.add(summary, band: 0, pass: .conditional))
+      check(!statistics.add(summary, band: 0, branch: .conditional))
     }
   }
 
@@ -183,7 +194,7 @@ struct StatisticsTests {
     let values = (1...1000).map { Float($0) / 100 }
     let x = Tensor(shape: [1000, 1], values: values)
     #expect(statistics.percentile(0.5) == nil)
-    check(statistics.add(summarize(x, samples: 0..<1, of: 1), band: 0, pass: .conditional))
+    check(statistics.add(summarize(x, samples: 0..<1, of: 1), band: 0, branch: .conditional))
     for share in [0.01, 0.1, 0.5, 0.9, 0.99, 0.999] {
       let found = try #require(statistics.percentile(share))
       #expect(abs(found - share * 10) <= 0.13 * share * 10)
@@ -195,20 +206,20 @@ struct StatisticsTests {
   @Test func percentilesNeverExceedTheLargestMagnitude() throws {
     var statistics = ModuleStatistics(channels: 1, bands: 1)
     let x = Tensor(shape: [3, 1], values: [1.01, -1.02, 1.03])
-    check(statistics.add(summarize(x, samples: 0..<1, of: 1), band: 0, pass: .conditional))
+    check(statistics.add(summarize(x, samples: 0..<1, of: 1), band: 0, branch: .conditional))
     #expect(try #require(statistics.percentile(0.999)) <= Double(Float(1.03)))
   }
 
-  @Test func arraysOfOtherSizesAreRefused() {
+  @Test func refusesArraysOfOtherSizes() {
     let whole = Self.statistics(0..<2)
     #expect(
       ModuleStatistics(
-        channels: 20, bands: 4, maxima: whole.maxima, meanSquares: whole.meanSquares,
+        channels: 20, bands: 4, maxima: whole.maxima, squareSums: whole.squareSums,
         positions: whole.positions, histogram: whole.histogram) == whole)
     #expect(
       ModuleStatistics(
         channels: 20, bands: 4, maxima: Array(whole.maxima.dropLast()),
-        meanSquares: whole.meanSquares,
+        squareSums: whole.squareSums,
         positions: whole.positions, histogram: whole.histogram) == nil)
   }
 }

@@ -26,8 +26,8 @@ struct SymmetricCodesTests {
         weights, rowLength: rowLength, meanSquares: meanSquares, search: search)
       #expect(found.codes.count == weights.count)
       #expect(found.scales.count == twin.scales.count)
-      // The search sums float32 squares, so it may prefer a scale whose error is the same to six
-      // digits; with each scale that it chose the codes must be exactly the twin's.
+      // The search sums squares in float32, so it may choose another scale with the same error to
+      // six digits. With each chosen scale, the codes must be exactly the twin's.
       var sum = 0.0
       var groups = 0
       let step = search.groupSize ?? rowLength
@@ -60,7 +60,7 @@ struct SymmetricCodesTests {
       of: StoredTensor(shape: [1, 6], floats: weights), meanSquares: nil,
       search: Self.search(ratios: [1]))
     #expect(result.scales == [Float(1.27) / 127])
-    // Halves go to even codes: -0.5 to 0, 1.5 to 2, 2.5 to 2 (up to how 0.01 is stored).
+    // Ties round to even codes: -0.5 to 0, 1.5 to 2, 2.5 to 2 (0.01 is not exact).
     #expect(
       result.codes
         == RoundingTwin(weights, rowLength: 6, meanSquares: nil, search: Self.search(ratios: [1]))
@@ -71,7 +71,7 @@ struct SymmetricCodesTests {
     #expect(result.chosen == result.plain)
   }
 
-  @Test func halvesGoToEvenCodes() {
+  @Test func tiesRoundToEvenCodes() {
     // The scale is exactly 1.
     let weights: [Float] = [127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5]
     let result = symmetricCodes(
@@ -80,7 +80,7 @@ struct SymmetricCodesTests {
     #expect(result.codes == [127, 0, 2, 2, 0, -2, -2, 126])
   }
 
-  @Test func clipsAnOutlierThatTheEnergiesCallUnimportant() {
+  @Test func clipsAnOutlierWithoutInput() {
     var weights = [Float](repeating: 0, count: 64)
     for i in 0..<64 { weights[i] = Float(i % 13) / 100 }
     weights[0] = 0.2
@@ -120,7 +120,7 @@ struct SymmetricCodesTests {
   }
 
   @Test func tinyGroupsKeepAHalfScaleThatDoesNotClip() throws {
-    // Plain scales from 2^-14 down to below the least half.
+    // Scales of round-to-nearest from 2^-14 down to below the smallest half.
     for exponent in stride(from: -14, through: -23, by: -1) {
       let unit = 1.49 * Float(sign: .plus, exponent: exponent, significand: 1)
       let weights = (0..<32).map { Float($0 * 127 / 31) * unit }

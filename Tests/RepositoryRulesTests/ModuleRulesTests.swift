@@ -40,9 +40,9 @@ struct ModuleRulesTests {
       members: "Sources/Checkpoints/Profiles", declaration: #"struct (\w+): OutputProfile \{"#,
       list: "Sources/Checkpoints/Profiles/OutputProfiles.swift", line: "    %@(),"),
     List(
-      members: "Sources/Checkpoints/SingleFile",
-      declaration: #"static let (\w+) = SingleFileLine\("#,
-      list: "Sources/Checkpoints/SingleFile/SingleFileLine.swift", line: "    .%@,"),
+      members: "Sources/ModelSources/Architectures",
+      declaration: #"static let (\w+) = Architecture\("#,
+      list: "Sources/ModelSources/Architectures/Architecture.swift", line: "    .%@,"),
     List(
       members: "Sources/Adapters/Kinds", declaration: #"struct (\w+): AdapterKind \{"#,
       list: "Sources/Adapters/Kinds/AdapterKind.swift", line: "%@()"),
@@ -93,6 +93,10 @@ struct ModuleRulesTests {
     let encodings = ["f32", "f16", "bf16", "int8", "int4"]
     return [
       ("Sources/Models/Families/", try names("Sources/Models/Families", #"name: "([^"]+)""#)),
+      (
+        "Sources/ModelSources/Architectures/",
+        try names("Sources/ModelSources/Architectures", #"name: "([^"]+)""#)
+      ),
       (
         "Sources/Sampling/Schedulers/",
         try names("Sources/Sampling/Schedulers", #"name: "([^"]+)""#)
@@ -175,13 +179,11 @@ struct ModuleRulesTests {
     }
   }
 
-  /// Which line a model is of is decided in one place of the single files' library; beside it, only who
-  /// derives these members of a config from shapes knows them.
-  @Test func onlyLinesTellLinesApart() throws {
+  /// Only ``Architectures`` decides which architecture a model has. In Checkpoints, only the files
+  /// that derive these members of a config from shapes name them.
+  @Test func onlyArchitecturesRecognizeArchitectures() throws {
     let folder = "Sources/Checkpoints/SingleFile/"
-    let knowing = ["SingleFileLine", "UNetDerivation", "TextEncoderNames"].map {
-      "\(folder)\($0).swift"
-    }
+    let knowing = ["UNetDerivation", "TextEncoderNames"].map { "\(folder)\($0).swift" }
     for file in try Repository.files("Sources/Checkpoints") where !knowing.contains(file.path) {
       for word in ["addition_embed_type", "hidden_act", "isXL:", "1024"] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")

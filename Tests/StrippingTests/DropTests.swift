@@ -13,7 +13,7 @@ struct DropTests {
 
   private func removed(_ plan: StripPlan) -> [String] { plan.ledger.removed.map(\.block) }
 
-  @Test func aPairOfADownLevelTakesItsMirrorAlong() throws {
+  @Test func aResnetOfADownLevelDropsItsMirror() throws {
     let plan = try plan(["down_blocks.1.resnets.1"], of: try miniature())
     #expect(
       removed(plan) == [
@@ -22,15 +22,15 @@ struct DropTests {
       ])
     #expect(
       plan.ledger.removed.map(\.cause) == [
-        "asked for", "goes with down_blocks.1.resnets.1",
-        "mirrors down_blocks.1.resnets.1", "goes with up_blocks.2.resnets.1",
+        "requested", "paired with down_blocks.1.resnets.1",
+        "mirrors down_blocks.1.resnets.1", "paired with up_blocks.2.resnets.1",
       ])
     #expect(plan.ledger.mirrored == ["up_blocks.2.resnets.1"])
     #expect(plan.student.json["layers_per_block"] == [2, 1, 2, 2])
     #expect(plan.student.upTransformerLayers == [[], [1, 1, 1], [1, 1], [1, 1, 1]])
   }
 
-  @Test func aPairOfAnUpLevelTakesItsMirrorAlong() throws {
+  @Test func aResnetOfAnUpLevelDropsItsMirror() throws {
     let plan = try plan(["up_blocks.0.resnets.1"], of: try miniature())
     #expect(removed(plan) == ["down_blocks.3.resnets.1", "up_blocks.0.resnets.1"])
     #expect(plan.ledger.mirrored == ["down_blocks.3.resnets.1"])
@@ -46,8 +46,8 @@ struct DropTests {
     #expect(plan.student.json["layers_per_block"] == [2, 2, 1, 2])
   }
 
-  /// The first up level reads equal channels everywhere, so its first resnet can go as well.
-  @Test func theFirstResnetGoesWhereChannelsAreEqual() throws {
+  /// All resnets of the first up level read equal channels, so the first can be dropped.
+  @Test func theFirstResnetCanBeDroppedWhereChannelsAreEqual() throws {
     let plan = try plan(["up_blocks.0.resnets.0"], of: try miniature())
     #expect(
       plan.ledger.renamed.map(\.teacher) == ["up_blocks.0.resnets.1", "up_blocks.0.resnets.2"])
@@ -84,7 +84,7 @@ struct DropTests {
     #expect(plan.student.json["reverse_transformer_layers_per_block"] == [1, 1, 1, 1])
   }
 
-  @Test func allAttentionsOfALevelSwitchItsType() throws {
+  @Test func droppingAllAttentionsOfALevelChangesItsType() throws {
     let plan = try plan(
       ["down_blocks.1.attentions", "up_blocks.3.attentions.*"], of: try miniature())
     #expect(
@@ -98,8 +98,8 @@ struct DropTests {
     #expect(plan.student.json["transformer_layers_per_block"] == nil)
   }
 
-  /// A transformer block that goes leaves the projections around it as they are.
-  @Test func aTransformerBlockGoesAlone() throws {
+  /// Dropping a transformer block keeps the projections around it.
+  @Test func aTransformerBlockIsDroppedAlone() throws {
     let plan = try plan(["down_blocks.2.attentions.1.transformer_blocks.3"], of: try threeLevels())
     #expect(removed(plan) == ["down_blocks.2.attentions.1.transformer_blocks.3"])
     #expect(plan.ledger.zeroed == [])
@@ -117,7 +117,7 @@ struct DropTests {
     #expect(removed(plan) == ["mid_block"])
   }
 
-  @Test func attentionOfTheMidBlockBecomesAnIdentity() throws {
+  @Test func theMidBlockAttentionBecomesAnIdentity() throws {
     let plan = try plan(["mid_block.attentions.0"], of: try miniature())
     #expect(plan.student.json["mid_block_type"] == "UNetMidBlock2DCrossAttn")
     #expect(plan.student.json["transformer_layers_per_block"] == [1, 1, 1, 0])
@@ -139,7 +139,7 @@ struct DropTests {
     #expect(plan.student.json["mid_block_type"] == .null)
   }
 
-  @Test func theInnermostLevelGoesWithItsMirror() throws {
+  @Test func theInnermostLevelDropsItsMirror() throws {
     let plan = try plan(["up_blocks.0", "mid_block"], of: try miniature())
     #expect(
       removed(plan) == [
@@ -156,10 +156,10 @@ struct DropTests {
     #expect(change.before == nil)
   }
 
-  /// Whatever one block is asked to go, on every topology: the counts close, and the student's
-  /// module list is what the plan fills.
+  /// For every single drop on every topology: the ledger's counts add up, and the plan fills the
+  /// student's module list.
   @Test(arguments: [0, 1, 2, 3])
-  func everySingleDropCloses(_ topology: Int) throws {
+  func theCountsOfEverySingleDropAddUp(_ topology: Int) throws {
     let teacher =
       switch topology {
       case 0: try miniature()

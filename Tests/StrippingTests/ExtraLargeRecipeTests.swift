@@ -3,7 +3,7 @@ import Stripping
 import Support
 import Testing
 
-/// The published children of SDXL, cut from it.
+/// The published students of SDXL, derived with their recipes.
 struct ExtraLargeRecipeTests {
   private func unet(_ family: String) throws -> UNetConfig {
     let template = try #require(Family.named(family)?.template)
@@ -24,7 +24,7 @@ struct ExtraLargeRecipeTests {
     #expect(Set(plan.origins.map(\.teacher)).count == plan.origins.count)
   }
 
-  /// The blocks that SSD-1B is thought to have kept of ten.
+  /// The blocks that SSD-1B keeps of ten, by a comparison of published weights.
   @Test func transformerBlocksAreRenumbered() throws {
     let plan = try StripPlan(recipe: "ssd-1b", for: try unet("sdxl-base-1.0"))
     let prefix = "down_blocks.2.attentions.1.transformer_blocks."
@@ -47,7 +47,7 @@ struct ExtraLargeRecipeTests {
     }
     #expect(kept.contains("up_blocks.1.attentions.1.transformer_blocks.1.norm1.bias"))
     #expect(!kept.contains("up_blocks.1.attentions.1.transformer_blocks.0.norm1.bias"))
-    // The attentions that the recipe leaves whole stay so.
+    // The recipe changes no other attention.
     #expect(kept.contains("up_blocks.0.attentions.2.transformer_blocks.7.norm1.bias"))
   }
 
@@ -55,15 +55,18 @@ struct ExtraLargeRecipeTests {
     arguments: [
       (
         [7: [0]],
-        "the recipe 'ssd-1b' cuts no attentions of 7 transformer blocks, but those of 10, 2"
+        "the recipe 'ssd-1b' drops no transformer blocks of attentions of depth 7; expected depth "
+          + "10 or 2"
       ),
       (
         [10: [0, 10]],
-        "of 10 transformer blocks, 0, 10 cannot be kept; choose some of 0 to 9, each once"
+        "transformer blocks 0, 10 cannot be kept of attentions of depth 10; expected distinct "
+          + "numbers from 0 to 9"
       ),
       (
         [10: [1, 1]],
-        "of 10 transformer blocks, 1, 1 cannot be kept; choose some of 0 to 9, each once"
+        "transformer blocks 1, 1 cannot be kept of attentions of depth 10; expected distinct "
+          + "numbers from 0 to 9"
       ),
     ] as [([Int: [Int]], String)])
   func blocksThatCannotBeKept(keeping: [Int: [Int]], sentence: String) throws {
@@ -74,20 +77,20 @@ struct ExtraLargeRecipeTests {
     #expect(error.description == sentence)
   }
 
-  @Test func aChildIsNoTeacher() throws {
+  @Test func refusesAStudentAsTeacher() throws {
     let unet = try unet("segmind-vega")
     let error = try #require(throws: StripError.self) {
       _ = try StripPlan(recipe: "ssd-1b", for: unet)
     }
     #expect(
       error.description
-        == "the recipe 'ssd-1b' is for attentions of 10 transformer blocks, but "
-        + "'down_blocks.2.attentions.0' of segmind-vega/unet has 2; name the blocks with --drop "
-        + "instead")
+        == "the recipe 'ssd-1b' needs attentions of 10 transformer blocks, but "
+        + "'down_blocks.2.attentions.0' of segmind-vega/unet has 2")
+    #expect(error.remedy == .choose(.drop, purpose: "to name the blocks instead"))
   }
 
-  /// The innermost level has no attention, so that there is nothing to cut there.
-  @Test func aTeacherWithoutTheAttentions() throws {
+  /// The innermost level of this teacher has no attention.
+  @Test func refusesATeacherWithoutTheAttentions() throws {
     let teacher = try StrippingTests.unet([
       "block_out_channels": [32, 64, 96], "layers_per_block": 2, "cross_attention_dim": 40,
       "attention_head_dim": 4, "norm_num_groups": 4,
@@ -99,14 +102,15 @@ struct ExtraLargeRecipeTests {
     }
     #expect(
       error.description
-        == "the recipe 'koala-700m' is for attentions of 10 transformer blocks, but "
-        + "'down_blocks.2.attentions.*' of teacher/unet has 0; name the blocks with --drop instead")
+        == "the recipe 'koala-700m' needs attentions of 10 transformer blocks, but "
+        + "'down_blocks.2.attentions.*' of teacher/unet has 0")
+    #expect(error.remedy == .choose(.drop, purpose: "to name the blocks instead"))
   }
 
   @Test(arguments: [
     ("bk-sdm-v2-base", 583_480_964), ("bk-sdm-v2-small", 485_787_524),
     ("bk-sdm-v2-tiny", 326_825_604),
-  ]) func theSecondGenerationIsCutAlike(name: String, parameters: Int) throws {
+  ]) func recipesFitStableDiffusion2(name: String, parameters: Int) throws {
     let plan = try StripPlan(recipe: name, for: try unet("sd-v2-1-base"))
     #expect(plan.student.modules.parameterCount == parameters)
     #expect(UNetSpec(plan.student) == UNetSpec(try unet(name)))

@@ -3,7 +3,7 @@ import Support
 import Testing
 
 struct LedgerTests {
-  /// The members that `Formats/recipes.md` lists, and absent fields apart from null ones.
+  /// The members that `Formats/recipes.md` lists. Absent fields differ from null fields.
   @Test func json() throws {
     let plan = try StripPlan(dropping: ["mid_block"], for: try miniature())
     let json = plan.ledger.json
@@ -19,7 +19,7 @@ struct LedgerTests {
     #expect(json["student"] == ["tensors": 640, "parameters": 4_921_476])
     #expect(
       json["removed"] == [
-        ["block": "mid_block", "cause": "asked for", "tensors": 46, "parameters": 551_712]
+        ["block": "mid_block", "cause": "requested", "tensors": 46, "parameters": 551_712]
       ])
     #expect(json["renamed"] == [])
     #expect(json["zeroed"] == [])

@@ -4,13 +4,13 @@ import Support
 import TestSupport
 import Testing
 
-/// The published students, as BK-SDM's authors cut them from Stable Diffusion 1.4.
+/// The published students that BK-SDM's authors derived from Stable Diffusion 1.4.
 struct Published: Sendable, CustomTestStringConvertible {
   let recipe: String
   let parameters: Int
   let tensors: Int
   let dropped: Set<String>
-  /// Student's block, teacher's block; all others keep their names.
+  /// Teacher's block by student's block. All other blocks keep their names.
   let renamed: [String: String]
   let config: JSONObject
 
@@ -94,7 +94,7 @@ struct RecipeTests {
   }
 
   @Test(arguments: Published.all)
-  func everyTensorComesFromThePublishedOne(_ published: Published) throws {
+  func everyTensorComesFromThePublishedTensor(_ published: Published) throws {
     let teacher = try stableDiffusion1()
     let plan = try StripPlan(recipe: published.recipe, for: teacher)
     for origin in plan.origins {
@@ -108,7 +108,7 @@ struct RecipeTests {
       let isDropped = published.dropped.contains { tensor.name.hasPrefix($0 + ".") }
       #expect(kept.contains(tensor.name) != isDropped, "\(tensor.name)")
     }
-    // Transformer blocks follow their attention, so the ledger lists them too.
+    // The ledger also lists the transformer blocks of renamed attentions.
     let blocks = plan.ledger.renamed.filter { !$0.student.contains("transformer_blocks") }
     let found = Dictionary(uniqueKeysWithValues: blocks.map { ($0.student, $0.teacher) })
     #expect(found == published.renamed)
@@ -135,8 +135,8 @@ struct RecipeTests {
         == plan.ledger.student.parameters + plan.ledger.removedParameters)
   }
 
-  /// Stable Diffusion 2 writes heads and depths as lists: a level that goes shortens them.
-  @Test func listsLoseTheLevelThatGoes() throws {
+  /// Dropping a level shortens the lists of heads and depths that Stable Diffusion 2 has.
+  @Test func listsLoseTheDroppedLevel() throws {
     let teacher = try miniature([
       "attention_head_dim": [2, 4, 6, 6], "cross_attention_dim": [40, 40, 40, 40],
       "only_cross_attention": [false, false, false, false],
@@ -166,18 +166,18 @@ struct RecipeTests {
     }
   }
 
-  @Test func recipeOnAnotherTopology() throws {
+  @Test func refusesAnotherTopology() throws {
     let error = try #require(throws: StripError.self) {
       _ = try StripPlan(recipe: "bk-sdm-base", for: try threeLevels())
     }
     #expect(
       error.description == """
-        the recipe 'bk-sdm-base' is for a U-Net of 4 levels with 2 layers each, but teacher/unet \
-        has 3 levels with 2, 2, 2 layers; name the blocks with --drop instead
+        the recipe 'bk-sdm-base' needs a U-Net of 4 levels with 2 layers each, but teacher/unet \
+        has 3 levels with 2, 2, 2 layers
         """)
   }
 
-  @Test func recipeTwice() throws {
+  @Test func refusesARecipeTwice() throws {
     let student = try StripPlan(recipe: "bk-sdm-base", for: try miniature()).student
     #expect(throws: StripError.self) { _ = try StripPlan(recipe: "bk-sdm-small", for: student) }
   }

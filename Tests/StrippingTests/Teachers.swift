@@ -3,7 +3,7 @@ import Models
 import Support
 import Tensors
 
-/// SD 1.4's U-Net: what diffusers' defaults say, but for the text's width.
+/// SD 1.4's U-Net: diffusers' defaults except for the width of the text.
 func stableDiffusion1() throws -> UNetConfig {
   try unet(["cross_attention_dim": 768])
 }
@@ -18,7 +18,8 @@ func miniature(_ changes: JSONObject = [:]) throws -> UNetConfig {
   return try unet(json)
 }
 
-/// SDXL's topology: three levels, depths of 2 and 10, the mid block tied to the last level.
+/// SDXL's topology: three levels, attentions of depth 2 and 10, and a mid block with the depth of
+/// the last level.
 func threeLevels() throws -> UNetConfig {
   try unet([
     "block_out_channels": [32, 64, 96], "layers_per_block": 2, "cross_attention_dim": 40,
@@ -33,7 +34,7 @@ func unet(_ json: JSONObject) throws -> UNetConfig {
   try UNetConfig(json: json, location: "teacher/unet/config.json")
 }
 
-/// Weights for a config: each tensor holds its own number, so that a mix-up shows.
+/// Weights for a config. Each tensor is filled with its own number, so that swapped tensors differ.
 func weights(for config: UNetConfig) -> MemorySource {
   MemorySource(
     location: "teacher",

@@ -1,10 +1,10 @@
-internal import Kernels
+internal import Support
 package import Tensors
 
 /// Int8 or int4 codes with a float16 scale for each group of consecutive weights of a row.
 ///
-/// Int4 codes are kept in [-7, 7] so that the grid is symmetric and zero is exact.
-package struct GroupScheme: Scheme {
+/// Int4 codes lie in -7...7, so that the grid is symmetric and zero is exact.
+package struct GroupScheme: IntegerScheme {
   package let encoding: TensorEncoding
   package let summary: String
   private let bits: Int
@@ -23,12 +23,14 @@ package struct GroupScheme: Scheme {
     self.groupSize = groupSize
     encoding = .symmetric(bits: bits, groupSize: groupSize)
     let rate = Double(bits) + 16 / Double(groupSize)
-    summary = "int\(bits) with a scale for \(groupSize) weights of a row, \(rate) bits a weight"
+    summary =
+      "int\(bits) with a scale for every \(groupSize) weights of a row, \(rate) bits a weight"
   }
 
-  /// At 4 bits a few modules make most of the noise, while they hold few of the weights: MixDQ's
-  /// measurements of every layer of SDXL-Turbo (arXiv 2405.17873) and the skip lists of the
-  /// published 4-bit U-Nets agree on these.
+  /// Modules that make most of the noise at 4 bits but hold few of the weights.
+  ///
+  /// MixDQ's measurements of every layer of SDXL-Turbo (arXiv 2405.17873) agree with the skip lists
+  /// of published 4-bit U-Nets.
   package var exceptions: [SchemeException] {
     guard bits < 8 else { return [] }
     return [
@@ -40,19 +42,16 @@ package struct GroupScheme: Scheme {
     }
   }
 
-  package func encode(
-    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
-  ) throws(SchemeError) -> EncodedTensor {
-    if weights.hasNonfinite { throw .nonfinite }
-    let search = ScaleSearch(
-      limit: (1 << (bits - 1)) - 1, groupSize: groupSize, halfScales: true, ratios: method.ratios)
-    let result = symmetricCodes(of: weights, meanSquares: meanSquares, search: search)
-    if let scale = result.scales.max(), scale > 65504 { throw .scaleOverflowsHalf(scale) }
-    let codes = encoding.packed(result.codes, for: weights.shape)
-    let scales = StoredTensor(shape: [result.scales.count], floats: result.scales, as: .f16)
-    return EncodedTensor(
-      tensor: StoredTensor(
-        shape: weights.shape, encoding: encoding, parts: [codes] + scales.parts),
-      figures: RoundingFigures(result, isCalibrated: meanSquares != nil))
+  package var grid: QuantizationGrid {
+    QuantizationGrid(largestCode: (1 << (bits - 1)) - 1, groupSize: groupSize, scaleKind: .f16)
+  }
+
+  package func stored(
+    _ rounded: RoundedWeights, shape: Shape
+  ) throws(SchemeError) -> StoredTensor {
+    if let scale = rounded.scales.max(), scale > 65504 { throw .scaleOverflowsHalf(scale) }
+    let codes = encoding.packed(rounded.codes, for: shape)
+    let scales = StoredTensor(shape: [rounded.scales.count], floats: rounded.scales, as: .f16)
+    return StoredTensor(shape: shape, encoding: encoding, parts: [codes] + scales.parts)
   }
 }

@@ -19,10 +19,10 @@ package struct PlainScheme: Scheme {
     encoding = .plain(kind)
   }
 
-  /// Infinities and NaNs that the weights hold are kept: whether they may be there is decided
-  /// where they are read.
+  /// Converts the element kind. Infinities and NaNs stay: the reader of the weights decides whether
+  /// they are allowed.
   package func encode(
-    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
+    _ weights: StoredTensor, method: any RoundingMethod, statistics: LayerStatistics?
   ) throws(SchemeError) -> EncodedTensor {
     let tensor = try rounded(weights)
     let isUnchanged = weights.encoding == encoding
@@ -30,12 +30,10 @@ package struct PlainScheme: Scheme {
       isUnchanged ? ErrorMeasures() : ErrorMeasures(reference: weights, candidate: tensor)
     return EncodedTensor(
       tensor: tensor,
-      figures: RoundingFigures(
-        sqnr: measures.sqnr, weightedSQNR: nil, plainSQNR: measures.sqnr, plainWeightedSQNR: nil,
-        clip: nil))
+      figures: RoundingFigures(sqnr: measures.sqnr, plainSQNR: measures.sqnr))
   }
 
-  /// `weights` in ``encoding``, with nothing measured.
+  /// Converts `weights` to ``encoding`` without measuring the error.
   func rounded(_ weights: StoredTensor) throws(SchemeError) -> StoredTensor {
     let tensor = weights.converted(to: kind)
     if kind != .f32, tensor.hasNonfinite, !weights.hasNonfinite { throw .overflowsHalf }

@@ -1,33 +1,57 @@
 package import Tensors
 
-/// One way of storing weights. A scheme is one file that conforms to this, and one line in
+/// A way of storing weights: `f16`, `int8`, `int4-g32`.
+///
+/// A scheme is one file that conforms to this protocol or to ``IntegerScheme``, and one line in
 /// ``Schemes/all``.
 package protocol Scheme: Sendable {
-  /// How the tensors that it makes are stored. The encoding's name is the scheme's.
+  /// The encoding of the tensors that the scheme makes. Its name is the scheme's name.
   var encoding: TensorEncoding { get }
 
-  /// What it is, in one line, for `--help`.
+  /// What the scheme is, in one line for `--help`.
   var summary: String { get }
 
-  /// Modules that the scheme is too coarse for, and what they get in its place by default.
+  /// Modules that the scheme is too coarse for, and the schemes that they get by default.
   var exceptions: [SchemeException] { get }
 
-  /// `weights` in ``encoding``.
+  /// Stores `weights` in ``encoding``.
   ///
   /// - Parameters:
-  ///   - meanSquares: the mean square of the input that each weight of a row is multiplied with;
-  ///     `nil` when nothing was calibrated.
-  /// - Throws: what the weights hold that the scheme cannot store.
+  ///   - method: chooses the codes and scales of integer schemes.
+  ///   - statistics: calibration statistics of the layer's input; `nil` without a calibration.
+  /// - Throws: ``SchemeError`` for weights that the scheme cannot store.
   func encode(
-    _ weights: StoredTensor, method: RoundingMethod, meanSquares: [Float]?
+    _ weights: StoredTensor, method: any RoundingMethod, statistics: LayerStatistics?
   ) throws(SchemeError) -> EncodedTensor
 }
 
 extension Scheme {
   package var exceptions: [SchemeException] { [] }
 
-  /// The name that users give and files hold: `int8`, `int4-g32`.
+  /// The name that users give and files record: `int8`, `int4-g32`.
   package var name: String { encoding.name }
+}
+
+/// A scheme of integer codes with scales: it states the grid and how codes and scales are stored.
+package protocol IntegerScheme: Scheme {
+  /// The codes and scales that the scheme can store.
+  var grid: QuantizationGrid { get }
+
+  /// Stores codes and scales of weights of that shape in the scheme's encoding.
+  ///
+  /// - Throws: ``SchemeError`` for a scale that the scheme cannot store.
+  func stored(_ rounded: RoundedWeights, shape: Shape) throws(SchemeError) -> StoredTensor
+}
+
+extension IntegerScheme {
+  package func encode(
+    _ weights: StoredTensor, method: any RoundingMethod, statistics: LayerStatistics?
+  ) throws(SchemeError) -> EncodedTensor {
+    if weights.hasNonfinite { throw .nonfinite }
+    let rounded = method.round(weights, to: grid, statistics: statistics)
+    return EncodedTensor(
+      tensor: try stored(rounded, shape: weights.shape), figures: rounded.figures)
+  }
 }
 
 /// Every scheme, by name.
@@ -41,7 +65,7 @@ package enum Schemes {
     return all.first { $0.name == aliases[name] ?? name }
   }
 
-  /// Usual names of schemes: PyTorch's, and ggml's for the encodings that are the same to the bit.
+  /// Other names of schemes: PyTorch's, and ggml's for the same encodings.
   private static let aliases = [
     "float32": "f32", "fp32": "f32", "float16": "f16", "fp16": "f16", "half": "f16",
     "bfloat16": "bf16", "i8": "int8", "q8_0": "int8-g32", "q8": "int8-g32", "int4": "int4-g32",
@@ -49,43 +73,25 @@ package enum Schemes {
   ]
 }
 
-/// Modules that get another scheme than the one that was asked for.
+/// A pattern of modules that get another scheme than the requested one.
 package struct SchemeException: Sendable {
   package let pattern: ModulePattern
   package let scheme: any Scheme
   package let reason: String
 }
 
-/// Weights as a scheme stored them, and what that cost.
+/// Weights in the encoding of a scheme, with the rounding error.
 package struct EncodedTensor: Sendable {
   package let tensor: StoredTensor
   package let figures: RoundingFigures
 }
 
-/// What storing a tensor cost. Infinite decibels mean that no number changed.
-package struct RoundingFigures: Sendable, Equatable {
-  /// Signal to quantization noise in decibels.
-  package var sqnr: Double
-  /// The same with every weight's squares times the energy of its input; `nil` uncalibrated.
-  package var weightedSQNR: Double?
-  /// What plain rounding in the same encoding would have given.
-  package var plainSQNR: Double
-  package var plainWeightedSQNR: Double?
-  /// Mean and least of the chosen scales over the plain ones; `nil` where there are no scales.
-  package var clip: Clip?
-
-  package struct Clip: Sendable, Equatable {
-    package var mean: Double
-    package var least: Double
-  }
-}
-
-/// What weights hold that a scheme cannot store. Whoever knows the tensor's name adds it.
+/// Why a scheme cannot store a tensor. ``ConversionError`` adds the tensor's name.
 package enum SchemeError: Error, Equatable {
-  /// NaN or an infinity, for which there is no code.
+  /// The weights hold NaN or an infinity, which integer codes cannot represent.
   case nonfinite
-  /// A finite number becomes infinite in float16.
+  /// A finite weight becomes infinite in float16.
   case overflowsHalf
-  /// The scale of a group, which is stored as float16, would be infinite.
+  /// The scale of a group, stored as float16, would be infinite.
   case scaleOverflowsHalf(Float)
 }

@@ -1,14 +1,14 @@
 package import Models
 internal import Tensors
 
-/// What calibration saw of the inputs of every module of a component that is a matrix.
+/// Calibration statistics of the inputs of a component's convolutions and linear layers.
 package struct ActivationStatistics: Sendable, Equatable {
   package let bands: TimestepBands
-  /// Names of the modules in the order of the component's list.
+  /// Names of the modules, in the order of the component's module list.
   package let names: [String]
   private var modules: [String: ModuleStatistics]
 
-  /// Nothing seen yet of the convolutions and linear layers among `modules`.
+  /// Empty statistics of the convolutions and linear layers among `modules`.
   package init(modules: [ModuleSpec], bands: TimestepBands) {
     self.init(
       modules.filter(\.kind.isMatrix).map {
@@ -25,9 +25,9 @@ package struct ActivationStatistics: Sendable, Equatable {
 
   package subscript(module: String) -> ModuleStatistics? { modules[module] }
 
-  /// Changes what was seen of one module.
+  /// Updates the statistics of one module.
   ///
-  /// - Returns: `nil` when there is no such module.
+  /// - Returns: the result of `body`, or `nil` when there is no such module.
   package mutating func update<Result>(
     _ module: String, _ body: (inout ModuleStatistics) -> Result
   ) -> Result? {
@@ -35,10 +35,10 @@ package struct ActivationStatistics: Sendable, Equatable {
     return body(&modules.values[index])
   }
 
-  /// Adds what other runs saw.
+  /// Adds the statistics of other runs.
   ///
-  /// - Returns: the module whose sums grow too large, if one does.
-  /// - Precondition: both are of the same modules and bands.
+  /// - Returns: the first module with a sum that overflows, or `nil`.
+  /// - Precondition: both have the same modules and bands.
   package mutating func merge(_ other: ActivationStatistics) -> String? {
     precondition(names == other.names && bands == other.bands, "statistics of other modules")
     for name in names {

@@ -1,9 +1,9 @@
-/// A sum of non-negative numbers that is the same in whatever order they are added: 64 bits before
-/// the binary point and 64 behind it.
+/// An exact sum of non-negative numbers: a fixed-point number with 64 bits before the binary point
+/// and 64 bits after it.
 ///
-/// Each number is first cut to a multiple of 2^-64, so the sum of n numbers is less than the true
-/// one by at most n * 2^-64 and by nothing else. That is what makes merging statistics exact:
-/// float64 sums would depend on which machine saw which prompt.
+/// The sum does not depend on the order of its terms, so statistics of several runs merge exactly.
+/// Sums in float64 would depend on which machine ran which prompt. Each number is first truncated
+/// to a multiple of 2^-64, so a sum of n numbers is too small by less than n * 2^-64.
 package struct FixedSum: Hashable, Sendable {
   package private(set) var whole: UInt64
   /// In units of 2^-64.
@@ -14,15 +14,17 @@ package struct FixedSum: Hashable, Sendable {
     self.fraction = fraction
   }
 
-  /// The multiple of 2^-64 that is at most `value`; `nil` when `value` is negative, NaN, or 2^64
-  /// or more.
+  /// The largest multiple of 2^-64 that is at most `value`; `nil` when `value` is negative, NaN, or
+  /// at least 2^64.
   package init?(_ value: Double) {
     guard value >= 0, value < 0x1p64 else { return nil }
     whole = UInt64(value)
     fraction = UInt64((value - Double(whole)) * 0x1p64)
   }
 
-  /// `false` when the sum would be 2^64 or more; it is then unchanged.
+  /// Adds another sum.
+  ///
+  /// - Returns: `false` when the result would be at least 2^64; the sum is then unchanged.
   package mutating func add(_ other: FixedSum) -> Bool {
     let (low, carry) = fraction.addingReportingOverflow(other.fraction)
     let (middle, first) = whole.addingReportingOverflow(other.whole)
@@ -32,6 +34,6 @@ package struct FixedSum: Hashable, Sendable {
     return true
   }
 
-  /// The sum, rounded.
+  /// The sum, rounded to float64.
   package var value: Double { Double(whole) + Double(fraction) * 0x1p-64 }
 }

@@ -1,61 +1,64 @@
 package import Kernels
+package import Models
 
-/// What was seen of the inputs of one module, kept apart by band of the timestep and by pass.
+/// Statistics of the inputs of one module, by timestep band and guidance branch.
 ///
-/// Every field is a maximum or an exact sum, so statistics of disjoint runs, merged in any order,
-/// are bit for bit those of all runs together.
+/// Every field is a maximum or an exact sum. Merging the statistics of separate runs, in any order,
+/// therefore gives the same bits as one calibration of all of them.
 package struct ModuleStatistics: Sendable, Equatable {
   package let channels: Int
   package let bands: Int
-  /// Largest magnitude: [bands, passes, channels].
+  /// Largest magnitude: [bands, branches, channels].
   package private(set) var maxima: [Float]
-  /// Sum of squares: [bands, passes, channels].
-  package private(set) var meanSquares: [FixedSum]
-  /// Numbers of each channel that were seen: [bands, passes].
+  /// Sum of squares: [bands, branches, channels].
+  package private(set) var squareSums: [FixedSum]
+  /// Inputs of each channel that were counted: [bands, branches].
   package private(set) var positions: [UInt64]
-  /// Counts of magnitudes, see `MagnitudeBins`: [bands, passes, bins].
+  /// Counts of magnitudes in the bins of `MagnitudeBins`: [bands, branches, bins].
   package private(set) var histogram: [UInt64]
 
   package init(channels: Int, bands: Int) {
-    let cells = bands * GuidancePass.allCases.count
+    let cells = bands * GuidanceBranch.allCases.count
     self.channels = channels
     self.bands = bands
     maxima = [Float](repeating: 0, count: cells * channels)
-    meanSquares = [FixedSum](repeating: FixedSum(), count: cells * channels)
+    squareSums = [FixedSum](repeating: FixedSum(), count: cells * channels)
     positions = [UInt64](repeating: 0, count: cells)
     histogram = [UInt64](repeating: 0, count: cells * MagnitudeBins.count)
   }
 
-  /// - Returns: `nil` when the arrays are not of the sizes that `channels` and `bands` ask for.
+  /// Statistics from stored arrays.
+  ///
+  /// - Returns: `nil` when an array does not have the size that `channels` and `bands` require.
   package init?(
-    channels: Int, bands: Int, maxima: [Float], meanSquares: [FixedSum], positions: [UInt64],
+    channels: Int, bands: Int, maxima: [Float], squareSums: [FixedSum], positions: [UInt64],
     histogram: [UInt64]
   ) {
     self.init(channels: channels, bands: bands)
-    guard maxima.count == self.maxima.count, meanSquares.count == self.meanSquares.count,
+    guard maxima.count == self.maxima.count, squareSums.count == self.squareSums.count,
       positions.count == self.positions.count, histogram.count == self.histogram.count
     else { return nil }
     self.maxima = maxima
-    self.meanSquares = meanSquares
+    self.squareSums = squareSums
     self.positions = positions
     self.histogram = histogram
   }
 
-  /// Adds what was seen in one call.
+  /// Adds the inputs of one call of the module.
   ///
-  /// - Returns: `false` when a number was NaN or infinite, or a sum grows beyond 2^64.
-  /// - Precondition: the summary has as many channels.
-  package mutating func add(_ summary: ActivationSummary, band: Int, pass: GuidancePass) -> Bool {
+  /// - Returns: `false` when an input was NaN or infinite, or when a sum reaches 2^64.
+  /// - Precondition: the summary has ``channels`` channels.
+  package mutating func add(
+    _ summary: ActivationSummary, band: Int, branch: GuidanceBranch
+  ) -> Bool {
     precondition(
       summary.maxima.count == channels,
-      "\(summary.maxima.count) channels where there were \(channels)")
-    let cell = band * GuidancePass.allCases.count + pass.rawValue
+      "\(summary.maxima.count) channels, expected \(channels)")
+    let cell = band * GuidanceBranch.allCases.count + branch.rawValue
     for channel in 0..<channels {
       let place = cell * channels + channel
-      guard let energy = FixedSum(summary.meanSquares[channel]), meanSquares[place].add(energy)
-      else {
-        return false
-      }
+      guard let squares = FixedSum(summary.meanSquares[channel]), squareSums[place].add(squares)
+      else { return false }
       maxima[place] = max(maxima[place], summary.maxima[channel])
     }
     positions[cell] += UInt64(summary.positions)
@@ -65,17 +68,17 @@ package struct ModuleStatistics: Sendable, Equatable {
     return true
   }
 
-  /// Adds what other runs saw.
+  /// Adds the statistics of other runs.
   ///
-  /// - Returns: `false` when a sum grows too large.
+  /// - Returns: `false` when a sum or count overflows.
   /// - Precondition: both have the same channels and bands.
   package mutating func merge(_ other: ModuleStatistics) -> Bool {
     precondition(
       channels == other.channels && bands == other.bands,
-      "\(other.channels) channels in \(other.bands) bands beside \(channels) in \(bands)")
+      "\(other.channels) channels in \(other.bands) bands, expected \(channels) in \(bands)")
     for index in maxima.indices {
       maxima[index] = max(maxima[index], other.maxima[index])
-      guard meanSquares[index].add(other.meanSquares[index]) else { return false }
+      guard squareSums[index].add(other.squareSums[index]) else { return false }
     }
     return Self.add(other.positions, to: &positions) && Self.add(other.histogram, to: &histogram)
   }
@@ -90,52 +93,50 @@ package struct ModuleStatistics: Sendable, Equatable {
   }
 }
 
-// MARK: - What they tell
+// MARK: - Summaries
 
 extension ModuleStatistics {
-  /// Mean square of each channel over the chosen bands and passes, each number counting once;
-  /// `nil` when nothing was seen there.
-  ///
-  /// - Parameters:
-  ///   - bands: all of them by default.
-  ///   - passes: all of them by default.
+  /// Mean square of each channel over the chosen bands and branches, all by default; `nil` when the
+  /// calibration saw no input there. Every input has the same weight.
   package func meanSquares(
-    bands: Range<Int>? = nil, passes: [GuidancePass] = GuidancePass.allCases
+    bands: Range<Int>? = nil, branches: [GuidanceBranch] = GuidanceBranch.allCases
   ) -> [Double]? {
-    let cells = cells(bands, passes)
-    let seen = cells.reduce(0.0) { $0 + Double(positions[$1]) }
-    guard seen > 0 else { return nil }
+    let cells = cells(bands, branches)
+    let count = cells.reduce(0.0) { $0 + Double(positions[$1]) }
+    guard count > 0 else { return nil }
     return (0..<channels).map { channel in
-      cells.reduce(0.0) { $0 + meanSquares[$1 * channels + channel].value } / seen
+      cells.reduce(0.0) { $0 + squareSums[$1 * channels + channel].value } / count
     }
   }
 
-  /// Largest magnitude of each channel over the chosen bands and passes.
+  /// Largest magnitude of each channel over the chosen bands and branches, all by default.
   package func maxima(
-    bands: Range<Int>? = nil, passes: [GuidancePass] = GuidancePass.allCases
+    bands: Range<Int>? = nil, branches: [GuidanceBranch] = GuidanceBranch.allCases
   ) -> [Float] {
-    let cells = cells(bands, passes)
+    let cells = cells(bands, branches)
     return (0..<channels).map { channel in
       cells.reduce(0) { max($0, maxima[$1 * channels + channel]) }
     }
   }
 
-  /// The magnitude that a share of all numbers does not exceed, from the histogram: right to
-  /// within the width of its bin (an eighth of an octave, 6 to 13 %), straight between its edges,
-  /// and never above the largest magnitude; `nil` when nothing was seen.
+  /// The magnitude that a share of all inputs does not exceed, estimated from the histogram; `nil`
+  /// when the calibration saw no input.
+  ///
+  /// The estimate interpolates linearly within a bin and never exceeds the largest magnitude. Its
+  /// error is at most the width of the bin: an eighth of an octave, 6 to 13 %.
   ///
   /// - Parameter share: from 0 to 1: 0.999 for the 99.9th percentile.
   package func percentile(
-    _ share: Double, bands: Range<Int>? = nil, passes: [GuidancePass] = GuidancePass.allCases
+    _ share: Double, bands: Range<Int>? = nil, branches: [GuidanceBranch] = GuidanceBranch.allCases
   ) -> Double? {
     precondition((0...1).contains(share), "percentile of share \(share)")
-    let cells = cells(bands, passes)
+    let cells = cells(bands, branches)
     let counts = (0..<MagnitudeBins.count).map { bin in
       cells.reduce(0.0) { $0 + Double(histogram[$1 * MagnitudeBins.count + bin]) }
     }
     let total = counts.reduce(0, +)
     guard total > 0 else { return nil }
-    let largest = Double(maxima(bands: bands, passes: passes).max() ?? 0)
+    let largest = Double(maxima(bands: bands, branches: branches).max() ?? 0)
     let rank = share * total
     var below = 0.0
     for (bin, count) in counts.enumerated() where count > 0 {
@@ -150,9 +151,9 @@ extension ModuleStatistics {
     return largest
   }
 
-  private func cells(_ bands: Range<Int>?, _ passes: [GuidancePass]) -> [Int] {
+  private func cells(_ bands: Range<Int>?, _ branches: [GuidanceBranch]) -> [Int] {
     (bands ?? 0..<self.bands).flatMap { band in
-      passes.map { band * GuidancePass.allCases.count + $0.rawValue }
+      branches.map { band * GuidanceBranch.allCases.count + $0.rawValue }
     }
   }
 }

@@ -1,11 +1,11 @@
-/// Ranges of the timestep that statistics are kept apart for: a U-Net's activations change much
-/// from the first step, which sees noise, to the last.
+/// Ranges of timesteps that statistics are kept separately for, because the activations of a U-Net
+/// change from the first step, whose input is noise, to the last.
 package struct TimestepBands: Hashable, Sendable {
-  /// Band `i` holds the timesteps from `boundaries[i]` to below `boundaries[i + 1]`; the first
-  /// also what is below, the last also what is above.
+  /// Band `i` holds the timesteps from `boundaries[i]` to below `boundaries[i + 1]`. The first band
+  /// also holds everything below, and the last everything above.
   package let boundaries: [Int]
 
-  /// - Returns: `nil` unless there are at least two boundaries, each above the one before.
+  /// - Returns: `nil` unless there are at least two boundaries in ascending order, none twice.
   package init?(boundaries: [Int]) {
     guard boundaries.count >= 2, zip(boundaries, boundaries.dropFirst()).allSatisfy(<) else {
       return nil
@@ -13,7 +13,7 @@ package struct TimestepBands: Hashable, Sendable {
     self.boundaries = boundaries
   }
 
-  /// `count` bands of equal width over the timesteps that the model was trained with.
+  /// Divides the timesteps that the model was trained with into `count` bands of equal width.
   ///
   /// - Precondition: `count` is positive and at most `timesteps`.
   package init(count: Int = 4, of timesteps: Int = 1000) {
@@ -23,21 +23,8 @@ package struct TimestepBands: Hashable, Sendable {
 
   package var count: Int { boundaries.count - 1 }
 
+  /// The index of the band that holds `timestep`.
   package func band(of timestep: Double) -> Int {
     boundaries.dropFirst().dropLast().count { timestep >= Double($0) }
-  }
-}
-
-/// Which half of classifier-free guidance an input belongs to.
-package enum GuidancePass: Int, CaseIterable, Sendable {
-  /// With the negative prompt.
-  case unconditional
-  case conditional
-
-  package var name: String {
-    switch self {
-    case .unconditional: "unconditional"
-    case .conditional: "conditional"
-    }
   }
 }

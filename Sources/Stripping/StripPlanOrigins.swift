@@ -3,9 +3,9 @@ import Support
 internal import Tensors
 
 extension StripPlan {
-  /// Every tensor of the student with the teacher's that it comes from.
+  /// Maps every tensor of the student to the tensor of the teacher that it comes from.
   ///
-  /// - Throws: a tensor whose teacher is missing or has another shape.
+  /// - Throws: `tensorMismatch` when the teacher's tensor is missing or has another shape.
   static func origins(
     of student: UNetConfig, sources: [(student: String, teacher: String)], identities: [String],
     teacher: UNetConfig
@@ -22,7 +22,7 @@ extension StripPlan {
         name = source + name.dropFirst(block.count)
       }
       guard shapes[name] == tensor.shape else {
-        throw .tensorMisfit(
+        throw .tensorMismatch(
           tensor.name, from: name, found: shapes[name].map { "\($0)" } ?? "missing",
           expected: "\(tensor.shape)")
       }
@@ -32,8 +32,9 @@ extension StripPlan {
     return origins
   }
 
+  /// Records the removed, renamed and zeroed tensors, and the changes of the config.
   static func ledger(
-    recipe: String?, drops: [String], surgery: Surgery,
+    recipe: String?, drops: [String], removal: BlockRemoval,
     sources: [(student: String, teacher: String)], origins: [Origin], teacher: UNetConfig,
     student: UNetConfig
   ) -> StripLedger {
@@ -43,24 +44,26 @@ extension StripPlan {
     let kept = Set(origins.map(\.teacher))
     return StripLedger(
       recipe: recipe, drops: drops,
-      teacher: StripLedger.Count(
-        tensors: teacherTensors.count, parameters: teacherTensors.reduce(0) { $0 + $1.shape.count }),
-      student: StripLedger.Count(
-        tensors: studentTensors.count, parameters: studentTensors.reduce(0) { $0 + $1.shape.count }),
-      removed: removed(teacherTensors.filter { !kept.contains($0.name) }, causes: surgery.causes),
+      teacher: count(teacherTensors), student: count(studentTensors),
+      removed: removed(teacherTensors.filter { !kept.contains($0.name) }, causes: removal.causes),
       renamed: sources.filter { $0.student != $0.teacher }
         .map { StripLedger.Renamed(student: $0.student, teacher: $0.teacher) },
       zeroed: origins.filter(\.isZeroed).map {
         StripLedger.Zeroed(tensor: $0.tensor, parameters: shapes[$0.tensor]?.count ?? 0)
       },
       changes: changes(from: teacher.json, to: student.json),
-      mirrored: surgery.causes.filter { if case .mirrors = $0.value { true } else { false } }
+      mirrored: removal.causes.filter { if case .mirrors = $0.value { true } else { false } }
         .map(\.key).sorted())
   }
 
-  /// Removed tensors by the block that took them along, in the teacher's order.
+  private static func count(_ tensors: [TensorSpec]) -> StripLedger.Count {
+    StripLedger.Count(
+      tensors: tensors.count, parameters: tensors.reduce(0) { $0 + $1.shape.count })
+  }
+
+  /// Counts removed tensors by the dropped block that contains them, in the teacher's order.
   private static func removed(
-    _ tensors: [TensorSpec], causes: [String: Surgery.Cause]
+    _ tensors: [TensorSpec], causes: [String: BlockRemoval.Cause]
   ) -> [StripLedger.Removed] {
     var blocks: [String] = []
     var counts: [String: (tensors: Int, parameters: Int)] = [:]
@@ -85,7 +88,7 @@ extension StripPlan {
       .map { StripLedger.Change(field: $0, before: teacher[$0], after: student[$0]) }
   }
 
-  /// The longest run of whole parts of `name` that is a key of `table`.
+  /// The longest prefix of whole name parts that is a key of `table`.
   private static func longestPrefix<Value>(of name: String, in table: [String: Value]) -> String? {
     var prefix = Substring(name)
     while let dot = prefix.lastIndex(of: ".") {

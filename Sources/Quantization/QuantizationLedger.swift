@@ -2,11 +2,12 @@ package import Support
 private import Synchronization
 package import Tensors
 
-/// What happened to each tensor of a component that was converted or quantized.
+/// A record of each tensor of a component that was quantized: encoding, size and error.
 ///
-/// Sources fill it while a writer asks them for tensors, from whatever threads. A tensor that is
-/// asked for twice has one record.
+/// ``QuantizedSource`` adds a record when a writer reads a tensor, from any thread. A tensor that
+/// is read twice has one record.
 package final class QuantizationLedger: Sendable {
+  /// A tensor before and after quantization.
   package struct Record: Sendable, Equatable {
     package let tensor: String
     package let shape: Shape
@@ -14,22 +15,22 @@ package final class QuantizationLedger: Sendable {
     package let after: TensorEncoding
     package let bytesBefore: Int
     package let bytesAfter: Int
-    /// How scales were found; `nil` where there are none.
-    package let method: RoundingMethod?
+    /// The name of the rounding method; `nil` for floating-point encodings.
+    package let method: String?
     package let figures: RoundingFigures
-    /// Why it has its scheme.
+    /// Why the plan chose the tensor's scheme.
     package let reason: String
   }
 
   private let state = Mutex<[String: Record]>([:])
   private let order: [String]
 
-  /// - Parameter names: the tensors that may come, in the order in which records are given.
+  /// - Parameter names: all tensors of the component; ``records`` has their order.
   package init(names: [String]) { order = names }
 
   package func add(_ record: Record) { state.withLock { $0[record.tensor] = record } }
 
-  /// One for each tensor that was asked for.
+  /// One record for each tensor that was read.
   package var records: [Record] {
     let all = state.withLock { $0 }
     return order.compactMap { all[$0] }
@@ -43,7 +44,7 @@ package final class QuantizationLedger: Sendable {
 }
 
 extension QuantizationLedger.Record {
-  /// The record as JSON. Decibels are null where nothing changed and where nothing was measured.
+  /// The record as JSON. Decibels are null when they are infinite or were not measured.
   package var json: JSONValue {
     func decibels(_ value: Double?) -> JSONValue { value.map { .number($0) } ?? .null }
     var object: JSONObject = [
@@ -57,7 +58,7 @@ extension QuantizationLedger.Record {
       "sqnr_db": decibels(figures.sqnr),
     ]
     if let method {
-      object["method"] = .string(method.rawValue)
+      object["method"] = .string(method)
       object["weighted_sqnr_db"] = decibels(figures.weightedSQNR)
       object["plain_sqnr_db"] = decibels(figures.plainSQNR)
       object["plain_weighted_sqnr_db"] = decibels(figures.plainWeightedSQNR)

@@ -1,38 +1,38 @@
-/// Takes dropped blocks out of a topology, with everything that diffusers makes go with them.
-struct Surgery {
-  /// Why a block of the teacher is gone.
+/// Removes dropped blocks from a topology, with the blocks that diffusers requires to go with them.
+struct BlockRemoval {
+  /// Why a block of the teacher is removed.
   enum Cause: Hashable, Sendable {
-    case asked
-    /// It goes with the resnet of its pair.
+    case requested
+    /// The attention of a removed resnet.
     case pairedWith(String)
-    /// A level and its mirror have the same layers, but for one.
+    /// A layer of the mirrored level: an up level has one layer more than its down level.
     case mirrors(String)
-    /// It goes with the innermost level.
+    /// The downsampler before a removed innermost level.
     case level(String)
 
     var description: String {
       switch self {
-      case .asked: "asked for"
-      case .pairedWith(let resnet): "goes with \(resnet)"
+      case .requested: "requested"
+      case .pairedWith(let resnet): "paired with \(resnet)"
       case .mirrors(let block): "mirrors \(block)"
-      case .level(let level): "goes with the level \(level)"
+      case .level(let level): "part of the removed level \(level)"
       }
     }
   }
 
   private(set) var topology: Topology
-  /// Blocks of the teacher that are gone, by name.
+  /// The removed blocks of the teacher, by name.
   private(set) var causes: [String: Cause] = [:]
 
-  /// - Throws: what cannot be expressed in a config of stock diffusers.
+  /// - Throws: a drop that no diffusers config can describe.
   init(_ topology: Topology, dropping drops: [Drop]) throws(StripError.Reason) {
     self.topology = topology
     for case .level(let side, let level) in drops { try dropLevel(side, level) }
     let layers = drops.filter { if case .layer = $0 { true } else { false } }
     for case .layer(let side, let level, let layer) in layers {
-      dropLayer(side, level, layer, .asked)
+      dropLayer(side, level, layer, .requested)
     }
-    try mirror(asked: layers)
+    try mirror(requested: layers)
     try dropMid(drops)
     for drop in drops {
       switch drop {
@@ -42,33 +42,33 @@ struct Surgery {
       }
     }
     simplify()
-    if let misfit = self.topology.misfit() { throw misfit }
+    if let mismatch = self.topology.mismatch() { throw mismatch }
   }
 
   // MARK: - Levels and layers
 
   private mutating func dropLevel(_ side: Drop.Side, _ level: Int) throws(StripError.Reason) {
-    let asked = Drop.level(side, level)
-    // Asked for before, by its own name or by its mirror's.
-    if causes[asked.name] != nil {
-      causes[asked.name] = .asked
+    let dropped = Drop.level(side, level)
+    // An earlier drop named this level or its mirror.
+    if causes[dropped.name] != nil {
+      causes[dropped.name] = .requested
       return
     }
     guard let down = topology.down.last, let up = topology.up.first else { return }
     let innermost = side == .down ? down.index : up.index
     guard level == innermost else {
-      throw .notInnermost(level: asked.name, innermost: Drop.level(side, innermost).name)
+      throw .notInnermost(level: dropped.name, innermost: Drop.level(side, innermost).name)
     }
-    guard topology.down.count > 1 else { throw .lastLevel(asked.name) }
+    guard topology.down.count > 1 else { throw .lastLevel(dropped.name) }
     topology.down.removeLast()
     topology.up.removeFirst()
     causes[Drop.level(side == .down ? .up : .down, side == .down ? up.index : down.index).name] =
-      .mirrors(asked.name)
-    causes[asked.name] = .asked
+      .mirrors(dropped.name)
+    causes[dropped.name] = .requested
     let inner = topology.down.count - 1
-    if topology.down[inner].hasSampler {
-      topology.down[inner].hasSampler = false
-      causes["down_blocks.\(topology.down[inner].index).downsamplers.0"] = .level(asked.name)
+    if topology.down[inner].hasResampler {
+      topology.down[inner].hasResampler = false
+      causes["down_blocks.\(topology.down[inner].index).downsamplers.0"] = .level(dropped.name)
     }
   }
 
@@ -86,7 +86,7 @@ struct Surgery {
     }
   }
 
-  /// Changes the level of that number, if it still stands.
+  /// Changes the level of that number, unless it is removed.
   private mutating func edit(
     _ side: Drop.Side, _ level: Int,
     _ body: (inout Topology.Level, inout [String: Cause]) -> Void
@@ -101,9 +101,9 @@ struct Surgery {
     }
   }
 
-  /// `layers_per_block` speaks for a down level and its mirror at once, so each layer that one of
-  /// them loses is matched by one of the other.
-  private mutating func mirror(asked: [Drop]) throws(StripError.Reason) {
+  /// Removes a layer of the mirrored level for each removed layer, because `layers_per_block`
+  /// applies to a down level and to its mirrored up level.
+  private mutating func mirror(requested: [Drop]) throws(StripError.Reason) {
     for place in topology.down.indices {
       let mirrored = topology.up.count - 1 - place
       while topology.up[mirrored].layers.count != topology.down[place].layers.count + 1 {
@@ -112,10 +112,10 @@ struct Surgery {
         let level = side == .up ? topology.up[mirrored].index : topology.down[place].index
         let other: Drop.Side = side == .up ? .down : .up
         let otherLevel = side == .up ? topology.down[place].index : topology.up[mirrored].index
-        let cause = asked.last { drop in
+        let cause = requested.last { drop in
           if case .layer(other, otherLevel, _) = drop { true } else { false }
         }
-        let partner = side == .up ? upPartner(mirrored) : downPartner(place)
+        let partner = side == .up ? removableLayer(up: mirrored) : removableLayer(down: place)
         guard let partner else {
           throw .noMirror(
             of: cause?.name ?? Drop.level(other, otherLevel).name,
@@ -126,25 +126,28 @@ struct Surgery {
     }
   }
 
-  /// The layer of an up level that can go: a middle one, for the first reads the level below it
-  /// and the last the skip of the level above; else any that leaves the others what they read.
-  private func upPartner(_ place: Int) -> Int? {
+  /// The layer of an up level that can be removed; `nil` when there is none.
+  ///
+  /// The remaining layers must read the same channels as before. Middle layers come first, because
+  /// the first layer reads the previous level and the last reads the skip connection of the next.
+  private func removableLayer(up place: Int) -> Int? {
     let layers = topology.up[place].layers
     return
       (Array(layers.dropFirst().dropLast()) + Array(layers.prefix(1)) + Array(layers.suffix(1)))
       .first { candidate in
         var without = topology
         without.up[place].layers.removeAll { $0.resnet == candidate.resnet }
-        return layers.count > 1 && without.misfit(up: place) == nil
+        return layers.count > 1 && without.mismatch(up: place) == nil
       }?.resnet
   }
 
-  /// The layer of a down level that can go: the last, for the first reads the level above.
-  private func downPartner(_ place: Int) -> Int? {
+  /// The layer of a down level that can be removed; `nil` when there is none. The last comes first,
+  /// because the first layer reads the previous level.
+  private func removableLayer(down place: Int) -> Int? {
     topology.down[place].layers.last { candidate in
       var without = topology
       without.down[place].layers.removeAll { $0.resnet == candidate.resnet }
-      return without.misfit(down: place) == nil
+      return without.mismatch(down: place) == nil
     }?.resnet
   }
 
@@ -159,11 +162,11 @@ struct Surgery {
       || resnets == mid.resnets && (dropsAttention || mid.attention == nil)
     if isWhole {
       topology.mid = nil
-      causes["mid_block"] = .asked
+      causes["mid_block"] = .requested
       return
     }
     guard let resnet = resnets.first else { return }
-    // Diffusers has a mid block of two resnets around an attention, and one of a lone resnet.
+    // Diffusers has two mid blocks: two resnets around an attention, and a single resnet.
     guard resnets.count == 1 else {
       throw .midBlock(
         dropped: "mid_block.resnets.\(resnet)", alsoDrop: "mid_block.attentions.0")
@@ -175,13 +178,13 @@ struct Surgery {
     mid.resnets.removeAll { $0 == resnet }
     mid.attention = nil
     topology.mid = mid
-    causes["mid_block.resnets.\(resnet)"] = .asked
-    causes["mid_block.attentions.0"] = .asked
+    causes["mid_block.resnets.\(resnet)"] = .requested
+    causes["mid_block.attentions.0"] = .requested
   }
 
   // MARK: - Attentions
 
-  /// Changes the attention at `place`, if it still stands.
+  /// Changes the attention at `place`, unless it is removed.
   private mutating func edit(_ place: Drop.Place, _ body: (inout Topology.Attention) -> Void) {
     switch place {
     case .mid:
@@ -208,9 +211,9 @@ struct Surgery {
     }
     guard isFound else { return }
     let name = Drop.attention(place).name
-    // Its transformer blocks went with it, whatever was said of them before.
+    // The attention contains its transformer blocks, so their own causes are dropped.
     causes = causes.filter { !$0.key.hasPrefix(name + ".") }
-    causes[name] = .asked
+    causes[name] = .requested
   }
 
   private mutating func dropTransformerBlock(_ block: Int, at place: Drop.Place) {
@@ -219,10 +222,10 @@ struct Surgery {
       isFound = attention.blocks.contains(block)
       attention.blocks.removeAll { $0 == block }
     }
-    if isFound { causes[Drop.transformerBlock(place, block).name] = .asked }
+    if isFound { causes[Drop.transformerBlock(place, block).name] = .requested }
   }
 
-  /// A level that would keep nothing but identities becomes one without attention.
+  /// Turns levels in which every attention is an identity into levels without attention.
   private mutating func simplify() {
     func simplified(_ level: Topology.Level) -> Topology.Level {
       guard level.layers.allSatisfy({ $0.attention?.isIdentity ?? true }) else { return level }

@@ -1,0 +1,41 @@
+package import Tensors
+
+/// An algorithm that chooses the integer codes and scales of a layer's weights.
+///
+/// A method is one file that conforms to this protocol, and one line in ``RoundingMethods/all``.
+package protocol RoundingMethod: Sendable {
+  /// The name that users give and files record: `mse`.
+  var name: String { get }
+
+  /// What the method does, in one line for `--help`.
+  var summary: String { get }
+
+  /// Whether calibration statistics change the result.
+  var usesStatistics: Bool { get }
+
+  /// Rounds the weights of one layer to integer codes.
+  ///
+  /// - Parameters:
+  ///   - weights: output channels by weights of a row. All are finite.
+  ///   - grid: the codes and scales that the scheme can store.
+  ///   - statistics: calibration statistics of the layer's input; `nil` without a calibration.
+  func round(
+    _ weights: StoredTensor, to grid: QuantizationGrid, statistics: LayerStatistics?
+  ) -> RoundedWeights
+}
+
+/// Every rounding method, by name.
+package enum RoundingMethods {
+  package static let all: [any RoundingMethod] = [
+    AbsmaxRounding(),
+    MSERounding(),
+  ]
+
+  /// The method that applies when none is named.
+  package static let `default`: any RoundingMethod = MSERounding()
+
+  /// The method of that name, or `nil`.
+  package static func named(_ name: String) -> (any RoundingMethod)? {
+    all.first { $0.name == name }
+  }
+}

@@ -1,0 +1,127 @@
+import Kernels
+import ModelSources
+import Models
+import Quantization
+import Synchronization
+import Tensors
+import Testing
+
+/// Tests of the list of rounding methods, and of what a method receives.
+struct RoundingTests {
+  /// A method that gives the largest code everywhere and records its arguments.
+  private final class RecordingMethod: RoundingMethod {
+    struct Call: Equatable {
+      let shape: Shape
+      let firstWeight: Float
+      let grid: QuantizationGrid
+      let statistics: LayerStatistics?
+    }
+
+    let name = "recording"
+    let summary = "records its arguments"
+    let usesStatistics = true
+    private let state = Mutex<[Call]>([])
+
+    var calls: [Call] { state.withLock { $0 } }
+
+    func round(
+      _ weights: StoredTensor, to grid: QuantizationGrid, statistics: LayerStatistics?
+    ) -> RoundedWeights {
+      let call = Call(
+        shape: weights.shape, firstWeight: weights.floats()[0], grid: grid,
+        statistics: statistics)
+      state.withLock { $0.append(call) }
+      let length = weights.shape.rowLength
+      let groups = grid.groupSize.map { (length + $0 - 1) / $0 } ?? 1
+      return RoundedWeights(
+        codes: [Int8](repeating: Int8(grid.largestCode), count: weights.shape.count),
+        scales: [Float](repeating: 0.5, count: weights.shape.rows * groups),
+        figures: RoundingFigures(sqnr: 1, weightedSQNR: 2, plainSQNR: 3, plainWeightedSQNR: 4))
+    }
+  }
+
+  @Test func everyMethodHasItsOwnName() {
+    let names = RoundingMethods.all.map(\.name)
+    #expect(names.prefix(2) == ["round", "mse"])
+    #expect(Set(names).count == names.count)
+    #expect(RoundingMethods.all.map(\.usesStatistics).prefix(2) == [false, true])
+    #expect(RoundingMethods.default.name == "mse")
+    for method in RoundingMethods.all {
+      #expect(RoundingMethods.named(method.name)?.name == method.name)
+      #expect(!method.summary.isEmpty)
+    }
+    #expect(RoundingMethods.named("luck") == nil)
+  }
+
+  @Test(
+    arguments: [
+      ("int8", 127, nil, ElementKind.f32), ("int8-g32", 127, 32, .f16), ("int8-g64", 127, 64, .f16),
+      ("int8-g128", 127, 128, .f16), ("int4-g32", 7, 32, .f16), ("int4-g64", 7, 64, .f16),
+    ] as [(String, Int, Int?, ElementKind)])
+  func schemesStateTheirGrid(
+    name: String, largestCode: Int, groupSize: Int?, scaleKind: ElementKind
+  ) throws {
+    let scheme = try #require(Schemes.named(name) as? any IntegerScheme)
+    #expect(
+      scheme.grid
+        == QuantizationGrid(
+          largestCode: largestCode, groupSize: groupSize, scaleKind: scaleKind))
+  }
+
+  /// The plan's method rounds each quantized layer, with the grid of the layer's own scheme and the
+  /// calibration statistics of the layer's own input. The result stores its codes and scales.
+  @Test func methodsReceiveGridAndStatisticsOfEachLayer() throws {
+    let modules = SourceTests.modules + [SourceTests.module("last", .linear, .linear, [3, 40])]
+    var generator = SeededGenerator(8)
+    let base = MemorySource(
+      location: "unet",
+      modules.tensors.map {
+        ($0.name, StoredTensor(shape: $0.shape, floats: generator.weights($0.shape.count)))
+      })
+    var statistics = ActivationStatistics(modules: modules, bands: TimestepBands(count: 2))
+    // 10 inputs a channel, with a sum of squares of 10, 20, 30 and so on.
+    for (name, first) in [("block.conv", 1), ("last", 100)] {
+      let channels = try #require(statistics[name]?.channels)
+      let summary = ActivationSummary(
+        maxima: [Float](repeating: 1, count: channels),
+        meanSquares: (0..<channels).map { Double(10 * (first + $0)) }, positions: 10,
+        histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
+      check(statistics.update(name) { $0.add(summary, band: 0, branch: .conditional) } == true)
+    }
+    let method = RecordingMethod()
+    var choices = QuantizationPlan.Choices(
+      scheme: try #require(Schemes.named("int8")), method: method)
+    choices.assign = [(ModulePattern("last"), try #require(Schemes.named("int4-g32")))]
+    let source = try QuantizedSource(
+      base, plan: try QuantizationPlan(modules: modules, choices: choices), statistics: statistics)
+    let stored = try Dictionary(
+      uniqueKeysWithValues: source.names.map { ($0, try source.tensor($0)) })
+
+    func call(
+      _ tensor: String, _ grid: QuantizationGrid, _ meanSquares: [Float]?
+    ) throws -> RecordingMethod.Call {
+      let weights = try base.tensor(tensor)
+      return RecordingMethod.Call(
+        shape: weights.shape, firstWeight: weights.floats()[0], grid: grid,
+        statistics: meanSquares.map(LayerStatistics.init(meanSquares:)))
+    }
+    let rows = QuantizationGrid(largestCode: 127, groupSize: nil, scaleKind: .f32)
+    let groups = QuantizationGrid(largestCode: 7, groupSize: 32, scaleKind: .f16)
+    #expect(
+      method.calls == [
+        try call(
+          "block.conv.weight", rows,
+          [1, 2, 3, 4].flatMap { [Float](repeating: $0, count: 9) }),
+        try call("block.linear.weight", rows, nil),
+        try call("last.weight", groups, (0..<40).map { Float(100 + $0) }),
+      ])
+    #expect(try #require(stored["block.conv.weight"]).floats().allSatisfy { $0 == 63.5 })
+    #expect(try #require(stored["last.weight"]).floats().allSatisfy { $0 == 3.5 })
+
+    let record = try #require(source.ledger.records.first { $0.tensor == "last.weight" })
+    #expect(record.method == "recording")
+    #expect(
+      record.figures
+        == RoundingFigures(sqnr: 1, weightedSQNR: 2, plainSQNR: 3, plainWeightedSQNR: 4))
+  }
+}
