@@ -46,7 +46,7 @@ let package = Package(
     .target(name: "Formats", path: "Formats/Tables", swiftSettings: safe),
     library("Support", on: ["CKernels", "CCrypto", "CLinux", "CZlib"], settings: raw),
     library("Tensors", on: ["Support", "CKernels"], settings: raw),
-    library("ModelSources", on: ["Tensors", "Support"]),
+    library("ModelSources", on: ["Tensors", "Support", "Formats"]),
     library("Kernels", on: ["Tensors", "Support", "CKernels", "COpenBLAS"], settings: raw),
     library("Checkpoints", on: ["ModelSources", "Tensors", "Support", "Formats"]),
     library("Models", on: ["ModelSources", "Tensors", "Support", "Formats"]),

@@ -1,20 +1,20 @@
-/// What a tensor of an adapter is to the module that it changes. The raw value is an ending of the
-/// tensor's name, as LyCORIS and PEFT write it; LoRA's have others, in ``AdapterKeys/endings``.
+/// The role of an adapter's tensor. The raw value is the ending of its name in LyCORIS and PEFT;
+/// ``AdapterKeys/endings`` has the other endings of LoRA tensors.
 package enum AdapterPart: String, CaseIterable, Sendable {
   // LoRA.
   case down, up, mid, alpha
   case upBias = "lora_B.bias"
-  // LoHa, and its Tucker form.
+  // LoHa and its Tucker decomposition.
   case firstOuter = "hada_w1_a"
   case firstInner = "hada_w1_b"
   case firstCore = "hada_t1"
   case secondOuter = "hada_w2_a"
   case secondInner = "hada_w2_b"
   case secondCore = "hada_t2"
-  // The change itself, of a weight and of a bias.
+  // The full difference of a weight and of a bias.
   case difference = "diff"
   case biasDifference = "diff_b"
-  // Kinds that are known and not merged.
+  // Kinds that are recognized but not merged.
   case scaleDoRA = "dora_scale"
   case magnitudeDoRA = "lora_magnitude_vector"
   case firstLoKr = "lokr_w1"
@@ -31,9 +31,9 @@ package enum AdapterPart: String, CaseIterable, Sendable {
   case inputIA3 = "on_input"
 }
 
-/// How files of adapters name their tensors: kohya-ss/sd-scripts, LyCORIS, PEFT, diffusers.
+/// Tensor names in adapter files of kohya-ss/sd-scripts, LyCORIS, PEFT and diffusers.
 package enum AdapterKeys {
-  /// Endings of the names of LoRA's tensors, which every program has its own for.
+  /// Name endings of LoRA tensors, which differ between programs.
   package static let endings: [(ending: String, part: AdapterPart)] = [
     (".lora_linear_layer.down.weight", .down), (".lora_linear_layer.up.weight", .up),
     (".lora_A.default.weight", .down), (".lora_B.default.weight", .up),
@@ -44,31 +44,31 @@ package enum AdapterKeys {
     (".lora_A.weight", .down), (".lora_B.weight", .up),
   ]
 
-  /// Kinds that are known and not merged, by parts that only they have.
+  /// Kinds that are recognized but not merged, by tensors that only they have.
   package static let unmerged: [(part: AdapterPart, kind: String)] = [
     (.scaleDoRA, "DoRA"), (.magnitudeDoRA, "DoRA"), (.firstLoKr, "LoKr"),
     (.firstOuterLoKr, "LoKr"), (.secondLoKr, "LoKr"), (.secondOuterLoKr, "LoKr"),
     (.blocksOFT, "OFT"), (.diagonalOFT, "OFT"), (.firstGLoRA, "GLoRA"), (.inputIA3, "IA3"),
   ]
 
-  /// What kohya-ss/sd-scripts puts before a module of the U-Net, and of each text encoder; of a text
-  /// encoder that is alone, without a number too.
+  /// The prefixes of kohya-ss/sd-scripts for modules of the U-Net and of each text encoder. A
+  /// single text encoder may have the prefix without a number.
   package static let kohyaUNet = "lora_unet_"
   package static let kohyaTextEncoder = "lora_te_"
   package static let kohyaTextEncoders = ["lora_te1_", "lora_te2_"]
 
-  /// What PEFT puts around a model.
+  /// The prefix that PEFT adds to a model.
   package static let wrapper = "base_model.model."
-  /// What stands before the modules of text encoders in all but the newest transformers.
+  /// The prefix of text encoder modules before transformers 5.6.
   package static let textModel = "text_model."
-  /// The layers that early diffusers had processors for; `to_out` is `to_out.0` of today.
+  /// The layers with attention processors in early diffusers. `to_out` is now `to_out.0`.
   package static let processed = ["to_q", "to_k", "to_v", "to_out"]
 
-  /// Files that diffusers and PEFT save adapters as in a folder, without what tells the kind of file.
+  /// Names of adapter files that diffusers and PEFT write, without extension.
   package static let fileStems = ["pytorch_lora_weights", "adapter_model"]
   package static let fileExtensions = ["safetensors", "bin"]
 
-  /// Ends of adapted modules' names, as people call what is adapted.
+  /// Endings of module names, for messages that name adapted modules.
   package static let targets = [
     "to_out_0", "to_q", "to_k", "to_v", "to_out", "ff_net_0_proj", "ff_net_2", "proj_in",
     "proj_out",

@@ -1,5 +1,5 @@
-/// Configs of BK-SDM's U-Nets as published (Kim et al. 2023, arXiv 2305.15798), and of Segmind's models
-/// of the same shapes; the other components are those of the models that they were cut from.
+/// Configs of BK-SDM's U-Nets as published (Kim et al. 2023, arXiv 2305.15798), and of Segmind's
+/// models with the same shapes. The other components are those of the parent models.
 package enum BKSDMConfigs {
   package static let base = StableDiffusion1Configs.v14.changing(["unet": baseUNet])
   package static let small = base.changing(["unet": smallUNet])

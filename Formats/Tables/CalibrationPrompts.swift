@@ -1,8 +1,8 @@
-/// Prompts that a model is calibrated with when the user brings none.
+/// The default calibration prompts.
 ///
-/// Forty sentences that differ in subject (people, animals, places, things, nothing in particular),
-/// manner (photograph, painting, drawing, render), light and length, so that the layers see about
-/// what users make them see. A model that was trained on something else wants prompts of its own.
+/// Forty sentences that differ in subject (people, animals, places, things, abstract), medium
+/// (photograph, painting, drawing, render), light and length, so that activations resemble those of
+/// typical prompts. A model trained on a special subject needs prompts of that subject.
 package enum CalibrationPrompts {
   package static let all: [String] = [
     "a photo of a red fox standing in fresh snow, soft morning light",

@@ -1,14 +1,13 @@
-/// One row of a table that turns the names of a file into diffusers' names of today.
+/// One row of a table that maps old tensor names to diffusers' current names.
 ///
-/// A pattern is a name with wildcards between dots: `*` is one part, `**` any number of parts,
-/// none included. What the wildcards of ``from`` match is put, in order, where those of ``to``
-/// stand. Tables are read top to bottom and the first rule that matches holds; a name that none
-/// matches stays as it is.
+/// A pattern is a name with wildcards between dots: `*` matches one part, `**` zero or more parts.
+/// The wildcards of ``to`` take, in order, the matches of those in ``from``. The first rule of a
+/// table that matches applies. A name without a matching rule stays unchanged.
 package struct KeyRule: Sendable {
   package let from: String
   /// `nil` drops the tensor.
   package let to: String?
-  /// Whether a 1x1 convolution's weight [out, in, 1, 1] is read as the matrix [out, in] it is.
+  /// Whether a 1x1 convolution's weight [out, in, 1, 1] is read as a matrix [out, in].
   package let flattens: Bool
 
   package init(_ from: String, _ to: String?, flattens: Bool = false) {
@@ -18,10 +17,10 @@ package struct KeyRule: Sendable {
   }
 }
 
-/// Names that diffusers and transformers have, or had, in folders.
+/// Tensor names of past and present versions of diffusers and transformers.
 package enum DiffusersKeys {
-  /// CLIP text encoders. transformers 5.6 and later save `CLIPTextModel` without the `text_model.`
-  /// prefix that every reader understands. `position_ids` was a buffer of old releases.
+  /// CLIP text encoders. transformers 5.6 and later save `CLIPTextModel` without the prefix
+  /// `text_model.`, which readers expect. Old releases stored a buffer `position_ids`.
   package static let textEncoder = [
     KeyRule("**.position_ids", nil),
     KeyRule("embeddings.**", "text_model.embeddings.**"),
@@ -29,8 +28,8 @@ package enum DiffusersKeys {
     KeyRule("final_layer_norm.**", "text_model.final_layer_norm.**"),
   ]
 
-  /// The VAE's attentions in hub files of SD 1.x and 2.x have their names of before diffusers 0.12,
-  /// and in some of them the matrices are still 1x1 convolutions.
+  /// Attentions of the autoencoder. Published files of Stable Diffusion 1.x and 2.x have the names
+  /// from before diffusers 0.12, and some store the matrices as 1x1 convolutions.
   package static let autoencoder = [
     KeyRule("**.attentions.*.query.*", "**.attentions.*.to_q.*", flattens: true),
     KeyRule("**.attentions.*.key.*", "**.attentions.*.to_k.*", flattens: true),

@@ -1,5 +1,5 @@
-/// Latent consistency models (Luo et al. 2023, arXiv 2310.04378): models of other lines whose U-Net was
-/// distilled to a few steps and takes the guidance as an input.
+/// Configs of latent consistency models (Luo et al. 2023, arXiv 2310.04378): models whose U-Net was
+/// distilled to a few steps and takes the guidance scale as an input.
 package enum LCMConfigs {
   package static let dreamshaper = StableDiffusion1Configs.v15.changing([
     "model_index": #"""

@@ -1,8 +1,9 @@
-/// The configs of one published model, as the texts of its files.
+/// The configs of one published model, as JSON texts.
 ///
-/// A config is one JSON object or several: members of a later one take the place of those of the
-/// same name before it, so that models which differ in a few members are not written out twice.
+/// A config is a list of JSON objects. Members of a later object override those of earlier ones, so
+/// that models which differ in a few members share a text.
 package struct ModelConfigTable: Sendable {
+  /// A component's class and config.
   package struct Component: Sendable {
     package let name: String
     package let className: String
@@ -21,7 +22,7 @@ package struct ModelConfigTable: Sendable {
 
   /// `model_index.json`.
   package let index: [String]
-  /// By name, as diffusers lists its folders.
+  /// Sorted by name, as diffusers' folders are.
   package let components: [Component]
   package let scheduler: [String]
   /// Other small files by path.
@@ -44,7 +45,7 @@ package struct ModelConfigTable: Sendable {
     self.files = files
   }
 
-  /// The table with members of some configs changed, by the component's name, `scheduler` or
+  /// The table with some config members overridden. Keys are component names, `scheduler` or
   /// `model_index`.
   func changing(_ changes: [String: String]) -> ModelConfigTable {
     func changed(_ texts: [String], _ name: String) -> [String] {

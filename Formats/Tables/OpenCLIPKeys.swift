@@ -1,31 +1,34 @@
-/// Names of OpenCLIP's text encoders beside transformers'.
+/// Tensor names of OpenCLIP's text encoders, paired with transformers' (and diffusers') names.
 package enum OpenCLIPKeys {
+  /// Modules outside the layers.
   package static let modules = [
     ("text_model.embeddings.token_embedding", "token_embedding"),
     ("text_model.final_layer_norm", "ln_final"),
   ]
 
-  /// Before a layer's number.
-  package static let layers = (ours: "text_model.encoder.layers.", theirs: "transformer.resblocks.")
+  /// The prefix of a layer's number.
+  package static let layers = (
+    diffusers: "text_model.encoder.layers.", openCLIP: "transformer.resblocks."
+  )
 
-  /// Below a layer, where only names differ.
+  /// The modules of a layer that differ only in name.
   package static let layer = [
     ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"), ("self_attn.out_proj", "attn.out_proj"),
     ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"),
   ]
 
-  /// Tensors that are no module's, of which the second is turned around.
+  /// Tensors that are not part of a module. OpenCLIP stores the projection transposed.
   package static let positions = (
-    ours: "text_model.embeddings.position_embedding.weight", theirs: "positional_embedding"
+    diffusers: "text_model.embeddings.position_embedding.weight", openCLIP: "positional_embedding"
   )
-  package static let projection = (ours: "text_projection.weight", theirs: "text_projection")
+  package static let projection = (diffusers: "text_projection.weight", openCLIP: "text_projection")
 
-  /// Below a layer: what is one matrix, of weights and of biases, and the parts in the order in which
-  /// they are stacked in it.
+  /// The prefix of the stacked weight and bias of a layer's attention, and the modules in the order
+  /// in which they are stacked.
   package static let stack = "attn.in_proj_"
   package static let stacked = ["q_proj", "k_proj", "v_proj"]
   package static let stackKinds = ["weight", "bias"]
 
-  /// The projection in stable-diffusion.cpp, which has all else as transformers.
+  /// The projection in stable-diffusion.cpp's files, which otherwise use transformers' names.
   package static let projectionInTransformers = "text_model.text_projection"
 }

@@ -1,36 +1,38 @@
-/// A named way to make a U-Net smaller: the blocks that it drops, in the words of `--drop`.
+/// A named list of blocks to drop from a U-Net.
 ///
-/// Rows name blocks and never widths, so that a recipe fits every U-Net of the right topology.
-/// `*` stands for every level. What follows from a drop (the attention that goes with its resnet,
-/// the mirrored up block, new numbers, the changed config) is the planner's work, not the row's.
-/// `Formats/recipes.md` describes the vocabulary.
+/// Recipes name blocks and no widths, so a recipe applies to every U-Net of the right topology. `*`
+/// stands for every level. The planner derives the consequences of a drop: the attention of a
+/// dropped resnet, the mirrored up block, new block numbers and the changed config.
+/// `Formats/recipes.md` describes the block names.
 package struct StripRecipe: Sendable, Hashable {
-  /// What `--recipe` calls it.
+  /// The name by which a user selects the recipe.
   package let name: String
-  /// What it does, in one line.
+  /// A one-line summary.
   package let summary: String
-  /// Levels that the teacher's U-Net must have.
+  /// The number of levels that the teacher's U-Net must have.
   package let levels: Int
   /// `layers_per_block` that every level of the teacher must have.
   package let layersPerBlock: Int
+  /// Names of the dropped blocks.
   package let drops: [String]
-  /// Attentions of which only some transformer blocks stay.
+  /// Attentions that keep only some of their transformer blocks.
   package let keeps: [KeptBlocks]
-  /// Where the choice of blocks was published.
+  /// The publication of the choice of blocks.
   package let source: String
 }
 
-/// The transformer blocks that stay of attentions of one depth.
+/// The transformer blocks that attentions of one depth keep.
 package struct KeptBlocks: Sendable, Hashable {
-  /// In the words of `--drop`.
+  /// Names of the attentions, in the notation of ``StripRecipe/drops``.
   package let attentions: [String]
-  /// Transformer blocks that each of them has in the teacher.
+  /// The number of transformer blocks of each attention in the teacher.
   package let depth: Int
+  /// Indices of the kept transformer blocks.
   package var blocks: [Int]
 }
 
 extension StripRecipe {
-  /// Every recipe that ships, a line each.
+  /// Every recipe.
   package static let all: [StripRecipe] = [
     bkSDMBase,
     bkSDMSmall,
@@ -41,7 +43,7 @@ extension StripRecipe {
     koala1B,
   ]
 
-  /// Other names that people have for recipes: the same cut of another teacher, or by others.
+  /// Other names of recipes: the same blocks dropped from another teacher, or by other authors.
   package static let aliases = [
     "bk-sdm-v2-base": "bk-sdm-base", "bk-sdm-v2-small": "bk-sdm-small",
     "bk-sdm-v2-tiny": "bk-sdm-tiny", "segmind-small-sd": "bk-sdm-base",
@@ -57,15 +59,15 @@ extension StripRecipe {
       source: source)
   }
 
-  /// BK-SDM's fewer layers: the second of two resnet and attention pairs of each down level, and
-  /// the middle one of three of each up level.
+  /// The layers that BK-SDM drops: the second of two resnet and attention pairs in each down level,
+  /// and the second of three in each up level.
   private static let secondPairs = ["down_blocks.*.resnets.1", "up_blocks.*.resnets.1"]
 
   private static let bkSDM =
     "BK-SDM (Kim et al., arXiv 2305.15798), github.com/Nota-NetsPresso/BK-SDM"
 
   private static let bkSDMBase = StripRecipe(
-    name: "bk-sdm-base", summary: "one resnet and attention pair less in every level",
+    name: "bk-sdm-base", summary: "one resnet and attention pair fewer in every level",
     levels: 4, drops: secondPairs, source: bkSDM)
 
   private static let bkSDMSmall = StripRecipe(
@@ -79,11 +81,11 @@ extension StripRecipe {
 
   // MARK: - Stable Diffusion XL
 
-  /// Mid block of one resnet.
+  /// Reduces the mid block to one resnet.
   private static let plainMid = ["mid_block.attentions.0", "mid_block.resnets.1"]
 
-  /// The structure is published; which transformer blocks stayed is not. These were found by comparing
-  /// the released weights with the teacher's (laksjdjf and furusu).
+  /// The structure is published, the kept transformer blocks are not. laksjdjf and furusu found
+  /// them by comparing the released weights with the teacher's.
   private static let ssd1B = StripRecipe(
     name: "ssd-1b", summary: "SDXL with 4 of 10 and 1 of 2 transformer blocks in most attentions",
     levels: 3, drops: plainMid,
@@ -98,7 +100,7 @@ extension StripRecipe {
         blocks: [0]),
     ], source: "SSD-1B (Gupta et al., arXiv 2401.02677)")
 
-  /// Which transformer blocks stayed is not published: the first ones are a guess.
+  /// The kept transformer blocks are not published. Unverified: the first ones are assumed.
   private static let segmindVega = StripRecipe(
     name: "segmind-vega", summary: "SDXL with 2 of 10 and 1 of 2 transformer blocks",
     levels: 3, drops: plainMid,
@@ -113,10 +115,10 @@ extension StripRecipe {
 
   private static let koala = "KOALA (Lee et al., arXiv 2312.04005)"
 
-  /// Which transformer blocks stayed is told from memory of the paper: the first ones.
+  /// The kept transformer blocks are unverified: the first ones are assumed.
   private static let koala700M = StripRecipe(
     name: "koala-700m",
-    summary: "SDXL with one resnet and attention pair less in every level, 5 of 10 transformer "
+    summary: "SDXL with one resnet and attention pair fewer in every level, 5 of 10 transformer "
       + "blocks and no mid block",
     levels: 3, drops: secondPairs + ["mid_block"],
     keeps: [
@@ -127,7 +129,7 @@ extension StripRecipe {
 
   private static let koala1B = StripRecipe(
     name: "koala-1b",
-    summary: "SDXL with one resnet and attention pair less in every level and 6 of 10 transformer "
+    summary: "SDXL with one resnet and attention pair fewer in every level and 6 of 10 transformer "
       + "blocks",
     levels: 3, drops: secondPairs,
     keeps: [

@@ -1,17 +1,17 @@
-/// Which part of a pipeline the tensors of one file are of, by the beginnings of their names.
+/// Name prefixes that assign the tensors of a single file to components.
 package enum SingleFileKeys {
-  /// A part, as names tell it: text encoders of SDXL have a prefix of their own.
-  package enum Place: Sendable { case unet, vae, text, textXL, text2 }
+  /// The component that a prefix stands for. SDXL's first text encoder has a separate prefix.
+  package enum Group: Sendable { case unet, vae, text, textXL, text2 }
 
-  /// What files put before the names of a part; longer ones first.
-  package static let prefixes: [(prefix: String, place: Place)] = [
+  /// Prefixes of components, longer ones first.
+  package static let prefixes: [(prefix: String, group: Group)] = [
     (LDMKeys.unet, .unet), (LDMKeys.autoencoder, .vae), (LDMKeys.textXL, .textXL),
     (LDMKeys.secondTextXL, .text2), (LDMKeys.secondText, .text2), (LDMKeys.text, .text),
     ("text_encoder_2.", .text2), ("text_encoder.", .text), ("unet.", .unet), ("vae.", .vae),
   ]
 
-  /// Names that a part alone begins with, where nothing has a prefix.
-  package static let beginnings: [(prefix: String, place: Place)] = [
+  /// Name beginnings in files without prefixes, which hold a single component.
+  package static let beginnings: [(prefix: String, group: Group)] = [
     ("input_blocks.", .unet), ("middle_block.", .unet), ("output_blocks.", .unet),
     ("time_embed.", .unet), ("time_embedding.", .unet), ("label_emb.", .unet),
     ("add_embedding.", .unet), ("out.", .unet), ("down_blocks.", .unet), ("mid_block.", .unet),
@@ -24,13 +24,13 @@ package enum SingleFileKeys {
     ("logit_scale", .text),
   ]
 
-  /// What stands around the parts of a model, before the first dot of a name.
-  package static let wraps = [
+  /// First parts of names that only group components, such as `model.diffusion_model`.
+  package static let wrappers = [
     "model", "conditioner", "cond_stage_model", "text_encoders", "unet", "transformer",
   ]
 
-  /// Endings of buffers that came with old versions of the libraries, as whole numbers or, in merges,
-  /// not.
+  /// Name endings of buffers that old library versions stored. They are integers, or floats in
+  /// merged models.
   package static let ignoredEndings = [positionIDs, "logit_scale"]
   package static let positionIDs = "position_ids"
 }

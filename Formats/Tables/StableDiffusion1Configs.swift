@@ -1,5 +1,5 @@
-/// Configs of Stable Diffusion 1.x as published, without the safety checker and the feature extractor
-/// that only it needs.
+/// Configs of Stable Diffusion 1.x as published, without the safety checker and its feature
+/// extractor.
 package enum StableDiffusion1Configs {
   package static let v14 = table(
     index: index, textEncoder: textEncoder14, unet: unet14, vae: vae14)

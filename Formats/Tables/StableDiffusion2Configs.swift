@@ -1,5 +1,5 @@
-/// Configs of Stable Diffusion 2.x as published, without the feature extractor that only the safety
-/// checker needs; models differ in a few members from `2.1-base`.
+/// Configs of Stable Diffusion 2.x as published, without the feature extractor of the safety
+/// checker. Models differ from 2.1 base in a few members.
 package enum StableDiffusion2Configs {
   package static let v21Base = ModelConfigTable(
     index: index,
@@ -14,7 +14,7 @@ package enum StableDiffusion2Configs {
       ("tokenizer/tokenizer_config.json", tokenizerConfig),
     ])
 
-  /// For pictures of 768x768, predicting the velocity.
+  /// Trained on images of 768x768 pixels, predicts the velocity.
   package static let v21 = v21Base.changing([
     "model_index": #"{"scheduler": ["diffusers", "DDIMScheduler"]}"#,
     "scheduler": #"{"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}"#,

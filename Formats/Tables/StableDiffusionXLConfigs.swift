@@ -1,5 +1,5 @@
-/// Configs of Stable Diffusion XL as published (Podell et al. 2023, arXiv 2307.01952); models differ in
-/// a few members from the base.
+/// Configs of Stable Diffusion XL as published (Podell et al. 2023, arXiv 2307.01952). Models
+/// differ from the base in a few members.
 package enum StableDiffusionXLConfigs {
   package static let base = ModelConfigTable(
     index: index,
@@ -26,15 +26,15 @@ package enum StableDiffusionXLConfigs {
     "unet": #"{"sample_size": 64}"#,
   ])
 
-  /// The U-Net distilled to a few steps takes the guidance as an input (Luo et al. 2023, arXiv
-  /// 2310.04378).
+  /// A U-Net distilled to a few steps, which takes the guidance scale as an input (Luo et al. 2023,
+  /// arXiv 2310.04378).
   package static let lcm = base.changing([
     "model_index": #"{"scheduler": ["diffusers", "LCMScheduler"]}"#,
     "scheduler": LCMConfigs.scheduler,
     "unet": #"{"time_cond_proj_dim": 256}"#,
   ])
 
-  /// Goes on from the base's latents, with a U-Net of its own and the second text encoder alone.
+  /// Refines the base's latents with another U-Net and the second text encoder alone.
   package static let refiner = ModelConfigTable(
     index: indexOfRefiner,
     components: base.components.filter { $0.name != "text_encoder" },
@@ -54,7 +54,7 @@ package enum StableDiffusionXLConfigs {
     """#
   ])
 
-  // MARK: - Children with fewer blocks
+  // MARK: - Distilled models with fewer blocks
 
   /// Gupta et al. 2024, arXiv 2401.02677.
   package static let ssd1B = base.changing([

@@ -1,4 +1,5 @@
 internal import Execution
+internal import ModelSources
 private import Models
 internal import Quantization
 package import Sampling

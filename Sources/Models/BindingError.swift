@@ -1,21 +1,24 @@
-internal import Support
+package import Support
 package import Tensors
 
-/// Why a source is no model that Decant can work with.
-package enum BindingError: Error, Equatable, CustomStringConvertible {
-  /// A component that every model has is not there.
-  case missingComponent(location: String, name: String, found: [String])
-  /// A config holds what cannot be run.
+/// The reason why Decant cannot work with a model.
+package enum BindingError: RemediableError, Equatable {
+  /// A component that every model needs is missing.
+  ///
+  /// `unetIsAverage` states that the file has a moving average of the U-Net and no plain U-Net.
+  case missingComponent(location: String, name: String, found: [String], unetIsAverage: Bool)
+  /// A config is invalid or asks for something that Decant cannot run.
   case config(ConfigError)
-  /// Tensors are missing, unexpected, misshapen, or of a kind that is no weight: all of them.
+  /// Tensors are missing, unexpected, misshapen, or of an element kind that weights cannot have.
   case tensors(location: String, [ComponentFaults])
-  /// Configs are sound one by one, but no family is made of such components.
-  case unknownFamily(location: String, facts: String, nearest: String, nearestFacts: String)
+  /// Each config is valid, but no family has such components.
+  case unknownFamily(location: String, nearest: String, differences: [String])
 
   package var description: String {
     switch self {
-    case .missingComponent(let location, let name, let found):
-      let others = found.isEmpty ? "nothing" : found.joined(separator: ", ")
+    case .missingComponent(let location, let name, let found, let unetIsAverage):
+      let names = found + (unetIsAverage ? ["a moving average of the unet"] : [])
+      let others = names.isEmpty ? "nothing" : names.joined(separator: ", ")
       return "\(location): component '\(name)' is missing; found \(others)"
     case .config(let error):
       return error.description
@@ -23,24 +26,31 @@ package enum BindingError: Error, Equatable, CustomStringConvertible {
       let counts = faults.map { "\($0.component) \($0.counts)" }.joined(separator: "; ")
       let lines = faults.flatMap(\.lines).map { "\n  " + $0 }.joined()
       return "\(location): tensors do not fit the configs: \(counts)" + lines
-    case .unknownFamily(let location, let facts, let nearest, let nearestFacts):
-      return "\(location): no known model family has \(facts); the nearest family is \(nearest), "
-        + "which has \(nearestFacts)"
+    case .unknownFamily(let location, let nearest, let differences):
+      return "\(location): no known model family has these components; compared with \(nearest), "
+        + "the nearest family: \(differences.joined(separator: "; "))"
     }
+  }
+
+  package var remedy: Remedy? {
+    guard case .missingComponent(_, _, _, unetIsAverage: true) = self else { return nil }
+    return .choose(.ema, purpose: "to read the moving average")
   }
 }
 
-/// All tensors of one component that do not fit its config.
+/// The tensors of one component that do not fit its config.
 package struct ComponentFaults: Equatable, Sendable {
+  /// A tensor of another shape than the config implies.
   package struct Misshapen: Equatable, Sendable {
     package let name: String
     package let found: Shape
     package let expected: Shape
   }
 
+  /// A tensor whose elements cannot be widened to float32.
   package struct Unusable: Equatable, Sendable {
     package let name: String
-    /// The encoding's name.
+    /// The name of its encoding.
     package let encoding: String
   }
 
@@ -48,14 +58,13 @@ package struct ComponentFaults: Equatable, Sendable {
   package var missing: [TensorSpec] = []
   package var unexpected: [TensorSpec] = []
   package var misshapen: [Misshapen] = []
-  /// Tensors of the right shape whose elements cannot be widened to float32.
   package var unusable: [Unusable] = []
 
   package var isEmpty: Bool {
     missing.isEmpty && unexpected.isEmpty && misshapen.isEmpty && unusable.isEmpty
   }
 
-  /// Faults of each kind that a message lists by name.
+  /// The number of faults of each kind that a message names.
   static let listed = 6
 
   var counts: String {
@@ -66,7 +75,7 @@ package struct ComponentFaults: Equatable, Sendable {
     return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
   }
 
-  /// One line a fault, at most ``listed`` of each kind.
+  /// One line per fault, at most ``listed`` of each kind.
   var lines: [String] {
     func lines<Fault>(_ faults: [Fault], _ kind: String, _ line: (Fault) -> String) -> [String] {
       let rest = faults.count - Self.listed
@@ -84,16 +93,16 @@ package struct ComponentFaults: Equatable, Sendable {
         "'\($0.name)': found \(shown($0.found.description)), expected \($0.expected)"
       }
       + lines(unusable, "unusable") {
-        "'\($0.name)': \($0.encoding) numbers cannot be weights"
+        "'\($0.name)': weights cannot be of kind \($0.encoding)"
       }
   }
 }
 
-/// The name among `candidates` that `tensor` was perhaps meant by: few letters away, and of the
-/// same shape where one is.
+/// The candidate with the most similar name, if it is similar enough. Only candidates of the same
+/// shape count where there are any.
 private func nearest(to tensor: TensorSpec, among candidates: [TensorSpec]) -> String? {
   let sameShape = candidates.filter { $0.shape == tensor.shape }
-  // A few hundred comparisons a listed name keep the message quick, whatever the file holds.
+  // The limit bounds the time for files with many tensors.
   let pool = (sameShape.isEmpty ? candidates : sameShape).prefix(500)
   return nearestNames(
     to: tensor.name, among: pool.map(\.name), count: 1, within: tensor.name.utf8.count / 3

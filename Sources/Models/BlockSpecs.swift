@@ -1,18 +1,18 @@
-/// diffusers' `ResnetBlock2D`: two convolutions with group norms before them, beside a shortcut.
+/// diffusers' `ResnetBlock2D`: two convolutions, a group norm before each, and a shortcut.
 package struct ResnetSpec: Hashable, Sendable {
   package let name: String
   package let norm1: GroupNormSpec
   package let conv1: ConvolutionSpec
-  /// `time_emb_proj`; the autoencoder's resnets have none.
+  /// `time_emb_proj`; `nil` in the autoencoder.
   package let timeProjection: LinearSpec?
   package let norm2: GroupNormSpec
   package let conv2: ConvolutionSpec
-  /// `conv_shortcut`, where the width changes.
+  /// `conv_shortcut`; `nil` where input and output have the same width.
   package let shortcut: ConvolutionSpec?
-  /// What the sum is divided by.
+  /// The divisor of the sum of both paths.
   package let outputScale: Float
 
-  /// Widths, norm and time embedding that a component's resnets share.
+  /// Settings that the resnets of a component share.
   struct Style {
     let groups: Int
     let epsilon: Double
@@ -41,7 +41,7 @@ package struct ResnetSpec: Hashable, Sendable {
   }
 }
 
-/// diffusers' `Attention`: queries from the picture, keys and values from it or from the text.
+/// diffusers' `Attention`: queries from the image, keys and values from the image or the text.
 package struct AttentionSpec: Hashable, Sendable {
   package let query: LinearSpec
   package let key: LinearSpec
@@ -51,7 +51,7 @@ package struct AttentionSpec: Hashable, Sendable {
   /// Whether keys and values come from the text encoder.
   package let attendsToText: Bool
 
-  /// - Parameter contextWidth: the text's width; `nil` where the picture looks at itself.
+  /// - Parameter contextWidth: the text width; `nil` for self-attention.
   init(
     _ part: String, width: Int, contextWidth: Int?, heads: Int, bias: Bool,
     in list: inout ModuleList
@@ -65,7 +65,7 @@ package struct AttentionSpec: Hashable, Sendable {
   }
 }
 
-/// diffusers' `BasicTransformerBlock`: attention to the picture, attention to the text, GEGLU.
+/// diffusers' `BasicTransformerBlock`: self-attention, attention to the text, GEGLU.
 package struct TransformerBlockSpec: Hashable, Sendable {
   package let norm1: LayerNormSpec
   package let attention1: AttentionSpec
@@ -93,9 +93,9 @@ package struct TransformerBlockSpec: Hashable, Sendable {
   }
 }
 
-/// diffusers' `Transformer2DModel`: a picture's pixels as tokens, through transformer blocks.
+/// diffusers' `Transformer2DModel`: transformer blocks with latent pixels as tokens.
 package struct TransformerSpec: Hashable, Sendable {
-  /// `proj_in` and `proj_out`: the same numbers either way, kept as 1x1 kernels or as matrices.
+  /// `proj_in` or `proj_out`, stored as a 1x1 convolution or as a matrix. Both compute the same.
   package enum Projection: Hashable, Sendable {
     case convolution(ConvolutionSpec)
     case linear(LinearSpec)
@@ -104,17 +104,18 @@ package struct TransformerSpec: Hashable, Sendable {
   package let name: String
   package let norm: GroupNormSpec
   package let projectIn: Projection
-  /// May be empty: a depth of 0 leaves norm and projections.
+  /// Empty where the depth is 0; norm and projections remain.
   package let blocks: [TransformerBlockSpec]
   package let projectOut: Projection
 
+  /// Settings that the transformers of a level share.
   struct Style {
     let width: Int
     let textWidth: Int
     let heads: Int
     let groups: Int
     let usesLinear: Bool
-    /// Whether the first attention looks at the text too.
+    /// Whether the first attention also attends to the text.
     let onlyText: Bool
   }
 
@@ -126,7 +127,7 @@ package struct TransformerSpec: Hashable, Sendable {
     }
     list.begin(name)
     self.name = name
-    // 1e-6 whatever the config's `norm_eps`: diffusers has it in the class.
+    // diffusers' class always uses 1e-6, whatever the config's `norm_eps`.
     norm = list.groupNorm("norm", channels: style.width, groups: style.groups, epsilon: 1e-6)
     projectIn = projection("proj_in", &list)
     blocks = (0..<depth).map {
@@ -136,7 +137,8 @@ package struct TransformerSpec: Hashable, Sendable {
   }
 }
 
-/// A convolution before or after which the sides are halved or doubled.
+/// diffusers' `Downsample2D` or `Upsample2D`: a convolution that halves the image sides, or that
+/// follows their doubling.
 package struct ResamplerSpec: Hashable, Sendable {
   /// `down_blocks.0.downsamplers.0` or `up_blocks.0.upsamplers.0`.
   package let name: String

@@ -1,10 +1,10 @@
 package import ModelSources
 
 extension ModelSource.Component {
-  /// Every layer with weights that the component's config tells of, whatever the model around it;
-  /// `nil` for a component of a class that Decant does not run.
+  /// Every layer with weights, from the component's config alone; `nil` for a component that Decant
+  /// does not run.
   ///
-  /// - Parameter model: the model's location, below which errors name the config.
+  /// - Parameter model: the model's location. Errors name the config by its path below it.
   package func modules(in model: String) throws(ConfigError) -> [ModuleSpec]? {
     let location = "\(model)/\(name)/config.json"
     switch name {
@@ -16,9 +16,10 @@ extension ModelSource.Component {
     }
   }
 
-  /// Checks every tensor of the component against its module tree, whatever the model around it.
+  /// Checks every tensor of the component against its module tree. The rest of the model does not
+  /// matter.
   ///
-  /// - Parameter model: the model's location, for errors.
+  /// - Parameter model: the model's location in errors.
   package func check(in model: String) throws(BindingError) {
     let modules: [ModuleSpec]?
     do { modules = try self.modules(in: model) } catch { throw .config(error) }
@@ -29,10 +30,10 @@ extension ModelSource.Component {
 }
 
 extension ModelSource {
-  /// Checks the model as binding does.
+  /// Checks a model, or a part of a model.
   ///
-  /// - Parameter part: whether a part of a model will do, each of its components being sound.
-  /// - Returns: the model; `nil` for a part of one.
+  /// - Parameter part: whether the source may lack components, if those that it has are valid.
+  /// - Returns: the model; `nil` for a part.
   package func bound(orPart part: Bool) throws(BindingError) -> Model? {
     let error: BindingError
     do {

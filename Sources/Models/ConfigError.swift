@@ -1,12 +1,12 @@
-/// A value of a component's config that Decant cannot run, with what it could.
+/// A value in a component's config that is invalid or that Decant cannot run.
 package struct ConfigError: Error, Equatable, CustomStringConvertible {
-  /// The config's file.
+  /// The path of the config.
   package let location: String
-  /// The field, by the name that it has in the file.
+  /// The field's name in the file.
   package let field: String
-  /// What stands there, as JSON.
+  /// The value, as JSON text.
   package let found: String
-  /// What would be accepted: a phrase that follows "expected".
+  /// The accepted values: a phrase after "expected".
   package let expected: String
 
   package init(location: String, field: String, found: String, expected: String) {

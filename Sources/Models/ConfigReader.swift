@@ -1,16 +1,16 @@
 import Support
 import Tensors
 
-/// Reads the fields of one config with diffusers' defaults, and refuses what does not fit.
+/// Reads the fields of a config with diffusers' defaults and checks their values.
 ///
-/// Absent and null are told apart: an absent field takes the default of diffusers' constructor, a
-/// null one is Python's `None` and is accepted only where that means something.
+/// An absent field takes the default of diffusers' constructor. A null field is Python's `None` and
+/// is accepted only where `None` has a meaning.
 struct ConfigReader {
   let json: JSONObject
   let location: String
 
-  /// Most levels, layers and features that are believed. A config is read before any weight, so
-  /// these bound the work that a hostile one can ask for.
+  /// Limits on levels, layers and features. A config is read before any weight, so these bound the
+  /// work that a hostile config can cause.
   static let levelLimit = 16
   static let layerLimit = 256
   static let widthLimit = 1 << 20
@@ -50,14 +50,14 @@ struct ConfigReader {
     return number
   }
 
-  /// A number that a calculation divides by or takes the root of.
+  /// A positive number: a divisor, or the argument of a root.
   func positive(_ field: String, default standard: Double) throws(ConfigError) -> Double {
     let value = try number(field, default: standard)
     guard value > 0 else { throw refusal(field, expected: "a number above 0") }
     return value
   }
 
-  /// A truth value; null is false, as `None` is in Python.
+  /// A Boolean; null is false, as `None` is in Python.
   func truth(_ field: String, default standard: Bool) throws(ConfigError) -> Bool {
     guard let value = json[field] else { return standard }
     if value.isNull { return false }
@@ -78,7 +78,7 @@ struct ConfigReader {
     return names
   }
 
-  /// A list of whole numbers, one a level.
+  /// A list of whole numbers, one per level.
   func integers(
     _ field: String, default standard: [Int], in range: ClosedRange<Int>
   ) throws(ConfigError) -> [Int] {
@@ -91,7 +91,7 @@ struct ConfigReader {
     return integers
   }
 
-  /// A field that is one whole number for all levels, or a list with one for each.
+  /// One whole number for all levels, or a list with one per level.
   func perLevel(
     _ field: String, levels: Int, default standard: Int, in range: ClosedRange<Int>
   ) throws(ConfigError) -> [Int] {
@@ -102,7 +102,7 @@ struct ConfigReader {
     return try integers(field, default: [], in: range, count: levels)
   }
 
-  /// A field that is one truth value for all levels, or a list with one for each.
+  /// One Boolean for all levels, or a list with one per level.
   func truthPerLevel(
     _ field: String, levels: Int, default standard: Bool
   ) throws(ConfigError) -> [Bool] {
@@ -111,7 +111,7 @@ struct ConfigReader {
     }
     let values = list.compactMap(\.bool)
     guard values.count == list.count, values.count == levels else {
-      throw refusal(field, expected: "true, false, or a list of \(levels) of them, one a level")
+      throw refusal(field, expected: "true, false, or a list of \(levels) of them, one per level")
     }
     return values
   }
@@ -121,7 +121,7 @@ struct ConfigReader {
   ) throws(ConfigError) -> [Int] {
     let values = try integers(field, default: standard, in: range)
     guard values.count == count else {
-      throw refusal(field, expected: "\(count) numbers, one for each level")
+      throw refusal(field, expected: "\(count) numbers, one per level")
     }
     return values
   }
@@ -136,7 +136,7 @@ struct ConfigReader {
     return integer
   }
 
-  /// Height and width of what the model was made for: one number, or a list of both.
+  /// The sides that the model was trained on: one number, or a list of height and width.
   func sampleSize(default standard: Int?) throws(ConfigError) -> ImageSize? {
     guard let value = json["sample_size"] else {
       return standard.map { ImageSize(width: $0, height: $0) }

@@ -1,26 +1,27 @@
 import Formats
-internal import ModelSources
+package import ModelSources
 package import Support
 
-/// A model family: everything that varies from one to another is a property of this value.
+/// A model family: a published model and all models with its configs, such as Stable Diffusion 1.5
+/// or SSD-1B; or an open family, which holds the other models of an architecture.
 ///
-/// A family is one file in `Families/` and its line in ``all``; nothing else in Decant asks which
-/// family a model is of.
+/// A family is declared in `Families/` and listed in ``all``. Code outside this module uses the
+/// properties of a family and never compares its name.
 package struct Family: Sendable {
   /// The name that `--family` takes.
   package let name: String
-  /// The name that people use.
+  /// The name in messages and reports.
   package let title: String
-  /// The architecture that the family belongs to: how the parts of its pipeline work together.
+  /// How the components of the pipeline work together.
   package let architecture: Architecture
-  /// The family that this one was cut from, by name.
+  /// The name of the family from which this one was stripped or distilled.
   package let parent: String?
-  /// Configs of the published model; `nil` where the family is open, like models of any width.
+  /// Configs of the published model; `nil` for an open family.
   package let template: ModelTemplate?
-  /// Whether a model with these configs is of this family. An exact family comes before an open one.
+  /// Whether a model with these configs belongs to the family.
   package let matches: @Sendable (ModelConfigs) -> Bool
 
-  /// Every family, the exact ones of a line before its open one.
+  /// Every family. The published families of an architecture precede its open one.
   package static let all: [Family] = [
     .stableDiffusion14,
     .stableDiffusion15,
@@ -52,16 +53,17 @@ package struct Family: Sendable {
     .customStableDiffusionXLRefiner,
   ]
 
-  /// The family of a model: of those that it matches, the one whose published model is most like
-  /// it in what weights do not show (what is predicted, the size of pictures, the scheduler), the
-  /// first of several.
+  /// The family of a model; `nil` where none matches.
+  ///
+  /// Several published families may have the same module tree. Then the one that agrees best in
+  /// prediction type, sample size and timestep spacing wins, and the first in a tie.
   static func of(_ configs: ModelConfigs, scheduler: JSONObject?) -> Family? {
-    let found = all.filter { $0.matches(configs) }
-    let exact = found.filter { $0.template != nil }
-    func likeness(_ family: Family) -> Int {
+    let matching = all.filter { $0.matches(configs) }
+    let published = matching.filter { $0.template != nil }
+    func agreement(_ family: Family) -> Int {
       guard let template = family.template else { return 0 }
       let unet = template.components.first { $0.name == ComponentName.unet }?.config
-      let marks: [(JSONValue?, JSONValue?, Int)] = [
+      let members: [(JSONValue?, JSONValue?, weight: Int)] = [
         (
           template.scheduler["prediction_type"] ?? "epsilon",
           scheduler?["prediction_type"] ?? "epsilon", 4
@@ -69,17 +71,19 @@ package struct Family: Sendable {
         (unet?["sample_size"], configs.unet.json["sample_size"], 2),
         (template.scheduler["timestep_spacing"], scheduler?["timestep_spacing"], 1),
       ]
-      return marks.reduce(0) { $0 + ($1.0 == $1.1 ? $1.2 : 0) }
+      return members.reduce(0) { $0 + ($1.0 == $1.1 ? $1.weight : 0) }
     }
-    let best = exact.map(likeness).max()
-    return exact.first { likeness($0) == best } ?? found.first
+    let best = published.map(agreement).max()
+    return published.first { agreement($0) == best } ?? matching.first
   }
 
-  /// The published family that has most in common with a model of none: tensors of the U-Net by name
-  /// and shape, the number of text encoders, and what is added to the time.
-  static func nearest(to configs: ModelConfigs) -> (name: String, facts: String) {
+  /// The published family most similar to a model without a family, and how the model differs.
+  ///
+  /// The score counts common tensors of the U-Net, an equal number of text encoders, and an added
+  /// embedding in both or neither.
+  static func nearest(to configs: ModelConfigs) -> (name: String, differences: [String]) {
     let tensors = Set(configs.unet.modules.tensors)
-    var best: (score: Double, name: String, facts: String) = (-1, "", "")
+    var best: (score: Double, name: String, differences: [String]) = (-1, "", [])
     for family in all {
       guard let other = try? family.template?.configs(location: family.name) else { continue }
       let others = Set(other.unet.modules.tensors)
@@ -89,17 +93,19 @@ package struct Family: Sendable {
       if (configs.unet.additionEmbedding == nil) == (other.unet.additionEmbedding == nil) {
         score += 1
       }
-      if score > best.score { best = (score, family.name, other.facts) }
+      if score > best.score {
+        best = (score, family.name, configs.differences(from: other))
+      }
     }
-    return (best.name, best.facts)
+    return (best.name, best.differences)
   }
 
   /// The family of that name, or `nil`.
   package static func named(_ name: String) -> Family? { all.first { $0.name == name } }
 
-  /// A family of one published model: whatever has its module tree and its latents.
+  /// The family of one published model: all models with its module tree and scaling factor.
   ///
-  /// - Precondition: the template's configs are sound.
+  /// - Precondition: the template's configs are valid.
   init(
     name: String, title: String, architecture: Architecture, parent: String? = nil,
     template: ModelTemplate
@@ -108,7 +114,7 @@ package struct Family: Sendable {
     do {
       configs = try template.configs(location: name)
     } catch {
-      preconditionFailure("the table of \(name): \(error)")
+      preconditionFailure("config table of \(name): \(error)")
     }
     let unet = UNetSpec(configs.unet)
     let vae = VAESpec(configs.vae)
@@ -116,7 +122,7 @@ package struct Family: Sendable {
     self.init(
       name: name, title: title, architecture: architecture, parent: parent, template: template
     ) { other in
-      // The autoencoder's factor is compared too: it is no part of the tree, but decides pictures.
+      // The scaling factor is not part of the module tree, but images depend on it.
       UNetSpec(other.unet) == unet && VAESpec(other.vae) == vae
         && other.vae.scalingFactor == configs.vae.scalingFactor
         && other.textEncoders.map(TextEncoderSpec.init) == textEncoders
@@ -137,8 +143,9 @@ package struct Family: Sendable {
   }
 }
 
-/// The configs of a published model, as its files have them.
+/// The configs of a published model, as its files state them.
 package struct ModelTemplate: Sendable {
+  /// A component's class and config.
   package struct Component: Sendable {
     package let name: String
     package let className: String
@@ -147,40 +154,28 @@ package struct ModelTemplate: Sendable {
 
   /// `model_index.json`.
   package let index: JSONObject
-  /// In the order of diffusers' folders: by name.
+  /// Sorted by name, as diffusers' folders are.
   package let components: [Component]
   package let scheduler: JSONObject
-  /// Small files by path, as text: `tokenizer/tokenizer_config.json`. Vocabulary and merges are no
-  /// part of it.
+  /// Small text files by path, such as `tokenizer/tokenizer_config.json`; vocabulary and merges are
+  /// not among them.
   package let files: [(path: String, text: String)]
 
   /// - Precondition: the table's texts are JSON objects.
   init(_ table: ModelConfigTable) {
-    index = object(table.index)
+    index = JSONObject(table: table.index)
     components = table.components.map { component in
       Component(
-        name: component.name, className: component.className, config: object(component.config))
+        name: component.name, className: component.className,
+        config: JSONObject(table: component.config))
     }
-    scheduler = object(table.scheduler)
+    scheduler = JSONObject(table: table.scheduler)
     files = table.files
   }
 
+  /// - Parameter location: the model's location in errors.
   package func configs(location: String) throws(ConfigError) -> ModelConfigs {
     try ModelConfigs(
       components.map { ($0.name, $0.className, $0.config) }, location: location)
   }
-}
-
-/// A table's texts as one object, later members in the place of earlier ones.
-///
-/// - Precondition: the texts are JSON objects.
-func object(_ texts: [String]) -> JSONObject {
-  var whole: JSONObject = [:]
-  for text in texts {
-    guard let value = try? JSONValue(parsing: text), let object = value.object else {
-      preconditionFailure("a config table is not a JSON object: \(text.prefix(60))")
-    }
-    for (member, value) in object.members { whole[member] = value }
-  }
-  return whole
 }

@@ -2,12 +2,13 @@ package import ModelSources
 package import Support
 internal import Tensors
 
-/// A model whose configs are understood and whose every tensor is there, with the right shape.
+/// A checked model: its configs are valid, and every tensor of its module tree exists with the
+/// expected shape.
 ///
-/// This is the door between files and everything that computes: past it, a tensor of the module
-/// list can be asked for without a doubt.
+/// Everything that computes takes a `Model`, so it can read each tensor of the module lists without
+/// further checks.
 package struct Model: Sendable {
-  /// A component with the list of what it consists of.
+  /// A component with its module list and weights.
   package struct Component: Sendable {
     /// `unet`, `vae`, `text_encoder`.
     package let name: String
@@ -16,7 +17,7 @@ package struct Model: Sendable {
     package let weights: any WeightSource
   }
 
-  /// The source that was bound, unchanged.
+  /// The source, unchanged.
   package let source: ModelSource
   package let family: Family
   package let configs: ModelConfigs
@@ -28,12 +29,12 @@ package struct Model: Sendable {
   package var textEncoders: [TextEncoderConfig] { configs.textEncoders }
   package var scheduler: JSONObject? { source.scheduler }
 
-  /// The component of that name, or `nil`.
+  /// The component of that name; `nil` where the model has none.
   package subscript(name: String) -> Component? { components.first { $0.name == name } }
 
   /// The weights of a component.
   ///
-  /// - Precondition: the model has a component of that name, as it has `unet` and `vae`.
+  /// - Precondition: the model has a component of that name. Every model has `unet` and `vae`.
   package func weights(of name: String) -> any WeightSource {
     guard let component = self[name] else {
       preconditionFailure("no component '\(name)' among \(components.map(\.name))")
@@ -41,9 +42,9 @@ package struct Model: Sendable {
     return component.weights
   }
 
-  /// Height and width of a picture, in pixels, that the model was trained on.
+  /// Height and width, in pixels, of the images that the model was trained on.
   package var defaultSize: ImageSize {
-    // 64 latent pixels a side is what diffusers' pipelines take where the config is silent.
+    // diffusers' pipelines default to 64 latent pixels a side.
     let latent = unet.sampleSize ?? ImageSize(width: 64, height: 64)
     let factor = vae.downsamplingFactor
     return ImageSize(width: latent.width * factor, height: latent.height * factor)
@@ -52,19 +53,16 @@ package struct Model: Sendable {
   /// Reads the configs of `source`, finds its family, and checks every tensor of every component
   /// against the module tree, without reading weights.
   ///
-  /// Components that no family knows (a safety checker) are left alone.
+  /// Components that are not part of a family, such as a safety checker, are not checked.
   ///
-  /// - Throws: ``BindingError``; faulty tensors of all components are listed in one.
+  /// - Throws: ``BindingError``. One error lists the faulty tensors of all components.
   package static func bind(_ source: ModelSource) throws(BindingError) -> Model {
     let known = source.components.filter { ModelConfigs.componentNames.contains($0.name) }
     let found = Set(known.map(\.name))
     for names in ModelConfigs.required where found.isDisjoint(with: names) {
-      let average =
-        names == [ComponentName.unet] && source.movingAverage == .leftAlone
-        ? ["a moving average of the unet, which --ema reads"] : []
       throw .missingComponent(
-        location: source.location, name: names[0],
-        found: source.components.map(\.name) + average)
+        location: source.location, name: names[0], found: source.components.map(\.name),
+        unetIsAverage: names == [ComponentName.unet] && source.movingAverage == .leftAlone)
     }
     let configs: ModelConfigs
     do {
@@ -76,8 +74,7 @@ package struct Model: Sendable {
     guard let family = Family.of(configs, scheduler: source.scheduler) else {
       let nearest = Family.nearest(to: configs)
       throw .unknownFamily(
-        location: source.location, facts: configs.facts, nearest: nearest.name,
-        nearestFacts: nearest.facts)
+        location: source.location, nearest: nearest.name, differences: nearest.differences)
     }
 
     let components = known.map { component in
@@ -96,20 +93,21 @@ package struct ModelConfigs: Sendable {
   package let unet: UNetConfig
   package let vae: VAEConfig
   package let textEncoders: [TextEncoderConfig]
-  /// The components that ``textEncoders`` are of.
+  /// The component names of ``textEncoders``.
   private let textEncoderNames: [String]
 
-  /// Components that a model must have: of each row, one.
+  /// Components that a model must have: at least one of each row.
   static let required = [[ComponentName.unet], [ComponentName.vae], ComponentName.textEncoders]
 
-  /// Every component that configs are read of.
+  /// Every component whose config is read.
   static let componentNames = Set(required.joined())
 
   /// Reads the config of each component.
   ///
-  /// - Parameter location: the model's, below which errors name configs as they lie in a diffusers
-  ///   folder.
-  /// - Precondition: the components are among ``componentNames``, with one of each ``required``.
+  /// - Parameter location: the model's location. Errors name a config by its path in a diffusers
+  ///   folder below it.
+  /// - Precondition: the components are among ``componentNames`` and include one of each row of
+  ///   ``required``.
   init(
     _ components: [(name: String, className: String, config: JSONObject)], location: String
   ) throws(ConfigError) {
@@ -130,7 +128,7 @@ package struct ModelConfigs: Sendable {
       }
     }
     guard let unet, let vae else {
-      preconditionFailure("\(location) has neither U-Net nor autoencoder, or one of them")
+      preconditionFailure("\(location) lacks a U-Net or an autoencoder")
     }
     self.unet = unet
     self.vae = vae
@@ -138,12 +136,12 @@ package struct ModelConfigs: Sendable {
     self.textEncoderNames = textEncoderNames
   }
 
-  /// The config of the text encoder of that name, or `nil`.
+  /// The config of the text encoder of that name; `nil` where the model has none.
   package func textEncoder(_ component: String) -> TextEncoderConfig? {
     textEncoderNames.firstIndex(of: component).map { textEncoders[$0] }
   }
 
-  /// Every layer with weights of a component; none of a component that has no config here.
+  /// Every layer with weights of a component; empty for a component without a config here.
   package func modules(of component: String) -> [ModuleSpec] {
     switch component {
     case ComponentName.unet: unet.modules
@@ -152,21 +150,32 @@ package struct ModelConfigs: Sendable {
     }
   }
 
-  /// What tells families apart, in words.
-  var facts: String {
-    let encoders = textEncoders.map { encoder in
-      "\(encoder.hiddenSize)" + (encoder.projectionDim.map { " projected to \($0)" } ?? "")
+  /// The facts by which families are told apart, as `name found, expected value` where they differ
+  /// from another model's.
+  func differences(from other: ModelConfigs) -> [String] {
+    zip(facts, other.facts).filter { $0.value != $1.value }.map {
+      "\($0.name) \($0.value), expected \($1.value)"
     }
-    return "a U-Net of \(unet.inChannels) channels in and \(unet.outChannels) out, attention to "
-      + "text of width \(unet.textWidth)"
-      + (unet.additionEmbedding == nil ? "" : ", an added text and size embedding")
-      + ", latents of \(vae.latentChannels) channels, and text encoders of width "
-      + encoders.joined(separator: " and ")
+  }
+
+  private var facts: [(name: String, value: String)] {
+    let added = unet.additionEmbedding.map { "\($0.inputWidth) (\($0.timeWidth) per time id)" }
+    let encoders = textEncoders.map { encoder in
+      "\(encoder.hiddenSize)" + (encoder.projectionDim.map { " (projected to \($0))" } ?? "")
+    }
+    return [
+      ("unet input channels", "\(unet.inChannels)"),
+      ("unet output channels", "\(unet.outChannels)"),
+      ("unet text width", "\(unet.textWidth)"),
+      ("unet added embedding width", added ?? "none"),
+      ("vae latent channels", "\(vae.latentChannels)"),
+      ("text encoder width", encoders.joined(separator: " and ")),
+    ]
   }
 }
 
 extension Model.Component {
-  /// Everything in which the component's tensors differ from its module tree.
+  /// Compares the component's tensors with its module tree.
   func faults() -> ComponentFaults {
     var faults = ComponentFaults(component: name)
     var expected: Set<String> = []
@@ -187,5 +196,26 @@ extension Model.Component {
       faults.unexpected.append(TensorSpec(name: name, shape: weights.entry(name)?.shape ?? []))
     }
     return faults
+  }
+}
+
+extension Model {
+  /// A sentence that says that `model_index.json` names the pipeline of another architecture;
+  /// `nil` where it does not. Programs that go by the index do not load such a model.
+  package var indexDoubt: String? {
+    let extraLarge = "StableDiffusionXL"
+    let expected = family.architecture.pipelineClass
+    guard let name = source.index["_class_name"]?.string, name.hasPrefix("StableDiffusion"),
+      name.hasPrefix(extraLarge) != expected.hasPrefix(extraLarge)
+    else { return nil }
+    return "the index says '\(shown(name))', but these components make a \(expected)"
+  }
+
+  /// Whether a component's weights must not be narrowed to float16, because its activations would
+  /// overflow in programs that compute in the stored type. An autoencoder with `force_upcast`
+  /// false does not overflow.
+  package func overflowsHalf(_ component: String) -> Bool {
+    component == ComponentName.vae && family.architecture.autoencoder.needsFloat32
+      && vae.forceUpcast
   }
 }

@@ -1,9 +1,9 @@
 package import Tensors
 
-/// A layer with weights, as one entry of a component's list: what quantization, stripping,
-/// calibration and binding go through.
+/// A layer with weights: one entry of a component's module list, over which binding, stripping,
+/// calibration and quantization iterate.
 package struct ModuleSpec: Hashable, Sendable {
-  /// What the layer computes.
+  /// The operation of a layer.
   package enum Kind: String, Sendable {
     case convolution
     case linear
@@ -11,20 +11,20 @@ package struct ModuleSpec: Hashable, Sendable {
     case layerNorm
     case embedding
 
-    /// Whether the weight is a matrix of output channels by inputs that a product is taken with,
-    /// which is what can be quantized.
+    /// Whether the layer is a matrix product with a weight of output channels by inputs. Only such
+    /// layers can be quantized.
     package var isMatrix: Bool { self == .convolution || self == .linear }
   }
 
-  /// The layer's place in the model, as far as its treatment depends on it.
+  /// The position of a layer in the model, where its treatment depends on it.
   package enum Role: String, CaseIterable, Sendable {
-    /// Takes the component's input: a latent or a picture.
+    /// The first layer, whose input is a latent or an image.
     case firstConvolution
-    /// Gives the component's output.
+    /// The last layer of a U-Net, encoder or decoder.
     case lastConvolution
-    /// Embeds the timestep, or SDXL's pooled text and sizes, for the whole U-Net.
+    /// A layer of the time embedding, or of SDXL's embedding of pooled text and sizes.
     case timeEmbedding
-    /// Brings the time embedding into one resnet.
+    /// The projection of the time embedding in a resnet.
     case timeProjection
     case convolution
     case linear
@@ -32,15 +32,15 @@ package struct ModuleSpec: Hashable, Sendable {
     case embedding
   }
 
-  /// Name within the component, in diffusers' words: `down_blocks.0.resnets.0.conv1`.
+  /// diffusers' name within the component: `down_blocks.0.resnets.0.conv1`.
   package let name: String
   package let kind: Kind
   package let role: Role
-  /// The part of the model that it belongs to and whose output observers see:
-  /// `down_blocks.0.resnets.0`, `conv_in`, `text_model.encoder.layers.3`.
+  /// The block that contains the layer and whose output observers see: `down_blocks.0.resnets.0`,
+  /// `conv_in`, `text_model.encoder.layers.3`.
   package let block: String
   package let weight: TensorSpec
-  /// `nil` where the layer has none.
+  /// `nil` for a layer without bias.
   package let bias: TensorSpec?
 
   package init(
@@ -59,7 +59,7 @@ package struct ModuleSpec: Hashable, Sendable {
   package var parameterCount: Int { tensors.reduce(0) { $0 + $1.shape.count } }
 }
 
-/// A tensor that a component must have.
+/// The name and shape of a tensor that a component must have.
 package struct TensorSpec: Hashable, Sendable {
   /// Name within the component: `down_blocks.0.resnets.0.conv1.weight`.
   package let name: String
@@ -77,11 +77,11 @@ extension [ModuleSpec] {
 
   package var parameterCount: Int { reduce(0) { $0 + $1.parameterCount } }
 
-  /// Blocks in order, with the parameters of each.
+  /// The blocks in order, each with its number of parameters.
   package var blocks: [(name: String, parameters: Int)] {
     var blocks: [(name: String, parameters: Int)] = []
     for module in self {
-      // Modules of a block follow each other.
+      // The modules of a block are adjacent.
       if blocks.last?.name != module.block { blocks.append((module.block, 0)) }
       blocks[blocks.count - 1].parameters += module.parameterCount
     }
@@ -95,46 +95,48 @@ extension [ModuleSpec] {
 package struct ConvolutionSpec: Hashable, Sendable {
   package let module: ModuleSpec
   package let stride: Int
-  /// Zeros above and left of the picture.
+  /// Zeros above and left of the image.
   package let paddingBefore: Int
-  /// Zeros below and right of it.
+  /// Zeros below and right of the image.
   package let paddingAfter: Int
 }
 
-/// A matrix product over the last axis.
+/// A matrix product over the last axis, with an optional bias.
 package struct LinearSpec: Hashable, Sendable {
   package let module: ModuleSpec
 }
 
+/// A group norm with weight and bias.
 package struct GroupNormSpec: Hashable, Sendable {
   package let module: ModuleSpec
   package let groups: Int
   package let epsilon: Float
 }
 
+/// A layer norm with weight and bias.
 package struct LayerNormSpec: Hashable, Sendable {
   package let module: ModuleSpec
   package let epsilon: Float
 }
 
-/// A table with a row for each number that may come.
+/// A lookup table with one row per token or position.
 package struct EmbeddingSpec: Hashable, Sendable {
   package let module: ModuleSpec
 }
 
-/// The modules of a component while its tree is built.
+/// Builds the module list of a component while its tree is built.
 ///
-/// A layer's spec can only be made by this list, which notes its module; so what runs (built from
-/// the specs) and what is bound, stripped and quantized (the list) are the same by construction.
+/// Layer specs are made only by this type, which also records their modules. So the specs, which
+/// execution uses, and the list, which binding, stripping and quantization use, always agree.
 struct ModuleList {
   private(set) var modules: [ModuleSpec] = []
   private var block = ""
 
-  /// Starts a block: the layers made from here on are its parts.
+  /// Starts a block, to which all following layers belong.
   mutating func begin(_ block: String) { self.block = block }
 
-  /// - Parameter part: name within the block; empty where the block is the layer.
-  private mutating func note(
+  /// - Parameter part: the layer's name within the block; empty where the block is a single layer.
+  private mutating func record(
     _ part: String, _ kind: ModuleSpec.Kind, _ role: ModuleSpec.Role, weight: Shape, bias: Bool
   ) -> ModuleSpec {
     let name = part.isEmpty ? block : block + "." + part
@@ -151,16 +153,16 @@ struct ModuleList {
     role: ModuleSpec.Role = .convolution
   ) -> ConvolutionSpec {
     ConvolutionSpec(
-      module: note(
+      module: record(
         part, .convolution, role, weight: [output, input, kernel, kernel], bias: true),
       stride: stride, paddingBefore: (kernel - 1) / 2, paddingAfter: (kernel - 1) / 2)
   }
 
-  /// A convolution that halves both sides. With `padding` 0 one row and one column of zeros follow
-  /// the picture, and none precede it, as diffusers' `Downsample2D` does.
+  /// A convolution that halves both sides. With `padding` 0, as in diffusers' `Downsample2D`, one
+  /// row and one column of zeros follow the image and none precede it.
   mutating func downsampling(_ part: String, channels: Int, padding: Int) -> ConvolutionSpec {
     ConvolutionSpec(
-      module: note(
+      module: record(
         part, .convolution, .convolution, weight: [channels, channels, 3, 3], bias: true),
       stride: 2, paddingBefore: padding, paddingAfter: max(1, padding))
   }
@@ -169,23 +171,23 @@ struct ModuleList {
     _ part: String, from input: Int, to output: Int, bias: Bool = true,
     role: ModuleSpec.Role = .linear
   ) -> LinearSpec {
-    LinearSpec(module: note(part, .linear, role, weight: [output, input], bias: bias))
+    LinearSpec(module: record(part, .linear, role, weight: [output, input], bias: bias))
   }
 
   mutating func groupNorm(
     _ part: String, channels: Int, groups: Int, epsilon: Double
   ) -> GroupNormSpec {
     GroupNormSpec(
-      module: note(part, .groupNorm, .norm, weight: [channels], bias: true), groups: groups,
+      module: record(part, .groupNorm, .norm, weight: [channels], bias: true), groups: groups,
       epsilon: Float(epsilon))
   }
 
   mutating func layerNorm(_ part: String, width: Int, epsilon: Double = 1e-5) -> LayerNormSpec {
     LayerNormSpec(
-      module: note(part, .layerNorm, .norm, weight: [width], bias: true), epsilon: Float(epsilon))
+      module: record(part, .layerNorm, .norm, weight: [width], bias: true), epsilon: Float(epsilon))
   }
 
   mutating func embedding(_ part: String, rows: Int, width: Int) -> EmbeddingSpec {
-    EmbeddingSpec(module: note(part, .embedding, .embedding, weight: [rows, width], bias: false))
+    EmbeddingSpec(module: record(part, .embedding, .embedding, weight: [rows, width], bias: false))
   }
 }

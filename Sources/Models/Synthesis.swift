@@ -2,12 +2,12 @@ package import ModelSources
 internal import Support
 package import Tensors
 
-/// Random weights for a list of modules, made a tensor at a time when they are asked for.
+/// Random weights for a list of modules, generated one tensor at a time on demand.
 ///
-/// They serve to measure: sizes, memory and time of a full-size model that need not be downloaded.
-/// Numbers depend on the seed and the tensor's name alone, so any order of asking gives the same
-/// model. Matrices are scaled by their inputs, norms lie around 1, so that activations neither vanish
-/// nor explode and agreement with another implementation means something.
+/// They allow measurements of size, memory and time at full size without a download. Values depend
+/// only on the seed and the tensor's name, not on the order of access. Matrices are scaled by their
+/// number of inputs and norms lie around 1, so that activations neither vanish nor explode and
+/// comparisons with other implementations are meaningful.
 package struct RandomWeights: WeightSource {
   package let location: String
   package let names: [String]
@@ -54,12 +54,12 @@ package struct RandomWeights: WeightSource {
   }
 }
 
-/// A stream of nearly normal numbers, the same on every machine.
+/// A stream of approximately normal numbers, equal on every machine.
 private struct NoiseGenerator {
   private var state: UInt64
 
   init(seed: UInt64, name: String) {
-    // FNV-1a of the name, so that every tensor has a stream of its own.
+    // FNV-1a of the name gives each tensor a separate stream.
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
     state = seed &* 0x9e37_79b9_7f4a_7c15 ^ hash
@@ -74,7 +74,8 @@ private struct NoiseGenerator {
     return z ^ z >> 31
   }
 
-  /// Sums of four uniform numbers: normal but for the tails, which end at 3.5 deviations.
+  /// Sums of four uniform numbers: approximately normal, with tails that end at 3.5 standard
+  /// deviations.
   mutating func numbers(_ count: Int, center: Float, deviation: Float) -> [Float] {
     // Four uniform 16-bit numbers sum to a mean of 2 * 65535 and a variance of (2^32 - 1) / 3.
     let scale = deviation / (Float(0x1p32) / 3).squareRoot()
@@ -92,8 +93,8 @@ extension Family {
   /// A full-size model of the family with random weights; `nil` where the family is open.
   ///
   /// - Parameters:
-  ///   - files: files beside the family's own, such as a tokenizer's vocabulary and merges; where
-  ///     both have one, the family's is taken.
+  ///   - files: further files, such as a tokenizer's vocabulary and merges. The family's own files
+  ///     take precedence.
   ///   - kind: `f32`, `f16` or `bf16`.
   package func synthesize(
     seed: UInt64, kind: ElementKind, files: [ModelSource.File] = []

@@ -1,14 +1,15 @@
 package import Support
 
 /// The config of a CLIP text encoder (transformers' `CLIPTextConfig`), read with that class's
-/// defaults.
+/// defaults and checked.
 package struct TextEncoderConfig: Sendable {
+  /// The activation of the feed-forward layers.
   package enum Activation: String, CaseIterable, Sendable {
     case quickGELU = "quick_gelu"
     case gelu
   }
 
-  /// The config as it was written, with every field that Decant does not know.
+  /// The config as written, including fields that Decant does not use.
   package let json: JSONObject
 
   package let vocabSize: Int
@@ -19,14 +20,16 @@ package struct TextEncoderConfig: Sendable {
   package let maxPositionEmbeddings: Int
   package let activation: Activation
   package let layerNormEps: Double
-  /// The token whose state is the pooled output. 2 means the token with the highest number: such
-  /// configs were written before transformers#24773, and are what most models have.
+  /// The token whose hidden state is the pooled output. In most models the value is 2, written
+  /// before transformers#24773; it selects the token with the highest id.
   package let eosTokenID: Int
-  /// Width of `text_embeds`; `nil` for `CLIPTextModel`, which has no projection.
+  /// The width of `text_embeds`; `nil` for `CLIPTextModel`, which has no projection.
   package let projectionDim: Int?
 
-  /// - Parameter className: transformers' class as `model_index.json` names it; without it the
-  ///   config's `architectures` says whether there is a projection.
+  /// - Parameters:
+  ///   - location: the path of the config in errors.
+  ///   - className: transformers' class in `model_index.json`. Without it, the config's
+  ///     `architectures` decides whether there is a projection.
   package init(
     json: JSONObject, location: String, className: String? = nil
   ) throws(ConfigError) {

@@ -1,7 +1,8 @@
 /// The module tree of a CLIP text encoder.
 ///
-/// Names carry the prefix `text_model.`, as the files of all published models do.
+/// Names have the prefix `text_model.`, as in the files of all published models.
 package struct TextEncoderSpec: Hashable, Sendable {
+  /// A transformer layer: self-attention and a feed-forward pair, with a norm before each.
   package struct Layer: Hashable, Sendable {
     package let name: String
     package let norm1: LayerNormSpec
@@ -60,6 +61,6 @@ package struct TextEncoderSpec: Hashable, Sendable {
 }
 
 extension TextEncoderConfig {
-  /// Everything of the text encoder that has weights, in the order of the tree.
+  /// Every layer of the text encoder with weights, in the order of the tree.
   package var modules: [ModuleSpec] { TextEncoderSpec(self).modules }
 }

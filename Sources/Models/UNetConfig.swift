@@ -1,22 +1,26 @@
 package import Support
 internal import Tensors
 
-/// The config of a U-Net (diffusers' `UNet2DConditionModel`), read with that class's defaults.
+/// The config of a U-Net (diffusers' `UNet2DConditionModel`), read with that class's defaults and
+/// checked.
 ///
-/// Fields that are a number or a list of numbers are lists here, one entry a level; lists of the up
-/// blocks run from the deepest level outwards, as the blocks do. Whatever would change what runs and
-/// is not supported is refused, so a config that is accepted says all that execution needs.
+/// Fields that hold one number or a list are lists here, with one entry per level. Lists of up
+/// blocks run from the deepest level outwards, as the blocks do. Values that select an unsupported
+/// computation are errors, so a valid config states everything that execution needs.
 package struct UNetConfig: Sendable {
+  /// The class of a down block.
   package enum DownBlockType: String, CaseIterable, Sendable {
     case crossAttention = "CrossAttnDownBlock2D"
     case plain = "DownBlock2D"
   }
 
+  /// The class of an up block.
   package enum UpBlockType: String, CaseIterable, Sendable {
     case crossAttention = "CrossAttnUpBlock2D"
     case plain = "UpBlock2D"
   }
 
+  /// The class of the mid block.
   package enum MidBlockType: String, CaseIterable, Sendable {
     /// Resnet, attention, resnet.
     case crossAttention = "UNetMidBlock2DCrossAttn"
@@ -24,16 +28,17 @@ package struct UNetConfig: Sendable {
     case plain = "UNetMidBlock2D"
   }
 
-  /// SDXL's second embedding: the pooled text and sizes, added to the time's.
+  /// SDXL's added embedding: pooled text and sizes, added to the time embedding.
   package struct TextTimeEmbedding: Hashable, Sendable {
-    /// Width of the sine embedding of each of the `time_ids`.
+    /// Width of the sinusoidal embedding of each of the `time_ids`.
     package let timeWidth: Int
-    /// Width of pooled text and all sine embeddings together.
+    /// Width of the pooled text and all sinusoidal embeddings together.
     package let inputWidth: Int
   }
 
-  /// The config as it was written, with every field that Decant does not know.
+  /// The config as written, including fields that Decant does not use.
   package let json: JSONObject
+  /// The path of the config in errors.
   package let location: String
 
   package let sampleSize: ImageSize?
@@ -43,7 +48,7 @@ package struct UNetConfig: Sendable {
   package let flipSinToCos: Bool
   package let freqShift: Double
   package let downBlockTypes: [DownBlockType]
-  /// `nil` where the config says null: the model has no mid block.
+  /// `nil` where the config has null: the U-Net has no mid block.
   package let midBlockType: MidBlockType?
   package let upBlockTypes: [UpBlockType]
   package let blockOutChannels: [Int]
@@ -53,18 +58,19 @@ package struct UNetConfig: Sendable {
   package let normNumGroups: Int
   package let normEps: Double
   package let crossAttentionDim: [Int]
-  /// diffusers' `attention_head_dim`, which is the number of heads: its name is a mistake that
-  /// stayed (huggingface/diffusers#2011).
+  /// diffusers' `attention_head_dim`, which despite its name is the number of heads
+  /// (huggingface/diffusers#2011).
   package let attentionHeads: [Int]
-  /// Whether a level's first attention looks at the text too, instead of at the picture itself.
+  /// Whether a level's first attention attends to the text instead of the image.
   package let onlyCrossAttention: [Bool]
-  /// Transformer blocks in each attention of each down block; empty where a block has none.
+  /// The transformer depth of each attention in each down block; empty for blocks without
+  /// attention.
   package let downTransformerLayers: [[Int]]
   package let midTransformerLayers: Int
-  /// As ``downTransformerLayers``, for the up blocks from the deepest outwards.
+  /// As ``downTransformerLayers``, for the up blocks.
   package let upTransformerLayers: [[Int]]
   package let useLinearProjection: Bool
-  /// Kept for writers: attention is computed in float32 here in any case.
+  /// Kept for writers. Decant computes attention in float32 in any case.
   package let upcastAttention: Bool
   package let timeEmbeddingDim: Int
   package let timeCondProjDim: Int?
@@ -74,20 +80,20 @@ package struct UNetConfig: Sendable {
 
   package var levels: Int { blockOutChannels.count }
 
-  /// Width of the text that attentions look at; the same at every level that has one.
+  /// The width of the text states; equal at every level with attention.
   package var textWidth: Int {
     crossAttentionDim.indices.first(where: hasAttention).map { crossAttentionDim[$0] }
       ?? crossAttentionDim[0]
   }
 
-  /// Whether the level, or the mid block below the last one, looks at the text.
+  /// Whether a level attends to the text. The mid block counts as part of the last level.
   package func hasAttention(_ level: Int) -> Bool {
     downBlockTypes[level] == .crossAttention
       || upBlockTypes[levels - 1 - level] == .crossAttention
       || level == levels - 1 && midBlockType == .crossAttention
   }
 
-  /// Latent sides that are multiples of this halve evenly at every level.
+  /// Latent sides must be multiples of this to halve evenly at every level.
   package var downsamplingFactor: Int { 1 << (levels - 1) }
 
   package init(json: JSONObject, location: String) throws(ConfigError) {
@@ -104,7 +110,7 @@ package struct UNetConfig: Sendable {
       "up_block_types", default: [.plain, .crossAttention, .crossAttention, .crossAttention])
     guard upBlockTypes.count == levels else {
       throw reader.refusal(
-        "up_block_types", expected: "\(levels) blocks, as many as 'down_block_types' has")
+        "up_block_types", expected: "\(levels) blocks, as many as in 'down_block_types'")
     }
     blockOutChannels = try reader.integers(
       "block_out_channels", default: [320, 640, 1280, 1280], in: widths, count: levels)
@@ -156,7 +162,7 @@ package struct UNetConfig: Sendable {
     try checkWidths(reader)
   }
 
-  /// Fields that select what is not built here, with the values that select nothing.
+  /// Checks fields that select unsupported features. Only values that select none are accepted.
   private static func refuseUnsupported(_ reader: ConfigReader) throws(ConfigError) {
     try reader.only("_class_name", "UNet2DConditionModel")
     try reader.only("act_fn", "silu", "swish")
@@ -166,7 +172,7 @@ package struct UNetConfig: Sendable {
     try reader.only("dual_cross_attention", false, nil)
     try reader.only("class_embeddings_concat", false, nil)
     for field in [
-      // diffusers itself refuses it; a number of heads stands in `attention_head_dim`.
+      // diffusers refuses this field too; `attention_head_dim` holds the number of heads.
       "num_attention_heads",
       "class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type",
       "time_embedding_act_fn", "timestep_post_act",
@@ -200,7 +206,8 @@ package struct UNetConfig: Sendable {
     return TextTimeEmbedding(timeWidth: timeWidth, inputWidth: inputWidth)
   }
 
-  /// Widths that groups and heads must divide, and levels that cannot change width without layers.
+  /// Checks that groups and heads divide the channels, that all levels take the same text width,
+  /// and that levels without layers keep their width.
   private func checkWidths(_ reader: ConfigReader) throws(ConfigError) {
     for (level, channels) in blockOutChannels.enumerated() {
       guard channels % normNumGroups == 0 else {
@@ -227,11 +234,12 @@ package struct UNetConfig: Sendable {
   }
 }
 
-/// `transformer_layers_per_block` and `reverse_transformer_layers_per_block`, spelled out.
+/// The transformer depth of every attention, from `transformer_layers_per_block` and
+/// `reverse_transformer_layers_per_block`.
 ///
-/// diffusers takes a number, a list with a number a level, or a list with a list of numbers (one
-/// for each attention) at some levels. Lists within the list say nothing of the up blocks, which
-/// have one attention more, so the reversed field must then be there.
+/// diffusers accepts a number, a list with one number per level, or a list with nested lists (one
+/// number per attention) at some levels. Nested lists do not apply to the up blocks, which have one
+/// more attention; then the reversed field is required.
 private struct TransformerDepths {
   var down: [[Int]] = []
   var mid = 0
@@ -246,19 +254,19 @@ private struct TransformerDepths {
     let value = reader.json[forward] ?? 1
     let entries = value.array ?? [JSONValue](repeating: value, count: levels)
     guard entries.count == levels else {
-      throw reader.refusal(forward, expected: "a number, or a list of \(levels), one a level")
+      throw reader.refusal(forward, expected: "a number, or a list of \(levels), one per level")
     }
     let reversed: [JSONValue]
     switch reader.json[backward] {
     case nil, .null?:
       guard !entries.contains(where: { $0.array != nil }) else {
         throw reader.refusal(
-          backward, expected: "a list, because '\(forward)' holds lists within its list")
+          backward, expected: "a list, because '\(forward)' contains nested lists")
       }
       reversed = entries.reversed()
     case let value?:
       guard let list = value.array, list.count == levels else {
-        throw reader.refusal(backward, expected: "a list of \(levels), one an up block")
+        throw reader.refusal(backward, expected: "a list of \(levels), one per up block")
       }
       reversed = list
     }
@@ -279,11 +287,11 @@ private struct TransformerDepths {
     }
   }
 
-  /// Most transformer blocks that are believed; SDXL's U-Net has 70. A module list is made of them
-  /// before any weight is read.
+  /// The limit on transformer blocks in a U-Net; SDXL's has 70. The module list is built before any
+  /// weight is read, so a hostile config could otherwise exhaust memory.
   private static let limit = 4096
 
-  /// The entry of one level as a depth for each of its attentions.
+  /// The depth of each attention of a level, from the level's entry.
   private static func depths(
     _ entry: JSONValue, _ field: String, attentions: Int, _ reader: ConfigReader
   ) throws(ConfigError) -> [Int] {
@@ -292,7 +300,7 @@ private struct TransformerDepths {
     guard let list = entry.array else {
       return [Int](repeating: try reader.integer(entry, field, in: range), count: attentions)
     }
-    // diffusers reads as many as there are attentions, and does not mind more.
+    // diffusers ignores entries beyond the number of attentions.
     guard list.count >= attentions else {
       throw reader.refusal(field, expected: "\(attentions) numbers for a level's attentions")
     }

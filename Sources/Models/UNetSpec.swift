@@ -1,7 +1,7 @@
-/// The module tree of a U-Net: every layer with its place, in the order in which they run.
+/// The module tree of a U-Net, in execution order.
 package struct UNetSpec: Hashable, Sendable {
-  /// One level on the way down. Attentions follow the resnet of the same index; there are as many
-  /// as resnets, or none.
+  /// A down block. Each attention follows the resnet of the same index. There are as many
+  /// attentions as resnets, or none.
   package struct DownBlock: Hashable, Sendable {
     package let name: String
     package let resnets: [ResnetSpec]
@@ -9,15 +9,15 @@ package struct UNetSpec: Hashable, Sendable {
     package let downsampler: ResamplerSpec?
   }
 
-  /// `resnets[0]`, then for each attention: it, and the next resnet.
+  /// The mid block: `resnets[0]`, then each attention followed by the next resnet.
   package struct MidBlock: Hashable, Sendable {
     package let name: String
     package let resnets: [ResnetSpec]
     package let attentions: [TransformerSpec]
   }
 
-  /// One level on the way up. Each resnet also takes what a resnet, a downsampler or `conv_in` gave
-  /// on the way down.
+  /// An up block. Each resnet also takes a skip connection: the output of a resnet, a downsampler
+  /// or `conv_in`.
   package struct UpBlock: Hashable, Sendable {
     package let name: String
     package let resnets: [ResnetSpec]
@@ -25,7 +25,7 @@ package struct UNetSpec: Hashable, Sendable {
     package let upsampler: ResamplerSpec?
   }
 
-  /// Sines and cosines of a number, diffusers' `Timesteps`.
+  /// diffusers' `Timesteps`: the sinusoidal embedding of a number.
   package struct SineEmbedding: Hashable, Sendable {
     package let width: Int
     /// Whether cosines come first.
@@ -33,11 +33,11 @@ package struct UNetSpec: Hashable, Sendable {
     package let freqShift: Double
   }
 
-  /// Two linear layers with SiLU between them, diffusers' `TimestepEmbedding`.
+  /// diffusers' `TimestepEmbedding`: two linear layers with SiLU between them.
   package struct Embedding: Hashable, Sendable {
     package let linear1: LinearSpec
     package let linear2: LinearSpec
-    /// `cond_proj`: brings a guidance embedding in (latent consistency models).
+    /// `cond_proj`, the projection of the guidance embedding in latent consistency models.
     package let conditionProjection: LinearSpec?
   }
 
@@ -48,7 +48,7 @@ package struct UNetSpec: Hashable, Sendable {
     package let embedding: Embedding
   }
 
-  /// Everything that has weights, in the order of the tree.
+  /// Every layer with weights, in the order of the tree.
   package let modules: [ModuleSpec]
 
   package let centerInputSample: Bool
@@ -105,11 +105,12 @@ package struct UNetSpec: Hashable, Sendable {
 }
 
 extension UNetConfig {
-  /// Everything of the U-Net that has weights, in the order of the tree.
+  /// Every layer of the U-Net with weights, in the order of the tree.
   package var modules: [ModuleSpec] { UNetSpec(self).modules }
 }
 
-/// Widths and depths of the blocks, as diffusers' `UNet2DConditionModel.__init__` derives them.
+/// Builds blocks with the widths and depths that diffusers' `UNet2DConditionModel.__init__`
+/// derives.
 private struct Builder {
   let config: UNetConfig
 
@@ -180,7 +181,7 @@ private struct Builder {
     ]
     var attentions: [TransformerSpec] = []
     if type == .crossAttention {
-      // diffusers does not hand `only_cross_attention` to this block.
+      // diffusers does not pass `only_cross_attention` to the mid block.
       attentions.append(
         TransformerSpec(
           "mid_block.attentions.0", depth: config.midTransformerLayers,
@@ -195,7 +196,7 @@ private struct Builder {
     let name = "up_blocks.\(index)"
     let level = config.levels - 1 - index
     let output = config.blockOutChannels[level]
-    /// What comes from below, and what the way down gave before this level.
+    /// The widths of the deeper level and of the outer level, whose skip connection comes last.
     let below = config.blockOutChannels[min(level + 1, config.levels - 1)]
     let outer = config.blockOutChannels[max(level - 1, 0)]
     let count = config.layersPerBlock[level] + 1

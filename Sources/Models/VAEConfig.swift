@@ -1,7 +1,7 @@
 package import Support
 
 /// The config of a variational autoencoder (diffusers' `AutoencoderKL`), read with that class's
-/// defaults.
+/// defaults and checked.
 package struct VAEConfig: Sendable {
   private enum DownBlockType: String, CaseIterable {
     case encoder = "DownEncoderBlock2D"
@@ -11,7 +11,7 @@ package struct VAEConfig: Sendable {
     case decoder = "UpDecoderBlock2D"
   }
 
-  /// The config as it was written, with every field that Decant does not know.
+  /// The config as written, including fields that Decant does not use.
   package let json: JSONObject
 
   package let sampleSize: ImageSize?
@@ -21,9 +21,9 @@ package struct VAEConfig: Sendable {
   package let blockOutChannels: [Int]
   package let layersPerBlock: Int
   package let normNumGroups: Int
-  /// What latents are multiplied by before the U-Net sees them.
+  /// The factor by which latents are multiplied before the U-Net.
   package let scalingFactor: Double
-  /// Whether the decoder overflows in float16 and wants more (SDXL's does).
+  /// Whether the decoder overflows in float16, as SDXL's does.
   package let forceUpcast: Bool
   package let useQuantConv: Bool
   package let usePostQuantConv: Bool
@@ -31,14 +31,14 @@ package struct VAEConfig: Sendable {
 
   package var levels: Int { blockOutChannels.count }
 
-  /// Pixels of a picture's side to one of its latent's.
+  /// Image pixels per latent pixel, along one side.
   package var downsamplingFactor: Int { 1 << (levels - 1) }
 
   package init(json: JSONObject, location: String) throws(ConfigError) {
     let reader = ConfigReader(json: json, location: location)
     try reader.only("_class_name", "AutoencoderKL")
     try reader.only("act_fn", "silu", "swish")
-    // Models with these measure latents otherwise; Decant would make wrong pictures of them.
+    // These fields define another scale of latents, which Decant does not support.
     for field in ["shift_factor", "latents_mean", "latents_std"] { try reader.only(field, nil) }
     let widths = 1...ConfigReader.widthLimit
     self.json = json
@@ -46,7 +46,7 @@ package struct VAEConfig: Sendable {
     let upTypes: [UpBlockType] = try reader.names("up_block_types", default: [.decoder])
     guard upTypes.count == downTypes.count else {
       throw reader.refusal(
-        "up_block_types", expected: "\(downTypes.count) blocks, as many as 'down_block_types' has")
+        "up_block_types", expected: "\(downTypes.count) blocks, as many as in 'down_block_types'")
     }
     blockOutChannels = try reader.integers(
       "block_out_channels", default: [64], in: widths, count: downTypes.count)

@@ -1,12 +1,13 @@
-/// The module tree of a variational autoencoder: an encoder and a decoder in one component.
+/// The module tree of a variational autoencoder, with its encoder and decoder.
 package struct VAESpec: Hashable, Sendable {
-  /// Attention of all pixels to each other with one head, and a group norm before it.
+  /// Single-head self-attention over all pixels, with a group norm before it.
   package struct Attention: Hashable, Sendable {
     package let name: String
     package let norm: GroupNormSpec
     package let attention: AttentionSpec
   }
 
+  /// The mid block: a resnet, an optional attention, a resnet.
   package struct MidBlock: Hashable, Sendable {
     package let name: String
     package let resnet1: ResnetSpec
@@ -15,13 +16,14 @@ package struct VAESpec: Hashable, Sendable {
     package let resnet2: ResnetSpec
   }
 
-  /// Resnets, then a convolution that halves (encoder) or doubles (decoder) the sides.
+  /// Resnets, then a resampler that halves (encoder) or doubles (decoder) the sides.
   package struct Level: Hashable, Sendable {
     package let name: String
     package let resnets: [ResnetSpec]
     package let resampler: ResamplerSpec?
   }
 
+  /// The encoder, from an image to the mean and log variance of its latent.
   package struct Encoder: Hashable, Sendable {
     package let convIn: ConvolutionSpec
     package let levels: [Level]
@@ -32,6 +34,7 @@ package struct VAESpec: Hashable, Sendable {
     package let quantConv: ConvolutionSpec?
   }
 
+  /// The decoder, from a latent to an image.
   package struct Decoder: Hashable, Sendable {
     /// `post_quant_conv`, on the latent.
     package let postQuantConv: ConvolutionSpec?
@@ -56,14 +59,14 @@ package struct VAESpec: Hashable, Sendable {
 }
 
 extension VAEConfig {
-  /// Everything of the autoencoder that has weights: the encoder's modules, then the decoder's.
+  /// Every layer with weights: the encoder's, then the decoder's.
   package var modules: [ModuleSpec] { VAESpec(self).modules }
 }
 
 private struct Builder {
   let config: VAEConfig
 
-  /// diffusers' class has 1e-6 for every norm of the autoencoder.
+  /// diffusers' class uses 1e-6 for every norm.
   private static let epsilon = 1e-6
 
   private var resnets: ResnetSpec.Style {

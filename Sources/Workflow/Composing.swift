@@ -64,7 +64,7 @@ package struct Composition: Sendable {
       ])
     }
     // Folders of single components hold neither tokenizers nor a scheduler config.
-    if !parts.isEmpty { model = try model.completedByItsArchitecture() }
+    if !parts.isEmpty { model = model.completedWithArchitectureDefaults() }
     if !adapters.isEmpty {
       let merge = try AdapterMerge(
         adapters.map(Self.request), into: model, allowingUnused: allowsUnused)

@@ -40,8 +40,10 @@ package struct AdapterInspection: JobOutcome {
 
   private var bytes: Int { bytesOnDisk(facts.path) }
 
-  /// Names of the architectures whose U-Nets take text embeddings of the adapted U-Net's width.
-  private var architectures: [String] { facts.textWidth.map(Family.lines(lookingAt:)) ?? [] }
+  /// Names of the architectures whose U-Nets take text states as wide as the adapted U-Net's.
+  private var architectures: [String] {
+    facts.textWidth.map(Family.architectures(takingTextOfWidth:)) ?? []
+  }
 
   package var json: JSONValue {
     func counts(_ pairs: [(name: String, modules: Int)]) -> JSONValue {
@@ -133,8 +135,7 @@ package struct TensorInspection: JobOutcome {
   /// The most similar family and the file's differences from it; `nil` when the file has no U-Net.
   private var nearest: (family: Family, differences: [String])? {
     guard survey.likeness == nil, let unet = survey.unet else { return nil }
-    return Family.nearest(
-      to: UNetSignature(inputs: unet.inputs, width: unet.width, text: unet.text, added: unet.added))
+    return Family.nearest(to: unet)
   }
 
   package var json: JSONValue {

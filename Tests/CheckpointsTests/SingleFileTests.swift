@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What is no model, or no U-Net that diffusers has, and what is said of it.
+/// Single files: what the reader derives, and how it describes files that it cannot read.
 struct SingleFileTests {
   private func archive(_ tensors: [(String, Shape)]) -> Archive {
     Archive(
@@ -25,7 +25,7 @@ struct SingleFileTests {
     }.replacingOccurrences(of: "f.safetensors: ", with: "")
   }
 
-  /// A U-Net of one level with one resnet down and so many up.
+  /// A U-Net of one level with one resnet in the down block and `up` resnets in the up block.
   private static func unet(up: Int = 2, extra: [(String, Shape)] = []) -> [(String, Shape)] {
     let prefix = "model.diffusion_model."
     var tensors: [(String, Shape)] = [
@@ -58,19 +58,19 @@ struct SingleFileTests {
   @Test func levelsThatDoNotMirrorAreRefused() {
     #expect(
       refusal(Self.unet(up: 3))
-        == "level 0 of the U-Net has 1 resnet down and 3 up, one more up than down is expected")
+        == "level 0 of the U-Net has 1 resnet down and 3 up, expected one more up than down")
     #expect(
       refusal(
         Self.unet(extra: [
           ("output_blocks.1.1.conv.weight", [8, 8, 3, 3])
-        ])) == "the U-Net has 1 level down and 2 up, as many up as down is expected")
+        ])) == "the U-Net has 1 level down and 2 up, expected as many up as down")
   }
 
   @Test func attentionsAfterSomeResnetsOnlyAreRefused() {
     #expect(
       refusal(Self.unet(extra: [("output_blocks.1.1.norm.weight", [8])]))
-        == "level 0 of the U-Net on the way up has attention after some resnets only, after all or "
-        + "none is expected")
+        == "level 0 of the U-Net's up blocks has attention after some resnets only, expected after "
+        + "all or none")
   }
 
   @Test func oddMidBlocksAreRefused() {
@@ -80,8 +80,7 @@ struct SingleFileTests {
           ("middle_block.1.norm.weight", [8]),
           ("middle_block.0.in_layers.0.weight", [8]),
         ]))
-        == "the middle block has 1 resnet with attention, two with attention or one without is "
-        + "expected")
+        == "the mid block has 1 resnet with attention, expected two with attention or one without")
   }
 
   @Test func missingTensorsAreNamed() {
@@ -91,11 +90,11 @@ struct SingleFileTests {
       (name, name.hasSuffix("input_blocks.0.0.weight") ? [8, 4] as Shape : shape)
     }
     #expect(
-      refusal(flat) == "tensor 'input_blocks.0.0.weight' is [8, 4], expected 4 extents")
+      refusal(flat) == "tensor 'input_blocks.0.0.weight' is [8, 4], expected 4 dimensions")
   }
 
-  /// An empty tensor may claim any number of rows.
-  @Test func widthsBeyondBeliefAreRefused() {
+  /// The header of an empty tensor may claim any number of rows.
+  @Test func excessiveWidthsAreRefused() {
     for rows in [1 << 62, 0] {
       let tensors = Self.unet().map { name, shape in
         (name, name.hasSuffix("input_blocks.1.0.out_layers.3.weight") ? [rows, 0, 1, 1] : shape)
@@ -110,7 +109,7 @@ struct SingleFileTests {
   @Test func filesOfOtherThingsAreRefused() {
     #expect(
       refusal([("blk.0.attn_q.weight", [2, 2]), ("output_norm.weight", [2])])
-        == "a safetensors file of a language model, and none of pictures; it holds 2 tensors (blk. 1 "
+        == "a safetensors file of a language model, which generates text; it holds 2 tensors (blk. 1 "
         + "and output_norm. 1)")
     #expect(
       refusal([("weight", [2, 2])])
@@ -118,36 +117,35 @@ struct SingleFileTests {
         + "(weight 1)")
     #expect(
       refusal([("lora_unet_x.lora_down.weight", [2, 2])])
-        == "holds low-rank adapters (lora_unet_x.lora_down.weight), which are merged into a model "
-        + "with --lora; name the model itself")
+        == "holds low-rank adapters (lora_unet_x.lora_down.weight), not a model")
     #expect(
       refusal(Self.unet() + [("edm_mean", [4])])
-        == "the tensor 'edm_mean' says that the model was trained with EDM's continuous noise, "
-        + "which Decant's schedulers do not know")
+        == "tensor 'edm_mean' marks a model trained with EDM's continuous noise, which no scheduler "
+        + "supports")
   }
 
-  /// What is taken for a model, and its names, below the prefixes that files put before them.
+  /// Tensor names, with or without a prefix, and the kind of file that they show.
   @Test(arguments: [
     (
       ["model.diffusion_model.joint_blocks.0.x", "model.diffusion_model.context_embedder.weight"],
-      "Stable Diffusion 3, a diffusion transformer and no U-Net"
+      "Stable Diffusion 3, a diffusion transformer without a U-Net"
     ),
     (
       ["double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"],
-      "Flux, a diffusion transformer and no U-Net"
+      "Flux, a diffusion transformer without a U-Net"
     ),
     (
       ["down_blocks.0.motion_modules.0.proj_in.weight"],
-      "AnimateDiff's motion, which is added to a model and is none itself"
+      "an AnimateDiff motion module, an addition to a model"
     ),
     (
       ["control_model.input_hint_block.0.weight", "control_model.input_blocks.0.0.weight"],
-      "a ControlNet, which is added to a model and is none itself"
+      "a ControlNet, an addition to a model"
     ),
-    (["emb_params"], "a textual inversion, words for a text encoder and no model"),
+    (["emb_params"], "a textual inversion, token embeddings for a text encoder"),
     (
       ["encoder.block.0.layer.0.SelfAttention.q.weight"],
-      "a T5 text encoder, which no family here has"
+      "a T5 text encoder, which no supported family has"
     ),
   ]) func otherModelsAreNamed(names: [String], likeness: String) {
     let said = refusal(names.map { ($0, [2, 2]) })
@@ -156,18 +154,17 @@ struct SingleFileTests {
     )
   }
 
-  /// diffusers' adapters begin with the names of a U-Net's parts.
+  /// The names of diffusers' adapters begin with module names of a U-Net.
   @Test func adaptersOfEveryNamingAreNoModel() {
     for ending in ["lora_A.weight", "lora.down.weight", "hada_w1_a", "lokr_w1", "lora_B.bias"] {
       let name = "unet.down_blocks.0.attentions.0.proj_in.\(ending)"
       #expect(
         refusal([(name, [2, 2])])
-          == "holds low-rank adapters (\(name)), which are merged into a model with --lora; name the "
-          + "model itself")
+          == "holds low-rank adapters (\(name)), not a model")
     }
   }
 
-  @Test func whatAFileHoldsIsTold() {
+  @Test func surveysSummarizeAFile() {
     let survey = TensorSurvey(
       archive(
         Self.unet(extra: [("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", [8, 24])])
@@ -175,22 +172,20 @@ struct SingleFileTests {
       ).weights)
     #expect(survey.groups.map(\.prefix) == ["model.diffusion_model.", "first_stage_model."])
     #expect(survey.groups.map(\.tensors) == [8, 1])
-    #expect(survey.unet?.inputs == 4 && survey.unet?.width == 8 && survey.unet?.text == 24)
-    #expect(survey.unet?.added == nil)
+    #expect(survey.unet?.inputs == 4 && survey.unet?.width == 8 && survey.unet?.textWidth == 24)
+    #expect(survey.unet?.addedWidth == nil)
     #expect(
       survey.marks.map(\.shape) == [[8, 4, 3, 3], [4, 3, 3, 3], [8, 24]])
     #expect(survey.likeness == nil)
   }
 
-  @Test func variantsAndAveragesThatAreNotThere() {
+  @Test func missingVariantsAndAveragesAreRefused() {
     #expect(
       refusal(Self.unet(), options: ReadOptions(ema: true))
-        == "holds no moving average of the weights (model_ema.…), which --ema asks for; leave --ema "
-        + "out")
+        == "holds no moving average of the weights (model_ema.…)")
     #expect(
       refusal([("model_ema.diffusion_modelinput_blocks00weight", [8, 4, 3, 3])])
-        == "holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to read "
-        + "it")
+        == "holds a moving average of a U-Net (model_ema.…) and no plain weights")
     #expect(
       refusal(
         Self.unet() + [("model_ema.diffusion_modelout2weight", [4, 8, 3, 3])],
@@ -199,21 +194,21 @@ struct SingleFileTests {
     #expect(
       message {
         _ = try SingleFileReader().read("x", options: ReadOptions(variant: "fp16"))
-      } == "x: a single file has no variants, 'fp16' was asked for")
+      } == "x: a single file has no variants; requested 'fp16'")
   }
 
-  @Test func numberingsAreKnown() throws {
+  @Test func unknownNumberingsAreRefused() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       #expect(
         message {
           try CheckpointWriter().write(
             model, to: folder + "/a.safetensors", options: WriteOptions(numbering: "loose"))
-        } == "--numbering loose: known are dense and gap")
+        } == "numbering 'loose' is unknown; expected dense or gap")
     }
   }
 
-  /// What a file is said to hold is told by all of its components, and by a U-Net alone as well.
+  /// All components together decide the architecture. A U-Net alone suffices.
   @Test(arguments: [
     (#"{}"#, ["unet"], "stable-diffusion-v1"),
     (#"{"cross_attention_dim": 1024}"#, ["unet"], "stable-diffusion-v2-512"),
@@ -223,7 +218,7 @@ struct SingleFileTests {
       #"{"addition_embed_type": "text_time"}"#, ["unet", "text_encoder_2"],
       "stable-diffusion-xl-v1-refiner"
     ),
-  ]) func linesAreNamed(config: String, components: [String], name: String) throws {
+  ]) func architecturesAreNamed(config: String, components: [String], name: String) throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       let text = try #require(model["text_encoder"])
@@ -239,12 +234,79 @@ struct SingleFileTests {
     }
   }
 
+  /// The model of a U-Net with text of width `text`, with further tensors and metadata.
+  private func predicting(
+    text: Int = 1024, _ tensors: [(String, [Float])] = [], metadata: JSONObject = [:]
+  ) throws -> ModelSource {
+    let attention = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+    let unet = Self.unet(extra: [(attention, [8, text])]).map { name, shape in
+      (name, StoredTensor(shape: shape, floats: [Float](repeating: 0, count: shape.count)))
+    }
+    let more = tensors.map { ($0.0, StoredTensor(shape: [$0.1.count], floats: $0.1)) }
+    return try SingleFileReader().model(
+      of: Archive(
+        weights: MemorySource(location: "f", unet + more), metadata: metadata,
+        kind: "safetensors file"), path: "f")
+  }
+
+  /// Markers, metadata, the training step and a statistic decide, in this order.
+  @Test func predictionTypesAreDerived() throws {
+    let bias = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+    let (loud, quiet) = ((bias, [0.2, -0.2] as [Float]), (bias, [0.05, -0.05] as [Float]))
+    let cases: [(ModelSource, type: String, isCertain: Bool)] = [
+      (try predicting(), "epsilon", false),
+      (try predicting([quiet]), "epsilon", false),
+      (try predicting([loud]), "v_prediction", false),
+      (try predicting([loud], metadata: ["global_step": 875_000]), "epsilon", true),
+      (try predicting([loud, ("global_step", [875_000])]), "epsilon", true),
+      (try predicting([loud], metadata: ["global_step": 140_000]), "v_prediction", false),
+      (
+        try predicting([loud], metadata: ["modelspec.prediction_type": "epsilon"]), "epsilon", true
+      ),
+      (try predicting(metadata: ["modelspec.prediction_type": "v"]), "v_prediction", true),
+      (
+        try predicting([("v_pred", [0])], metadata: ["modelspec.prediction_type": "epsilon"]),
+        "v_prediction", true
+      ),
+      (try predicting(text: 768, [loud]), "epsilon", true),
+      (try predicting(text: 768, [("v_pred", [0])]), "v_prediction", true),
+    ]
+    for (index, (model, type, isCertain)) in cases.enumerated() {
+      let prediction = model.provenance["prediction"]?.object
+      #expect(prediction?["type"] == .string(type), "case \(index)")
+      #expect(prediction?["certain"] == .bool(isCertain), "case \(index)")
+      #expect(model.scheduler?["prediction_type"] == .string(type), "case \(index)")
+      let isLarge = type == "v_prediction" && model["unet"]?.config["cross_attention_dim"] == 1024
+      #expect(model["unet"]?.config["sample_size"] == (isLarge ? 96 : 64), "case \(index)")
+      #expect(model.scheduler?["rescale_betas_zero_snr"] == nil, "case \(index)")
+    }
+    let terminal = try predicting([("v_pred", [0]), ("ztsnr", [0])]).scheduler
+    #expect(terminal?["rescale_betas_zero_snr"] == true)
+    #expect(terminal?["timestep_spacing"] == "trailing")
+  }
+
+  @Test func remediesFollowTheError() {
+    let survey = TensorSurvey(MemorySource(location: "f", []))
+    let remedies: [(SingleFileError, Remedy?)] = [
+      (
+        .adapter(path: "f", examples: []), .choose(.adapters, purpose: "to merge them into a model")
+      ),
+      (.noMovingAverage(path: "f"), .leaveOut(.ema)),
+      (.averageAlone(path: "f"), .choose(.ema, purpose: "to read it")),
+      (.noVariants(path: "f", variant: "fp16"), .leaveOut(.variant)),
+      (.malformedConfig(path: "f", found: "not JSON"), .act("convert the model again")),
+      (.notAModel(path: "f", kind: "safetensors file", survey: survey), nil),
+      (.unknownNumbering("loose"), nil),
+    ]
+    for (error, remedy) in remedies { #expect(error.remedy == remedy, "\(error)") }
+  }
+
   @Test func damagedConfigsAreRefused() {
     for (text, found) in [
       ("{", "not JSON"), ("[]", "without 'index' or 'components'"),
       (
         #"{"index": {}, "components": {"unet": {}}}"#,
-        "without class or config of component 'unet'"
+        "without the class or config of component 'unet'"
       ),
     ] {
       let archive = Archive(
@@ -255,8 +317,8 @@ struct SingleFileTests {
     }
   }
 
-  /// OpenCLIP stacks queries, keys and values, and turns its projection around.
-  @Test func openCLIPIsTakenApart() throws {
+  /// OpenCLIP stacks queries, keys and values, and transposes its projection.
+  @Test func openCLIPTensorsAreSplit() throws {
     func counted(_ shape: Shape) -> StoredTensor {
       StoredTensor(shape: shape, floats: (0..<shape.count).map(Float.init))
     }
@@ -291,7 +353,7 @@ struct SingleFileTests {
         _ = try SingleFileReader().model(
           of: Archive(weights: odd, kind: "safetensors file"), path: "f")
       }
-        == "f: tensor '\(prefix)transformer.resblocks.0.attn.in_proj_weight' is [5, 2], expected rows "
-        + "of queries, keys and values, a third each")
+        == "f: tensor '\(prefix)transformer.resblocks.0.attn.in_proj_weight' is [5, 2], expected a "
+        + "number of rows divisible by 3, for queries, keys and values")
   }
 }

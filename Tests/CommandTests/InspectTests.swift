@@ -39,11 +39,11 @@ import Testing
       let ending = try expectDecant(
         ["inspect", "flux.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer and no U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
+          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer without a U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
       )
       for line in [
         "flux.safetensors: not a model, safetensors file, ", ", 3 tensors, 223 numbers",
-        "looks like Flux, a diffusion transformer and no U-Net", "no family is similar",
+        "looks like Flux, a diffusion transformer without a U-Net", "no family is similar",
         "img_in.weight   [3, 64]",
       ] { #expect(ending.output.contains(line), "\(ending.output)") }
     }
@@ -55,12 +55,12 @@ import Testing
       let ending = try expectDecant(
         ["inspect", "a.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: a.safetensors: the U-Net has 1 level down and 0 up, as many up as down is expected"
+          "decant: a.safetensors: the U-Net has 1 level down and 0 up, expected as many up as down"
       )
       #expect(
         ending.output.contains(
-          "most similar family: sd-v1-4; this file has 5 channels in, not 4; 8 channels at first, not 320"
-        ),
+          "most similar family: sd-v1-4; this file has 5 input channels, not 4; 8 channels at the first level, "
+            + "not 320"),
         "\(ending.output)")
       let json = try expectDecant(["inspect", "a.safetensors", "--json"], in: folder, exit: 2)
       let object = try #require(
@@ -74,12 +74,13 @@ import Testing
   @Test func singleComponentsAreDescribed() throws {
     try withModel { folder in
       for (component, words) in [
-        ("unet", "unet: 4 channels in and 4 out, levels of "),
+        ("unet", "unet: 4 input and 4 output channels, levels of "),
         (
           "vae",
-          "vae: latents of 4 channels, 8 times smaller than the picture; a whole model takes it with --vae"
+          "vae: 4 latent channels, sides 8 times smaller than the image's; it can replace the vae of a "
+            + "model"
         ),
-        ("text_encoder", " tokens; a whole model takes it with --text-encoder"),
+        ("text_encoder", " tokens; it can replace the text_encoder of a model"),
       ] {
         let ending = try expectDecant(["inspect", "model/\(component)"], in: folder)
         #expect(ending.output.contains(words), "\(ending.output)")
@@ -164,14 +165,14 @@ import Testing
       try expectDecant(
         ["inspect", "a.safetensors", "--ema"], in: folder, exit: 2,
         stderr:
-          "decant: a.safetensors: holds no moving average of the weights (model_ema.…), which --ema asks for; leave --ema out"
+          "decant: a.safetensors: holds no moving average of the weights (model_ema.…); leave --ema out"
       )
       try write(
         [("model_ema.diffusion_modelout2weight", [4, 8])], to: folder + "/alone.safetensors")
       let alone = try expectDecant(
         ["inspect", "alone.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: alone.safetensors: holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to read it"
+          "decant: alone.safetensors: holds a moving average of a U-Net (model_ema.…) and no plain weights; pass --ema to read it"
       )
       #expect(alone.output.isEmpty)
       // Averages beside the plain weights: empty tensors, which are never read.

@@ -52,7 +52,7 @@ import Testing
           unet: missing 'conv_out.bias' [4]
           unet: unexpected 'conv_inn.weight' [16, 4, 3, 3]
           unet: misshapen 'down_blocks.0.resnets.0.conv1.bias': found [4], expected [16]
-          unet: unusable 'conv_norm_out.bias': i64 numbers cannot be weights
+          unet: unusable 'conv_norm_out.bias': weights cannot be of kind i64
           vae: missing 'decoder.conv_in.bias' [16]
         """)
   }
@@ -72,9 +72,10 @@ import Testing
     source[name] = nil
     let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
     #expect(error.description.hasPrefix("mini: component '\(name)' is missing; found "))
+    #expect(error.remedy == nil)
   }
 
-  @Test func namesInAFileCannotSpeakToTheTerminal() throws {
+  @Test func controlCharactersInNamesAreEscaped() throws {
     var source = try MiniModel.source()
     let unet = try #require(source["unet"])
     let name = "\u{1b}[31m" + String(repeating: "x", count: 1000)
@@ -86,7 +87,7 @@ import Testing
     #expect(error.description.utf8.count < 400)
   }
 
-  @Test func aConfigsErrorNamesItsFile() throws {
+  @Test func aConfigErrorNamesItsFile() throws {
     var source = try MiniModel.source()
     source["unet"]?.config["act_fn"] = "mish"
     let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
@@ -95,19 +96,53 @@ import Testing
         == "mini/unet/config.json: 'act_fn' is \"mish\", expected \"silu\" or \"swish\"")
   }
 
-  /// An editing model takes the latents of a picture beside the noise, which no family here does.
-  @Test func anUnknownMakeIsDescribed() throws {
+  /// An editing model takes image latents beside the noise, which no family here does.
+  @Test func anUnknownFamilyIsComparedWithTheNearest() throws {
     let family = try #require(Family.named("sd-v1-4"))
     var source = try #require(try family.synthesize(seed: 0, kind: .f16))
     source["unet"]?.config["in_channels"] = 8
     let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
-    let facts =
-      "channels in and 4 out, attention to text of width 768, latents of 4 channels, and text "
-      + "encoders of width 768"
     #expect(
       error.description
-        == "sd-v1-4 (random): no known model family has a U-Net of 8 \(facts); the nearest family is "
-        + "sd-v1-4, which has a U-Net of 4 \(facts)")
+        == "sd-v1-4 (random): no known model family has these components; compared with sd-v1-4, "
+        + "the nearest family: unet input channels 8, expected 4")
+  }
+
+  @Test func everyDifferenceFromTheNearestFamilyIsNamed() throws {
+    func differences(
+      _ edit: (inout ModelSource) -> Void, of name: String = "sd-v1-4"
+    ) throws -> [String] {
+      let family = try #require(Family.named(name))
+      var source = try #require(try family.synthesize(seed: 0, kind: .f16))
+      edit(&source)
+      let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+      guard case .unknownFamily(_, name, let differences) = error else {
+        Issue.record("\(error)")
+        return []
+      }
+      return differences
+    }
+    let projected = try differences {
+      $0["text_encoder"]?.className = "CLIPTextModelWithProjection"
+      $0["text_encoder"]?.config["projection_dim"] = 768
+    }
+    #expect(projected == ["text encoder width 768 (projected to 768), expected 768"])
+    let wide = try differences {
+      $0["unet"]?.config["cross_attention_dim"] = 1024
+      $0["unet"]?.config["out_channels"] = 8
+      $0["vae"]?.config["latent_channels"] = 16
+    }
+    #expect(
+      wide == [
+        "unet output channels 8, expected 4", "unet text width 1024, expected 768",
+        "vae latent channels 16, expected 4",
+      ])
+    let narrow = try differences(
+      { $0["unet"]?.config["projection_class_embeddings_input_dim"] = 2304 }, of: "sdxl-base-1.0")
+    #expect(
+      narrow == [
+        "unet added embedding width 2304 (256 per time id), expected 2816 (256 per time id)"
+      ])
   }
 
   @Test func integerCodesAreWeights() throws {

@@ -16,13 +16,12 @@ import Testing
     }
   }
 
-  /// Models that cannot be told from an earlier one of the list: the same tree, and nothing in the
-  /// configs that differs.
+  /// Families that configs cannot tell from an earlier family of the list.
   static let twins = [
     "sd-v1-5": "sd-v1-4", "segmind-small-sd": "bk-sdm-base", "segmind-tiny-sd": "bk-sdm-tiny",
   ]
 
-  /// Every published model is found as itself, or as its twin.
+  /// Every published model is recognized as its own family, or as its twin.
   @Test(arguments: Family.all.filter { $0.template != nil }.map(\.name))
   func aSynthesizedModelIsRecognized(name: String) throws {
     let family = try #require(Family.named(name))
@@ -30,14 +29,15 @@ import Testing
     let model = try Model.bind(source)
     #expect(model.family.name == Self.twins[name] ?? name)
     #expect(model.family.architecture.name == family.architecture.name)
+    #expect(Architectures.of(source.components).name == family.architecture.name)
     #expect(
       model.source.index["_class_name"]?.string?.hasPrefix("StableDiffusion") == true
         || name == "lcm-dreamshaper-v7")
   }
 
-  /// The same topology in other widths is of the line's open family.
+  /// The same topology with other widths belongs to the architecture's open family.
   @Test(arguments: Family.all.filter { $0.template != nil }.map(\.name))
-  func aNarrowModelIsOfItsLine(name: String) throws {
+  func aNarrowModelKeepsItsArchitecture(name: String) throws {
     let family = try #require(Family.named(name))
     let narrow = try #require(try family.narrowed(vocabulary: 64))
     let found = try Model.bind(narrow).family
@@ -48,14 +48,14 @@ import Testing
   @Test(arguments: [
     ("sd-v1-5", 512), ("sd-v2-1", 768), ("sd-turbo", 512), ("sdxl-base-1.0", 1024),
     ("sdxl-turbo", 512), ("ssd-1b", 1024),
-  ]) func picturesAreOfTheSizeTrainedOn(name: String, side: Int) throws {
+  ]) func theDefaultSizeIsTheTrainedOne(name: String, side: Int) throws {
     let family = try #require(Family.named(name))
     let source = try #require(try family.synthesize(seed: 0, kind: .f16))
     #expect(try Model.bind(source).defaultSize == ImageSize(width: side, height: side))
   }
 
-  /// What is predicted tells models of one tree apart.
-  @Test func thePredictionIsAMark() throws {
+  /// The prediction type distinguishes families with the same module tree.
+  @Test func thePredictionTypeDecides() throws {
     let family = try #require(Family.named("sd-v2-1-base"))
     var source = try #require(try family.synthesize(seed: 0, kind: .f16))
     source.scheduler?["prediction_type"] = "v_prediction"
@@ -74,9 +74,9 @@ import Testing
     #expect(try JSONValue(parsing: file.text).object?["pad_token"] == .string(pad))
   }
 
-  /// Every published index suits its family; one of another architecture is noticed.
+  /// A published index suits its family. An index of another architecture is reported.
   @Test(arguments: Family.all.filter { $0.template != nil }.map(\.name))
-  func theIndexIsOfTheLine(name: String) throws {
+  func theIndexNamesTheArchitecture(name: String) throws {
     let family = try #require(Family.named(name))
     var source = try #require(try family.synthesize(seed: 0, kind: .f16))
     #expect(try Model.bind(source).indexDoubt == nil)
@@ -126,7 +126,7 @@ import Testing
     #expect(abs(variance / (deviation * deviation) - 1) < 0.06)
   }
 
-  /// A tensor is made in runs; the numbers are those of one stream, whatever the kind.
+  /// A tensor is generated in runs that continue one stream, whatever the element kind.
   @Test func runsJoinSeamlessly() throws {
     let spec = ModuleSpec(
       name: "wide", kind: .linear, role: .linear, block: "wide",
@@ -145,7 +145,7 @@ import Testing
     #expect(values.allSatisfy { $0 > 0.6 && $0 < 1.4 })
   }
 
-  @Test func kindAndShapeAreAsTold() throws {
+  @Test func kindAndShapeAreAsRequested() throws {
     let weights = try weights(seed: 1, kind: .bf16)
     let entry = weights.entry("conv_in.weight")
     #expect(entry == TensorEntry(shape: [16, 4, 3, 3], encoding: .plain(.bf16)))

@@ -3,7 +3,7 @@ import Models
 import Support
 import Tensors
 
-/// A model of Stable Diffusion 1.x's make with random weights, small enough for a test.
+/// A small model with the architecture of Stable Diffusion 1.x and random weights.
 enum MiniModel {
   static let unet: JSONObject = [
     "_class_name": "UNet2DConditionModel", "block_out_channels": [16, 32],
@@ -45,10 +45,10 @@ enum MiniModel {
   }
 }
 
-/// A source with some tensors left out, renamed or replaced.
+/// A source with some tensors removed, renamed or replaced.
 struct AlteredWeights: WeightSource {
   let base: any WeightSource
-  /// New name by old; a tensor with no new name is left out.
+  /// New names by old name; `nil` removes the tensor.
   var renamed: [String: String?] = [:]
   var replaced: [String: StoredTensor] = [:]
 

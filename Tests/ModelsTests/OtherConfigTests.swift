@@ -1,5 +1,6 @@
 import Models
 import Support
+import Tensors
 import Testing
 
 @Suite struct TextEncoderConfigTests {
@@ -10,9 +11,32 @@ import Testing
     #expect(config.activation == .quickGELU)
     #expect(config.eosTokenID == 49407)
     #expect(config.projectionDim == nil)
+    #expect(config.intermediateSize == 2048)
+    #expect(config.hiddenLayers == 12)
+    #expect(config.attentionHeads == 8)
+    #expect(config.maxPositionEmbeddings == 77)
+    #expect(config.layerNormEps == 1e-5)
   }
 
-  @Test func classNameOutweighsArchitectures() throws {
+  @Test func unusualValuesShapeTheTree() throws {
+    var json = MiniModel.textEncoder
+    json["hidden_act"] = "gelu"
+    json["layer_norm_eps"] = 0.125
+    json["max_position_embeddings"] = 9
+    json["eos_token_id"] = 63
+    json["architectures"] = ["CLIPTextModelWithProjection"]
+    json["projection_dim"] = 10
+    let tree = TextEncoderSpec(try TextEncoderConfig(json: json, location: ""))
+    #expect(tree.activation == .gelu)
+    #expect(tree.finalNorm.epsilon == 0.125 && tree.layers[0].norm2.epsilon == 0.125)
+    #expect(tree.positionEmbedding.module.weight.shape == [9, 24])
+    #expect(tree.eosTokenID == 63)
+    #expect(tree.projection?.module.weight.shape == [10, 24])
+    #expect(tree.layers.count == 2 && tree.heads == 2)
+    #expect(tree.layers[0].feedForwardIn.module.weight.shape == [48, 24])
+  }
+
+  @Test func classNameTakesPrecedenceOverArchitectures() throws {
     let json = MiniModel.textEncoder
     #expect(try TextEncoderConfig(json: json, location: "").projectionDim == nil)
     let config = try TextEncoderConfig(
@@ -41,11 +65,47 @@ import Testing
 }
 
 @Suite struct VAEConfigTests {
-  @Test func absentScalingFactorIsTheFirstModels() throws {
+  @Test func absentFieldsTakeDefaults() throws {
     let config = try VAEConfig(json: MiniModel.vae, location: "")
     #expect(config.scalingFactor == 0.18215)
     #expect(config.downsamplingFactor == 2)
     #expect(config.forceUpcast)
+  }
+
+  @Test func emptyConfigTakesDefaults() throws {
+    let config = try VAEConfig(json: [:], location: "")
+    #expect(config.blockOutChannels == [64])
+    #expect(config.sampleSize == ImageSize(width: 32, height: 32))
+    #expect(config.inChannels == 3 && config.outChannels == 3)
+    #expect(config.latentChannels == 4)
+    #expect(config.layersPerBlock == 1)
+    #expect(config.normNumGroups == 32)
+    #expect(config.scalingFactor == 0.18215)
+    #expect(config.forceUpcast && config.useQuantConv && config.usePostQuantConv)
+    #expect(config.midBlockAddAttention)
+  }
+
+  @Test func unusualValuesShapeTheTree() throws {
+    var json = MiniModel.vae
+    json["in_channels"] = 1
+    json["out_channels"] = 2
+    json["latent_channels"] = 16
+    json["layers_per_block"] = 3
+    json["scaling_factor"] = 0.5
+    json["force_upcast"] = .null
+    json["sample_size"] = .null
+    let config = try VAEConfig(json: json, location: "")
+    #expect(config.scalingFactor == 0.5)
+    #expect(!config.forceUpcast)
+    #expect(config.sampleSize == nil)
+    let tree = VAESpec(config)
+    #expect(tree.encoder.convIn.module.weight.shape == [8, 1, 3, 3])
+    #expect(tree.encoder.convOut.module.weight.shape == [32, 16, 3, 3])
+    #expect(tree.encoder.quantConv?.module.weight.shape == [32, 32, 1, 1])
+    #expect(tree.encoder.levels[0].resnets.count == 3)
+    #expect(tree.decoder.levels[0].resnets.count == 4)
+    #expect(tree.decoder.convIn.module.weight.shape == [16, 16, 3, 3])
+    #expect(tree.decoder.convOut.module.weight.shape == [2, 8, 3, 3])
   }
 
   @Test func optionalPartsFollowTheConfig() throws {

@@ -2,8 +2,8 @@ import Models
 import Support
 import Testing
 
-/// Figures measured with diffusers and transformers, equal to those that the models' authors
-/// publish where they do.
+/// Parameter counts, measured with diffusers and transformers and equal to published counts where
+/// there are any.
 @Suite struct ParameterCountTests {
   @Test(arguments: [
     ("sd-v1-4", 859_520_964, 686, [123_060_480]),

@@ -22,6 +22,73 @@ import Testing
     #expect(config.timeEmbeddingDim == 1280)
     #expect(config.flipSinToCos)
     #expect(config.downsamplingFactor == 8)
+    #expect(config.inChannels == 4 && config.outChannels == 4)
+    #expect(!config.centerInputSample)
+    #expect(config.freqShift == 0)
+    #expect(
+      config.downBlockTypes == [.crossAttention, .crossAttention, .crossAttention, .plain])
+    #expect(config.upBlockTypes == [.plain, .crossAttention, .crossAttention, .crossAttention])
+    #expect(config.downsamplePadding == 1)
+    #expect(config.midBlockScaleFactor == 1)
+    #expect(config.normNumGroups == 32)
+    #expect(config.onlyCrossAttention == [false, false, false, false])
+    #expect(config.downTransformerLayers == [[1, 1], [1, 1], [1, 1], []])
+    #expect(config.midTransformerLayers == 1)
+    #expect(config.upTransformerLayers == [[], [1, 1, 1], [1, 1, 1], [1, 1, 1]])
+    #expect(!config.useLinearProjection && !config.upcastAttention)
+    #expect(config.timeCondProjDim == nil && config.additionEmbedding == nil)
+    #expect(config.convInKernel == 3 && config.convOutKernel == 3)
+  }
+
+  /// Each field with an unusual value reaches the module tree.
+  @Test func unusualValuesShapeTheTree() throws {
+    let config = try config {
+      $0["in_channels"] = 9
+      $0["out_channels"] = 8
+      $0["center_input_sample"] = true
+      $0["flip_sin_to_cos"] = false
+      $0["freq_shift"] = 1
+      $0["downsample_padding"] = 0
+      $0["mid_block_scale_factor"] = 2
+      $0["norm_eps"] = 0.125
+      $0["use_linear_projection"] = true
+      $0["upcast_attention"] = true
+      $0["time_embedding_dim"] = 48
+      $0["time_cond_proj_dim"] = 12
+      $0["conv_in_kernel"] = 1
+      $0["conv_out_kernel"] = 5
+      $0["sample_size"] = [8, 16]
+      $0["addition_embed_type"] = "text_time"
+      $0["addition_time_embed_dim"] = 6
+      $0["projection_class_embeddings_input_dim"] = 40
+    }
+    #expect(config.sampleSize == ImageSize(width: 16, height: 8))
+    #expect(config.upcastAttention)
+    let tree = UNetSpec(config)
+    #expect(tree.convIn.module.weight.shape == [16, 9, 1, 1])
+    #expect(tree.convIn.paddingBefore == 0)
+    #expect(tree.convOut.module.weight.shape == [8, 16, 5, 5])
+    #expect(tree.convOut.paddingAfter == 2)
+    #expect(tree.centerInputSample)
+    #expect(!tree.timeSines.flipSinToCos && tree.timeSines.freqShift == 1)
+    #expect(tree.timeEmbedding.linear1.module.weight.shape == [48, 16])
+    #expect(tree.timeEmbedding.conditionProjection?.module.weight.shape == [16, 12])
+    #expect(tree.addedEmbedding?.sines.width == 6)
+    #expect(tree.addedEmbedding?.embedding.linear1.module.weight.shape == [48, 40])
+    let down = tree.downBlocks[0]
+    #expect(down.downsampler?.conv.paddingBefore == 0)
+    #expect(down.downsampler?.conv.paddingAfter == 1)
+    #expect(down.resnets[0].norm1.epsilon == 0.125)
+    #expect(down.resnets[0].timeProjection?.module.weight.shape == [16, 48])
+    #expect(down.attentions[0].norm.epsilon == 1e-6)
+    guard case .linear(let projection) = down.attentions[0].projectIn else {
+      Issue.record("\(down.attentions[0].projectIn)")
+      return
+    }
+    #expect(projection.module.weight.shape == [16, 16])
+    #expect(down.resnets[0].outputScale == 1)
+    #expect(tree.midBlock?.resnets.map(\.outputScale) == [2, 2])
+    #expect(tree.convNormOut.epsilon == 0.125)
   }
 
   @Test func absentMidBlockIsNotNullMidBlock() throws {
@@ -47,7 +114,7 @@ import Testing
     #expect(config.midTransformerLayers == 2)
   }
 
-  @Test func listsWithinListsNameAttentions() throws {
+  @Test func nestedListsNameAttentions() throws {
     let config = try config {
       $0["layers_per_block"] = 2
       $0["transformer_layers_per_block"] = [[1, 0], [2]]
@@ -60,7 +127,7 @@ import Testing
     #expect(blocks == [4, 0, 1])
   }
 
-  @Test func rolesMarkWhatIsTreatedApart() throws {
+  @Test func rolesMarkSpecialLayers() throws {
     let modules = try config().modules
     func role(_ name: String) -> ModuleSpec.Role? { modules.first { $0.name == name }?.role }
     #expect(role("conv_in") == .firstConvolution)
@@ -77,7 +144,7 @@ import Testing
     #expect(attention?.block == "down_blocks.0.attentions.0")
   }
 
-  /// One line a refusal: the field, what stands there, and the message.
+  /// A field, an invalid value, and the message.
   static let refusals: [(String, JSONValue, String)] = [
     ("_class_name", "UNet2DModel", "is \"UNet2DModel\", expected \"UNet2DConditionModel\""),
     ("act_fn", "mish", "is \"mish\", expected \"silu\" or \"swish\""),
@@ -98,13 +165,13 @@ import Testing
       "expected a list of 1 to 16 of \"CrossAttnDownBlock2D\", \"DownBlock2D\""
     ),
     ("down_block_types", [], "expected a list of 1 to 16 of"),
-    ("up_block_types", ["UpBlock2D"], "expected 2 blocks, as many as 'down_block_types' has"),
-    ("block_out_channels", [16], "expected 2 numbers, one for each level"),
+    ("up_block_types", ["UpBlock2D"], "expected 2 blocks, as many as in 'down_block_types'"),
+    ("block_out_channels", [16], "expected 2 numbers, one per level"),
     ("block_out_channels", 16, "expected a list of at most 16 whole numbers"),
     ("block_out_channels", [16, 0], "expected a whole number from 1 to 1048576"),
     ("mid_block_type", "UNetMidBlock2DSimpleCrossAttn", "\"UNetMidBlock2D\" or null"),
     ("mid_block_type", 3, "is 3, expected"),
-    ("layers_per_block", [1], "expected 2 numbers, one for each level"),
+    ("layers_per_block", [1], "expected 2 numbers, one per level"),
     ("layers_per_block", 1_000_000, "expected a whole number from 0 to 256"),
     ("layers_per_block", [1, 0], "expected at least 1 at level 1, where the width changes to 32"),
     ("layers_per_block", .null, "is null, expected a whole number"),
@@ -123,9 +190,9 @@ import Testing
     ("conv_in_kernel", 9, "is 9, expected a whole number from 1 to 7"),
     ("conv_out_kernel", 15, "is 15, expected a whole number from 1 to 7"),
     ("sample_size", [1, 2, 3], "expected a whole number, or a list of height and width"),
-    ("transformer_layers_per_block", [1], "expected a number, or a list of 2, one a level"),
+    ("transformer_layers_per_block", [1], "expected a number, or a list of 2, one per level"),
     ("transformer_layers_per_block", -1, "expected a whole number from 0 to 256"),
-    ("reverse_transformer_layers_per_block", [1], "expected a list of 2, one an up block"),
+    ("reverse_transformer_layers_per_block", [1], "expected a list of 2, one per up block"),
     (
       "reverse_transformer_layers_per_block", [1, [1]],
       "expected 2 numbers for a level's attentions"
@@ -143,29 +210,29 @@ import Testing
     #expect(error.description.contains(message), "\(error)")
   }
 
-  /// The module list is made before any weight is read, so what a config asks for is bounded.
-  @Test func refusesMoreBlocksThanAreBelieved() throws {
+  /// The module list is made before any weight is read, so the number of blocks is limited.
+  @Test func refusesTooManyTransformerBlocks() throws {
     let error = try #require(throws: ConfigError.self) {
       _ = try config {
         $0["layers_per_block"] = 256
         $0["transformer_layers_per_block"] = 256
       }
     }
-    // 256 attentions down, one in the middle, 257 up, each of 256 blocks.
+    // 256 attentions down, one in the mid block, 257 up, each of 256 transformer blocks.
     #expect(
       error.description
         == "unet/config.json: 'transformer_layers_per_block' is 256, expected at most 4096 "
         + "transformer blocks in all, not 131584")
   }
 
-  @Test func listsWithinListsNeedTheReversedField() throws {
+  @Test func nestedListsNeedTheReversedField() throws {
     let error = try #require(throws: ConfigError.self) {
       _ = try config { $0["transformer_layers_per_block"] = [[1], 1] }
     }
     #expect(
       error.description
         == "unet/config.json: 'reverse_transformer_layers_per_block' is absent, expected a list, "
-        + "because 'transformer_layers_per_block' holds lists within its list")
+        + "because 'transformer_layers_per_block' contains nested lists")
   }
 
   @Test(arguments: ["addition_time_embed_dim", "projection_class_embeddings_input_dim"])

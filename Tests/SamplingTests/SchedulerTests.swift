@@ -1,4 +1,5 @@
 import Foundation
+import ModelSources
 import Models
 import Sampling
 import Support

@@ -7,18 +7,19 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Single files of every family, in their true shapes, read without anything but names and shapes.
+/// Single files of every family at full size, read from names and shapes alone.
 @Suite struct SingleFileFamilyTests {
   static let families = Family.all.filter { $0.template != nil }.map(\.name)
 
-  /// Families that one of these is found as: their tensors are the same, and a single file says
-  /// nothing else.
+  /// Families that single files cannot tell from the family named beside them: their tensors are
+  /// equal.
   static let twins = [
     "sd-v1-5": "sd-v1-4", "segmind-small-sd": "bk-sdm-base", "segmind-tiny-sd": "bk-sdm-tiny",
     "sd-v2-1": "sd-v2-1-base", "sd-turbo": "sd-v2-1-base", "sdxl-turbo": "sdxl-base-1.0",
   ]
 
-  /// The tensors of a full-size model under the names of a single file, their numbers never made.
+  /// The tensors of a full-size model with the names of a single file. Their values are not
+  /// computed.
   private func archive(_ family: String, _ numbering: String) throws -> Archive {
     let family = try #require(Family.named(family))
     let model = try #require(try family.synthesize(seed: 0, kind: .f16))
@@ -28,7 +29,7 @@ import Testing
   }
 
   @Test(arguments: families, ["dense", "gap"])
-  func foundFromKeysAndShapes(name: String, numbering: String) throws {
+  func namesAndShapesDetermineTheModel(name: String, numbering: String) throws {
     let source = try SingleFileReader().model(
       of: WithoutVelocity.archive(try archive(name, numbering)), path: "model.safetensors")
     let model = try Model.bind(source)
@@ -45,7 +46,7 @@ import Testing
     }
   }
 
-  /// The training code stores moving averages without the dots of names, which are put back.
+  /// Training code stores the names of moving averages without dots, which the reader restores.
   @Test(arguments: families)
   func aMovingAverageAlone(name: String) throws {
     let whole = WithoutVelocity.archive(try archive(name, "dense"))
@@ -65,15 +66,15 @@ import Testing
       #expect(Set(found.weights.names) == Set(component.weights.names))
       #expect(found.config == component.config)
     }
-    // Without --ema there is no U-Net, and it is said why.
+    // Without the moving average there is no U-Net, and the error says why.
     let rest = try reader.model(of: averaged, path: "model.safetensors")
     #expect(rest.movingAverage == .leftAlone && rest["unet"] == nil)
     let error = #expect(throws: BindingError.self) { try Model.bind(rest) }
-    #expect(
-      error?.description.hasSuffix("a moving average of the unet, which --ema reads") == true)
+    #expect(error?.description.hasSuffix("a moving average of the unet") == true)
+    #expect(error?.remedy == .choose(.ema, purpose: "to read the moving average"))
   }
 
-  /// Every name and shape of the published maps' places, where the two numberings differ.
+  /// Tensor names of published maps, where the two numberings differ.
   @Test(arguments: [
     ("bk-sdm-tiny", "gap", "output_blocks.2.1.conv.weight"),
     ("bk-sdm-tiny", "gap", "output_blocks.5.2.conv.weight"),
@@ -94,13 +95,13 @@ import Testing
     #expect(names.contains("model.diffusion_model." + name))
   }
 
-  @Test func aWholeModelHasAsManyTensorsAsThePublishedOne() throws {
+  @Test func aModelHasAsManyTensorsAsThePublishedOne() throws {
     #expect(try archive("sdxl-base-1.0", "dense").weights.names.count == 2513)
     #expect(try archive("sd-v1-5", "dense").weights.names.count == 686 + 248 + 196)
   }
 }
 
-/// Several sources as one.
+/// The union of several sources.
 struct JoinedSource: WeightSource {
   let sources: [any WeightSource]
 
@@ -117,8 +118,8 @@ struct JoinedSource: WeightSource {
   }
 }
 
-/// An archive whose norms are ones and zeros, as no random model's are: the statistic that tells
-/// Stable Diffusion 2.1 from its base then says base.
+/// An archive of zeros. The statistic that distinguishes Stable Diffusion 2.1 from 2.1 base then
+/// shows base.
 private enum WithoutVelocity {
   static func archive(_ archive: Archive) -> Archive {
     Archive(weights: Source(base: archive.weights), kind: archive.kind)
@@ -141,7 +142,7 @@ private enum WithoutVelocity {
   }
 }
 
-/// Tensors under other names.
+/// A source with other tensor names.
 private struct Renamed: WeightSource {
   private let base: any WeightSource
   private let origins: [String: String]

@@ -105,7 +105,7 @@ package struct GGUFWriter: ModelWriter {
   private static func values(
     _ model: ModelSource, _ items: [Item], _ metadata: JSONObject
   ) -> [(String, GGUFValue)] {
-    let architecture = SingleFileLines.of(model.components).architectureInGGUF
+    let architecture = Architectures.of(model.components).nameInGGUF
     // llama.cpp's numbers for the type that takes the most bytes of a file.
     let types = ["F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32]
     var bytes: [String: Int] = [:]

@@ -21,9 +21,9 @@ struct ComfyUIProfile: OutputProfile {
   func refusal(_ model: ModelSource) -> String? {
     guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
     if let refusal = unet.guidanceRefusal { return refusal }
-    let line = SingleFileLines.of(model.components)
+    let architecture = Architectures.of(model.components)
     let (depths, _) = unet.transformerDepths
-    if line.addsToTime {
+    if architecture.hasAddedEmbedding {
       let known = [
         [0, 0, 2, 2, 10, 10], [0, 0, 2, 2, 4, 4], [0, 0, 1, 1, 2, 2], [0, 2, 5], [0, 2, 6],
         [0, 0, 4, 4, 4, 4, 0, 0],
@@ -35,7 +35,7 @@ struct ComfyUIProfile: OutputProfile {
           + "KOALA"
     }
     let layers = UNetTopology(config: unet.config).down.map(\.attentions.count)
-    return line.predictionMark != nil && layers != [2, 2, 2, 2]
+    return architecture.predictionMark != nil && layers != [2, 2, 2, 2]
       ? "a stripped U-Net of Stable Diffusion 2: it reads the prediction type from a removed block"
       : nil
   }

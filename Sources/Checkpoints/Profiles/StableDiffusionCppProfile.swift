@@ -13,10 +13,10 @@ struct StableDiffusionCppProfile: OutputProfile {
   func refusal(_ model: ModelSource) -> String? {
     guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
     if let refusal = unet.guidanceRefusal { return refusal }
-    let line = SingleFileLines.of(model.components)
+    let architecture = Architectures.of(model.components)
     let topology = UNetTopology(config: unet.config)
     let (depths, mid) = unet.transformerDepths
-    if line.addsToTime {
+    if architecture.hasAddedEmbedding {
       if model[ComponentName.textEncoder] == nil {
         return "SDXL's refiner, whose text encoder it does not find"
       }

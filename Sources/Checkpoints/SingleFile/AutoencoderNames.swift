@@ -2,17 +2,19 @@ import Formats
 import Support
 import Tensors
 
-/// The autoencoder in the LDM layout: levels of the decoder counted from the other end, attention's
-/// matrices as 1x1 convolutions.
+/// Tensor names of the autoencoder in the LDM layout, and the config derived from its shapes.
+///
+/// The LDM layout numbers the decoder's levels in reverse order and stores attention matrices as
+/// 1x1 convolutions.
 enum AutoencoderNames {
-  /// diffusers' names beside the LDM layout's.
+  /// Pairs of diffusers' names and LDM names.
   static func pairs(levels: Int, layers: Int) -> NamePairs {
     var pairs = NamePairs()
-    for (ours, theirs) in LDMKeys.autoencoderModules { pairs.add(ours, theirs) }
+    for (diffusers, other) in LDMKeys.autoencoderModules { pairs.add(diffusers, other) }
     for half in ["encoder", "decoder"] {
       pairs.add(half, half, LDMKeys.autoencoderHalf)
-      let (ours, theirs) = LDMKeys.autoencoderAttention
-      pairs.add("\(half).\(ours)", "\(half).\(theirs)", LDMKeys.autoencoderAttentionParts)
+      let (diffusers, other) = LDMKeys.autoencoderAttention
+      pairs.add("\(half).\(diffusers)", "\(half).\(other)", LDMKeys.autoencoderAttentionParts)
     }
     for level in 0..<levels {
       let (down, up) = ("down_blocks.\(level)", "up_blocks.\(levels - 1 - level)")
@@ -28,17 +30,19 @@ enum AutoencoderNames {
     return pairs
   }
 
-  private static func resnet(_ ours: String, _ theirs: String, _ pairs: inout NamePairs) {
-    pairs.add(ours, theirs)
-    pairs.add(ours, theirs, LDMKeys.autoencoderResnet)
+  private static func resnet(_ diffusers: String, _ other: String, _ pairs: inout NamePairs) {
+    pairs.add(diffusers, other)
+    pairs.add(diffusers, other, LDMKeys.autoencoderResnet)
   }
 
   /// Whether the tensor is a matrix in diffusers and a 1x1 convolution in the LDM layout.
-  static func isFlattened(_ name: String, _ shape: Shape) -> Bool {
+  static func isConvolutionInLDM(_ name: String, _ shape: Shape) -> Bool {
     name.contains(".attentions.") && shape.rank == 2
   }
 
-  /// The config of `AutoencoderKL` that shapes under the LDM layout's names tell of.
+  /// Derives the config of `AutoencoderKL` from shapes.
+  ///
+  /// - Parameter shape: the shape of a tensor by its LDM name.
   static func config(
     path: String, shape: (String) -> Shape?
   ) throws(SingleFileError) -> JSONObject {

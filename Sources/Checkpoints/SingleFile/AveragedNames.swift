@@ -1,12 +1,12 @@
 import Formats
 
-/// Names of a U-Net's moving average, which the training code stores without dots:
+/// Tensor names of a U-Net's moving average. LDM's training code stores them without dots:
 /// `model_ema.diffusion_modelinput_blocks41normweight`.
 enum AveragedNames {
-  /// The name of the average of a tensor, by its name below the U-Net's prefix.
+  /// The name of a tensor's average, from the tensor's name below the U-Net's prefix.
   static func averaged(_ name: String) -> String { LDMKeys.averageUNet + name.filter { $0 != "." } }
 
-  /// The name with its dots, below the U-Net's prefix; `nil` where it is no name of a U-Net.
+  /// The name with its dots, below the U-Net's prefix; `nil` for a name that no U-Net tensor has.
   static func dotted(_ averaged: String) -> String? {
     guard averaged.hasPrefix(LDMKeys.averageUNet) else { return nil }
     var rest = averaged.dropFirst(LDMKeys.averageUNet.count)
@@ -26,7 +26,8 @@ enum AveragedNames {
     return parts.isEmpty ? nil : parts.joined(separator: ".")
   }
 
-  /// A block's number and its part's, which has one digit; else one number.
+  /// The numbers in a run of digits: after the names below, a block's number and a one-digit index
+  /// within the block; else one number.
   private static func numbers(_ digits: Substring, after word: String?) -> [String] {
     let isPair = ["input_blocks", "output_blocks", "label_emb"].contains(word) && digits.count > 1
     return isPair ? [String(digits.dropLast()), String(digits.suffix(1))] : [String(digits)]

@@ -1,20 +1,22 @@
 import ModelSources
 import Support
 
-/// What Decant writes into the metadata of a single file or a GGUF file, so that a model comes back as
-/// it was: configs that tensors do not show, and the small texts of tokenizers.
+/// The configs and tokenizer texts that Decant stores in the metadata of single files and GGUF
+/// files, so that a model can be restored exactly.
 ///
-///     decant.config   {"index": …, "scheduler": …, "components": {"unet": {"class": …, "config": …}},
+///     decant.config   {"index": …, "scheduler": …,
+///                      "components": {"unet": {"class": …, "config": …}},
 ///                      "files": {"tokenizer/tokenizer_config.json": …}}
 struct CarriedConfig {
   static let key = "decant.config"
-  /// Texts of a tokenizer that are always carried.
+  /// Tokenizer files that are always stored.
   private static let texts = [
     "special_tokens_map.json", "tokenizer_config.json", "added_tokens.json",
   ]
-  /// Texts that are carried where all of them are short: CLIP's vocabulary, which nearly every model
-  /// has, is long and need not be.
+  /// Tokenizer files that are stored only where all of them are short. CLIP's vocabulary is long
+  /// and built in.
   private static let vocabulary = ["merges.txt", "tokenizer.json", "vocab.json"]
+  /// The maximum size of a short file, in bytes.
   private static let longest = 1 << 18
 
   let index: JSONObject
@@ -22,7 +24,7 @@ struct CarriedConfig {
   private let components: JSONObject
   let files: [ModelSource.File]
 
-  /// What the metadata of a file carries; `nil` where another program wrote it.
+  /// Reads the configs from a file's metadata; `nil` for a file that another program wrote.
   init?(_ metadata: JSONObject, path: String) throws(SingleFileError) {
     guard let value = metadata[Self.key] else { return nil }
     guard let text = value.string else { throw .malformedConfig(path: path, found: value.kind) }
@@ -36,13 +38,13 @@ struct CarriedConfig {
     for (name, component) in components.members
     where component.object?["class"]?.string == nil || component.object?["config"]?.object == nil {
       throw .malformedConfig(
-        path: path, found: "without class or config of component '\(shown(name))'")
+        path: path, found: "without the class or config of component '\(shown(name))'")
     }
     self.index = index
     self.components = components
     scheduler = object["scheduler"]?.object
     files = (object["files"]?.object?.members ?? []).compactMap { name, value in
-      // Only what is written is read: a path leads nowhere else.
+      // Only the paths that Decant writes are read, so no path leads elsewhere.
       guard let text = value.string, Self.isCarried(name) else { return nil }
       return ModelSource.File(path: name, bytes: ByteSlice([UInt8](text.utf8)))
     }
@@ -61,9 +63,9 @@ struct CarriedConfig {
     return (className, config)
   }
 
-  /// The text that carries `model`.
+  /// The metadata text of `model`.
   static func text(of model: ModelSource) -> String {
-    // A tokenizer goes with its text encoder.
+    // A tokenizer is stored only with its text encoder.
     let tokenizers = model.components.compactMap { ComponentName.tokenizer(of: $0.name) }
     let short = tokenizers.filter { folder in
       vocabulary.allSatisfy { (model.file("\(folder)/\($0)")?.count ?? 0) <= longest }

@@ -43,7 +43,7 @@ package struct CheckpointWriter: ModelWriter {
     metadata[CarriedConfig.key] = CarriedConfig.text(of: model)
     guard model[ComponentName.unet] != nil else { return metadata }
     let prediction = model.scheduler?["prediction_type"]?.string ?? "epsilon"
-    let architecture = SingleFileLines.of(model.components).architecture(prediction)
+    let architecture = Architectures.of(model.components).modelSpec(prediction)
     let standard = [
       "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": architecture,
       "modelspec.prediction_type": prediction == "v_prediction" ? "v" : prediction,

@@ -1,8 +1,8 @@
 package import Support
 
-/// Names of a U-Net's modules in the LDM layout, which adapters of SDXL are named after.
+/// Names of a U-Net's modules in the LDM layout, which some SDXL adapters use.
 package enum LDMModules {
-  /// The names of `modules` by diffusers' names, for the U-Net of that config.
+  /// The LDM names of `modules`, by diffusers' names.
   package static func names(of config: JSONObject, modules: [String]) -> [String: String] {
     let pairs = UNetTopology(config: config).pairs(.dense)
     return Dictionary(

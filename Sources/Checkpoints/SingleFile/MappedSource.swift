@@ -2,18 +2,19 @@ import ModelSources
 import Support
 import Tensors
 
-/// A source under other names, with tensors cut, joined or turned where two layouts disagree about
-/// more than a name.
+/// A weight source that renames tensors of another, and reshapes, slices, transposes or
+/// concatenates them where two layouts differ in more than names.
 struct MappedSource: WeightSource {
-  /// How a tensor is made of those of the base.
+  /// How a tensor is computed from tensors of the base.
   enum Origin: Sendable {
-    /// The tensor of that name, its extents read as `shape`: a 1x1 convolution as the matrix it is.
+    /// The tensor of that name with another shape of equal size, such as a 1x1 convolution as a
+    /// matrix.
     case tensor(String, shape: Shape)
-    /// Rows of the tensor of that name.
+    /// A range of rows of the tensor of that name.
     case rows(String, Range<Int>)
-    /// The matrix of that name, its axes exchanged.
+    /// The transposed matrix of that name.
     case transposed(String)
-    /// Tensors of those names, one under another.
+    /// The tensors of those names, concatenated along the rows.
     case stacked([String])
   }
 
@@ -22,7 +23,7 @@ struct MappedSource: WeightSource {
   private let base: any WeightSource
   private let origins: [String: (origin: Origin, entry: TensorEntry)]
 
-  /// - Throws: ``SingleFileError`` for a name that occurs twice, or tensors that cannot be made so.
+  /// - Throws: ``SingleFileError`` for a duplicate name, or a tensor that cannot be computed so.
   init(
     _ base: any WeightSource, location: String? = nil, _ list: [(name: String, origin: Origin)]
   ) throws(SingleFileError) {
@@ -74,7 +75,7 @@ struct MappedSource: WeightSource {
       guard entry.shape.rank == 2, !entry.encoding.isQuantized, entry.encoding.isWidenable else {
         throw .misshapen(
           path: base.location, tensor: source, found: entry.shape,
-          expected: "a matrix of plain numbers")
+          expected: "an unquantized matrix")
       }
       return TensorEntry(
         shape: [entry.shape[1], entry.shape[0]], encoding: entry.encoding)
@@ -85,7 +86,8 @@ struct MappedSource: WeightSource {
       else {
         throw .misshapen(
           path: base.location, tensor: sources.first ?? name, found: entries.first?.shape ?? [],
-          expected: "the kind and the row length of \(sources.dropFirst().joined(separator: ", "))")
+          expected:
+            "the element kind and row length of \(sources.dropFirst().joined(separator: ", "))")
       }
       let rows = entries.reduce(0) { $0 + $1.shape.rows }
       return TensorEntry(
@@ -104,7 +106,7 @@ struct MappedSource: WeightSource {
     case .tensor(let source, _): parts = try base.tensor(source).parts
     case .rows(let source, let rows):
       let tensor = try base.tensor(source)
-      // Every part lies row by row.
+      // Every part is stored in row-major order.
       parts = tensor.parts.map { part in
         let width = tensor.shape.rows == 0 ? 0 : part.count / tensor.shape.rows
         return part[rows.lowerBound * width..<rows.upperBound * width]
@@ -124,13 +126,13 @@ struct MappedSource: WeightSource {
   }
 }
 
-/// The bytes of a row-major matrix with its axes exchanged, whatever the width of its numbers.
+/// The bytes of a transposed row-major matrix, for elements of any width.
 private func transposedBytes(_ bytes: ByteSlice, rows: Int, columns: Int) -> [UInt8] {
   guard rows > 0, columns > 0 else { return [] }
   let width = bytes.count / (rows * columns)
   let source = bytes.array
   var result = [UInt8](repeating: 0, count: source.count)
-  // In squares, so that both sides stay in the cache.
+  // Square blocks keep reads and writes in the cache.
   let side = 32
   for top in stride(from: 0, to: rows, by: side) {
     for left in stride(from: 0, to: columns, by: side) {

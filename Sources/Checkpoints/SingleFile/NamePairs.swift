@@ -1,5 +1,5 @@
-/// Names of modules in diffusers' layout and in another, pair by pair; what follows a module's name
-/// (`.weight`, the parts of an attention) is the same in both.
+/// A two-way map between module names in diffusers' layout and in another layout. The rest of a
+/// tensor's name (`.weight`, the parts of an attention) is equal in both.
 struct NamePairs: Sendable {
   private var toOther: [String: String] = [:]
   private var toDiffusers: [String: String] = [:]
@@ -9,18 +9,20 @@ struct NamePairs: Sendable {
     toDiffusers[other] = diffusers
   }
 
-  /// Several modules below a pair of places.
+  /// Adds several modules below a pair of prefixes.
   mutating func add(_ diffusers: String, _ other: String, _ parts: [(String, String)]) {
-    for (ours, theirs) in parts { add("\(diffusers).\(ours)", "\(other).\(theirs)") }
+    for (ownPart, otherPart) in parts {
+      add("\(diffusers).\(ownPart)", "\(other).\(otherPart)")
+    }
   }
 
-  /// The other layout's name of a tensor; `nil` for one of no known module.
+  /// The other layout's name of a tensor; `nil` for an unknown module.
   func other(_ diffusers: String) -> String? { Self.translate(diffusers, toOther) }
 
-  /// diffusers' name of a tensor; `nil` for one of no known module.
+  /// diffusers' name of a tensor; `nil` for an unknown module.
   func diffusers(_ other: String) -> String? { Self.translate(other, toDiffusers) }
 
-  /// Replaces the longest beginning, up to a dot, that the table knows.
+  /// Replaces the longest prefix of whole dot-separated parts that is in the table.
   private static func translate(_ name: String, _ table: [String: String]) -> String? {
     var end = name.endIndex
     while true {

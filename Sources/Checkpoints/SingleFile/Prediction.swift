@@ -3,44 +3,47 @@ internal import ModelSources
 import Support
 internal import Tensors
 
-/// What a U-Net predicts, as far as a file without a scheduler config tells.
+/// The prediction type of a single file without a scheduler config, and the reason for it.
 struct Prediction {
+  /// `epsilon` or `v_prediction`.
   let type: String
+  /// A clause that says from what the type was found.
   let reason: String
   let isCertain: Bool
-  /// Whether the schedule ends in pure noise, as models with the tensor `ztsnr` were trained.
+  /// Whether the noise schedule ends in pure noise (zero terminal SNR), as the tensor `ztsnr`
+  /// marks.
   let endsInNoise: Bool
 
   /// - Parameters:
-  ///   - line: the line that the model is of.
+  ///   - architecture: the model's architecture.
   ///   - unetName: a tensor's name in the file, by its name in the LDM layout.
   init(
-    _ archive: Archive, line: SingleFileLine, unetName: (String) -> String?
+    _ archive: Archive, architecture: Architecture, unetName: (String) -> String?
   ) throws {
     let weights = archive.weights
     endsInNoise = weights.entry(SingleFileFacts.zeroTerminalMarker) != nil
     let marker = SingleFileFacts.velocityMarker
     if weights.entry(marker) != nil {
-      (type, reason, isCertain) = ("v_prediction", "the file holds the tensor '\(marker)'", true)
+      (type, reason, isCertain) = ("v_prediction", "the file has the tensor '\(marker)'", true)
       return
     }
-    if let told = archive.metadata["modelspec.prediction_type"]?.string {
-      let isVelocity = told.hasPrefix("v")
+    if let stated = archive.metadata["modelspec.prediction_type"]?.string {
+      let isVelocity = stated.hasPrefix("v")
       (type, reason, isCertain) = (
         isVelocity ? "v_prediction" : "epsilon",
-        "the metadata's 'modelspec.prediction_type' is '\(shown(told))'", true
+        "the metadata's 'modelspec.prediction_type' is '\(shown(stated))'", true
       )
       return
     }
-    guard let mark = line.predictionMark else {
+    guard let mark = architecture.predictionMark else {
       (type, reason, isCertain) = (
-        "epsilon", "as models of this kind do, which no tensor shows", true
+        "epsilon", "the default of the architecture; tensors do not show it", true
       )
       return
     }
     if try Self.step(archive) == SingleFileFacts.epsilonStep {
       (type, reason, isCertain) = (
-        "epsilon", "training ended at step \(SingleFileFacts.epsilonStep), as 2.1 base's did", true
+        "epsilon", "training ended at step \(SingleFileFacts.epsilonStep), as of 2.1 base", true
       )
       return
     }
@@ -52,17 +55,17 @@ struct Prediction {
       let rounded = (deviation * 1e4).rounded() / 1e4
       (type, reason, isCertain) = (
         isVelocity ? "v_prediction" : "epsilon",
-        "guessed: '\(name)' deviates by \(rounded), "
-          + "\(isVelocity ? "more" : "no more") than \(SingleFileFacts.velocityDeviation)", false
+        "guessed: the standard deviation of '\(name)' is \(rounded), "
+          + "\(isVelocity ? "above" : "at most") \(SingleFileFacts.velocityDeviation)", false
       )
       return
     }
     (type, reason, isCertain) = (
-      "epsilon", "nothing in the file tells, and Stable Diffusion 2 comes in both kinds", false
+      "epsilon", "guessed: the file does not show it, and Stable Diffusion 2 has both types", false
     )
   }
 
-  /// The last training step, which old checkpoints hold as a number or as a tensor.
+  /// The last training step, which old checkpoints store as a number or as a tensor.
   private static func step(_ archive: Archive) throws -> Int? {
     if let step = archive.metadata["global_step"]?.integer { return step }
     guard let entry = archive.weights.entry("global_step"), entry.shape.count == 1,
@@ -71,15 +74,15 @@ struct Prediction {
     return Int(exactly: try archive.weights.tensor("global_step").floats()[0])
   }
 
+  /// The standard deviation as `torch.std` computes it, with Bessel's correction.
   private static func deviation(_ values: [Float]) -> Double {
     guard values.count > 1 else { return 0 }
     let mean = values.reduce(0) { $0 + Double($1) } / Double(values.count)
     let squares = values.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
-    // As torch.std, which divides by one less.
     return (squares / Double(values.count - 1)).squareRoot()
   }
 
-  /// For a model's provenance.
+  /// The value in a model's provenance.
   var json: JSONValue {
     ["type": .string(type), "reason": .string(reason), "certain": .bool(isCertain)]
   }

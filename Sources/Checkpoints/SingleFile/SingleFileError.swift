@@ -1,61 +1,77 @@
-internal import Support
+package import Support
 package import Tensors
 
-/// Why a file of tensors is no model, or a model no single file.
-package enum SingleFileError: Error, Equatable, CustomStringConvertible {
-  /// Nothing in the file has a name that a Stable Diffusion model has.
+/// The reason why a single file cannot be read as a model, or a model cannot be written as one.
+package enum SingleFileError: RemediableError, Equatable {
+  /// No tensor of the file has a name of a Stable Diffusion model.
   case notAModel(path: String, kind: String, survey: TensorSurvey)
-  /// A file of low-rank adapters, which is merged into a model and is none itself.
+  /// The file holds low-rank adapters.
   case adapter(path: String, examples: [String])
-  /// Blocks of a U-Net that fit into no U-Net of diffusers.
+  /// No U-Net of diffusers has the blocks of this U-Net.
   case topology(path: String, part: String, found: String, expected: String)
   case missing(path: String, tensor: String)
   case misshapen(path: String, tensor: String, found: Shape, expected: String)
+  /// Two tensors of the file map to one name.
   case collision(path: String, tensor: String, first: String, second: String)
+  /// The moving average was requested, and the file has none.
   case noMovingAverage(path: String)
-  /// Nothing is there but what `--ema` asks for.
+  /// The file has only a moving average, which was not requested.
   case averageAlone(path: String)
   case noVariants(path: String, variant: String)
-  /// A configuration that an earlier Decant wrote, damaged since.
+  /// The configs in the metadata, which an earlier Decant wrote, are damaged.
   case malformedConfig(path: String, found: String)
-  /// What the sampler could not run.
+  /// The model needs a feature that the sampler lacks.
   case unsupported(path: String, found: String)
+  /// Single files cannot hold a component of that name.
   case unknownComponent(path: String, component: String)
   case unknownNumbering(String)
 
   package var description: String {
     switch self {
     case .notAModel(let path, let kind, let survey):
-      "\(path): a \(kind) \(survey.likeness.map { "of \($0)" } ?? "without the tensors of a Stable Diffusion model"); "
-        + "it holds \(survey.contents)"
+      "\(path): a \(kind) "
+        + (survey.likeness.map { "of \($0)" }
+          ?? "without the tensors of a Stable Diffusion model")
+        + "; it holds \(survey.contents)"
     case .adapter(let path, let examples):
-      "\(path): holds low-rank adapters (\(listed(examples))), which are merged into a model with "
-        + "--lora; name the model itself"
+      "\(path): holds low-rank adapters (\(listed(examples))), not a model"
     case .topology(let path, let part, let found, let expected):
-      "\(path): \(part) has \(found), \(expected) is expected"
+      "\(path): \(part) has \(found), expected \(expected)"
     case .missing(let path, let tensor):
       "\(path): tensor '\(shown(tensor))' is missing"
     case .misshapen(let path, let tensor, let found, let expected):
       "\(path): tensor '\(shown(tensor))' is \(found), expected \(expected)"
     case .collision(let path, let tensor, let first, let second):
-      "\(path): tensors '\(shown(first))' and '\(shown(second))' are both '\(shown(tensor))', one "
-        + "is expected"
+      "\(path): tensors '\(shown(first))' and '\(shown(second))' both map to '\(shown(tensor))', "
+        + "expected one"
     case .noMovingAverage(let path):
-      "\(path): holds no moving average of the weights (model_ema.…), which --ema asks for; leave "
-        + "--ema out"
+      "\(path): holds no moving average of the weights (model_ema.…)"
     case .averageAlone(let path):
-      "\(path): holds the moving average of a U-Net (model_ema.…) and no plain one; pass --ema to "
-        + "read it"
+      "\(path): holds a moving average of a U-Net (model_ema.…) and no plain weights"
     case .noVariants(let path, let variant):
-      "\(path): a single file has no variants, '\(shown(variant))' was asked for"
+      "\(path): a single file has no variants; requested '\(shown(variant))'"
     case .malformedConfig(let path, let found):
-      "\(path): the metadata's 'decant.config' is \(found); convert the model again"
+      "\(path): the metadata's 'decant.config' is \(found)"
     case .unsupported(let path, let found):
       "\(path): \(found)"
     case .unknownComponent(let path, let component):
-      "\(path): component '\(shown(component))' has no place in a single-file checkpoint"
+      "\(path): a single-file checkpoint cannot hold component '\(shown(component))'"
     case .unknownNumbering(let name):
-      "--numbering \(shown(name)): known are \(listed(BlockNumbering.allCases.map(\.rawValue)))"
+      "numbering '\(shown(name))' is unknown; expected "
+        + BlockNumbering.allCases.map(\.rawValue).joined(separator: " or ")
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .adapter: .choose(.adapters, purpose: "to merge them into a model")
+    case .noMovingAverage: .leaveOut(.ema)
+    case .averageAlone: .choose(.ema, purpose: "to read it")
+    case .noVariants: .leaveOut(.variant)
+    case .malformedConfig: .act("convert the model again")
+    case .notAModel, .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent,
+      .unknownNumbering:
+      nil
     }
   }
 }

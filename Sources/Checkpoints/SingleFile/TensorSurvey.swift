@@ -3,29 +3,18 @@ package import ModelSources
 internal import Support
 package import Tensors
 
-/// What a file of tensors holds, whether or not a model can be made of it: for who must say why not.
+/// A summary of the tensors in a file, for messages about files that are not models.
 package struct TensorSurvey: Sendable, Equatable {
-  /// Tensors whose names begin alike.
+  /// The number of tensors whose names have a prefix in common.
   package struct Group: Sendable, Equatable {
     package let prefix: String
     package let tensors: Int
   }
 
-  /// A tensor whose shape tells something.
+  /// A tensor whose shape is characteristic of a model.
   package struct Mark: Sendable, Equatable {
     package let tensor: String
     package let shape: Shape
-  }
-
-  /// What shapes tell of a U-Net.
-  package struct UNet: Sendable, Equatable {
-    /// Channels that the first convolution takes, and gives.
-    package let inputs: Int
-    package let width: Int
-    /// Width of the text that attentions look at; `nil` where none is found.
-    package let text: Int?
-    /// Width of what is added to the time; `nil` where nothing is.
-    package let added: Int?
   }
 
   package let tensors: Int
@@ -33,10 +22,10 @@ package struct TensorSurvey: Sendable, Equatable {
   /// The largest first.
   package let groups: [Group]
   package let marks: [Mark]
-  /// What the file is, where it is something that is known and not read: a name, and what that is.
+  /// The kind of file, if it is a known kind that Decant does not read: a name and a description.
   package let likeness: String?
-  /// `nil` where no names of a U-Net are found.
-  package let unet: UNet?
+  /// `nil` where no U-Net is found.
+  package let unet: UNetSignature?
 
   package init(_ weights: any WeightSource) {
     let names = weights.names
@@ -46,43 +35,28 @@ package struct TensorSurvey: Sendable, Equatable {
     for name in names { counts[Self.group(name), default: 0] += 1 }
     groups = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
       .map { Group(prefix: $0.key, tensors: $0.value) }
-    marks = ForeignModels.telling.compactMap { ending in
+    marks = ForeignModels.characteristic.compactMap { ending in
       names.first { $0 == ending || $0.hasSuffix("." + ending) }
         .flatMap { name in weights.entry(name).map { Mark(tensor: name, shape: $0.shape) } }
     }
     likeness = ForeignModels.all.first { kind in
       kind.marks.allSatisfy { mark in names.contains { $0.contains(mark) } }
     }.map { "\($0.name), \($0.nature)" }
-
-    func shape(_ endings: String...) -> Shape? {
-      endings.lazy.compactMap { ending in
-        names.first { name in
-          // An autoencoder has a `conv_in` too.
-          name.hasSuffix(ending) && !name.contains("coder.")
-        }
-      }.first.flatMap { weights.entry($0)?.shape }
-    }
-    if let first = shape("input_blocks.0.0.weight", "conv_in.weight"), first.rank == 4 {
-      unet = UNet(
-        inputs: first[1], width: first[0], text: shape("attn2.to_k.weight")?.rowLength,
-        added: shape("label_emb.0.0.weight", "add_embedding.linear_1.weight")?.rowLength)
-    } else {
-      unet = nil
-    }
+    unet = UNetSignature(weights)
   }
 
-  /// What stands before the second dot of a name, or the first: `model.diffusion_model.` and
-  /// `double_blocks.`, without numbers.
+  /// The prefix of a name up to its first or second dot, with numbers replaced by `N`:
+  /// `model.diffusion_model.`, `double_blocks.`.
   private static func group(_ name: String) -> String {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count > 1 else { return shown(name, limit: 40) }
-    let count = SingleFileKeys.wraps.contains(String(parts[0])) && parts.count > 2 ? 2 : 1
+    let count = SingleFileKeys.wrappers.contains(String(parts[0])) && parts.count > 2 ? 2 : 1
     return shown(
       parts.prefix(count).map { Int($0) == nil ? String($0) : "N" }.joined(separator: "."),
       limit: 60) + "."
   }
 
-  /// The largest groups, for a sentence: `780 tensors (double_blocks. 456 and single_blocks. 304)`.
+  /// The largest groups, as a phrase: `780 tensors (double_blocks. 456 and single_blocks. 304)`.
   package var contents: String {
     counted(tensors, "tensor") + " ("
       + listed(

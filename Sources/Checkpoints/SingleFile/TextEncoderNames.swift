@@ -3,30 +3,33 @@ import ModelSources
 import Support
 import Tensors
 
-/// CLIP's text encoders in OpenCLIP's layout: queries, keys and values in one matrix, the projection
-/// turned around.
+/// Tensor names of CLIP text encoders in OpenCLIP's layout, and the config derived from their
+/// shapes.
+///
+/// OpenCLIP stacks queries, keys and values in one matrix and transposes the projection.
 enum TextEncoderNames {
-  /// diffusers' (transformers') names beside OpenCLIP's, where only names differ.
+  /// Pairs of transformers' names and OpenCLIP names, for tensors that differ only in name.
   static func pairs(layers: Int) -> NamePairs {
     var pairs = NamePairs()
-    for (ours, theirs) in OpenCLIPKeys.modules { pairs.add(ours, theirs) }
+    for (diffusers, other) in OpenCLIPKeys.modules { pairs.add(diffusers, other) }
     for layer in 0..<layers {
       pairs.add(
-        "\(OpenCLIPKeys.layers.ours)\(layer)", "\(OpenCLIPKeys.layers.theirs)\(layer)",
+        "\(OpenCLIPKeys.layers.diffusers)\(layer)", "\(OpenCLIPKeys.layers.openCLIP)\(layer)",
         OpenCLIPKeys.layer)
     }
     return pairs
   }
 
-  static func ours(_ layer: Int, _ part: String, _ kind: String) -> String {
-    "\(OpenCLIPKeys.layers.ours)\(layer).self_attn.\(part).\(kind)"
+  static func diffusersName(_ layer: Int, _ part: String, _ kind: String) -> String {
+    "\(OpenCLIPKeys.layers.diffusers)\(layer).self_attn.\(part).\(kind)"
   }
 
-  static func theirs(_ layer: Int, _ kind: String) -> String {
-    "\(OpenCLIPKeys.layers.theirs)\(layer).\(OpenCLIPKeys.stack)\(kind)"
+  static func openCLIPName(_ layer: Int, _ kind: String) -> String {
+    "\(OpenCLIPKeys.layers.openCLIP)\(layer).\(OpenCLIPKeys.stack)\(kind)"
   }
 
-  /// Layers that names with `prefix` count; numbers beyond what any model has are no layers.
+  /// The number of layers, from the largest index after `prefix`. Indices of 256 and above are
+  /// ignored.
   static func layers(_ names: some Sequence<String>, prefix: String) -> Int {
     var last = -1
     for name in names where name.hasPrefix(prefix) {
@@ -36,12 +39,9 @@ enum TextEncoderNames {
     return last + 1
   }
 
-  /// Whether a text encoder is one of OpenCLIP's, by its config.
-  static func isOpenCLIP(_ config: JSONObject) -> Bool { config["hidden_act"] == "gelu" }
-
-  /// The config of the text encoder that shapes under diffusers' names tell of.
+  /// Derives the config of a text encoder from shapes under transformers' names.
   ///
-  /// - Parameter isOpenCLIP: whether it is one of OpenCLIP's, whose activation is the plain one.
+  /// - Parameter isOpenCLIP: whether it is one of OpenCLIP's, whose activation is the exact GELU.
   static func config(
     of weights: any WeightSource, isOpenCLIP: Bool, path: String
   ) throws(SingleFileError) -> JSONObject {
@@ -54,9 +54,9 @@ enum TextEncoderNames {
     }
     let tokens = try needed("text_model.embeddings.token_embedding.weight")
     let hidden = try needed("text_model.encoder.layers.0.mlp.fc1.weight")
-    let positions = try needed(OpenCLIPKeys.positions.ours)
+    let positions = try needed(OpenCLIPKeys.positions.diffusers)
     let width = tokens[1]
-    let projection = weights.entry(OpenCLIPKeys.projection.ours)?.shape.rows
+    let projection = weights.entry(OpenCLIPKeys.projection.diffusers)?.shape.rows
     return [
       "architectures": [
         projection == nil ? "CLIPTextModel" : "CLIPTextModelWithProjection"
@@ -68,7 +68,7 @@ enum TextEncoderNames {
       "max_position_embeddings": .integer(positions[0]), "model_type": "clip_text_model",
       "num_attention_heads": .integer(max(1, width / 64)),
       "num_hidden_layers": .integer(
-        layers(weights.names, prefix: OpenCLIPKeys.layers.ours)),
+        layers(weights.names, prefix: OpenCLIPKeys.layers.diffusers)),
       "pad_token_id": 1, "projection_dim": .integer(projection ?? width),
       "vocab_size": .integer(tokens[0]),
     ]

@@ -3,11 +3,11 @@ import Support
 import Tensors
 
 extension UNetWalk {
-  /// The config of `UNet2DConditionModel` that the keys and shapes of the U-Net tell of.
+  /// Derives the config of `UNet2DConditionModel` from the names and shapes of the U-Net.
   ///
-  /// Numbers of heads leave no trace in a tensor: those of the families are taken, 8 where the text is
-  /// 768 wide or the projections around attentions are convolutions (SD 1), else as many as make
-  /// heads 64 wide.
+  /// Tensors do not show the number of heads. The published families use 8 where the text is 768
+  /// wide or the projections around attentions are convolutions (Stable Diffusion 1), else heads of
+  /// width 64.
   func config(
     path: String, shape: (String) -> Shape?
   ) throws(SingleFileError) -> JSONObject {
@@ -15,7 +15,7 @@ extension UNetWalk {
       guard let found = shape(name) else { throw .missing(path: path, tensor: name) }
       guard found.rank == rank else {
         throw .misshapen(
-          path: path, tensor: name, found: found, expected: "\(rank) extents")
+          path: path, tensor: name, found: found, expected: "\(rank) dimensions")
       }
       return found
     }
@@ -61,12 +61,12 @@ extension UNetWalk {
     return config
   }
 
-  /// The place of an attention that looks at the text.
+  /// The LDM prefix of the first attention to the text.
   private func firstAttention(_ shape: (String) -> Shape?) -> String? {
-    let ours = ["down_blocks", "up_blocks"].flatMap { side in
+    let diffusers = ["down_blocks", "up_blocks"].flatMap { side in
       channels.indices.map { "\(side).\($0).attentions.0" }
     }
-    return (ours + ["mid_block.attentions.0"]).compactMap { pairs.other($0) }
+    return (diffusers + ["mid_block.attentions.0"]).compactMap { pairs.other($0) }
       .first { shape("\($0).transformer_blocks.0.attn2.to_k.weight") != nil }
   }
 
@@ -74,14 +74,16 @@ extension UNetWalk {
     topology.mid.map { $0.hasAttention ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D" } ?? .null
   }
 
-  /// Groups of the norms: 32, or what divides the widths of a narrow model.
+  /// The number of groups in norms: 32, or for narrow models the largest power of two below it that
+  /// divides all widths.
   private var groups: Int {
     var groups = 32
     while groups > 1, channels.contains(where: { $0 % groups != 0 }) { groups /= 2 }
     return groups
   }
 
-  /// `transformer_layers_per_block`, with its reversed twin where the ways differ.
+  /// Sets `transformer_layers_per_block`, and `reverse_transformer_layers_per_block` where the up
+  /// blocks differ.
   private func setDepths(
     in config: inout JSONObject, path: String
   ) throws(SingleFileError) {
@@ -90,11 +92,11 @@ extension UNetWalk {
       depths.isEmpty ? entries[entries.count - 1 - index] : folded(depths)
     }
     if let midDepth {
-      // The mid block takes the last entry of the list, which the last level needs as well.
+      // The mid block uses the last entry of the list, as the last level does.
       if let own = downDepths.last?.first, own != midDepth {
         throw .topology(
-          path: path, part: "the middle block", found: "\(midDepth) transformer blocks",
-          expected: "\(own), as the level before it has")
+          path: path, part: "the mid block", found: "\(midDepth) transformer blocks",
+          expected: "\(own), as in the last level")
       }
       if downDepths.last?.isEmpty == true { entries[entries.count - 1] = .integer(midDepth) }
       if upDepths.first?.isEmpty == true { reversed[0] = entries[entries.count - 1] }
@@ -108,7 +110,7 @@ extension UNetWalk {
   }
 }
 
-/// One number where all are equal, else the list.
+/// One number if all are equal, else the list.
 private func folded(_ numbers: [Int]) -> JSONValue {
   guard let first = numbers.first, numbers.allSatisfy({ $0 == first }) else {
     return .array(numbers.map { .integer($0) })

@@ -1,23 +1,24 @@
 import Formats
 import Support
 
-/// How blocks of a U-Net with removed layers are numbered in the LDM layout.
+/// The numbering of blocks in the LDM layout, for U-Nets with removed layers.
 enum BlockNumbering: String, CaseIterable {
-  /// One number after another: diffusers, ComfyUI.
+  /// Consecutive numbers, as in diffusers and ComfyUI.
   case dense
-  /// The numbers that the blocks would have if every level had two layers: diffusers' own script
-  /// and stable-diffusion.cpp.
+  /// The numbers that the blocks would have with two layers in every level, as in diffusers'
+  /// conversion script and stable-diffusion.cpp.
   case gap
 }
 
-/// Which blocks a U-Net has: all that its names depend on.
+/// The blocks of a U-Net, on which its tensor names depend.
 struct UNetTopology: Equatable {
-  /// Resnets of a level, on one way, with the attention after each or none.
+  /// The resnets of a down or up block, each with or without an attention after it.
   struct Level: Equatable {
     var attentions: [Bool] = []
-    var hasSampler = false
+    var hasResampler = false
   }
 
+  /// The mid block.
   struct Mid: Equatable {
     var resnets: Int
     var hasAttention: Bool
@@ -34,7 +35,7 @@ struct UNetTopology: Equatable {
     self.up = up
   }
 
-  /// The topology that a config of `UNet2DConditionModel` tells of; absent fields are diffusers'
+  /// Reads the topology from a config of `UNet2DConditionModel`. Absent fields take diffusers'
   /// defaults.
   init(config: JSONObject) {
     func types(_ field: String, _ standard: [String]) -> [String] {
@@ -48,19 +49,19 @@ struct UNetTopology: Equatable {
     let layers = (0..<levels).map { level in
       let value = config["layers_per_block"] ?? 2
       let entry = value.array.map { level < $0.count ? $0[level] : 2 } ?? value
-      // Configs are checked when a model is bound; here nothing may be made of a number too large.
+      // Configs are checked when a model is bound. The limit only bounds the work here.
       return min(max(0, entry.integer ?? 2), 4096)
     }
     down = downTypes.enumerated().map { level, type in
       Level(
         attentions: [Bool](repeating: type == cross, count: layers[level]),
-        hasSampler: level < levels - 1)
+        hasResampler: level < levels - 1)
     }
     up = upTypes.enumerated().map { index, type in
       let level = max(0, levels - 1 - index)
       return Level(
         attentions: [Bool](repeating: type == upCross, count: layers[level] + 1),
-        hasSampler: index < levels - 1)
+        hasResampler: index < levels - 1)
     }
     let type = config["mid_block_type"] ?? "UNetMidBlock2DCrossAttn"
     mid =
@@ -70,10 +71,10 @@ struct UNetTopology: Equatable {
         ? Mid(resnets: 1, hasAttention: false) : Mid(resnets: 2, hasAttention: true)
   }
 
-  /// diffusers' names beside those of the LDM layout, which begin at `input_blocks`.
+  /// Pairs of diffusers' names and LDM names below the U-Net's prefix.
   func pairs(_ numbering: BlockNumbering) -> NamePairs {
     var pairs = NamePairs()
-    for (ours, theirs) in LDMKeys.unetModules { pairs.add(ours, theirs) }
+    for (diffusers, other) in LDMKeys.unetModules { pairs.add(diffusers, other) }
     var number = 1
     for (index, level) in down.enumerated() {
       let block = "down_blocks.\(index)"
@@ -83,7 +84,7 @@ struct UNetTopology: Equatable {
         if hasAttention { pairs.add("\(block).attentions.\(layer)", "input_blocks.\(number).1") }
         number += 1
       }
-      if level.hasSampler {
+      if level.hasResampler {
         if numbering == .gap { number = 3 * (index + 1) }
         pairs.add("\(block).downsamplers.0.conv", "input_blocks.\(number).0.op")
         number += 1
@@ -106,9 +107,9 @@ struct UNetTopology: Equatable {
         if hasAttention { pairs.add("\(block).attentions.\(layer)", "output_blocks.\(number).1") }
         number += 1
       }
-      if level.hasSampler {
-        // It sits in the entry of the level's last layer, after what is there. Numbered with gaps
-        // and without that layer, it is where the script looks for it.
+      if level.hasResampler {
+        // The upsampler is the last module in the entry of the level's last layer. With gap
+        // numbering and fewer than three layers, it has the number that diffusers' script expects.
         let isWhole = level.attentions.count == 3
         let place =
           numbering == .gap && !isWhole

@@ -2,24 +2,24 @@ import Formats
 import Support
 import Tensors
 
-/// A U-Net in the LDM layout, walked by its keys: whatever blocks it has, in either numbering.
+/// Finds the blocks of a U-Net from its LDM tensor names, in either numbering.
 struct UNetWalk {
   /// One entry of `input_blocks` or `output_blocks`.
   private struct Entry {
     var hasResnet = false
     var hasAttention = false
-    /// The part that holds the convolution after which the resolution changes: `0.op`, `2.conv`.
-    var sampler: String?
+    /// The name of the convolution that changes the resolution: `0.op`, `2.conv`.
+    var resampler: String?
   }
 
-  /// diffusers' names, by the names in the file.
+  /// Pairs of diffusers' names and the names in the file.
   let pairs: NamePairs
   let topology: UNetTopology
-  /// Transformer blocks of each attention.
+  /// The transformer depth of each attention, by level.
   let downDepths: [[Int]]
   let midDepth: Int?
   let upDepths: [[Int]]
-  /// Output channels of each level.
+  /// The output channels of each level.
   let channels: [Int]
 
   /// - Parameters:
@@ -44,8 +44,8 @@ struct UNetWalk {
         depths[place] = max(depths[place] ?? 0, block + 1)
       }
       switch parts[0] {
-      case "input_blocks": Self.note(parts, in: &input[number, default: Entry()])
-      case "output_blocks": Self.note(parts, in: &output[number, default: Entry()])
+      case "input_blocks": Self.record(parts, in: &input[number, default: Entry()])
+      case "output_blocks": Self.record(parts, in: &output[number, default: Entry()])
       case "middle_block":
         if parts[2] == "in_layers" { middle.insert(number) }
         if ["norm", "proj_in", "transformer_blocks"].contains(parts[2]) {
@@ -56,7 +56,7 @@ struct UNetWalk {
     }
 
     var pairs = NamePairs()
-    for (ours, theirs) in LDMKeys.unetModules { pairs.add(ours, theirs) }
+    for (diffusers, other) in LDMKeys.unetModules { pairs.add(diffusers, other) }
     let down = Self.levels(input)
     let up = Self.levels(output)
     guard down.count == up.count, !down.isEmpty else {
@@ -74,13 +74,13 @@ struct UNetWalk {
           pairs.add("\(block).attentions.\(layer)", "input_blocks.\(number).1")
         }
       }
-      if let (number, part) = level.sampler {
+      if let (number, part) = level.resampler {
         pairs.add("\(block).downsamplers.0.conv", "input_blocks.\(number).\(part)")
       }
-      // A level's channels are those of its resnets, or, without any, of what samples it.
+      // A level without resnets has the channels of its downsampler.
       let weights =
         level.layers.last.map { "input_blocks.\($0).0.out_layers.3.weight" }
-        ?? level.sampler.map { "input_blocks.\($0.number).\($0.part).weight" }
+        ?? level.resampler.map { "input_blocks.\($0.number).\($0.part).weight" }
       guard let weights, let found = shape(weights) else {
         throw .missing(path: path, tensor: weights ?? "input_blocks.1.0.out_layers.3.weight")
       }
@@ -99,7 +99,7 @@ struct UNetWalk {
           pairs.add("\(block).attentions.\(layer)", "output_blocks.\(number).1")
         }
       }
-      if let (number, part) = level.sampler {
+      if let (number, part) = level.resampler {
         pairs.add("\(block).upsamplers.0.conv", "output_blocks.\(number).\(part)")
       }
     }
@@ -112,12 +112,12 @@ struct UNetWalk {
     }
 
     func topology(
-      _ levels: [(layers: [Int], sampler: (number: Int, part: String)?)], _ entries: [Int: Entry]
+      _ levels: [(layers: [Int], resampler: (number: Int, part: String)?)], _ entries: [Int: Entry]
     ) -> [UNetTopology.Level] {
       levels.map { level in
         UNetTopology.Level(
           attentions: level.layers.map { entries[$0]?.hasAttention == true },
-          hasSampler: level.sampler != nil)
+          hasResampler: level.resampler != nil)
       }
     }
     func depth(_ side: String, _ level: [Int], _ entries: [Int: Entry]) -> [Int] {
@@ -137,31 +137,32 @@ struct UNetWalk {
     try Self.check(self.topology, path: path)
   }
 
-  /// Most channels that are believed: a header may claim any number where another extent is 0.
+  /// The limit on channels. A header may claim any number of rows where another dimension is 0.
   private static let widthLimit = 1 << 20
 
-  private static func note(_ parts: [Substring], in entry: inout Entry) {
+  /// Records a tensor's name in its entry.
+  private static func record(_ parts: [Substring], in entry: inout Entry) {
     switch parts[2] {
     case "0" where parts.count > 3 && parts[3] == "in_layers": entry.hasResnet = true
-    case "0" where parts.count > 3 && parts[3] == "op": entry.sampler = "0.op"
+    case "0" where parts.count > 3 && parts[3] == "op": entry.resampler = "0.op"
     case "1" where parts.count > 3 && ["norm", "proj_in", "transformer_blocks"].contains(parts[3]):
       entry.hasAttention = true
     default: break
     }
     if parts.count > 4, parts[3] == "conv", parts[0] == "output_blocks" {
-      entry.sampler = "\(parts[2]).conv"
+      entry.resampler = "\(parts[2]).conv"
     }
   }
 
-  /// Entries by level: a level ends with what changes the resolution.
+  /// Groups entries by level. A level ends with a resampler.
   private static func levels(
     _ entries: [Int: Entry]
-  ) -> [(layers: [Int], sampler: (number: Int, part: String)?)] {
-    var levels: [(layers: [Int], sampler: (number: Int, part: String)?)] = []
+  ) -> [(layers: [Int], resampler: (number: Int, part: String)?)] {
+    var levels: [(layers: [Int], resampler: (number: Int, part: String)?)] = []
     var layers: [Int] = []
     for (number, entry) in entries.sorted(by: { $0.key < $1.key }) {
       if entry.hasResnet { layers.append(number) }
-      if let part = entry.sampler {
+      if let part = entry.resampler {
         levels.append((layers, (number, part)))
         layers = []
       }
@@ -170,7 +171,7 @@ struct UNetWalk {
     return levels
   }
 
-  /// What no config of diffusers could say.
+  /// Rejects topologies that no diffusers config can describe.
   private static func check(_ topology: UNetTopology, path: String) throws(SingleFileError) {
     let levels = topology.down.count
     for (index, level) in topology.down.enumerated() {
@@ -185,7 +186,7 @@ struct UNetWalk {
       for (way, attentions) in [("down", level.attentions), ("up", mirror.attentions)]
       where Set(attentions).count > 1 {
         throw .topology(
-          path: path, part: "level \(index) of the U-Net on the way \(way)",
+          path: path, part: "level \(index) of the U-Net's \(way) blocks",
           found: "attention after some resnets only", expected: "after all or none")
       }
     }
@@ -193,7 +194,7 @@ struct UNetWalk {
       !(mid.resnets == 2 && mid.hasAttention || mid.resnets == 1 && !mid.hasAttention)
     {
       throw .topology(
-        path: path, part: "the middle block",
+        path: path, part: "the mid block",
         found:
           "\(counted(mid.resnets, "resnet")) \(mid.hasAttention ? "with" : "without") attention",
         expected: "two with attention or one without")

@@ -1,7 +1,8 @@
 import Formats
+import ModelSources
 
-/// BK-SDM (Kim et al. 2023, arXiv 2305.15798): Stable Diffusion 1.4 or 2.1 base with blocks of its U-Net
-/// removed and the rest distilled.
+/// BK-SDM (Kim et al. 2023, arXiv 2305.15798): Stable Diffusion 1.4 or 2.1 base with blocks of its
+/// U-Net removed and the rest distilled.
 extension Family {
   static let bkSDMBase = Family(
     name: "bk-sdm-base", title: "BK-SDM Base", architecture: .stableDiffusion1, parent: "sd-v1-4",
@@ -28,8 +29,8 @@ extension Family {
     parent: "sd-v2-1-base", template: ModelTemplate(BKSDMConfigs.v2Tiny))
 }
 
-/// Segmind's distilled models have the shapes of BK-SDM's, with other weights: a model of either is
-/// found as BK-SDM's.
+/// Segmind's distilled models have the configs of BK-SDM's and other weights. Such a model is
+/// recognized as the BK-SDM family, which comes first in ``all``.
 extension Family {
   static let segmindSmall = Family(
     name: "segmind-small-sd", title: "Segmind Small SD", architecture: .stableDiffusion1,

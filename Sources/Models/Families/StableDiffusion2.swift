@@ -1,13 +1,5 @@
 import Formats
-
-extension Architecture {
-  /// Stable Diffusion 2.x: as 1.x, with OpenCLIP-H for the text (its last layer left off, so that the
-  /// last states are those before OpenCLIP's last) and linear projections around attentions.
-  static let stableDiffusion2 = Architecture(
-    name: "sd-v2", pipelineClass: "StableDiffusionPipeline", textStates: .last, timeIDs: nil,
-    scheduler: object([StableDiffusion2Configs.scheduler]), correctsSchedulers: true,
-    needsFloat32VAE: false)
-}
+import ModelSources
 
 extension Family {
   static let stableDiffusion21Base = Family(
@@ -26,7 +18,7 @@ extension Family {
     name: "sd-turbo", title: "SD Turbo", architecture: .stableDiffusion2, parent: "sd-v2-1-base",
     template: ModelTemplate(StableDiffusion2Configs.turbo))
 
-  /// Models that are put together as Stable Diffusion 2.x is, of any width and depth.
+  /// Models with the architecture of Stable Diffusion 2.x and any widths and depths.
   static let customStableDiffusion2 = Family(
     name: "sd-v2-custom", title: "Stable Diffusion 2.x of other sizes",
     architecture: .stableDiffusion2,

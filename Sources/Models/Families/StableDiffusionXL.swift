@@ -1,20 +1,5 @@
 import Formats
-
-extension Architecture {
-  /// Stable Diffusion XL: two text encoders side by side, the second one's pooled text and the
-  /// picture's sizes added to the time, an autoencoder that overflows in float16.
-  static let stableDiffusionXL = Architecture(
-    name: "sdxl", pipelineClass: "StableDiffusionXLPipeline", textStates: .penultimate,
-    timeIDs: .sizes, scheduler: object([StableDiffusionXLConfigs.scheduler]),
-    correctsSchedulers: false, needsFloat32VAE: true)
-
-  /// The refiner: the second text encoder alone, and an aesthetic score among the sizes.
-  static let stableDiffusionXLRefiner = Architecture(
-    name: "sdxl-refiner", pipelineClass: "StableDiffusionXLImg2ImgPipeline",
-    textStates: .penultimate, timeIDs: .sizesAndScore,
-    scheduler: object([StableDiffusionXLConfigs.scheduler]), correctsSchedulers: false,
-    needsFloat32VAE: true)
-}
+import ModelSources
 
 extension Family {
   static let stableDiffusionXLBase = Family(
@@ -26,7 +11,7 @@ extension Family {
     parent: "sdxl-base-1.0",
     template: ModelTemplate(StableDiffusionXLConfigs.turbo))
 
-  /// A latent consistency model of SDXL's make.
+  /// A latent consistency model distilled from SDXL.
   static let lcmStableDiffusionXL = Family(
     name: "lcm-sdxl", title: "LCM SDXL", architecture: .stableDiffusionXL, parent: "sdxl-base-1.0",
     template: ModelTemplate(StableDiffusionXLConfigs.lcm))
@@ -36,7 +21,7 @@ extension Family {
     architecture: .stableDiffusionXLRefiner,
     template: ModelTemplate(StableDiffusionXLConfigs.refiner))
 
-  /// Models that are put together as Stable Diffusion XL is, of any width and depth.
+  /// Models with the architecture of Stable Diffusion XL and any widths and depths.
   static let customStableDiffusionXL = Family(
     name: "sdxl-custom", title: "Stable Diffusion XL of other sizes",
     architecture: .stableDiffusionXL,
@@ -47,6 +32,7 @@ extension Family {
       && configs.addsPooledText(and: 6) && configs.hasKnownLatents
   }
 
+  /// Models with the architecture of the refiner and any widths and depths.
   static let customStableDiffusionXLRefiner = Family(
     name: "sdxl-refiner-custom", title: "Stable Diffusion XL refiner of other sizes",
     architecture: .stableDiffusionXLRefiner, template: nil
@@ -57,7 +43,7 @@ extension Family {
 }
 
 extension ModelConfigs {
-  /// Whether the U-Net adds the last text encoder's pooled text and so many numbers to the time.
+  /// Whether the added embedding takes the last text encoder's pooled text and `numbers` time ids.
   func addsPooledText(and numbers: Int) -> Bool {
     guard let added = unet.additionEmbedding, let pooled = textEncoders.last?.projectionDim else {
       return false

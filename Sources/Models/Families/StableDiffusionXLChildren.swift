@@ -1,7 +1,8 @@
 import Formats
+import ModelSources
 
-/// U-Nets of Stable Diffusion XL with blocks removed and the rest distilled: SSD-1B and Vega (Gupta et
-/// al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005).
+/// U-Nets of Stable Diffusion XL with blocks removed and the rest distilled: SSD-1B and Vega (Gupta
+/// et al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005).
 extension Family {
   static let ssd1B = Family(
     name: "ssd-1b", title: "SSD-1B", architecture: .stableDiffusionXL, parent: "sdxl-base-1.0",

@@ -1,4 +1,4 @@
-package import Models
+package import ModelSources
 package import Support
 package import Tensors
 

@@ -1,12 +1,12 @@
 import Formats
 import ModelSources
 
-/// The tensors of a file, sorted by the part of a pipeline that their names say they are of.
-struct SingleFileParts {
-  /// Names below a prefix, and what they are called in the file.
-  struct Part {
+/// The tensors of a single file, grouped by the component to which their names belong.
+struct TensorGroups {
+  /// The tensors of one component: their names below the prefix, and their names in the file.
+  struct Group {
     var origins: [(name: String, origin: String)] = []
-    /// Whether the prefix is one that text encoders of SDXL have.
+    /// Whether the prefix is that of SDXL's text encoders.
     var isXL = false
 
     var names: [String] { origins.map(\.name) }
@@ -15,14 +15,14 @@ struct SingleFileParts {
     func has(prefix: String) -> Bool { origins.contains { $0.name.hasPrefix(prefix) } }
   }
 
-  private(set) var unet = Part()
-  private(set) var vae = Part()
-  /// The text encoder that is alone, or the first of two.
-  private(set) var text = Part()
-  private(set) var text2 = Part()
-  /// Names of tensors that are of no part, the training's buffers not among them.
+  private(set) var unet = Group()
+  private(set) var vae = Group()
+  /// The only text encoder, or the first of two.
+  private(set) var text = Group()
+  private(set) var text2 = Group()
+  /// Names of tensors that belong to no component, without the buffers of training code.
   private(set) var leftOut: [String] = []
-  /// Names of the moving average of the U-Net.
+  /// Names of the tensors of the U-Net's moving average.
   private var averages: [String] = []
   var hasMovingAverage: Bool { !averages.isEmpty }
 
@@ -34,18 +34,18 @@ struct SingleFileParts {
     let ignored = Set(SingleFileFacts.ignored + SingleFileFacts.markers)
     for name in names {
       if name.hasPrefix(LDMKeys.average) {
-        // How far training was is stored there as well.
+        // The number of updates has the same prefix.
         if name.hasPrefix(LDMKeys.averageUNet) { averages.append(name) }
       } else if ignored.contains(name) {
         continue
       } else if isWhole,
-        let (prefix, place) = SingleFileKeys.prefixes.first(where: { name.hasPrefix($0.prefix) })
+        let (prefix, group) = SingleFileKeys.prefixes.first(where: { name.hasPrefix($0.prefix) })
       {
-        add(String(name.dropFirst(prefix.count)), name, to: place)
+        add(String(name.dropFirst(prefix.count)), name, to: group)
       } else if !isWhole,
-        let (_, place) = SingleFileKeys.beginnings.first(where: { name.hasPrefix($0.prefix) })
+        let (_, group) = SingleFileKeys.beginnings.first(where: { name.hasPrefix($0.prefix) })
       {
-        add(name, name, to: place)
+        add(name, name, to: group)
       } else {
         leftOut.append(name)
       }
@@ -54,7 +54,7 @@ struct SingleFileParts {
 
   var isEmpty: Bool { unet.isEmpty && vae.isEmpty && text.isEmpty && text2.isEmpty }
 
-  /// Takes the moving average for the U-Net, in a file that has no other.
+  /// Uses the moving average as the U-Net, in a file without a plain U-Net.
   mutating func takeMovingAverage() {
     for origin in averages {
       if let name = AveragedNames.dotted(origin) {
@@ -65,9 +65,9 @@ struct SingleFileParts {
     }
   }
 
-  private mutating func add(_ name: String, _ origin: String, to place: SingleFileKeys.Place) {
+  private mutating func add(_ name: String, _ origin: String, to group: SingleFileKeys.Group) {
     if SingleFileKeys.ignoredEndings.contains(where: name.hasSuffix) { return }
-    switch place {
+    switch group {
     case .unet: unet.origins.append((name, origin))
     case .vae: vae.origins.append((name, origin))
     case .text: text.origins.append((name, origin))

@@ -1,0 +1,22 @@
+internal import Formats
+internal import Support
+
+extension Architecture {
+  /// The Stable Diffusion XL refiner: the second text encoder alone, and an aesthetic score in the
+  /// place of the target size.
+  package static let stableDiffusionXLRefiner = Architecture(
+    name: "sdxl-refiner",
+    matches: {
+      $0.haveAddedEmbedding && !$0.has(ComponentName.textEncoder)
+        && $0.has(ComponentName.textEncoder2)
+    },
+    pipelineClass: "StableDiffusionXLImg2ImgPipeline",
+    inpaintingClass: "StableDiffusionXLImg2ImgPipeline",
+    index: ["force_zeros_for_empty_prompt": false, "requires_aesthetics_score": true],
+    textStates: .penultimate, timeIDs: .sizesAndScore,
+    scheduler: JSONObject(table: [StableDiffusionXLConfigs.scheduler]), correctsSchedulers: false,
+    sampleSize: { _ in 128 }, autoencoder: autoencoderXL,
+    tokenizers: [ComponentName.textEncoder2: openCLIPTokenizer],
+    textPrefixes: [ComponentName.textEncoder2: LDMKeys.textXL], predictionMark: nil,
+    modelSpec: { _ in "stable-diffusion-xl-v1-refiner" }, nameInGGUF: "sdxl")
+}
