@@ -3,36 +3,36 @@ internal import ModelSources
 internal import Support
 internal import Tensors
 
-/// What a file of adapters says of itself, without a model to merge it into.
+/// The facts of an adapter file, such as kinds, ranks and components, without a model.
 package struct AdapterDescription: Sendable {
-  /// The file, where a folder was asked for.
+  /// The path of the file; of a folder, the file in it.
   package let path: String
-  /// What kind of file it is: `safetensors file`.
+  /// The kind of file: `safetensors file`.
   package let container: String
-  /// Modules by kind of adapter, the most frequent first; those that are not merged are named too.
+  /// Modules by kind of adapter, the most frequent first, including kinds that Decant does not
+  /// merge.
   package let kinds: [(name: String, modules: Int)]
-  /// What of it is not merged: kinds of its modules, or PEFT's method.
+  /// The kinds of modules, or the method of PEFT, that Decant does not merge.
   package let unmerged: [String]
-  /// Modules by rank, the most frequent first; none for kinds without one.
+  /// Modules by rank, the most frequent first. Kinds without a rank are left out.
   package let ranks: [(rank: Int, modules: Int)]
-  /// Alphas that stand in the file, smallest first, or the one of its settings.
+  /// The alphas of the file, smallest first, or that of its settings.
   package let alphas: [Double]
-  /// Modules by the component that their names say.
+  /// Modules by component, derived from their names.
   package let components: [(name: String, modules: Int)]
-  /// Modules by what is adapted: `to_q`, `ff_net_0_proj`.
+  /// Modules by adapted layer: `to_q`, `ff_net_0_proj`.
   package let targets: [(name: String, modules: Int)]
-  /// Width of the text that the adapted U-Net looks at; `nil` where no such layer is
-  /// adapted by a product.
+  /// The width of the U-Net's cross-attention; `nil` where no such layer has a low-rank adapter.
   package let textWidth: Int?
-  /// Names of tensors that are no part of an adapter.
+  /// Names of tensors that belong to no adapter.
   package let strays: [String]
   package let tensors: Int
   package let parameters: Int
-  /// The model that it was made for, where the file says so.
+  /// The model that the adapter was trained for, where the file states it.
   package let baseModel: String?
 
   /// - Parameter place: a file, or a folder that diffusers or PEFT saved.
-  /// - Throws: ``AdapterError`` for what is none, or what opening a file throws.
+  /// - Throws: ``AdapterError`` for other files, or errors of the file's reader.
   package init(at place: String) throws {
     let file = try AdapterFile(place)
     path = file.path
@@ -73,7 +73,7 @@ package struct AdapterDescription: Sendable {
       if let part = own.first?.ranked, let rank = extent(module.parts[part], 0) {
         ranks.append(rank)
       }
-      // One that is no number is for the check, and for merging, to refuse.
+      // An invalid alpha is left out here. `check` and merging refuse it.
       if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1,
         let alpha = try? file.tensor(name).values[0]
       {
@@ -97,9 +97,9 @@ package struct AdapterDescription: Sendable {
 
   /// Reads every tensor of the file.
   ///
-  /// - Parameter progress: called with bytes read so far, and in all.
-  /// - Throws: ``AdapterError`` for NaN and infinite numbers, which are never merged, what reading
-  ///   throws, or `CancellationError`.
+  /// - Parameter progress: called with the bytes read so far and in total.
+  /// - Throws: ``AdapterError`` for NaN and infinite numbers, errors of the file's reader, or
+  ///   `CancellationError`.
   package static func check(
     _ place: String, progress: (_ done: Int, _ total: Int) -> Void
   ) throws {
@@ -116,7 +116,7 @@ package struct AdapterDescription: Sendable {
     }
   }
 
-  /// Values with how often each is there, the most frequent first.
+  /// The distinct values with their counts, the most frequent first.
   private static func counted<Value: Hashable & Comparable>(
     _ values: [Value]
   ) -> [(Value, Int)] {
@@ -124,18 +124,18 @@ package struct AdapterDescription: Sendable {
       .sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
   }
 
-  /// A module's name with underscores alone, as kohya writes them.
+  /// A module's name with underscores instead of dots, as in kohya's files.
   private static func flat(_ key: String) -> String {
     String(key.map { $0 == "." ? "_" : $0 }).replacing("_processor_", with: "_")
   }
 
-  /// The component that a file's name of a module is of, as far as the name says.
+  /// The component of a module, derived from its name in the file; `unknown` where it is unclear.
   private static func component(_ key: String) -> String {
     var name = flat(key)
     let wrapper = flat(AdapterKeys.wrapper)
     if name.hasPrefix(wrapper) { name.removeFirst(wrapper.count) }
     let first = ComponentName.textEncoder
-    // The second encoder's name begins with the first one's.
+    // The second encoder's name begins with that of the first.
     let encoders = zip(ComponentName.textEncoders, AdapterKeys.kohyaTextEncoders).reversed()
     let prefixes =
       encoders.flatMap { [($1, $0), ($0 + "_", $0)] }
@@ -143,13 +143,14 @@ package struct AdapterDescription: Sendable {
       + [AdapterKeys.kohyaUNet, "unet_", "down_blocks_", "up_blocks_", "mid_block_"]
       .map { ($0, ComponentName.unet) } + [("transformer_", "transformer")]
     guard let found = prefixes.first(where: { name.hasPrefix($0.0) })?.1 else { return "unknown" }
-    // kohya calls the transformers of other models a U-Net too.
+    // kohya's names call the transformers of other models a U-Net, too.
     let isOther = ["double_blocks_", "single_blocks_", "joint_blocks_"].contains {
       name.contains($0)
     }
     return isOther ? "transformer" : found
   }
 
+  /// The adapted layer of a module: `to_q`.
   private static func target(_ key: String) -> String {
     let name = flat(key)
     return AdapterKeys.targets.first { name.hasSuffix("_" + $0) || name == $0 } ?? "others"

@@ -1,58 +1,55 @@
 package import Formats
-internal import Support
+package import Support
 package import Tensors
 
 /// Why a file of adapters cannot be merged into a model.
-package enum AdapterError: Error, Equatable, CustomStringConvertible {
-  /// No tensor of the file is of any kind of adapter.
+package enum AdapterError: RemediableError, Equatable {
+  /// No tensor of the file belongs to an adapter.
   case notAnAdapter(path: String, examples: [String])
-  /// An adapter that changes weights in a way that is not merged here.
+  /// An adapter of a kind that Decant does not merge.
   case unsupported(path: String, kind: String, tensor: String)
-  /// Tensors for modules that the model has not.
+  /// Adapters for modules that the model does not have.
   case unused(path: String, model: String, modules: [String])
-  /// Tensors that no kind of adapter has.
+  /// Tensors that belong to no kind of adapter.
   case strays(path: String, tensors: [String])
-  /// A method of PEFT that is not merged.
+  /// A method of PEFT that Decant does not merge.
   case method(path: String, found: String, known: [String])
-  /// A module whose tensors are of another kind than PEFT's method.
+  /// A module with tensors of another kind than PEFT's method.
   case methodOfOthers(path: String, found: String, module: String, kind: String)
-  /// What stands beside the tensors cannot be read.
+  /// The settings of the adapter cannot be read.
   case settings(path: String, found: String)
   case missing(path: String, module: String, part: AdapterPart)
   case misshapen(path: String, tensor: String, found: Shape, expected: String)
   case nonfinite(path: String, tensor: String)
-  /// The model's weights are integer codes, which nothing can be added to.
+  /// The model's weights are quantized, so that nothing can be added to them.
   case quantized(path: String, tensor: String, encoding: String)
-  /// Changes of biases, of layers that have none in the model.
+  /// Changes of biases of layers that have no bias in the model.
   case biases(path: String, model: String, tensors: [String])
-  /// The sum is beyond what the tensor is stored in.
+  /// The sum is too large for the type of the tensor.
   case overflow(paths: [String], tensor: String, largest: Float, kind: String)
-  /// A folder that holds no adapters, or several.
+  /// A folder that holds no adapter file, or more than one.
   case folder(path: String, found: [String])
 
   package var description: String {
     switch self {
     case .notAnAdapter(let path, let examples):
-      "\(path): holds no low-rank adapters; it holds \(listed(examples))"
+      "\(path): holds no adapter, but \(listed(examples))"
     case .unsupported(let path, let kind, let tensor):
-      "\(path): tensor '\(shown(tensor))' is of \(kind), which is not merged; merge it with the "
-        + "program that made it"
+      "\(path): tensor '\(shown(tensor))' is of \(kind), which Decant does not merge"
     case .unused(let path, let model, let modules):
       "\(path): adapts \(counted(modules.count, "module")) that \(model) does not have: "
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
-        + "another model; pass --allow-unused to merge the rest"
+        + "another model"
     case .strays(let path, let tensors):
-      "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "is" : "are") no part of an adapter known here: "
-        + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : ""); pass --allow-unused "
-        + "to merge the rest"
+      "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
+        + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
     case .method(let path, let found, let known):
-      "\(path): adapters of the peft_type '\(shown(found))' are not merged, only \(listed(known)); "
-        + "merge them with the program that made them"
+      "\(path): the peft_type is '\(shown(found))', expected \(known.joined(separator: " or "))"
     case .methodOfOthers(let path, let found, let module, let kind):
       "\(path): the peft_type is '\(shown(found))', but module '\(shown(module))' has the tensors "
         + "of \(kind)"
     case .settings(let path, let found):
-      "\(path): \(found) where the settings of an adapter are expected"
+      "\(path): \(found), expected the settings of an adapter"
     case .missing(let path, let module, let part):
       "\(path): module '\(shown(module))' has no '\(part.rawValue)'"
     case .misshapen(let path, let tensor, let found, let expected):
@@ -60,20 +57,31 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
     case .nonfinite(let path, let tensor):
       "\(path): tensor '\(shown(tensor))' holds NaN or infinite numbers; its training failed"
     case .quantized(let path, let tensor, let encoding):
-      "\(path): tensor '\(tensor)' is \(encoding), which no adapter can be added to; merge into the "
-        + "model that it was made from, and quantize after"
+      "\(path): tensor '\(tensor)' is \(encoding), expected floating-point weights"
     case .biases(let path, let model, let tensors):
       "\(path): changes \(tensors.count == 1 ? "the bias" : "biases") of "
         + "\(counted(tensors.count, "layer")) that \(tensors.count == 1 ? "has" : "have") none in "
-        + "\(model): \(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : ""); pass "
-        + "--allow-unused to merge the rest"
+        + "\(model): \(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
     case .overflow(let paths, let tensor, let largest, let kind):
       "\(listed(paths)): merged, the model's tensor '\(tensor)' holds \(largest), more than \(kind) "
-        + "can store; use a smaller scale, as \(paths[0]):0.5, or convert with --type f32 or bf16"
+        + "can store"
     case .folder(let path, let found):
-      "\(path): holds \(listed(found)), one file of adapters is expected: "
-        + "\(AdapterKeys.fileStems.map { $0 + ".safetensors" }.joined(separator: " or ")); name the "
-        + "file itself"
+      "\(path): holds \(listed(found)), expected one file of "
+        + AdapterKeys.fileStems.map { $0 + ".safetensors" }.joined(separator: " or ")
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .unsupported, .method: .act("merge it with the program that made it")
+    case .unused, .strays, .biases: .choose(.allowUnused, purpose: "to merge the rest")
+    case .quantized: .act("merge into the original model, and quantize after that")
+    case .overflow(let paths, _, _, _):
+      .either([
+        .act("use a smaller scale, as \(paths[0]):0.5"), .choose(.type, ["f32", "bf16"]),
+      ])
+    case .folder: .act("name the file itself")
+    default: nil
     }
   }
 }

@@ -4,9 +4,9 @@ internal import ModelSources
 internal import Support
 internal import Tensors
 
-/// A file of adapters: small tensors by module, whose products are to be added to a model's weights.
+/// An adapter file: small tensors for each module, whose products are added to a model's weights.
 struct AdapterFile {
-  /// The tensors of one module, by the part that each is.
+  /// The names of the tensors of one module, by part.
   struct Module {
     var parts: [AdapterPart: String] = [:]
 
@@ -15,17 +15,17 @@ struct AdapterFile {
 
   let path: String
   let weights: any WeightSource
-  /// By the name that the file has for the module, in the order of the file.
+  /// The modules by their names in the file, in the order of the file.
   let modules: [(key: String, module: Module)]
-  /// Tensors that are no part of any kind of adapter.
+  /// Names of tensors that belong to no kind of adapter.
   let strays: [String]
-  /// What the file says of itself beside its tensors.
+  /// The metadata of the file.
   let metadata: JSONObject
-  /// What kind of file it is: `safetensors file`.
+  /// The kind of file: `safetensors file`.
   let container: String
   let settings: AdapterSettings?
 
-  /// - Parameter place: the file, or a folder that diffusers or PEFT saved it in.
+  /// - Parameter place: the file, or a folder that diffusers or PEFT saved.
   init(_ place: String) throws {
     path = try Self.file(at: place)
     let archive = try Archives.open(path)
@@ -55,7 +55,7 @@ struct AdapterFile {
     self.strays = strays
   }
 
-  /// The file of adapters at a place: itself, or the one in a folder.
+  /// The path of the adapter file at `place`, a file or a folder.
   private static func file(at place: String) throws(AdapterError) -> String {
     guard isFolder(place) else { return place }
     let names = folderContents(place)
@@ -68,7 +68,8 @@ struct AdapterFile {
 
   // MARK: - Tensors
 
-  /// Rows and columns of a part as a matrix of so many rows, or columns, by its shape alone.
+  /// The rows and columns of a part as a matrix with the given number of rows or columns. Checks
+  /// the part's shape only.
   func extents(
     _ name: String, rows: Int? = nil, columns: Int? = nil
   ) throws(AdapterError) -> (rows: Int, columns: Int) {
@@ -84,7 +85,7 @@ struct AdapterFile {
     return (height, width)
   }
 
-  /// A part's numbers, refused when they are NaN or infinite.
+  /// Reads a part. Refuses NaN and infinite numbers.
   func tensor(_ name: String) throws -> Tensor {
     let stored = try weights.tensor(name)
     guard stored.encoding.isWidenable, !stored.encoding.isQuantized else {
@@ -95,7 +96,7 @@ struct AdapterFile {
     return stored.widened()
   }
 
-  /// A part as a matrix of so many columns, or rows.
+  /// Reads a part as a matrix with the given number of rows or columns.
   func matrix(
     _ name: String, rows: Int? = nil, columns: Int? = nil
   ) throws -> Tensor {
@@ -103,11 +104,11 @@ struct AdapterFile {
     return try tensor(name).reshaped([height, width])
   }
 
-  /// The share with which a product of that rank is added: alpha over rank, by the tensor of that name
-  /// or by what the program that trained it says; 1 without an alpha.
-  func share(_ module: Module, key: String, rank: Int) throws -> Float {
+  /// The factor of a product: alpha / rank, with the alpha of the module's tensor or of the
+  /// settings; 1 without an alpha.
+  func factor(_ module: Module, key: String, rank: Int) throws -> Float {
     guard let name = module.parts[.alpha] else {
-      return try settings?.share(of: key, rank: rank) ?? 1
+      return try settings?.factor(of: key, rank: rank) ?? 1
     }
     let alpha = try tensor(name)
     guard alpha.shape.count == 1 else {

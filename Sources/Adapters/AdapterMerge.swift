@@ -5,9 +5,9 @@ internal import Models
 internal import Support
 package import Tensors
 
-/// Files of adapters, resolved against a model: what is added to which tensor.
+/// The changes that adapter files make to the tensors of a model.
 package struct AdapterMerge: Sendable {
-  /// A file and how strongly it counts.
+  /// An adapter file and its scale.
   package struct Request: Sendable, Equatable {
     package let path: String
     package let scale: Double
@@ -18,14 +18,13 @@ package struct AdapterMerge: Sendable {
     }
   }
 
-  /// What became of one file.
+  /// The result for one file.
   package struct Account: Sendable, Equatable {
     package let path: String
     package let scale: Double
-    /// Modules that are changed, by component.
+    /// The number of changed modules, by component.
     package let merged: [String: Int]
-    /// Of the file: modules that the model does not have, changes of biases that it does not have,
-    /// and tensors that are no part of an adapter.
+    /// Modules and biases that the model does not have, and tensors that belong to no adapter.
     package let unused: [String]
   }
 
@@ -38,13 +37,13 @@ package struct AdapterMerge: Sendable {
   }
 
   package let accounts: [Account]
-  /// By component and module.
+  /// The changes by component and module.
   private let changes: [String: [String: [Change]]]
 
   /// - Parameters:
-  ///   - requests: files, or folders that hold one.
-  ///   - allowingUnused: whether modules that the model does not have are passed over.
-  /// - Throws: ``AdapterError``, or what opening a file throws.
+  ///   - requests: adapter files, or folders that hold one.
+  ///   - allowingUnused: whether to ignore modules that the model does not have.
+  /// - Throws: ``AdapterError``, or errors of the files' readers.
   package init(
     _ requests: [Request], into model: ModelSource, allowingUnused: Bool = false
   ) throws {
@@ -53,7 +52,7 @@ package struct AdapterMerge: Sendable {
     var accounts: [Account] = []
     for request in requests {
       let file = try AdapterFile(request.path)
-      // Kinds that are not merged have tensors that are no part of those that are.
+      // Kinds that Decant does not merge have tensors that the others do not have.
       for (key, module) in file.modules {
         if let (part, kind) = AdapterKeys.unmerged.first(where: { module.has($0.part) }) {
           throw AdapterError.unsupported(
@@ -110,7 +109,7 @@ package struct AdapterMerge: Sendable {
     self.accounts = accounts
   }
 
-  /// Every name that a file may have for a module, with the module.
+  /// The modules of the model by every name that a file may use for them.
   private static func table(
     of model: ModelSource
   ) throws -> [String: (component: String, module: String)] {
@@ -135,10 +134,10 @@ package struct AdapterMerge: Sendable {
     return table
   }
 
-  /// The component's weights with everything added, computed in float32 when they are asked for.
+  /// The component's weights with all changes added in float32.
   ///
   /// - Parameters:
-  ///   - kind: the kind that changed tensors are stored in; `nil` is what they were.
+  ///   - kind: the element kind of changed tensors; `nil` keeps that of the model.
   ///   - allowsNonfinite: whether sums may be infinite in that kind.
   package func weights(
     of component: ModelSource.Component, as kind: ElementKind?, allowsNonfinite: Bool = false
@@ -155,13 +154,13 @@ package struct AdapterMerge: Sendable {
       base: component.weights, changes: changes, kind: kind, allowsNonfinite: allowsNonfinite)
   }
 
-  /// A source with the changes added to its tensors.
+  /// A source that adds changes to the tensors of another.
   private struct MergedSource: WeightSource {
     let base: any WeightSource
     let changes: [String: [Change]]
     let kind: ElementKind?
     let allowsNonfinite: Bool
-    /// Names the files as well: what is wrong with a sum need not be wrong with the model.
+    /// Names the model and the adapter files, because both may cause errors in a sum.
     let location: String
 
     init(
@@ -177,7 +176,7 @@ package struct AdapterMerge: Sendable {
 
     var names: [String] { base.names }
 
-    /// The changes of a tensor, and whether it is a bias.
+    /// The changes of a tensor, and whether the tensor is a bias.
     private func changes(of name: String) -> (changes: [Change], isBias: Bool)? {
       if name.hasSuffix(".weight"), let found = changes[String(name.dropLast(7))] {
         return (found, false)

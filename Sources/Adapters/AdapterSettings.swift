@@ -2,13 +2,13 @@ private import Foundation
 internal import ModelSources
 internal import Support
 
-/// What a program that trained adapters says beside their tensors of how strongly they act: diffusers
-/// in the header of the file (`lora_adapter_metadata`), PEFT in `adapter_config.json` beside it.
+/// The training settings of an adapter, which determine its strength. diffusers stores them in the
+/// file's header (`lora_adapter_metadata`), PEFT in `adapter_config.json` beside the file.
 struct AdapterSettings {
   private let location: String
   private let members: JSONObject
 
-  /// - Parameter metadata: what the file says of itself.
+  /// - Parameter metadata: the metadata of the file.
   /// - Throws: ``AdapterError`` for settings that cannot be read.
   init?(of path: String, metadata: JSONObject) throws {
     if let text = metadata["lora_adapter_metadata"]?.string {
@@ -19,31 +19,32 @@ struct AdapterSettings {
     let config = PathParts(path).sibling("adapter_config.json")
     guard let bytes = try? ByteSlice.mapping(config) else { return nil }
     guard let text = String(validating: bytes.array, as: UTF8.self) else {
-      throw AdapterError.settings(path: config, found: "no text in UTF-8")
+      throw AdapterError.settings(path: config, found: "invalid UTF-8")
     }
     location = config
     members = try Self.parsed(text, config)
   }
 
-  /// What is said of all modules together.
+  /// The alpha of all modules.
   var alpha: Double? { (first("lora_alpha") ?? first("alpha"))?.number }
 
-  /// The model that was adapted.
+  /// The model that the adapter was trained for.
   var baseModel: String? { first("base_model_name_or_path")?.string }
 
-  /// PEFT's name of the method, of which names of tensors alone do not tell: some share LoRA's.
+  /// PEFT's name of the method. The names of tensors do not determine it, because several methods
+  /// use those of LoRA.
   var peftType: String? { first("peft_type")?.string }
 
-  /// A member as PEFT has it, or of the first component that diffusers has it of.
+  /// A member of PEFT's settings, or of the first component that has it in diffusers' settings.
   private func first(_ name: String) -> JSONValue? {
     members[name]
       ?? ([ComponentName.unet] + ComponentName.textEncoders).lazy
       .compactMap { members["\($0).\(name)"] }.first
   }
 
-  /// Why a module is not merged as PEFT's method says; `nil` where it is.
+  /// The error for a module that PEFT's method does not allow to merge; `nil` where it does.
   ///
-  /// - Parameter kinds: what its tensors are, by their names.
+  /// - Parameter kinds: the kinds of the module's tensors, derived from their names.
   func refusal(of key: String, kinds: [any AdapterKind]) -> AdapterError? {
     guard let type = peftType else { return nil }
     guard AdapterKinds.peftTypes.contains(type) else {
@@ -61,12 +62,13 @@ struct AdapterSettings {
     return object
   }
 
-  /// The share with which the product of a module is added, `alpha / rank` or, where so trained,
-  /// `alpha / sqrt(rank)` (Kalajdzievski, 2023); `nil` where nothing is said of it.
+  /// The factor of a module's product: `alpha / rank`, or `alpha / sqrt(rank)` for rank-stabilized
+  /// LoRA (Kalajdzievski, 2023); `nil` without an alpha.
   ///
-  /// - Parameter key: the file's name of the module, with or without its component.
-  func share(of key: String, rank: Int) throws(AdapterError) -> Float? {
-    // diffusers writes the settings of all components side by side, a name before each.
+  /// - Parameter key: the module's name in the file, with or without its component.
+  func factor(of key: String, rank: Int) throws(AdapterError) -> Float? {
+    // diffusers stores the settings of all components in one object, with the component as a
+    // prefix.
     let component = ([ComponentName.unet] + ComponentName.textEncoders).first {
       key.hasPrefix($0 + ".")
     }
@@ -74,7 +76,7 @@ struct AdapterSettings {
     if members[prefix + "use_dora"]?.bool == true {
       throw .unsupported(path: location, kind: "DoRA", tensor: key)
     }
-    // PEFT's LoHa says `alpha`.
+    // PEFT's LoHa has `alpha`.
     let standard = members[prefix + "lora_alpha"] ?? members[prefix + "alpha"]
     guard let standard else { return nil }
     var alpha = standard
@@ -91,8 +93,8 @@ struct AdapterSettings {
     return Float(number / (isStabilized ? divisor.squareRoot() : divisor))
   }
 
-  /// PEFT's rule: a pattern is a regular expression for the end of a module's name. One that repeats
-  /// what repeats, or has much to choose from, is refused: some of those never end.
+  /// PEFT's rule: a pattern is a regular expression for the end of a module's name. Patterns with
+  /// nested repetitions or many alternatives are refused, because matching them may never end.
   private static func matches(
     _ pattern: String, _ key: String, _ location: String
   ) throws(AdapterError) -> Bool {

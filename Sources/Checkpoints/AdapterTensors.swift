@@ -1,14 +1,14 @@
 package import Formats
 
 extension AdapterKeys {
-  /// Every ending, with the part that a tensor of such a name is.
+  /// The endings of tensor names, with the part of the adapter that each stands for.
   private static let allEndings =
     endings
     + AdapterPart.allCases.filter { ![.down, .up, .mid].contains($0) }
     .map { (ending: ".\($0.rawValue)", part: $0) }
 
-  /// The name of the adapted module and the part, of a tensor's name; `nil` for what is no part of an
-  /// adapter.
+  /// The adapted module and the part that a tensor's name states; `nil` for tensors that belong to
+  /// no adapter.
   package static func split(_ name: String) -> (module: String, part: AdapterPart)? {
     guard let (ending, part) = allEndings.first(where: { name.hasSuffix($0.ending) }) else {
       return nil

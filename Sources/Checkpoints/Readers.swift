@@ -1,8 +1,8 @@
 private import Foundation
 package import ModelSources
-internal import Support
+package import Support
 
-/// The layouts that this room reads, a line each. Decant's own file is added by who knows it.
+/// The readers of this module. Workflow adds the reader of `.decant` files.
 package enum Readers {
   package static let all: [any ModelReader] = [
     DiffusersFolderReader(),
@@ -10,7 +10,7 @@ package enum Readers {
   ]
 }
 
-/// The layouts that this room writes, a line each.
+/// The writers of this module. Workflow adds the writer of `.decant` files.
 package enum Writers {
   package static let all: [any ModelWriter] = [
     DiffusersFolderWriter(),
@@ -19,8 +19,8 @@ package enum Writers {
   ]
 }
 
-/// Why no reader takes a path, or no writer.
-package enum LayoutError: Error, Equatable, CustomStringConvertible {
+/// Why no reader recognizes a path, or no writer claims it.
+package enum LayoutError: RemediableError, Equatable {
   case nothingThere(path: String)
   case notRecognized(path: String, found: String, readable: [String])
   case notWritable(path: String, writable: [String])
@@ -31,18 +31,26 @@ package enum LayoutError: Error, Equatable, CustomStringConvertible {
     case .nothingThere(let path):
       "\(path): there is no such file or folder"
     case .notRecognized(let path, let found, let readable):
-      "\(path): \(found), which is no model that is known here; readable are \(listed(readable))"
-    case .notWritable(let path, let writable):
-      "\(path): the name says nothing about what to write; writable with --to are "
-        + listed(writable)
+      "\(path): \(found), expected \(readable.joined(separator: " or "))"
+    case .notWritable(let path, _):
+      "\(path): the name does not determine the output format"
     case .unknownWriter(let name, let known):
-      "'\(shown(name))' is nothing to write a model as, known are \(listed(known))"
+      "unknown output format '\(shown(name))'; expected \(listed(known))"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .notWritable(_, let writable): .choose(.outputFormat, writable)
+    case .notRecognized(_, let found, _) where found == gitLFSPointer:
+      .act("run `git lfs pull`")
+    default: nil
     }
   }
 }
 
 extension LayoutError {
-  /// Says what stands at `path`, where nothing was expected but what is `readable`.
+  /// The error for a file or folder that is none of the `readable` kinds.
   static func unknown(_ path: String, readable: [String]) -> LayoutError {
     guard FileManager.default.fileExists(atPath: path) else { return .nothingThere(path: path) }
     return .notRecognized(path: path, found: describe(path), readable: readable)
@@ -50,9 +58,9 @@ extension LayoutError {
 }
 
 extension [any ModelReader] {
-  /// The reader that recognizes what stands at `path`.
+  /// The reader that recognizes the file or folder at `path`.
   ///
-  /// - Throws: ``LayoutError`` with what was found and what is readable.
+  /// - Throws: ``LayoutError``.
   package func reader(for path: String) throws(LayoutError) -> any ModelReader {
     guard let reader = first(where: { $0.recognizes(path) }) else {
       throw .unknown(path, readable: map(\.layout))
@@ -60,14 +68,14 @@ extension [any ModelReader] {
     return reader
   }
 
-  /// The model at `path`, whatever its layout.
+  /// Reads the model at `path` in any layout.
   package func read(_ path: String, options: ReadOptions = ReadOptions()) throws -> ModelSource {
     try reader(for: path).read(path, options: options)
   }
 }
 
 extension [any ModelWriter] {
-  /// The writer called `name`, or the one that an output of this name is for.
+  /// The writer with a name; without one, the writer that claims the path.
   package func writer(for path: String, named name: String? = nil) throws(LayoutError)
     -> any ModelWriter
   {
@@ -84,21 +92,24 @@ extension [any ModelWriter] {
   }
 }
 
-/// First bytes of what people take for models.
-private let signatures: [(bytes: [UInt8], offset: Int, meaning: String)] = [
-  ([UInt8]("version https://git-lfs".utf8), 0, "a pointer of Git LFS instead of the file itself")
-]
+/// The description of a file that Git LFS left in place of the weights.
+let gitLFSPointer = "a Git LFS pointer, not weights"
 
-/// What stands at `path`, for who expected a model.
+/// Whether the contents are a Git LFS pointer.
+func isGitLFSPointer(_ contents: ByteSlice) -> Bool {
+  let signature = [UInt8]("version https://git-lfs".utf8)
+  return contents.count >= signature.count
+    && contents[0..<signature.count].array == signature
+}
+
+/// Describes a file or folder that is not a model.
 private func describe(_ path: String) -> String {
   if isFolder(path) { return "a folder that holds \(listed(folderContents(path)))" }
   let contents: ByteSlice
   do { contents = try ByteSlice.mapping(path) } catch { return "not readable (\(error))" }
   if contents.count == 0 { return "an empty file" }
   let head = contents[0..<min(contents.count, 32)].array
-  for (bytes, offset, meaning) in signatures where head.dropFirst(offset).starts(with: bytes) {
-    return meaning
-  }
+  if isGitLFSPointer(contents) { return gitLFSPointer }
   let first = hexadecimalText(Array(head.prefix(8)), separator: " ")
   return "a file of \(contents.count) bytes that begins with \(first)"
 }

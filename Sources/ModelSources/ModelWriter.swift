@@ -38,8 +38,8 @@ package struct WriteOptions: Sendable, Equatable {
   }
 }
 
-/// Writes models in one layout, such as diffusers folders. A new layout is one file with a type that
-/// conforms to this protocol, and one line in a list of writers.
+/// Writes models in one layout, such as diffusers folders. A new layout is one file with a type
+/// that conforms to this protocol, and one line in a list of writers.
 package protocol ModelWriter: Sendable {
   /// The layout's name on the command line: `diffusers`, `decant`.
   var name: String { get }

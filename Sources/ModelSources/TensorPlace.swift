@@ -10,8 +10,8 @@ package struct TensorPlace: Sendable {
     self.name = name
   }
 
-  /// An upper bound for the bytes of memory that reading takes: the tensor, and float32 numbers that
-  /// it is computed from.
+  /// An upper bound for the bytes of memory that reading takes: the tensor, and float32 numbers
+  /// that it is computed from.
   package var cost: Int {
     guard let entry = source.entry(name) else { return 0 }
     return entry.byteCount + entry.shape.count * 4

@@ -4,8 +4,8 @@ package import Tensors
 ///
 /// Readers create sources, transforms wrap them, and writers read from them. Names are diffusers'
 /// names within one component (`down_blocks.0.resnets.0.conv1.weight`). A transform (casting,
-/// stripping, quantizing) is a source over another source that computes each tensor when it is read,
-/// so that a conversion streams models of any size.
+/// stripping, quantizing) is a source over another source that computes each tensor when it is
+/// read, so that a conversion streams models of any size.
 package protocol WeightSource: Sendable {
   /// The source's name in messages, usually the path of a file.
   var location: String { get }

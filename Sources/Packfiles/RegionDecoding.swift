@@ -4,8 +4,8 @@ internal import Tensors
 extension PackfileReader {
   /// Decodes a coded region and passes its bytes to `consume`, block by block.
   ///
-  /// Memory is bounded by ``Packfile/window`` blocks. Verifies the table before any chunk, each chunk
-  /// before it is decoded, and the decoded bytes at the end.
+  /// Memory is bounded by ``Packfile/window`` blocks. Verifies the table before any chunk, each
+  /// chunk before it is decoded, and the decoded bytes at the end.
   func decode(
     _ region: Manifest.Region, _ coding: Manifest.Coding, _ place: String,
     _ consume: ([UInt8]) -> Void

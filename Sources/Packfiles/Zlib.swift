@@ -11,7 +11,8 @@ enum DeflateStrategy {
   case matches
 }
 
-/// `input` as one raw deflate stream (RFC 1951); `nil` where the stream is not shorter than `input`.
+/// `input` as one raw deflate stream (RFC 1951); `nil` where the stream is not shorter than
+/// `input`.
 func deflated(_ input: [UInt8], _ strategy: DeflateStrategy) -> [UInt8]? {
   if input.isEmpty { return nil }
   var isComplete = false
@@ -39,8 +40,8 @@ func deflated(_ input: [UInt8], _ strategy: DeflateStrategy) -> [UInt8]? {
   return isComplete ? output : nil
 }
 
-/// The decoded bytes of a raw deflate stream; `nil` unless the stream uses all of `input` and decodes
-/// to exactly `count` bytes.
+/// The decoded bytes of a raw deflate stream; `nil` unless the stream uses all of `input` and
+/// decodes to exactly `count` bytes.
 func inflated(_ input: ByteSlice, count: Int) -> [UInt8]? {
   var isComplete = false
   let output = unsafe [UInt8](unsafeUninitializedCapacity: count) { target, written in

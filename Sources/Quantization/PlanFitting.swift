@@ -2,8 +2,8 @@ package import ModelSources
 internal import Tensors
 
 extension QuantizationPlan {
-  /// The plan with every tensor in an encoding that an output's program reads: its own, the nearest,
-  /// or `rest` for tensors that the program does not read quantized.
+  /// The plan with every tensor in an encoding that an output's program reads: its own, the
+  /// nearest, or `rest` for tensors that the program does not read quantized.
   ///
   /// - Parameters:
   ///   - layout: the output's layout, for messages.

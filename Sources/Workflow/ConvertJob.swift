@@ -42,7 +42,6 @@ package struct ConvertJob: Job {
     }
     var facts: JSONObject = [:]
     if let scheme { facts["type"] = .string(scheme.name) }
-    try output.checkFreeSpace(for: converted, by: writer)
     try output.write(
       converted.recording([ProvenanceStep("convert", facts)], from: digest), by: writer, events)
     return WrittenModel(before: source, after: converted, output: output)

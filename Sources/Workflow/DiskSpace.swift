@@ -25,7 +25,8 @@ package struct DiskSpaceError: RemediableError, Equatable {
 }
 
 extension OutputRequest {
-  /// Refuses, before anything is computed, to write a model that clearly does not fit on the disk.
+  /// Refuses a model that clearly does not fit on the output's disk. An existing output is deleted
+  /// last, so its space does not count.
   func checkFreeSpace(for model: ModelSource, by writer: any ModelWriter) throws {
     let isCoded = writer.settings.contains(.coding) && options.codes != false
     guard let free = freeBytes(forWriting: path) else { return }

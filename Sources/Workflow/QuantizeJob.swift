@@ -99,7 +99,6 @@ package struct QuantizeJob: Job {
       return try output.fitting(plan, by: writer, rest: rest)
     }
     guard let output, let writer, !isDryRun else { return .planned(quantized.plan) }
-    try output.checkFreeSpace(for: quantized.model, by: writer)
     try output.write(
       quantized.model.recording([quantized.step], from: digest), by: writer, events)
     var outcome = WrittenModel(before: source, after: quantized.model, output: output)

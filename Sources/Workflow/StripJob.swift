@@ -37,7 +37,6 @@ package struct StripJob: Job {
     let digest = SourceDigest(source)
     let stripped = try StrippedModel(digest.watched, cut)
     try output.checkLoadable(stripped.model, by: writer)
-    try output.checkFreeSpace(for: stripped.model, by: writer)
     try output.write(stripped.model.recording([stripped.step], from: digest), by: writer, events)
     var outcome = WrittenModel(before: source, after: stripped.model, output: output)
     outcome.details.append(stripped.detail)

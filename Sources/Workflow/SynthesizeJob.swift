@@ -23,7 +23,6 @@ package struct SynthesizeJob: Job {
   package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [])
     let source = try syntheticModel(family: family, seed: seed, type: type)
-    try output.checkFreeSpace(for: source, by: writer)
     try output.write(source, by: writer, events)
     return WrittenModel(before: source, after: source, output: output)
   }

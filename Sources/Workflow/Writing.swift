@@ -87,6 +87,7 @@ package struct OutputRequest: Sendable {
 
   /// Writes the model completely or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
+    try checkFreeSpace(for: model, by: writer)
     events(.stage("writing \(path)"))
     try withHeapKeptSmall {
       try writer.write(model, to: path, replacing: replacing, options: options) { done, total in
@@ -123,59 +124,61 @@ package struct OutputError: RemediableError, Equatable {
   }
 }
 
-/// What an output is, and so what it may take the place of.
+/// The kind of an output, which decides what it may replace.
 enum OutputNature {
   case file
   case folder
-  /// A model: its writer says which.
+  /// A model: a file or a folder, depending on its layout.
   case either
 }
 
-/// Refuses an output that is one of the inputs, lies inside one or holds one, or stands already.
+/// Refuses an output that is an input, is inside an input, contains one, or exists already.
 ///
-/// - Parameter refuseEvenReplacing: called with an output that stands: what is not replaced with
-///   --force either is refused as that, so that nobody is told to pass it.
+/// - Parameter refuseEvenReplacing: called for an existing output before the check of `replacing`,
+///   to refuse what is never replaced.
 func refuseOverwriting(
   _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file,
   refuseEvenReplacing: () throws -> Void = {}
 ) throws {
-  if path.isEmpty { throw JobError("the output has an empty name; give one with -o") }
+  let rename = Remedy.act("give another name")
+  if path.isEmpty { throw OutputError("the output has an empty name", remedy: rename) }
   let output = resolved(path)
   for input in inputs where output == resolved(input) || output.hasPrefix(resolved(input) + "/") {
-    throw JobError(
-      "\(path): the output is the input \(input) or lies in it, and an input is never written to; "
-        + "give another name")
+    throw OutputError(
+      "\(path): the output is the input \(input) or is inside it; inputs are never changed",
+      remedy: rename)
   }
   let parent = PathParts(output).folder
-  // A name that ends in a slash is one of a folder, which a file cannot be.
+  // A name that ends in a slash is that of a folder.
   if let file = obstacle(to: nature == .file && path.hasSuffix("/") ? output : parent) {
-    throw JobError(
-      "\(path): \(file) is a file, where a folder to write to is expected; give another name")
+    throw OutputError("\(path): \(file) is a file, expected a folder", remedy: rename)
   }
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
-    throw JobError("\(path): a file is to be written, and this is a folder; name a file in it")
+    throw OutputError("\(path): is a folder, expected a file", remedy: .act("name a file in it"))
   }
   if nature == .folder, FileManager.default.fileExists(atPath: output), !isFolder(output) {
-    throw JobError("\(path): a folder is to be written, and this is a file; give another name")
+    throw OutputError("\(path): is a file, expected a folder", remedy: rename)
   }
   for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
-    throw JobError(
-      "\(path): the output would take the place of the folder that holds the input \(input); "
-        + "give another name")
+    throw OutputError(
+      "\(path): the output would replace the folder that holds the input \(input)",
+      remedy: rename)
   }
   if FileManager.default.fileExists(atPath: output) {
     try refuseEvenReplacing()
     if !replacing { throw FileError(.exists, path) }
   }
   guard isFolder(parent) else {
-    throw JobError("\(path): the folder \(parent) to write to does not exist; make it first")
+    throw OutputError(
+      "\(path): the folder \(parent) does not exist", remedy: .act("create it first"))
   }
   guard isWritable(parent) else {
-    throw JobError("\(path): the folder \(parent) cannot be written to; choose another one")
+    throw OutputError(
+      "\(path): the folder \(parent) is not writable", remedy: .act("choose another folder"))
   }
 }
 
-/// What stands in the way of a folder at `path`: it, or one that it would lie in, is no folder.
+/// The first existing path among `path` and its parents, where it is not a folder.
 private func obstacle(to path: String) -> String? {
   var place = path
   while !place.isEmpty, !FileManager.default.fileExists(atPath: place) {
@@ -184,35 +187,36 @@ private func obstacle(to path: String) -> String? {
   return place.isEmpty || isFolder(place) ? nil : place
 }
 
-/// Refuses outputs that would replace one another.
+/// Refuses outputs with the same path.
 func refuseSameOutputs(_ paths: [String]) throws {
   var seen: Set<String> = []
   for path in paths where !seen.insert(resolved(path)).inserted {
-    throw JobError("\(path): two outputs have this name; give each its own")
+    throw OutputError(
+      "\(path): two outputs have this name", remedy: .act("give each its own name"))
   }
 }
 
-/// Refuses to put a report where something stands that is none, which --force would cost.
+/// Refuses to write a report over a folder that holds other files.
 func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
   try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .folder) {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
     if let other = others.first {
-      throw JobError(
-        "\(path): the folder holds what is no report (\(other)), and is not replaced even with "
-          + "--force; give another name")
+      throw OutputError(
+        "\(path): the folder holds '\(shown(other))', which is no part of a report; only a report is "
+          + "replaced", remedy: .act("give another name"))
     }
   }
 }
 
-/// The path without links, `.` and `..`, whether or not something stands there.
+/// The path without symbolic links, `.` and `..`, whether or not it exists.
 private func resolved(_ path: String) -> String {
   let url = URL(fileURLWithPath: path).standardizedFileURL
   let parent = url.deletingLastPathComponent().resolvingSymlinksInPath()
   return parent.appendingPathComponent(url.lastPathComponent).resolvingSymlinksInPath().path
 }
 
-/// Bytes of a file, or of all files in a folder.
+/// The bytes of a file, or of all files in a folder.
 func bytesOnDisk(_ path: String) -> Int {
   func size(_ path: String) -> Int {
     let attributes = try? FileManager.default.attributesOfItem(

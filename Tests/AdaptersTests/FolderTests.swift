@@ -3,11 +3,12 @@ import Checkpoints
 import Foundation
 import ModelSources
 import Models
+import Support
 import Tensors
 import TestSupport
 import Testing
 
-/// Adapters in folders, biases of LoRA, and what is judged before anything is read.
+/// Adapters in folders, biases of LoRA, and checks before tensors are read.
 @Suite struct FolderTests {
   private static let linear = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
   private static let biased = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0"
@@ -55,7 +56,7 @@ import Testing
   @Test(arguments: [
     ("pytorch_lora_weights.safetensors", "unet.", 1),
     ("adapter_model.safetensors", "base_model.model.", 2),
-  ]) func aFolderServesAsItsFile(file: String, prefix: String, alphaOverRank: Float) throws {
+  ]) func foldersAreReadAsTheirFile(file: String, prefix: String, alphaOverRank: Float) throws {
     let model = try model()
     let name = Self.linear + ".weight"
     let base = try #require(model["unet"]).weights.tensor(name).floats()
@@ -74,8 +75,10 @@ import Testing
     }
   }
 
-  /// A method of PEFT whose tensors have the names of LoRA's acts in another way.
-  @Test(arguments: ["LOHA", "IA3", "ADALORA", "LORA"]) func whatPEFTCallsIt(type: String) throws {
+  /// Other methods of PEFT use the names of LoRA's tensors, and compute another change.
+  @Test(arguments: ["LOHA", "IA3", "ADALORA", "LORA"]) func peftTypesDecideTheMethod(type: String)
+    throws
+  {
     let model = try model()
     try withTemporaryFolder { folder in
       try write(pair(prefix: "base_model.model."), folder + "/adapter_model.safetensors")
@@ -87,8 +90,7 @@ import Testing
         : type == "LOHA"
           ? "\(folder)/adapter_config.json: the peft_type is 'LOHA', but module "
             + "'base_model.model.\(Self.linear)' has the tensors of LoRA"
-          : "\(folder)/adapter_config.json: adapters of the peft_type '\(type)' are not merged, "
-            + "only LOHA and LORA; merge them with the program that made them"
+          : "\(folder)/adapter_config.json: the peft_type is '\(type)', expected LOHA or LORA"
       #expect(refusal(folder, model) == expected)
     }
   }
@@ -112,12 +114,12 @@ import Testing
     }
   }
 
-  @Test func foldersOfNoneOrSeveral() throws {
+  @Test func foldersWithNoneOrSeveralAreRefused() throws {
     let model = try model()
     try withTemporaryFolder { folder in
       #expect(
-        refusal(folder, model) == "\(folder): holds nothing, one file of adapters is expected: "
-          + "pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself")
+        refusal(folder, model) == "\(folder): holds nothing, expected one file of "
+          + "pytorch_lora_weights.safetensors or adapter_model.safetensors")
       try write(pair(), folder + "/adapter_model.safetensors")
       try write(pair(), folder + "/pytorch_lora_weights.safetensors")
       #expect(
@@ -127,7 +129,7 @@ import Testing
     }
   }
 
-  /// What PEFT saves of a text encoder alone names no component.
+  /// PEFT's files of a text encoder do not name the component.
   @Test func aTextEncoderOfPEFT() throws {
     let model = try model()
     let module = "text_model.encoder.layers.1.self_attn.q_proj"
@@ -165,7 +167,7 @@ import Testing
       #expect(
         refusal(folder + "/b.safetensors", model)
           == "\(folder)/b.safetensors: changes the bias of 1 layer that has none in sd-v1-4 (random): "
-          + "\(lone); pass --allow-unused to merge the rest")
+          + lone)
       #expect(refusal(folder + "/b.safetensors", model, allowingUnused: true) == "no error")
 
       try write(pair(Self.biased) + [(bias.0, filled([63]))], folder + "/c.safetensors")
@@ -187,8 +189,8 @@ import Testing
     [("lora_down.weight", [2, 64]), ("lora_up.weight", [64, 2]), ("lora_mid.weight", [2, 3])],
   ]
 
-  /// Shapes are judged when the adapter is opened, not when the tensor's turn comes.
-  @Test(arguments: misfits) func shapesAreJudgedFirst(parts: [(String, Shape)]) throws {
+  /// Shapes are checked when the adapter is opened, not when a tensor is merged.
+  @Test(arguments: misfits) func shapesAreCheckedFirst(parts: [(String, Shape)]) throws {
     let model = try model()
     try withTemporaryFolder { folder in
       let path = folder + "/a.safetensors"
@@ -197,7 +199,7 @@ import Testing
     }
   }
 
-  /// A sum that the stored type cannot hold is the adapter's doing, and said of it.
+  /// The error for a sum that the stored type cannot hold names the adapter.
   @Test func sumsThatOverflowNameTheAdapter() throws {
     let model = try model(.f16)
     let name = Self.linear + ".weight"
@@ -211,11 +213,13 @@ import Testing
       }
       let said = error?.description ?? ""
       #expect(said.hasPrefix("\(path): merged, the model's tensor '\(name)' holds 1"), "\(said)")
+      #expect(said.hasSuffix(", more than f16 can store"), "\(said)")
       #expect(
-        said.hasSuffix(
-          ", more than f16 can store; use a smaller scale, as \(path):0.5, or convert with --type f32 "
-            + "or bf16"), "\(said)")
-      // Who takes infinities gets them, and wider types have room.
+        error?.remedy
+          == .either([
+            .act("use a smaller scale, as \(path):0.5"), .choose(.type, ["f32", "bf16"]),
+          ]))
+      // Infinities are stored where they are allowed. Wider types hold the sum.
       let allowed = try merge.weights(of: unet, as: nil, allowsNonfinite: true).tensor(name)
       #expect(allowed.hasNonfinite)
       let wide = try merge.weights(of: unet, as: .f32)

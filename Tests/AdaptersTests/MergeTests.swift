@@ -8,7 +8,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Adapters of every naming and kind, merged into a narrow model, beside sums made by hand.
+/// Adapters of every naming and kind, merged into a narrow model and compared with explicit sums.
 @Suite struct MergeTests {
   private static let linear = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
   private static let convolution = "down_blocks.0.resnets.0.conv1"
@@ -45,7 +45,7 @@ import Testing
     }
   }
 
-  /// What a refusal says, without the file's own folder.
+  /// The message of the error, without the path of the folder.
   private func refusal(
     _ tensors: [(String, StoredTensor)], into model: ModelSource
   ) throws -> String {
@@ -156,7 +156,7 @@ import Testing
 
   /// The projections around SD 1's attentions are 1x1 convolutions, which some files store as
   /// matrices.
-  @Test func matricesServeConvolutionsOfOnePixel() throws {
+  @Test func matricesApplyTo1x1Convolutions() throws {
     let model = try model()
     let name = "down_blocks.0.attentions.0.proj_in"
     let weight = try #require(try model["unet"]?.weights.tensor(name + ".weight"))
@@ -231,7 +231,7 @@ import Testing
     }
   }
 
-  @Test func numbersAreAddedInFloat32AndStoredAsAskedFor() throws {
+  @Test func sumsAreFloat32AndStoredAsRequested() throws {
     let model = try model("sd-v1-4", .f16)
     let (a, b) = (counting([2, 64]), counting([64, 2]))
     let tensors = [
@@ -247,7 +247,7 @@ import Testing
     #expect(narrow.floats() == wide.floats().map { Float(Float16($0)) })
   }
 
-  @Test func severalAddUp() throws {
+  @Test func severalAdaptersAddUp() throws {
     let model = try model()
     let (a, b) = (counting([2, 64]), counting([64, 2]))
     let tensors = [
@@ -268,7 +268,7 @@ import Testing
 
   // MARK: - Refusals
 
-  @Test func whatTheModelLacksIsAnErrorUnlessAllowed() throws {
+  @Test func modulesThatTheModelLacksAreRefusedUnlessAllowed() throws {
     let model = try model()
     let (a, b) = (counting([2, 64]), counting([64, 2]))
     let tensors = [
@@ -278,15 +278,14 @@ import Testing
     #expect(
       try refusal(tensors, into: model)
         == "a.safetensors: adapts 1 module that sd-v1-4 (random) does not have: "
-        + "unet.down_blocks.9.x; it was made for another model; pass --allow-unused to merge the "
-        + "rest")
+        + "unet.down_blocks.9.x; it was made for another model")
     let found = try merged(tensors, into: model, allowingUnused: true)
     #expect(
       try found.tensor(Self.linear + ".weight").floats()
         != model["unet"]?.weights.tensor(Self.linear + ".weight").floats())
   }
 
-  @Test func whatNoAdapterHasIsAnErrorUnlessAllowed() throws {
+  @Test func unknownTensorsAreRefusedUnlessAllowed() throws {
     let model = try model()
     let (a, b) = (counting([2, 64]), counting([64, 2]))
     let pair = [
@@ -296,22 +295,22 @@ import Testing
     let refused = try refusal(pair + strays, into: model)
     #expect(
       refused.hasPrefix(
-        "a.safetensors: holds 2 tensors that are no part of an adapter known here: ")
+        "a.safetensors: holds 2 tensors that belong to no known adapter: ")
         && strays.allSatisfy { refused.contains($0.0) }, "\(refused)")
     _ = try merged(pair + strays, into: model, allowingUnused: true)
     // to_q has no bias that a difference could be added to.
     let bias = "unet.\(Self.linear).diff_b"
     #expect(
       try refusal(pair + [(bias, counting([64]))], into: model).hasPrefix(
-        "a.safetensors: changes the bias of 1 layer that has none in sd-v1-4 (random): \(bias);"))
+        "a.safetensors: changes the bias of 1 layer that has none in sd-v1-4 (random): \(bias)"))
     let both = pair + [("unet.\(Self.linear).diff", counting([64, 64]))]
     #expect(
       try refusal(both, into: model)
-        == "a.safetensors: tensor 'unet.\(Self.linear)' is of two kinds in one module, which is not "
-        + "merged; merge it with the program that made it")
+        == "a.safetensors: tensor 'unet.\(Self.linear)' is of two kinds in one module, which "
+        + "Decant does not merge")
   }
 
-  /// alpha in `adapter_config.json` beside the file, as PEFT writes it.
+  /// PEFT stores alpha in `adapter_config.json` beside the file.
   @Test func settingsBesideTheFile() throws {
     let model = try model()
     let weight = try #require(model["unet"]).weights.tensor(Self.linear + ".weight")
@@ -338,7 +337,7 @@ import Testing
   }
 
   @Test(arguments: ["[1]", "{\"lora_alpha\": \"much\"}", "{\"lora_alpha\": 1, \"use_dora\": true}"])
-  func settingsThatMakeNoSense(settings: String) throws {
+  func invalidSettingsAreRefused(settings: String) throws {
     let model = try model()
     try withTemporaryFolder { folder in
       let path = folder + "/a.safetensors"
@@ -374,28 +373,24 @@ import Testing
     ),
     (
       ".dora_scale", [64], ".lora_B.weight", [64, 2],
-      "tensor 'unet.\(linear).dora_scale' is of DoRA, which is not merged; merge it with the program "
-        + "that made it"
+      "tensor 'unet.\(linear).dora_scale' is of DoRA, which Decant does not merge"
     ),
     (
       ".lokr_w1", [64], ".lokr_w2", [64, 2],
-      "tensor 'unet.\(linear).lokr_w1' is of LoKr, which is not merged; merge it with the program "
-        + "that made it"
+      "tensor 'unet.\(linear).lokr_w1' is of LoKr, which Decant does not merge"
     ),
-    // Beside tensors that are no part of what is merged.
+    // Tensors of kinds that Decant does not merge, together with tensors of other names.
     (
       ".a1.weight", [2, 64], ".b1.weight", [64, 2],
-      "tensor 'unet.\(linear).a1.weight' is of GLoRA, which is not merged; merge it with the program "
-        + "that made it"
+      "tensor 'unet.\(linear).a1.weight' is of GLoRA, which Decant does not merge"
     ),
     (
       ".on_input", [1], ".weight", [64],
-      "tensor 'unet.\(linear).on_input' is of IA3, which is not merged; merge it with the program "
-        + "that made it"
+      "tensor 'unet.\(linear).on_input' is of IA3, which Decant does not merge"
     ),
   ]
 
-  @Test(arguments: faults) func tensorsThatDoNotFit(
+  @Test(arguments: faults) func misshapenTensorsAreRefused(
     first: String, shape: Shape, second: String, other: Shape, sentence: String
   ) throws {
     let key = "unet." + Self.linear
@@ -419,7 +414,7 @@ import Testing
   @Test func aFileWithoutAdaptersIsRefused() throws {
     #expect(
       try refusal([("conv_in.weight", counting([1]))], into: try model())
-        == "a.safetensors: holds no low-rank adapters; it holds conv_in.weight")
+        == "a.safetensors: holds no adapter, but conv_in.weight")
   }
 
   @Test func integerCodesAreRefused() throws {
@@ -441,7 +436,21 @@ import Testing
           (key + ".lora_A.weight", counting([2, 64])), (key + ".lora_B.weight", counting([64, 2])),
         ],
         into: model)
-        == "codes: tensor '\(name)' is int8, which no adapter can be added to; merge into the model "
-        + "that it was made from, and quantize after")
+        == "codes: tensor '\(name)' is int8, expected floating-point weights")
+  }
+
+  @Test func errorsCarryRemedies() {
+    let rest = Remedy.choose(.allowUnused, purpose: "to merge the rest")
+    #expect(AdapterError.unused(path: "a", model: "m", modules: ["x"]).remedy == rest)
+    #expect(AdapterError.strays(path: "a", tensors: ["x"]).remedy == rest)
+    #expect(AdapterError.biases(path: "a", model: "m", tensors: ["x"]).remedy == rest)
+    #expect(
+      AdapterError.unsupported(path: "a", kind: "LoKr", tensor: "x").remedy
+        == .act("merge it with the program that made it"))
+    #expect(AdapterError.folder(path: "a", found: []).remedy == .act("name the file itself"))
+    #expect(
+      AdapterError.quantized(path: "a", tensor: "x", encoding: "int8").remedy
+        == .act("merge into the original model, and quantize after that"))
+    #expect(AdapterError.nonfinite(path: "a", tensor: "x").remedy == nil)
   }
 }

@@ -5,13 +5,13 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Folders of before safetensors, and folders with both.
+/// Folders with pickled weights, and with both pickles and safetensors.
 struct DiffusersPickleTests {
   private func tiny<Result>(_ body: (TinyFolder) throws -> Result) throws -> Result {
     try withTemporaryFolder { try body(TinyFolder(in: $0)) }
   }
 
-  @Test func pickledWeightsAreReadAsTheOthersAre() throws {
+  @Test func pickledWeightsAreRead() throws {
     try tiny { tiny in
       let before = try tiny.read()
       for (component, tensors) in [
@@ -50,7 +50,7 @@ struct DiffusersPickleTests {
     }
   }
 
-  @Test func variantsAndShardsHaveTheirNames() throws {
+  @Test func variantsAndShardsOfPicklesAreFound() throws {
     try tiny { tiny in
       try tiny.remove(TinyFolder.stem + ".safetensors")
       let unet = tiny.path + "/unet/"
@@ -73,13 +73,13 @@ struct DiffusersPickleTests {
       try remove(unet + "diffusion_pytorch_model.fp16.bin")
       #expect(
         tiny.refusal()
-          == "model/unet: shard '\(shards[0])' has no index, 'diffusion_pytorch_model.bin.index.json' is expected beside it"
+          == "model/unet: shard '\(shards[0])' has no index, expected 'diffusion_pytorch_model.bin.index.json' beside it"
       )
     }
   }
 }
 
-/// The folder of one component.
+/// Folders of one component.
 struct DiffusersComponentTests {
   private func part(
     _ component: String, config: String, variant: String? = nil,
@@ -100,7 +100,7 @@ struct DiffusersComponentTests {
     ("text_encoder", #"{"architectures": ["CLIPTextModel"]}"#, "text_encoder"),
     ("text_encoder", #"{"architectures": ["CLIPTextModelWithProjection"]}"#, "text_encoder_2"),
   ])
-  func isAModelOfThatComponent(folder: String, config: String, name: String) throws {
+  func isReadAsAModelWithThatComponent(folder: String, config: String, name: String) throws {
     try part(folder, config: config) { result, path in
       let model = try result.get()
       #expect(model.components.map(\.name) == [name])
@@ -125,12 +125,12 @@ struct DiffusersComponentTests {
     try part("unet", config: config) { result, path in
       #expect(
         message { _ = try result.get() }
-          == "\(path)/config.json: \(found), which is no part of a model that is known here; known are CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel and AutoencoderKL"
+          == "\(path)/config.json: \(found); expected CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel and AutoencoderKL"
       )
     }
   }
 
-  @Test func aVariantThatItLacksIsRefused() throws {
+  @Test func aMissingVariantIsRefused() throws {
     try part("unet", config: #"{"_class_name": "UNet2DConditionModel"}"#, variant: "fp16") {
       result, path in
       #expect(
@@ -140,13 +140,13 @@ struct DiffusersComponentTests {
     }
   }
 
-  /// Not a word of weights: the folder of a pipeline whose index is lost, or of nothing.
+  /// Without weights, the folder may be that of a pipeline without its index.
   @Test func aConfigWithoutWeightsIsNoComponent() throws {
     try withTemporaryFolder { folder in
       try write("{}", to: folder + "/m/config.json")
       #expect(
         message { _ = try Readers.all.read(folder + "/m") }
-          == "\(folder)/m: no model_index.json, which a diffusers model begins with; the folder holds config.json; name the folder of the whole pipeline"
+          == "\(folder)/m: no model_index.json, which a diffusers folder has; the folder holds config.json"
       )
     }
   }

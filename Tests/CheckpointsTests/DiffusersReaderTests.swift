@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 struct DiffusersReaderTests {
-  @Test func readsAllThatTheIndexLists() throws {
+  @Test func readsEveryListedComponent() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       let model = try tiny.read()
@@ -41,7 +41,7 @@ struct DiffusersReaderTests {
     }
   }
 
-  @Test func configsTellAbsentFromNull() throws {
+  @Test func absentAndNullMembersStayDistinct() throws {
     try withTemporaryFolder { folder in
       let config = try #require(try TinyFolder(in: folder).read()["unet"]).config
       #expect(config["time_cond_proj_dim"] == .some(.null))
@@ -49,8 +49,8 @@ struct DiffusersReaderTests {
     }
   }
 
-  /// As `DPMSolverMultistepScheduler.save_pretrained` writes it.
-  @Test func aSchedulersInfinityIsItsDefault() throws {
+  /// The form that `DPMSolverMultistepScheduler.save_pretrained` writes.
+  @Test func infiniteSchedulerMembersAreRemoved() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try write(
@@ -60,7 +60,7 @@ struct DiffusersReaderTests {
     }
   }
 
-  @Test func aSlashAtTheEndAndLinksWithinAreFine() throws {
+  @Test func trailingSlashesAndLinksAreAccepted() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       let weights = tiny.path + "/" + TinyFolder.stem + ".safetensors"
@@ -76,7 +76,7 @@ struct DiffusersReaderTests {
     }
   }
 
-  @Test func absentPartsNeedNoFolder() throws {
+  @Test func nullComponentsNeedNoFolder() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.write(
@@ -91,7 +91,7 @@ struct DiffusersReaderTests {
     }
   }
 
-  @Test func tokenizersInOneFileStaySo() throws {
+  @Test func tokenizersInOneFileAreRead() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.remove("tokenizer/vocab.json")
@@ -146,19 +146,19 @@ struct VariantTests {
   static let fp16 = "diffusion_pytorch_model.fp16.safetensors"
   static let nonEMA = "diffusion_pytorch_model.non_ema.safetensors"
 
-  @Test func thePlainOneIsReadUnlessAnotherIsAskedFor() throws {
+  @Test func plainWeightsAreReadUnlessAVariantIsRequested() throws {
     let plain = try names([Self.fp16, Self.nonEMA], variant: nil)
     #expect(plain.names?.count == 3 && plain.variants == nil)
     let chosen = try names([Self.fp16, Self.nonEMA], variant: "fp16")
     #expect(chosen.names == [Self.fp16] && chosen.variants == ["unet": "fp16"])
   }
 
-  @Test func theOnlyOneIsReadAndNamed() throws {
+  @Test func theOnlyVariantIsReadAndRecorded() throws {
     let only = try names([Self.fp16], variant: nil, keepingPlain: false)
     #expect(only.names == [Self.fp16] && only.variants == ["unet": "fp16"])
   }
 
-  /// diffusers too reads the plain weights of a component that has no such variant.
+  /// Like diffusers, reads the plain weights of a component without the variant.
   @Test func componentsWithoutTheVariantAreReadPlain() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -170,7 +170,7 @@ struct VariantTests {
     }
   }
 
-  @Test func anotherVariantIsRefused() throws {
+  @Test func anUnknownVariantIsRefused() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.weights(Self.half, "unet/" + Self.fp16)
@@ -201,7 +201,7 @@ struct VariantTests {
       for file in [Self.fp16, Self.nonEMA] { try tiny.weights(Self.half, "unet/" + file) }
       #expect(
         tiny.refusal()
-          == "model/unet: component 'unet' has no plain weights and more than one variant, fp16 and non_ema; choose one with --variant"
+          == "model/unet: component 'unet' has no plain weights and more than one variant, fp16 and non_ema"
       )
     }
   }

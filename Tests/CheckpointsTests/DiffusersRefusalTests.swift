@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 struct DiffusersRefusalTests {
-  /// What is said after `damage` was done to a good folder.
+  /// The message of the error after `damage` to a valid folder.
   private func refusal(_ damage: (TinyFolder) throws -> Void) throws -> String {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -16,65 +16,65 @@ struct DiffusersRefusalTests {
     }
   }
 
-  @Test func aFolderWithoutIndex() throws {
+  @Test func foldersWithoutAnIndexAreRefused() throws {
     #expect(
       try refusal { try $0.remove("model_index.json") }
-        == "model: no model_index.json, which a diffusers model begins with; the folder holds safety_checker, scheduler, text_encoder, tokenizer, unet and vae; name the folder of the whole pipeline"
+        == "model: no model_index.json, which a diffusers folder has; the folder holds safety_checker, scheduler, text_encoder, tokenizer, unet and vae"
     )
   }
 
   @Test(arguments: [
-    ("{", "not the JSON it should be: the text ends too early (at byte 1)"),
-    ("[]", "the file holds an array, an object is expected"),
+    ("{", "invalid JSON: the text ends too early (at byte 1)"),
+    ("[]", "the file holds an array, expected an object"),
     (
       #"{"source": 1, "steps": []}"#,
-      "'source' is a number, expected an object; delete the file if the model's history does not matter"
+      "'source' is a number, expected an object"
     ),
     (
       #"{"source": {}, "steps": [1]}"#,
-      "'steps' is an array, expected a list of objects; delete the file if the model's history does not matter"
+      "'steps' is an array, expected a list of objects"
     ),
     (
       #"{"source": {}}"#,
-      "'steps' is missing, expected a list of objects; delete the file if the model's history does not matter"
+      "'steps' is missing, expected a list of objects"
     ),
   ])
-  func aMalformedHistory(text: String, expected: String) throws {
+  func malformedProvenanceIsRefused(text: String, expected: String) throws {
     #expect(
       try refusal { try $0.write(text, "decant.json") } == "model/decant.json: " + expected)
   }
 
-  @Test func anIndexThatIsNoJSON() throws {
+  @Test func invalidIndexesAreRefused() throws {
     #expect(
       try refusal { try $0.write("{\"unet\":", "model_index.json") }
-        == "model/model_index.json: not the JSON it should be: the text ends too early (at byte 8)")
+        == "model/model_index.json: invalid JSON: the text ends too early (at byte 8)")
     #expect(
       try refusal { try $0.write("[]", "model_index.json") }
-        == "model/model_index.json: the file holds an array, an object is expected")
+        == "model/model_index.json: the file holds an array, expected an object")
   }
 
   @Test(arguments: [#"["diffusers"]"#, #"["a", "b", "c"]"#, #"[null, "b"]"#, "[1, 2]", "[]"])
-  func anEntryThatIsNoPair(pair: String) throws {
+  func malformedIndexEntriesAreRefused(pair: String) throws {
     #expect(
       try refusal { try $0.write("{\"unet\": \(pair)}", "model_index.json") }
-        == "model/model_index.json: 'unet' must be a pair of library and class, or of two nulls")
+        == "model/model_index.json: 'unet' is not a pair of library and class, or of two nulls")
   }
 
-  @Test func componentsThatTheIndexDoesNotList() throws {
+  @Test func unlistedComponentsAreRefused() throws {
     #expect(
       try refusal {
         try $0.write(#"{"unet": ["diffusers", "UNet2DConditionModel"]}"#, "model_index.json")
       }
-        == "model/model_index.json: no text_encoder and vae, which every model here needs; listed are unet"
+        == "model/model_index.json: no text_encoder and vae, which every model needs; listed are unet"
     )
     #expect(
       try refusal { try $0.write("{}", "model_index.json") }
-        == "model/model_index.json: no text_encoder, unet and vae, which every model here needs; listed are nothing"
+        == "model/model_index.json: no text_encoder, unet and vae, which every model needs; listed are nothing"
     )
   }
 
   @Test(arguments: ["unet", "vae", "text_encoder", "scheduler", "tokenizer"])
-  func aFolderThatIsNotThere(component: String) throws {
+  func missingFoldersAreRefused(component: String) throws {
     #expect(
       try refusal { try $0.remove(component) }
         == "model: component '\(component)' is listed in model_index.json, but there is no folder model/\(component)"
@@ -103,7 +103,7 @@ struct DiffusersRefusalTests {
       "model/tokenizer: component 'tokenizer' has no vocab.json and merges.txt or tokenizer.json; the folder holds vocab.json"
     ),
   ])
-  func aFileThatIsNotThere(file: String, message: String) throws {
+  func missingFilesAreRefused(file: String, message: String) throws {
     #expect(try refusal { try $0.remove(file) } == message)
   }
 
@@ -111,38 +111,38 @@ struct DiffusersRefusalTests {
     ("unet/diffusion_pytorch_model", "unet/diffusion_pytorch_model.bin"),
     ("text_encoder/model", "text_encoder/pytorch_model.bin"),
   ])
-  func pickledWeightsThatAreNone(stem: String, pickle: String) throws {
+  func invalidPicklesAreRefused(stem: String, pickle: String) throws {
     #expect(
       try refusal {
         try $0.remove(stem + ".safetensors")
         try $0.write("pickle", pickle)
       }
-        == "model/\(pickle): a file of 6 bytes that begins with 70 69 63 6b 6c 65, no file of PyTorch's; readable is what torch.save writes"
+        == "model/\(pickle): a file of 6 bytes that begins with 70 69 63 6b 6c 65, expected a file of torch.save"
     )
   }
 
-  @Test func averagedWeights() throws {
+  @Test func movingAveragesAreRefused() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       let text = message { _ = try Readers.all.read(tiny.path, options: ReadOptions(ema: true)) }
       #expect(
         text == tiny.path
-          + ": --ema chooses between two sets of weights of a single file; a diffusers folder holds one, which its pipeline uses; leave --ema out"
+          + ": a diffusers folder holds one set of weights, without a moving average beside it"
       )
     }
   }
 
-  @Test func aConfigThatIsNoJSON() throws {
+  @Test func invalidConfigsAreRefused() throws {
     #expect(
       try refusal { try $0.write("{} {}", "vae/config.json") }
-        == "model/vae/config.json: not the JSON it should be: something follows the value (at byte 3)"
+        == "model/vae/config.json: invalid JSON: something follows the value (at byte 3)"
     )
     #expect(
       try refusal { try $0.write("1", "scheduler/scheduler_config.json") }
-        == "model/scheduler/scheduler_config.json: the file holds a number, an object is expected")
+        == "model/scheduler/scheduler_config.json: the file holds a number, expected an object")
   }
 
-  @Test func twoSpellingsOfOneTensor() throws {
+  @Test func twoNamesOfOneTensorAreRefused() throws {
     #expect(
       try refusal {
         try $0.weights(
@@ -151,18 +151,18 @@ struct DiffusersRefusalTests {
             ("text_model.final_layer_norm.bias", counting([1])),
           ], "text_encoder/model.safetensors")
       }
-        == "model/text_encoder/model.safetensors: tensors 'final_layer_norm.bias' and 'text_model.final_layer_norm.bias' are both 'text_model.final_layer_norm.bias', one is expected"
+        == "model/text_encoder/model.safetensors: tensors 'final_layer_norm.bias' and 'text_model.final_layer_norm.bias' are both 'text_model.final_layer_norm.bias', expected one"
     )
   }
 
-  @Test func weightsThatAreNoSafetensors() throws {
+  @Test func invalidSafetensorsAreRefused() throws {
     #expect(
       try refusal { try $0.write("PK", "unet/diffusion_pytorch_model.safetensors") }
-        == "model/unet/diffusion_pytorch_model.safetensors: a file of 2 bytes is no safetensors file, which begins with 8 bytes for the header's length; it is probably an incomplete download"
+        == "model/unet/diffusion_pytorch_model.safetensors: the file has 2 bytes, expected at least the 8 bytes of a safetensors header's length; it is probably an incomplete download"
     )
   }
 
-  @Test func aFolderInAFilesPlace() throws {
+  @Test func aFolderInsteadOfAFileIsRefused() throws {
     #expect(
       try refusal {
         try $0.remove("vae/config.json")

@@ -11,11 +11,11 @@ struct ShardTests {
     return "{\"metadata\": {\"total_size\": 8}, \"weight_map\": {\(members)}}"
   }
 
-  /// A folder whose U-Net lies in two shards: `a` in the second, `b` and `c` in the first.
+  /// A folder whose U-Net is in two shards: `a` in the second, `b` and `c` in the first.
   ///
   /// - Parameters:
-  ///   - spelling: what stands before and after the shard's number in its file's name.
-  ///   - owners: the shard of each tensor as the index has it.
+  ///   - spelling: the text before and after the shard's number in a file name.
+  ///   - owners: the shard of each tensor in the index.
   private func sharded<Result>(
     index: String = "diffusion_pytorch_model.safetensors.index.json",
     spelling: (head: String, tail: String) = (
@@ -39,7 +39,7 @@ struct ShardTests {
   static let second = "diffusion_pytorch_model-00002-of-00002.safetensors"
   static let indexFile = "model/unet/diffusion_pytorch_model.safetensors.index.json"
 
-  @Test func makeOneSource() throws {
+  @Test func shardsAreJoined() throws {
     try sharded { tiny in
       let model = try tiny.read()
       let weights = try #require(model["unet"]).weights
@@ -53,7 +53,7 @@ struct ShardTests {
     }
   }
 
-  /// Every spelling of variant shards that the hub has.
+  /// Every form of variant shard names on the Hugging Face Hub.
   @Test(arguments: [
     (
       "diffusion_pytorch_model.safetensors.index.fp16.json", "diffusion_pytorch_model.fp16-0000",
@@ -92,7 +92,7 @@ struct ShardTests {
     }
   }
 
-  @Test func theNamesOfShardedTextEncodersAreCanonical() throws {
+  @Test func shardedTextEncodersGetCanonicalNames() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.remove("text_encoder/model.safetensors")
@@ -121,27 +121,27 @@ struct ShardTests {
       try tiny.weights([("a", counting([2])), ("b", counting([2]))], "unet/" + Self.second)
       #expect(
         tiny.refusal()
-          == "\(Self.indexFile): tensor 'b' lies in two shards, \(Self.first) and \(Self.second), one is expected"
+          == "\(Self.indexFile): tensor 'b' is in two shards, \(Self.first) and \(Self.second), expected one"
       )
     }
   }
 
-  @Test func aTensorOfTheIndexThatNoShardHoldsIsNamed() throws {
+  @Test func listedTensorsWithoutAShardAreRefused() throws {
     try sharded(owners: [("a", 2), ("b", 1), ("c", 1), ("d", 1)]) { tiny in
       #expect(
         tiny.refusal()
-          == "\(Self.indexFile): tensor 'd' is said to lie in '\(Self.first)', which does not hold it"
+          == "\(Self.indexFile): tensor 'd' is listed for '\(Self.first)', which does not hold it"
       )
     }
     try sharded(owners: [("a", 2), ("b", 2), ("c", 1)]) { tiny in
       #expect(
         tiny.refusal()
-          == "\(Self.indexFile): tensor 'b' is said to lie in '\(Self.second)', which does not hold it"
+          == "\(Self.indexFile): tensor 'b' is listed for '\(Self.second)', which does not hold it"
       )
     }
   }
 
-  @Test func aTensorOfAShardThatTheIndexLacksIsNamed() throws {
+  @Test func unlistedTensorsOfShardsAreRefused() throws {
     try sharded(owners: [("a", 2), ("b", 1)]) { tiny in
       #expect(
         tiny.refusal() == "\(Self.indexFile): tensor 'c' of shard '\(Self.first)' is not listed")
@@ -153,7 +153,7 @@ struct ShardTests {
       try tiny.remove("unet/diffusion_pytorch_model.safetensors.index.json")
       #expect(
         tiny.refusal()
-          == "model/unet: shard '\(Self.first)' has no index, 'diffusion_pytorch_model.safetensors.index.json' is expected beside it"
+          == "model/unet: shard '\(Self.first)' has no index, expected 'diffusion_pytorch_model.safetensors.index.json' beside it"
       )
     }
   }
@@ -180,13 +180,13 @@ struct ShardTests {
     }
   }
 
-  @Test func aDamagedShardIsRefusedAsAFileIs() throws {
+  @Test func damagedShardsAreRefused() throws {
     try sharded { tiny in
       let path = tiny.path + "/unet/" + Self.second
       try write(Array(bytes(path).dropLast()), to: path)
       #expect(
         tiny.refusal()
-          == "model/unet/\(Self.second): tensor 'a': ends at byte 8 of the data, the file holds only 7; it is probably an incomplete download, fetch it again"
+          == "model/unet/\(Self.second): tensor 'a': ends at byte 8 of the data, the file holds only 7; it is probably an incomplete download"
       )
     }
   }

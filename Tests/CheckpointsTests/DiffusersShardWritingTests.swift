@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 struct DiffusersShardWritingTests {
-  /// Writes the miniature with these options and gives the folder.
+  /// Writes the miniature with options, and passes its folder to `body`.
   private func written(
     _ options: WriteOptions, _ body: (_ out: String, _ model: ModelSource) throws -> Void
   ) throws {
@@ -28,7 +28,7 @@ struct DiffusersShardWritingTests {
     }
   }
 
-  @Test func aVariantNamesTheFiles() throws {
+  @Test func fileNamesContainTheVariant() throws {
     try written(WriteOptions(variant: "fp16")) { out, model in
       #expect(
         contents(out + "/unet") == ["config.json", "diffusion_pytorch_model.fp16.safetensors"])
@@ -39,8 +39,8 @@ struct DiffusersShardWritingTests {
     }
   }
 
-  /// 18 + 2 + 4 numbers of 4 bytes: conv_in is beyond 40 bytes, the others share a file.
-  @Test func shardsHoldNoMoreThanTheirLimit() throws {
+  /// 18 + 2 + 4 numbers of 4 bytes: conv_in exceeds 40 bytes, the others share a file.
+  @Test func shardsKeepToTheSizeLimit() throws {
     try written(WriteOptions(maxShardSize: 40)) { out, model in
       let names = (1...2).map { "diffusion_pytorch_model-0000\($0)-of-00002.safetensors" }
       #expect(
@@ -69,7 +69,7 @@ struct DiffusersShardWritingTests {
     }
   }
 
-  @Test func everyLimitGivesWhatIsReadBack() throws {
+  @Test func shardsOfEveryLimitAreReadBack() throws {
     for limit in 1...100 {
       try written(WriteOptions(variant: limit % 2 == 0 ? "fp16" : nil, maxShardSize: limit)) {
         out, model in
@@ -82,8 +82,8 @@ struct DiffusersShardWritingTests {
     }
   }
 
-  /// As diffusers 0.42 and transformers 5.23 name them.
-  @Test func shardsOfAVariantHaveBothNames() throws {
+  /// The names of diffusers 0.42 and transformers 5.23.
+  @Test func shardNamesContainTheVariant() throws {
     try written(WriteOptions(variant: "fp16", maxShardSize: 40)) { out, _ in
       #expect(
         contents(out + "/unet") == [
@@ -115,7 +115,7 @@ struct DiffusersShardWritingTests {
   }
 
   @Test(arguments: ["", "a.b", "a/b", "-00001-of-00002", "fp 16"])
-  func namesThatAreNoVariantAreRefused(variant: String) throws {
+  func invalidVariantsAreRefused(variant: String) throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       #expect(
@@ -123,13 +123,13 @@ struct DiffusersShardWritingTests {
           try DiffusersFolderWriter().write(
             model, to: folder + "/out", options: WriteOptions(variant: variant))
         }
-          == "\(folder)/out: '\(variant)' cannot name a variant; letters, digits, '_' and '-' can, as in fp16"
+          == "\(folder)/out: variant '\(variant)' is invalid; expected letters, digits, '_' and '-', as in fp16"
       )
       #expect(contents(folder) == ["model"])
     }
   }
 
-  @Test func noRoomIsRefused() throws {
+  @Test func aShardSizeOfZeroIsRefused() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       #expect(
@@ -137,7 +137,7 @@ struct DiffusersShardWritingTests {
           try DiffusersFolderWriter().write(
             model, to: folder + "/out", options: WriteOptions(maxShardSize: 0))
         }
-          == "\(folder)/out: files of at most 0 bytes cannot hold weights; give a larger size")
+          == "\(folder)/out: files of at most 0 bytes cannot hold weights")
     }
   }
 }

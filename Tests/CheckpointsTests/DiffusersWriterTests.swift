@@ -9,7 +9,7 @@ import Testing
 struct DiffusersWriterTests {
   private let writer = DiffusersFolderWriter()
 
-  @Test func writesWhatItReadsBack() throws {
+  @Test func modelsAreReadBack() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let out = folder + "/out"
@@ -41,7 +41,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func provenanceStandsBesideTheIndexAndIsReadBack() throws {
+  @Test func provenanceIsReadBack() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       let source: JSONValue = ["name": "model", "sha256": "00"]
@@ -58,7 +58,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func theIndexListsExactlyWhatIsThere() throws {
+  @Test func theIndexListsTheWrittenComponents() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       try writer.write(model, to: folder + "/out")
@@ -85,7 +85,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func whatTheModelLacksIsListedAsAbsent() throws {
+  @Test func missingComponentsAreListedAsAbsent() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model.scheduler = nil
@@ -102,7 +102,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  /// A model of another layout, whose index lists nothing.
+  /// A model of another layout has an empty index.
   @Test func anEmptyIndexIsFilled() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
@@ -122,8 +122,8 @@ struct DiffusersWriterTests {
     }
   }
 
-  /// SDXL's pipeline has other members than SD 1's: none is invented and none is lost.
-  @Test func membersOfTheIndexAreThePipelinesOwn() throws {
+  /// SDXL's pipeline has other members than that of SD 1. None is added or removed.
+  @Test func otherMembersOfTheIndexAreKept() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model.index = [
@@ -147,7 +147,7 @@ struct DiffusersWriterTests {
     }
   }
 
-  @Test func oldNamesAreWrittenAsTodays() throws {
+  @Test func oldTensorNamesAreWrittenAsCurrentOnes() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.weights(
@@ -186,7 +186,7 @@ struct DiffusersWriterTests {
 struct DiffusersWriterRefusalTests {
   private let writer = DiffusersFolderWriter()
 
-  @Test func whatStandsIsReplacedOnRequestAlone() throws {
+  @Test func existingOutputsAreReplacedOnRequestOnly() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let out = folder + "/out"
@@ -202,11 +202,11 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  /// Whatever is not of the layout was put there by somebody else.
+  /// Files that are not part of the layout may be the user's own.
   @Test(arguments: [
     "v1-5-pruned.safetensors", "unet/notes.txt", "samples/1.png", "tokenizer/own.py",
   ])
-  func aModelWithOtherFilesIsNeverReplaced(file: String) throws {
+  func foldersWithOtherFilesAreNeverReplaced(file: String) throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let out = folder + "/out"
@@ -215,13 +215,13 @@ struct DiffusersWriterRefusalTests {
       let shown = file.hasPrefix("samples") ? "samples" : file
       #expect(
         message { try writer.write(model, to: out, replacing: true) }
-          == "\(out) is a folder that also holds '\(shown)', which is not replaced even with --force; choose another name or remove it"
+          == "\(out) is a folder that also holds '\(shown)'; only a diffusers folder is replaced"
       )
       #expect(FileManager.default.fileExists(atPath: out + "/" + file))
     }
   }
 
-  /// The model that is read may be the one that is replaced: its files stay mapped.
+  /// A model may be written over the one that it is read from: its files stay mapped.
   @Test func aModelMayReplaceItself() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -231,18 +231,18 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  @Test func aFolderThatIsNoModelIsNeverReplaced() throws {
+  @Test func otherFoldersAreNeverReplaced() throws {
     try withTemporaryFolder { folder in
       let model = try TinyFolder(in: folder).read()
       let home = folder + "/home"
       try write("precious", to: home + "/letters")
       #expect(
         message { try writer.write(model, to: home, replacing: true) }
-          == "\(home) is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
+          == "\(home) is a folder without model_index.json; only a diffusers folder is replaced"
       )
       #expect(
         message { try writer.write(model, to: home + "/letters", replacing: true) }
-          == "\(home)/letters is a file, which is not replaced even with --force; choose another name or remove it"
+          == "\(home)/letters is a file; only a diffusers folder is replaced"
       )
       #expect(try text(home + "/letters") == "precious")
       try FileManager.default.createDirectory(
@@ -251,7 +251,7 @@ struct DiffusersWriterRefusalTests {
     }
   }
 
-  @Test func quantizedWeights() throws {
+  @Test func quantizedWeightsAreRefused() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model["unet"]?.weights = MemorySource(
@@ -266,13 +266,13 @@ struct DiffusersWriterRefusalTests {
         ])
       #expect(
         message { try writer.write(model, to: folder + "/out") }
-          == "\(folder)/out/unet/diffusion_pytorch_model.safetensors: tensor 'conv_in.weight' is int8, which safetensors cannot hold; convert with --type f16, or write a .decant file"
+          == "\(folder)/out/unet/diffusion_pytorch_model.safetensors: tensor 'conv_in.weight' is int8, which safetensors cannot hold"
       )
       #expect(contents(folder) == ["model"])
     }
   }
 
-  @Test func aComponentThatHasNoPlace() throws {
+  @Test func unknownComponentsAreRefused() throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model["controlnet"] = ModelSource.Component(
@@ -280,7 +280,7 @@ struct DiffusersWriterRefusalTests {
         weights: MemorySource(location: "m", []))
       #expect(
         message { try writer.write(model, to: folder + "/out") }
-          == "\(folder)/out: component 'controlnet' has no place in a diffusers folder, known are text_encoder, text_encoder_2, unet and vae"
+          == "\(folder)/out: component 'controlnet' does not belong in a diffusers folder; expected text_encoder, text_encoder_2, unet and vae"
       )
     }
   }
@@ -290,13 +290,13 @@ struct DiffusersWriterRefusalTests {
     "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
     "scheduler/scheduler_config.json", "tokenizer/vocab.json",
   ])
-  func filesThatLeadElsewhereOrAreTaken(path: String) throws {
+  func unsafeAndReservedPathsAreRefused(path: String) throws {
     try withTemporaryFolder { folder in
       var model = try TinyFolder(in: folder).read()
       model.files.append(ModelSource.File(path: path, bytes: ByteSlice([1] as [UInt8])))
       #expect(
         message { try writer.write(model, to: folder + "/out") }
-          == "\(folder)/out: the model's file '\(path)' has no place in a diffusers folder")
+          == "\(folder)/out: the model's file '\(path)' does not belong in a diffusers folder")
       #expect(contents(folder) == ["model"])
     }
   }

@@ -16,7 +16,7 @@ private func run(_ tool: String, _ arguments: [String]) -> Bool {
   return process.terminationStatus == 0
 }
 
-/// A file system of 64 KiB for the time of `body`; `nil` where mounting is not permitted.
+/// Mounts a file system of 64 KiB while `body` runs. Returns `nil` where mounting is not permitted.
 private func onSmallDisk<Result>(_ body: (String) throws -> Result) throws -> Result? {
   try withTemporaryFolder { folder in
     let mount = ["/usr/bin/mount", "/bin/mount"].first(where: FileManager.default.isExecutableFile)
@@ -32,9 +32,9 @@ private let canMount = (try? onSmallDisk { _ in true }) == true
 
 @Suite(.serialized, .enabled(if: canMount, "a file system of 64 KiB may not be mounted here"))
 struct DiskFullTests {
-  /// Sizes within the writer's buffer, which meets the full disk on commit, and beyond it.
+  /// Sizes below the writer's buffer, which fail on commit, and above it.
   @Test(arguments: [1 << 15, 1 << 19])
-  func aFileIsNamedAndNotThere(count: Int) throws {
+  func aFullDiskLeavesNoFile(count: Int) throws {
     _ = try onSmallDisk { folder in
       let path = folder + "/f.safetensors"
       let source = MemorySource(location: "m", [("w", counting([count]))])
@@ -43,7 +43,7 @@ struct DiskFullTests {
           == "cannot write \(path): No space left on device")
       #expect(contents(folder) == [])
 
-      // What fits is written, and stays when the next one does not fit.
+      // A file that fits stays when the next one does not fit.
       try writeSafetensors(MemorySource(location: "m", [("w", counting([100]))]), to: path)
       let before = try bytes(path)
       #expect(message { try writeSafetensors(source, to: path, replacing: true) } != "no error")
@@ -52,7 +52,7 @@ struct DiskFullTests {
     }
   }
 
-  @Test func aFolderIsNamedAndNotThere() throws {
+  @Test func aFullDiskLeavesNoFolder() throws {
     try withTemporaryFolder { source in
       var model = try TinyFolder(in: source).read()
       model["unet"]?.weights = MemorySource(location: "m", [("w", counting([1 << 15]))])

@@ -4,9 +4,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What the tables of the diffusers layout make of names, through the reader.
+/// The names that the rules of the diffusers layout give to tensors.
 struct KeyTableTests {
-  /// The names that a component of these names is read under.
+  /// The names under which a component's tensors are read.
   private func names(_ component: String, _ names: [String]) throws -> [String] {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -52,7 +52,7 @@ struct KeyTableTests {
   }
 
   /// Matrices that are stored as 1x1 convolutions are read as matrices; convolutions are not.
-  @Test func attentionsOfTheVAEAreMatrices() throws {
+  @Test func attentionKernelsOfTheVAEBecomeMatrices() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       let attention = "decoder.mid_block.attentions.0."
@@ -77,12 +77,12 @@ struct KeyTableTests {
       #expect(
         message { _ = try weights.tensor(attention + "query.weight") }
           == "\(tiny.path)/vae/diffusion_pytorch_model.safetensors: "
-          + "tensor '\(attention)query.weight': nothing of that name")
+          + "tensor '\(attention)query.weight': no tensor has this name")
     }
   }
 
-  /// The U-Net's names are today's in every file, and `query` there would be another model.
-  @Test func theUNetKeepsItsNames() throws {
+  /// No file has old names of the U-Net, so `query` there is another model's.
+  @Test func namesOfTheUNetAreNotChanged() throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.weights(

@@ -16,14 +16,14 @@ struct LayoutTests {
   }
 
   static let readable =
-    "which is no model that is known here; readable are " + listed(Readers.all.map(\.layout))
+    "expected " + Readers.all.map(\.layout).joined(separator: " or ")
 
   @Test(
     arguments: [
       ([], "an empty file"),
       (
         Array("version https://git-lfs.github.com/spec/v1\n".utf8),
-        "a pointer of Git LFS instead of the file itself"
+        "a Git LFS pointer, not weights"
       ),
       ([1, 2, 3], "a file of 3 bytes that begins with 01 02 03"),
       (Array("hello, world".utf8), "a file of 12 bytes that begins with 68 65 6c 6c 6f 2c 20 77"),
@@ -82,10 +82,9 @@ struct LayoutTests {
     #expect(try Writers.all.writer(for: "out.gguf", named: "diffusers").name == "diffusers")
     #expect(
       message { _ = try Writers.all.writer(for: "out", named: "zip") }
-        == "'zip' is nothing to write a model as, known are " + listed(Writers.all.map(\.name)))
-    #expect(
-      message { _ = try Writers.all.writer(for: "out.x") }
-        == "out.x: the name says nothing about what to write; writable with --to are "
-        + listed(Writers.all.map(\.name)))
+        == "unknown output format 'zip'; expected " + listed(Writers.all.map(\.name)))
+    let error = #expect(throws: LayoutError.self) { _ = try Writers.all.writer(for: "out.x") }
+    #expect(error?.description == "out.x: the name does not determine the output format")
+    #expect(error?.remedy == .choose(.outputFormat, Writers.all.map(\.name)))
   }
 }

@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// int8 in a diffusers folder, as SDNQ stores it.
+/// int8 weights in a diffusers folder in the form of SDNQ.
 struct SDNQTests {
   private static let convolution = StoredTensor(
     shape: [2, 1, 3, 3], encoding: .int8,
@@ -35,7 +35,7 @@ struct SDNQTests {
       model, to: path, options: WriteOptions(program: "sdnq"))
   }
 
-  @Test func codesAndScalesLieApart() throws {
+  @Test func codesAndScalesAreSeparateTensors() throws {
     try withTemporaryFolder { folder in
       try write(try model(in: folder), to: folder + "/out")
       let file = try SafetensorsFile(path: folder + "/out/unet/diffusion_pytorch_model.safetensors")
@@ -53,9 +53,9 @@ struct SDNQTests {
         JSONValue(parsing: text(folder + "/out/unet/config.json")).object?["quantization_config"]?
           .object)
       #expect(config["quant_method"] == "sdnq")
-      // What is a matrix and not int8 is named, so that it is not taken for int8.
+      // Matrices that are not int8 are listed, so that SDNQ does not take them for int8.
       #expect(config["modules_to_not_convert"] == ["conv_in.weight"])
-      // A component without int8 is told nothing of it.
+      // The config of a component without int8 does not change.
       #expect(
         try JSONValue(parsing: text(folder + "/out/vae/config.json")).object?["quantization_config"]
           == nil)
@@ -90,21 +90,21 @@ struct SDNQTests {
     #expect(try writer.profile(WriteOptions(program: "diffusers")).accepted(.int8) == nil)
   }
 
-  /// Configs and tensors that are not what is read, and what is said of them.
+  /// Unsupported configs and tensors, and their errors.
   @Test(arguments: [
     (
       #"{"quant_method": "bitsandbytes"}"#,
-      "by 'bitsandbytes'; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"
+      "by 'bitsandbytes'; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"
     ),
     (
       #"{"quant_method": "sdnq", "weights_dtype": "uint4"}"#,
-      #"by 'sdnq' with 'weights_dtype' "uint4"; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"#
+      #"by 'sdnq' with 'weights_dtype' "uint4"; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"#
     ),
     (
       #"{"quant_method": "sdnq", "weights_dtype": "int8", "group_size": 32}"#,
-      "by 'sdnq' with 'group_size' 32; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"
+      "by 'sdnq' with 'group_size' 32; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"
     ),
-    ("7", "by a number; readable is 'sdnq' with 'weights_dtype' 'int8' and no groups"),
+    ("7", "by a number; expected 'sdnq' with 'weights_dtype' 'int8' and no groups"),
   ]) func otherBackEndsAreRefused(config: String, sentence: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -120,7 +120,7 @@ struct SDNQTests {
     arguments: [
       (nil, "missing"), (counting([2]), "f32 [2]"), (counting([3, 1]), "f32 [3, 1]"),
     ] as [(StoredTensor?, String)])
-  func scalesMustFit(scale: StoredTensor?, found: String) throws {
+  func scalesMustFitTheWeights(scale: StoredTensor?, found: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       let codes = StoredTensor(
@@ -134,7 +134,7 @@ struct SDNQTests {
       let sentence =
         "model/unet/config.json: the weights are quantized by tensor 'to_q.scale' \(found); "
         + "readable is f32 [2, 1] beside 'to_q.weight'"
-      // A vector of as many scales is accepted, as nothing can be meant by it but this.
+      // A vector with one scale per row is accepted, because it is unambiguous.
       #expect(tiny.refusal() == (found == "f32 [2]" ? "no error" : sentence))
     }
   }

@@ -39,7 +39,7 @@ struct SafetensorsFileTests {
       ])
   }
 
-  /// All codes of the 8-bit kinds, and the corners of the others.
+  /// All codes of the 8-bit kinds, and edge cases of the others.
   @Test func widensAsTorchDoes() throws {
     func canonical(_ values: [Float]) -> [UInt32] {
       values.map { $0.isNaN ? 0x7fc0_0000 : $0.bitPattern }
@@ -66,7 +66,7 @@ struct SafetensorsFileTests {
     #expect(widened.metadata == [:])
   }
 
-  @Test func bytesLieInPlace() throws {
+  @Test func tensorsAreUsedInPlace() throws {
     #expect(try kinds.tensor("f4").parts[0].array == [0x10, 0x32, 0x54, 0x76])
     #expect(try kinds.tensor("matrix").floats() == [0, 1, 2, 3, 4, 5])
     #expect(try kinds.tensor("scalar").floats() == [2.5])
@@ -74,11 +74,11 @@ struct SafetensorsFileTests {
     #expect(try kinds.tensor("u64").parts[0].alignmentOffset % 8 == 0)
   }
 
-  @Test func whatItDoesNotHoldIsNamed() {
+  @Test func missingTensorsAreNamed() {
     #expect(kinds.entry("absent") == nil)
     #expect(
       message { _ = try kinds.tensor("absent") }
-        == "\(kinds.path): tensor 'absent': nothing of that name")
+        == "\(kinds.path): tensor 'absent': no tensor has this name")
     #expect(kinds.location == fixture("safetensors/kinds.safetensors"))
   }
 
@@ -89,7 +89,7 @@ struct SafetensorsFileTests {
     }
   }
 
-  /// The order of members is free, and tensors without elements may share their place.
+  /// Members have any order, and tensors without elements may share an offset.
   @Test func readsWhatTheFormatAllows() throws {
     let header = """
       {"b":{"data_offsets":[4,6],"shape":[1,1],"dtype":"F16"},

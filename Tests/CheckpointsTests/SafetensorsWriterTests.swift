@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// A source whose `names` and entries are not what it gives: a transform with a fault.
+/// A source whose tensors differ from its names and entries.
 private struct FaultySource: WeightSource {
   let base: MemorySource
   var announced: TensorEntry?
@@ -45,8 +45,8 @@ struct SafetensorsWriterTests {
       ("a.bias", StoredTensor(shape: [1], floats: [-1])),
     ])
 
-  /// The whole file, and that the safetensors package for Python writes the same bytes.
-  @Test func writesTheBytesThatThePackageWrites() throws {
+  /// The bytes are those of the safetensors package for Python.
+  @Test func writesTheBytesOfThePythonPackage() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/small.safetensors"
       try writeSafetensors(Self.small, to: path)
@@ -91,7 +91,7 @@ struct SafetensorsWriterTests {
     }
   }
 
-  /// Random kinds and shapes come back as they were, from files whose data is aligned.
+  /// Random kinds and shapes are read back from files with aligned data.
   @Test(arguments: 0..<40)
   func roundTrips(seed: UInt64) throws {
     var random = SplitMix(state: seed)
@@ -130,7 +130,7 @@ struct SafetensorsWriterTests {
       #expect(try SafetensorsFile(path: folder + "/f").names.contains("z"))
       #expect(
         message { try writeSafetensors([other, other], to: folder + "/g") }
-          == "\(folder)/g: tensor 'z' comes from other and from other, one of them is expected")
+          == "\(folder)/g: tensor 'z' comes from other and from other, expected one of them")
       #expect(contents(folder) == ["f"])
     }
   }
@@ -143,7 +143,7 @@ struct SafetensorsWriterTests {
     }
   }
 
-  @Test func whatStandsIsReplacedOnlyOnRequest() throws {
+  @Test func existingOutputsAreReplacedOnRequestOnly() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/f"
       try write("old", to: path)
@@ -167,35 +167,35 @@ struct SafetensorsWriterRefusalTests {
     }
   }
 
-  @Test func quantizedTensors() throws {
+  @Test func quantizedTensorsAreRefused() throws {
     let tensor = StoredTensor(
       shape: [1, 2], encoding: .int8,
       parts: [ByteSlice([1, 2] as [Int8]), ByteSlice([1] as [Float])])
     #expect(
       try refusal(MemorySource(location: "m", [("w", tensor)]))
-        == "f: tensor 'w' is int8, which safetensors cannot hold; convert with --type f16, or write a .decant file"
+        == "f: tensor 'w' is int8, which safetensors cannot hold"
     )
   }
 
-  @Test func theNameThatTheFormatKeeps() throws {
+  @Test func theReservedNameIsRefused() throws {
     #expect(
       try refusal(MemorySource(location: "m", [("__metadata__", counting([1]))]))
-        == "f: a tensor cannot be called '__metadata__', safetensors keeps that name for itself")
+        == "f: a tensor has the name '__metadata__', which safetensors reserves")
   }
 
-  @Test func aHeaderBeyondTheLimit() throws {
+  @Test func headersBeyondTheLimitAreRefused() throws {
     let name = String(repeating: "n", count: 100_000_001)
     #expect(
       try refusal(MemorySource(location: "m", [(name, counting([1]))]))
         == "f: the header would take more than the 100000000 bytes that safetensors allows")
   }
 
-  @Test func aSourceThatGivesAnotherTensorThanItAnnounced() throws {
+  @Test func tensorsThatDifferFromTheirEntryAreRefused() throws {
     let base = MemorySource(location: "m", [("w", counting([2]))])
     let announced = TensorEntry(shape: [3], encoding: .plain(.f16))
     #expect(
       try refusal(FaultySource(base: base, announced: announced))
-        == "f: tensor 'w' was announced as f16 [3] and came as f32 [2]")
+        == "f: tensor 'w' is f32 [2], expected f16 [3]")
   }
 
   @Test func aSourceThatFailsLeavesNothing() throws {
@@ -204,7 +204,7 @@ struct SafetensorsWriterRefusalTests {
     #expect(try refusal(FaultySource(base: base, failure: failure)) == "m: tensor 'b': a fault")
   }
 
-  /// A cancelled task begins no further tensor and leaves nothing.
+  /// A cancelled task starts no further tensor and leaves no file.
   @Test func cancellationLeavesNothing() async throws {
     let base = MemorySource(
       location: "m", (0..<40).map { ("tensor\($0)", counting([2])) })
@@ -223,19 +223,19 @@ struct SafetensorsWriterRefusalTests {
     }
     let (text, seen, left) = try await task.value
     #expect(text == "CancellationError()" && left == [])
-    // What other threads had begun by then.
+    // Tensors that other threads had started by then.
     #expect(seen < 40 * 8)
   }
 }
 
-/// Cancels a task from whichever thread reads for it, as may be done.
+/// Cancels a task from any thread.
 private struct Canceller: @unchecked Sendable {
   let task: UnsafeCurrentTask?
 
   func cancel() { task?.cancel() }
 }
 
-/// The generator of Steele, Lea and Flood (2014), for test cases that are the same everywhere.
+/// The generator of Steele, Lea and Flood (2014), for reproducible test cases.
 struct SplitMix: RandomNumberGenerator {
   var state: UInt64
 

@@ -4,7 +4,7 @@ import ModelSources
 import Tensors
 import Testing
 
-/// The bytes of a safetensors file with that header and that many bytes of data.
+/// The bytes of a safetensors file with a header and `data` bytes of data.
 func safetensors(_ header: String, data: Int = 0, length: UInt64? = nil) -> [UInt8] {
   let text = [UInt8](header.utf8)
   let length = length ?? UInt64(text.count)
@@ -37,7 +37,7 @@ func counting(_ shape: Shape, from start: Int = 0) -> StoredTensor {
   StoredTensor(shape: shape, floats: (start..<start + shape.count).map(Float.init))
 }
 
-/// The sentence of the error that `body` throws.
+/// The description of the error that `body` throws.
 func message(_ body: () throws -> Void) -> String {
   do {
     try body()
@@ -47,7 +47,7 @@ func message(_ body: () throws -> Void) -> String {
   }
 }
 
-/// A miniature of a diffusers folder of SD 1.x, with a handful of tensors a component.
+/// A diffusers folder of SD 1.x with a few tensors in each component.
 struct TinyFolder {
   static let index = """
     {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.30.0",
@@ -113,7 +113,7 @@ struct TinyFolder {
     try DiffusersFolderReader().read(path, options: ReadOptions(variant: variant))
   }
 
-  /// What the reader says against the folder, without the folder's own path.
+  /// The message of the reader's error, without the path of the folder.
   func refusal(variant: String? = nil) -> String {
     message { _ = try read(variant: variant) }.replacingOccurrences(of: path, with: "model")
   }

@@ -38,12 +38,12 @@ struct TorchDamageTests {
         bytes[index] ^= 1 << UInt8(bit)
       }
     }
-    // Numbers, names and dates may be any; the rest is seen.
+    // Numbers, names and dates have no checks. Damage elsewhere is detected.
     #expect(refused > 3 * bytes.count, "\(refused) of \(8 * bytes.count)")
   }
 
   @Test(arguments: ["views.pt", "lightning.ckpt", "protocol4.pt", "views-legacy.pt"])
-  func filesOfTorchToo(name: String) throws {
+  func truncatedPyTorchFilesAreRefused(name: String) throws {
     let whole = try bytes(fixture("torch/" + name))
     for count in stride(from: 0, to: whole.count, by: 7) {
       #expect(torchRefusal(Array(whole.prefix(count))).hasPrefix("f: "))
@@ -57,8 +57,8 @@ struct TorchDamageTests {
     }
   }
 
-  /// Several bytes at once, in the form that has no checksum.
-  @Test func manyBytesAtOnce() throws {
+  /// Several damaged bytes in the legacy format, which has no checksums.
+  @Test func severalDamagedBytesAreRefusedOrHarmless() throws {
     let whole = try bytes(fixture("torch/views-legacy.pt"))
     var state: UInt64 = 1
     func random(below limit: Int) -> Int {
@@ -68,7 +68,7 @@ struct TorchDamageTests {
     for round in 0..<5000 {
       var damaged = whole
       for _ in 0...random(below: 4) {
-        // Storages may hold any numbers: most of the damage goes to the pickles.
+        // Storages may hold any numbers, so most damage is in the pickles.
         damaged[15 + random(below: whole.count - 300)] = UInt8(random(below: 256))
       }
       let text = torchRefusal(damaged)
@@ -77,7 +77,7 @@ struct TorchDamageTests {
   }
 }
 
-/// The form of before PyTorch 1.6.
+/// The legacy format of PyTorch before 1.6.
 struct TorchLegacyTests {
   private static let value = Pickle.dictionary([
     ("a", Pickle.tensor(Pickle.storage(count: 2, view: Pickle.none), [2], [1]))
@@ -92,18 +92,18 @@ struct TorchLegacyTests {
   }
 
   static let damaged: [(bytes: [UInt8], found: String)] = [
-    ([], "an empty file, no file of PyTorch's; readable is what torch.save writes"),
+    ([], "an empty file, expected a file of torch.save"),
     (
       Array("version https".utf8),
-      "a file of 13 bytes that begins with 76 65 72 73 69 6f 6e 20, no file of PyTorch's; readable is what torch.save writes"
+      "a file of 13 bytes that begins with 76 65 72 73 69 6f 6e 20, expected a file of torch.save"
     ),
     (
       Pickle.whole(Pickle.int(1)) + [UInt8](repeating: 0, count: 20),
-      "a Python pickle without PyTorch's magic number, no file of PyTorch's; readable is what torch.save writes"
+      "a Python pickle without PyTorch's magic number, expected a file of torch.save"
     ),
     (
       oldTorchFile(value, keys: keys, storages: storages, version: 1002),
-      "a pickle of version an integer, no file of PyTorch's; readable is what torch.save writes"
+      "a pickle of version an integer, expected a file of torch.save"
     ),
     (
       oldTorchFile(value, keys: [], storages: []),
@@ -153,11 +153,11 @@ struct TorchLegacyTests {
   ]
 
   @Test(arguments: damaged.indices)
-  func damagedFiles(index: Int) {
+  func damagedFilesAreRefused(index: Int) {
     #expect(torchRefusal(Self.damaged[index].bytes) == "f: " + Self.damaged[index].found)
   }
 
-  @Test func codeInAnyOfThePickles() {
+  @Test func codeInEveryPickleIsRefused() {
     let evil = Pickle.call("os", "system", [Pickle.text("echo")])
     for bytes in [
       oldTorchFile(evil, keys: Self.keys, storages: Self.storages),

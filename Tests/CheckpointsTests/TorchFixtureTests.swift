@@ -11,7 +11,7 @@ struct TorchFixtureTests {
     "views.pt", "views-legacy.pt", "kinds.pt", "kinds-legacy.pt", "protocol4.pt", "lightning.ckpt",
     "nested.pt",
   ])
-  func everyBitIsThat(name: String) throws {
+  func tensorsAreBitIdentical(name: String) throws {
     let path = fixture("torch/" + name)
     let archive = try Archives.open(path)
     let expected = try SafetensorsFile(path: path + ".safetensors")
@@ -34,7 +34,7 @@ struct TorchFixtureTests {
       ])
   }
 
-  @Test func whatIsNoTensorIsToldApart() throws {
+  @Test func otherMembersBecomeMetadata() throws {
     let metadata = try Archives.open(fixture("torch/lightning.ckpt")).metadata
     #expect(metadata["global_step"] == 840000)
     #expect(metadata["epoch"] == 6)
@@ -47,17 +47,17 @@ struct TorchFixtureTests {
       ])
   }
 
-  @Test func numbersThatLieInOrderAreReadInPlace() throws {
+  @Test func contiguousNumbersAreReadInPlace() throws {
     let file = try TorchFile(path: fixture("torch/views.pt"))
-    // A file's window knows where it lies; numbers that were gathered have memory of their own.
+    // Numbers in place have the alignment of the file. Gathered numbers have new memory.
     #expect(try file.tensor("whole").parts[0].alignmentOffset > 0)
     #expect(try file.tensor("part").parts[0].alignmentOffset > 0)
     #expect(try file.tensor("transposed").parts[0].alignmentOffset == 0)
   }
 
-  @Test func aTensorThatIsNotThere() throws {
+  @Test func missingTensorsAreNamed() throws {
     let file = try TorchFile(path: fixture("torch/views.pt"))
     #expect(file.entry("x") == nil)
-    #expect(message { _ = try file.tensor("x") }.hasSuffix("tensor 'x': nothing of that name"))
+    #expect(message { _ = try file.tensor("x") }.hasSuffix("tensor 'x': no tensor has this name"))
   }
 }

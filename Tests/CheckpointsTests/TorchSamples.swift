@@ -1,7 +1,6 @@
 import Tensors
 
-/// Pieces of pickles as bytes, for files that torch.save would write and for those that it never
-/// would.
+/// Pieces of pickles as bytes, for valid and invalid files.
 enum Pickle {
   static let proto: [UInt8] = [0x80, 2]
   static let stop: [UInt8] = [UInt8(ascii: ".")]
@@ -61,18 +60,18 @@ enum Pickle {
   static func whole(_ value: [UInt8]) -> [UInt8] { proto + value + stop }
 }
 
-/// One entry of a ZIP archive, honest unless it is told to lie.
+/// An entry of a ZIP archive. Its fields are correct unless a test sets them.
 struct ZIPSample {
   var name: String
   var bytes: [UInt8]
   var method = 0
   var flags = 0
   var checksum: UInt32?
-  /// Sizes and offset as the directory has them.
+  /// Sizes and offset in the directory.
   var stored: Int?
   var full: Int?
   var start: Int?
-  /// What the entry's own header has.
+  /// Fields of the local header.
   var ownName: String?
   var ownSize: Int?
   var ownMethod: Int?
@@ -95,8 +94,8 @@ func slowChecksum(_ bytes: [UInt8]) -> UInt32 {
   return ~crc
 }
 
-/// A ZIP archive of these entries; `count`, `size` and `start` are what its end says of the
-/// directory.
+/// A ZIP archive of entries. `count`, `size` and `start` are the directory's fields in the end
+/// record.
 func zip(
   _ entries: [ZIPSample], count: Int? = nil, size: Int? = nil, start: Int? = nil, volume: Int = 0,
   between: [UInt8] = [], comment: [UInt8] = []
@@ -128,7 +127,7 @@ func zip(
   return file + number(comment.count, 2) + comment
 }
 
-/// A file as torch.save writes it today.
+/// A file in the current format of torch.save.
 func torchFile(
   _ value: [UInt8], storages: [(key: String, bytes: [UInt8])] = [], more: [ZIPSample] = []
 ) -> [UInt8] {
@@ -138,7 +137,7 @@ func torchFile(
       + [ZIPSample("archive/byteorder", Array("little".utf8))] + more)
 }
 
-/// A file as torch.save wrote it before 1.6.
+/// A file in the format of torch.save before 1.6.
 func oldTorchFile(
   _ value: [UInt8], keys: [[UInt8]], storages: [(count: Int, bytes: [UInt8])],
   version: Int = 1001, isLittle: Bool = true

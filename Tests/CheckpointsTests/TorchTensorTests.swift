@@ -4,9 +4,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Where tensors lie in storages, and where they cannot.
+/// Valid and invalid locations of tensors in storages.
 struct TorchTensorTests {
-  /// What is said of tensor 'a' of this shape in a storage of four numbers.
+  /// The message of the error for tensor 'a' in a storage of four numbers.
   private func refusal(
     offset: Int = 0, _ extents: [Int], _ strides: [Int], count: Int = 4, bytes: Int = 16,
     view: [UInt8]? = nil
@@ -58,20 +58,20 @@ struct TorchTensorTests {
       "[1073741824] takes 4294967296 bytes, its storage only 16; a view that repeats numbers may take 268435456"
     ),
   ])
-  func tensorsOutsideOfTheirStorage(
+  func tensorsOutsideTheirStorageAreRefused(
     offset: Int, extents: [Int], strides: [Int], found: String
   ) {
     #expect(refusal(offset: offset, extents, strides) == "f: tensor 'a': " + found)
   }
 
-  @Test func storagesThatAreNotAsLongAsTheySay() {
+  @Test func storagesOfAnotherLengthAreRefused() {
     let text = "bytes are announced, its record takes 16 bytes; the file is damaged"
     #expect(refusal([1], [1], count: 5) == "f: storage '0': 5 elements of 4 \(text)")
     #expect(refusal([1], [1], count: 3) == "f: storage '0': 3 elements of 4 \(text)")
     #expect(refusal([1], [1], count: .max) == "f: storage '0': \(Int.max) elements of 4 \(text)")
   }
 
-  @Test func manyViewsAreBounded() {
+  @Test func theSizeOfViewsIsLimited() {
     // Nine views of 64 MiB each, of one number.
     let view = Pickle.tensor(Pickle.storage(count: 1), [1 << 24], [0])
     let names = (0..<9).map { "v\($0)" }
@@ -81,7 +81,7 @@ struct TorchTensorTests {
     let text = message { _ = try TorchFile(ByteSlice(bytes), path: "f") }
     #expect(
       text
-        == "f: tensor 'v4': with it the tensors take 335544320 bytes, more than the \(limit) that a file of this size may come to; it is made to exhaust disks"
+        == "f: tensor 'v4': with it the tensors take 335544320 bytes, more than the \(limit) that a file of this size may hold; it is made to exhaust disks"
     )
   }
 
@@ -113,7 +113,7 @@ struct TorchTensorTests {
   }
 
   /// PyTorch before 0.4 wrote storages that are views of others.
-  @Test func storagesThatAreViews() throws {
+  @Test func storagesThatAreViewsAreRead() throws {
     let view = Pickle.tuple([Pickle.text("1"), Pickle.int(2), Pickle.int(2)])
     let tensor = Pickle.tensor(Pickle.storage(count: 4, view: view), offset: 1, [1], [1])
     let bytes = oldTorchFile(
@@ -130,22 +130,22 @@ struct TorchTensorTests {
   @Test(arguments: [
     (
       Pickle.int(1),
-      "the file holds an integer, a dictionary of tensors is expected; save the model's state_dict()"
+      "the file holds an integer, expected a dictionary of tensors"
     ),
     (
       Pickle.call("my.models", "Net", []),
-      "the file holds an object of 'my.models.Net', a dictionary of tensors is expected; save the model's state_dict()"
+      "the file holds an object of 'my.models.Net', expected a dictionary of tensors"
     ),
     (Pickle.dictionary([("lr", Pickle.int(1))]), "no tensors; the file holds lr"),
   ])
-  func filesWithoutTensors(pickle: [UInt8], found: String) {
+  func filesWithoutTensorsAreRefused(pickle: [UInt8], found: String) {
     #expect(torchRefusal(torchFile(pickle)) == "f: " + found)
   }
 
-  @Test func aNameTwice() {
+  @Test func repeatedNamesAreRefused() {
     let tensor = Pickle.tensor(Pickle.storage(count: 1), [1], [1])
     let storages = [(key: "0", bytes: floatBytes([1]))]
-    let text = "f: two tensors are called 'a.b', one is expected"
+    let text = "f: two tensors have the name 'a.b', expected one"
     #expect(
       torchRefusal(
         torchFile(Pickle.dictionary([("a.b", tensor), ("a.b", tensor)]), storages: storages))
@@ -157,7 +157,7 @@ struct TorchTensorTests {
           storages: storages)) == text)
   }
 
-  @Test func anotherOrderOfBytes() {
+  @Test func bigEndianFilesAreRefused() {
     let tensor = Pickle.tensor(Pickle.storage(count: 1), [1], [1])
     let file = zip([
       ZIPSample("x/data.pkl", Pickle.whole(Pickle.dictionary([("a", tensor)]))),
@@ -165,7 +165,7 @@ struct TorchTensorTests {
     ])
     #expect(
       torchRefusal(file)
-        == "f: numbers are stored in the order 'big', readable is 'little'; save the file on another machine"
+        == "f: numbers are stored in the byte order 'big', expected 'little'"
     )
     let old = oldTorchFile(
       Pickle.dictionary([("a", tensor)]), keys: [Pickle.text("0")],

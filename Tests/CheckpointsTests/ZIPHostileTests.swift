@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// ZIP archives that are damaged, or made to mislead who reads them.
+/// Damaged and malicious ZIP archives.
 struct ZIPHostileTests {
   /// The entries of a file with one tensor.
   static let good: [ZIPSample] = [
@@ -15,7 +15,7 @@ struct ZIPHostileTests {
     ZIPSample("m/data/0", floatBytes([1, 2])), ZIPSample("m/version", Array("3\n".utf8)),
   ]
 
-  /// What is said of the archive after `damage` was done to its storage's entry.
+  /// The message of the error after `damage` to the storage's entry.
   private func refusal(_ damage: (inout ZIPSample) -> Void) -> String {
     var entries = Self.good
     damage(&entries[1])
@@ -28,7 +28,7 @@ struct ZIPHostileTests {
     }
   }
 
-  @Test func compressedAndEncryptedEntries() {
+  @Test func compressedAndEncryptedEntriesAreRefused() {
     #expect(
       refusal { $0.method = 8 }
         == "f: entry 'm/data/0' of the ZIP archive is compressed (method 8), which PyTorch never does; unpack the archive and pack it again without compression (zip -0)"
@@ -38,37 +38,37 @@ struct ZIPHostileTests {
         == "f: entry 'm/data/0' of the ZIP archive is encrypted; decrypt it first")
     #expect(
       refusal { $0.ownMethod = 8 }
-        == "f: entry 'm/data/0' of the ZIP archive: its own header says that the entry is compressed or encrypted; the file is damaged"
+        == "f: entry 'm/data/0' of the ZIP archive: its local header says that the entry is compressed or encrypted; the file is damaged"
     )
   }
 
-  /// A gigabyte out of eight bytes.
-  @Test func sizesThatAreNotTrue() {
+  /// An entry of eight bytes that claims a gigabyte.
+  @Test func wrongSizesAreRefused() {
     #expect(
       refusal { $0.full = 1 << 30 }
-        == "f: entry 'm/data/0' of the ZIP archive is not compressed, and is said to take 8 bytes of 1073741824; the file is damaged"
+        == "f: entry 'm/data/0' of the ZIP archive is not compressed, but its sizes differ: 8 and 1073741824 bytes; the file is damaged"
     )
     #expect(
       refusal {
         $0.full = 1 << 30
         $0.stored = 1 << 30
       }
-        == "f: entry 'm/data/0' of the ZIP archive: its own header has a size of 8, the directory one of 1073741824; the file is damaged"
+        == "f: entry 'm/data/0' of the ZIP archive: its local header has a size of 8, the directory one of 1073741824; the file is damaged"
     )
     let text = refusal {
       $0.full = 1 << 30
       $0.stored = 1 << 30
       $0.ownSize = 1 << 30
     }
-    #expect(text.contains("is said to end at byte 1073742") && text.contains("the entries end at"))
+    #expect(text.contains("ends at byte 1073742") && text.contains("expected an end by"))
     #expect(
       refusal { $0.ownSize = 4 }
-        == "f: entry 'm/data/0' of the ZIP archive: its own header has a size of 4, the directory one of 8; the file is damaged"
+        == "f: entry 'm/data/0' of the ZIP archive: its local header has a size of 4, the directory one of 8; the file is damaged"
     )
   }
 
-  @Test func overlappingEntries() {
-    // The version's entry is said to lie where the storage does, and to be it.
+  @Test func overlappingEntriesAreRefused() {
+    // The version's entry has the offset of the storage.
     var entries = Self.good
     entries[2] = ZIPSample("m/data/1", entries[1].bytes)
     let first = 30 + 10 + entries[0].bytes.count
@@ -76,7 +76,7 @@ struct ZIPHostileTests {
     entries[1].name = "m/data/1"
     entries[2].name = "m/data/0"
     entries[2].start = first
-    #expect(torchRefusal(zip(entries)).contains("its own header has another name"))
+    #expect(torchRefusal(zip(entries)).contains("its local header has another name"))
 
     // Two entries of one name's length whose bytes hold a header of their own.
     let inner = zip([ZIPSample("m/data/0", floatBytes([1, 2]))])
@@ -90,11 +90,11 @@ struct ZIPHostileTests {
     )
   }
 
-  @Test func namesTwice() {
+  @Test func repeatedEntryNamesAreRefused() {
     #expect(
       torchRefusal(zip(Self.good + [Self.good[0]]))
-        == "f: the ZIP archive has two entries called 'm/data.pkl', one is expected")
-    // Two pickles in folders of different names: which is the file's?
+        == "f: the ZIP archive has two entries called 'm/data.pkl', expected one")
+    // Two pickles in folders of different names are ambiguous.
     let other = ZIPSample("n/data.pkl", Self.good[0].bytes)
     #expect(
       torchRefusal(zip(Self.good + [other]))
@@ -103,16 +103,16 @@ struct ZIPHostileTests {
   }
 
   @Test(arguments: ["../x", "/etc/passwd", "m/../../x", "m\\x", "a\u{0}b", ""])
-  func namesThatLeadElsewhere(name: String) {
+  func unsafeEntryNamesAreRefused(name: String) {
     let text = torchRefusal(zip(Self.good + [ZIPSample(name, [])]))
     #expect(
       text
-        == "f: the ZIP archive has an entry called '\(name == "a\u{0}b" ? "a\\u{0}b" : name)', a path that leads elsewhere; PyTorch writes no such file"
+        == "f: the ZIP archive has an entry called '\(name == "a\u{0}b" ? "a\\u{0}b" : name)', an unsafe path; PyTorch writes no such file"
     )
   }
 
-  /// A key is a name in the archive and no more.
-  @Test func storagesThatLeadElsewhere() {
+  /// A key names an entry of the archive, never a file.
+  @Test func unsafeStorageKeysAreRefused() {
     let tensor = Pickle.tensor(Pickle.storage("../../etc/passwd", count: 1), [1], [1])
     let text = torchRefusal(torchFile(Pickle.dictionary([("a", tensor)])))
     #expect(
@@ -121,7 +121,7 @@ struct ZIPHostileTests {
     )
   }
 
-  @Test func archivesOfOtherThings() {
+  @Test func otherArchivesAreRefused() {
     #expect(
       torchRefusal(zip([ZIPSample("weights.npy", [1])]))
         == "f: the ZIP archive holds no 'NAME/data.pkl', which PyTorch's have; it holds weights.npy"
@@ -131,7 +131,7 @@ struct ZIPHostileTests {
         == "f: the ZIP archive holds no 'm/data/0', which PyTorch's have; it holds m/data.pkl")
   }
 
-  @Test func aWrongChecksum() {
+  @Test func wrongChecksumsAreRefused() {
     var entries = Self.good
     entries[0].checksum = 1
     let right = slowChecksum(entries[0].bytes)
@@ -143,20 +143,20 @@ struct ZIPHostileTests {
 
   @Test func ends() {
     let size = zip(Self.good).count
-    #expect(torchRefusal(zip(Self.good, count: 2)).contains("holds 3 entries, 2 are announced"))
+    #expect(torchRefusal(zip(Self.good, count: 2)).contains("holds 3 entries, expected 2"))
     #expect(torchRefusal(zip(Self.good, volume: 1)).contains("is split into volumes"))
-    #expect(torchRefusal(zip(Self.good, size: 9)).contains("is said to take 9 bytes from byte"))
+    #expect(torchRefusal(zip(Self.good, size: 9)).contains("directory has 9 bytes from byte"))
     #expect(torchRefusal(zip(Self.good, start: 9)).contains("bytes from byte 9, it has to end at"))
     #expect(
       torchRefusal(zip(Self.good, size: Int(UInt32.max), start: Int(UInt32.max))).contains(
-        "is said to take 4294967295 bytes from byte 4294967295, it has to end at byte \(size - 22)")
+        "directory has 4294967295 bytes from byte 4294967295, expected an end at byte \(size - 22)")
     )
     // Something between the directory and the end.
     #expect(
-      torchRefusal(zip(Self.good, between: [0])).contains("it has to end at byte \(size - 21)"))
+      torchRefusal(zip(Self.good, between: [0])).contains("expected an end at byte \(size - 21)"))
   }
 
-  /// The ZIP64 fields of an archive, with the link to them.
+  /// The ZIP64 fields of an archive, with their locator.
   private func wide(
     count: Int, size: Int, start: Int, place: Int, length: Int = 44, other: Int = 0
   ) -> [UInt8] {
@@ -195,17 +195,17 @@ struct ZIPHostileTests {
         wide(count: 3, size: size, start: start, place: end, length: .max),
         "their length does not lead"
       ),
-      (wide(count: 4, size: size, start: start, place: end), "holds 3 entries, 4 are announced"),
-      (wide(count: .max, size: size, start: start, place: end), "\(Int.max) are announced"),
-      (wide(count: 3, size: .max, start: .max, place: end), "is said to take \(Int.max) bytes"),
+      (wide(count: 4, size: size, start: start, place: end), "holds 3 entries, expected 4"),
+      (wide(count: .max, size: size, start: start, place: end), "expected \(Int.max)"),
+      (wide(count: 3, size: .max, start: .max, place: end), "directory has \(Int.max) bytes"),
       (
         wide(count: 3, size: -1, start: start, place: end),
-        "is said to take 18446744073709551615 bytes"
+        "directory has 18446744073709551615 bytes"
       ),
       (wide(count: 3, size: size, start: start, place: end, other: 1), "is split into volumes"),
     ]
     for (fields, found) in lies { #expect(torchRefusal(file(fields)).contains(found), "\(found)") }
-    // Fields that both ends have, and that disagree.
+    // Fields of both end records that disagree.
     #expect(
       torchRefusal(
         zip(
@@ -225,9 +225,9 @@ struct ZIPHostileTests {
     entries[1].extra = extra([8, 8])
     #expect(try TorchFile(ByteSlice(zip(entries)), path: "f").tensor("a").floats() == [1, 2])
     entries[1].extra = extra([.max, .max])
-    #expect(torchRefusal(zip(entries)).contains("is said to end at byte 9223372036854"))
+    #expect(torchRefusal(zip(entries)).contains("ends at byte 9223372036854"))
     entries[1].extra = extra([-1, -1])
-    #expect(torchRefusal(zip(entries)).contains("is said to end at byte 18446744073709551615"))
+    #expect(torchRefusal(zip(entries)).contains("ends at byte 18446744073709551615"))
     entries[1].extra = extra([8])
     #expect(torchRefusal(zip(entries)).contains("entry 'm/data/0' lacks a size or an offset"))
     entries[1].extra = extra([8, 8], length: 17)
@@ -235,6 +235,6 @@ struct ZIPHostileTests {
       torchRefusal(zip(entries)).contains("entry 1 of the ZIP archive's directory is damaged"))
     entries[1].start = 0xffff_ffff
     entries[1].extra = extra([8, 8, .max])
-    #expect(torchRefusal(zip(entries)).contains("is said to end at byte \(Int.max)"))
+    #expect(torchRefusal(zip(entries)).contains("ends at byte \(Int.max)"))
   }
 }

@@ -16,13 +16,13 @@ import Testing
         try expectDecant(
           ["convert", "model", "-o", output, "--quiet"] + force, in: folder, exit: 2,
           stderr:
-            "decant: \(output): FOLDER/plain is a file, where a folder to write to is expected; give another name"
+            "decant: \(output): FOLDER/plain is a file, expected a folder; give another name"
         )
       }
       try expectDecant(
         ["generate", "model", "-p", "x", "-o", "plain/", "--quiet"], in: folder, exit: 2,
         stderr:
-          "decant: plain/: FOLDER/plain is a file, where a folder to write to is expected; give another name"
+          "decant: plain/: FOLDER/plain is a file, expected a folder; give another name"
       )
       #expect(try names(folder) == ["model", "plain"])
     }
@@ -31,21 +31,21 @@ import Testing
   @Test(arguments: [
     (
       ["convert", "model", "-o", "photos"],
-      "photos is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
+      "photos is a folder without model_index.json; only a diffusers folder is replaced; choose another name or remove it"
     ),
     (
       ["convert", "model", "-o", "notes"],
-      "notes is a file, which is not replaced even with --force; choose another name or remove it"
+      "notes is a file; only a diffusers folder is replaced; choose another name or remove it"
     ),
     (
       ["convert", "model", "-o", "notes/"],
-      "notes/ is a file, which is not replaced even with --force; choose another name or remove it"
+      "notes/ is a file; only a diffusers folder is replaced; choose another name or remove it"
     ),
     (["convert", "model", "-o", "a.decant"], "cannot create a.decant: Is a directory"),
     (["convert", "model", "-o", "photos", "--to", "gguf"], "cannot create photos: Is a directory"),
     (
       ["verify", "model", "model", "--report", "photos"],
-      "photos: the folder holds what is no report (old.png), and is not replaced even with --force; give another name"
+      "photos: the folder holds 'old.png', which is no part of a report; only a report is replaced; give another name"
     ),
   ])
   func forceIsNotSuggestedWhereItDoesNotHelp(arguments: [String], sentence: String) throws {

@@ -18,11 +18,11 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.zip"],
-      "a.zip: the name says nothing about what to write; writable with --to are \(writers)"
+      "a.zip: the name does not determine the output format; choose --to decant or --to diffusers or --to checkpoint or --to gguf"
     ),
     (
       ["convert", "model", "-o", "a", "--to", "zip"],
-      "'zip' is nothing to write a model as, known are \(writers)"
+      "unknown output format 'zip'; expected \(writers)"
     ),
     (["convert", "model", "-o", ""], "-o is given an empty value; give it one, or leave -o out"),
     (
@@ -59,15 +59,15 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.decant", "--lora", "model", "--quiet"],
-      "model: holds model_index.json, scheduler, text_encoder, tokenizer, unet and vae, one file of adapters is expected: pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself"
+      "model: holds model_index.json, scheduler, text_encoder, tokenizer, unet and vae, expected one file of pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself"
     ),
     (
       ["inspect", "model", "--ema"],
-      "model: --ema chooses between two sets of weights of a single file; a diffusers folder holds one, which its pipeline uses; leave --ema out"
+      "model: a diffusers folder holds one set of weights, without a moving average beside it; leave --ema out"
     ),
     (
       ["convert", "model", "-o", "no/a.decant"],
-      "no/a.decant: the folder FOLDER/no to write to does not exist; make it first"
+      "no/a.decant: the folder FOLDER/no does not exist; create it first"
     ),
     (
       ["strip", "model", "-o", "a", "--recipe", "bk-sdm-huge"],
@@ -103,7 +103,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--grid", "./a.png"],
-      "./a.png: two outputs have this name; give each its own"
+      "./a.png: two outputs have this name; give each its own name"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--scheduler", "luck"],
@@ -111,7 +111,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "."],
-      ".: a file is to be written, and this is a folder; name a file in it"
+      ".: is a folder, expected a file; name a file in it"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "-W", "63", "--quiet"],
@@ -222,7 +222,7 @@ import Testing
       try expectDecant(
         ["convert", "model", "-o", output, "--to", "decant", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: \(output): the output is the input model or lies in it, and an input is never written to; give another name"
+          "decant: \(output): the output is the input model or is inside it; inputs are never changed; give another name"
       )
     }
   }
@@ -236,7 +236,7 @@ import Testing
       try expectDecant(
         ["convert", "a.decant", "-o", "b.decant", "--type", "f32", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: b.decant: the output is the input a.decant or lies in it, and an input is never written to; give another name"
+          "decant: b.decant: the output is the input a.decant or is inside it; inputs are never changed; give another name"
       )
       #expect(try bytes(folder + "/a.decant") == before)
     }
@@ -253,7 +253,7 @@ import Testing
       try expectDecant(
         command + ["--vae", "a.decant", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: a.decant: the output is the input a.decant or lies in it, and an input is never written to; give another name"
+          "decant: a.decant: the output is the input a.decant or is inside it; inputs are never changed; give another name"
       )
     }
   }
@@ -264,26 +264,26 @@ import Testing
       try expectDecant(
         verify + [".", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: .: the folder holds what is no report (model), and is not replaced even with --force; give another name"
+          "decant: .: the folder holds 'model', which is no part of a report; only a report is replaced; give another name"
       )
       try FileManager.default.createDirectory(
         atPath: folder + "/photos/old", withIntermediateDirectories: true)
       try expectDecant(
         verify + ["photos", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: photos: the folder holds what is no report (old), and is not replaced even with --force; give another name"
+          "decant: photos: the folder holds 'old', which is no part of a report; only a report is replaced; give another name"
       )
       try expectDecant(
         ["convert", "model", "-o", "photos", "--force", "--quiet"], in: folder, exit: 2,
         stderr:
-          "decant: photos is a folder without model_index.json, which is not replaced even with --force; choose another name or remove it"
+          "decant: photos is a folder without model_index.json; only a diffusers folder is replaced; choose another name or remove it"
       )
       try FileManager.default.copyItem(
         atPath: fixture("golden/pipeline"), toPath: folder + "/photos/copy")
       try expectDecant(
         ["convert", "photos/copy", "-o", "photos", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: photos: the output would take the place of the folder that holds the input photos/copy; give another name"
+          "decant: photos: the output would replace the folder that holds the input photos/copy; give another name"
       )
       #expect(try names(folder) == ["model", "photos"])
       #expect(try names(folder + "/photos") == ["copy", "old"])
@@ -329,7 +329,7 @@ import Testing
           "in.safetensors", "--force",
         ], in: folder, exit: 2,
         stderr:
-          "decant: in.safetensors: the output is the input in.safetensors or lies in it, and an input is never written to; give another name"
+          "decant: in.safetensors: the output is the input in.safetensors or is inside it; inputs are never changed; give another name"
       )
       #expect(try names(folder) == ["in.safetensors", "model"])
     }

@@ -9,7 +9,7 @@ import Testing
     #expect(Codecs.all.map(\.name) == ["stored", "deflate", "huffman"])
   }
 
-  @Test(arguments: [1, 2, 255, 256, 65_536, 262_144]) func chunksComeBack(count: Int) throws {
+  @Test(arguments: [1, 2, 255, 256, 65_536, 262_144]) func chunksAreDecoded(count: Int) throws {
     var randoms = Randoms(seed: UInt64(count))
     let skewed = (0..<count).map { _ in UInt8(truncatingIfNeeded: Int(randoms.gaussian() * 9)) }
     var coders: Set<String> = []
@@ -33,10 +33,10 @@ import Testing
     #expect(HuffmanCodec().encode(randoms.bytes(count), as: .weights) == nil)
   }
 
-  /// A stream of 104 KiB that would give 16 MiB is stopped at the bytes that it may give.
-  @Test func aBombGivesNoMoreThanItsChunk() {
+  /// A stream of 104 KiB that decodes to 16 MiB is stopped at the chunk size.
+  @Test func decodingStopsAtTheChunkSize() {
     #expect(DeflateCodec().decode(ByteSlice(bomb), count: 1000) == nil)
-    // It is a right stream all the same.
+    // The stream itself is valid.
     #expect(
       DeflateCodec().decode(ByteSlice(bomb), count: 1 + 65_536 * 258)?.allSatisfy { $0 == 0 }
         == true)

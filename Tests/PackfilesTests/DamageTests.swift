@@ -7,9 +7,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Every bit flip and every truncation of a small file is detected, and named.
+/// Every bit flip and every truncation of a small file is detected, and the error names its place.
 @Suite struct DamageTests {
-  @Test func everyFlippedBitIsFoundByACheckAndNamed() throws {
+  @Test func checksDetectEveryFlippedBit() throws {
     let (bytes, names) = try file()
     let missed = Findings()
     DispatchQueue.concurrentPerform(iterations: bytes.count) { offset in
@@ -26,8 +26,8 @@ import Testing
     #expect(bytes.count > 8_000)
   }
 
-  /// Reading everything, as a conversion does, finds what a check finds.
-  @Test func everyFlippedByteIsFoundByReading() throws {
+  /// Reading all tensors, as a conversion does, detects what a check detects.
+  @Test func readingDetectsEveryFlippedByte() throws {
     let (bytes, names) = try file()
     let missed = Findings()
     DispatchQueue.concurrentPerform(iterations: bytes.count) { offset in
@@ -42,7 +42,7 @@ import Testing
     #expect(missed.all == [])
   }
 
-  @Test func everyTruncationIsFoundOnOpening() throws {
+  @Test func openingDetectsEveryTruncation() throws {
     let (bytes, _) = try file()
     for count in 0..<bytes.count {
       let slice = ByteSlice(bytes)[0..<count]
@@ -58,7 +58,7 @@ import Testing
     }
   }
 
-  @Test func addedAndLostBytesAreFoundOnOpening() throws {
+  @Test func openingDetectsAddedAndLostBytes() throws {
     let (bytes, _) = try file()
     #expect(reason(of: bytes + [0]) == .missingFooter(bytes: bytes.count + 1))
     var shifted = bytes
@@ -72,7 +72,7 @@ import Testing
     #expect(reason(of: []) == .noPackfile(firstBytes: []))
   }
 
-  @Test func damageIsFoundEachTimeACodedTensorIsReadAndOnceProvenRawOnesStay() throws {
+  @Test func codedTensorsAreVerifiedAtEachReadingAndOthersOnce() throws {
     let (bytes, _) = try file()
     let reader = try PackfileReader(contents: ByteSlice(bytes), location: "x", threads: 2)
     let weights = try reader.model().components[0].weights
@@ -84,7 +84,7 @@ import Testing
         == Samples.mixed.components[0].weights.tensor("half").parts[0].array)
   }
 
-  @Test func filesAreRecognizedByEitherEnd() throws {
+  @Test func filesAreRecognizedByHeaderOrFooter() throws {
     try withTemporaryFolder { folder in
       let (bytes, _) = try file()
       func isRecognized(_ bytes: [UInt8]) throws -> Bool {
@@ -110,7 +110,7 @@ import Testing
     } catch { return error.reason }
   }
 
-  /// A small file, and for each of its bytes what an error about it must say.
+  /// A small file, and for each byte the name that an error about it must contain.
   private func file() throws -> ([UInt8], [String]) {
     try withTemporaryFolder { folder in
       let reader = try written(Samples.mixed, in: folder, as: PackfileWriter(parity: ["psnr": 40]))
@@ -136,7 +136,7 @@ import Testing
   }
 }
 
-/// Bits whose change was missed or blamed on something else, gathered by several threads.
+/// Bits whose change was missed or reported with another name, collected by several threads.
 private final class Findings: Sendable {
   private let found = Mutex<[String]>([])
 

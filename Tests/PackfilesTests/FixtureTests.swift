@@ -6,11 +6,12 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Files that an earlier Decant wrote, and what the independent reader `Formats/decant.py` found in
-/// them.
+/// Files of earlier versions of Decant, and the results of the independent reader
+/// `Formats/decant.py`.
 ///
-/// `kinds` and `blocks` were written when deflate was the only codec. `DECANT_WRITE_FIXTURES=1` writes
-/// `huffman` again; the digests beside the files are what `Fixtures/packfiles/digests.py` prints.
+/// `kinds` and `blocks` were written when deflate was the only codec. `DECANT_WRITE_FIXTURES=1`
+/// writes `huffman` again; the digests beside the files are what `Fixtures/packfiles/digests.py`
+/// prints.
 @Suite struct FixtureTests {
   @Test(arguments: ["kinds", "blocks", "huffman"]) func bothReadersAgree(name: String) throws {
     let reader = try PackfileReader(path: fixture("packfiles/\(name).decant"))
@@ -38,7 +39,7 @@ import Testing
     #expect(.object(files) == expected["files"])
   }
 
-  @Test func theFixturesAreWhatTheyAreCalled() throws {
+  @Test func theFixturesHaveTheNamedCodecs() throws {
     let kinds = try PackfileReader(path: fixture("packfiles/kinds.decant")).manifest
     let encodings = Set(kinds.components[0].tensors.map(\.entry.encoding))
     #expect(encodings.isSuperset(of: RoundTripTests.encodings))
@@ -62,7 +63,8 @@ import Testing
     ) { _, _ in }
   }
 
-  /// Numbers in 1, 2 and 4 planes, and more than one block of a few values, so that it stays small.
+  /// Numbers in 1, 2 and 4 planes, with more than one block of a few values, so that the file is
+  /// small.
   private static var huffman: ModelSource {
     var randoms = Randoms(seed: 5)
     let floats = (0..<262_144 + 777).map { _ in

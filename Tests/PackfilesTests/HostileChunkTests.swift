@@ -5,11 +5,11 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Coded regions with right checksums whose chunks are not what they must be.
+/// Coded regions with valid checksums and invalid chunks.
 @Suite struct HostileChunkTests {
   typealias Chunk = HostileFile.Chunk
 
-  /// So many zeros, coded.
+  /// The deflate stream of `count` zeros.
   static let zeros = DeflateCodec().encode([UInt8](repeating: 0, count: 2400), as: .text) ?? []
   static let fewer = DeflateCodec().encode([UInt8](repeating: 0, count: 2399), as: .text) ?? []
   static let more = DeflateCodec().encode([UInt8](repeating: 0, count: 2401), as: .text) ?? []
@@ -18,7 +18,8 @@ import Testing
   static let place = "unet tensor 'b'"
 
   static let cases: [([Chunk], PackfileError.Reason)] = [
-    // What decodes to fewer or more bytes, or leaves some over, or is no deflate data at all.
+    // Chunks that decode to fewer or more bytes, that have bytes left over, or that are not deflate
+    // data.
     ([stored, Chunk(bytes: fewer)], .undecodable(region: place, chunk: 1, codec: "deflate")),
     ([stored, Chunk(bytes: more)], .undecodable(region: place, chunk: 1, codec: "deflate")),
     ([Chunk(bytes: zeros + [0]), stored], .undecodable(region: place, chunk: 0, codec: "deflate")),
@@ -30,7 +31,7 @@ import Testing
       [stored, Chunk(bytes: [UInt8](repeating: 0xaa, count: 400))],
       .undecodable(region: place, chunk: 1, codec: "deflate")
     ),
-    // A table that does not fit.
+    // Tables that do not fit the region.
     (
       [stored, Chunk(bytes: zeros, codec: 2)],
       .invalidTable(
@@ -60,7 +61,7 @@ import Testing
         region: place, chunk: 1, found: "its end at offset \(512 + 2400 + zeros.count - 1)",
         expected: "offset \(512 + 2400 + zeros.count)")
     ),
-    // Whole in itself, and not what the manifest's checksum says.
+    // A valid chunk that does not match the manifest's checksum.
     ([stored, coded], .damaged(region: place)),
   ]
 
@@ -75,7 +76,7 @@ import Testing
     }
   }
 
-  @Test func rightChunksAreRead() throws {
+  @Test func validChunksAreRead() throws {
     var file = try HostileFile()
     file.setChunks([Self.stored, Self.coded])
     let crc = crc32(of: [UInt8](repeating: 0, count: 4800))

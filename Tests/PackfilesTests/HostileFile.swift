@@ -3,14 +3,14 @@ import Support
 import Tensors
 import TestSupport
 
-/// A file in pieces that a test may change before it is put together with right digests: what a
-/// hostile writer can do.
+/// A file whose manifest and chunks a test may change. It is written with valid digests, as an
+/// attacker can do.
 struct HostileFile {
   /// Everything before the manifest.
   var regions: [UInt8]
   var manifest: JSONValue
 
-  /// A small model as the writer writes it: tensor `a` of 100 f32, stored as it is, at offset 64;
+  /// A small model of the writer: tensor `a` of 100 f32, uncoded, at offset 64;
   /// tensor `b` of 2400 f16, coded in two chunks, at offset 512; a file of 4 bytes.
   init() throws {
     let model = Samples.model(
@@ -24,7 +24,7 @@ struct HostileFile {
     }
   }
 
-  /// The file, framed as it must be.
+  /// The file with valid header and footer.
   var bytes: ByteSlice { framing([UInt8](manifest.text().utf8)) }
 
   /// The file with a manifest of any bytes.
@@ -37,15 +37,16 @@ struct HostileFile {
     manifest = manifest.setting(path[...], to: value) ?? .null
   }
 
-  /// One chunk as a hostile writer may make it.
+  /// A chunk with any bytes and fields.
   struct Chunk {
     var bytes: [UInt8]
-    /// The length that the table gives; `nil` is the right one.
+    /// The length in the table; `nil` means the correct one.
     var length: Int?
     var codec: UInt32 = 1
   }
 
-  /// Gives tensor `b` other chunks, with a right table and checksums, and drops the file after it.
+  /// Replaces the chunks of tensor `b`, with a valid table and checksums, and removes the file
+  /// after it.
   mutating func setChunks(_ chunks: [Chunk], codecs: [Int] = [0, 1]) {
     set(["codecs"], to: .array(codecs.map { .integer($0) }))
     var table: [UInt8] = []

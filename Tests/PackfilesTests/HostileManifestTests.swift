@@ -132,7 +132,7 @@ import Testing
     #expect(description.contains(hostile.message), "\(description)")
   }
 
-  @Test func theSampleItselfIsRead() throws {
+  @Test func theSampleIsValid() throws {
     let file = try HostileFile()
     try PackfileReader(contents: file.bytes, location: "x", threads: 1).check { _, _ in }
     #expect(file.manifest.at(HostileFile.partB + ["offset"]) == 512)

@@ -3,10 +3,10 @@ import Support
 import TestSupport
 import Testing
 
-/// Codec 2 beside a plain reader and writer of section 4 of `Formats/decant.md`, on every instruction
-/// set that the machine has.
+/// Codec 2 compared with a plain implementation of section 4 of `Formats/decant.md`, on every
+/// instruction set of the machine.
 @Suite struct HuffmanTests {
-  /// Bytes of frequencies that fall off at several rates, from one value to all of them.
+  /// Bytes with several frequency distributions, from one value to all values.
   static func samples(_ count: Int, seed: UInt64) -> [[UInt8]] {
     var randoms = Randoms(seed: seed)
     return [0.4, 3, 20, 60].map { (width: Float) in
@@ -14,14 +14,14 @@ import Testing
     }
   }
 
-  @Test func everyCountIsWrittenAndReadAsTheSpecificationSays() {
+  @Test func everyLengthAgreesWithTheReference() {
     onEveryInstructionSet { _ in
       for count in Array(1...140) + [1000, 4099, 20_003] {
         for bytes in Self.samples(count, seed: UInt64(count)) {
-          // The head takes 140 bytes: what is short is coded behind bytes that are coded well.
+          // The head takes 140 bytes, so short samples follow bytes that compress well.
           let bytes = [UInt8](repeating: bytes[0], count: 300) + bytes
           guard let coded = HuffmanCodec().encode(bytes, as: .weights) else {
-            // Only where so few bytes take as much as their head.
+            // Only where the head is as long as the saving.
             #expect(count < 140)
             continue
           }
@@ -34,8 +34,8 @@ import Testing
     }
   }
 
-  /// Fewer bits than any other complete code of at most 12 bits: no two values can change places,
-  /// and where plain Huffman codes keep to 12 bits, they are no shorter.
+  /// No complete code of at most 12 bits is shorter: exchanging two values does not help, and plain
+  /// Huffman codes of at most 12 bits are not shorter.
   @Test func codesAreTheShortest() throws {
     for (seed, steepness) in [(1, 1.02), (2, 1.1), (3, 1.5), (4, 1.9)] {
       var randoms = Randoms(seed: UInt64(seed))
@@ -62,7 +62,7 @@ import Testing
     }
   }
 
-  @Test func oneValueAloneHasAWholeCode() throws {
+  @Test func oneValueHasACompleteCode() throws {
     for value in [UInt8(0), 7, 255] {
       let bytes = [UInt8](repeating: value, count: 5000)
       let coded = try #require(HuffmanCodec().encode(bytes, as: .weights))
@@ -87,7 +87,7 @@ import Testing
       #expect(changed { $0 = [] } == nil)
       #expect(changed { $0.removeLast($0.count - 139) } == nil)
       #expect(changed { $0.removeLast($0.count - 140) } == nil)
-      // A code too few, a code too many, a length of 13 bits, no codes at all.
+      // An incomplete code, an oversubscribed code, a length of 13 bits, no codes.
       #expect(changed { $0[0] &= 0xf0 } == nil)
       #expect(changed { $0[60] = 0x01 } == nil)
       #expect(changed { $0[0] = $0[0] & 0xf0 | 13 } == nil)
@@ -95,18 +95,18 @@ import Testing
       // Streams that together are longer than the chunk, or 2^32 and more.
       #expect(changed { $0[131] = 1 } == nil)
       #expect(changed { for index in 128..<140 { $0[index] = 0xff } } == nil)
-      // A stream that takes a byte of the next one; one that lacks a byte.
+      // A stream with a byte of the next one, and one without its last byte.
       #expect(changed { $0[128] += 1 } == nil)
       #expect(changed { $0[128] -= 1 } == nil)
-      // A byte too many at the end, with what is left over of the one before it.
+      // An extra byte at the end, with the unused bits of the one before it.
       #expect(changed { $0.append(0) } == nil)
-      // All bits of the codes set: the longest codes there are, which run out of bytes.
+      // All bits set: the longest codes, which run out of bytes.
       #expect(changed { for index in 140..<$0.count { $0[index] = 0xff } } == nil)
     }
   }
 
-  /// Bits left over behind the last code must be zero.
-  @Test func bitsLeftOverAreZero() throws {
+  /// The bits after the last code must be zero.
+  @Test func unusedBitsMustBeZero() throws {
     // 301 codes of one bit: 76 for each stream but the last, which has 73.
     var coded = try #require(
       HuffmanCodec().encode([UInt8](repeating: 9, count: 301), as: .weights))
@@ -121,8 +121,8 @@ import Testing
     }
   }
 
-  /// Whatever the bytes behind a right head are, decoding ends, and agrees with the plain reader.
-  @Test func randomStreamsAreReadAsPlainlyAsTheyCanBe() throws {
+  /// With any bytes after a valid head, decoding ends and agrees with the plain implementation.
+  @Test func randomStreamsAgreeWithTheReference() throws {
     var randoms = Randoms(seed: 8)
     let bytes = Self.samples(2000, seed: 9)[2]
     let right = try #require(HuffmanCodec().encode(bytes, as: .weights))
@@ -143,7 +143,7 @@ import Testing
   @Test func checksumsAreZlibs() {
     var randoms = Randoms(seed: 3)
     let bytes = randoms.bytes(3000)
-    // Bytes one by one are never folded.
+    // Single bytes use the code without folding.
     var plain: [UInt32] = [0]
     for byte in bytes { plain.append(crc32(of: [byte], after: plain[plain.count - 1])) }
     #expect(crc32(of: [UInt8]("123456789".utf8)) == 0xcbf4_3926)

@@ -22,11 +22,11 @@ import Testing
       manifest.parity = nil
       #expect(manifest == before.manifest)
       #expect(try contents(of: after.model()) == contents(of: Samples.mixed))
-      // What was opened before stays as it was.
+      // A file that was opened before does not change.
       #expect(before.parity == nil)
       #expect(try contents(of: before.model()) == contents(of: Samples.mixed))
 
-      // Written with the record at once, and with the record taken out, the bytes are the same.
+      // The bytes equal those of a file written with the record, and without it after its removal.
       let new = try #require(FileManager.default.contents(atPath: path))
       _ = try written(Samples.mixed, in: folder, as: PackfileWriter(parity: ["psnr": 41.25]))
       #expect(FileManager.default.contents(atPath: path) == new)
@@ -36,7 +36,7 @@ import Testing
     }
   }
 
-  @Test func aDamagedFileIsLeftAlone() throws {
+  @Test func damagedFilesAreNotChanged() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/model.decant"
       _ = try written(Samples.mixed, in: folder)

@@ -1,4 +1,4 @@
-/// Codec 2 as section 4 of `Formats/decant.md` says it, a bit at a time.
+/// A plain implementation of codec 2, bit by bit, from section 4 of `Formats/decant.md`.
 enum PlainHuffman {
   struct Malformed: Error {}
 
@@ -7,7 +7,7 @@ enum PlainHuffman {
     chunk[..<128].flatMap { byte in [Int(byte & 15), Int(byte >> 4)] }
   }
 
-  /// The canonical codes of RFC 1951, section 3.2.2, as texts of 0 and 1.
+  /// The canonical codes of RFC 1951, section 3.2.2, as strings of 0 and 1.
   private static func codes(_ lengths: [Int]) -> [String] {
     var counts = [Int](repeating: 0, count: 17)
     for length in lengths where length > 0 { counts[length] += 1 }
@@ -65,7 +65,7 @@ enum PlainHuffman {
     return output
   }
 
-  /// The chunk with those lengths, which the format leaves to the writer.
+  /// Encodes a chunk with given code lengths.
   static func encode(_ bytes: [UInt8], lengths chosen: [Int]) -> [UInt8] {
     var chunk: [UInt8] = []
     for index in 0..<128 { chunk.append(UInt8(chosen[2 * index] + 16 * chosen[2 * index + 1])) }
@@ -88,7 +88,7 @@ enum PlainHuffman {
     return chunk + streams.joined()
   }
 
-  /// The bits that Huffman's codes of any length take, and the longest of them.
+  /// The total bits of unlimited Huffman codes, and the length of the longest.
   static func shortestCost(_ counts: [Int]) -> (bits: Int, longest: Int) {
     var trees = counts.filter { $0 > 0 }.map { (weight: $0, depth: 0) }
     var bits = 0

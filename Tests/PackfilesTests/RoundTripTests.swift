@@ -58,7 +58,7 @@ import Testing
     }
   }
 
-  @Test func everythingElseIsKept() throws {
+  @Test func otherPartsOfAModelAreKept() throws {
     try withTemporaryFolder { folder in
       let model = Samples.mixed
       let reader = try written(
@@ -100,7 +100,7 @@ import Testing
       let model = Samples.model([], files: [Samples.file("vocab.txt", lines), zeros])
       let reader = try written(model, in: folder)
       #expect(reader.manifest.files[0].region.length * 2 < lines.utf8.count)
-      // The format lets no chunk grow more than sixteenfold, however little it holds.
+      // The format limits every chunk to sixteen times its stored size.
       #expect(reader.manifest.files[1].region.length * 16 > 600_000)
       #expect(reader.manifest.files[1].region.length * 7 < 600_000)
       #expect(try reader.model().files[0].bytes.array == Array(lines.utf8))

@@ -4,7 +4,7 @@ import Packfiles
 import Support
 import Tensors
 
-/// Numbers that look random and are the same everywhere (SplitMix64).
+/// A reproducible random generator (SplitMix64).
 struct Randoms: RandomNumberGenerator {
   private var state: UInt64
 
@@ -18,7 +18,7 @@ struct Randoms: RandomNumberGenerator {
     return z ^ z >> 31
   }
 
-  /// About Gaussian: the sum of twelve uniform numbers, less its mean.
+  /// An approximately normal number: the sum of twelve uniform numbers, minus its mean.
   mutating func gaussian() -> Float {
     (0..<12).reduce(-6) { sum, _ in sum + Float.random(in: 0..<1, using: &self) }
   }
@@ -29,7 +29,7 @@ struct Randoms: RandomNumberGenerator {
 }
 
 enum Samples {
-  /// A tensor of any bytes: every encoding and shape has some.
+  /// A tensor of random bytes.
   static func noise(_ shape: Shape, _ encoding: TensorEncoding, seed: UInt64 = 1) -> StoredTensor {
     var randoms = Randoms(seed: seed)
     let sizes = encoding.partSizes(for: shape) ?? []
@@ -75,7 +75,7 @@ enum Samples {
       provenance: ["tool": "test"])
   }
 
-  /// A little of everything: raw, in planes, codes, packed, scalar, empty, small files.
+  /// Tensors of every form (raw, planes, codes, packed, scalar, empty) and small files.
   static var mixed: ModelSource {
     var model = Self.model(
       [
@@ -117,7 +117,7 @@ func contents(of model: ModelSource) throws -> [String: [[UInt8]]] {
   return contents
 }
 
-/// NameRules of what stands in `folder`, hidden files included.
+/// The names in `folder`, including hidden files.
 func entries(of folder: String) -> [String]? {
   try? FileManager.default.contentsOfDirectory(atPath: folder)
 }

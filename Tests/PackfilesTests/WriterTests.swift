@@ -19,7 +19,7 @@ import Testing
     }
   }
 
-  @Test func theFileOfAnEmptyModelIsExactlyThis() throws {
+  @Test func theBytesOfAnEmptyModel() throws {
     try withTemporaryFolder { folder in
       let model = ModelSource(
         location: "memory", layout: "memory", index: [:], components: [], scheduler: nil, files: [])
@@ -37,7 +37,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [true, false]) func regionsAreAlignedAndRawOnesAreUsedInPlace(codes: Bool) throws
+  @Test(arguments: [true, false]) func regionsAreAlignedAndUncodedOnesUsedInPlace(codes: Bool)
+    throws
   {
     try withTemporaryFolder { folder in
       let reader = try written(Samples.mixed, in: folder, as: PackfileWriter(codes: codes))
@@ -50,20 +51,20 @@ import Testing
             #expect(region.offset % 64 == 0)
             if region.coding == nil {
               raw += 1
-              // Counted from the file's first byte: the slice lies in the mapped file.
+              // The alignment is relative to the file, so the slice is part of the mapped file.
               #expect(part.alignmentOffset == region.offset)
             }
           }
         }
       }
       #expect(raw == (codes ? 7 : 9))
-      // A float32 tensor that is stored as it is can be computed with where it lies.
+      // An uncoded float32 tensor can be used in place.
       let bias = try #require(model["unet"]).weights.tensor("bias")
       #expect(bias.withFloatsInPlace(rows: 0..<21) { $0.count } == 21)
     }
   }
 
-  @Test func openingLooksAtNoWeights() throws {
+  @Test func openingReadsNoWeights() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/model.decant"
       try PackfileWriter(codes: false).write(
@@ -71,7 +72,7 @@ import Testing
       ) { _, _ in }
       var bytes = [UInt8](try #require(FileManager.default.contents(atPath: path)))
       bytes[64] ^= 1
-      // The damage is found when the tensor is read, not before.
+      // Reading the tensor detects the damage, opening does not.
       let reader = try PackfileReader(contents: ByteSlice(bytes), location: "x", threads: 1)
       let weights = try reader.model().components[0].weights
       #expect(throws: PackfileError("x", .damaged(region: "unet tensor 'a'"))) {
@@ -127,7 +128,7 @@ import Testing
     }
   }
 
-  @Test func whatStandsThereStaysUnlessItIsReplaced() throws {
+  @Test func existingOutputsAreReplacedOnRequestOnly() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/a.decant"
       try Data("kept".utf8).write(to: URL(fileURLWithPath: path))
@@ -190,7 +191,7 @@ import Testing
     }
   }
 
-  @Test func aManifestThatNoReaderWouldTakeIsNotWritten() throws {
+  @Test func invalidManifestsAreNotWritten() throws {
     try withTemporaryFolder { folder in
       var deep: JSONValue = 1
       for _ in 0..<63 { deep = [deep] }
@@ -208,7 +209,7 @@ import Testing
     }
   }
 
-  @Test func namesOfOutputsAreClaimedByTheirEnding() {
+  @Test func outputsAreClaimedByTheirExtension() {
     #expect(PackfileWriter().claims("a/b.decant"))
     #expect(PackfileWriter().claims("B.DECANT"))
     #expect(!PackfileWriter().claims("b.decant/"))

@@ -151,7 +151,7 @@ struct ModuleRulesTests {
 
   /// Components and tokenizers have their names from one place.
   @Test func componentsAreNamedInOnePlace() throws {
-    let place = "Sources/Tensors/ComponentName.swift"
+    let place = "Sources/ModelSources/ComponentName.swift"
     let names = try Repository.file(place).captures(#""(\w+)""#)
     #expect(names.count == 6)
     for file in try Repository.files("Sources") where file.path != place {

@@ -69,6 +69,26 @@ import Workflow
     }
   }
 
+  /// The variant of the input never names the output.
+  @Test func aMissingVariantIsRefused() async throws {
+    try await withTemporaryFolder { folder in
+      await #expect(throws: DiffusersError.self) {
+        try await ConvertJob(
+          model: tiny, reading: InputOptions(variant: "fp61"),
+          output: OutputRequest(path: folder + "/a"), type: nil
+        ).run()
+      }
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(),
+        output: OutputRequest(path: folder + "/a", variant: "fp16"), type: nil
+      ).run()
+      let model = try Readers.all.read(folder + "/a", options: ReadOptions(variant: "fp16"))
+      #expect(model.provenance["variants"]?.object?["unet"] == "fp16")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(files == ["a"])
+    }
+  }
+
   @Test func everyTensorIsReadOnce() throws {
     try withTemporaryFolder { folder in
       let source = CountedModel(try Readers.all.read(tiny))

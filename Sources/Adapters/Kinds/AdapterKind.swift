@@ -1,44 +1,42 @@
 import Formats
 import Tensors
 
-/// One way in which small tensors make the change of a weight. A kind is one file that conforms to
-/// this, and one line in ``AdapterKinds/all``.
+/// Computes the change of a weight from the small tensors of an adapter, such as LoRA. A new kind
+/// is one file with a type that conforms to this protocol, and one line in ``AdapterKinds/all``.
 protocol AdapterKind: Sendable {
-  /// What people call it.
+  /// The kind's common name.
   var name: String { get }
 
-  /// PEFT's `peft_type` of it; `nil` for kinds that PEFT does not have.
+  /// The `peft_type` of PEFT; `nil` for kinds that PEFT does not have.
   var peftType: String? { get }
 
   /// Whether a module's tensors are of this kind.
   func recognizes(_ module: AdapterFile.Module) -> Bool
 
-  /// The part whose rows are as many as the rank; `nil` for kinds without one.
+  /// The part whose number of rows is the rank; `nil` for kinds without a rank.
   var ranked: AdapterPart? { get }
 
-  /// Checks by shapes alone that the tensors fit together, and a weight of that shape.
-  ///
-  /// - Throws: ``AdapterError`` for tensors that do not.
+  /// Checks that the shapes of the tensors fit together and fit a weight of the shape.
   func check(
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
   ) throws(AdapterError)
 
-  /// What is added to a weight of that shape, row-major.
+  /// The numbers to add to a weight of the shape, row-major.
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float]
 
-  /// The tensor that the change of the module's bias is made of, if there is one.
+  /// The name of the tensor that changes the module's bias; `nil` where there is none.
   func bias(_ module: AdapterFile.Module) -> String?
 
-  /// What is added to a bias of so many numbers.
+  /// The numbers to add to a bias of `count` numbers.
   func biasDelta(
     _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
   ) throws -> [Float]
 }
 
 extension AdapterKind {
-  // The change of a bias may stand beside any kind.
+  // Adapters of any kind may also change the bias.
   func bias(_ module: AdapterFile.Module) -> String? { module.parts[.biasDifference] }
 
   func biasDelta(
@@ -49,7 +47,7 @@ extension AdapterKind {
   }
 }
 
-/// The kinds of adapters that are merged, a line each.
+/// The kinds of adapters that Decant merges.
 enum AdapterKinds {
   static let all: [any AdapterKind] = [
     LoHa(),
@@ -57,16 +55,17 @@ enum AdapterKinds {
     FullDifference(),
   ]
 
-  /// The kinds that a module's tensors are of, by their names.
+  /// The kinds of a module's tensors, derived from their names.
   static func of(_ module: AdapterFile.Module) -> [any AdapterKind] {
     all.filter { $0.recognizes(module) }
   }
 
-  /// The methods of PEFT that are merged.
+  /// The methods of PEFT that Decant merges.
   static let peftTypes = all.compactMap(\.peftType)
 }
 
 extension AdapterFile.Module {
+  /// The name of the tensor of a part, which must exist.
   func part(_ part: AdapterPart, key: String, in file: AdapterFile) throws(AdapterError) -> String {
     guard let tensor = parts[part] else {
       throw .missing(path: file.path, module: key, part: part)

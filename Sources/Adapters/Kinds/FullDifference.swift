@@ -1,8 +1,8 @@
 import Formats
 import Tensors
 
-/// The whole change of a weight, as LyCORIS's `full` and extracted adapters store it where a product
-/// would not be smaller; with it, or alone, the change of a bias.
+/// The complete change of a weight, and of a bias. LyCORIS's `full` and extracted adapters store it
+/// where a product would not be smaller.
 struct FullDifference: AdapterKind {
   let name = "whole difference"
   let peftType: String? = nil

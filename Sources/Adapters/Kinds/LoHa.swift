@@ -2,14 +2,14 @@ import Formats
 import Kernels
 import Tensors
 
-/// The product, number by number, of two low-rank matrices (Hyeon-Woo et al. 2021, arXiv 2108.06098),
-/// as LyCORIS stores it.
+/// The element-wise product of two low-rank matrices (Hyeon-Woo et al. 2021, arXiv 2108.06098), as
+/// LyCORIS stores it.
 struct LoHa: AdapterKind {
   let name = "LoHa"
   let peftType: String? = "LOHA"
   let ranked: AdapterPart? = .firstInner
 
-  /// The tensors of each of the two.
+  /// The parts of each of the two matrices.
   private static let factors: [(outer: AdapterPart, inner: AdapterPart, core: AdapterPart)] = [
     (.firstOuter, .firstInner, .firstCore), (.secondOuter, .secondInner, .secondCore),
   ]
@@ -41,7 +41,7 @@ struct LoHa: AdapterKind {
       let outer = try module.part(outer, key: key, in: file)
       let inner = try module.part(inner, key: key, in: file)
       if let core = module.parts[core] {
-        // Of the Tucker form, both factors have the rank first.
+        // In the Tucker form, both factors have the rank as their first axis.
         let wide = try file.matrix(outer, columns: shape.rows)
         let turned = transposed(wide)
         let narrow = try file.matrix(inner, columns: shape.rank > 1 ? shape[1] : 1)
@@ -52,8 +52,8 @@ struct LoHa: AdapterKind {
       let narrow = try file.matrix(inner, rows: wide.shape[1], columns: shape.rowLength)
       return (matmul(wide, narrow).values, wide.shape[1])
     }
-    let share = try file.share(module, key: key, rank: factors[0].rank)
-    return zip(factors[0].values, factors[1].values).map { $0 * $1 * share }
+    let factor = try file.factor(module, key: key, rank: factors[0].rank)
+    return zip(factors[0].values, factors[1].values).map { $0 * $1 * factor }
   }
 }
 

@@ -2,8 +2,8 @@ import Formats
 import Kernels
 import Tensors
 
-/// `up · down` (Hu et al. 2021, arXiv 2106.09685), of matrices and of convolutions, whose kernel stands
-/// in `down` or, in LyCORIS's Tucker form, in a tensor between the two.
+/// The product `up · down` (Hu et al. 2021, arXiv 2106.09685) for matrices and convolutions. A
+/// convolution's kernel is in `down` or, in LyCORIS's Tucker form, in a tensor between the two.
 struct LoRA: AdapterKind {
   let name = "LoRA"
   let peftType: String? = "LORA"
@@ -31,7 +31,7 @@ struct LoRA: AdapterKind {
     let up = try module.part(.up, key: key, in: file)
     let wide = try file.matrix(up, rows: shape.rows)
     let rank = wide.shape[1]
-    let share = try file.share(module, key: key, rank: rank)
+    let factor = try file.factor(module, key: key, rank: rank)
     let product: Tensor
     if let mid = module.parts[.mid] {
       let narrow = try file.matrix(down, columns: shape.rank > 1 ? shape[1] : 1)
@@ -39,12 +39,12 @@ struct LoRA: AdapterKind {
     } else {
       product = matmul(wide, try file.matrix(down, rows: rank, columns: shape.rowLength))
     }
-    return product.values.map { $0 * share }
+    return product.values.map { $0 * factor }
   }
 }
 
 extension LoRA {
-  /// PEFT's `lora_bias`: `up` has a bias of its own, which acts as strongly as the product.
+  /// PEFT's `lora_bias`: `up` has a bias, which has the same factor as the product.
   func bias(_ module: AdapterFile.Module) -> String? {
     module.parts[.biasDifference] ?? module.parts[.upBias]
   }
@@ -57,13 +57,13 @@ extension LoRA {
     }
     let up = try module.part(.up, key: key, in: file)
     let rank = try file.extents(up, rows: count).columns
-    let share = try file.share(module, key: key, rank: rank)
+    let factor = try file.factor(module, key: key, rank: rank)
     let bias = try module.part(.upBias, key: key, in: file)
-    return try file.matrix(bias, rows: count, columns: 1).values.map { $0 * share }
+    return try file.matrix(bias, rows: count, columns: 1).values.map { $0 * factor }
   }
 }
 
-/// Checks the two inner tensors of the Tucker form beside an outer one of that rank.
+/// Checks the two inner tensors of the Tucker form against the rank of the outer one.
 func checkTucker(
   _ mid: String, down: String, rank: Int, shape: Shape, in file: AdapterFile
 ) throws(AdapterError) {
@@ -73,8 +73,9 @@ func checkTucker(
   _ = try file.extents(mid, rows: rank, columns: inner * kernel)
 }
 
-/// `sum_ij up[o, i] mid[i, j, kernel] down[j, in]`, as [out, in, kernel], of tensors that
-/// ``checkTucker(_:down:rank:shape:in:)`` found to fit.
+/// `sum_ij up[o, i] mid[i, j, kernel] down[j, in]`, as [out, in, kernel].
+///
+/// - Precondition: ``checkTucker(_:down:rank:shape:in:)`` accepts the tensors.
 func tucker(
   _ mid: String, up: Tensor, down: Tensor, shape: Shape, in file: AdapterFile
 ) throws -> Tensor {
@@ -82,7 +83,7 @@ func tucker(
   let inputs = shape.rank > 1 ? shape[1] : 1
   let kernel = shape.rowLength / max(1, inputs)
   let core = try file.matrix(mid, rows: rank, columns: inner * kernel)
-  // [out, inner x kernel], then for each place of the kernel [out, inner] by [inner, in].
+  // [out, inner × kernel], then for each position of the kernel [out, inner] by [inner, in].
   let wide = matmul(up, core)
   var values = [Float](repeating: 0, count: shape.count)
   for place in 0..<kernel {

@@ -1,18 +1,18 @@
 import Models
 
-/// One way in which files of adapters name a model's modules. A naming is one file that conforms to
-/// this, and one line in ``AdapterNamings/all``.
+/// The names that the adapter files of one program use for a model's modules. A new naming is one
+/// file with a type that conforms to this protocol, and one line in ``AdapterNamings/all``.
 protocol AdapterNaming: Sendable {
-  /// The names that a module may have.
+  /// The names that a module may have in a file.
   ///
   /// - Parameters:
   ///   - component: `unet`, `text_encoder`, `text_encoder_2`.
   ///   - isAlone: whether the model has no other text encoder.
-  ///   - ldmName: the module's name in the LDM layout, of a U-Net.
+  ///   - ldmName: the module's name in the LDM layout; `nil` outside the U-Net.
   func keys(_ module: String, component: String, isAlone: Bool, ldmName: String?) -> [String]
 }
 
-/// The namings, a line each.
+/// The namings of adapter files.
 enum AdapterNamings {
   static let all: [any AdapterNaming] = [
     KohyaNaming(),

@@ -1,8 +1,8 @@
 import Formats
 import ModelSources
 
-/// kohya-ss/sd-scripts, and LyCORIS after it: a prefix and the module's name with underscores. U-Nets of
-/// SDXL have the names of the LDM layout there.
+/// kohya-ss/sd-scripts and LyCORIS: a prefix, and the module's name with underscores. U-Nets of
+/// SDXL have the names of the LDM layout.
 struct KohyaNaming: AdapterNaming {
   func keys(
     _ module: String, component: String, isAlone: Bool, ldmName: String?

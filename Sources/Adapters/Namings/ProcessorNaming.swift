@@ -1,8 +1,8 @@
 import Formats
 import ModelSources
 
-/// Early diffusers, whose adapters were attention processors: `….attn1.processor.to_q`, and
-/// `….processor.to_out` for what is `….to_out.0`.
+/// Early versions of diffusers, with adapters in attention processors: `….attn1.processor.to_q`,
+/// and `….processor.to_out` for `….to_out.0`.
 struct ProcessorNaming: AdapterNaming {
   func keys(
     _ module: String, component: String, isAlone: Bool, ldmName: String?

@@ -1,10 +1,10 @@
 package import Support
 internal import Tensors
 
-/// Why a folder is not the diffusers model it should be.
-package enum DiffusersError: Error, Equatable, CustomStringConvertible {
+/// Why a folder is not a valid diffusers model.
+package enum DiffusersError: RemediableError, Equatable {
   case unreadable(FileError)
-  /// A folder without `model_index.json`; `found` lists what it holds.
+  /// A folder without `model_index.json`; `found` lists its contents.
   case missingIndex(folder: String, found: [String])
   case notJSON(path: String, JSONError)
   case notObject(path: String, found: String)
@@ -13,7 +13,7 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
   /// Components that the index does not list.
   case missingComponents(folder: String, missing: [String], listed: [String])
   case missingFolder(folder: String, component: String)
-  /// Here and below, `folder` is the component's own.
+  /// Here and below, `folder` is the folder of the component.
   case missingFile(folder: String, component: String, lookedFor: [String], found: [String])
   case missingVariant(folder: String, component: String?, variant: String, found: [String])
   case ambiguousVariant(folder: String, component: String, found: [String])
@@ -24,11 +24,11 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
   case absentFromShard(index: String, tensor: String, shard: String)
   case absentFromIndex(index: String, tensor: String, shard: String)
   case collision(path: String, tensor: String, first: String, second: String)
-  /// The folder of one component, of a class that has no place in a model.
+  /// The folder of one component, of an unknown class.
   case unknownClass(folder: String, found: String?, known: [String])
-  /// `--ema` of a folder, which holds one set of weights.
+  /// The moving average was requested of a folder, which holds one set of weights.
   case averaged(folder: String)
-  /// Weights in a quantized form that is not read.
+  /// Weights in a quantized form that Decant does not read.
   case quantized(path: String, found: String, expected: String)
 
   package var description: String {
@@ -36,20 +36,19 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
     case .unreadable(let error):
       return error.description
     case .missingIndex(let folder, let found):
-      return "\(folder): no model_index.json, which a diffusers model begins with; "
-        + "the folder holds \(listed(found)); name the folder of the whole pipeline"
+      return "\(folder): no model_index.json, which a diffusers folder has; "
+        + "the folder holds \(listed(found))"
     case .notJSON(let path, let error):
-      return "\(path): not the JSON it should be: \(error)"
+      return "\(path): invalid JSON: \(error)"
     case .notObject(let path, let found):
-      return "\(path): the file holds \(found), an object is expected"
+      return "\(path): the file holds \(found), expected an object"
     case .malformedEntry(let path, let member):
-      return "\(path): '\(shown(member))' must be a pair of library and class, or of two nulls"
+      return "\(path): '\(shown(member))' is not a pair of library and class, or of two nulls"
     case .malformedProvenance(let path, let member, let found, let expected):
       return
-        "\(path): '\(member)' is \(found), expected \(expected); delete the file if the model's "
-        + "history does not matter"
+        "\(path): '\(member)' is \(found), expected \(expected)"
     case .missingComponents(let folder, let missing, let found):
-      return "\(folder)/model_index.json: no \(listed(missing)), which every model here needs; "
+      return "\(folder)/model_index.json: no \(listed(missing)), which every model needs; "
         + "listed are \(listed(found))"
     case .missingFolder(let folder, let component):
       return "\(folder): component '\(component)' is listed in model_index.json, but there is no "
@@ -63,7 +62,7 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
         + "; there are \(listed(found))"
     case .ambiguousVariant(let folder, let component, let found):
       return "\(folder): component '\(component)' has no plain weights and more than "
-        + "one variant, \(listed(found)); choose one with --variant"
+        + "one variant, \(listed(found))"
     case .malformedShardIndex(let path, let found):
       return "\(path): \(found); a shard index holds 'weight_map', file names by tensor"
     case .missingShard(let index, let shard):
@@ -71,27 +70,38 @@ package enum DiffusersError: Error, Equatable, CustomStringConvertible {
         + "probably incomplete"
     case .missingShardIndex(let folder, let shard, let lookedFor):
       return "\(folder): shard '\(shown(shard))' has no index, "
-        + "'\(lookedFor)' is expected beside it"
+        + "expected '\(lookedFor)' beside it"
     case .repeatedTensor(let index, let tensor, let shards):
-      return "\(index): tensor '\(shown(tensor))' lies in two shards, \(listed(shards)), "
-        + "one is expected"
+      return "\(index): tensor '\(shown(tensor))' is in two shards, \(listed(shards)), "
+        + "expected one"
     case .absentFromShard(let index, let tensor, let shard):
-      return "\(index): tensor '\(shown(tensor))' is said to lie in '\(shown(shard))', which does "
+      return "\(index): tensor '\(shown(tensor))' is listed for '\(shown(shard))', which does "
         + "not hold it"
     case .absentFromIndex(let index, let tensor, let shard):
       return "\(index): tensor '\(shown(tensor))' of shard '\(shown(shard))' is not listed"
     case .collision(let path, let tensor, let first, let second):
       return "\(path): tensors '\(shown(first))' and '\(shown(second))' are both "
-        + "'\(shown(tensor))', one is expected"
+        + "'\(shown(tensor))', expected one"
     case .unknownClass(let folder, let found, let known):
       return "\(folder)/config.json: "
         + (found.map { "a component of class '\(shown($0))'" } ?? "no class of the component")
-        + ", which is no part of a model that is known here; known are \(listed(known))"
+        + "; expected \(listed(known))"
     case .averaged(let folder):
-      return "\(folder): --ema chooses between two sets of weights of a single file; a diffusers "
-        + "folder holds one, which its pipeline uses; leave --ema out"
+      return
+        "\(folder): a diffusers folder holds one set of weights, without a moving average beside it"
     case .quantized(let path, let found, let expected):
-      return "\(path): the weights are quantized by \(found); readable is \(expected)"
+      return "\(path): the weights are quantized by \(found); expected \(expected)"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .missingIndex: .act("name the folder of the whole pipeline")
+    case .malformedProvenance: .act("delete the file if the model's history does not matter")
+    case .ambiguousVariant(_, _, let found): .choose(.variant, found)
+    case .missingShard: .act("download the folder again")
+    case .averaged: .leaveOut(.ema)
+    default: nil
     }
   }
 }

@@ -3,17 +3,17 @@ package import ModelSources
 internal import Support
 internal import Tensors
 
-/// Reads a folder as diffusers' `save_pretrained` and the hub lay it out.
+/// Reads folders in the layout of diffusers' `save_pretrained` and the Hugging Face Hub.
 ///
-/// What the index lists is read; the parts that Decant has no use for (safety checker, feature
-/// extractor) are named in the provenance and left out. The folder of one component is a model with
-/// that component alone.
+/// Reads the components that the index lists. Leaves out the safety checker and the feature
+/// extractor, and lists them in the provenance. The folder of one component is read as a model with
+/// that component only.
 package struct DiffusersFolderReader: ModelReader {
   package init() {}
 
   package var layout: String { DiffusersLayout.name }
 
-  /// A folder with an index, or with what should have stood beside one.
+  /// A folder with an index, a config or a component's folder.
   package func recognizes(_ path: String) -> Bool {
     let files = folderContents(path)
     return files.contains(DiffusersLayout.indexFile)
@@ -103,7 +103,7 @@ package struct DiffusersFolderReader: ModelReader {
       expected: OutputProfiles.all.compactMap(\.readable).joined(separator: " or "))
   }
 
-  /// The model that the folder of one component is; `nil` where the folder is none.
+  /// Reads the folder of one component; `nil` where the folder is no component's.
   private static func part(
     _ folder: String, files: [String], options: ReadOptions
   ) throws -> ModelSource? {
@@ -137,7 +137,7 @@ package struct DiffusersFolderReader: ModelReader {
       scheduler: nil, files: [], provenance: provenance)
   }
 
-  /// What an earlier Decant wrote of the model's history: it takes the place of what is found here.
+  /// The provenance that Decant stored with the folder. It replaces the reader's own.
   private static func earlierProvenance(_ folder: String) throws(DiffusersError) -> JSONObject {
     let path = folder + "/" + DiffusersLayout.provenanceFile
     let provenance = try readObject(path)
@@ -155,7 +155,7 @@ package struct DiffusersFolderReader: ModelReader {
     return provenance
   }
 
-  /// Classes by component, of what the index lists and is not null.
+  /// The classes of the components that the index lists and that are not null.
   private static func parts(
     _ index: JSONObject, folder: String
   ) throws(DiffusersError) -> [String: String] {
@@ -171,7 +171,7 @@ package struct DiffusersFolderReader: ModelReader {
     return parts
   }
 
-  /// One component for each role: a U-Net alone is no model.
+  /// Refuses an index without a component for each role: text encoder, U-Net and autoencoder.
   private static func checkComplete(
     _ parts: [String: String], folder: String
   ) throws(DiffusersError) {
@@ -214,8 +214,8 @@ package struct DiffusersFolderReader: ModelReader {
     }
     var config = try readObject(
       folder + "/" + DiffusersLayout.schedulerFile, acceptingInfinity: true)
-    // diffusers writes `"lambda_min_clipped": -Infinity`, which is that member's default and no
-    // JSON; absent, it means the same to every reader.
+    // diffusers writes `"lambda_min_clipped": -Infinity`, which is not JSON. It is the member's
+    // default, so that removing the member changes nothing.
     for (key, value) in config.members where value.number?.isFinite == false { config[key] = nil }
     return config
   }
@@ -246,7 +246,7 @@ package struct DiffusersFolderReader: ModelReader {
   }
 }
 
-/// Names in a folder, sorted; none where there is no folder. Links are followed.
+/// The names in a folder, sorted; empty where there is no folder. Follows symbolic links.
 package func folderContents(_ path: String) -> [String] {
   ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
 }

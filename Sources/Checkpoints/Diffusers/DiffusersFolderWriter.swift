@@ -3,39 +3,47 @@ package import ModelSources
 package import Support
 
 /// Why a model cannot be written as a diffusers folder.
-package enum DiffusersWriteError: Error, Equatable, CustomStringConvertible {
+package enum DiffusersWriteError: RemediableError, Equatable {
   case unknownComponent(path: String, component: String)
-  /// A variant that no reader would tell from the rest of a file's name.
+  /// A variant that a file name cannot hold.
   case unusableVariant(path: String, variant: String)
-  /// A limit that leaves no room for numbers.
+  /// A shard size below one byte.
   case shardTooSmall(path: String, bytes: Int)
-  /// A file of the model whose path leads elsewhere, or to a file that the writer makes.
+  /// A file of the model with a path outside the folder, or of a file that the writer creates.
   case unsafePath(path: String, file: String)
-  /// Something stands at the place that is no model, and would be lost.
+  /// A file or folder exists at the path that is not a model.
   case notReplaceable(path: String, found: String)
 
   package var description: String {
     switch self {
     case .unknownComponent(let path, let component):
-      "\(path): component '\(shown(component))' has no place in a diffusers folder, known are "
+      "\(path): component '\(shown(component))' does not belong in a diffusers folder; expected "
         + listed(DiffusersLayout.components.map(\.name))
     case .unusableVariant(let path, let variant):
-      "\(path): '\(shown(variant))' cannot name a variant; letters, digits, '_' and '-' can, as in "
+      "\(path): variant '\(shown(variant))' is invalid; expected letters, digits, '_' and '-', as in "
         + "fp16"
     case .shardTooSmall(let path, let bytes):
-      "\(path): files of at most \(bytes) bytes cannot hold weights; give a larger size"
+      "\(path): files of at most \(bytes) bytes cannot hold weights"
     case .unsafePath(let path, let file):
-      "\(path): the model's file '\(shown(file))' has no place in a diffusers folder"
+      "\(path): the model's file '\(shown(file))' does not belong in a diffusers folder"
     case .notReplaceable(let path, let found):
-      "\(path) is \(found), which is not replaced even with --force; choose another name or remove it"
+      "\(path) is \(found); only a diffusers folder is replaced"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .shardTooSmall: .act("give a larger size")
+    case .notReplaceable: .act("choose another name or remove it")
+    default: nil
     }
   }
 }
 
 /// Writes a folder that diffusers loads with `from_pretrained`.
 ///
-/// The index lists exactly what is there: diffusers refuses a folder whose index lists what it
-/// lacks, so parts that are not written are listed as null.
+/// diffusers refuses a folder without a component that its index lists, so the index lists missing
+/// components as null.
 package struct DiffusersFolderWriter: ModelWriter {
   package init() {}
 
@@ -45,13 +53,13 @@ package struct DiffusersFolderWriter: ModelWriter {
   package var profiles: [any OutputProfile] { OutputProfiles.of(name) }
   package var settings: Set<Setting> { [.outputVariant, .maximumShardSize] }
 
-  /// Names that end in `/` or have no extension, and folders that stand.
+  /// Names that end in `/`, names without an extension, and existing folders.
   package func claims(_ path: String) -> Bool {
     path.hasSuffix("/") || PathParts(path).stemAndExtension.extension.isEmpty || isFolder(path)
   }
 
-  /// - Throws: ``DiffusersWriteError``, ``SafetensorsWriteError``, ``FileError``, what the
-  ///   weights' source throws, and `CancellationError`.
+  /// - Throws: ``DiffusersWriteError``, ``SafetensorsWriteError``, ``FileError``, errors of the
+  ///   weights' source, and `CancellationError`.
   package func write(
     _ model: ModelSource, to path: String, replacing: Bool = false,
     options: WriteOptions = WriteOptions(),
@@ -108,8 +116,8 @@ package struct DiffusersFolderWriter: ModelWriter {
       try file.commit()
       done += plan.byteCount
     }
-    // What transforms did is known now that every tensor was asked for. A reader's own notes, with
-    // no step of Decant's in them, are of no use to the next reader.
+    // The provenance is complete after the last tensor was read. Without a step of Decant's it
+    // holds only the reader's notes, which are not stored.
     let provenance = try model.completedProvenance()
     if provenance["steps"] != nil {
       let file = try folder.file(DiffusersLayout.provenanceFile)
@@ -124,7 +132,7 @@ package struct DiffusersFolderWriter: ModelWriter {
     ByteSlice([UInt8]((JSONValue.object(object).text(indent: 2) + "\n").utf8))
   }
 
-  /// A path within the folder, in folders of its own, that leads nowhere else.
+  /// Whether the path is that of a file in a subfolder, without `.` and `..`.
   private static func isSafe(_ path: String) -> Bool {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     return parts.count >= 2
@@ -141,9 +149,10 @@ package struct DiffusersFolderWriter: ModelWriter {
     }
   }
 
-  /// A wrong name after `-o` with `--force` must not cost a folder that is no model.
+  /// Refuses to replace a file or folder that is not a diffusers folder, so that a mistyped path
+  /// deletes nothing else.
   private static func checkReplaceable(_ path: String) throws(DiffusersWriteError) {
-    // The system finds no file under a name that ends in a slash, where the folder would go.
+    // With a slash at the end, the system would not find a file of that name.
     let parts = PathParts(path)
     guard FileManager.default.fileExists(atPath: parts.sibling(parts.name)) else { return }
     guard isFolder(path) else { throw .notReplaceable(path: path, found: "a file") }
@@ -151,14 +160,15 @@ package struct DiffusersFolderWriter: ModelWriter {
     if !files.isEmpty, !files.contains(DiffusersLayout.indexFile) {
       throw .notReplaceable(path: path, found: "a folder without model_index.json")
     }
-    // A checkout of a model may hold checkpoints of gigabytes, a licence, pictures: none of it is ours.
-    if let stranger = Self.stranger(in: path, files) {
-      throw .notReplaceable(path: path, found: "a folder that also holds '\(shown(stranger))'")
+    // A clone of a repository may also hold checkpoints, a license and images.
+    if let foreignFile = Self.foreignFile(in: path, files) {
+      throw .notReplaceable(path: path, found: "a folder that also holds '\(shown(foreignFile))'")
     }
   }
 
-  /// A file of the folder that no layout of diffusers has; folders one level down are looked into.
-  private static func stranger(in path: String, _ names: [String]) -> String? {
+  /// A file that does not belong in a diffusers folder, there or one level below; `nil` where there
+  /// is none.
+  private static func foreignFile(in path: String, _ names: [String]) -> String? {
     let parts = DiffusersLayout.components.map(\.name) + DiffusersLayout.absentParts
     let folders = parts + ComponentName.tokenizers + [DiffusersLayout.scheduler]
     for name in names
@@ -176,14 +186,14 @@ package struct DiffusersFolderWriter: ModelWriter {
     return nil
   }
 
-  /// The index of what is written: members of the old one that are no components stay, and
-  /// everything is sorted by name, as diffusers sorts it.
+  /// The contents of `model_index.json`: the written components and the other members of the
+  /// model's index, sorted by name as in diffusers.
   static func index(of model: ModelSource) -> JSONObject {
     var members: [String: JSONValue] = [:]
     for (name, value) in model.index.members {
       members[name] = value.array == nil ? value : [nil, nil]
     }
-    // Members of a pipeline are its own: one that says what it is keeps those that it has.
+    // Without a pipeline class, the index is that of a Stable Diffusion 1 pipeline.
     if members["_class_name"] == nil {
       members["_class_name"] = "StableDiffusionPipeline"
       for name in DiffusersLayout.absentParts { members[name] = [nil, nil] }

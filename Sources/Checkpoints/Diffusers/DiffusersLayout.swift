@@ -1,9 +1,9 @@
 import Formats
 import ModelSources
 
-/// The facts of the diffusers folder layout that reader and writer share.
+/// The diffusers folder layout: names of files and components that reader and writer share.
 ///
-///     decant.json                           provenance, where Decant wrote the folder
+///     decant.json                           provenance, in folders that Decant wrote
 ///     model_index.json                      component: [library, class]; [null, null] is absent
 ///     unet/config.json                      and diffusion_pytorch_model.safetensors, or .bin
 ///     vae/config.json                       and diffusion_pytorch_model.safetensors
@@ -16,22 +16,22 @@ enum DiffusersLayout {
   static let configFile = "config.json"
   static let scheduler = "scheduler"
   static let schedulerFile = "scheduler/scheduler_config.json"
-  /// What Decant knows of where a model that it wrote came from; diffusers passes it over.
+  /// The provenance of a model that Decant wrote. diffusers ignores the file.
   static let provenanceFile = "decant.json"
 
-  /// A part of a pipeline that has weights.
+  /// A component of a pipeline that has weights.
   struct ComponentKind: Sendable {
-    /// Its folder, and its member of the index.
+    /// The name of its folder and of its member in the index.
     let name: String
     let library: String
-    /// File names of its weights without variant, shard and extension.
+    /// The name of its weight files without variant, shard number and extension.
     let stem: String
     /// The same for pickled weights.
     let pickleStem: String
     let rules: [KeyRule]
-    /// Components of which a model needs one of those that share the role.
+    /// The role. A model needs at least one component of each role.
     let role: String
-    /// Classes whose configs, in a folder of their own, are of this component.
+    /// The classes that identify the component in a folder without an index.
     let classes: [String]
   }
 
@@ -56,21 +56,21 @@ enum DiffusersLayout {
       classes: ["AutoencoderKL"]),
   ]
 
-  /// What names of files of weights begin with.
+  /// The beginnings of the names of weight files.
   static let weightStems = Set(components.flatMap { [$0.stem, $0.pickleStem] })
 
-  /// Files of a tokenizer that belong to the model, in the order in which they are listed.
+  /// The files of a tokenizer that belong to the model, in the order in which they are read.
   static let tokenizerFiles = [
     "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json",
     "tokenizer_config.json", "vocab.json",
   ]
-  /// A tokenizer is whole when it has all files of one of these rows.
+  /// A complete tokenizer has all files of one of these lists.
   static let tokenizerForms = [["vocab.json", "merges.txt"], ["tokenizer.json"]]
 
-  /// Parts of a pipeline of Stable Diffusion 1 that Decant neither keeps nor writes: listed as
-  /// absent where a model comes without an index.
+  /// Components of Stable Diffusion 1 pipelines that Decant does not write. An index that Decant
+  /// creates lists them as absent.
   static let absentParts = ["feature_extractor", "safety_checker"]
 
-  /// Whether the pipeline insists on its safety checker.
+  /// The member of the index that states whether the pipeline needs its safety checker.
   static let safetyMember = "requires_safety_checker"
 }

@@ -2,22 +2,22 @@ import ModelSources
 import Support
 import Tensors
 
-/// The files that a component's weights are written to: one, or as many as a limit asks for.
+/// Splits a component's weights into files of a limited size.
 ///
 ///     diffusion_pytorch_model.safetensors                     model.fp16.safetensors
 ///
 ///     diffusion_pytorch_model-00001-of-00002.safetensors      model.fp16-00001-of-00002.safetensors
 ///     diffusion_pytorch_model.safetensors.index.json          model.safetensors.index.fp16.json
 ///
-/// Names as diffusers 0.42 and transformers 5.23 write and open them.
+/// The names are those of diffusers 0.42 and transformers 5.23.
 struct DiffusersShards {
-  /// In the order of their names.
+  /// The files, sorted by name.
   let files: [(name: String, source: any WeightSource)]
-  /// `nil` where there is one file.
+  /// The index of the shards; `nil` where there is one file.
   let index: (file: String, contents: JSONObject)?
 
-  /// - Parameter limit: bytes of tensors that a file holds at most; a tensor beyond it has a file of
-  ///   its own. Headers are not counted, as diffusers does not.
+  /// - Parameter limit: the largest total of tensor bytes in a file. A larger tensor gets a file of
+  ///   its own. Like diffusers, the limit does not count headers.
   init(_ weights: any WeightSource, stem: String, variant: String?, limit: Int?) {
     let stem = variant.map { "\(stem).\($0)" } ?? stem
     let `extension` = "safetensors"
@@ -50,28 +50,29 @@ struct DiffusersShards {
     )
   }
 
-  /// Names of tensors by file: in the source's order, a new file where the next one has no room.
+  /// The names of the tensors of each file. Keeps the source's order, and begins a new file where
+  /// the next tensor does not fit.
   private static func groups(_ weights: any WeightSource, limit: Int) -> [[String]] {
     var large: [[String]] = []
     var groups: [[String]] = []
-    var room = 0
+    var free = 0
     for name in weights.names {
       let size = weights.entry(name)?.byteCount ?? 0
       if size > limit {
         large.append([name])
-      } else if groups.isEmpty || size > room {
+      } else if groups.isEmpty || size > free {
         groups.append([name])
-        room = limit - size
+        free = limit - size
       } else {
         groups[groups.count - 1].append(name)
-        room -= size
+        free -= size
       }
     }
     return groups + large
   }
 }
 
-/// Some tensors of a source.
+/// A subset of the tensors of a source.
 private struct NamedSource: WeightSource {
   let base: any WeightSource
   let names: [String]

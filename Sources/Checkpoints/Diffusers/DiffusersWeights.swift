@@ -3,26 +3,27 @@ import ModelSources
 import Support
 import Tensors
 
-/// The weight files of one component's folder: variants told apart, shards put together.
+/// The weight files in the folder of one component, grouped by variant.
 struct DiffusersWeights {
-  /// One set of weights of a folder, of which others may lie beside it.
+  /// One set of weights in the folder.
   struct Choice: Equatable {
-    /// `nil` is the plain one.
+    /// The variant, such as `fp16`; `nil` for plain weights.
     let variant: String?
-    /// The weights' file, or the index of their shards.
+    /// The name of the weight file, or of the shard index.
     let file: String
     let isIndex: Bool
-    /// Whether it is PyTorch's own form, which Decant reads without running it.
+    /// Whether the weights are pickled. Decant reads pickles without running their code.
     let isPickle: Bool
 
-    /// What diffusers prefers where several sets of one variant lie: safetensors, then single files.
+    /// The order in which diffusers prefers sets of one variant: safetensors before pickles, then
+    /// single files before shards.
     var rank: Int { (isPickle ? 2 : 0) + (isIndex ? 1 : 0) }
   }
 
   /// The component's folder.
   let folder: String
   let kind: DiffusersLayout.ComponentKind
-  /// File names in the folder, sorted.
+  /// The file names in the folder, sorted.
   let files: [String]
   let choices: [Choice]
 
@@ -45,7 +46,7 @@ struct DiffusersWeights {
     self.choices = choices
   }
 
-  /// What a file name says, in every spelling that the hub has:
+  /// Parses a file name, in every form that occurs on the Hugging Face Hub:
   ///
   ///     stem.safetensors                     stem.fp16.safetensors
   ///     stem.safetensors.index.json          stem.safetensors.index.fp16.json
@@ -54,7 +55,7 @@ struct DiffusersWeights {
   ///
   /// and the same with `bin` for `safetensors` where the weights are pickled.
   ///
-  /// `nil` for shards, which their index names, and for everything else.
+  /// Returns `nil` for shards, which their index lists, and for all other files.
   static func choice(_ file: String, stem: String, isPickle: Bool = false) -> Choice? {
     guard file.hasPrefix(stem + ".") else { return nil }
     var parts = file.dropFirst(stem.count + 1).split(
@@ -73,7 +74,8 @@ struct DiffusersWeights {
       variant: parts.first.map(String.init), file: file, isIndex: isIndex, isPickle: isPickle)
   }
 
-  /// Letters, digits, `_` and `-`, and no shard's number: `fp16`, `non_ema`.
+  /// Whether a text can be a variant, as `fp16` and `non_ema`: letters, digits, `_` and `-`, and no
+  /// shard number.
   static func isVariant(_ text: Substring) -> Bool {
     !text.isEmpty && !isShardNumber(text)
       && text.utf8.allSatisfy { byte in
@@ -86,15 +88,15 @@ struct DiffusersWeights {
       }
   }
 
-  /// `…-00001-of-00005`, as the end of a stem or of a variant.
+  /// Whether a stem or a variant ends with a shard number: `…-00001-of-00005`.
   private static func isShardNumber(_ text: Substring) -> Bool {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)
     return parts.count >= 3 && parts[parts.count - 2] == "of"
       && Int(parts[parts.count - 1]) != nil && Int(parts[parts.count - 3]) != nil
   }
 
-  /// The set to read: the plain one unless a variant is asked for, the only one where there is
-  /// one. A component that lacks the variant asked for is read plain, as diffusers reads it.
+  /// Chooses the set to read: the requested variant, else plain weights, else the only set. Like
+  /// diffusers, reads plain weights where a component lacks the requested variant.
   func choose(_ variant: String?) throws(DiffusersError) -> Choice {
     if let variant, let choice = choices.first(where: { $0.variant == variant }) { return choice }
     if let plain = choices.first(where: { $0.variant == nil }) { return plain }
@@ -110,7 +112,7 @@ struct DiffusersWeights {
     try refuseAbsent()
   }
 
-  /// Says what is there instead of weights.
+  /// Throws an error that states what the folder holds instead of weights.
   private func refuseAbsent() throws(DiffusersError) -> Never {
     let lookedFor = kind.stem + ".safetensors"
     for (stem, `extension`) in [(kind.stem, "safetensors"), (kind.pickleStem, "bin")] {
@@ -128,7 +130,7 @@ struct DiffusersWeights {
       lookedFor: [lookedFor, lookedFor + ".index.json", kind.pickleStem + ".bin"], found: files)
   }
 
-  /// The weights of `choice` under today's names, and the files that they lie in.
+  /// Opens the weights of `choice`, under the names of current versions, and lists their files.
   func open(_ choice: Choice) throws -> (weights: any WeightSource, files: [String]) {
     let path = "\(folder)/\(choice.file)"
     let base: any WeightSource
@@ -148,25 +150,24 @@ struct DiffusersWeights {
 }
 
 extension DiffusersWeights {
-  /// The weights of one file, by the kind that its name tells: what `.safetensors` is called has to
-  /// be that.
+  /// Opens one weight file. Its extension decides the format, as in diffusers.
   static func open(_ path: String) throws -> any WeightSource {
     path.hasSuffix(".bin") ? try TorchFile(path: path) : try SafetensorsFile(path: path)
   }
 }
 
-/// Several files of weights and the index that says which tensor lies in which:
+/// The weights of several shards, with the index that maps tensors to files:
 /// `{"metadata": {"total_size": …}, "weight_map": {tensor: file}}`.
 struct ShardedSource: WeightSource {
   let location: String
   let names: [String]
-  /// File names of the shards, sorted.
+  /// The file names of the shards, sorted.
   let files: [String]
   private let shards: [String: any WeightSource]
   private let owners: [String: String]
 
-  /// - Throws: ``DiffusersError`` where index and shards disagree, and what a shard is refused
-  ///   with.
+  /// - Throws: ``DiffusersError`` where index and shards disagree, and the errors of the shards'
+  ///   readers.
   init(index path: String) throws {
     location = path
     let map = try Self.weightMap(path)
@@ -233,7 +234,7 @@ struct ShardedSource: WeightSource {
   }
 }
 
-/// The JSON object that a file holds.
+/// Reads a file that holds a JSON object.
 func readObject(
   _ path: String, acceptingInfinity: Bool = false
 ) throws(DiffusersError) -> JSONObject {

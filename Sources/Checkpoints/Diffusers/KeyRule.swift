@@ -3,7 +3,7 @@ import ModelSources
 import Tensors
 
 extension KeyRule {
-  /// What the wildcards match, or `nil` when the pattern is not that of `name`.
+  /// The parts of `name` that the wildcards match; `nil` where the pattern does not match.
   func match(_ name: [Substring]) -> [[Substring]]? {
     Self.match(from.split(separator: ".")[...], name[...])
   }
@@ -29,7 +29,7 @@ extension KeyRule {
     }
   }
 
-  /// ``to`` with its wildcards filled.
+  /// ``to`` with its wildcards replaced.
   private func fill(_ to: String, with wildcards: [[Substring]]) -> String {
     var rest = wildcards[...]
     return to.split(separator: ".").flatMap { part in
@@ -37,12 +37,13 @@ extension KeyRule {
     }.joined(separator: ".")
   }
 
-  /// What becomes of a tensor's name.
+  /// The result of applying rules to a tensor's name.
   enum Outcome: Equatable {
     case dropped
     case named(String, flattens: Bool)
   }
 
+  /// Applies the first rule that matches; without one, the name stays.
   static func apply(_ rules: [KeyRule], to name: String) -> Outcome {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     for rule in rules {
@@ -54,14 +55,14 @@ extension KeyRule {
   }
 }
 
-/// Two tensors of a source that rules give one name.
+/// Two tensors of a source that get the same name.
 struct KeyCollision: Error, Equatable {
   let name: String
   let first: String
   let second: String
 }
 
-/// A source under the names that a table of rules gives.
+/// A source with tensors renamed by rules.
 struct RenamedSource: WeightSource {
   let names: [String]
   private let base: any WeightSource
@@ -86,6 +87,7 @@ struct RenamedSource: WeightSource {
     self.origins = origins
   }
 
+  /// The entry of a 1×1 convolution kernel as a matrix; `nil` for other shapes.
   private static func matrix(_ entry: TensorEntry) -> TensorEntry? {
     guard entry.shape.rank == 4, entry.shape[2] == 1, entry.shape[3] == 1 else { return nil }
     return TensorEntry(

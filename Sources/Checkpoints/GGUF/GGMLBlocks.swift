@@ -1,6 +1,6 @@
-// Blocks of 32 numbers: two nibbles a byte, the low ones first, some with a fifth bit apart. The
-// arithmetic is that of gguf-py's `dequantize`, in float32 and in its order, so that numbers are
-// equal to the bit.
+// Blocks of 32 numbers with codes of 4 bits, the low nibbles first, or of 5 bits with the fifth
+// bits stored separately. The arithmetic is that of gguf-py's `dequantize`, in float32 and in the
+// same order, so that the numbers are bit-identical.
 
 func widenQ41(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let (scale, least) = (half(blocks, start), half(blocks, start + 2))

@@ -1,5 +1,5 @@
-// Blocks of 256 numbers in groups of 16 or 32 with scales of a few bits: ggml's K-quants. As in gguf-py,
-// in float32 and in its order.
+// ggml's K-quants: blocks of 256 numbers in groups of 16 or 32, with quantized scales. The
+// arithmetic is that of gguf-py, in float32 and in the same order.
 
 func widenQ2K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let (scale, least) = (half(blocks, start + 80), half(blocks, start + 82))
@@ -55,7 +55,7 @@ func widenQ6K(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-/// Scales and least values of eight groups, 6 bits each, times the block's own.
+/// The scales and minimums of eight groups, stored with 6 bits each, times those of the block.
 private func sixBitGroups(_ blocks: [UInt8], _ start: Int) -> [(scale: Float, least: Float)] {
   let (scale, least) = (half(blocks, start), half(blocks, start + 2))
   return (0..<8).map { group in
@@ -69,13 +69,13 @@ private func sixBitGroups(_ blocks: [UInt8], _ start: Int) -> [(scale: Float, le
   }
 }
 
-/// Four rows of 32 codes in the bits of 32 bytes.
+/// Four rows of 32 codes of 2 bits, in 32 bytes.
 private func twoBits(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
   let part = index / 32
   return blocks[start + part / 4 * 32 + index % 32] >> UInt8(2 * (part % 4)) & 3
 }
 
-/// Two rows of 32 codes in the bits of 32 bytes.
+/// Two rows of 32 codes of 4 bits, in 32 bytes.
 private func fourBits(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
   let part = index / 32
   return blocks[start + part / 2 * 32 + index % 32] >> UInt8(4 * (part % 2)) & 15

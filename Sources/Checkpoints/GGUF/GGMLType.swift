@@ -1,23 +1,23 @@
 import Support
 import Tensors
 
-/// One of ggml's types of tensors: numbers, or blocks of codes with scales.
+/// A tensor type of ggml: plain numbers, or blocks of codes with scales.
 struct GGMLType: Sendable {
-  /// How the blocks of a type are taken.
+  /// How tensors of a type are read.
   enum Reading: Sendable {
-    /// The numbers as they lie.
+    /// Plain numbers, unchanged.
     case plain(ElementKind)
-    /// 32 codes with a float16 scale, which Decant's own encoding holds to the bit.
+    /// Blocks of 32 codes with a float16 scale. An encoding of Decant holds them bit for bit.
     case codes(bits: Int)
-    /// Widened to float32 with the arithmetic of gguf-py.
+    /// Dequantized to float32 with the arithmetic of gguf-py.
     case widened(@Sendable ([UInt8], Int, inout [Float]) -> Void)
   }
 
   let id: UInt32
   let name: String
-  /// Numbers of a block.
+  /// Numbers in a block.
   let blockSize: Int
-  /// Bytes of a block.
+  /// Bytes in a block.
   let blockBytes: Int
   let reading: Reading
 
@@ -42,7 +42,7 @@ struct GGMLType: Sendable {
     GGMLType(id: 30, name: "BF16", blockSize: 1, blockBytes: 2, reading: .plain(.bf16)),
   ]
 
-  /// The type that a tensor of that encoding is stored as; `nil` when there is none.
+  /// The type that stores an encoding; `nil` where there is none.
   static func storing(_ encoding: TensorEncoding) -> GGMLType? {
     all.first { $0.encoding == encoding }
   }
@@ -54,7 +54,7 @@ struct GGMLType: Sendable {
     return storing(encoding) == nil ? nil : encoding
   }
 
-  /// The encoding that is the same to the bit.
+  /// The encoding that holds the type bit for bit; `nil` where there is none.
   private var encoding: TensorEncoding? {
     switch reading {
     case .plain(let kind): .plain(kind)
@@ -63,8 +63,8 @@ struct GGMLType: Sendable {
     }
   }
 
-  /// How a tensor of this type and shape is taken: codes keep their form where each row is a whole
-  /// number of blocks.
+  /// The encoding in which a tensor of this type and shape is read. Codes stay codes where each row
+  /// is a whole number of blocks; else they become float32.
   func encoding(for shape: Shape) -> TensorEncoding {
     if case .codes = reading, shape.rank < 2 || shape.rowLength % blockSize != 0 {
       return .plain(.f32)
@@ -74,7 +74,7 @@ struct GGMLType: Sendable {
 
   // MARK: - Between blocks and parts
 
-  /// The parts of a tensor that lies as `bytes` in a file.
+  /// The parts of a tensor from its bytes in a file.
   func parts(_ bytes: ByteSlice, shape: Shape) -> [ByteSlice] {
     switch reading {
     case .plain: return [bytes]
@@ -103,7 +103,7 @@ struct GGMLType: Sendable {
     }
   }
 
-  /// Codes a byte each, and float16 scales.
+  /// Codes with one byte each, and float16 scales.
   private static func split(
     _ blocks: [UInt8], bits: Int, blockBytes: Int
   ) -> (codes: [UInt8], scales: [UInt8]) {
@@ -117,7 +117,7 @@ struct GGMLType: Sendable {
       if bits == 8 {
         for index in 0..<32 { codes[block * 32 + index] = blocks[start + 2 + index] }
       } else {
-        // The low nibbles are the first half of the block, 8 stands for 0.
+        // The low nibbles are the first half of the block. Codes have an offset of 8.
         for index in 0..<16 {
           let byte = blocks[start + 2 + index]
           codes[block * 32 + index] = (byte & 15) &- 8
@@ -128,12 +128,12 @@ struct GGMLType: Sendable {
     return (codes, scales)
   }
 
-  /// Two codes a byte, the first in the low nibble.
+  /// Packs two codes in a byte, the first in the low nibble.
   private static func paired(_ codes: [UInt8]) -> [UInt8] {
     (0..<codes.count / 2).map { codes[2 * $0] & 15 | codes[2 * $0 + 1] << 4 }
   }
 
-  /// The bytes in which a tensor lies in a file.
+  /// The bytes of a tensor in a file.
   func bytes(of tensor: StoredTensor) -> ByteSlice {
     guard case .codes(let bits) = reading else { return tensor.parts[0] }
     let (codes, scales) = (tensor.parts[0].array, tensor.parts[1].array)

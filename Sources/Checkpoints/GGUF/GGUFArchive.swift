@@ -2,7 +2,8 @@ import ModelSources
 import Support
 import Tensors
 
-/// GGUF files, versions 2 and 3: llama.cpp's container, as stable-diffusion.cpp and ComfyUI-GGUF use it.
+/// Reads GGUF files of versions 2 and 3, the container format of llama.cpp, which
+/// stable-diffusion.cpp and ComfyUI-GGUF use.
 struct GGUFArchive: ArchiveFormat {
   var kind: String { "GGUF file" }
   var container: String? { GGUFWriter().name }
@@ -21,7 +22,7 @@ struct GGUFArchive: ArchiveFormat {
   }
 }
 
-/// A GGUF file's tensors, read when they are asked for.
+/// The tensors of a mapped GGUF file.
 struct GGUFFile: WeightSource {
   private struct Place {
     let type: GGMLType
@@ -91,7 +92,7 @@ struct GGUFFile: WeightSource {
       guard begin <= contents.count, size <= contents.count - begin else {
         throw .tensor(
           path: path, name: name, found: "ends after the \(contents.count) bytes of the file",
-          expected: "a whole file; it is probably an incomplete download, fetch it again")
+          expected: "a complete file")
       }
       end = begin + size
       placed[name] = Place(
@@ -105,7 +106,7 @@ struct GGUFFile: WeightSource {
     self.places = placed
   }
 
-  /// One tensor's name, type, shape in torch's order, and place.
+  /// Reads a tensor's name, type, shape in PyTorch's order, and offset.
   private static func tensor(
     _ input: inout GGUFInput, path: String, metadata: JSONObject
   ) throws(GGUFError) -> (String, (type: GGMLType, shape: Shape, offset: Int)) {
@@ -120,13 +121,13 @@ struct GGUFFile: WeightSource {
       extents.append(try input.count("an extent of '\(shown(name))'", limit: 1 << 40))
     }
     let number = UInt32(try input.unsigned(4, "the type of '\(shown(name))'"))
-    let offset = try input.count("the place of '\(shown(name))'", limit: 1 << 50)
+    let offset = try input.count("the offset of '\(shown(name))'", limit: 1 << 50)
     guard let type = GGMLType.all.first(where: { $0.id == number }) else {
       throw .unsupportedType(
         path: path, name: name, type: number, known: GGMLType.all.map(\.name))
     }
     guard let stored = Shape(checking: extents.reversed()),
-      // More numbers than a file can hold would overflow what follows.
+      // The limit keeps the products below from overflowing.
       stored.count <= input.contents.count.multipliedReportingOverflow(by: 8).partialValue,
       (extents.first ?? 1) % type.blockSize == 0
     else {

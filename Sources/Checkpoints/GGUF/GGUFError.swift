@@ -1,11 +1,11 @@
 package import Support
 package import Tensors
 
-/// Why a file is not the GGUF it should be, or a model cannot be written as one.
-package enum GGUFError: Error, Equatable, CustomStringConvertible {
+/// Why a file is not a valid GGUF file, or a model cannot be written as one.
+package enum GGUFError: RemediableError, Equatable {
   case unreadable(FileError)
   case version(path: String, found: String)
-  /// The file ends where something is said to lie.
+  /// The file ends before the bytes of something that it announces.
   case truncated(path: String, at: Int, reading: String)
   case malformed(path: String, what: String, found: String, expected: String)
   case tensor(path: String, name: String, found: String, expected: String)
@@ -20,10 +20,9 @@ package enum GGUFError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .unreadable(let error): error.description
     case .version(let path, let found):
-      "\(path): a GGUF file \(found); versions 2 and 3, little-endian, are read"
+      "\(path): a GGUF file \(found); expected version 2 or 3, little-endian"
     case .truncated(let path, let at, let reading):
-      "\(path): ends at byte \(at), where \(reading) is expected; it is probably an incomplete "
-        + "download, fetch it again"
+      "\(path): ends at byte \(at), expected \(reading) there; it is probably an incomplete download"
     case .malformed(let path, let what, let found, let expected):
       "\(path): \(what) is \(found), expected \(expected)"
     case .tensor(let path, let name, let found, let expected):
@@ -31,13 +30,25 @@ package enum GGUFError: Error, Equatable, CustomStringConvertible {
     case .duplicateName(let path, let name):
       "\(path): the name '\(shown(name))' occurs twice"
     case .unsupportedType(let path, let name, let type, let known):
-      "\(path): tensor '\(shown(name))' is of ggml type \(type), which is not read; known are "
+      "\(path): tensor '\(shown(name))' has the ggml type \(type); expected "
         + known.joined(separator: ", ")
     case .unsupportedEncoding(let path, let name, let encoding):
-      "\(path): tensor '\(shown(name))' is \(encoding.name), which GGUF has no type for; quantize "
-        + "the model that it was made from into NAME.gguf, or convert with --type f16"
+      "\(path): tensor '\(shown(name))' is \(encoding.name), which GGUF has no type for"
     case .changed(let path, let name):
-      "\(path): tensor '\(shown(name))' came otherwise than it was announced"
+      "\(path): tensor '\(shown(name))' changed its shape or encoding while it was written"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .truncated: .act("download it again")
+    case .tensor(_, _, _, let expected) where expected == "a complete file":
+      .act("download it again")
+    case .unsupportedEncoding:
+      .either([
+        .act("quantize the original model into a GGUF file"), .choose(.type, ["f16"]),
+      ])
+    default: nil
     }
   }
 }

@@ -1,6 +1,6 @@
 import Support
 
-/// Reads a GGUF file's header number by number; nothing is believed before there are bytes for it.
+/// Reads the header of a GGUF file. Checks every length against the bytes that remain.
 struct GGUFInput {
   let contents: ByteSlice
   let path: String
@@ -21,7 +21,7 @@ struct GGUFInput {
     return contents[position..<position + count].array
   }
 
-  /// A little-endian number of so many bytes.
+  /// Reads a little-endian number of `width` bytes.
   mutating func unsigned(_ width: Int, _ what: String) throws(GGUFError) -> UInt64 {
     try bytes(width, what).reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
@@ -43,7 +43,7 @@ struct GGUFInput {
     return text
   }
 
-  /// A value of the type that stands before it. Long arrays are passed over and counted.
+  /// Reads a value of a type. Keeps the first elements of long arrays and the count of the others.
   mutating func value(_ key: String, type: UInt32, depth: Int = 0) throws(GGUFError) -> JSONValue {
     func signed(_ bits: UInt64, _ width: Int) -> Int {
       let shift = 64 - 8 * width
@@ -64,7 +64,7 @@ struct GGUFInput {
           path: path, what: what, found: "arrays in arrays", expected: "at most 4 within another")
       }
       let inner = UInt32(try unsigned(4, what))
-      // Every element takes a byte at least.
+      // Every element takes at least one byte.
       let count = try count(
         "the length of '\(shown(key))'", limit: min(remaining, Self.arrayBound))
       var values: [JSONValue] = []
@@ -85,9 +85,9 @@ struct GGUFInput {
     }
   }
 
-  /// Elements that an array is believed to have: sixty times the largest vocabulary.
+  /// The largest number of elements of an array: sixty times the largest vocabulary.
   private static let arrayBound = 1 << 24
 
-  /// Elements of an array that are kept; vocabularies are longer.
+  /// The number of elements of an array that are kept. Vocabularies are longer.
   private static let arrayLimit = 64
 }

@@ -1,6 +1,7 @@
 import ModelSources
 
-/// Programs that read plain single-file checkpoints: web UIs, ComfyUI, diffusers' `from_single_file`.
+/// Programs that read plain single-file checkpoints: web UIs, ComfyUI, diffusers'
+/// `from_single_file`.
 struct CheckpointProfile: OutputProfile {
   let name = "checkpoint"
   let title = "programs for single-file checkpoints"

@@ -135,7 +135,8 @@ private struct SDNQDecodedSource: WeightSource {
   /// The name of each weight's scale.
   private let scales: [String: String]
 
-  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` where codes and scales do not fit.
+  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` where codes and scales do not
+  ///   fit.
   init(_ base: any WeightSource, path: String) throws(DiffusersError) {
     var scales: [String: String] = [:]
     for name in base.names {

@@ -1,11 +1,11 @@
 import Support
 
-/// Files of the safetensors package.
+/// Reads safetensors files.
 struct SafetensorsArchive: ArchiveFormat {
   var kind: String { "safetensors file" }
   var container: String? { CheckpointWriter().name }
 
-  /// A header's length, and the brace that it begins with.
+  /// A file whose header begins with a brace, after the header's length of 8 bytes.
   func recognizes(_ contents: ByteSlice) -> Bool {
     contents.count > 8 && contents[8..<9].array == [UInt8(ascii: "{")]
   }

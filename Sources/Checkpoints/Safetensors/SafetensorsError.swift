@@ -1,14 +1,16 @@
 package import Support
 package import Tensors
 
-/// Why a file is not the safetensors file it should be. A case for each way to be wrong.
-package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
+/// Why a file is not a valid safetensors file.
+package enum SafetensorsError: RemediableError, Equatable {
   case unreadable(FileError)
-  /// The file cannot even hold the header's length.
+  /// A file that Git LFS left in place of the weights.
+  case pointer(path: String)
+  /// The file is shorter than the field of the header's length.
   case tooShort(path: String, bytes: Int)
   case headerTooLong(path: String, bytes: UInt64, limit: Int)
   case headerBeyondFile(path: String, bytes: Int, available: Int)
-  /// The header does not begin with `{`; `nil` where it has no bytes.
+  /// The header does not begin with `{`. `found` is `nil` where the header is empty.
   case headerStart(path: String, found: UInt8?)
   case headerNotJSON(path: String, JSONError)
   case metadataNotObject(path: String, found: String)
@@ -18,9 +20,9 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
   case unexpectedMember(path: String, tensor: String, member: String)
   case wrongMember(path: String, tensor: String, member: String, found: String, expected: String)
   case unknownKind(path: String, tensor: String, found: String)
-  /// The product of the extents, or the bytes they take, does not fit 63 bits.
+  /// The product of the extents, or the size in bytes, does not fit in 63 bits.
   case shapeOverflows(path: String, tensor: String, extents: [Int], kind: ElementKind)
-  /// Elements narrower than a byte that leave the last byte unfilled.
+  /// Elements narrower than a byte that do not fill the last byte.
   case partOfByte(path: String, tensor: String, shape: Shape, kind: ElementKind)
   case offsetsReversed(path: String, tensor: String, begin: Int, end: Int)
   case sizeDisagrees(
@@ -34,39 +36,44 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .unreadable(let error):
       return error.description
+    case .pointer(let path):
+      return "\(path): the file is \(gitLFSPointer)"
     case .tooShort(let path, let bytes):
-      return "\(path): a file of \(bytes) bytes is no safetensors file, which begins with 8 bytes "
-        + "for the header's length; it is probably an incomplete download"
+      return
+        "\(path): the file has \(bytes) bytes, expected at least the 8 bytes of a safetensors header's length; "
+        + "it is probably an incomplete download"
     case .headerTooLong(let path, let bytes, let limit):
-      return "\(path): the header is said to be \(bytes) bytes long, at most \(limit) are allowed; "
-        + "this is no safetensors file, or a damaged one"
+      return
+        "\(path): the header's length is \(bytes) bytes, expected at most \(limit); the file is "
+        + "damaged or not a safetensors file"
     case .headerBeyondFile(let path, let bytes, let available):
-      return "\(path): the header is said to be \(bytes) bytes long, but only \(available) bytes "
-        + "follow its length; the file is incomplete or no safetensors file"
+      return
+        "\(path): the header's length is \(bytes) bytes, but only \(available) bytes follow; the file "
+        + "is incomplete or not a safetensors file"
     case .headerStart(let path, let found):
       let seen = found.map { "begins with byte 0x\(hexadecimalText($0))" } ?? "is empty"
-      return "\(path): the header \(seen), a '{' is expected; this is no safetensors file"
+      return "\(path): the header \(seen), expected '{'; this is not a safetensors file"
     case .headerNotJSON(let path, let error):
-      return "\(path): the header is not the JSON it should be: \(error)"
+      return "\(path): the header is invalid JSON: \(error)"
     case .metadataNotObject(let path, let found):
-      return "\(path): '__metadata__' is \(found), an object is expected"
+      return "\(path): '__metadata__' is \(found), expected an object"
     case .metadataNotString(let path, let member, let found):
-      return "\(path): '__metadata__' member '\(shown(member))' is \(found), a string is expected"
+      return "\(path): '__metadata__' member '\(shown(member))' is \(found), expected a string"
     case .tensorNotObject(let path, let tensor, let found):
-      return Self.about(path, tensor) + "described by \(found), an object is expected"
+      return Self.about(path, tensor) + "described by \(found), expected an object"
     case .missingMember(let path, let tensor, let member):
       return Self.about(path, tensor) + "has no '\(member)'"
     case .unexpectedMember(let path, let tensor, let member):
       return Self.about(path, tensor)
-        + "has a member '\(shown(member))', only dtype, shape and data_offsets are expected"
+        + "has a member '\(shown(member))', expected only dtype, shape and data_offsets"
     case .wrongMember(let path, let tensor, let member, let found, let expected):
-      return Self.about(path, tensor) + "\(member) is \(found), \(expected) is expected"
+      return Self.about(path, tensor) + "\(member) is \(found), expected \(expected)"
     case .unknownKind(let path, let tensor, let found):
-      return Self.about(path, tensor) + "unknown dtype '\(shown(found))', known are "
+      return Self.about(path, tensor) + "unknown dtype '\(shown(found))', expected "
         + ElementKind.allCases.map(\.rawValue).joined(separator: ", ")
     case .shapeOverflows(let path, let tensor, let extents, let kind):
       return Self.about(path, tensor)
-        + "shape \(shown(extents.description)) of \(kind.rawValue) takes more bytes than can be counted"
+        + "shape \(shown(extents.description)) of \(kind.rawValue) takes more than 2^63 bytes"
     case .partOfByte(let path, let tensor, let shape, let kind):
       return Self.about(path, tensor) + "shape \(shown(shape.description)) of \(kind.rawValue), "
         + "which has \(kind.bitWidth) bits, does not fill whole bytes"
@@ -77,16 +84,24 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
         + "shape \(shown(shape.description)) of \(kind.rawValue) takes \(expected)"
     case .beyondFile(let path, let tensor, let end, let available):
       return Self.about(path, tensor) + "ends at byte \(end) of the data, the file holds only "
-        + "\(available); it is probably an incomplete download, fetch it again"
+        + "\(available); it is probably an incomplete download"
     case .overlap(let path, let tensor, let begin, let other, let otherEnd):
       return Self.about(path, tensor) + "begins at byte \(begin) of the data, within tensor "
         + "'\(shown(other))', which ends at \(otherEnd)"
     case .hole(let path, let tensor, let begin, let expected):
-      return Self.about(path, tensor) + "begins at byte \(begin) of the data, \(expected) is "
-        + "expected: tensors lie without gaps"
+      return Self.about(path, tensor) + "begins at byte \(begin) of the data, expected "
+        + "\(expected), where the tensor before it ends"
     case .trailingBytes(let path, let count):
       return
-        "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last tensor, none are expected"
+        "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last tensor, expected none"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .pointer: .act("run `git lfs pull`")
+    case .tooShort, .beyondFile: .act("download it again")
+    default: nil
     }
   }
 

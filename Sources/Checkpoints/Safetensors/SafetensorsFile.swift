@@ -2,27 +2,25 @@ internal import ModelSources
 package import Support
 package import Tensors
 
-/// A safetensors file, mapped: tensors are read when they are asked for, and the memory that their
-/// pages take is given back when nobody holds them.
+/// The tensors of a mapped safetensors file. The memory of a tensor's pages is released with the
+/// tensor.
 package struct SafetensorsFile: WeightSource {
   package let path: String
-  /// The strings of the header's `__metadata__`.
+  /// The strings in the header's `__metadata__`.
   package let metadata: [String: String]
-  /// In the order of their bytes in the file.
+  /// The tensors' names, in the order of their bytes in the file.
   package let names: [String]
   private let contents: ByteSlice
   private let places: [String: (entry: TensorEntry, bytes: Range<Int>)]
 
-  /// Opens the file and checks the whole of its header; no tensor is read.
-  ///
-  /// - Throws: ``SafetensorsError``, a case for each way in which the file can be wrong.
+  /// Opens the file and checks its header. Reads no tensors.
   package init(path: String) throws(SafetensorsError) {
     let contents: ByteSlice
     do { contents = try ByteSlice.mapping(path) } catch { throw .unreadable(error) }
     try self.init(contents, path: path)
   }
 
-  /// A file that lies in `contents`; messages call it `path`.
+  /// Opens a file from its contents. `path` is its name in messages.
   package init(_ contents: ByteSlice, path: String) throws(SafetensorsError) {
     let header = try SafetensorsHeader(contents, path: path)
     self.path = path
@@ -44,9 +42,9 @@ package struct SafetensorsFile: WeightSource {
 
   package func entry(_ name: String) -> TensorEntry? { places[name]?.entry }
 
-  /// The tensor as it lies in the file.
+  /// The tensor, in place in the mapped file.
   ///
-  /// - Throws: ``WeightError`` when there is none of that name.
+  /// - Throws: ``WeightError`` where no tensor has the name.
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let place = places[name] else {
       throw absent(name)

@@ -1,7 +1,7 @@
 import Support
 import Tensors
 
-/// What the header of a safetensors file says, checked against the file: the format's one door.
+/// The header of a safetensors file, parsed and checked against the file.
 ///
 ///     +--------------------+-----------------------------+------------------------------+
 ///     | length N: u64, LE  | header: N bytes of JSON     | data: tensors without gaps   |
@@ -10,9 +10,10 @@ import Tensors
 ///
 /// The header is an object: `__metadata__` (optional, strings by name), and for each tensor its
 /// `dtype`, `shape` and `data_offsets` [begin, end), counted from the data's first byte.
-/// Everything that <https://github.com/huggingface/safetensors> checks is checked, and members
-/// that it would pass over are refused, as are more dimensions than PyTorch has.
+/// The checks are those of <https://github.com/huggingface/safetensors>. In addition, unknown
+/// members and more dimensions than PyTorch allows are errors.
 struct SafetensorsHeader {
+  /// A tensor's description.
   struct Item {
     let name: String
     let kind: ElementKind
@@ -22,19 +23,20 @@ struct SafetensorsHeader {
   }
 
   static let lengthBytes = 8
-  /// The limit of the format's own library.
+  /// The limit of the safetensors library, in bytes.
   static let lengthLimit = 100_000_000
-  /// PyTorch's own limit on the number of dimensions.
+  /// PyTorch's limit on the number of dimensions.
   static let rankLimit = 64
   static let metadataName = "__metadata__"
 
   let metadata: [String: String]
-  /// In the order of their bytes.
+  /// The tensors, in the order of their bytes.
   let items: [Item]
-  /// Where the data begins in the file.
+  /// The offset of the data in the file.
   let dataStart: Int
 
   init(_ contents: ByteSlice, path: String) throws(SafetensorsError) {
+    if isGitLFSPointer(contents) { throw .pointer(path: path) }
     guard contents.count >= Self.lengthBytes else {
       throw .tooShort(path: path, bytes: contents.count)
     }
@@ -61,7 +63,7 @@ struct SafetensorsHeader {
     self.items = items
   }
 
-  /// Every byte of the data belongs to one tensor.
+  /// Checks that every byte of the data belongs to exactly one tensor.
   private static func checkContiguous(
     _ items: [Item], available: Int, path: String
   ) throws(SafetensorsError) {
@@ -89,8 +91,8 @@ struct SafetensorsHeader {
 
 // MARK: - The text
 
-/// The header is read member by member and nothing is kept but what describes a tensor, so that it
-/// costs no more memory than a few times its length, whatever it says.
+/// Parsing reads member by member and keeps only the tensors' descriptions, so that memory is
+/// bounded by a small multiple of the header's length.
 extension SafetensorsHeader {
   private static func read(
     _ reader: inout JSONReader, path: String
@@ -110,7 +112,7 @@ extension SafetensorsHeader {
     return (metadata, items)
   }
 
-  /// A step of the reader, whose faults are faults of the header's text.
+  /// Runs a step of the JSON reader and converts its errors.
   private static func step<Value>(
     _ reader: inout JSONReader, _ path: String,
     _ step: (inout JSONReader) throws(JSONError) -> Value
@@ -151,7 +153,7 @@ extension SafetensorsHeader {
     return metadata
   }
 
-  /// One tensor's description, checked by itself.
+  /// Reads and checks one tensor's description.
   private static func readItem(
     _ name: String, _ reader: inout JSONReader, path: String
   ) throws(SafetensorsError) -> Item {

@@ -1,47 +1,54 @@
 package import ModelSources
-internal import Support
+package import Support
 package import Tensors
 
 /// Why weights cannot be written as safetensors.
-package enum SafetensorsWriteError: Error, Equatable, CustomStringConvertible {
+package enum SafetensorsWriteError: RemediableError, Equatable {
   case unsupportedEncoding(path: String, tensor: String, encoding: TensorEncoding)
   case duplicateName(path: String, tensor: String, sources: [String])
   case reservedName(path: String, tensor: String)
   case headerTooLong(path: String, limit: Int)
-  /// A source that gave another tensor than it had announced.
+  /// A tensor whose shape or encoding differs from the source's entry.
   case changed(path: String, tensor: String, announced: TensorEntry, found: TensorEntry)
 
   package var description: String {
     switch self {
     case .unsupportedEncoding(let path, let tensor, let encoding):
-      "\(path): tensor '\(shown(tensor))' is \(encoding.name), which safetensors cannot hold; "
-        + "convert with --type f16, or write a .decant file"
+      "\(path): tensor '\(shown(tensor))' is \(encoding.name), which safetensors cannot "
+        + "hold"
     case .duplicateName(let path, let tensor, let sources):
       "\(path): tensor '\(shown(tensor))' comes from \(sources.joined(separator: " and from ")), "
-        + "one of them is expected"
+        + "expected one of them"
     case .reservedName(let path, let tensor):
-      "\(path): a tensor cannot be called '\(tensor)', safetensors keeps that name for itself"
+      "\(path): a tensor has the name '\(tensor)', which safetensors reserves"
     case .headerTooLong(let path, let limit):
       "\(path): the header would take more than the \(limit) bytes that safetensors allows"
     case .changed(let path, let tensor, let announced, let found):
-      "\(path): tensor '\(shown(tensor))' was announced as \(announced.encoding.name) "
-        + "\(announced.shape) and came as \(found.encoding.name) \(found.shape)"
+      "\(path): tensor '\(shown(tensor))' is \(found.encoding.name) \(found.shape), expected "
+        + "\(announced.encoding.name) \(announced.shape)"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .unsupportedEncoding: .either([.choose(.type, ["f16"]), .act("write a .decant file")])
+    default: nil
     }
   }
 }
 
-/// Writes the weights of `source` as one safetensors file, whole or not at all.
+/// Writes the weights of `source` as one safetensors file, completely or not at all.
 ///
-/// One pass over the source, few tensors in memory at a time. The bytes are those that the
-/// safetensors package for Python writes: tensors by width of their kind and then by name, the
-/// header padded to a multiple of 8.
+/// Reads each tensor once, with few tensors in memory at a time. The bytes are those of the
+/// safetensors package for Python: tensors sorted by the width of their kind and then by name, and
+/// a header padded to a multiple of 8 bytes.
 ///
 /// - Parameters:
-///   - metadata: strings for `__metadata__`; `format: pt` is always there, since older
+///   - metadata: strings for `__metadata__`. `format: pt` is always added, because older versions of
 ///     transformers refuse files without it.
 ///   - replacing: whether a file at `path` may be replaced.
-///   - progress: called after each tensor with bytes of tensors written so far, and in all.
-/// - Throws: ``SafetensorsWriteError``, ``FileError``, what the source throws, and
+///   - progress: called after each tensor with the bytes written so far and in total.
+/// - Throws: ``SafetensorsWriteError``, ``FileError``, errors of the source, and
 ///   `CancellationError` between two tensors.
 package func writeSafetensors(
   _ source: some WeightSource, metadata: [String: String] = [:], to path: String,
@@ -51,7 +58,7 @@ package func writeSafetensors(
     [source], metadata: metadata, to: path, replacing: replacing, progress: progress)
 }
 
-/// Writes the weights of all `sources` as one safetensors file; no name may occur in two of them.
+/// Writes the weights of all `sources` as one safetensors file. No two may have a name in common.
 package func writeSafetensors(
   _ sources: [any WeightSource], metadata: [String: String] = [:], to path: String,
   replacing: Bool = false, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -62,7 +69,7 @@ package func writeSafetensors(
   try file.commit()
 }
 
-/// A safetensors file that is known to the last byte of its header before anything is written.
+/// The complete header of a safetensors file, made and checked before anything is written.
 struct SafetensorsPlan {
   private struct Item {
     let name: String
@@ -74,7 +81,7 @@ struct SafetensorsPlan {
   private let path: String
   private let items: [Item]
   private let header: [UInt8]
-  /// Bytes of all tensors.
+  /// The total bytes of all tensors.
   let byteCount: Int
 
   init(

@@ -1,6 +1,6 @@
 import Support
 
-/// Why a pickle is not read.
+/// Why a pickle cannot be read.
 enum PickleFault: Error, Equatable, CustomStringConvertible {
   case ends
   case beyondEnd(bytes: UInt64, available: Int)
@@ -13,10 +13,10 @@ enum PickleFault: Error, Equatable, CustomStringConvertible {
   case emptyStack(String)
   case noMark(String)
   case noMemo(UInt64)
-  /// An opcode that found something else on the stack than it takes.
+  /// An opcode with another kind of value on the stack than it takes.
   case wrongOperand(String, found: String, expected: String)
   case leftOnStack(Int)
-  /// A name that only a file meant to do harm asks for.
+  /// A class or function that would run code, which only malicious files name.
   case runsCode(String)
   case unknownTensor(String)
   case wrongArguments(String, expected: String)
@@ -27,46 +27,45 @@ enum PickleFault: Error, Equatable, CustomStringConvertible {
     switch self {
     case .ends: "the pickle ends too early; the file is incomplete"
     case .beyondEnd(let bytes, let available):
-      "\(bytes) bytes are announced, only \(available) follow; the file is incomplete or damaged"
+      "expected \(bytes) bytes, only \(available) follow; the file is incomplete or damaged"
     case .unknownByte(let byte):
       "byte 0x\(hexadecimalText(byte)), which is no opcode of a pickle; the file is damaged"
     case .unreadableOpcode(let name):
       "opcode \(name), which PyTorch never writes and Decant does not read"
     case .newerProtocol(let version):
-      "protocol \(version) of Python's pickles, readable are 0 to 5"
+      "protocol \(version) of Python's pickles, expected 0 to 5"
     case .tooManyOpcodes(let limit):
       "more than \(limit) opcodes, which no checkpoint needs; the file is damaged, or made to "
         + "exhaust memory"
     case .longName(let limit):
       "a name of more than \(limit) bytes; the file is damaged"
-    case .notUTF8: "a text that is not UTF-8; the file is damaged"
-    case .emptyStack(let opcode): "opcode \(opcode) finds nothing to work on; the file is damaged"
+    case .notUTF8: "a string that is not UTF-8; the file is damaged"
+    case .emptyStack(let opcode): "opcode \(opcode) finds an empty stack; the file is damaged"
     case .noMark(let opcode): "opcode \(opcode) finds no mark; the file is damaged"
     case .noMemo(let index):
-      "entry \(index) of the memo is asked for and was never written; "
+      "entry \(index) of the memo is used but was never written; "
         + "the file is damaged"
     case .wrongOperand(let opcode, let found, let expected):
       "opcode \(opcode) finds \(found), expected \(expected)"
-    case .leftOnStack(let count): "\(count) values at its end, 1 is expected; the file is damaged"
+    case .leftOnStack(let count): "\(count) values at its end, expected 1; the file is damaged"
     case .runsCode(let name):
-      "the file asks for '\(shown(name))', which would run code on the machine of whoever loads it "
-        + "with Python; no checkpoint needs that, and nothing was run: delete the file, and get the "
-        + "model as safetensors"
+      "the file calls '\(shown(name))', which would run code when Python loads it; no checkpoint "
+        + "needs that, and Decant did not run it; delete the file, and get the model as safetensors"
     case .unknownTensor(let name):
-      "a tensor made by '\(shown(name))', which is not read (sparse, quantized and nested tensors "
-        + "are not); save plain tensors"
+      "a tensor made by '\(shown(name))', which Decant does not read (such as sparse, quantized "
+        + "and nested tensors); save plain tensors"
     case .wrongArguments(let name, let expected):
-      "'\(shown(name))' is not given \(expected); the file is damaged"
+      "'\(shown(name))' has other arguments than \(expected); the file is damaged"
     case .unknownNumbers(let name):
-      "numbers of '\(shown(name))', which are not read (quantized ones and complex doubles are not); "
-        + "save plain tensors"
+      "numbers of '\(shown(name))', which Decant does not read (such as quantized numbers and complex "
+        + "doubles); save plain tensors"
     case .wrongStorage(let found):
-      "a storage that is \(found); the file is damaged"
+      "a storage \(found); the file is damaged"
     }
   }
 }
 
-/// A fault, and where in the file it was found.
+/// A fault with its offset in the file.
 struct PickleError: Error, Equatable {
   let offset: Int
   let fault: PickleFault

@@ -1,13 +1,12 @@
 import Tensors
 
-/// What becomes of the names of classes and functions in a pickle.
+/// The classes and functions that pickles may name.
 ///
-/// No name is ever looked up and nothing is ever called. A few names are known for what they make,
-/// and that is built here; every other name is a label for a value that is passed over; and names
-/// that are of use only to who wants to run code are refused, so that nobody takes such a file for
-/// a model.
+/// Decant looks up no names and calls nothing. It builds the values of a few known names itself,
+/// treats values of other names as opaque objects, and refuses names that only malicious files
+/// need.
 enum PickleGlobals {
-  /// Modules of which nothing is data.
+  /// Modules without data types.
   private static let harmful: Set<String> = [
     "os", "posix", "nt", "subprocess", "sys", "runpy", "shutil", "socket", "pty", "commands",
     "popen2", "ctypes", "_ctypes", "importlib", "imp", "code", "codeop", "pickle", "_pickle",
@@ -18,7 +17,7 @@ enum PickleGlobals {
     "__builtins__", "types", "functools",
   ]
 
-  /// Names in those modules that are data all the same.
+  /// Data types in those modules.
   private static let harmless: Set<String> = [
     "builtins.set", "builtins.frozenset", "builtins.dict", "builtins.list", "builtins.tuple",
     "builtins.int", "builtins.float", "builtins.complex", "builtins.bool", "builtins.str",
@@ -27,24 +26,24 @@ enum PickleGlobals {
     "functools.partial",
   ]
 
-  /// Functions that run code though their modules do not.
+  /// Functions of other modules that run code.
   private static let harmfulNames: Set<String> = [
     "torch.load", "torch.hub", "torch.jit.load", "torch.compile", "torch.utils.cpp_extension",
     "numpy.load", "numpy.testing._private.utils.runstring", "numpy.testing.runstring",
     "joblib.load", "shelve.open", "io.open", "_io.open", "_io.FileIO", "io.FileIO",
   ]
 
-  /// Refuses names that only a harmful file has.
+  /// Refuses names that only malicious files need.
   static func check(module: String, name: String) throws(PickleFault) {
     let whole = "\(module).\(name)"
     let root = String(module.split(separator: ".").first ?? "")
-    // Python 2's name of the same module; protocols 0 to 2 write it.
+    // The name of `builtins` in Python 2, which protocols 0 to 2 write.
     let today = root == "__builtin__" ? "builtins.\(name)" : whole
     if harmful.contains(root), !harmless.contains(today) { throw .runsCode(whole) }
     if harmfulNames.contains(where: { whole == $0 || whole.hasPrefix($0 + ".") }) {
       throw .runsCode(whole)
     }
-    // `builtins.type.mro`-like ways from a harmless name to others.
+    // Dotted names such as `builtins.type.mro` reach other objects from a harmless one.
     if name.contains("__") && name != "__main__" { throw .runsCode(whole) }
   }
 
@@ -52,18 +51,18 @@ enum PickleGlobals {
     "collections.OrderedDict", "collections.defaultdict", "builtins.dict", "__builtin__.dict",
   ]
 
-  /// What is rebuilt here instead of being called.
+  /// The known calls, whose values Decant builds itself.
   enum Maker {
     case dictionary
-    /// Storage, offset, extents, strides, and what is of no use here.
+    /// Arguments: storage, offset, extents, strides, and ignored ones.
     case tensor
-    /// The same with a kind of number of its own.
+    /// The same with an element type as the seventh argument.
     case tensorWithKind
-    /// A tensor first, then what is of no use here.
+    /// Arguments: a tensor, and ignored ones.
     case parameter
-    /// A maker and its arguments.
+    /// Arguments: a function that builds a tensor, and its arguments.
     case subclass
-    /// A tuple of integers.
+    /// Arguments: a tuple of integers.
     case size
     case opaque
   }
@@ -84,8 +83,8 @@ enum PickleGlobals {
     }
   }
 
-  /// The kind of number of a storage's class, such as `torch.cuda.HalfStorage`; the inner `nil` is
-  /// one of plain bytes, the outer is for what is no storage.
+  /// The element type of a storage class, such as `torch.cuda.HalfStorage`. The inner `nil` stands
+  /// for a storage of plain bytes, the outer for another class.
   static func storageKind(_ name: String) -> ElementKind?? {
     let parts = name.split(separator: ".")
     guard let last = parts.last, parts.first == "torch" else { return nil }
@@ -102,7 +101,7 @@ enum PickleGlobals {
     "ByteStorage": .u8, "BoolStorage": .bool, "ComplexFloatStorage": .c64,
   ]
 
-  /// The kind of number of `torch.float8_e4m3fn` and its like.
+  /// The element type of a PyTorch type, such as `torch.float8_e4m3fn`.
   static func elementKind(_ name: String) -> ElementKind? { kinds[name] }
 
   private static let kinds: [String: ElementKind] = [

@@ -1,15 +1,15 @@
 import Support
 
-/// Bytes of a pickle, read once from front to back.
+/// Reads the bytes of a pickle in order.
 struct PickleInput {
   private let contents: ByteSlice
-  /// Where the next byte lies.
+  /// The offset of the next byte.
   private(set) var offset: Int
   private var chunk: [UInt8] = []
   private var chunkStart = 0
   private static let chunkSize = 1 << 16
 
-  /// - Parameter offset: where the pickle begins.
+  /// - Parameter offset: the offset of the pickle.
   init(_ contents: ByteSlice, at offset: Int) {
     self.contents = contents
     self.offset = offset
@@ -28,21 +28,21 @@ struct PickleInput {
     return chunk[offset - chunkStart]
   }
 
-  /// The next `count` bytes, which have to be there.
+  /// Reads `count` bytes.
   mutating func take(_ count: UInt64) throws(PickleFault) -> ByteSlice {
     guard count <= UInt64(left) else { throw .beyondEnd(bytes: count, available: left) }
     defer { offset += Int(count) }
     return contents[offset..<offset + Int(count)]
   }
 
-  /// A little-endian number of `width` bytes.
+  /// Reads a little-endian number of `width` bytes.
   mutating func number(_ width: Int) throws(PickleFault) -> UInt64 {
     var value: UInt64 = 0
     for index in 0..<width { value |= UInt64(try byte()) << UInt64(8 * index) }
     return value
   }
 
-  /// The text up to the next line feed, which is passed.
+  /// Reads the text up to the next line feed, and skips the line feed.
   mutating func line() throws(PickleFault) -> String {
     var bytes: [UInt8] = []
     while true {
@@ -55,7 +55,7 @@ struct PickleInput {
     return text
   }
 
-  /// A text of `count` bytes of UTF-8.
+  /// Reads a string of `count` bytes of UTF-8.
   mutating func text(_ count: UInt64) throws(PickleFault) -> String {
     guard let text = String(validating: try take(count).array, as: UTF8.self) else {
       throw .notUTF8
@@ -64,10 +64,10 @@ struct PickleInput {
   }
 }
 
-/// What a pickle may cost. Opcodes are what time and memory go by: each makes at most one value, and
-/// texts are no longer than the bytes that they are read from.
+/// Limits that bound the time and memory of a pickle. Each opcode makes at most one value, and
+/// strings are not longer than their bytes in the file.
 enum PickleLimits {
-  /// A dozen times as many as a checkpoint of SDXL with its optimizer has.
+  /// Opcodes: twelve times as many as in a checkpoint of SDXL with its optimizer.
   static let opcodes = 4_000_000
   /// Bytes of one pickle.
   static let bytes = 64 << 20
@@ -75,6 +75,6 @@ enum PickleLimits {
   static let name = 1000
   /// Tensors of one file.
   static let tensors = 100_000
-  /// Extents of a tensor that are looked at; PyTorch allows 64.
+  /// Extents of a tensor. PyTorch allows 64.
   static let extents = 1000
 }

@@ -1,26 +1,26 @@
 import Support
 import Tensors
 
-/// Interprets a pickle without Python: a stack, a memo, and a table of what holds other values.
+/// Interprets pickles without Python.
 ///
-/// What an opcode costs is bounded by a constant and the bytes that it is read from, and opcodes are
-/// counted (``PickleLimits``): no pickle takes more time or memory than that. Source: CPython's
-/// `pickle.py` and `pickletools.py`.
+/// The machine has a stack, a memo, and a table of containers. The cost of an opcode is bounded by
+/// a constant and its bytes, and the number of opcodes is limited (``PickleLimits``), so that time
+/// and memory are bounded. Source: CPython's `pickle.py` and `pickletools.py`.
 struct PickleMachine {
   private(set) var nodes: [PickleNode] = []
   private(set) var storages: [TorchStorage] = []
   private(set) var tensors: [TorchTensor] = []
   private var input: PickleInput
   private var stack: [PickleValue] = []
-  /// Heights of the stack at which marks were set.
+  /// The heights of the stack at the marks.
   private var marks: [Int] = []
   private var memo: [UInt64: PickleValue] = [:]
-  /// Names of classes and functions, each kept once.
+  /// The names of classes and functions, each stored once.
   private var globals: [String: String] = [:]
-  /// Values that calls copied from one place to another, which no opcode of their own stands for.
+  /// The number of values that calls copied, which the number of opcodes does not bound.
   private var copied = 0
 
-  /// Where the pickle ended.
+  /// The offset after the pickle.
   var end: Int { input.offset }
 
   private init(_ contents: ByteSlice, at offset: Int) {
@@ -29,7 +29,7 @@ struct PickleMachine {
 
   /// Reads the pickle that begins at `offset`.
   ///
-  /// - Returns: its value, and the machine with what the value refers to.
+  /// - Returns: its value, and the machine with the containers, storages and tensors of the value.
   static func run(
     _ contents: ByteSlice, at offset: Int = 0
   ) throws(PickleError) -> (value: PickleValue, machine: PickleMachine) {
@@ -68,7 +68,7 @@ struct PickleMachine {
       }
     case .mark: marks.append(stack.count)
     case .pop:
-      // As CPython has it: a mark counts as a value.
+      // As in CPython, a mark counts as a value.
       if let mark = marks.last, mark == stack.count {
         marks.removeLast()
       } else {
@@ -146,7 +146,7 @@ struct PickleMachine {
 // MARK: - The stack
 
 extension PickleMachine {
-  /// What messages call a value.
+  /// The description of a value in messages.
   func kind(_ value: PickleValue) -> String {
     if case .node(let index) = value { return nodes[index].description }
     return value.kind
@@ -189,7 +189,7 @@ extension PickleMachine {
     stack.append(.dropped("bytes"))
   }
 
-  /// A string of Python 2, which may be text or bytes.
+  /// Pushes a string of Python 2, which may be text or bytes.
   private mutating func pushString(_ count: UInt64) throws(PickleFault) {
     let text = String(validating: try input.take(count).array, as: UTF8.self)
     stack.append(text.map(PickleValue.text) ?? .dropped("bytes"))
@@ -215,27 +215,26 @@ extension PickleMachine {
     stack.append(value)
   }
 
-  /// Adds items to the list, set or dictionary on top of the stack. What would go into an object
-  /// that is not known is dropped.
+  /// Adds items to the list, set or dictionary on top of the stack. Drops items of unknown objects.
   private mutating func append(
     _ items: [PickleValue], to kind: PickleNode.Kind, _ opcode: PickleOpcode
   ) throws(PickleFault) {
     let target = try pop(opcode)
     stack.append(target)
     guard case .node(let index) = target else {
-      throw .wrongOperand(opcode.name, found: target.kind, expected: "what holds values")
+      throw .wrongOperand(opcode.name, found: target.kind, expected: "a container")
     }
     if case .opaque = nodes[index].kind { return }
     guard nodes[index].kind == kind, kind != .dictionary || items.count.isMultiple(of: 2) else {
       throw .wrongOperand(
         opcode.name,
         found: nodes[index].kind == kind ? "a key without value" : nodes[index].description,
-        expected: PickleNode(kind: kind).description + " and what goes into it")
+        expected: PickleNode(kind: kind).description + " and its items")
     }
     nodes[index].items += items
   }
 
-  /// Sets an object's state, which is of no use here.
+  /// Drops the state of an object.
   private mutating func build(_ opcode: PickleOpcode) throws(PickleFault) {
     let target = try pop(2, opcode)[0]
     stack.append(target)
@@ -260,7 +259,8 @@ extension PickleMachine {
     return nodes[index].items
   }
 
-  /// A few integers, as extents are; a longer list is none, since who refers to it has a copy.
+  /// A short list of integers, such as extents; `nil` for longer lists, because each reference to a
+  /// list copies it.
   private func integers(_ value: PickleValue) -> [Int]? {
     guard let items = items(value, .tuple) ?? items(value, .list),
       items.count <= PickleLimits.extents
@@ -269,7 +269,7 @@ extension PickleMachine {
     return values.count == items.count ? values : nil
   }
 
-  /// What a call makes: built here where it is known, else a value that is passed over.
+  /// The result of a call: a known value, or an opaque object.
   private mutating func made(
     by callee: PickleValue, _ arguments: PickleValue, _ opcode: PickleOpcode
   ) throws(PickleFault) -> PickleValue {
@@ -307,10 +307,10 @@ extension PickleMachine {
       guard let first = list.first, case .tensor = first else { throw wrong("a tensor") }
       return first
     case .subclass:
-      // Its maker is no subclass again, which could go on for ever.
+      // The inner function must not be a subclass again, which could recurse without end.
       guard list.count >= 3, case .global(let inner) = list[0],
         inner.hasPrefix("torch._utils._rebuild_")
-      else { throw wrong("what makes a tensor, and its arguments") }
+      else { throw wrong("a function that builds a tensor, and its arguments") }
       return try made(by: list[0], list[2], opcode)
     case .size:
       guard let first = list.first, let extents = integers(first) else {
@@ -346,9 +346,9 @@ extension PickleMachine {
   private mutating func storage(_ identity: PickleValue) throws(PickleFault) -> PickleValue {
     guard let parts = items(identity, .tuple), parts.count == 5 || parts.count == 6,
       parts[0].text == "storage"
-    else { throw .wrongStorage("named by \(kind(identity)), a tuple of 5 or 6 is expected") }
+    else { throw .wrongStorage("named by \(kind(identity)), expected a tuple of 5 or 6") }
     guard case .global(let name) = parts[1] else {
-      throw .wrongStorage("of \(kind(parts[1])), a class is expected")
+      throw .wrongStorage("of \(kind(parts[1])), expected a class")
     }
     guard let kind = PickleGlobals.storageKind(name) else { throw .unknownNumbers(name) }
     guard let key = parts[2].text ?? parts[2].integer.map({ String($0) }),
@@ -359,7 +359,7 @@ extension PickleMachine {
     if parts.count == 6, parts[5] != .none {
       guard let view = items(parts[5], .tuple), view.count == 3, view[0].text != nil,
         let offset = view[1].integer, offset >= 0, let size = view[2].integer, size >= 0
-      else { throw .wrongStorage("a view that does not say of what") }
+      else { throw .wrongStorage("of a view without a name, an offset and a size") }
       storage = TorchStorage(key: key, kind: kind, count: size, offset: offset, wholeCount: count)
     }
     storages.append(storage)

@@ -1,27 +1,26 @@
 import Support
 import Tensors
 
-/// A Python value as a pickle describes it. Everything that holds other values lies in a table of
-/// ``PickleMachine`` and is named by its place there: values may hold themselves, and nothing here
-/// goes down into them.
+/// A Python value of a pickle. Containers are in a table of ``PickleMachine``, and values refer to
+/// them by index, because a container may contain itself.
 enum PickleValue: Sendable, Equatable {
   case none
   case bool(Bool)
   case integer(Int)
   case number(Double)
   case text(String)
-  /// Bytes, and integers beyond 64 bits: of no use to a model, and not kept.
+  /// Bytes and integers of more than 64 bits, which models do not need. Holds a description.
   case dropped(String)
-  /// A name of something in a module, never looked up: `torch.FloatStorage`.
+  /// The name of a class or function, which is never looked up: `torch.FloatStorage`.
   case global(String)
-  /// A place in ``PickleMachine/nodes``.
+  /// An index of ``PickleMachine/nodes``.
   case node(Int)
-  /// A place in ``PickleMachine/storages``.
+  /// An index of ``PickleMachine/storages``.
   case storage(Int)
-  /// A place in ``PickleMachine/tensors``.
+  /// An index of ``PickleMachine/tensors``.
   case tensor(Int)
 
-  /// What messages call it.
+  /// The description in messages.
   var kind: String {
     switch self {
     case .none: "None"
@@ -41,22 +40,22 @@ enum PickleValue: Sendable, Equatable {
   var text: String? { if case .text(let value) = self { value } else { nil } }
 }
 
-/// A Python value that holds others.
+/// A Python container, or an opaque object.
 struct PickleNode: Sendable {
   enum Kind: Sendable, Equatable {
     case tuple
     case list
     case set
-    /// Keys and values take turns in ``PickleNode/items``.
+    /// ``PickleNode/items`` alternates keys and values.
     case dictionary
-    /// An object of a class that is not known; what it holds is not kept.
+    /// An object of an unknown class, without its contents.
     case opaque(String)
   }
 
   let kind: Kind
   var items: [PickleValue] = []
 
-  /// What messages call it.
+  /// The description in messages.
   var description: String {
     switch kind {
     case .tuple: "a tuple"
@@ -68,27 +67,27 @@ struct PickleNode: Sendable {
   }
 }
 
-/// A storage that a pickle refers to: numbers of one kind that lie elsewhere in the file.
+/// A storage that a pickle refers to: numbers of one type elsewhere in the file.
 struct TorchStorage: Sendable, Equatable {
-  /// Its name in the file.
+  /// The name in the file.
   let key: String
-  /// `nil` where the storage is plain bytes and each tensor says what they are.
+  /// The element type; `nil` for plain bytes, whose type each tensor states.
   let kind: ElementKind?
-  /// Numbers, or bytes.
+  /// The number of elements, or of plain bytes.
   let count: Int
-  /// First number within the storage of that name: not 0 in views of PyTorch before 0.4.
+  /// The first element within the whole storage; not 0 in views of PyTorch before 0.4.
   let offset: Int
-  /// Numbers of the storage of that name.
+  /// The number of elements of the whole storage.
   let wholeCount: Int
 
-  /// Bytes of one number.
+  /// The bytes of one element.
   var width: Int { (kind?.bitWidth ?? 8) / 8 }
 }
 
-/// A tensor that a pickle describes, as it says and unchecked.
+/// A tensor as a pickle describes it, unchecked.
 struct TorchTensor: Sendable, Equatable {
   let storage: Int
-  /// `nil` where it is the storage's.
+  /// The element type; `nil` for that of the storage.
   let kind: ElementKind?
   let offset: Int
   let extents: [Int]

@@ -1,36 +1,36 @@
 import Support
 
-/// The tensors of a checkpoint by their names, and what else it says.
+/// The named tensors of a checkpoint, and its other members.
 ///
-/// Of a checkpoint with a `state_dict`, as Lightning and most trainers write them, that is the
-/// model; else the whole is. Dictionaries within give dotted names.
+/// In a checkpoint with a `state_dict`, as Lightning and most trainers write it, the model is that
+/// member; else it is the whole dictionary. Nested dictionaries give dotted names.
 struct TorchContents {
-  /// In the order of the file.
+  /// The tensors, in the order of the file.
   private(set) var tensors: [(name: String, tensor: TorchTensor)] = []
   /// Plain members, such as `global_step` and `epoch`, as JSON.
   private(set) var metadata = JSONObject()
-  /// Members that are neither tensors nor plain, and what they are.
+  /// The other members, with a description of each.
   private(set) var leftOut = JSONObject()
   private let machine: PickleMachine
   private let path: String
   private var names: Set<String> = []
-  /// Members that may still be looked at.
+  /// The number of members that may still be visited.
   private var budget: Int
-  /// Values that plain members may still hold.
+  /// The number of values that plain members may still have.
   private var plainBudget = 100_000
 
-  /// How deep dictionaries may lie in one another.
+  /// The largest depth of nested dictionaries.
   private static let depthLimit = 32
-  /// Values that one plain member may hold.
+  /// The largest number of values of one plain member.
   private static let plainLimit = 1000
-  /// Members that are listed as left out; more of them tell nothing new.
+  /// The largest number of members that are listed as left out.
   private static let leftOutLimit = 1000
   static let stateDictionary = "state_dict"
 
   init(_ records: TorchRecords, path: String) throws(TorchError) {
     machine = records.machine
     self.path = path
-    // Each dictionary is looked at once or twice; one that holds others many times over is not.
+    // The limit allows to visit each dictionary twice, and stops where one is nested many times.
     budget = 1000 + 2 * records.machine.nodes.reduce(0) { $0 + $1.items.count }
     guard let top = machine.members(of: records.value) else {
       throw .notDictionary(path: path, found: machine.kind(records.value))
@@ -83,12 +83,12 @@ struct TorchContents {
     }
   }
 
-  /// Keeps what is plain, and says of the rest that it was there.
+  /// Keeps a plain member as metadata, and lists any other as left out.
   private mutating func note(_ name: String, _ value: PickleValue) {
-    let room = min(Self.plainLimit, plainBudget)
-    var left = room
+    let limit = min(Self.plainLimit, plainBudget)
+    var left = limit
     let plain = json(value, depth: 0, &left)
-    plainBudget -= room - max(0, left)
+    plainBudget -= limit - max(0, left)
     if let plain {
       metadata[name] = plain
     } else if leftOut.keys.count < Self.leftOutLimit {
@@ -96,11 +96,11 @@ struct TorchContents {
     }
   }
 
-  /// A value of numbers, texts, lists and dictionaries as JSON; `nil` for others, and for large
-  /// ones.
-  private func json(_ value: PickleValue, depth: Int, _ room: inout Int) -> JSONValue? {
-    room -= 1
-    guard room >= 0, depth < Self.depthLimit else { return nil }
+  /// A plain value as JSON: numbers, strings, lists and dictionaries. `nil` for other and for large
+  /// values.
+  private func json(_ value: PickleValue, depth: Int, _ budget: inout Int) -> JSONValue? {
+    budget -= 1
+    guard budget >= 0, depth < Self.depthLimit else { return nil }
     switch value {
     case .none: return .null
     case .bool(let value): return .bool(value)
@@ -109,19 +109,19 @@ struct TorchContents {
     case .text(let text): return .string(text)
     case .dropped, .global, .storage, .tensor: return nil
     case .node(let index):
-      guard machine.nodes[index].items.count <= 2 * room else { return nil }
+      guard machine.nodes[index].items.count <= 2 * budget else { return nil }
       switch machine.nodes[index].kind {
       case .tuple, .list:
         var values: [JSONValue] = []
         for item in machine.nodes[index].items {
-          guard let item = json(item, depth: depth + 1, &room) else { return nil }
+          guard let item = json(item, depth: depth + 1, &budget) else { return nil }
           values.append(item)
         }
         return .array(values)
       case .dictionary:
         var object = JSONObject()
         for (key, item) in machine.members(of: value) ?? [] {
-          guard let name = key.text, let item = json(item, depth: depth + 1, &room) else {
+          guard let name = key.text, let item = json(item, depth: depth + 1, &budget) else {
             return nil
           }
           object[name] = item

@@ -1,13 +1,13 @@
 package import Support
 
-/// Why a file of PyTorch is not read.
-package enum TorchError: Error, Equatable, CustomStringConvertible {
+/// Why a PyTorch file cannot be read.
+package enum TorchError: RemediableError, Equatable {
   case unreadable(FileError)
-  /// A ZIP archive that is damaged, or not as PyTorch makes them.
+  /// A ZIP archive that is damaged, or of a form that PyTorch does not write.
   case archive(path: String, reason: String)
-  /// A pickle that is damaged, or asks for what is not given.
+  /// A pickle that is damaged or refused.
   case pickle(path: String, record: String, offset: Int, reason: String)
-  /// A pickle that none of PyTorch's files begins with.
+  /// A file that does not begin like one of PyTorch's.
   case notTorch(path: String, found: String)
   case missingRecord(path: String, record: String, found: [String])
   case wrongChecksum(path: String, record: String, expected: UInt32, found: UInt32)
@@ -17,7 +17,7 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
   case tooManyTensors(path: String, limit: Int)
   case longName(path: String, name: String, limit: Int)
   case duplicateTensor(path: String, tensor: String)
-  /// Dictionaries that hold one another without end, or so often that it comes to the same.
+  /// Dictionaries that contain themselves, or that are nested too often.
   case endless(path: String)
   /// A tensor that its storage cannot hold.
   case tensor(path: String, tensor: String, reason: String)
@@ -32,7 +32,7 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
     case .pickle(let path, let record, let offset, let reason):
       "\(path): \(record), byte \(offset): \(reason)"
     case .notTorch(let path, let found):
-      "\(path): \(found), no file of PyTorch's; readable is what torch.save writes"
+      "\(path): \(found), expected a file of torch.save"
     case .missingRecord(let path, let record, let found):
       "\(path): the ZIP archive holds no '\(shown(record))', which PyTorch's have; it holds "
         + listed(found)
@@ -40,11 +40,9 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
       "\(path): '\(shown(record))' has the checksum \(hexadecimalText(found)), the archive's "
         + "directory has \(hexadecimalText(expected)); the file is damaged"
     case .bigEndian(let path, let found):
-      "\(path): numbers are stored in the order '\(shown(found))', readable is 'little'; save the "
-        + "file on another machine"
+      "\(path): numbers are stored in the byte order '\(shown(found))', expected 'little'"
     case .notDictionary(let path, let found):
-      "\(path): the file holds \(found), a dictionary of tensors is expected; save the model's "
-        + "state_dict()"
+      "\(path): the file holds \(found), expected a dictionary of tensors"
     case .noTensors(let path, let found):
       "\(path): no tensors; the file holds \(listed(found))"
     case .tooManyTensors(let path, let limit):
@@ -54,9 +52,9 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
       "\(path): the name '\(shown(name))' has more than \(limit) bytes; the file is damaged, or made "
         + "to exhaust memory"
     case .duplicateTensor(let path, let tensor):
-      "\(path): two tensors are called '\(shown(tensor))', one is expected"
+      "\(path): two tensors have the name '\(shown(tensor))', expected one"
     case .endless(let path):
-      "\(path): dictionaries hold one another without end; the file is damaged, or made to "
+      "\(path): dictionaries contain themselves; the file is damaged, or made to "
         + "exhaust memory"
     case .tensor(let path, let tensor, let reason):
       "\(path): tensor '\(shown(tensor))': \(reason)"
@@ -64,9 +62,18 @@ package enum TorchError: Error, Equatable, CustomStringConvertible {
       "\(path): storage '\(shown(storage))': \(reason)"
     case .tooMuch(let path, let tensor, let bytes, let limit):
       "\(path): tensor '\(shown(tensor))': with it the tensors take \(bytes) bytes, more than the "
-        + "\(limit) that a file of this size may come to; it is made to exhaust disks"
+        + "\(limit) that a file of this size may hold; it is made to exhaust disks"
     case .trailingBytes(let path, let count):
       "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last storage; the file is damaged"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .notTorch(_, let found) where found == gitLFSPointer: .act("run `git lfs pull`")
+    case .bigEndian: .act("save the file on a little-endian machine")
+    case .notDictionary: .act("save the model's state_dict()")
+    default: nil
     }
   }
 }

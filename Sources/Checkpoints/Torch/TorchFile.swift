@@ -2,40 +2,40 @@ internal import ModelSources
 package import Support
 package import Tensors
 
-/// A checkpoint of PyTorch, mapped: tensors are read when they are asked for. No code of the file
-/// is run, see ``PickleMachine``.
+/// The tensors of a mapped PyTorch checkpoint. No code of the file is run, see ``PickleMachine``.
 package struct TorchFile: WeightSource {
   package let path: String
-  /// In the order of the file.
+  /// The tensors' names, in the order of the file.
   package let names: [String]
-  /// Plain values beside the tensors; under `left_out` what is neither, and what it is.
+  /// The plain members of the checkpoint. `left_out` describes the other members.
   package let metadata: JSONObject
   private let contents: ByteSlice
   private let places: [String: Place]
 
-  /// Where a tensor's numbers lie.
+  /// The location of a tensor's numbers.
   private struct Place {
     let entry: TensorEntry
-    /// From its first number to its last.
+    /// The bytes from the first number to the last.
     let bytes: Range<Int>
-    /// Elements between neighbours along each axis; `nil` where the numbers lie in order.
+    /// The strides in elements; `nil` for contiguous row-major numbers.
     let strides: [Int]?
   }
 
-  /// Opens the file and checks everything but the numbers.
+  /// Opens the file. Checks everything except the numbers.
   package init(path: String) throws(TorchError) {
     let contents: ByteSlice
     do { contents = try ByteSlice.mapping(path) } catch { throw .unreadable(error) }
     try self.init(contents, path: path)
   }
 
-  /// A file that lies in `contents`; messages call it `path`.
+  /// Opens a file from its contents. `path` is its name in messages.
   package init(_ contents: ByteSlice, path: String) throws(TorchError) {
     let records = try TorchRecords(contents, path: path)
     let found = try TorchContents(records, path: path)
     var places: [String: Place] = [:]
     var total = 0
-    // Views may show a storage several times; a file that comes to many times its size is refused.
+    // Several views may share a storage. Files whose tensors take many times their size are
+    // refused.
     let limit = 4 * contents.count + Self.expansionLimit
     for (name, tensor) in found.tensors {
       let storage = records.machine.storages[tensor.storage]
@@ -60,7 +60,7 @@ package struct TorchFile: WeightSource {
     self.metadata = metadata
   }
 
-  /// Bytes that a tensor may take when its storage is smaller: `expand` shows a number many times.
+  /// The largest size in bytes of a tensor that is larger than its storage, as `expand` makes it.
   static let expansionLimit = 256 << 20
 
   private struct Fault: Error {
@@ -86,7 +86,7 @@ package struct TorchFile: WeightSource {
       throw Fault("the extents \(Self.list(tensor.extents)) are negative or overflow")
     }
     let entry = TensorEntry(shape: shape, encoding: .plain(kind))
-    // Where a view of a view begins, and where it ends: one past its last number.
+    // The first element of the view, and the element after its last.
     let (first, overflow) = (tensor.kind == nil ? storage.offset : 0)
       .addingReportingOverflow(tensor.offset)
     guard tensor.offset >= 0, tensor.strides.allSatisfy({ $0 >= 0 }) else {
@@ -124,7 +124,8 @@ package struct TorchFile: WeightSource {
     "[\(numbers.map(String.init).joined(separator: ", "))]"
   }
 
-  /// Whether the strides are those of row-major numbers without gaps; an axis of one has none.
+  /// Whether the strides are those of contiguous row-major numbers. Axes with one element are
+  /// ignored.
   private static func isInOrder(_ shape: Shape, _ strides: [Int]) -> Bool {
     var expected = 1
     for (extent, stride) in zip(shape.extents, strides).reversed() where extent != 1 {
@@ -138,7 +139,7 @@ package struct TorchFile: WeightSource {
 
   package func entry(_ name: String) -> TensorEntry? { places[name]?.entry }
 
-  /// The tensor, row-major: in place where it lies so in the file, else gathered.
+  /// The tensor in row-major order, in place where the file has that order.
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let place = places[name], case .plain(let kind) = place.entry.encoding else {
       throw absent(name)
@@ -152,11 +153,11 @@ package struct TorchFile: WeightSource {
   }
 }
 
-/// Files that `torch.save` writes: `.ckpt`, `.pt`, `.pth`, `.bin`.
+/// Reads files of `torch.save`: `.ckpt`, `.pt`, `.pth`, `.bin`.
 struct TorchArchive: ArchiveFormat {
   var kind: String { "PyTorch file" }
 
-  /// A ZIP archive, or a pickle of any protocol since 2.
+  /// A ZIP archive, or a pickle of protocol 2 or newer.
   func recognizes(_ contents: ByteSlice) -> Bool {
     if TorchRecords.isArchive(contents) { return true }
     guard contents.count >= 2 else { return false }

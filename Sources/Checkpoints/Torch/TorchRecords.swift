@@ -1,22 +1,23 @@
 import Support
 
-/// What a file of PyTorch holds: one value, and the bytes of the storages that it refers to.
+/// The records of a PyTorch file: one pickled value, and the bytes of its storages.
 ///
 /// In a ZIP archive, since PyTorch 1.6:
 ///
 ///     NAME/data.pkl       the value's pickle
 ///     NAME/data/KEY       a storage
 ///     NAME/byteorder      "little", since 2.0
-///     NAME/version        and others, of no use here
+///     NAME/version        and others, which are not read
 ///
-/// Before that, one after another: pickles of a magic number, of 1001, of facts of the machine, of
-/// the value, of the storages' keys; then of each storage its number of elements (i64) and bytes.
+/// Before that, a sequence of pickles: a magic number, the version 1001, facts of the machine, the
+/// value, and the storages' keys. After them, each storage has its number of elements (i64) and its
+/// bytes.
 ///
 /// Source: `torch/serialization.py` of 2.13, `_save`, `_load`, `_legacy_save`, `_legacy_load`.
 struct TorchRecords {
   let value: PickleValue
   let machine: PickleMachine
-  /// Where the storage of each key lies in the file.
+  /// The byte range of each storage in the file, by key.
   let places: [String: Range<Int>]
 
   init(_ contents: ByteSlice, path: String) throws(TorchError) {
@@ -94,7 +95,7 @@ struct TorchRecords {
       guard let place = archive[name]?.bytes else {
         throw .missingRecord(path: path, record: name, found: archive.entries.map(\.name))
       }
-      // Files of PyTorch before 1.6's end have views that say nothing of the whole.
+      // Views in files of PyTorch before 1.6 do not state the size of the whole storage.
       let (size, overflow) = storage.wholeCount.multipliedReportingOverflow(by: storage.width)
       guard !overflow, size == place.count else {
         throw .storage(
@@ -123,8 +124,10 @@ struct TorchRecords {
         path: path,
         found: contents.count == 0
           ? "an empty file"
-          : "a file of \(contents.count) bytes that begins with "
-            + hexadecimalText(head, separator: " "))
+          : isGitLFSPointer(contents)
+            ? gitLFSPointer
+            : "a file of \(contents.count) bytes that begins with "
+              + hexadecimalText(head, separator: " "))
     }
     guard contents.count > start, contents[2..<start].array == magic else {
       throw .notTorch(path: path, found: "a Python pickle without PyTorch's magic number")
@@ -189,7 +192,7 @@ struct TorchRecords {
     "takes \(expected) bytes, only \(found) follow; the file is incomplete, fetch it again"
   }
 
-  /// Elements and bytes of each storage, on which everybody who refers to it has to agree.
+  /// The elements and bytes of each storage. All references to a storage must agree.
   private static func storageSizes(
     _ machine: PickleMachine, path: String
   ) throws(TorchError) -> [String: (count: Int, bytes: Int)] {
@@ -212,12 +215,12 @@ struct TorchRecords {
 }
 
 extension PickleMachine {
-  /// The value of a dictionary's member; the last of that name, as in Python.
+  /// The value of a dictionary's member. Of several with one name, the last, as in Python.
   func member(_ name: String, of value: PickleValue) -> PickleValue? {
     members(of: value)?.last { $0.key.text == name }?.value
   }
 
-  /// Keys and values of a dictionary.
+  /// The keys and values of a dictionary; `nil` for other values.
   func members(of value: PickleValue) -> [(key: PickleValue, value: PickleValue)]? {
     guard let items = items(value, .dictionary) else { return nil }
     return stride(from: 0, to: items.count - 1, by: 2).map { (items[$0], items[$0 + 1]) }

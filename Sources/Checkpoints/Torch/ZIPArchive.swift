@@ -1,25 +1,24 @@
 import Support
 
-/// The entries of a ZIP archive, found by its directory and checked against the archive: the
-/// format's one door.
+/// The entries of a ZIP archive, read from its directory and checked against the archive.
 ///
 ///     +--------------+---------------+-----+-----------+------------------+--------------+
 ///     | local header | entry's bytes | ... | directory | ZIP64: end, link | end (22 b.)  |
 ///     +--------------+---------------+-----+-----------+------------------+--------------+
 ///
-/// Source: PKWARE's APPNOTE 6.3.10, sections 4.3 to 4.5. Read is what PyTorch writes: one volume,
-/// entries stored as they are. Nothing is believed twice: sizes of both headers agree, entries do
-/// not overlap, names are unique and lead nowhere.
+/// Source: PKWARE's APPNOTE 6.3.10, sections 4.3 to 4.5. Reads the form that PyTorch writes: one
+/// volume, uncompressed entries. The sizes in both headers must agree, entries must not overlap,
+/// and names must be unique paths without `..`.
 struct ZIPArchive {
   struct Entry: Equatable {
     let name: String
-    /// Where its bytes lie in the archive.
+    /// The byte range in the archive.
     let bytes: Range<Int>
-    /// CRC-32 of its bytes, as the directory has it.
+    /// The CRC-32 in the directory.
     let checksum: UInt32
   }
 
-  /// In the order of their bytes.
+  /// The entries, in the order of their bytes.
   let entries: [Entry]
   private let byName: [String: Int]
 
@@ -49,11 +48,11 @@ struct ZIPArchive {
   }
 }
 
-/// Why an archive is not read.
+/// Why a ZIP archive cannot be read.
 enum ZIPFault: Error, Equatable, CustomStringConvertible {
   case noEnd
   case manyVolumes
-  /// A directory that does not fill the bytes between the last entry and the end.
+  /// A directory that does not fill the bytes between the last entry and the end record.
   case directoryMisplaced(start: UInt64, bytes: UInt64, end: Int)
   case brokenZIP64(String)
   case brokenDirectory(entry: Int)
@@ -76,35 +75,35 @@ enum ZIPFault: Error, Equatable, CustomStringConvertible {
     case .manyVolumes:
       "the ZIP archive is split into volumes, which PyTorch never writes"
     case .directoryMisplaced(let start, let bytes, let end):
-      "the ZIP archive's directory is said to take \(bytes) bytes from byte \(start), it has to end "
-        + "at byte \(end); the file is damaged"
+      "the ZIP archive's directory has \(bytes) bytes from byte \(start), expected an end at byte "
+        + "\(end); the file is damaged"
     case .brokenZIP64(let found):
       "the ZIP archive's ZIP64 fields: \(found); the file is damaged"
     case .brokenDirectory(let entry):
       "entry \(entry) of the ZIP archive's directory is damaged"
     case .wrongCount(let found, let announced):
-      "the ZIP archive's directory holds \(found) entries, \(announced) are announced; "
+      "the ZIP archive's directory holds \(found) entries, expected \(announced); "
         + "the file is damaged"
     case .unsafeName(let name):
-      "the ZIP archive has an entry called '\(shown(name))', a path that leads elsewhere; "
+      "the ZIP archive has an entry called '\(shown(name))', an unsafe path; "
         + "PyTorch writes no such file"
     case .nameNotUTF8(let entry):
       "the name of entry \(entry) of the ZIP archive is not UTF-8"
     case .duplicateName(let name):
-      "the ZIP archive has two entries called '\(shown(name))', one is expected"
+      "the ZIP archive has two entries called '\(shown(name))', expected one"
     case .encrypted(let name):
       "entry '\(shown(name))' of the ZIP archive is encrypted; decrypt it first"
     case .compressed(let name, let method):
       "entry '\(shown(name))' of the ZIP archive is compressed (method \(method)), which PyTorch "
         + "never does; unpack the archive and pack it again without compression (zip -0)"
     case .sizesDisagree(let name, let stored, let full):
-      "entry '\(shown(name))' of the ZIP archive is not compressed, and is said to take \(stored) "
-        + "bytes of \(full); the file is damaged"
+      "entry '\(shown(name))' of the ZIP archive is not compressed, but its sizes differ: "
+        + "\(stored) and \(full) bytes; the file is damaged"
     case .brokenLocalHeader(let name, let found):
-      "entry '\(shown(name))' of the ZIP archive: its own header \(found); the file is damaged"
+      "entry '\(shown(name))' of the ZIP archive: its local header \(found); the file is damaged"
     case .beyondDirectory(let name, let end, let limit):
-      "entry '\(shown(name))' of the ZIP archive is said to end at byte \(end), the entries end at "
-        + "byte \(limit); the file is damaged"
+      "entry '\(shown(name))' of the ZIP archive ends at byte \(end), expected an end by byte "
+        + "\(limit); the file is damaged"
     case .overlap(let first, let second):
       "entries '\(shown(first))' and '\(shown(second))' of the ZIP archive overlap; "
         + "the file is damaged, or made to mislead"
@@ -112,16 +111,16 @@ enum ZIPFault: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// What the directory says of one entry.
+/// An entry of the directory.
 private struct ZIPItem {
   let name: String
   let nameLength: Int
   let checksum: UInt32
   let size: UInt64
-  /// Where the entry's own header begins.
+  /// The offset of the entry's local header.
   let start: Int
 
-  /// The entry's bytes, behind its own header, which has to agree.
+  /// The byte range of the entry, after its local header. Checks that both headers agree.
   func located(in contents: ByteSlice, before limit: Int) throws(ZIPFault) -> ZIPArchive.Entry {
     let fixed = 30
     guard start + fixed + nameLength <= limit else {
@@ -143,7 +142,7 @@ private struct ZIPItem {
     guard method == 0, flags & 1 == 0 else {
       throw .brokenLocalHeader(name, found: "says that the entry is compressed or encrypted")
     }
-    // With bit 3 the sizes follow the bytes; all ones stand for a ZIP64 field.
+    // With bit 3, the sizes follow the bytes. A field with all bits set refers to a ZIP64 field.
     if flags & 8 == 0 {
       for own in [stored, full] where own != .max && UInt64(own) != size {
         throw .brokenLocalHeader(name, found: "has a size of \(own), the directory one of \(size)")
@@ -158,9 +157,9 @@ private struct ZIPItem {
   }
 }
 
-/// Little-endian fields of an archive, one after another.
+/// Reads consecutive little-endian fields of an archive.
 ///
-/// Who calls has made sure that the bytes are there; a field beyond the end is 0.
+/// A field beyond the end reads as 0. Callers check the size first.
 private struct ZIPFields {
   private let bytes: [UInt8]
   private var position = 0
@@ -196,7 +195,7 @@ private struct ZIPFields {
     return String(validating: bytes[position..<position + count], as: UTF8.self)
   }
 
-  /// One entry of the directory, with the fields that ZIP64 moves to the end of it.
+  /// Reads an entry of the directory, including its ZIP64 fields.
   mutating func directoryEntry(index: Int) throws(ZIPFault) -> ZIPItem {
     guard left >= 46, u32() == 0x0201_4b50 else { throw .brokenDirectory(entry: index) }
     skip(4)
@@ -219,7 +218,7 @@ private struct ZIPFields {
       let end = position + length
       guard end <= extraEnd else { throw .brokenDirectory(entry: index) }
       if tag == 1 {
-        // Exactly the fields that are all ones above, in this order.
+        // ZIP64 has exactly the fields with all bits set above, in this order.
         for field in [\Wide.full, \.stored, \.start] {
           var wide = Wide(full: full, stored: stored, start: start)
           guard wide[keyPath: field] == UInt64(UInt32.max) else { continue }
@@ -250,14 +249,14 @@ private struct ZIPFields {
     var start: UInt64
   }
 
-  /// A path that stays where it is.
+  /// Whether a name is a relative path without `..`.
   private static func isSafe(_ name: String) -> Bool {
     !name.isEmpty && !name.hasPrefix("/") && !name.utf8.contains(0) && !name.contains("\\")
       && !name.split(separator: "/", omittingEmptySubsequences: false).contains("..")
   }
 }
 
-/// The end of an archive, which says where the directory lies.
+/// The end record of an archive, which locates the directory.
 private struct ZIPEnd {
   struct Directory {
     let lowerBound: Int
@@ -265,7 +264,7 @@ private struct ZIPEnd {
     let count: UInt64
   }
 
-  /// A directory of a million entries fits; PyTorch writes one entry for each tensor.
+  /// The limit allows a million entries. PyTorch writes one entry for each tensor.
   static let directoryLimit: UInt64 = 64 << 20
 
   let directory: Directory
@@ -296,7 +295,7 @@ private struct ZIPEnd {
     directory = Directory(lowerBound: Int(start), upperBound: limit, count: count)
   }
 
-  /// Where the end begins: 22 bytes and a comment that fills the rest of the file.
+  /// The offset of the end record: 22 bytes and a comment up to the end of the file.
   private static func find(_ contents: ByteSlice) throws(ZIPFault) -> Int {
     let size = 22
     let first = max(0, contents.count - size - Int(UInt16.max))
@@ -312,7 +311,7 @@ private struct ZIPEnd {
     throw .noEnd
   }
 
-  /// The wide fields, where a link to them stands right before the end.
+  /// The ZIP64 fields, where their locator precedes the end record.
   private static func zip64(
     _ contents: ByteSlice, before end: Int
   ) throws(ZIPFault) -> (place: Int, count: UInt64, bytes: UInt64, start: UInt64)? {

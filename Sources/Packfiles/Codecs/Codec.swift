@@ -3,8 +3,8 @@ package import Support
 /// A lossless compression of one chunk of at most 262,144 bytes. Chunks are independent.
 ///
 /// A new codec is one file with a type that conforms to this protocol, and one line in
-/// ``Codecs/all``. Files store its identifier, so an identifier is never used again; see section 4 of
-/// `Formats/decant.md`.
+/// ``Codecs/all``. Files store its identifier, so an identifier is never used again; see section 4
+/// of `Formats/decant.md`.
 package protocol Codec: Sendable {
   var identifier: Int { get }
   var name: String { get }
@@ -15,8 +15,8 @@ package protocol Codec: Sendable {
   /// - Parameter counts: how often each of the 256 byte values occurs in `bytes`.
   func encode(_ bytes: [UInt8], counts: [UInt32], as content: ChunkContent) -> [UInt8]?
 
-  /// The decoded chunk; `nil` unless all of `bytes` decode to exactly `count` bytes. Takes memory for
-  /// at most `count` bytes, also for hostile input.
+  /// The decoded chunk; `nil` unless all of `bytes` decode to exactly `count` bytes. Takes memory
+  /// for at most `count` bytes, also for hostile input.
   func decode(_ bytes: ByteSlice, count: Int) -> [UInt8]?
 }
 

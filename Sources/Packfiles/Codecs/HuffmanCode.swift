@@ -1,13 +1,13 @@
 internal import Support
 
-/// A complete canonical prefix code over bytes: RFC 1951, section 3.2.2, with codes of at most 12 bits
-/// whose first bit is the lowest.
+/// A complete canonical prefix code over bytes: RFC 1951, section 3.2.2, with codes of at most 12
+/// bits whose first bit is the lowest.
 struct HuffmanCode {
   /// The bits of each byte value's code; 0 for values without a code.
   let lengths: [UInt8]
 
-  /// The code with the fewest bits for a histogram of bytes, by package-merge (Larmore & Hirschberg,
-  /// 1990); `nil` where all counts are 0.
+  /// The code with the fewest bits for a histogram of bytes, by package-merge (Larmore &
+  /// Hirschberg, 1990); `nil` where all counts are 0.
   init?(counts: [UInt32]) {
     var values = counts.indices.filter { counts[$0] > 0 }
     guard let first = values.first else { return nil }
@@ -16,8 +16,8 @@ struct HuffmanCode {
     values.sort { (counts[$0], $0) < (counts[$1], $1) }
     let weights = values.map { Int(counts[$0]) }
 
-    // For each length from the longest: values, and packages of two items of the next longer length,
-    // sorted by weight.
+    // For each length from the longest: values, and packages of two items of the next longer
+    // length, sorted by weight.
     typealias Item = (weight: Int, isValue: Bool)
     var levels: [[Item]] = [weights.map { ($0, true) }]
     while levels.count < HuffmanStreams.longestCode {
@@ -48,8 +48,8 @@ struct HuffmanCode {
     self.lengths = lengths
   }
 
-  /// The code with the lengths in a file; `nil` unless the code is complete, so that each sequence of
-  /// bits begins with exactly one code.
+  /// The code with the lengths in a file; `nil` unless the code is complete, so that each sequence
+  /// of bits begins with exactly one code.
   init?(lengths: [UInt8]) {
     let whole = 1 << HuffmanStreams.longestCode
     guard lengths.allSatisfy({ $0 <= HuffmanStreams.longestCode }) else { return nil }

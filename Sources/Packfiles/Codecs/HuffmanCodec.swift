@@ -9,8 +9,8 @@ internal import Tensors
 ///     +---------------------+------------------------+----------+---  …  ---+----------+
 ///
 /// Weights have no repeated sequences, so deflate compresses them no better. This codec is several
-/// times as fast: it has one table for a chunk, codes for bytes only, and streams that are decoded at
-/// the same time.
+/// times as fast: it has one table for a chunk, codes for bytes only, and streams that are decoded
+/// at the same time.
 package struct HuffmanCodec: Codec {
   package init() {}
 
