@@ -22,7 +22,7 @@ struct PromptEncoder: Sendable {
   private let parts: [Part]
   private let states: Architecture.TextStates
 
-  /// - Throws: ``TokenizerError``, ``SamplingError``, or what the weights throw.
+  /// - Throws: ``TokenizerError``, ``SamplingError``, or an error of the weights.
   init(_ model: Model) throws {
     states = model.family.architecture.textStates
     parts = try model.components.compactMap { component in

@@ -72,8 +72,9 @@ package final class ReplacingFolder {
   /// - Returns: `false` when the kernel or the file system does not support it.
   private func exchangePlaces() throws(FileError) -> Bool {
     if renameat2(AT_FDCWD, staging, AT_FDCWD, path, DECANT_RENAME_EXCHANGE) == 0 { return true }
-    if [EINVAL, ENOSYS, ENOTSUP].contains(errno) { return false }
-    throw FileError(.rename, path, errno)
+    let code = errno
+    if [EINVAL, ENOSYS, ENOTSUP].contains(code) { return false }
+    throw FileError(.rename, path, code)
   }
 }
 

@@ -91,7 +91,7 @@ package struct VerificationReport: Sendable {
     }
 
     package let prompt: String
-    /// Empty for none.
+    /// Empty if the prompt has none.
     package let negativePrompt: String
     package let seed: UInt64
     package let reference: Image

@@ -49,6 +49,21 @@ struct FamilyTests {
     }
   }
 
+  @Test("uses both aesthetic scores of the refiner")
+  func aestheticScores() throws {
+    let entry = try #require(try Self.cases().first { $0["name"] == "refiner" })
+    let sampler = try Sampler(Self.model(entry))
+    let request = try Self.request(entry)
+    var positive = request
+    positive.aestheticScore = 2
+    var negative = request
+    negative.negativeAestheticScore = 6
+    let latents = try [request, positive, negative].map { try sampler.denoise($0).values }
+    #expect(relativeError(latents[1], latents[0]) > 1e-6)
+    #expect(relativeError(latents[2], latents[0]) > 1e-6)
+    #expect(relativeError(latents[2], latents[1]) > 1e-6)
+  }
+
   @Test("masks a gray image for an inpainting model without an initial image")
   func inpaintingFromText() throws {
     let entry = try #require(try Self.cases().first { $0["name"] == "inpainting model" })

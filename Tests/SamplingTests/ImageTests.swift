@@ -122,7 +122,7 @@ struct ImageTests {
     #expect(throws: PNGError.notPNG(location: "x")) { try Image(png: [], location: "x") }
     #expect(
       PNGError.notPNG(location: "x").description
-        == "x is not a PNG: it does not begin with PNG's signature")
+        == "x is not a PNG file: it does not begin with the PNG signature")
   }
 
   @Test("are refused when a byte is cut off or flipped, wherever it is")

@@ -93,6 +93,39 @@ struct SamplerTests {
     }
   }
 
+  @Test("uses every setting of the request: each one changes the latents")
+  func settings() throws {
+    let sampler = try Self.sampler()
+    var request = SamplingRequest(prompt: "a red cat")
+    request.steps = 3
+    let latents = try sampler.denoise(request).values
+    var config = try #require(sampler.model.scheduler)
+    config["beta_end"] = 0.02
+    var noise = TorchGenerator(seed: 1)
+    let given = noise.randn([1, 4, 8, 8])
+    let changes: [(name: String, change: (inout SamplingRequest) -> Void)] = [
+      ("prompt", { $0.prompt = "a blue dog" }),
+      ("negative prompt", { $0.negativePrompt = "blurry" }),
+      ("steps", { $0.steps = 4 }),
+      ("guidance scale", { $0.guidanceScale = 4 }),
+      ("scheduler", { $0.scheduler = "euler" }),
+      ("scheduler config", { $0.schedulerConfig = config }),
+      ("seed", { $0.seed = 1 << 31 }),
+      ("latents", { $0.latents = given }),
+    ]
+    for (name, change) in changes {
+      var changed = request
+      change(&changed)
+      let error = relativeError(try sampler.denoise(changed).values, latents)
+      #expect(error > 1e-4, "\(name)")
+    }
+    // The noise of seed 1 is what the generator draws.
+    request.seed = 1
+    let seeded = try sampler.denoise(request)
+    request.latents = given
+    #expect(try sampler.denoise(request) == seeded)
+  }
+
   @Test("reports branches, images and timesteps of its calls to observers")
   func calls() throws {
     let sampler = try Self.sampler()

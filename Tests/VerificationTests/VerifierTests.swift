@@ -115,6 +115,57 @@ struct VerifierTests {
     #expect(try checks(VerificationThresholds(minimumPSNR: 1, maximumStepError: 10)).isMet)
   }
 
+  @Test func thresholdsApplyToTheCandidateAlone() throws {
+    let model = try smallModel()
+    let moved = try model.moved(by: 0.05)
+    func isMet(candidate: Model, baseline: Model) throws -> Bool {
+      try verifier(VerificationThresholds(minimumPSNR: 500)).verify(
+        reference: .init(name: "original", model: model),
+        candidate: .init(name: "candidate", model: candidate),
+        baselines: [.init(name: "baseline", model: baseline)]
+      ).isMet
+    }
+    #expect(try isMet(candidate: model, baseline: moved))
+    #expect(try !isMet(candidate: moved, baseline: model))
+  }
+
+  @Test func everySettingChangesTheReport() throws {
+    let model = try smallModel()
+    let moved = try model.moved(by: 0.02)
+    func report(_ settings: VerificationSettings) throws -> VerificationReport {
+      try Verifier(settings: settings, tool: "", machine: "").verify(
+        reference: .init(name: "a", model: model), candidate: .init(name: "b", model: moved))
+    }
+    let settings = VerificationSettings(
+      prompts: [Prompt("a red circle")], seeds: [7], steps: 2, guidanceScale: 3, blockSteps: 1)
+    let base = try report(settings)
+    let changes: [(name: String, change: (inout VerificationSettings) -> Void)] = [
+      ("prompts", { $0.prompts = [Prompt("a blue square")] }),
+      (
+        "negative prompts",
+        { $0.prompts = [Prompt("a red circle", negativePrompt: "a blue square")] }
+      ),
+      ("seeds", { $0.seeds = [8] }),
+      ("steps", { $0.steps = 3 }),
+      ("guidance scale", { $0.guidanceScale = 5 }),
+      ("scheduler", { $0.scheduler = "euler" }),
+      ("width", { $0.width = 32 }),
+      ("height", { $0.height = 32 }),
+    ]
+    for (name, change) in changes {
+      var changed = settings
+      change(&changed)
+      let found = try report(changed)
+      #expect(found.images[0].reference != base.images[0].reference, "\(name)")
+      #expect(found.images[0].results[0].image != base.images[0].results[0].image, "\(name)")
+    }
+    var changed = settings
+    changed.blockSteps = 2
+    let found = try report(changed)
+    #expect(found.images[0].reference == base.images[0].reference)
+    #expect(found.blocks != base.blocks)
+  }
+
   @Test func negativePromptsBelongToTheirPrompts() throws {
     let model = try smallModel()
     let prompts = [

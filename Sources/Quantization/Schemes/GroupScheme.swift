@@ -1,4 +1,3 @@
-internal import Support
 package import Tensors
 
 /// Int8 or int4 codes with a float16 scale for each group of consecutive weights of a row.

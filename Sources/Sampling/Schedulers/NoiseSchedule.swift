@@ -88,12 +88,17 @@ struct NoiseSchedule: Sendable {
     }
   }
 
-  /// `torch.linspace` in float32, which computes each half from its own end.
+  /// `torch.linspace` in float32, which computes each half from its own end, with fused
+  /// multiply-adds.
+  ///
+  /// One last place matters: DPM-Solver truncates timesteps that are computed from sigmas.
   private static func line(from start: Float, to end: Float, count: Int) -> [Float] {
     guard count > 1 else { return [start] }
     let step = (end - start) / Float(count - 1)
     return (0..<count).map { index in
-      index < count / 2 ? start + step * Float(index) : end - step * Float(count - index - 1)
+      index < count / 2
+        ? start.addingProduct(step, Float(index))
+        : end.addingProduct(-step, Float(count - index - 1))
     }
   }
 

@@ -75,7 +75,8 @@ package enum Schedulers {
     return kind
   }
 
-  /// Finds the scheduler of a config's class; of several, the one whose overrides the config has.
+  /// Finds the scheduler of a config's class. If there are more, the one whose overrides match the
+  /// config.
   package static func described(by config: JSONObject) throws(SchedulerError) -> SchedulerKind {
     let className = config["_class_name"]?.string ?? ""
     let kinds = all.filter { $0.className == className }
@@ -155,7 +156,7 @@ package enum Schedulers {
 
 /// `a * x + b * y`, elementwise.
 func combine(_ a: Float, _ x: Tensor, _ b: Float, _ y: Tensor) -> Tensor {
-  precondition(x.shape == y.shape, "\(x.shape) beside \(y.shape)")
+  precondition(x.shape == y.shape, "\(x.shape) combined with \(y.shape)")
   var result = x
   for index in result.values.indices {
     result.values[index] = a * x.values[index] + b * y.values[index]
