@@ -47,7 +47,12 @@ package struct OutputRequest: Sendable {
         "\(path): a \(writer.layout) has no \(feature), a \(listed(others)) has",
         remedy: .leaveOut(setting))
     }
-    _ = try writer.profile(options)
+    do { _ = try writer.profile(options) } catch {
+      let layouts = Layouts.writers.filter { $0.profiles.contains { $0.name == options.program } }
+      throw OutputError(
+        "\(path): \(error)",
+        remedy: layouts.isEmpty ? nil : .choose(.outputFormat, layouts.map(\.name)))
+    }
     try writer.check(path, options: options)
     return writer
   }

@@ -190,7 +190,8 @@ import Testing
       try expectDecant(
         ["bench", "model", "--compute", "f32,int8", "--size", "12x16", "--quiet"], in: folder,
         exit: 2,
-        stderr: "decant: a size of 12x16 cannot be sampled; choose multiples of 8 from 8 to 8192")
+        stderr:
+          "decant: an image size of 12x16 is not supported; expected multiples of 8 from 8 to 8192")
     }
   }
 

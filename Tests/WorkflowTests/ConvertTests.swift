@@ -89,6 +89,44 @@ import Workflow
     }
   }
 
+  @Test(arguments: [
+    ("a.safetensors", "comfyui", "single-file checkpoint", "checkpoint", ["gguf"]),
+    ("a.gguf", "sdnq", "GGUF file", "sdcpp and comfyui", ["diffusers"]),
+    ("a.decant", "nothing", "decant file", "decant", []),
+  ])
+  func programsThatDoNotReadTheLayoutAreRefused(
+    name: String, program: String, layout: String, known: String, others: [String]
+  ) async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/" + name
+      let error = await #expect(throws: OutputError.self) {
+        try await ConvertJob(
+          model: tiny, reading: InputOptions(),
+          output: OutputRequest(path: path, program: program), type: nil
+        ).run()
+      }
+      #expect(
+        error?.description
+          == "\(path): no \(layout) is written for '\(program)'; expected \(known)")
+      #expect(error?.remedy == (others.isEmpty ? nil : .choose(.outputFormat, others)))
+    }
+  }
+
+  /// Every layout is written for each of its programs, by the same option.
+  @Test(arguments: [
+    ("a.decant", "decant"), ("a.safetensors", "checkpoint"), ("a", "diffusers"), ("a", "sdnq"),
+  ])
+  func everyLayoutHasPrograms(name: String, program: String) async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/" + name
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(),
+        output: OutputRequest(path: path, program: program), type: nil
+      ).run()
+      #expect(FileManager.default.fileExists(atPath: path))
+    }
+  }
+
   @Test func everyTensorIsReadOnce() throws {
     try withTemporaryFolder { folder in
       let source = CountedModel(try Readers.all.read(tiny))

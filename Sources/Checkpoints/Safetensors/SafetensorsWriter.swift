@@ -117,7 +117,7 @@ struct SafetensorsPlan {
     self.items = items
     byteCount = items.reduce(0) { $0 + $1.entry.byteCount }
     let limit = SafetensorsHeader.lengthLimit
-    // Names alone may be too long; the text is not made to find that out.
+    // Checks the total length of the names before the JSON is built.
     guard items.reduce(0, { $0 + $1.name.utf8.count }) <= limit else {
       throw .headerTooLong(path: path, limit: limit)
     }
