@@ -74,8 +74,30 @@ struct BenchCommand: JobCommand {
     return BenchJob(
       models: model, families: commaSeparated(family), reading: read.value,
       computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,
-      size: size,
-      guidanceScale: guidanceScale, profiles: profile, kernels: kernels)
+      size: size, guidanceScale: guidanceScale, profiles: profile, kernels: kernels,
+      childArguments: { [arguments = childArguments] measurement in
+        let compute = ["--compute", measurement.compute.name]
+        switch measurement.subject {
+        case .model(let path): return arguments + compute + ["--", path]
+        case .family(let name): return arguments + compute + ["--family", name]
+        }
+      })
+  }
+
+  /// The arguments of a child process that does one measurement, without the model and its
+  /// arithmetic.
+  private var childArguments: [String] {
+    var arguments = [
+      "bench", "--json", "--quiet", "--steps", "\(steps)", "--guidance-scale", "\(guidanceScale)",
+    ]
+    if let size { arguments += ["--size", "\(size)"] }
+    if profile { arguments.append("--profile") }
+    if let variant = read.variant { arguments += ["--variant", variant] }
+    if read.ema { arguments.append("--ema") }
+    if let prediction = read.prediction { arguments += ["--prediction", prediction] }
+    if read.allowNonfinite { arguments.append("--allow-nonfinite") }
+    if let threads = threads.threads { arguments += ["--threads", "\(threads)"] }
+    return arguments
   }
 }
 

@@ -31,8 +31,10 @@ extension JobCommand {
     printer.finish()
     if common.json {
       try StandardStreams.printResult(outcome.jsonText)
-    } else if !outcome.text.isEmpty {
-      try StandardStreams.printResult(outcome.text)
+    } else {
+      let hints = outcome.suggestions.map { "hint: \($0.sentence)" }
+      let lines = [outcome.text].filter { !$0.isEmpty } + hints
+      if !lines.isEmpty { try StandardStreams.printResult(lines.joined(separator: "\n")) }
     }
     try check(outcome)
   }

@@ -36,7 +36,10 @@ enum Main {
   /// Prints the error and returns its exit code.
   private static func report(_ error: any Error) -> Int32 {
     if error is CancellationError || error is InterruptedCalibration {
-      let kept = (error as? InterruptedCalibration).map { "; \($0)" } ?? ""
+      let kept =
+        (error as? InterruptedCalibration).map { error in
+          "; \(error)" + (error.remedy.map { "; \($0.sentence)" } ?? "")
+        } ?? ""
       printError("decant: interrupted; nothing is left half written\(kept)")
       return 130
     }

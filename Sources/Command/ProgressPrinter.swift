@@ -39,9 +39,9 @@ final class ProgressPrinter: Sendable {
         state.shown = isTerminal ? .now - .seconds(60) : .now
         state.lastPercent = -1
         if !isTerminal || isVerbose { printError("\(name) …") }
-      case .note(let text):
+      case .note(let text, let remedy):
         clear(&state)
-        printError("note: \(text)")
+        printError("note: \(text)" + (remedy.map { "; \($0.sentence)" } ?? ""))
       case .progress(let done, let total):
         progress(done, max(1, total), &state)
       }

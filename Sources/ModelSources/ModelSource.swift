@@ -75,7 +75,7 @@ package struct ModelSource: Sendable {
   package var configsAreDerived = false
   /// Computes members to add to the provenance, or to replace there. Called after the last tensor
   /// was read, because transforms have their results only then.
-  package var lateProvenance: (@Sendable () -> JSONObject)?
+  package var lateProvenance: (@Sendable () throws -> JSONObject)?
 
   package init(
     location: String, layout: String, index: JSONObject, components: [Component],
@@ -91,9 +91,9 @@ package struct ModelSource: Sendable {
   }
 
   /// The complete provenance. Writers call it after the last tensor was read.
-  package func completedProvenance() -> JSONObject {
+  package func completedProvenance() throws -> JSONObject {
     var whole = provenance
-    for (name, value) in lateProvenance?().members ?? [] { whole[name] = value }
+    for (name, value) in try lateProvenance?().members ?? [] { whole[name] = value }
     return whole
   }
 

@@ -68,7 +68,7 @@ package struct PackfileWriter: ModelWriter {
       manifest.files.append(Manifest.File(path: item.path, region: region))
     }
     manifest.codecs = regions.codecs.sorted()
-    manifest.provenance = model.completedProvenance()
+    manifest.provenance = try model.completedProvenance()
     try file.finish(manifest)
   }
 

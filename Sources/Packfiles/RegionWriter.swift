@@ -46,29 +46,30 @@ final class RegionWriter {
     return region
   }
 
-  /// Whether to code each chunk, in the order of the chunk table; `nil` to store the part uncoded.
-  private func plan(_ part: ByteSlice, planes: Int) -> [Bool]? {
+  /// The byte counts of each chunk to code, and `nil` for chunks to store uncoded, in the order of
+  /// the chunk table; `nil` to store the whole part uncoded.
+  private func plan(_ part: ByteSlice, planes: Int) -> [[UInt32]?]? {
     guard codes, part.count >= Self.smallestCoded else { return nil }
     let estimates = mapConcurrently(
       Manifest.Region.blocks(part.count, planes: planes), threads: threads
     ) { block in
       let range = blockRange(block, part.count, planes)
       let counts = part[range].byteCounts(planes: planes)
-      return (0..<planes).map { plane in
-        let estimate = codedSize(of: counts[plane * 256..<(plane + 1) * 256])
+      return (0..<planes).map { plane -> (counts: [UInt32]?, size: Double) in
+        let counts = counts[plane * 256..<(plane + 1) * 256]
+        let estimate = codedSize(of: counts)
         let size = Double(range.count / planes)
-        let isSmaller = estimate <= size * (1 - Self.leastSaving)
-        return (isSmaller, isSmaller ? estimate : size)
+        return estimate <= size * (1 - Self.leastSaving) ? (Array(counts), estimate) : (nil, size)
       }
     }.flatMap { $0 }
     let size =
-      estimates.reduce(0) { $0 + $1.1 } + Double(estimates.count * Packfile.tableEntrySize)
-    return size <= Double(part.count) * (1 - Self.leastSaving) ? estimates.map(\.0) : nil
+      estimates.reduce(0) { $0 + $1.size } + Double(estimates.count * Packfile.tableEntrySize)
+    return size <= Double(part.count) * (1 - Self.leastSaving) ? estimates.map(\.counts) : nil
   }
 
   /// Writes the chunks, a window of blocks at a time, and their table. Returns the table's CRC.
   private func writeCoded(
-    _ part: ByteSlice, planes: Int, _ plan: [Bool], as content: ChunkContent,
+    _ part: ByteSlice, planes: Int, _ plan: [[UInt32]?], as content: ChunkContent,
     advance: (Int) -> Void
   ) throws -> UInt32 {
     let blocks = Manifest.Region.blocks(part.count, planes: planes)
@@ -81,7 +82,7 @@ final class RegionWriter {
         return (0..<planes).map { plane in
           Chunk(
             block.plane(plane, of: planes),
-            tryingToCode: plan[(first + index) * planes + plane], as: content)
+            counts: plan[(first + index) * planes + plane], as: content)
         }
       }
       for chunk in coded.joined() {
@@ -107,11 +108,14 @@ private struct Chunk: Sendable {
   let crc: UInt32
 
   /// Encodes `plane` with the codec that gives the fewest bytes. Of equal codecs the first is used.
-  init(_ plane: [UInt8], tryingToCode: Bool, as content: ChunkContent) {
+  ///
+  /// - Parameter counts: how often each byte value occurs; `nil` to store the chunk uncoded.
+  init(_ plane: [UInt8], counts: [UInt32]?, as content: ChunkContent) {
     var best = (bytes: plane, codec: 0)
-    if tryingToCode {
+    if let counts {
       for codec in Codecs.all {
-        if let coded = codec.encode(plane, as: content), coded.count < best.bytes.count,
+        if let coded = codec.encode(plane, counts: counts, as: content),
+          coded.count < best.bytes.count,
           coded.count * Packfile.expansionLimit >= plane.count
         {
           best = (coded, codec.identifier)

@@ -62,11 +62,9 @@ package struct Verifier: Sendable {
     for subject in compared { try checkComparable(subject, with: reference) }
     guard !settings.prompts.isEmpty else { throw VerificationError.noPrompts }
     guard !settings.seeds.isEmpty else { throw VerificationError.noSeeds }
-    let provenance = candidate.model.source.completedProvenance()
-    let renames =
-      renames
-      ?? BlockRenames(
-        candidate: provenance, reference: reference.model.source.completedProvenance())
+    let provenance = try candidate.model.source.completedProvenance()
+    let original = try reference.model.source.completedProvenance()
+    let renames = renames ?? BlockRenames(candidate: provenance, reference: original)
 
     let sampler = try Sampler(reference.model, arithmetic: reference.arithmetic)
     let settings = settings(for: sampler)

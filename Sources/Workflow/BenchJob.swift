@@ -7,40 +7,67 @@ package import Support
 private import Synchronization
 internal import Tensors
 
-/// Measures models side by side. It prints and asserts nothing: machines are noisy.
+/// Measures models: seconds per step and per image, and peak memory.
+///
+/// The peak memory of a process never falls below what earlier models left behind. A job with more
+/// than one measurement therefore runs each in a child process.
 package struct BenchJob: Job {
-  private let models: [String]
-  private let families: [String]
+  /// One model in one arithmetic.
+  package struct Measurement: Sendable {
+    package enum Subject: Sendable {
+      /// The path of a model.
+      case model(String)
+      /// The name of a family, whose model gets random weights.
+      case family(String)
+    }
+
+    package let subject: Subject
+    package let compute: Compute
+
+    fileprivate var name: String {
+      switch subject {
+      case .model(let path): lastPathComponent(path)
+      case .family(let name): name
+      }
+    }
+  }
+
+  private let measurements: [Measurement]
   private let reading: InputOptions
-  private let computes: [Compute]
   private let steps: Int
   private let size: ImageSize?
   private let guidanceScale: Double
   private let profiles: Bool
   private let kernels: Bool
+  private let childArguments: (@Sendable (Measurement) -> [String])?
 
   /// - Parameters:
-  ///   - families: families that are measured with random weights, made for the purpose.
-  ///   - profiles: whether to tell where the time goes.
-  ///   - kernels: whether to time single operations too, on shapes of their own.
+  ///   - families: names of families to measure with random weights.
+  ///   - computes: the arithmetics to measure each model in.
+  ///   - profiles: whether to measure the time of each operation and block.
+  ///   - kernels: whether to time single operations too.
+  ///   - childArguments: arguments with which this program does one measurement and prints its JSON;
+  ///     `nil` does all measurements in this process.
   package init(
     models: [String], families: [String], reading: InputOptions, computes: [Compute], steps: Int,
-    size: ImageSize?,
-    guidanceScale: Double, profiles: Bool, kernels: Bool
+    size: ImageSize?, guidanceScale: Double, profiles: Bool, kernels: Bool,
+    childArguments: (@Sendable (Measurement) -> [String])? = nil
   ) {
-    self.models = models
-    self.families = families
+    let subjects = models.map(Measurement.Subject.model) + families.map(Measurement.Subject.family)
+    measurements = subjects.flatMap { subject in
+      computes.map { Measurement(subject: subject, compute: $0) }
+    }
     self.reading = reading
-    self.computes = computes
     self.steps = steps
     self.size = size
     self.guidanceScale = guidanceScale
     self.profiles = profiles
     self.kernels = kernels
+    self.childArguments = childArguments
   }
 
   package func run(_ events: @escaping EventSink) async throws -> BenchResults {
-    var results: [BenchResults.Row] = []
+    var rows: [JSONObject] = []
     var kernelRows: [KernelBench.Row] = []
     var codingRows: [CodingBench.Row] = []
     if kernels {
@@ -49,28 +76,39 @@ package struct BenchJob: Job {
       events(.stage("measuring lossless coding"))
       codingRows = try CodingBench.run()
     }
-    for path in models {
-      let source = try ModelSource.reading(path, reading)
-      for compute in computes {
-        results.append(
-          try measure(lastPathComponent(path), source, bytesOnDisk(path), compute, events))
+    for measurement in measurements {
+      if let childArguments, measurements.count > 1 || kernels {
+        events(.stage("measuring \(measurement.name), \(measurement.compute.name)"))
+        rows.append(try await child(childArguments(measurement), of: measurement.name))
+      } else {
+        rows.append(try measure(measurement, events))
       }
     }
-    for family in families {
-      let source = try syntheticModel(family: family, seed: 0, type: "f32")
-      for compute in computes {
-        results.append(try measure(family, source, nil, compute, events))
-      }
-    }
-    return BenchResults(rows: results, kernels: kernelRows, coding: codingRows)
+    return BenchResults(models: rows, kernels: kernelRows, coding: codingRows)
   }
 
-  private func measure(
-    _ name: String, _ source: ModelSource, _ fileBytes: Int?, _ compute: Compute,
-    _ events: EventSink
-  ) throws -> BenchResults.Row {
+  /// Does a measurement in a child process.
+  private func child(_ arguments: [String], of name: String) async throws -> JSONObject {
+    let output = try await outputOfChild(arguments)
+    guard let results = try? JSONValue(parsing: output),
+      let row = results.object?["models"]?.array?.first?.object
+    else { throw JobError("the process that measured \(name) printed no measurements") }
+    return row
+  }
+
+  /// Does a measurement in this process.
+  private func measure(_ measurement: Measurement, _ events: EventSink) throws -> JSONObject {
+    let name = measurement.name
     events(.stage("loading \(name)"))
     resetPeakMemory()
+    let source: ModelSource
+    var fileBytes: Int?
+    switch measurement.subject {
+    case .model(let path):
+      source = try ModelSource.reading(path, reading)
+      fileBytes = bytesOnDisk(path)
+    case .family(let family): source = try syntheticModel(family: family, seed: 0, type: "f32")
+    }
     let model = try Model.bind(source)
     var request = SamplingRequest(prompt: "a photo of a cat")
     request.steps = steps
@@ -78,7 +116,7 @@ package struct BenchJob: Job {
     request.width = size?.width
     request.height = size?.height
     try model.check(request)
-    let sampler = try Sampler(model, arithmetic: compute.arithmetic)
+    let sampler = try Sampler(model, arithmetic: measurement.compute.arithmetic)
     let (width, height) = sampler.size(for: request)
     events(.stage("measuring \(name)"))
     let clock = StepClock()
@@ -90,17 +128,21 @@ package struct BenchJob: Job {
     let whole = ContinuousClock.now - start
     let profile = profiles ? Profile.finish() : nil
     let (wall, processor) = clock.perStep
-    return BenchResults.Row(
-      name: name, family: model.family.name, compute: compute.name, threads: Threads.count,
-      parameters: source.components.reduce(0) { $0 + $1.weights.parameterCount },
-      fileBytes: fileBytes, size: ImageSize(width: width, height: height), steps: steps,
-      secondsPerStep: wall,
-      cpuSecondsPerStep: processor, secondsPerPicture: whole.seconds, peakBytes: peakMemory(),
-      profile: profile)
+    let parameters = source.components.reduce(0) { $0 + $1.weights.parameterCount }
+    var row: JSONObject = [
+      "name": .string(name), "family": .string(model.family.name),
+      "compute": .string(measurement.compute.name), "threads": .integer(Threads.count),
+      "parameters": .integer(parameters), "file_bytes": fileBytes.map { .integer($0) } ?? .null,
+      "width": .integer(width), "height": .integer(height), "steps": .integer(steps),
+      "seconds_per_step": .number(wall), "cpu_seconds_per_step": .number(processor),
+      "seconds_per_picture": .number(whole.seconds), "peak_bytes": .integer(peakMemory()),
+    ]
+    row["profile"] = profile?.json
+    return row
   }
 }
 
-/// Times steps of the sampler, the first one apart: it reads the weights from the disk.
+/// Times the sampler's steps. The first step also reads the weights from disk.
 private final class StepClock: SamplingObserver {
   private struct Mark {
     let wall: ContinuousClock.Instant
@@ -109,17 +151,16 @@ private final class StepClock: SamplingObserver {
 
   private let marks = Mutex<[Mark]>([])
 
-  func didStep(_ step: SamplingStep) { note() }
+  init() { mark() }
 
-  private func note() {
+  func didStep(_ step: SamplingStep) { mark() }
+
+  private func mark() {
     let mark = Mark(wall: .now, processor: processorSeconds())
     marks.withLock { $0.append(mark) }
   }
 
-  init() { note() }
-
-  /// Seconds of a step by the wall and of all processors, without the first step where there are
-  /// others.
+  /// Wall-clock seconds and processor seconds per step, without the first step if there are others.
   var perStep: (wall: Double, processor: Double) {
     let all = marks.withLock { $0 }
     // The start, then the end of each step.
@@ -132,7 +173,7 @@ private final class StepClock: SamplingObserver {
   }
 }
 
-/// The most memory that the process held at once since ``resetPeakMemory()``, in bytes.
+/// The peak resident memory of the process since ``resetPeakMemory()``, in bytes.
 private func peakMemory() -> Int {
   guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else {
     return 0
@@ -142,128 +183,9 @@ private func peakMemory() -> Int {
     .map { $0 * 1024 } ?? 0
 }
 
-/// Lets the kernel count the peak anew, so that models measured one after another stand apart.
+/// Sets the peak resident memory of the process to its present memory.
 private func resetPeakMemory() {
   try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
-}
-
-/// Figures of several models, measured in one run.
-package struct BenchResults: JobOutcome {
-  struct Row: Sendable {
-    let name: String
-    let family: String
-    let compute: String
-    let threads: Int
-    let parameters: Int
-    let fileBytes: Int?
-    let size: ImageSize
-    let steps: Int
-    let secondsPerStep: Double
-    let cpuSecondsPerStep: Double
-    let secondsPerPicture: Double
-    let peakBytes: Int
-    let profile: Profile.Findings?
-  }
-
-  let rows: [Row]
-  let kernels: [KernelBench.Row]
-  let coding: [CodingBench.Row]
-
-  package var json: JSONValue {
-    var members: JSONObject = [
-      "machine": .string(machineName()),
-      "models": .array(
-        rows.map { row in
-          var members: JSONObject = [
-            "name": .string(row.name), "family": .string(row.family),
-            "compute": .string(row.compute),
-            "threads": .integer(row.threads), "parameters": .integer(row.parameters),
-            "file_bytes": row.fileBytes.map { .integer($0) } ?? .null,
-            "width": .integer(row.size.width), "height": .integer(row.size.height),
-            "steps": .integer(row.steps),
-            "seconds_per_step": .number(row.secondsPerStep),
-            "cpu_seconds_per_step": .number(row.cpuSecondsPerStep),
-            "seconds_per_picture": .number(row.secondsPerPicture),
-            "peak_bytes": .integer(row.peakBytes),
-          ]
-          members["profile"] = row.profile?.json
-          return .object(members)
-        }),
-    ]
-    if !kernels.isEmpty {
-      members["kernels"] = .array(
-        kernels.map { row in
-          [
-            "name": .string(row.name), "compute": .string(row.compute),
-            "seconds": .number(row.seconds), "products_per_second": .number(row.rate),
-            "share_of_peak": .number(row.shareOfPeak),
-          ]
-        })
-    }
-    if !coding.isEmpty {
-      members["coding"] = .array(
-        coding.map { row in
-          [
-            "name": .string(row.name),
-            "bytes_encoded_per_second": .number(row.bytesEncodedPerSecond),
-            "bytes_decoded_per_second": .number(row.bytesDecodedPerSecond),
-            "share": .number(row.share),
-          ]
-        })
-    }
-    return .object(members)
-  }
-
-  package var text: String {
-    var lines = [
-      [
-        "model", "family", "compute", "size", "parameters", "file", "s/step", "CPU s/step",
-        "s/picture",
-        "peak memory",
-      ]
-    ]
-    for row in rows {
-      lines.append([
-        row.name, row.family, row.compute, "\(row.size)",
-        formatted(count: row.parameters), row.fileBytes.map(formatted(bytes:)) ?? "-",
-        formatted(row.secondsPerStep, digits: 3), formatted(row.cpuSecondsPerStep, digits: 3),
-        formatted(row.secondsPerPicture, digits: 3), formatted(bytes: row.peakBytes),
-      ])
-    }
-    let profiles = rows.compactMap { row in
-      row.profile.map { "\n\(row.name), \(row.compute)\n" + $0.text }
-    }
-    var parts = [machineName()]
-    if !rows.isEmpty { parts.append(table(lines, rightAligned: Set(3...9))) }
-    if !kernels.isEmpty {
-      let lines = kernels.map { row in
-        [
-          row.name, row.compute, formatted(1000 * row.seconds, digits: 3),
-          formatted(2e-9 * row.rate, digits: 3),
-          formatted(100 * row.shareOfPeak, digits: 3) + " %",
-        ]
-      }
-      parts.append(
-        table(
-          [["operation", "compute", "ms", "GFLOP/s", "of the peak"]] + lines,
-          rightAligned: Set(2...4)))
-    }
-    if !coding.isEmpty {
-      let lines = coding.map { row in
-        [
-          row.name, formatted(1e-6 * row.bytesEncodedPerSecond, digits: 3),
-          formatted(1e-6 * row.bytesDecodedPerSecond, digits: 3),
-          formatted(100 * row.share, digits: 3) + " %",
-        ]
-      }
-      parts.append(
-        "\n"
-          + table(
-            [["lossless coding", "encoding, MB/s", "decoding, MB/s", "in the file"]] + lines,
-            rightAligned: Set(1...3)))
-    }
-    return (parts + profiles).joined(separator: "\n")
-  }
 }
 
 extension Profile.Findings {
@@ -286,27 +208,9 @@ extension Profile.Findings {
       "seconds": .number(seconds), "operations": shares(operations), "blocks": shares(blocks),
     ]
   }
-
-  fileprivate var text: String {
-    func lines(_ title: String, _ shares: [Profile.Share]) -> String {
-      var rows = [[title, "calls", "seconds", "share", "GFLOP/s"]]
-      for share in shares {
-        let rate = 2e-9 * share.products / share.seconds
-        rows.append([
-          share.name, share.calls == 0 ? "-" : "\(share.calls)",
-          formatted(share.seconds, digits: 3),
-          formatted(100 * share.seconds / seconds, digits: 3) + " %",
-          share.products > 0 ? formatted(rate, digits: 3) : "-",
-        ])
-      }
-      return table(rows, rightAligned: Set(1...4))
-    }
-    return lines("operation", operations.sorted { $0.seconds > $1.seconds }) + "\n\n"
-      + lines("block", blocks)
-  }
 }
 
-/// The processor's name and how many there are.
+/// The processor's name and the number of processors.
 func machineName() -> String {
   let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
   let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }

@@ -6,7 +6,8 @@ private import Quantization
 private import Sampling
 package import Support
 
-/// Runs prompts through the sampler and records what the U-Net's layers see; or joins such records.
+/// Runs prompts through the sampler and records statistics of the inputs of the U-Net's layers, or
+/// merges such records.
 package struct CalibrateJob: Job {
   package enum Task: Sendable {
     case run(
@@ -30,10 +31,10 @@ package struct CalibrateJob: Job {
       try refuseOverwriting(
         output, replacing: replacing,
         inputs: [model] + reading.composition.inputs + [settings.promptsPath].compactMap { $0 })
-      let bound = try Model.bind(try ModelSource.reading(model, reading))
+      let digest = SourceDigest(try ModelSource.reading(model, reading))
       let file = try calibrate(
-        bound, settings, to: output, replacing: replacing, resuming: resumes,
-        goingOnBy: replacing ? "--resume --force" : "--resume", events)
+        digest, settings, to: output, replacing: replacing, resuming: resumes,
+        remedy: .choose(.resume, purpose: "to continue from there"), events)
       return CalibrationOutcome(file: file)
     case .merge(let paths):
       try refuseOverwriting(output, replacing: replacing, inputs: paths)
@@ -45,50 +46,44 @@ package struct CalibrateJob: Job {
   }
 }
 
-/// A calibration that was interrupted after its first picture.
-package struct InterruptedCalibration: Error, CustomStringConvertible {
+/// A calibration that was interrupted after its first image.
+package struct InterruptedCalibration: RemediableError {
   let partialPath: String
-  /// What makes it go on, for people.
-  let remedy: String
+  package let remedy: Remedy?
 
-  package var description: String {
-    "\(partialPath) keeps the pictures that are done, and \(remedy) goes on from there"
-  }
+  package var description: String { "\(partialPath) keeps the finished images" }
 }
 
-/// Calibrates `model` and writes the file.
+/// Calibrates the model that `digest` hashes and writes the calibration file, which names the model
+/// by the digest of its U-Net.
 ///
-/// - Parameter remedy: what a user gives to go on after an interruption.
-/// - Throws: ``InterruptedCalibration`` where finished pictures are kept.
+/// - Parameter remedy: how a user continues after an interruption.
+/// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image.
 func calibrate(
-  _ model: Model, _ request: CalibrationRequest, to path: String, replacing: Bool, resuming: Bool,
-  goingOnBy remedy: String, _ events: @escaping EventSink
+  _ digest: SourceDigest, _ request: CalibrationRequest, to path: String, replacing: Bool,
+  resuming: Bool, remedy: Remedy, _ events: @escaping EventSink
 ) throws -> CalibrationFile {
+  let model = try Model.bind(digest.watched)
   guard let unet = model[ComponentName.unet] else {
-    throw JobError("\(model.source.location): there is no U-Net")
+    throw JobError("\(model.source.location): the model has no U-Net")
   }
   let prompts = try request.prompts
   let runs = prompts.runs(seeds: request.seeds)
   try model.check(request.sampling)
-  try noteCuts(prompts.texts, of: model, events)
+  try noteTruncation(of: prompts.texts, by: model, events)
   events(.stage("reading \(model.source.location)"))
-  let digest = SourceDigest()
-  let watched = digest.watching(ComponentName.unet, unet.weights)
-  for name in watched.names {
-    try Swift.Task.checkCancellation()
-    _ = try watched.tensor(name)
-  }
+  let unetDigest = try digest.hexadecimal(of: [ComponentName.unet])
   let subject = try SamplerSubject(
     Sampler(model, arithmetic: request.compute.arithmetic), steps: request.steps,
     width: request.size?.width,
     height: request.size?.height)
   let calibrator = Calibrator(
     path: path, tool: "decant \(toolVersion)",
-    model: CalibratedModel(digest: digest.hexadecimal), settings: subject.settings,
+    model: CalibratedModel(digest: unetDigest), settings: subject.settings,
     modules: unet.modules, replacing: replacing, resuming: resuming)
   events(
     .stage(
-      "calibrating with \(counted(runs.count, "picture")) of "
+      "calibrating with \(counted(runs.count, "image")) of "
         + "\(subject.settings.width)x\(subject.settings.height)"))
   do {
     return try calibrator.calibrate(runs, on: subject) { done, total in
@@ -100,7 +95,7 @@ func calibrate(
   }
 }
 
-/// What a calibration found.
+/// The calibration file that a job wrote.
 package struct CalibrationOutcome: JobOutcome {
   let file: CalibrationFile
 
@@ -110,9 +105,9 @@ package struct CalibrationOutcome: JobOutcome {
   }
 
   package var text: String {
-    "\(file.path): \(counted(file.runs.count, "picture")), "
+    "\(file.path): \(counted(file.runs.count, "image")), "
       + "\(counted(file.settings.steps, "step")) each, "
       + "\(file.settings.width)x\(file.settings.height); "
-      + "\(counted(file.statistics.names.count, "layer")) watched"
+      + "statistics of \(counted(file.statistics.names.count, "layer"))"
   }
 }

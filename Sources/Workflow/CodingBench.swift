@@ -5,15 +5,15 @@ private import ModelSources
 private import Support
 private import Tensors
 
-/// Times lossless coding as conversions use it: one tensor written to a file of Decant's in the system's
-/// folder for temporary files, and read from it, checksums included.
+/// Times lossless coding as conversions use it: one tensor is written to a `.decant` file in the
+/// system's temporary folder and read back, with checksums.
 struct CodingBench {
   struct Row: Sendable {
     let name: String
-    /// Of the tensor's own bytes, by processor seconds of all threads.
+    /// Bytes of the decoded tensor per processor second of all threads.
     let bytesEncodedPerSecond: Double
     let bytesDecodedPerSecond: Double
-    /// Of the tensor's bytes, in the file.
+    /// Bytes of the file divided by bytes of the tensor.
     let share: Double
   }
 
@@ -56,7 +56,7 @@ struct CodingBench {
       share: Double(bytesOnDisk(path)) / bytes)
   }
 
-  /// Processor seconds of `body`, the least of five times.
+  /// The least processor seconds of five runs of `body`.
   private static func leastSeconds(_ body: () throws -> Void) throws -> Double {
     var least = Double.infinity
     for _ in 0..<5 {
@@ -68,7 +68,7 @@ struct CodingBench {
     return least
   }
 
-  /// Sums of four uniform numbers, of deviation 1.
+  /// Sums of four uniform random numbers, with a standard deviation of 1.
   private static func nearlyNormal(_ count: Int) -> [Float] {
     var state: UInt64 = 1
     return (0..<count).map { _ in

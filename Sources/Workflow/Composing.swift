@@ -5,13 +5,14 @@ internal import Models
 internal import Support
 internal import Tensors
 
-/// What a model is put together from, beside itself: components of others, and adapters.
+/// Components of other models and adapters to put into a model.
 package struct Composition: Sendable {
-  /// Paths of models or lone components, by the component that is taken from there.
+  /// Each component to replace, with the path of the model or single component to take it from.
   package var parts: [(component: String, path: String)]
-  /// `FILE` or `FILE:SCALE`; a folder that diffusers or PEFT saved serves as a file.
+  /// Adapters to merge, as `FILE` or `FILE:SCALE`. A folder that diffusers or PEFT saved is accepted
+  /// as a file.
   package var adapters: [String]
-  /// Whether adapters for modules that the model does not have are passed over.
+  /// Whether adapters of modules that the model lacks are ignored.
   package var allowsUnused: Bool
 
   package init(
@@ -23,8 +24,9 @@ package struct Composition: Sendable {
     self.allowsUnused = allowsUnused
   }
 
-  /// - Parameter unet: the model that the U-Net is taken from; `nil` is the model itself, and so are
-  ///   the other components.
+  /// - Parameters:
+  ///   - unet: the path of the model to take the U-Net from; `nil` keeps the model's own. The other
+  ///     components likewise.
   package init(
     unet: String?, vae: String?, textEncoder: String?, textEncoder2: String?, adapters: [String],
     allowsUnused: Bool
@@ -40,15 +42,15 @@ package struct Composition: Sendable {
 
   package var isEmpty: Bool { parts.isEmpty && adapters.isEmpty }
 
-  /// Every file that is read.
+  /// The paths of all models and adapters.
   var inputs: [String] {
     parts.map(\.path) + adapters.compactMap { try? Self.request($0).path }
   }
 
-  /// The model put together.
+  /// The model with the components replaced and the adapters merged.
   ///
-  /// - Parameter keepingKinds: whether merged tensors are stored as they were; else in float32, for
-  ///   who narrows them next.
+  /// - Parameter keepingKinds: whether merged tensors keep their number type. They are float32
+  ///   otherwise, for a job that converts them next.
   func applied(
     to source: ModelSource, reading: InputOptions, keepingKinds: Bool, _ events: EventSink
   ) throws -> ModelSource {
@@ -61,7 +63,7 @@ package struct Composition: Sendable {
         "source": .string(lastPathComponent(path)),
       ])
     }
-    // Parts that come as folders of their own bring neither tokenizer nor scheduler.
+    // Folders of single components hold neither tokenizers nor a scheduler config.
     if !parts.isEmpty { model = model.completedWithArchitectureDefaults() }
     if !adapters.isEmpty {
       let merge = try AdapterMerge(
@@ -78,7 +80,7 @@ package struct Composition: Sendable {
         events(
           .note(
             "\(account.path): merged into \(counts)"
-              + (account.unused.isEmpty ? "" : "; \(account.unused.count) not used")))
+              + (account.unused.isEmpty ? "" : "; \(account.unused.count) ignored")))
         steps.append([
           "step": "merge", "adapter": .string(lastPathComponent(account.path)),
           "scale": .number(account.scale),
@@ -91,26 +93,27 @@ package struct Composition: Sendable {
     return model
   }
 
-  /// Puts a component of another model in the place of the model's own, or where it had none.
+  /// Replaces a component of the model, or adds it, from the model at `path`.
   private func exchange(
     _ name: String, of model: inout ModelSource, for path: String, _ reading: InputOptions
   ) throws {
     var options = reading
     (options.variant, options.ema, options.prediction) = (nil, false, nil)
     let other = try ModelSource.reading(path, options)
-    // A text encoder alone in a file is whichever of the two its kind is.
+    // A single text encoder in a file can be the first or the second one.
     let tokenizer = ComponentName.tokenizer(of: name)
     let alone = other.components.filter { ComponentName.textEncoders.contains($0.name) }
     guard var part = other[name] ?? (tokenizer != nil && alone.count == 1 ? alone[0] : nil) else {
       throw JobError(
-        "\(path): no component '\(name)' to take, it has \(listed(other.components.map(\.name)))")
+        "\(path): expected a component '\(name)', found "
+          + listed(other.components.map(\.name)))
     }
     let foundAs = part.name
     part = ModelSource.Component(
       name: name, className: part.className, config: part.config, weights: part.weights)
     if let own = model[name], other.configsAreDerived {
-      // A lone file says nothing of what tensors do not show, as the factor of latents: what the
-      // model's own config says holds, where it fits.
+      // Configs derived from tensors lack what tensors do not show, such as the latents' scaling
+      // factor. The model's own config is kept if it matches the tensors.
       let fitting = ModelSource.Component(
         name: name, className: own.className, config: own.config, weights: part.weights)
       if (try? fitting.check(in: path)) != nil { part = fitting }
@@ -120,7 +123,7 @@ package struct Composition: Sendable {
     if model.scheduler == nil { model.scheduler = other.scheduler }
     if model.index["_class_name"] == nil { model.index = other.index }
     if let tokenizer, let folder = ComponentName.tokenizer(of: foundAs) {
-      // The tokenizer comes along: its numbers are those that the encoder was trained with.
+      // The encoder was trained with its own tokenizer, so the tokenizer is taken too.
       let files = other.files.filter { $0.path.hasPrefix(folder + "/") }
       if !files.isEmpty {
         model.files.removeAll { $0.path.hasPrefix(tokenizer + "/") }
@@ -132,13 +135,13 @@ package struct Composition: Sendable {
     }
   }
 
-  /// The path and the scale of `FILE[:SCALE]`; a path may hold colons itself.
+  /// The path and the scale of `FILE[:SCALE]`. The path may contain colons.
   private static func request(_ text: String) throws -> AdapterMerge.Request {
     guard let colon = text.lastIndex(of: ":"),
       let scale = Double(text[text.index(after: colon)...])
     else { return AdapterMerge.Request(path: text, scale: 1) }
     guard scale.isFinite else {
-      throw JobError("--lora \(text): the scale is \(scale), a finite number is expected")
+      throw JobError("adapter '\(shown(text))': the scale is \(scale); expected a finite number")
     }
     return AdapterMerge.Request(path: String(text[..<colon]), scale: scale)
   }

@@ -1,38 +1,39 @@
 internal import Kernels
 private import Support
 
-/// Uses so many threads for all computing from now on. Results do not depend on it.
+/// Sets the number of threads of all computing. Results do not depend on it.
 package func setThreads(_ count: Int) { Threads.count = count }
 
-/// Checks what the environment's DECANT_SIMD asks for, the instruction set that kernels keep to.
+/// Checks the value of the environment variable `DECANT_SIMD`, which limits the kernels to an
+/// instruction set.
 ///
-/// - Throws: ``JobError`` when this machine has none of that name.
-package func checkInstructionSet(_ asked: String?) throws(JobError) {
+/// - Throws: ``JobError`` when this machine does not support the instruction set.
+package func checkInstructionSet(_ name: String?) throws(JobError) {
   try checkInstructionSet(
-    asked, names: InstructionSet.names, available: InstructionSet.available)
+    name, names: InstructionSet.names, available: InstructionSet.available)
 }
 
-/// The same on a machine that has those `available` of all the `names`. What cannot be had is refused
-/// and not passed over: figures would be of something else than was asked for.
+/// Checks an instruction set's name on a machine that supports those in `available`. An unsupported
+/// one is an error, because measurements would silently be of another instruction set.
 package func checkInstructionSet(
-  _ asked: String?, names: [String], available: [String]
+  _ name: String?, names: [String], available: [String]
 ) throws(JobError) {
-  guard let asked, !asked.isEmpty, !available.contains(asked) else { return }
-  guard names.contains(asked) else {
+  guard let name, !name.isEmpty, !available.contains(name) else { return }
+  guard names.contains(name) else {
     throw JobError(
-      "DECANT_SIMD=\(shown(asked)): there is no such instruction set; known are \(listed(names))")
+      "DECANT_SIMD=\(shown(name)): unknown instruction set; known are \(listed(names))")
   }
   throw JobError(
-    "DECANT_SIMD=\(asked): this machine has not got it; it has \(listed(available))")
+    "DECANT_SIMD=\(name): this machine does not support it; supported are \(listed(available))")
 }
 
-/// What a user says of how a model is computed.
+/// The arithmetic that a model runs in, by its name on the command line.
 package struct Compute: Hashable, Sendable {
   let arithmetic: Arithmetic
 
   private init(_ arithmetic: Arithmetic) { self.arithmetic = arithmetic }
 
-  /// `nil` when `name` is none of ``names``.
+  /// `nil` when `name` is not in ``names``.
   package init?(name: String) {
     guard let arithmetic = Arithmetic(rawValue: name) else { return nil }
     self.init(arithmetic)

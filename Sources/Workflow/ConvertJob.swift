@@ -23,55 +23,56 @@ package struct ConvertJob: Job {
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
     let scheme = try type.map { try plainScheme($0) }
     let source = try ModelSource.reading(model, reading, keepingKinds: type == nil, events)
-    // A model that lacks a tensor is refused here, not where it is next read.
+    // A model that lacks a tensor is refused now, not when the output is next read.
     let bound = try source.bound(orPart: writer.holdsParts)
     try output.checkLoadable(source, by: writer)
     if bound == nil {
-      events(.note("a part of a model: \(listed(source.components.map(\.name)))"))
+      events(.note("part of a model: \(listed(source.components.map(\.name)))"))
       if source.movingAverage == .leftAlone {
-        events(.note("the moving average of a U-Net is left out; --ema reads it"))
+        events(
+          .note(
+            "the moving average of a U-Net is left out",
+            remedy: .choose(.ema, purpose: "to read it")))
       }
     }
-    let digest = SourceDigest()
-    let converted = source.mappingWeights { component in
-      let watched = digest.watching(component.name, component.weights)
-      guard let scheme else { return watched }
-      return cast(watched, of: component.name, to: scheme, model: bound, events)
+    let digest = SourceDigest(source)
+    let converted = digest.watched.mappingWeights { component in
+      guard let scheme else { return component.weights }
+      return cast(component.weights, of: component.name, to: scheme, model: bound, events)
     }
     var facts: JSONObject = [:]
     if let scheme { facts["type"] = .string(scheme.name) }
-    let step = ProvenanceStep("convert", facts)
     try output.write(
-      converted.noting([step], digest: digest, original: source), by: writer, events)
+      converted.recording([ProvenanceStep("convert", facts)], from: digest), by: writer, events)
     return WrittenModel(before: source, after: converted, output: output)
   }
 }
 
-/// A component's weights in a plain scheme, but for an autoencoder that overflows in float16: its
-/// weights stay as wide as they are.
+/// A component's weights in a plain number type. An autoencoder that overflows in float16 keeps its
+/// own types.
 func cast(
   _ weights: any WeightSource, of component: String, to scheme: any Scheme, model: Model?,
   _ events: EventSink
 ) -> any WeightSource {
   if scheme.encoding == .plain(.f16), model?.overflowsHalf(component) == true {
-    events(.note("\(component): left as it is, because it overflows in float16"))
+    events(.note("\(component): keeps its number types, because it overflows in float16"))
     return weights
   }
   return CastingSource(weights, to: scheme)
 }
 
 /// The scheme of plain floating-point numbers of that name.
-func plainScheme(_ name: String, option: String = "--type") throws -> any Scheme {
+///
+/// - Parameter noun: what messages call the type: `number type`.
+func plainScheme(_ name: String, noun: String = "number type") throws -> any Scheme {
   let plain = Schemes.all.filter { !$0.encoding.isQuantized }
   guard let scheme = plain.first(where: { $0.name == name }) else {
-    throw JobError(
-      "\(option) \(name): there is no such number type; known are "
-        + plain.map(\.name).joined(separator: ", "))
+    throw JobError(unknown: name, noun, expected: plain.map(\.name))
   }
   return scheme
 }
 
-/// What a job wrote, beside what it was made from.
+/// The model that a job wrote, compared with the model that it read.
 package struct WrittenModel: JobOutcome {
   package struct Part: Sendable {
     package let name: String
@@ -82,11 +83,11 @@ package struct WrittenModel: JobOutcome {
   }
 
   package let path: String
-  /// Sizes of weights by component as they are encoded, before a file's lossless coding.
+  /// Sizes of the encoded weights by component, before a file's lossless coding.
   package let parts: [Part]
   package let bytesOfInput: Int
   package let bytesOfOutput: Int
-  /// What else the job has to say: a ledger.
+  /// Further results of the job, such as a ledger.
   package var details: [(name: String, json: JSONValue, text: String)] = []
 
   init(before: ModelSource, after: ModelSource, output: OutputRequest) {

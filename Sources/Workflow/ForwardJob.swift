@@ -5,7 +5,7 @@ private import Models
 package import Support
 internal import Tensors
 
-/// Evaluates one component on given tensors.
+/// Runs one component of a model on given tensors.
 package struct ForwardJob: Job {
   package enum Component: String, CaseIterable, Sendable {
     case unet
@@ -26,7 +26,7 @@ package struct ForwardJob: Job {
   private let replacing: Bool
 
   /// - Parameters:
-  ///   - inputs: a safetensors file of the component's arguments, by diffusers' names.
+  ///   - inputs: a safetensors file with the component's arguments under diffusers' names.
   ///   - output: the safetensors file to write.
   package init(
     model: String, reading: InputOptions, compute: Compute, component: Component,
@@ -59,11 +59,11 @@ package struct ForwardJob: Job {
     return ForwardOutcome(path: output, tensors: results.map { ($0.0, $0.1.shape) })
   }
 
-  /// The component to evaluate, checked by itself: the model around it need not be whole.
+  /// The component to run. Only this component is checked; the model may be incomplete.
   private func part(of source: ModelSource) throws -> ModelSource.Component {
     guard let part = source[component.part] else {
       throw JobError(
-        "\(source.location): the model has no component '\(component.part)', it has "
+        "\(source.location): the model has no component '\(component.part)'; found "
           + listed(source.components.map(\.name)))
     }
     try part.check(in: source.location)
@@ -85,7 +85,7 @@ package struct ForwardJob: Job {
         case (nil, nil): nil
         case (let text, _):
           throw InputError(
-            input: text == nil ? "time_ids" : "text_embeds", found: "there alone",
+            input: text == nil ? "time_ids" : "text_embeds", found: "given alone",
             expected: "text_embeds and time_ids together")
         }
       let unet = try UNet(
@@ -149,7 +149,7 @@ package struct ForwardJob: Job {
 }
 
 extension ForwardJob.Component {
-  /// The model's component that is evaluated.
+  /// The name of the model's component.
   fileprivate var part: String {
     switch self {
     case .unet: ComponentName.unet
@@ -159,7 +159,7 @@ extension ForwardJob.Component {
     }
   }
 
-  /// Arguments that the component takes; those in `optional` may be absent.
+  /// The names of the component's arguments; those in `optional` may be absent.
   fileprivate var inputs: (required: [String], optional: [String]) {
     switch self {
     case .unet:
@@ -174,11 +174,11 @@ extension ForwardJob.Component {
   }
 }
 
-/// A component's arguments in a file.
+/// A component's arguments, read from a file.
 private struct Arguments {
   private let file: SafetensorsFile
 
-  /// - Throws: ``JobError`` that lists what is missing and what nobody takes.
+  /// - Throws: ``JobError`` when arguments are missing or unknown.
   init(_ file: SafetensorsFile, of component: ForwardJob.Component) throws {
     let (required, optional) = component.inputs
     let missing = required.filter { file.entry($0) == nil }
@@ -186,9 +186,9 @@ private struct Arguments {
     guard missing.isEmpty, extra.isEmpty else {
       let found = listed(file.names)
       let also =
-        optional.isEmpty ? "" : " (and where the model has use for them \(listed(optional)))"
+        optional.isEmpty ? "" : " (optional, depending on the model: \(listed(optional)))"
       throw JobError(
-        "\(file.path): \(component.rawValue) takes \(listed(required))\(also); found \(found)")
+        "\(file.path): \(component.rawValue) expects \(listed(required))\(also); found \(found)")
     }
     self.file = file
   }
@@ -206,7 +206,7 @@ private struct Arguments {
   }
 }
 
-/// What `forward` computed.
+/// The tensors that `forward` wrote.
 package struct ForwardOutcome: JobOutcome {
   let path: String
   let tensors: [(name: String, shape: Shape)]

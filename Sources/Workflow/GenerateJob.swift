@@ -6,10 +6,10 @@ internal import Sampling
 package import Support
 internal import Tensors
 
-/// Names of the schedulers that `generate` knows.
+/// Names of the schedulers.
 package let schedulerNames = Schedulers.all.map(\.name)
 
-/// Pictures, as a user asks for them.
+/// The user's settings of images to generate.
 package struct GenerateRequest: Sendable {
   package var prompts: [String]
   package var negativePrompt: String?
@@ -20,21 +20,21 @@ package struct GenerateRequest: Sendable {
   package var seed: UInt64
   package var width: Int?
   package var height: Int?
-  /// Pictures a prompt.
+  /// Images per prompt.
   package var count: Int
-  /// A safetensors file with the initial noise as `latents`.
+  /// A safetensors file with the initial noise as tensor `latents`.
   package var latentsPath: String?
-  /// A PNG to begin with.
+  /// A PNG to start from, as in diffusers' image-to-image pipelines.
   package var initImagePath: String?
-  /// A PNG that is white where the picture is painted anew.
+  /// A PNG that is white where the image is inpainted.
   package var maskPath: String?
-  /// How far to go from the picture; `nil` is diffusers' own: 0.8, with a mask 1.
+  /// The strength of image-to-image, 0 to 1; `nil` is diffusers' default: 0.8, and 1 with a mask.
   package var strength: Double?
   package var originalSize: ImageSize?
   package var targetSize: ImageSize?
   package var crop: (x: Int, y: Int)?
 
-  /// The files that are read.
+  /// The files that the job reads besides models.
   var inputs: [String] { [latentsPath, initImagePath, maskPath].compactMap { $0 } }
 
   package static let standard: GenerateRequest = {
@@ -45,7 +45,7 @@ package struct GenerateRequest: Sendable {
       height: nil, count: request.count, latentsPath: nil)
   }()
 
-  /// What the sampler is asked for one of the prompts.
+  /// The sampler's request for one of the prompts.
   func sampling(_ prompt: String) throws -> SamplingRequest {
     var request = SamplingRequest(prompt: prompt)
     request.negativePrompt = negativePrompt
@@ -60,18 +60,18 @@ package struct GenerateRequest: Sendable {
     request.targetSize = targetSize.map { ($0.width, $0.height) }
     if let crop { request.crop = (top: crop.y, left: crop.x) }
     if let initImagePath {
-      func picture(_ path: String) throws -> Image {
+      func image(_ path: String) throws -> Image {
         try Image(png: ByteSlice.mapping(path).array, location: path)
       }
       request.initialImage = InitialImage(
-        image: try picture(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
-        mask: try maskPath.map(picture))
+        image: try image(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
+        mask: try maskPath.map(image))
     }
     if let latentsPath {
       let file = try SafetensorsFile(path: latentsPath)
       guard file.entry("latents") != nil else {
         throw JobError(
-          "\(latentsPath): a tensor 'latents' [B,4,H/8,W/8] is expected, found "
+          "\(latentsPath): expected a tensor 'latents' [B,4,H/8,W/8], found "
             + listed(file.names))
       }
       request.latents = try file.tensor("latents").widened()
@@ -80,7 +80,7 @@ package struct GenerateRequest: Sendable {
   }
 }
 
-/// Paints pictures with the reference sampler.
+/// Generates images with the reference sampler.
 package struct GenerateJob: Job {
   private let models: [String]
   private let reading: InputOptions
@@ -92,9 +92,9 @@ package struct GenerateJob: Job {
   private let replacing: Bool
 
   /// - Parameters:
-  ///   - output: where the pictures go; several become NAME-1.png, NAME-2.png, ….
-  ///   - grid: where one picture of all goes: a row a model, a column a picture.
-  ///   - latentsOutput: where the latents after the last step go.
+  ///   - output: the PNG file to write; more than one image becomes NAME-1.png, NAME-2.png, ….
+  ///   - grid: the PNG file of a grid with a row per model and a column per image.
+  ///   - latentsOutput: the safetensors file of the latents after the last step.
   package init(
     models: [String], reading: InputOptions, compute: Compute, request: GenerateRequest,
     output: String?,
@@ -111,7 +111,7 @@ package struct GenerateJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> GeneratedImages {
-    let paths = output.map { picturePaths($0, count: request.prompts.count * request.count) } ?? []
+    let paths = output.map { imagePaths($0, count: request.prompts.count * request.count) } ?? []
     let outputs = paths + [grid, latentsOutput].compactMap { $0 }
     try refuseSameOutputs(outputs)
     for path in outputs {
@@ -119,16 +119,18 @@ package struct GenerateJob: Job {
         path, replacing: replacing, inputs: models + request.inputs + reading.composition.inputs)
     }
     for path in paths + [grid].compactMap({ $0 }) where !path.lowercased().hasSuffix(".png") {
-      throw JobError("\(path): pictures are written as PNG; give a name that ends in .png")
+      throw JobError(
+        "\(path): images are written as PNG", remedy: .act("give a name that ends in .png"))
     }
     if let name = request.scheduler { _ = try Schedulers.named(name) }
     let requests = try request.prompts.map(request.sampling)
-    // Every model is judged before the first one paints.
+    // Every model is checked before the first one generates.
     let bound = try models.map { path in
       events(.stage("reading \(path)"))
       let model = try Model.bind(try ModelSource.reading(path, reading, events))
       for request in requests { try model.check(request) }
-      try noteCuts(request.prompts + [request.negativePrompt].compactMap { $0 }, of: model, events)
+      try noteTruncation(
+        of: request.prompts + [request.negativePrompt].compactMap { $0 }, by: model, events)
       if let first = requests.first { noteResizing(first, of: model, events) }
       return (path, model)
     }
@@ -140,14 +142,18 @@ package struct GenerateJob: Job {
       var row: [Image] = []
       for (index, sampling) in requests.enumerated() {
         events(
-          .stage("painting with \(lastPathComponent(path)), \(index + 1) of \(requests.count)"))
+          .stage("generating with \(lastPathComponent(path)), \(index + 1) of \(requests.count)"))
         let (latents, images) = try sampler.generate(sampling) { done, total in
           events(.progress(done: done, total: total))
         }
         guard reading.allowsNonfinite || latents.values.allSatisfy(\.isFinite) else {
           throw JobError(
-            "\(path): the latents are NaN or infinite after the last step; choose a smaller "
-              + "--guidance-scale or another --scheduler, or check the model with inspect --check")
+            "\(path): the latents are NaN or infinite after the last step",
+            remedy: .either([
+              .choose(.guidanceScale, purpose: "with a smaller value"),
+              .choose(.scheduler, purpose: "with another name"),
+              .act("check the model's weights with decant inspect"),
+            ]))
         }
         row += images
         guard models.count == 1 else { continue }
@@ -157,10 +163,10 @@ package struct GenerateJob: Job {
             to: latentsOutput, replacing: replacing)
           written.append(latentsOutput)
         }
-        for (picture, pixels) in images.enumerated() where output != nil {
-          let file = paths[index * request.count + picture]
-          try pixels.write(
-            to: file, text: try texts(sampler, sampling, picture, path), replacing: replacing)
+        for (number, image) in images.enumerated() where output != nil {
+          let file = paths[index * request.count + number]
+          try image.write(
+            to: file, text: try texts(sampler, sampling, number, path), replacing: replacing)
           written.append(file)
         }
       }
@@ -174,43 +180,41 @@ package struct GenerateJob: Job {
     return GeneratedImages(paths: written, seed: request.seed)
   }
 
-  /// Tells of a picture to begin with whose sides the autoencoder cannot have, and which is not
-  /// asked for in another size.
+  /// Notes an initial image whose sides are not multiples of the autoencoder's factor, when the
+  /// request names no size.
   private func noteResizing(_ sampling: SamplingRequest, of model: Model, _ events: EventSink) {
-    guard let picture = sampling.initialImage?.image, let path = request.initImagePath else {
-      return
-    }
+    guard let image = sampling.initialImage?.image, let path = request.initImagePath else { return }
     let size = model.size(for: sampling)
     let isCut =
-      request.width == nil && size.width != picture.width
-      || request.height == nil && size.height != picture.height
+      request.width == nil && size.width != image.width
+      || request.height == nil && size.height != image.height
     guard isCut else { return }
     let factor = model.vae.downsamplingFactor
     events(
       .note(
-        "\(path) is \(picture.width)x\(picture.height); sides are multiples of \(factor): "
-          + "it is resized to \(size.width)x\(size.height), as diffusers does; -W and -H choose "
-          + "another size"))
+        "\(path) is \(image.width)x\(image.height), and sides must be multiples of \(factor); "
+          + "it is resized to \(size.width)x\(size.height), as diffusers does",
+        remedy: .choose(.size, purpose: "for another size")))
   }
 
   private func texts(
-    _ sampler: Sampler, _ sampling: SamplingRequest, _ picture: Int, _ path: String
+    _ sampler: Sampler, _ sampling: SamplingRequest, _ number: Int, _ path: String
   ) throws -> [(keyword: String, text: String)] {
     let parameters = try sampler.parameters(
-      for: sampling, image: picture, modelName: lastPathComponent(path))
+      for: sampling, image: number, modelName: lastPathComponent(path))
     return [(GenerationParameters.keyword, parameters.text)]
   }
 }
 
-/// `a.png` for one picture; `a-1.png`, `a-2.png`, … for several.
-private func picturePaths(_ path: String, count: Int) -> [String] {
+/// `a.png` for one image; `a-1.png`, `a-2.png`, … for more.
+private func imagePaths(_ path: String, count: Int) -> [String] {
   if count == 1 { return [path] }
   let parts = PathParts(path)
   let (stem, suffix) = parts.stemAndExtension
   return (1...max(1, count)).map { parts.sibling("\(stem)-\($0).\(suffix)") }
 }
 
-/// What `generate` wrote.
+/// The files that `generate` wrote.
 package struct GeneratedImages: JobOutcome {
   let paths: [String]
   let seed: UInt64

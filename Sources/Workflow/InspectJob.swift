@@ -4,8 +4,7 @@ internal import ModelSources
 internal import Models
 internal import Tensors
 
-/// Tells what a model is, without reading its weights unless it checks them; of a file that is none,
-/// what it is instead.
+/// Describes a model, or a file that is not a model. Weights are read only to check them.
 package struct InspectJob: Job {
   private let model: String
   private let reading: InputOptions
@@ -23,8 +22,8 @@ package struct InspectJob: Job {
     do {
       return .model(try inspect(events))
     } catch {
-      // Of what is put together a part may be to blame, which its error names.
-      guard reading.composition.isEmpty, let found = instead(error) else { throw error }
+      // With components of other models, the error may concern one of them, and names it.
+      guard reading.composition.isEmpty, let found = otherContents(error) else { throw error }
       if checks, case .adapter = found {
         events(.stage("checking \(model)"))
         try AdapterDescription.check(model) {
@@ -43,14 +42,16 @@ package struct InspectJob: Job {
       source: source, finding: finding, wasChecked: checks, listsTensors: listsTensors)
   }
 
-  /// What stands there instead of a model: adapters, or a single file of other tensors.
-  private func instead(_ error: any Error) -> InspectOutcome? {
+  /// The contents of a file that is not a model: adapters, or other tensors; `nil` when unknown.
+  ///
+  /// - Parameter error: why the file cannot be read as a model.
+  private func otherContents(_ error: any Error) -> InspectOutcome? {
     switch error {
     case SingleFileError.adapter, LayoutError.notRecognized:
       return (try? AdapterDescription(at: model)).map {
         .adapter(AdapterInspection($0, wasChecked: checks))
       }
-    // A U-Net is there: the error says how to read it.
+    // The file holds a U-Net, and the error says how to read it.
     case SingleFileError.averageAlone: return nil
     case is SingleFileError, is BindingError:
       guard let archive = try? Archives.open(model) else { return nil }
@@ -62,7 +63,7 @@ package struct InspectJob: Job {
     }
   }
 
-  /// What the layout can prove of itself, and every tensor.
+  /// Checks the layout's own checksums and reads every tensor.
   private func check(_ source: ModelSource, _ events: EventSink) throws {
     events(.stage("checking \(model)"))
     try Layouts.readers.reader(for: model).check(model) {
@@ -81,14 +82,13 @@ package struct InspectJob: Job {
 }
 
 extension Inspection {
-  /// What became of binding the model.
+  /// The result of binding the model.
   enum Finding {
     case model(Model)
-    /// Sound as far as it goes, but no model that can be run: parts are missing, or no family is
-    /// made so.
+    /// A valid model that cannot be run: components are missing, or no family matches.
     case incomplete(String)
 
-    /// - Throws: ``BindingError`` when configs and tensors do not fit.
+    /// - Throws: ``BindingError`` when tensors do not match the configs.
     init(_ source: ModelSource) throws(BindingError) {
       do {
         self = .model(try Model.bind(source))

@@ -4,13 +4,13 @@ internal import Models
 package import Support
 internal import Tensors
 
-/// What `inspect` found.
+/// The description of a model, of adapters, or of other tensors.
 package enum InspectOutcome: JobOutcome {
   case model(Inspection)
   case adapter(AdapterInspection)
   case tensors(TensorInspection)
 
-  private var found: any JobOutcome {
+  private var description: any JobOutcome {
     switch self {
     case .model(let model): model
     case .adapter(let adapter): adapter
@@ -18,16 +18,17 @@ package enum InspectOutcome: JobOutcome {
     }
   }
 
-  package var json: JSONValue { found.json }
-  package var text: String { found.text }
+  package var json: JSONValue { description.json }
+  package var text: String { description.text }
+  package var suggestions: [Remedy] { description.suggestions }
 
-  /// - Throws: ``JobError`` for a file of which neither a model nor a part of one can be made.
+  /// - Throws: ``JobError`` for a file that holds neither a model nor adapters.
   package func check() throws {
     if case .tensors(let tensors) = self { throw JobError(tensors.problem) }
   }
 }
 
-/// A file of adapters, which are merged into a model and are none.
+/// The description of a file of adapters, such as a LoRA.
 package struct AdapterInspection: JobOutcome {
   private let facts: AdapterDescription
   private let wasChecked: Bool
@@ -75,9 +76,9 @@ package struct AdapterInspection: JobOutcome {
       "\(facts.path): adapters (\(listed(facts.kinds.map(\.name)))) for "
         + "\(counted(modules, "module")), \(facts.container), \(formatted(bytes: bytes))",
       facts.unmerged.isEmpty
-        ? "no model: merge it into one with --lora"
-        : "no model; \(listed(facts.unmerged)) is not merged here: merge it with the program that "
-          + "made it",
+        ? "not a model by itself"
+        : "not a model by itself; Decant cannot merge \(listed(facts.unmerged)): merge it with the "
+          + "program that made it",
       "",
     ]
     var rows: [[String]] = []
@@ -98,27 +99,30 @@ package struct AdapterInspection: JobOutcome {
     rows.append(["components", counts(facts.components)])
     rows.append(["targets", counts(facts.targets)])
     if let width = facts.textWidth {
-      let models =
-        architectures.isEmpty ? "" : ", as \(architectures.joined(separator: " and ")) has"
-      rows.append(["made for", "a U-Net that looks at text of width \(width)" + models])
+      let models = architectures.isEmpty ? "" : ": \(architectures.joined(separator: ", "))"
+      rows.append(["made for", "U-Nets with text embeddings of width \(width)" + models])
     }
     if let base = facts.baseModel { rows.append(["trained on", shown(base)]) }
     rows.append(["tensors", "\(facts.tensors), \(formatted(count: facts.parameters)) numbers"])
     if !facts.strays.isEmpty {
-      rows.append(["not understood", listed(Array(facts.strays.prefix(6)))])
+      rows.append(["unknown", listed(Array(facts.strays.prefix(6)))])
     }
     lines.append(table(rows))
-    if wasChecked { lines.append("checked: every byte is sound") }
+    if wasChecked { lines.append("checked: no errors found") }
     return lines.joined(separator: "\n")
+  }
+
+  package var suggestions: [Remedy] {
+    facts.unmerged.isEmpty ? [.choose(.adapters, purpose: "to merge it into a model")] : []
   }
 }
 
-/// A file of tensors of which no model is made.
+/// The description of a file of tensors that is not a model.
 package struct TensorInspection: JobOutcome {
   private let path: String
   private let kind: String
   private let survey: TensorSurvey
-  /// Why there is no model.
+  /// Why the file cannot be read as a model.
   let problem: String
 
   init(path: String, kind: String, survey: TensorSurvey, problem: String) {
@@ -128,7 +132,7 @@ package struct TensorInspection: JobOutcome {
     self.problem = problem
   }
 
-  /// The nearest family and what is otherwise in the file; `nil` where no U-Net is found.
+  /// The most similar family and the file's differences from it; `nil` when the file has no U-Net.
   private var nearest: (family: Family, differences: [String])? {
     guard survey.likeness == nil, let unet = survey.unet else { return nil }
     return Family.nearest(to: unet)
@@ -156,19 +160,19 @@ package struct TensorInspection: JobOutcome {
 
   package var text: String {
     var lines = [
-      "\(path): no model, \(kind), \(formatted(bytes: bytesOnDisk(path))), "
+      "\(path): not a model, \(kind), \(formatted(bytes: bytesOnDisk(path))), "
         + "\(counted(survey.tensors, "tensor")), \(formatted(count: survey.parameters)) numbers"
     ]
     if let likeness = survey.likeness { lines.append("looks like \(likeness)") }
     if let (family, differences) = nearest {
       lines.append(
-        "nearest family: \(family.name)"
-          + (differences.isEmpty ? "" : "; this has \(differences.joined(separator: "; "))"))
+        "most similar family: \(family.name)"
+          + (differences.isEmpty ? "" : "; this file has \(differences.joined(separator: "; "))"))
     } else if survey.unet == nil {
-      lines.append("no family is near: none of the tensors is of a U-Net as families here have")
+      lines.append("no family is similar: the file has no U-Net of Stable Diffusion")
     }
     let most = 12
-    var rows = [["tensors called", "number"]]
+    var rows = [["tensor names", "number"]]
     rows += survey.groups.prefix(most).map { [$0.prefix, "\($0.tensors)"] }
     let rest = survey.groups.dropFirst(most)
     if !rest.isEmpty { rows.append(["others", "\(rest.reduce(0) { $0 + $1.tensors })"]) }
@@ -177,7 +181,7 @@ package struct TensorInspection: JobOutcome {
       lines += [
         "",
         table(
-          [["telling tensor", "shape"]] + survey.marks.map { [shown($0.tensor), "\($0.shape)"] }),
+          [["notable tensor", "shape"]] + survey.marks.map { [shown($0.tensor), "\($0.shape)"] }),
       ]
     }
     return lines.joined(separator: "\n")

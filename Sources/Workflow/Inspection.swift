@@ -3,15 +3,15 @@ internal import Models
 package import Support
 internal import Tensors
 
-/// What a model is.
+/// The description of a model.
 package struct Inspection: JobOutcome {
-  /// A component with its layers by block.
+  /// A component with its modules.
   private struct Part {
     let component: ModelSource.Component
-    /// Empty for a component that Decant does not run.
+    /// The component's modules; empty for a component that Decant does not run.
     let modules: [ModuleSpec]
 
-    /// Numbers and bytes of each block, in the order of the tree.
+    /// Parameters and bytes of each block, in the order of the module tree.
     var blocks: [(name: String, parameters: Int, bytes: Int)] {
       var bytes: [String: Int] = [:]
       for module in modules {
@@ -22,7 +22,7 @@ package struct Inspection: JobOutcome {
       return modules.blocks.map { ($0.name, $0.parameters, bytes[$0.name] ?? 0) }
     }
 
-    /// Encodings of the tensors with the bytes in each, most bytes first.
+    /// The tensors' encodings with their bytes, most bytes first.
     var encodings: [(name: String, bytes: Int)] {
       var bytes: [String: Int] = [:]
       for entry in component.weights.names.compactMap(component.weights.entry) {
@@ -55,33 +55,47 @@ package struct Inspection: JobOutcome {
 
   private var model: Model? { if case .model(let model) = finding { model } else { nil } }
 
-  /// What the U-Net predicts, why that is thought, and whether it could be otherwise.
+  /// The U-Net's prediction type, the reason for it, and whether the tensors leave it open.
   private var prediction: (name: String, reason: String, isCertain: Bool) {
-    if let told = source.provenance["prediction"]?.object, let name = told["type"]?.string {
-      return (name, told["reason"]?.string ?? "", told["certain"]?.bool ?? false)
+    if let noted = source.provenance["prediction"]?.object, let name = noted["type"]?.string {
+      return (name, noted["reason"]?.string ?? "", noted["certain"]?.bool ?? false)
     }
     if let written = source.scheduler?["prediction_type"]?.string {
-      return (written, "the scheduler's config says so", true)
+      return (written, "from the scheduler's config", true)
     }
-    return ("epsilon", "the scheduler's config says nothing, which means epsilon", true)
+    return ("epsilon", "the default, because the scheduler's config has none", true)
   }
 
-  /// What became of a moving average of the weights, in a sentence.
+  /// A sentence about a moving average of the weights; `nil` when the file has none.
   private var movingAverage: String? {
     switch source.movingAverage {
     case .taken:
-      "the file holds the U-Net's weights twice; this is their moving average, as --ema asks"
-    case .takenAlone: "this is the moving average of the U-Net's weights; the file has no others"
+      "the file holds the U-Net's weights and their moving average (EMA); this is the moving average"
+    case .takenAlone:
+      "this is the moving average (EMA) of the U-Net's weights; the file holds no others"
     case .left:
-      "the file holds the U-Net's weights twice; these are the plain ones, --ema reads their moving "
-        + "average"
-    case .leftAlone:
-      "the file holds the moving average of a U-Net and no plain one; --ema reads it"
+      "the file holds the U-Net's weights and their moving average (EMA); these are the weights of "
+        + "the last training step"
+    case .leftAlone: "the file holds the moving average (EMA) of a U-Net and no other weights of it"
     case nil: nil
     }
   }
 
-  /// What is told of the components of no whole model: what they would fit.
+  package var suggestions: [Remedy] {
+    var remedies: [Remedy] = []
+    switch source.movingAverage {
+    case .left, .leftAlone: remedies.append(.choose(.ema, purpose: "to read the moving average"))
+    case .taken, .takenAlone, nil: break
+    }
+    if hasUNet, !prediction.isCertain {
+      remedies.append(.choose(.prediction, purpose: "if the U-Net predicts another type"))
+    }
+    return remedies
+  }
+
+  private var hasUNet: Bool { source[ComponentName.unet] != nil }
+
+  /// Facts about the components of an incomplete model: the models that they fit.
   private var partFacts: [String] {
     if model != nil { return [] }
     return source.components.compactMap { $0.facts(in: source.location) }
@@ -168,22 +182,22 @@ package struct Inspection: JobOutcome {
   // MARK: - For people
 
   package var text: String {
-    let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? "no whole model"
+    let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? "incomplete model"
     var lines = [
       "\(source.location): \(what), \(source.layout), "
         + formatted(bytes: bytesOnDisk(source.location))
     ]
     if case .incomplete(let problem) = finding { lines.append(problem) }
     if let doubt = model?.indexDoubt { lines.append(doubt) }
-    if parts.contains(where: { $0.component.name == ComponentName.unet }) {
+    if hasUNet {
       lines.append(
         "predicts \(prediction.name) (\(prediction.reason)"
-          + (prediction.isCertain ? "" : "; its tensors cannot tell, --prediction says otherwise")
+          + (prediction.isCertain ? "" : "; the tensors do not show it")
           + "); scheduler \(source.scheduler?["_class_name"]?.string ?? "none")")
     }
     if let average = movingAverage { lines.append(average) }
     lines += partFacts
-    if let size = model?.defaultSize { lines.append("pictures of \(size.width)x\(size.height)") }
+    if let size = model?.defaultSize { lines.append("images of \(size.width)x\(size.height)") }
     lines.append("")
     var rows = [["component", "parameters", "weights", "tensors", "stored as"]]
     for part in parts {
@@ -206,7 +220,7 @@ package struct Inspection: JobOutcome {
     }
     lines.append("")
     lines.append(memory)
-    if wasChecked { lines.append("checked: every byte is sound") }
+    if wasChecked { lines.append("checked: no errors found") }
     if listsTensors { lines += tensorLines }
     return lines.joined(separator: "\n")
   }
@@ -217,8 +231,8 @@ package struct Inspection: JobOutcome {
       "weights in memory: \(formatted(bytes: half)) in f16, \(formatted(bytes: codes)) in int8"
     guard let working = model?.workingBytes(width: 2) else { return weights }
     return weights
-      + "\nto run it takes about \(formatted(bytes: half + working)) in f16, "
-      + "\(formatted(bytes: codes + working)) with int8 weights (one picture, everything resident)"
+      + "\nmemory to run: about \(formatted(bytes: half + working)) in f16, "
+      + "\(formatted(bytes: codes + working)) with int8 weights (one image, all components in memory)"
   }
 
   private var tensorLines: [String] {

@@ -2,47 +2,62 @@ package import Support
 
 /// One piece of work as a value: what to read, what to do, where to write.
 ///
-/// The command line and the server make jobs and run them; neither does any of the work. A job
-/// runs inside a task: cancelling the task stops it between two units of work, and what it was
-/// writing never appears.
+/// A client (the command line, a server) makes a job and runs it. A job runs inside a task.
+/// Cancelling the task stops the job between two units of work and leaves no output behind.
 package protocol Job: Sendable {
   associatedtype Outcome: JobOutcome
   func run(_ events: @escaping EventSink) async throws -> Outcome
 }
 
-/// What a job found or made.
+/// The result of a job.
 package protocol JobOutcome: Sendable {
   /// The facts, for programs.
   var json: JSONValue { get }
   /// The facts, for people: a few lines without a trailing line break.
   var text: String { get }
+  /// What a user can do next; a client words each in its own terms.
+  var suggestions: [Remedy] { get }
 }
 
 extension JobOutcome {
-  /// ``json`` as text, a line a member.
+  package var suggestions: [Remedy] { [] }
+
+  /// ``json`` as text, with one line per member.
   package var jsonText: String { json.text(indent: 2) }
 }
 
-/// What a job says while it runs.
+/// An event of a running job.
 package enum JobEvent: Sendable {
   /// A stage begins: "reading", "calibrating".
   case stage(String)
-  /// How far the stage is, in units of its own.
+  /// The progress of the stage, in units of the stage.
   case progress(done: Int, total: Int)
-  /// Something that a person would want to know and that is no error.
-  case note(String)
+  /// A fact that a user should know and that is not an error, with what a user can do about it.
+  case note(String, remedy: Remedy? = nil)
 }
 
 package typealias EventSink = @Sendable (JobEvent) -> Void
 
-/// What a user asked for that cannot be done, in one sentence.
-package struct JobError: Error, Equatable, CustomStringConvertible {
+/// A request that cannot be carried out. The description states the facts.
+package struct JobError: RemediableError, Equatable {
   package let description: String
+  package let remedy: Remedy?
 
-  package init(_ description: String) { self.description = description }
+  package init(_ description: String, remedy: Remedy? = nil) {
+    self.description = description
+    self.remedy = remedy
+  }
+
+  /// A name that is not in a list: `family 'x' is unknown; expected a, b or c`.
+  init(unknown name: String, _ noun: String, expected names: [String]) {
+    var rest = names
+    let last = rest.popLast() ?? "nothing"
+    let list = rest.isEmpty ? last : rest.joined(separator: ", ") + " or " + last
+    self.init("\(noun) '\(shown(name))' is unknown; expected \(list)")
+  }
 }
 
-/// A check that ran and was not met: `verify` below a threshold, a damaged file.
+/// A check that ran and failed: a threshold of `verify` that the candidate does not meet.
 package struct CheckNotMet: Error, Equatable, CustomStringConvertible {
   package let description: String
 
@@ -50,7 +65,7 @@ package struct CheckNotMet: Error, Equatable, CustomStringConvertible {
 }
 
 extension JSONObject {
-  /// The object with `members` put after its own.
+  /// The object followed by `members`.
   func appending(_ members: JSONObject) -> JSONObject {
     JSONObject(self.members.map { ($0.key, $0.value) } + members.members.map { ($0.key, $0.value) })
   }

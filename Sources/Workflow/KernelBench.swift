@@ -2,15 +2,16 @@ internal import Kernels
 internal import Support
 internal import Tensors
 
-/// Times the operations that a U-Net step is made of, by shapes of SD 1 at 512 x 512.
+/// Times the operations of a U-Net step in the shapes of SD 1 at 512x512.
 struct KernelBench {
   /// One operation in one arithmetic.
   struct Row: Sendable {
     let name: String
     let compute: String
     let seconds: Double
-    /// Products a second, as the direct way counts them, and of what the processor can.
+    /// Multiplications per second, counted as in the direct algorithm.
     let rate: Double
+    /// `rate` divided by the processor's peak rate.
     let shareOfPeak: Double
   }
 
@@ -25,7 +26,7 @@ struct KernelBench {
     Shape(channels: 1280, side: 16, heads: 8), Shape(channels: 1280, side: 8, heads: 8),
   ]
 
-  /// The rows, each the least of some rounds.
+  /// Measures every operation. Each row holds the least time of five runs.
   static func run(progress: (_ done: Int, _ total: Int) -> Void) throws -> [Row] {
     let threads = Double(Threads.count)
     let peaks = (f32: threads * peakProducts(int8: false), int8: threads * peakProducts(int8: true))
@@ -84,7 +85,8 @@ struct KernelBench {
       let attending =
         "attention, \(shape.heads) heads of \(channels / shape.heads), \(pixels) tokens"
       for (compute, halves) in [(Arithmetic.f32, false), (.int8, true)] {
-        // Beside int8 attention computes in bfloat16, at twice the rate of float32, or in float32.
+        // With int8 weights, attention computes in bfloat16, at twice the rate of float32, if the
+        // processor has bfloat16 products, and in float32 otherwise.
         let peak = halves && hasBFloat16Products ? 2 * peaks.f32 : peaks.f32
         add(attending, compute, 2 * channels * pixels * pixels, peak: peak) {
           _ = attention(
@@ -96,7 +98,7 @@ struct KernelBench {
     return rows
   }
 
-  /// Numbers that look random: times of products do not depend on them, but zeros may be faster.
+  /// Pseudorandom numbers, because zeros may be faster to multiply.
   private static func numbers(_ shape: Tensors.Shape) -> Tensor {
     var state: UInt32 = 1
     return Tensor(

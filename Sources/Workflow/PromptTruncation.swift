@@ -3,8 +3,9 @@ internal import Models
 private import Sampling
 internal import Support
 
-/// Tells of texts that are longer than the text encoder reads, with what is cut off, as diffusers does.
-func noteCuts(_ texts: [String], of model: Model, _ events: EventSink) throws {
+/// Notes the prompts that are longer than the text encoder's context, with the part that is cut off,
+/// as diffusers does.
+func noteTruncation(of texts: [String], by model: Model, _ events: EventSink) throws {
   for (text, capacity, truncation) in try model.truncations(of: texts) {
     events(
       .note(

@@ -4,15 +4,15 @@ internal import Support
 /// Decant's version, in files and on the command line.
 package let toolVersion = "0.2.0"
 
-/// What a job did to a model, on its way into the output's provenance.
+/// One step of a model's provenance: what a job did to the model.
 ///
-/// Provenance has three members: `tool`, `source` (what was read first, with the digest of its
-/// weights), and `steps`, to which each job adds its own.
+/// Provenance has three members: `tool`, `source` (the model that was read first, with the digest of
+/// its weights) and `steps`, to which each job appends its own.
 struct ProvenanceStep: Sendable {
   let name: String
   /// Facts that are known when the job starts.
   let facts: JSONObject
-  /// Facts that are known once every tensor was read.
+  /// Facts that are known after every tensor was read.
   let late: @Sendable () -> JSONObject
 
   init(
@@ -29,14 +29,14 @@ struct ProvenanceStep: Sendable {
 }
 
 extension ModelSource {
-  /// The model with its weights watched for the digest and `steps` noted in its provenance.
+  /// The model with a provenance that states the source and appends `steps` to the source's own.
   ///
-  /// - Parameter original: the model as it was read, before any step.
-  func noting(_ steps: [ProvenanceStep], digest: SourceDigest, original: ModelSource) -> ModelSource
-  {
+  /// - Parameter digest: the digest of the model that the job read.
+  func recording(_ steps: [ProvenanceStep], from digest: SourceDigest) -> ModelSource {
     var copy = self
+    let original = digest.source
     let earlier = original.provenance["steps"]?.array ?? []
-    // A model that Decant made keeps the source that it was made from.
+    // A model that Decant wrote keeps the source from which it was made.
     let first = original.provenance["source"]?.object
     var found: JSONObject = [
       "name": .string(lastPathComponent(original.location)), "layout": .string(original.layout),
@@ -44,12 +44,12 @@ extension ModelSource {
     for fact in ["variants", "left_out", "container", ModelSource.MovingAverage.fact] {
       found[fact] = original.provenance[fact]
     }
-    // What a file said of itself goes on to the next one.
+    // Facts that a file states about itself are kept in the next file.
     copy.provenance = [:]
     for fact in ["metadata", "prediction"] { copy.provenance[fact] = provenance[fact] }
     copy.lateProvenance = { [found] in
       var source = first ?? found
-      if first == nil { source["sha256"] = .string(digest.hexadecimal) }
+      if first == nil { source["sha256"] = .string(try digest.hexadecimal()) }
       return [
         "tool": .string("decant \(toolVersion)"),
         "source": .object(source),
@@ -60,7 +60,7 @@ extension ModelSource {
   }
 }
 
-/// A path's last name: what is told of a source without telling where it lay.
+/// The last component of a path: it names a source without the folders that hold it.
 func lastPathComponent(_ path: String) -> String {
   path.split(separator: "/").last.map(String.init) ?? path
 }

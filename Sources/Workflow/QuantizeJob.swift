@@ -5,10 +5,10 @@ package import Quantization
 package import Support
 internal import Tensors
 
-/// Names of the schemes that `quantize` and `shrink` know.
+/// Names of the types that `quantize` and `shrink` accept.
 package let schemeNames = Schemes.all.map(\.name)
 
-/// How weights are to be stored, as a user says it.
+/// The user's settings of how weights are stored.
 package struct QuantizationRequest: Sendable {
   package var type: String
   package var method: String
@@ -30,39 +30,37 @@ package struct QuantizationRequest: Sendable {
     self.restType = restType
   }
 
-  /// The request with every name looked up.
+  /// The settings with every name resolved.
   func choices() throws -> QuantizationPlan.Choices {
     guard let method = RoundingMethods.named(method) else {
       throw JobError(
-        "--method \(method): there is no such method; known are "
-          + roundingMethodNames.joined(separator: ", "))
+        unknown: method, "rounding method", expected: roundingMethodNames)
     }
     var choices = QuantizationPlan.Choices(
-      scheme: try scheme(type, option: "--type"), method: method,
-      rest: try plainScheme(restType, option: "--rest-type"))
+      scheme: try scheme(type), method: method,
+      rest: try plainScheme(restType, noun: "type of the other weights"))
     choices.keep = keep.map(ModulePattern.init)
     choices.only = only.map(ModulePattern.init)
     choices.assign = try assign.map { text in
       let pieces = text.split(separator: "=", omittingEmptySubsequences: false)
       guard pieces.count == 2, !pieces[0].isEmpty else {
-        throw JobError("--assign \(text): PATTERN=TYPE is expected, as 'conv_out=int8'")
+        throw JobError(
+          "assignment '\(shown(text))' is not PATTERN=TYPE, such as 'conv_out=int8'")
       }
-      return (ModulePattern(String(pieces[0])), try scheme(String(pieces[1]), option: "--assign"))
+      return (ModulePattern(String(pieces[0])), try scheme(String(pieces[1])))
     }
     return choices
   }
 
-  private func scheme(_ name: String, option: String) throws -> any Scheme {
+  private func scheme(_ name: String) throws -> any Scheme {
     guard let scheme = Schemes.named(name) else {
-      throw JobError(
-        "\(option) \(name): there is no such type; known are "
-          + schemeNames.joined(separator: ", "))
+      throw JobError(unknown: name, "type", expected: schemeNames)
     }
     return scheme
   }
 }
 
-/// Stores the U-Net in fewer bits and writes the model.
+/// Quantizes the U-Net's weights and writes the model.
 package struct QuantizeJob: Job {
   private let model: String
   private let reading: InputOptions
@@ -72,8 +70,8 @@ package struct QuantizeJob: Job {
   private let calibration: String?
 
   /// - Parameters:
-  ///   - output: where the model goes, or would go.
-  ///   - isDryRun: whether nothing is written and the plan is told; so it is without an output.
+  ///   - output: where the model is written; `nil` plans without an output.
+  ///   - isDryRun: whether the job only plans and writes nothing.
   package init(
     model: String, reading: InputOptions, output: OutputRequest?, isDryRun: Bool,
     request: QuantizationRequest, calibration: String?
@@ -94,24 +92,22 @@ package struct QuantizeJob: Job {
       besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
     let source = try ModelSource.reading(model, reading, events)
     if let output, let writer { try output.checkLoadable(source, by: writer) }
-    let digest = SourceDigest()
-    let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
+    let digest = SourceDigest(source)
     let file = try calibration.map { try CalibrationFile(path: $0) }
-    let quantized = try QuantizedModel(watched, request, calibration: file) { plan, rest in
+    let quantized = try QuantizedModel(digest.watched, request, calibration: file) { plan, rest in
       guard let output, let writer else { return plan }
       return try output.fitting(plan, by: writer, rest: rest)
     }
     guard let output, let writer, !isDryRun else { return .planned(quantized.plan) }
     try output.write(
-      quantized.model.noting([quantized.step], digest: digest, original: source), by: writer,
-      events)
+      quantized.model.recording([quantized.step], from: digest), by: writer, events)
     var outcome = WrittenModel(before: source, after: quantized.model, output: output)
     outcome.details.append(quantized.detail)
     return .written(outcome)
   }
 }
 
-/// What `quantize` did, or would do.
+/// The model that `quantize` wrote, or its plan.
 package enum QuantizeOutcome: JobOutcome {
   case planned(QuantizationPlan)
   case written(WrittenModel)
@@ -131,7 +127,7 @@ package enum QuantizeOutcome: JobOutcome {
   }
 }
 
-/// A model whose components are stored as a request says, each tensor encoded when it is asked for.
+/// A model whose weights are encoded as a request says, each tensor when it is read.
 struct QuantizedModel {
   let model: ModelSource
   let plan: QuantizationPlan
@@ -146,7 +142,7 @@ struct QuantizedModel {
     let bound = try Model.bind(source)
     let choices = try request.choices()
     guard let unet = bound[ComponentName.unet] else {
-      throw JobError("\(source.location): there is no U-Net")
+      throw JobError("\(source.location): the model has no U-Net")
     }
     let plan = try fit(
       try QuantizationPlan(modules: unet.modules, choices: choices), choices.rest)
@@ -176,7 +172,7 @@ struct QuantizedModel {
     return ProvenanceStep("quantize", facts) { ["ledger": ledger.json] }
   }
 
-  /// Records of tensors that got integer codes, worst first.
+  /// Records of quantized tensors, lowest SQNR first.
   private var worstFirst: [QuantizationLedger.Record] {
     ledger.records.filter(\.after.isQuantized).sorted { $0.figures.sqnr < $1.figures.sqnr }
   }
@@ -191,7 +187,7 @@ struct QuantizedModel {
   private var text: String {
     let records = worstFirst
     guard !records.isEmpty else { return plan.text }
-    // Of a tensor that is exact, decibels are infinite, and so would every mean be.
+    // A tensor without error has an infinite SQNR, which would make every mean infinite.
     let exact = records.filter { $0.figures.sqnr == .infinity }.count
     func mean(_ value: (RoundingFigures) -> Double) -> String {
       let values = records.map { value($0.figures) }.filter(\.isFinite)
@@ -201,14 +197,15 @@ struct QuantizedModel {
     var lines = [plan.text]
     lines.append(
       "SQNR of \(records.count) quantized tensors: mean \(mean(\.sqnr)) dB "
-        + "(plain rounding \(mean(\.plainSQNR)) dB)" + (exact == 0 ? "" : "; \(exact) are exact"))
+        + "(round to nearest \(mean(\.plainSQNR)) dB)"
+        + (exact == 0 ? "" : "; \(counted(exact, "tensor")) without error"))
     if records.allSatisfy({ $0.figures.weightedSQNR != nil }) {
       lines.append(
-        "weighted by the calibration, which is what scales are chosen by: mean "
+        "SQNR weighted by the calibration, which scales are optimized for: mean "
           + "\(mean { $0.weightedSQNR ?? 0 }) dB "
-          + "(plain rounding \(mean { $0.plainWeightedSQNR ?? 0 }) dB)")
+          + "(round to nearest \(mean { $0.plainWeightedSQNR ?? 0 }) dB)")
     }
-    lines.append("lowest:")
+    lines.append("lowest SQNR:")
     lines.append(
       table(
         records.prefix(5).map {
@@ -219,10 +216,10 @@ struct QuantizedModel {
 }
 
 extension QuantizationPlan {
-  /// The plan in a few lines: by scheme and reason, the largest first.
+  /// The plan as a table by scheme and reason, largest group first.
   fileprivate var text: String {
     table(
-      [["scheme", "tensors", "parameters", "bytes", "why"]]
+      [["scheme", "tensors", "parameters", "bytes", "reason"]]
         + groups.map {
           [
             $0.scheme, "\($0.tensors)", formatted(count: $0.parameters),

@@ -2,20 +2,21 @@ private import Checkpoints
 internal import ModelSources
 private import Packfiles
 private import Sampling
-internal import Support
+package import Support
+private import Synchronization
 internal import Tensors
 
-/// How a model is read.
+/// How a model is read and put together.
 package struct InputOptions: Sendable {
   /// A variant of a diffusers folder (`fp16`), or `nil` for the plain one.
   package var variant: String?
-  /// Whether the exponential moving average of the weights is read where a file holds both.
+  /// Whether the exponential moving average (EMA) of the weights is read where a file holds both.
   package var ema: Bool
-  /// What the U-Net's output stands for, instead of what the model says of itself.
+  /// The U-Net's prediction type, in place of the type in the scheduler's config.
   package var prediction: String?
   /// Whether NaN and infinite weights are accepted.
   package var allowsNonfinite: Bool
-  /// What the model is put together from beside itself.
+  /// Components of other models and adapters that are put into the model.
   package var composition: Composition
 
   package init(
@@ -31,7 +32,7 @@ package struct InputOptions: Sendable {
 }
 
 extension InputOptions {
-  /// The options without what is put together.
+  /// The options without components of other models and without adapters.
   var alone: InputOptions {
     var copy = self
     copy.composition = Composition()
@@ -39,22 +40,23 @@ extension InputOptions {
   }
 }
 
-/// Names of what a U-Net's output can stand for.
+/// Names of prediction types.
 package let predictionNames = PredictionType.allCases.map(\.rawValue)
 
-/// Every layout that models are read from and written to: other people's, and Decant's own.
+/// Every layout that models are read from and written to.
 enum Layouts {
   static let readers: [any ModelReader] = [PackfileLayout()] + Readers.all
   static var writers: [any ModelWriter] { [PackfileWriter()] + Writers.all }
 }
 
 extension ModelSource {
-  /// The model at `path`, found by looking; its weights are refused when they are NaN or infinite,
-  /// unless the options allow them.
+  /// The model at `path`, whose layout is found from its contents. Reading a tensor with NaN or
+  /// infinite numbers throws ``NonfiniteError``, unless the options allow such numbers.
   ///
-  /// - Parameter keepingKinds: whether weights that adapters were merged into are stored as they
-  ///   were; else in float32, for who narrows them next.
-  /// - Parameter completesTokenizers: whether tokenizers that came without a vocabulary get CLIP's.
+  /// - Parameters:
+  ///   - keepingKinds: whether weights that adapters are merged into keep their number type. They
+  ///     are float32 otherwise, for a job that converts them next.
+  ///   - completesTokenizers: whether tokenizers without a vocabulary get CLIP's.
   static func reading(
     _ path: String, _ options: InputOptions, keepingKinds: Bool = false,
     completesTokenizers: Bool = true,
@@ -64,7 +66,8 @@ extension ModelSource {
       path, options: ReadOptions(variant: options.variant, ema: options.ema))
     if let variant = options.variant, source.provenance["variants"] == nil {
       throw JobError(
-        "--variant \(variant): \(path) is a \(source.layout), which has no variants")
+        "\(path): variant '\(shown(variant))' does not exist, because a \(source.layout) has no "
+          + "variants", remedy: .leaveOut(.variant))
     }
     if completesTokenizers { source.addVocabularies() }
     if !options.composition.isEmpty {
@@ -74,11 +77,11 @@ extension ModelSource {
     }
     if let prediction = options.prediction { try source.predict(prediction) }
     if options.allowsNonfinite { return source }
-    return source.mappingWeights { FiniteSource(base: $0.weights) }
+    return source.mappingWeights { FiniteSource($0.weights) }
   }
 
-  /// Gives CLIP's vocabulary to tokenizers that came without: single files hold none, and theirs is
-  /// always this one.
+  /// Adds CLIP's vocabulary to tokenizers without one. Single files hold no vocabulary, and their
+  /// models all use this one.
   mutating func addVocabularies() {
     let folders = Set(files.compactMap { $0.path.split(separator: "/").first.map(String.init) })
     for folder in ComponentName.tokenizers where folders.contains(folder) {
@@ -88,23 +91,23 @@ extension ModelSource {
     }
   }
 
-  /// Takes the user's word for what the U-Net predicts.
+  /// Replaces the prediction type in the scheduler's config.
   private mutating func predict(_ name: String) throws {
     guard PredictionType(rawValue: name) != nil else {
-      throw JobError("--prediction \(name): known are \(listed(predictionNames))")
+      throw JobError(unknown: name, "prediction type", expected: predictionNames)
     }
     guard scheduler != nil else {
       throw JobError(
-        "--prediction: \(location) has no scheduler config that could say it; "
-          + "complete the model first")
+        "\(location): the model has no scheduler config to hold a prediction type",
+        remedy: .act("add the missing components first"))
     }
     scheduler?["prediction_type"] = .string(name)
     provenance["prediction"] = [
-      "type": .string(name), "reason": "--prediction says so", "certain": true,
+      "type": .string(name), "reason": "chosen by the user", "certain": true,
     ]
   }
 
-  /// The model with what it lacks of components, scheduler and files taken from `other`.
+  /// The model with missing components, scheduler config and files taken from `other`.
   func completed(by other: ModelSource) -> ModelSource {
     var copy = self
     copy.components += other.components.filter { self[$0.name] == nil }
@@ -127,19 +130,25 @@ extension ModelSource {
 }
 
 /// A weight that is NaN or infinite.
-package struct NonfiniteError: Error, Equatable, CustomStringConvertible {
+package struct NonfiniteError: RemediableError, Equatable {
   package let location: String
   package let tensor: String
 
   package var description: String {
-    "\(location): tensor '\(tensor)' holds NaN or infinite numbers, finite ones are expected; "
-      + "the file is damaged or its training failed; pass --allow-nonfinite to use it all the same"
+    "\(location): tensor '\(tensor)' holds NaN or infinite numbers; the file is damaged or its "
+      + "training failed"
   }
+
+  package var remedy: Remedy? { .choose(.allowNonfinite, purpose: "to use it anyway") }
 }
 
-/// A source whose tensors are refused when they hold NaN or infinities.
-struct FiniteSource: WeightSource {
-  let base: any WeightSource
+/// Weights that throw ``NonfiniteError`` for tensors with NaN or infinite numbers. A tensor is
+/// scanned when it is first read.
+private final class FiniteSource: WeightSource {
+  private let base: any WeightSource
+  private let scanned = Mutex<Set<String>>([])
+
+  init(_ base: any WeightSource) { self.base = base }
 
   var location: String { base.location }
   var names: [String] { base.names }
@@ -147,7 +156,9 @@ struct FiniteSource: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
+    if scanned.withLock({ $0.contains(name) }) { return tensor }
     if tensor.hasNonfinite { throw NonfiniteError(location: location, tensor: name) }
+    scanned.withLock { _ = $0.insert(name) }
     return tensor
   }
 }

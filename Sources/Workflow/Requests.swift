@@ -4,7 +4,7 @@ internal import Sampling
 package import Support
 
 extension ImageSize {
-  /// A size as people write it, `WIDTHxHEIGHT`; `nil` for any other text, and sides below 1.
+  /// A size as `WIDTHxHEIGHT`; `nil` for any other text and for sides below 1.
   package init?(text: String) {
     let parts = text.lowercased().split(separator: "x", omittingEmptySubsequences: false)
     guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0,
@@ -14,24 +14,24 @@ extension ImageSize {
   }
 }
 
-/// Pictures that a calibration or a verification makes, as a user says it.
+/// The settings that a calibration and a verification share.
 package protocol RunRequest {
-  /// A file with a prompt a line; `nil` is Decant's own list.
+  /// A file with one prompt per line; `nil` is Decant's own list.
   var promptsPath: String? { get set }
-  /// Use only so many prompts.
+  /// The number of prompts to use; `nil` is all.
   var promptLimit: Int? { get set }
   var steps: Int { get set }
-  /// Pictures a prompt.
+  /// Images per prompt.
   var seeds: Int { get set }
-  /// `nil` is the model's own.
+  /// The images' size; `nil` is the model's own.
   var size: ImageSize? { get set }
 }
 
-/// What a calibration runs, as a user says it.
+/// The user's settings of a calibration.
 package struct CalibrationRequest: RunRequest, Sendable {
-  /// A file with a prompt a line; `nil` is Decant's own list.
+  /// A file with one prompt per line; `nil` is Decant's own list.
   package var promptsPath: String?
-  /// Use only the first so many prompts.
+  /// The number of prompts to use, from the start of the list; `nil` is all.
   package var promptLimit: Int?
   package var steps: Int
   package var seeds: Int
@@ -41,7 +41,7 @@ package struct CalibrationRequest: RunRequest, Sendable {
   package static let standard = CalibrationRequest(
     promptsPath: nil, promptLimit: nil, steps: 20, seeds: 1, size: nil, compute: .f32)
 
-  /// A request of the sampler with these numbers, to be judged before anything is read.
+  /// A sampler's request with these settings, to check before any weights are read.
   var sampling: SamplingRequest {
     var request = SamplingRequest(prompt: "")
     request.steps = steps

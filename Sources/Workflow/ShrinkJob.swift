@@ -8,7 +8,7 @@ package import Support
 internal import Tensors
 private import Verification
 
-/// Strips, calibrates, quantizes, writes and verifies in one go.
+/// Strips, calibrates, quantizes, writes and verifies a model in one job.
 package struct ShrinkJob: Job {
   private let model: String
   private let reading: InputOptions
@@ -21,9 +21,9 @@ package struct ShrinkJob: Job {
   private let report: String?
 
   /// - Parameters:
-  ///   - cut: blocks to strip first, if any.
-  ///   - calibration: a calibration file; `nil` makes one beside the output.
-  ///   - report: the folder for the report; `nil` writes none.
+  ///   - cut: the blocks to strip first; `nil` strips none.
+  ///   - calibration: a calibration file; `nil` makes one next to the output.
+  ///   - report: the folder for the report; `nil` writes no report.
   package init(
     model: String, reading: InputOptions, output: OutputRequest, cut: Cut?,
     quantization: QuantizationRequest, calibration: String?, calibrating: CalibrationRequest,
@@ -50,13 +50,16 @@ package struct ShrinkJob: Job {
     }
     if isFolder(calibrationPath) { throw FileError(.create, calibrationPath, EISDIR) }
     let source = try ModelSource.reading(model, reading, events)
-    let digest = SourceDigest()
-    var current = source.mappingWeights { digest.watching($0.name, $0.weights) }
+    let digest = SourceDigest(source)
+    // The same digest names the model of the calibration, unless blocks are stripped.
+    var calibrated = digest
+    var current = digest.watched
     var steps: [ProvenanceStep] = []
     var details: [(name: String, json: JSONValue, text: String)] = []
     if let cut {
       let stripped = try StrippedModel(current, cut)
       current = stripped.model
+      calibrated = SourceDigest(current)
       steps.append(stripped.step)
       details.append(stripped.detail)
     }
@@ -71,15 +74,15 @@ package struct ShrinkJob: Job {
         try output.fitting(plan, by: writer, rest: rest)
       }
     }
-    let draft = try quantized(nil)
-    try output.checkSpace(for: draft.model, by: writer)
-    let file = try calibrated(current, draft.plan, events)
+    let planned = try quantized(nil)
+    try output.checkFreeSpace(for: planned.model, by: writer)
+    let file = try calibrationFile(calibrated, planned.plan, events)
     let quantized = try quantized(file)
     steps.append(quantized.step)
     try output.write(
-      quantized.model.noting(steps, digest: digest, original: source), by: writer, events)
+      quantized.model.recording(steps, from: digest), by: writer, events)
 
-    events(.note("\(output.path) is written; what follows proves it"))
+    events(.note("\(output.path) is written; verification follows"))
     var request = verification
     request.promptsPath = request.promptsPath ?? calibrating.promptsPath
     request.promptsSkipped = file == nil ? 0 : (calibrating.promptLimit ?? 0)
@@ -94,7 +97,8 @@ package struct ShrinkJob: Job {
     return ShrinkOutcome(written: written, verification: outcome)
   }
 
-  /// The model that was written, as it reads; what its layout has no place for is the original's.
+  /// The written model as a reader finds it. Components that its layout cannot hold come from
+  /// `source`.
   private func written(
     _ output: OutputRequest, besides source: ModelSource
   ) throws -> ModelSource {
@@ -103,17 +107,17 @@ package struct ShrinkJob: Job {
     return try ModelSource.reading(output.path, options).completed(by: source)
   }
 
-  /// Where a calibration that is made now is kept: beside the output.
+  /// The file of a calibration that this job makes: next to the output.
   private var calibrationPath: String {
     var path = output.path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     return path + ".calibration"
   }
 
-  /// The calibration to quantize with: the user's, one made now, or none where the plan has no use
-  /// for it.
-  private func calibrated(
-    _ source: ModelSource, _ plan: QuantizationPlan, _ events: @escaping EventSink
+  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan does not
+  /// use a calibration.
+  private func calibrationFile(
+    _ digest: SourceDigest, _ plan: QuantizationPlan, _ events: @escaping EventSink
   ) throws -> CalibrationFile? {
     if let calibration { return try CalibrationFile(path: calibration) }
     guard plan.method.usesStatistics,
@@ -122,14 +126,14 @@ package struct ShrinkJob: Job {
       return nil
     }
     let path = calibrationPath
-    events(.note("the calibration is kept as \(path); an interrupted one goes on from there"))
+    events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
     return try calibrate(
-      try Model.bind(source), calibrating, to: path, replacing: output.replacing, resuming: true,
-      goingOnBy: "the same command", events)
+      digest, calibrating, to: path, replacing: output.replacing, resuming: true,
+      remedy: .act("run the same command again to continue from there"), events)
   }
 }
 
-/// What `shrink` did.
+/// The model that `shrink` wrote, and its verification.
 package struct ShrinkOutcome: JobOutcome {
   package let written: WrittenModel
   package let verification: VerificationOutcome

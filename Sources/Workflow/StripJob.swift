@@ -7,11 +7,11 @@ internal import Tensors
 /// Names of the recipes that `strip` and `shrink` know.
 package let recipeNames = StripPlan.recipes.map(\.name)
 
-/// Which blocks of the U-Net go.
+/// The blocks of the U-Net to remove.
 package enum Cut: Sendable {
-  /// A recipe, by name.
+  /// The blocks of a recipe, by name.
   ///
-  /// `keeping` are transformer blocks to keep instead of the recipe's, by the attentions' depth.
+  /// `keeping` replaces the transformer blocks that the recipe keeps, by the depth of the attention.
   case recipe(String, keeping: [Int: [Int]] = [:])
   /// Blocks, by diffusers' names.
   case drops([String])
@@ -34,19 +34,17 @@ package struct StripJob: Job {
   package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
     let source = try ModelSource.reading(model, reading, keepingKinds: true, events)
-    let digest = SourceDigest()
-    let watched = source.mappingWeights { digest.watching($0.name, $0.weights) }
-    let stripped = try StrippedModel(watched, cut)
+    let digest = SourceDigest(source)
+    let stripped = try StrippedModel(digest.watched, cut)
     try output.checkLoadable(stripped.model, by: writer)
-    try output.write(
-      stripped.model.noting([stripped.step], digest: digest, original: source), by: writer, events)
+    try output.write(stripped.model.recording([stripped.step], from: digest), by: writer, events)
     var outcome = WrittenModel(before: source, after: stripped.model, output: output)
     outcome.details.append(stripped.detail)
     return outcome
   }
 }
 
-/// A model whose U-Net was cut, with the account of the cut.
+/// A model with blocks of its U-Net removed, and the ledger of what was removed.
 struct StrippedModel {
   let model: ModelSource
   let ledger: StripLedger
@@ -89,12 +87,12 @@ struct StrippedModel {
         rightAligned: [1]))
     if !ledger.mirrored.isEmpty {
       lines.append(
-        "also removed, for a config to say what is left: "
+        "also removed, so that a config can describe the rest: "
           + ledger.mirrored.joined(separator: ", "))
     }
     if !ledger.zeroed.isEmpty {
       lines.append(
-        "kept but filled with zeros: "
+        "kept and filled with zeros: "
           + ledger.zeroed.map(\.tensor).joined(separator: ", "))
     }
     return lines.joined(separator: "\n")

@@ -3,7 +3,7 @@ private import Models
 private import Quantization
 internal import Tensors
 
-/// The families that can be synthesized, by name.
+/// Names of the families that can be synthesized.
 package let familyNames = Family.all.filter { $0.template != nil }.map(\.name)
 
 /// Writes a full-size model of a family with random weights.
@@ -31,14 +31,12 @@ package struct SynthesizeJob: Job {
 /// A family's full-size model with random weights and CLIP's tokenizer.
 func syntheticModel(family name: String, seed: UInt64, type: String) throws -> ModelSource {
   guard let family = Family.named(name), family.template != nil else {
-    throw JobError(
-      "--family \(name): there is no such family; known are "
-        + familyNames.joined(separator: ", "))
+    throw JobError(unknown: name, "family", expected: familyNames)
   }
   guard
     case .plain(let kind) = try plainScheme(type).encoding,
     var source = try family.synthesize(seed: seed, kind: kind)
-  else { throw JobError("--family \(name): the family has no sizes of its own to synthesize") }
+  else { throw JobError("family '\(name)' has no fixed sizes and cannot be synthesized") }
   source.addVocabularies()
   return source
 }

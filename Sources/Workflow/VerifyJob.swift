@@ -7,34 +7,35 @@ package import Support
 internal import Tensors
 internal import Verification
 
-/// A verification, as a user says it.
+/// The user's settings of a verification.
 package struct VerificationRequest: RunRequest, Sendable {
-  /// A file with a prompt a line; `nil` is Decant's own list.
+  /// A file with one prompt per line; `nil` is Decant's own list.
   package var promptsPath: String?
-  /// Use only so many prompts.
+  /// The number of prompts to use; `nil` is all.
   package var promptLimit: Int?
-  /// Leave out so many prompts first: those that a calibration has seen.
+  /// The number of prompts to skip at the start of the list: those that a calibration used.
   package var promptsSkipped: Int
   package var steps: Int
-  /// Pictures a prompt, with seeds 0, 1, ….
+  /// Images per prompt, with seeds 0, 1, ….
   package var seeds: Int
   package var guidanceScale: Double
   /// A scheduler's name; `nil` is the reference's own.
   package var scheduler: String?
   package var size: ImageSize?
-  /// Whether the reference in fp16 and in plainly rounded int8 is measured beside the candidate.
+  /// Whether the reference in fp16 and in int8 by round to nearest is measured for comparison.
   package var hasBaselines: Bool
-  /// How the candidate computes, and its baselines.
+  /// The arithmetic of the candidate and the baselines.
   package var compute: Compute
-  /// How the reference computes.
+  /// The arithmetic of the reference.
   package var referenceCompute: Compute
-  /// Least PSNR of any picture, in decibels; `nil` asks for nothing, here and below.
+  /// The least PSNR of any image, in decibels. For this and the following thresholds, `nil` sets
+  /// none.
   package var minimumPSNR: Double?
-  /// Least SSIM of any picture.
+  /// The least SSIM of any image.
   package var minimumSSIM: Double?
-  /// Largest relative error of the final latents of any picture.
+  /// The largest relative error of the final latents of any image.
   package var maximumLatentError: Double?
-  /// Largest relative error of a noise prediction on the reference's trajectory.
+  /// The largest relative error of a noise prediction on the reference's trajectory.
   package var maximumStepError: Double?
 
   package static let standard = VerificationRequest(
@@ -48,7 +49,7 @@ package struct VerificationRequest: RunRequest, Sendable {
       maximumStepError: maximumStepError)
   }
 
-  /// A request of the sampler with these numbers, to be judged before anything is read.
+  /// A sampler's request with these settings, to check before any weights are read.
   var sampling: SamplingRequest {
     var sampling = SamplingRequest(prompt: "")
     sampling.steps = steps
@@ -58,7 +59,7 @@ package struct VerificationRequest: RunRequest, Sendable {
     return sampling
   }
 
-  /// The prompts; when all were to be left out, the last ones of the list all the same.
+  /// The prompts. A list that is too short to skip as many is used from its end.
   var prompts: [Prompt] {
     get throws {
       let all = try [Prompt](path: promptsPath)
@@ -68,7 +69,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   }
 }
 
-/// Compares a candidate with its reference and writes the report.
+/// Compares a candidate model with its reference and writes the report.
 package struct VerifyJob: Job {
   private let reference: String
   private let candidate: String
@@ -77,7 +78,7 @@ package struct VerifyJob: Job {
   private let report: String?
   private let replacing: Bool
 
-  /// - Parameter report: the folder for `report.json` and `index.html`; `nil` writes none.
+  /// - Parameter report: the folder for `report.json` and `index.html`; `nil` writes no report.
   package init(
     reference: String, candidate: String, reading: InputOptions, request: VerificationRequest,
     report: String?, replacing: Bool
@@ -103,7 +104,7 @@ package struct VerifyJob: Job {
   }
 }
 
-/// Compares two models that were read from files.
+/// Compares a candidate with its reference.
 func verify(
   _ reference: ModelSource, _ candidate: ModelSource, _ request: VerificationRequest,
   _ events: EventSink
@@ -122,7 +123,7 @@ func verify(
   }
   let bound = try Model.bind(reference)
   try bound.check(request.sampling)
-  try noteCuts(settings.prompts.texts, of: bound, events)
+  try noteTruncation(of: settings.prompts.texts, by: bound, events)
   let baselines =
     request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
   let original = try subject(reference, request.referenceCompute)
@@ -133,16 +134,16 @@ func verify(
   }
 }
 
-/// The reference made small without any care: what a candidate must be better than to be worth it.
+/// The reference in fp16 and in int8 by round to nearest: what a candidate should improve on.
 private func plainBaselines(
   of reference: ModelSource, _ compute: Compute
 ) throws -> [Verifier.Subject] {
-  // A reference that is quantized itself has no plain baseline.
+  // A quantized reference has no baselines.
   let entries = reference.components.flatMap { component in
     component.weights.names.compactMap(component.weights.entry)
   }
   if entries.contains(where: \.encoding.isQuantized) { return [] }
-  return try [("f16", "fp16"), ("int8", "int8, plain rounding")].map { type, name in
+  return try [("f16", "fp16"), ("int8", "int8 (to nearest)")].map { type, name in
     let request = QuantizationRequest(type: type, method: "round")
     let quantized = try QuantizedModel(reference, request, calibration: nil)
     return Verifier.Subject(
@@ -150,27 +151,27 @@ private func plainBaselines(
   }
 }
 
-/// What a verification found.
+/// The result of a verification.
 package struct VerificationOutcome: JobOutcome {
   let report: VerificationReport
-  /// Where the report was written.
+  /// The folder of the report; `nil` when none was written.
   let path: String?
 
-  /// - Throws: ``CheckNotMet`` that tells each threshold that is not met.
+  /// - Throws: ``CheckNotMet`` with every threshold that is not met.
   package func check() throws {
     let unmet = report.checks.filter { !$0.isMet }
     if unmet.isEmpty { return }
     throw CheckNotMet(
-      "not good enough: "
+      "the candidate does not meet its thresholds: "
         + unmet.map { check in
           let measured = check.measured.map { formatted($0, digits: 4) } ?? "not measurable"
           return "\(check.title) is \(measured)\(check.unit), "
             + "at \(check.side == .least ? "least" : "most") "
-            + "\(formatted(check.limit, digits: 4))\(check.unit) is asked for (--\(check.name))"
+            + "\(formatted(check.limit, digits: 4))\(check.unit) is required"
         }.joined(separator: "; "))
   }
 
-  /// What a `.decant` file keeps of it: the figures, without pictures and tensors.
+  /// The part that a `.decant` file keeps: the measurements, without images and tensors.
   var record: JSONObject {
     let whole = report.json
     var record: JSONObject = [:]
@@ -213,9 +214,14 @@ package struct VerificationOutcome: JobOutcome {
       "PSNR in dB; latent and step errors are relative to the reference",
     ]
     for check in report.checks where check.isMet {
-      lines.append("met: \(check.title), --\(check.name) \(formatted(check.limit, digits: 4))")
+      lines.append(
+        "met: \(check.title) at \(check.side == .least ? "least" : "most") "
+          + "\(formatted(check.limit, digits: 4))\(check.unit)")
     }
-    if let path { lines.append("report: \(path)/index.html") }
+    if let path {
+      let folder = path == "/" ? "" : PathParts(path).sibling(PathParts(path).name)
+      lines.append("report: \(folder)/index.html")
+    }
     return lines.joined(separator: "\n")
   }
 

@@ -90,30 +90,9 @@ package struct OutputRequest: Sendable {
     try writer.checkLoadable(model, to: path, options: options)
   }
 
-  /// Refuses a model that needs more space than the disk has free.
-  func checkSpace(for model: ModelSource, by writer: any ModelWriter) throws {
-    let written = try writer.profile(options).prepared(model)
-    let bytes = written.components.reduce(0) { $0 + $1.weights.byteCount }
-    // Lossless coding may halve the size at best, and an existing output is deleted last.
-    let isCoded = writer.settings.contains(.coding) && options.codes != false
-    try Self.checkSpace(isCoded ? bytes / 2 : bytes, at: path)
-  }
-
-  /// Refuses an output of at least `bytes` bytes that does not fit on the disk of `path`.
-  package static func checkSpace(_ bytes: Int, at path: String) throws {
-    let folder = PathParts(resolved(path)).folder
-    let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder)
-    guard let free = (attributes?[.systemFreeSize] as? NSNumber)?.int64Value, free < bytes else {
-      return
-    }
-    throw OutputError(
-      "\(path): the output needs \(formatted(bytes: bytes)), the disk has "
-        + "\(formatted(bytes: Int(free))) free", remedy: .act("free space or choose another disk"))
-  }
-
   /// Writes the model completely or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
-    try checkSpace(for: model, by: writer)
+    try checkFreeSpace(for: model, by: writer)
     events(.stage("writing \(path)"))
     try withHeapKeptSmall {
       try writer.write(model, to: path, replacing: replacing, options: options) { done, total in

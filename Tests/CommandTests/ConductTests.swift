@@ -116,8 +116,10 @@ import Testing
       let ending = try expectDecant(
         verify + ["--min-psnr", "300", "--max-latent-error", "1e-9", "--report", "report"],
         in: folder, exit: 1)
-      #expect(ending.errors.hasPrefix("decant: not good enough: least PSNR of an image is "))
-      #expect(ending.errors.contains("at least 300.0 dB is asked for (--min-psnr); largest error"))
+      #expect(
+        ending.errors.hasPrefix(
+          "decant: the candidate does not meet its thresholds: least PSNR of an image is "))
+      #expect(ending.errors.contains("at least 300.0 dB is required; largest error"))
       // The report is written although a limit is not met.
       #expect(try names(folder + "/report") == ["index.html", "report.json"])
     }
@@ -157,7 +159,7 @@ import Testing
     try withModel { folder in
       let running = try Decant.start(
         ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "900"], in: folder)
-      try running.waitFor("painting with model")
+      try running.waitFor("generating with model")
       kill(running.process.processIdentifier, signal)
       let ending = try running.end()
       #expect(ending.code == 130)
@@ -165,6 +167,31 @@ import Testing
         ending.errors.hasSuffix("decant: interrupted; nothing is left half written\n"),
         "\(ending.errors)")
       #expect(try names(folder) == ["model"])
+    }
+  }
+
+  /// `bench` measures more than one model in child processes.
+  @Test func anInterruptEndsAMeasurement() throws {
+    try withModel { folder in
+      let running = try Decant.start(
+        ["bench", "model", "--compute", "f32,int8", "--steps", "900", "--size", "64x64"],
+        in: folder)
+      try running.waitFor("measuring model, f32")
+      Thread.sleep(forTimeInterval: 0.5)
+      let start = ContinuousClock.now
+      kill(running.process.processIdentifier, SIGINT)
+      #expect(try running.end().code == 130)
+      #expect(ContinuousClock.now - start < .seconds(10))
+    }
+  }
+
+  @Test func whatAChildProcessRefusesIsReportedOnce() throws {
+    try withModel { folder in
+      try expectDecant(
+        ["bench", "model", "--compute", "f32,int8", "--size", "12x16", "--quiet"], in: folder,
+        exit: 2,
+        stderr:
+          "decant: an image size of 12x16 is not supported; expected multiples of 8 from 8 to 8192")
     }
   }
 
@@ -186,7 +213,7 @@ import Testing
         #expect(ending.code == 130)
         #expect(
           ending.errors.hasSuffix(
-            "decant: interrupted; nothing is left half written; a.partial keeps the pictures that are done, and --resume goes on from there\n"
+            "decant: interrupted; nothing is left half written; a.partial keeps the finished images; pass --resume to continue from there\n"
           ), "\(ending.errors)")
         #expect(try names(folder) == ["a.partial", "model", "whole"])
         try expectDecant(
@@ -216,7 +243,7 @@ import Testing
       #expect(ending.code == 130)
       #expect(
         ending.errors.hasSuffix(
-          "decant: interrupted; nothing is left half written; a.decant.calibration.partial keeps the pictures that are done, and the same command goes on from there\n"
+          "decant: interrupted; nothing is left half written; a.decant.calibration.partial keeps the finished images; run the same command again to continue from there\n"
         ), "\(ending.errors)")
       #expect(try names(folder) == ["a.decant.calibration.partial", "model"])
     }
@@ -252,7 +279,7 @@ import Testing
       let begin = paint + ["-p", "a", "--init-image", "in.png", "--strength", "1"]
       let ending = try expectDecant(begin + ["-o", "a.png"], in: folder)
       let note =
-        "note: in.png is 44x24; sides are multiples of 8: it is resized to 40x24, as diffusers does; -W and -H choose another size\n"
+        "note: in.png is 44x24, and sides must be multiples of 8; it is resized to 40x24, as diffusers does; pass --size for another size\n"
       #expect(ending.errors.contains(note), "\(ending.errors)")
       let told = try expectDecant(begin + ["-o", "b.png", "-W", "40"], in: folder)
       #expect(!told.errors.contains("note:"), "\(told.errors)")

@@ -14,7 +14,7 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.decant", "--type", "int3"],
-      "--type int3: there is no such number type; known are f32, f16, bf16"
+      "number type 'int3' is unknown; expected f32, f16 or bf16"
     ),
     (
       ["convert", "model", "-o", "a.zip"],
@@ -79,15 +79,15 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],
-      "--type int3: there is no such type; known are f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32, int4-g64"
+      "type 'int3' is unknown; expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32 or int4-g64"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],
-      "--method luck: there is no such method; known are round, mse"
+      "rounding method 'luck' is unknown; expected round or mse"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--assign", "conv_out"],
-      "--assign conv_out: PATTERN=TYPE is expected, as 'conv_out=int8'"
+      "assignment 'conv_out' is not PATTERN=TYPE, such as 'conv_out=int8'"
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8"],
@@ -99,7 +99,7 @@ import Testing
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.jpg"],
-      "a.jpg: pictures are written as PNG; give a name that ends in .png"
+      "a.jpg: images are written as PNG; give a name that ends in .png"
     ),
     (
       ["generate", "model", "-p", "x", "-o", "a.png", "--grid", "./a.png"],
@@ -133,7 +133,7 @@ import Testing
     ),
     (
       ["synthesize", "--family", "sd-v9", "-o", "a"],
-      "--family sd-v9: there is no such family; known are sd-v1-4, sd-v1-5, sd-v1-5-inpainting, bk-sdm-base, bk-sdm-small, bk-sdm-tiny, segmind-small-sd, segmind-tiny-sd, lcm-dreamshaper-v7, sd-v2-1-base, sd-v2-1, sd-v2-inpainting, sd-turbo, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, sdxl-base-1.0, sdxl-turbo, lcm-sdxl, ssd-1b, segmind-vega, koala-700m, koala-1b, sdxl-refiner-1.0"
+      "family 'sd-v9' is unknown; expected sd-v1-4, sd-v1-5, sd-v1-5-inpainting, bk-sdm-base, bk-sdm-small, bk-sdm-tiny, segmind-small-sd, segmind-tiny-sd, lcm-dreamshaper-v7, sd-v2-1-base, sd-v2-1, sd-v2-inpainting, sd-turbo, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, sdxl-base-1.0, sdxl-turbo, lcm-sdxl, ssd-1b, segmind-vega, koala-700m, koala-1b or sdxl-refiner-1.0"
     ),
   ])
   func impossibleRequestsAreRefused(arguments: [String], sentence: String) throws {
@@ -317,12 +317,12 @@ import Testing
           "forward", "model", "--component", "vae-decoder", "--inputs", "in.safetensors", "-o",
           "out.safetensors",
         ], in: folder, exit: 2,
-        stderr: "decant: in.safetensors: vae-decoder takes latent; found noise")
+        stderr: "decant: in.safetensors: vae-decoder expects latent; found noise")
       try expectDecant(
         ["generate", "model", "-p", "x", "-o", "a.png", "--latents", "in.safetensors"], in: folder,
         exit: 2,
         stderr:
-          "decant: in.safetensors: a tensor 'latents' [B,4,H/8,W/8] is expected, found noise")
+          "decant: in.safetensors: expected a tensor 'latents' [B,4,H/8,W/8], found noise")
       try expectDecant(
         [
           "generate", "model", "-p", "x", "--latents", "in.safetensors", "--save-latents",
@@ -353,7 +353,7 @@ import Testing
       try expectDecant(
         generate, in: folder, exit: 2,
         stderr:
-          "decant: model: the latents are NaN or infinite after the last step; choose a smaller --guidance-scale or another --scheduler, or check the model with inspect --check"
+          "decant: model: the latents are NaN or infinite after the last step; pass --guidance-scale with a smaller value, or pass --scheduler with another name, or check the model's weights with decant inspect"
       )
       #expect(try names(folder) == ["in.safetensors", "model"])
       try expectDecant(generate + ["--allow-nonfinite"], in: folder)
@@ -422,7 +422,7 @@ import Testing
       let ending = try expectDecant(convert, in: folder, exit: 2)
       #expect(
         ending.errors.hasSuffix(
-          "holds NaN or infinite numbers, finite ones are expected; the file is damaged or its training failed; pass --allow-nonfinite to use it all the same\n"
+          "holds NaN or infinite numbers; the file is damaged or its training failed; pass --allow-nonfinite to use it anyway\n"
         ), "\(ending.errors)")
       #expect(try names(folder) == ["copy", "model"])
       try expectDecant(convert + ["--allow-nonfinite"], in: folder)
@@ -439,7 +439,7 @@ import Testing
       #expect(refused.code == 2)
       #expect(
         refused.errors
-          == "decant: DECANT_SIMD=avx3: there is no such instruction set; known are portable, avx2, avx512, avx512-vnni and avx512-bf16\n"
+          == "decant: DECANT_SIMD=avx3: unknown instruction set; known are portable, avx2, avx512, avx512-vnni and avx512-bf16\n"
       )
       #expect(try decant(["inspect", "--help"], simd: "avx3").code == 0)
       #expect(try decant(["inspect", "model"], simd: "portable").code == 0)

@@ -121,3 +121,10 @@ func contents(of model: ModelSource) throws -> [String: [[UInt8]]] {
 func entries(of folder: String) -> [String]? {
   try? FileManager.default.contentsOfDirectory(atPath: folder)
 }
+
+extension Codec {
+  /// The encoded chunk.
+  func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]? {
+    encode(bytes, counts: ByteSlice(bytes).byteCounts(planes: 1), as: content)
+  }
+}

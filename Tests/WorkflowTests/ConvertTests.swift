@@ -28,12 +28,12 @@ import Workflow
       #expect(copy.scheduler == original.scheduler)
       #expect(copy.files.map(\.path) == original.files.map(\.path))
       #expect(copy.files.map(\.bytes.array) == original.files.map(\.bytes.array))
-      // Smaller than its weights with every bit kept.
+      // The file is smaller than the folder, with every bit kept.
       #expect(out.bytesOfOutput < out.bytesOfInput)
     }
   }
 
-  @Test func historyGrowsByAStepAndKeepsTheFirstSource() async throws {
+  @Test func eachJobAppendsAStepAndKeepsTheFirstSource() async throws {
     try await withTemporaryFolder { folder in
       let (file, back) = (folder + "/a.decant", folder + "/back")
       _ = try await ConvertJob(
@@ -55,7 +55,7 @@ import Workflow
   }
 
   @Test(arguments: ["f32", "f16", "bf16"])
-  func everyWeightHasTheTypeAskedFor(type: String) async throws {
+  func everyWeightHasTheRequestedType(type: String) async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/a"
       _ = try await ConvertJob(
@@ -127,20 +127,6 @@ import Workflow
     }
   }
 
-  @Test func outputsThatTheDiskCannotHoldAreRefused() throws {
-    try withTemporaryFolder { folder in
-      let error = #expect(throws: OutputError.self) {
-        try OutputRequest.checkSpace(1 << 60, at: folder + "/a.decant")
-      }
-      let description = error?.description ?? ""
-      #expect(
-        description.hasPrefix("\(folder)/a.decant: the output needs 1.15e+09 GB, the disk has "))
-      #expect(description.hasSuffix(" free"))
-      #expect(error?.remedy == .act("free space or choose another disk"))
-      try OutputRequest.checkSpace(1, at: folder + "/a.decant")
-    }
-  }
-
   @Test func everyTensorIsReadOnce() throws {
     try withTemporaryFolder { folder in
       let source = CountedModel(try Readers.all.read(tiny))
@@ -149,7 +135,7 @@ import Workflow
     }
   }
 
-  @Test func aCancelledJobLeavesNothing() async throws {
+  @Test func aCancelledJobLeavesNoFiles() async throws {
     try await withTemporaryFolder { folder in
       let job = ConvertJob(
         model: tiny, reading: InputOptions(), output: OutputRequest(path: folder + "/a.decant"),
@@ -165,9 +151,9 @@ import Workflow
   }
 }
 
-/// A model that counts how often a tensor is asked for.
+/// A model that counts the tensors that are read from it.
 ///
-/// Unchecked: `model` is set by `init` alone, and the count is an atomic one.
+/// Unchecked: only `init` sets `model`, and the count is atomic.
 private final class CountedModel: @unchecked Sendable {
   private struct Source: WeightSource {
     let base: any WeightSource

@@ -9,8 +9,8 @@ import TestSupport
 import Testing
 import Workflow
 
-/// Every family through every layout and back: each tensor to the bit, each config and file as it
-/// was. Models are narrow, with the published topology and random weights.
+/// Every family is written in every layout and read back, with every tensor, config and file
+/// unchanged. Models are narrow, with the published topology and random weights.
 @Suite struct RoundTripTests {
   static let families = Family.all.filter { $0.template != nil }.map(\.name)
 
@@ -18,7 +18,7 @@ import Workflow
   private static let vocabulary =
     CLIPVocabulary.files() + CLIPVocabulary.files(folder: "tokenizer_2")
 
-  /// A narrow model of the family as a diffusers folder.
+  /// Writes a narrow model of the family as a diffusers folder.
   private func write(_ family: String, _ kind: ElementKind, to path: String) throws -> ModelSource {
     let family = try #require(Family.named(family))
     var model = try #require(
@@ -62,7 +62,7 @@ import Workflow
     }
   }
 
-  @Test func numbersAreNotCodedWhereNobodyWantsIt() async throws {
+  @Test func losslessCodingCanBeTurnedOff() async throws {
     try await withTemporaryFolder { folder in
       let original = try write("bk-sdm-small", .f16, to: folder + "/a")
       let (plain, coded) = (folder + "/plain.decant", folder + "/coded.decant")
@@ -76,9 +76,9 @@ import Workflow
     }
   }
 
-  /// Folders of components hold neither scheduler nor tokenizers nor the kind of pipeline.
+  /// Folders of components hold no scheduler config, no tokenizers and no pipeline class.
   @Test(arguments: ["sd-v1-5", "sdxl-base-1.0"])
-  func partsMakeAWholeModel(family: String) async throws {
+  func componentsMakeAModel(family: String) async throws {
     try await withTemporaryFolder { folder in
       let original = try write(family, .f16, to: folder + "/a")
       var composition = Composition()
@@ -99,8 +99,8 @@ import Workflow
     }
   }
 
-  /// A single file that carries its configs is believed as a folder is.
-  @Test func aCarriedConfigHolds() async throws {
+  /// The configs that a single file stores are used as those of a folder are.
+  @Test func storedConfigsAreUsed() async throws {
     try await withTemporaryFolder { folder in
       let original = try write("sd-v1-5", .f16, to: folder + "/a")
       var other = original
@@ -117,7 +117,7 @@ import Workflow
     }
   }
 
-  @Test func onlyOurFileIsCoded() async throws {
+  @Test func onlyDecantFilesAreCoded() async throws {
     try await withTemporaryFolder { folder in
       _ = try write("bk-sdm-small", .f16, to: folder + "/a")
       await #expect {
@@ -141,7 +141,7 @@ import Workflow
     }
   }
 
-  /// Families whose U-Net stable-diffusion.cpp takes for another, or does not know.
+  /// Families whose U-Net stable-diffusion.cpp does not recognize, or takes for another one.
   static let unknownToCpp: Set<String> = [
     "bk-sdm-base", "bk-sdm-small", "segmind-small-sd", "bk-sdm-v2-base", "bk-sdm-v2-small",
     "koala-700m", "koala-1b", "sdxl-refiner-1.0", "lcm-dreamshaper-v7", "lcm-sdxl",
@@ -168,7 +168,7 @@ import Workflow
     "bk-sdm-v2-base", "bk-sdm-v2-small", "bk-sdm-v2-tiny", "lcm-dreamshaper-v7", "lcm-sdxl",
   ]
 
-  /// The U-Net alone; vectors are float32 there, which holds float16 exactly.
+  /// The file holds the U-Net only. It stores vectors in float32, which holds float16 exactly.
   @Test(arguments: families) func throughGGUFForComfyUI(family: String) async throws {
     try await withTemporaryFolder { folder in
       let original = try write(family, .f16, to: folder + "/a")

@@ -29,7 +29,7 @@ import Workflow
   @Test(arguments: [
     ("bk-sdm-base", 3_707_652), ("bk-sdm-small", 3_151_332), ("bk-sdm-tiny", 2_245_380),
   ])
-  func strippingLeavesSoManyParameters(recipe: String, parameters: Int) async throws {
+  func strippingLeavesTheRecipesParameters(recipe: String, parameters: Int) async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/small"
       let out = try await StripJob(
@@ -41,7 +41,7 @@ import Workflow
       #expect(part.parametersAfter == parameters)
       let unet = try #require(try Readers.all.read(path)["unet"])
       #expect(unet.weights.parameterCount == parameters)
-      // Whatever is left is bit for bit what it was.
+      // Tensors that are kept are unchanged.
       let original = try #require(try Readers.all.read(miniature)["unet"])
       let name = "down_blocks.0.resnets.0.conv1.weight"
       #expect(
@@ -50,7 +50,7 @@ import Workflow
     }
   }
 
-  @Test func int8CannotBeToldFromTheOriginal() async throws {
+  @Test func int8MeetsTheThresholds() async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/int8.decant"
       let out = try await QuantizeJob(
@@ -66,10 +66,10 @@ import Workflow
       #expect(part.bytesAfter < part.bytesBefore * 53 / 100)
       #expect(!out.text.contains("∞"))
 
-      // Floors far below what is measured (errors near 0.02): weights and picture size move it.
+      // The measured latent error is near 0.02; it depends on the weights and the image size.
       var request = Self.verification
       request.minimumPSNR = 30
-      request.maximumLatentError = 0.1
+      request.maximumLatentError = 0.05
       let verified = try await VerifyJob(
         reference: miniature, candidate: path, reading: InputOptions(), request: request,
         report: nil, replacing: false
@@ -86,13 +86,13 @@ import Workflow
     }
   }
 
-  @Test func exactTensorsDoNotMakeTheMeanInfinite() async throws {
+  @Test func tensorsWithoutErrorDoNotMakeTheMeanInfinite() async throws {
     try await withTemporaryFolder { folder in
       let model = folder + "/model"
       _ = try await ConvertJob(
         model: tiny, reading: InputOptions(), output: OutputRequest(path: model), type: "f32"
       ).run()
-      // A matrix of zeros is exact in every type.
+      // A matrix of zeros has no error in any type.
       let path = model + "/unet/diffusion_pytorch_model.safetensors"
       let file = try SafetensorsFile(path: path)
       let zero = "down_blocks.0.resnets.0.conv1.weight"
@@ -117,11 +117,11 @@ import Workflow
         request: QuantizationRequest(type: "int8"), calibration: nil
       ).run()
       #expect(!out.text.contains("mean ∞"))
-      #expect(out.text.contains("; 1 are exact"))
+      #expect(out.text.contains("; 1 tensor without error"))
     }
   }
 
-  @Test func shrinkChainsItAllAndKeepsTheRecord() async throws {
+  @Test func shrinkRunsEveryStepAndRecordsIt() async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/small.decant"
       var calibrating = CalibrationRequest.standard
@@ -207,7 +207,7 @@ import Workflow
     }
   }
 
-  @Test func aModelIsItsOwnTwin() async throws {
+  @Test func aModelIsIdenticalToItself() async throws {
     let out = try await VerifyJob(
       reference: tiny, candidate: tiny, reading: InputOptions(), request: Self.verification,
       report: nil, replacing: false

@@ -12,26 +12,51 @@ let miniature = fixture("mini-sd")
 /// A pipeline of 300,000 random weights.
 let tiny = fixture("golden/pipeline")
 
+/// One step of one small image.
+let smallCalibration: CalibrationRequest = {
+  var request = CalibrationRequest.standard
+  request.promptLimit = 1
+  request.steps = 1
+  request.size = ImageSize(width: 16, height: 16)
+  return request
+}()
+
+/// Two steps of one small image, without baselines.
+let smallVerification: VerificationRequest = {
+  var request = VerificationRequest.standard
+  request.promptLimit = 1
+  request.steps = 2
+  request.size = ImageSize(width: 16, height: 16)
+  request.hasBaselines = false
+  return request
+}()
+
 extension Job {
-  /// Runs the job where nobody watches.
+  /// Runs the job without listening to its events.
   func run() async throws -> Outcome { try await run { _ in } }
 }
 
-/// A folder of its own for a test that waits, removed afterwards.
+/// Runs `body` with a temporary folder, which is removed afterwards.
 func withTemporaryFolder<Result>(_ body: (String) async throws -> Result) async throws -> Result {
-  let folder = FileManager.default.temporaryDirectory
-    .appendingPathComponent("decant-test-\(UUID().uuidString)").path
-  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  let folder = try temporaryFolder()
   defer { try? FileManager.default.removeItem(atPath: folder) }
   return try await body(folder)
 }
 
-/// A model of a `.decant` file.
+/// A new folder, which the caller removes.
+func temporaryFolder() throws -> String {
+  let folder = FileManager.default.temporaryDirectory
+    .appendingPathComponent("decant-test-\(UUID().uuidString)").path
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  return folder
+}
+
+/// The model of a `.decant` file.
 func packed(_ path: String) throws -> ModelSource {
   try PackfileLayout().read(path, options: ReadOptions())
 }
 
-/// Bytes of every weight by name, with its encoding and shape.
+/// The bytes, encoding and shape of every weight, by name.
 func weights(_ model: ModelSource) throws -> [String: [String]] {
   var all: [String: [String]] = [:]
   for component in model.components {

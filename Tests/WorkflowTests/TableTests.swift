@@ -2,7 +2,7 @@ import Testing
 import Workflow
 
 @Suite struct TableTests {
-  @Test func tablesLineUp() {
+  @Test func columnsAreAligned() {
     #expect(
       table([["name", "bytes"], ["a", "12"], ["longer", "1"]], rightAligned: [1])
         == "name    bytes\na          12\nlonger      1")

@@ -118,7 +118,7 @@ package struct DiffusersFolderWriter: ModelWriter {
     }
     // The provenance is complete after the last tensor was read. Without a step of Decant's it
     // holds only the reader's notes, which are not stored.
-    let provenance = model.completedProvenance()
+    let provenance = try model.completedProvenance()
     if provenance["steps"] != nil {
       let file = try folder.file(DiffusersLayout.provenanceFile)
       try file.write(Self.text(provenance))

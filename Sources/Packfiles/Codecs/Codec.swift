@@ -11,7 +11,9 @@ package protocol Codec: Sendable {
 
   /// The encoded chunk; `nil` where it is not shorter, or where the codec is not meant for the
   /// content.
-  func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]?
+  ///
+  /// - Parameter counts: how often each of the 256 byte values occurs in `bytes`.
+  func encode(_ bytes: [UInt8], counts: [UInt32], as content: ChunkContent) -> [UInt8]?
 
   /// The decoded chunk; `nil` unless all of `bytes` decode to exactly `count` bytes. Takes memory
   /// for at most `count` bytes, also for hostile input.

@@ -10,7 +10,9 @@ package struct DeflateCodec: Codec {
   package let identifier = 1
   package let name = "deflate"
 
-  package func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]? {
+  package func encode(
+    _ bytes: [UInt8], counts: [UInt32], as content: ChunkContent
+  ) -> [UInt8]? {
     guard content == .text else { return nil }
     // Matches can compress more than the format allows. Huffman codes compress at most eightfold.
     if let output = deflated(bytes, .matches),

@@ -22,9 +22,11 @@ package struct HuffmanCodec: Codec {
   /// Bytes of the code's lengths and of the lengths of all streams but the last.
   static let headSize = codeSize + 4 * (HuffmanStreams.count - 1)
 
-  package func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]? {
+  package func encode(
+    _ bytes: [UInt8], counts: [UInt32], as content: ChunkContent
+  ) -> [UInt8]? {
     guard content == .weights, bytes.count > Self.headSize,
-      let code = HuffmanCode(counts: ByteSlice(bytes).byteCounts(planes: 1)),
+      let code = HuffmanCode(counts: counts),
       let streams = HuffmanStreams.encode(bytes, codes: code.codes, after: Self.headSize)
     else { return nil }
     var output = streams.bytes

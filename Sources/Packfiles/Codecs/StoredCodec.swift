@@ -7,7 +7,9 @@ package struct StoredCodec: Codec {
   package let identifier = 0
   package let name = "stored"
 
-  package func encode(_ bytes: [UInt8], as content: ChunkContent) -> [UInt8]? { nil }
+  package func encode(
+    _ bytes: [UInt8], counts: [UInt32], as content: ChunkContent
+  ) -> [UInt8]? { nil }
 
   package func decode(_ bytes: ByteSlice, count: Int) -> [UInt8]? {
     bytes.count == count ? bytes.array : nil

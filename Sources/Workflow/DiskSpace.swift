@@ -1,0 +1,61 @@
+package import ModelSources
+package import Support
+internal import Tensors
+
+/// Too little free space for an output.
+package struct DiskSpaceError: RemediableError, Equatable {
+  package let path: String
+  /// Bytes that the output takes at least.
+  package let needed: Int
+  /// Free bytes of the output's file system.
+  package let free: Int
+
+  package init(path: String, needed: Int, free: Int) {
+    self.path = path
+    self.needed = needed
+    self.free = free
+  }
+
+  package var description: String {
+    "\(path): the output takes at least \(formatted(bytes: needed)), and "
+      + "\(formatted(bytes: free)) are free in its file system"
+  }
+
+  package var remedy: Remedy? { .act("free space or write to another disk") }
+}
+
+extension OutputRequest {
+  /// Refuses a model that clearly does not fit on the output's disk. An existing output is deleted
+  /// last, so its space does not count.
+  func checkFreeSpace(for model: ModelSource, by writer: any ModelWriter) throws {
+    let isCoded = writer.settings.contains(.coding) && options.codes != false
+    guard let free = freeBytes(forWriting: path) else { return }
+    // Some programs read the U-Net only.
+    let written = try writer.profile(options).prepared(model)
+    try requireSpace(leastBytes(of: written.components, isCoded: isCoded), free: free, for: path)
+  }
+}
+
+/// - Throws: ``DiskSpaceError`` when `free` bytes are fewer than `needed`.
+package func requireSpace(
+  _ needed: Int, free: Int, for path: String
+) throws(DiskSpaceError) {
+  if free < needed { throw DiskSpaceError(path: path, needed: needed, free: free) }
+}
+
+/// A lower bound for the bytes of a file of these components, from the shapes and encodings of
+/// their tensors.
+///
+/// - Parameter isCoded: whether numbers are coded without loss. Float16 weights and integer codes
+///   shrink to no less than half; float32 weights that hold float16 numbers shrink to 0.44, so they
+///   count as a third.
+package func leastBytes(of components: [ModelSource.Component], isCoded: Bool) -> Int {
+  var bytes = 0
+  for component in components {
+    for entry in component.weights.names.compactMap(component.weights.entry) {
+      let divisor = !isCoded ? 1 : entry.encoding == .plain(.f32) ? 3 : 2
+      bytes += entry.byteCount / divisor
+    }
+  }
+  return bytes
+}
