@@ -81,7 +81,7 @@ let package = Package(
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Adapters",
         "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors",
-        "Support",
+        "Support", "Formats",
       ]),
     .executableTarget(
       name: "Command",
@@ -135,6 +135,6 @@ let package = Package(
         "Workflow", "Packfiles", "Checkpoints", "Sampling", "Models", "ModelSources", "Tensors",
         "Support",
       ]),
-    tests("Command", on: ["Command", "Support"]),
+    tests("Command", on: ["Command"]),
   ]
 )

@@ -275,7 +275,7 @@ def main():
     parser.add_argument("miniature", help="mini-sd or mini-sdxl")
     parser.add_argument("--model", help="diffusers folder; default: the fixture")
     parser.add_argument("--pictures", help="folder with 000.png, 001.png, ...")
-    parser.add_argument("--count", type=int, help="only the first so many prompts")
+    parser.add_argument("--count", type=int, help="number of prompts, from the first")
     parser.add_argument("--guidance-scale", type=float)
     parser.add_argument(
         "--crop",

@@ -37,7 +37,7 @@ def make_networks(tokenizer):
 
 
 def encode(networks, ids, time_ids, empty, dropped):
-    """What the U-Net gets beside the noisy latents. Dropped captions are those of no words."""
+    """The U-Net's conditioning. A dropped caption becomes the empty text."""
     ids = torch.where(dropped[:, None], empty, ids)
     return {"encoder_hidden_states": networks["text_encoder"](ids).last_hidden_state}
 

@@ -62,7 +62,7 @@ class SharedText:
 
 
 class Skippable:
-    """A module of the U-Net that some training steps leave out, so that others learn its part."""
+    """A module of the U-Net that random training steps skip (stochastic depth)."""
 
     def __init__(self, module, probability):
         self.forward, self.probability, self.is_skipped = module.forward, probability, False

@@ -47,7 +47,7 @@ struct StripArguments: ParsableArguments {
     help: ArgumentHelp(
       "Remove the blocks of a published model: \(recipeNames.joined(separator: ", ")).",
       valueName: "name"),
-    completion: .list(recipeNames))
+    completion: .list(recipeNames + recipeAliases))
   var recipe: String?
 
   @Option(

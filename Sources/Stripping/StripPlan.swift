@@ -30,6 +30,9 @@ package struct StripPlan: Sendable {
     StripRecipe.all.map { ($0.name, $0.summary) }
   }
 
+  /// Other names of recipes, sorted.
+  package static var recipeAliases: [String] { StripRecipe.aliases.keys.sorted() }
+
   /// Plans a recipe of `Formats/recipes.md`.
   ///
   /// - Parameter keeping: transformer blocks to keep instead of the recipe's. The key is the number
@@ -43,7 +46,7 @@ package struct StripPlan: Sendable {
       throw StripError(
         location: teacher.location,
         .unknownRecipe(
-          name, known: StripRecipe.all.map(\.name) + StripRecipe.aliases.keys.sorted()))
+          name, known: StripRecipe.all.map(\.name) + recipeAliases))
     }
     let layers = [Int](repeating: recipe.layersPerBlock, count: recipe.levels)
     guard teacher.layersPerBlock == layers else {

@@ -58,7 +58,8 @@ package struct InspectJob: Job {
       return .tensors(
         TensorInspection(
           path: model, kind: archive.kind, survey: TensorSurvey(archive.weights),
-          problem: "\(error)"))
+          problem: "\(error)",
+          remedy: (error as? any RemediableError)?.remedy))
     default: return nil
     }
   }

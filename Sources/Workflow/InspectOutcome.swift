@@ -24,7 +24,7 @@ package enum InspectOutcome: JobOutcome {
 
   /// - Throws: ``JobError`` for a file that holds neither a model nor adapters.
   package func check() throws {
-    if case .tensors(let tensors) = self { throw JobError(tensors.problem) }
+    if case .tensors(let tensors) = self { throw JobError(tensors.problem, remedy: tensors.remedy) }
   }
 }
 
@@ -124,12 +124,14 @@ package struct TensorInspection: JobOutcome {
   private let survey: TensorSurvey
   /// Why the file cannot be read as a model.
   let problem: String
+  let remedy: Remedy?
 
-  init(path: String, kind: String, survey: TensorSurvey, problem: String) {
+  init(path: String, kind: String, survey: TensorSurvey, problem: String, remedy: Remedy?) {
     self.path = path
     self.kind = kind
     self.survey = survey
     self.problem = problem
+    self.remedy = remedy
   }
 
   /// The most similar family and the file's differences from it; `nil` when the file has no U-Net.

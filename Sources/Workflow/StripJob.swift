@@ -7,6 +7,9 @@ internal import Tensors
 /// Names of the recipes that `strip` and `shrink` know.
 package let recipeNames = StripPlan.recipes.map(\.name)
 
+/// Other names by which people know recipes.
+package let recipeAliases = StripPlan.recipeAliases
+
 /// The blocks of the U-Net to remove.
 package enum Cut: Sendable {
   /// The blocks of a recipe, by name.

@@ -124,7 +124,7 @@ import Testing
       try write(pair(), folder + "/pytorch_lora_weights.safetensors")
       #expect(
         refusal(folder, model).hasPrefix(
-          "\(folder): holds adapter_model.safetensors and pytorch_lora_weights.safetensors, one file"
+          "\(folder): holds adapter_model.safetensors and pytorch_lora_weights.safetensors, expected one file"
         ))
     }
   }

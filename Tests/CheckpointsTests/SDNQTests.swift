@@ -133,7 +133,7 @@ struct SDNQTests {
         "unet/config.json")
       let sentence =
         "model/unet/config.json: the weights are quantized by tensor 'to_q.scale' \(found); "
-        + "readable is f32 [2, 1] beside 'to_q.weight'"
+        + "expected f32 [2, 1] beside 'to_q.weight'"
       // A vector with one scale per row is accepted, because it is unambiguous.
       #expect(tiny.refusal() == (found == "f32 [2]" ? "no error" : sentence))
     }

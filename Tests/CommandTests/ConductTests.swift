@@ -265,7 +265,7 @@ import Testing
       let settings = try #require(report["settings"] as? [String: Any])
       #expect(settings["negative_prompts"] as? [String] == ["", "dog"])
       let page = String(decoding: try bytes(folder + "/report/index.html"), as: UTF8.self)
-      #expect(page.contains("“cat” without “dog”"))
+      #expect(page.contains("“cat”, negative prompt “dog”"))
     }
   }
 

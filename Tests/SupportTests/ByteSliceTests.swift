@@ -1,6 +1,5 @@
 import Foundation
 import Support
-import Tensors
 import TestSupport
 import Testing
 
