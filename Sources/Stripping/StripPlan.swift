@@ -46,7 +46,7 @@ package struct StripPlan: Sendable {
       throw StripError(
         location: teacher.location,
         .unknownRecipe(
-          name, known: StripRecipe.all.map(\.name) + recipeAliases))
+          name, known: StripRecipe.all.map(\.name) + Self.recipeAliases))
     }
     let layers = [Int](repeating: recipe.layersPerBlock, count: recipe.levels)
     guard teacher.layersPerBlock == layers else {

@@ -146,7 +146,8 @@ struct ZIPHostileTests {
     #expect(torchRefusal(zip(Self.good, count: 2)).contains("holds 3 entries, expected 2"))
     #expect(torchRefusal(zip(Self.good, volume: 1)).contains("is split into volumes"))
     #expect(torchRefusal(zip(Self.good, size: 9)).contains("directory has 9 bytes from byte"))
-    #expect(torchRefusal(zip(Self.good, start: 9)).contains("bytes from byte 9, expected an end at"))
+    #expect(
+      torchRefusal(zip(Self.good, start: 9)).contains("bytes from byte 9, expected an end at"))
     #expect(
       torchRefusal(zip(Self.good, size: Int(UInt32.max), start: Int(UInt32.max))).contains(
         "directory has 4294967295 bytes from byte 4294967295, expected an end at byte \(size - 22)")
