@@ -37,7 +37,7 @@ SAVE_SECONDS = 180
 WARM_UP = 200
 AVERAGE = 0.999
 LONGEST_STEP = 60  # seconds
-WHOLE_FROM = 0.7  # part of the time after which no module is skipped
+WHOLE_FROM = 0.85  # part of the time after which no module is skipped
 
 
 def save(value, path):

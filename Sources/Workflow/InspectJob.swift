@@ -2,6 +2,7 @@ private import Adapters
 private import Checkpoints
 internal import ModelSources
 internal import Models
+private import Support
 internal import Tensors
 
 /// Describes a model, or a file that is not a model. Weights are read only to check them.
