@@ -1,7 +1,5 @@
 private import Checkpoints
-private import Foundation
 internal import ModelSources
-private import Models
 internal import Sampling
 package import Support
 internal import Tensors

@@ -1,4 +1,3 @@
-private import Foundation
 internal import ModelSources
 internal import Models
 internal import Sampling
