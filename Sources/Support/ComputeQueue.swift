@@ -10,7 +10,8 @@ package final class ComputeQueue: TaskExecutor {
   private let queue = DispatchQueue(label: "decant.compute")
   private let threads: Int?
 
-  /// - Parameter threads: ``Threads/count`` of the work on this queue; `nil` is that of its task.
+  /// - Parameter threads: ``Threads/count`` of the work on this queue, at least 1; `nil` is that of
+  ///   its task.
   package init(threads: Int? = nil) { self.threads = threads }
 
   package func enqueue(_ job: consuming ExecutorJob) {
