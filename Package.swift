@@ -132,8 +132,8 @@ let package = Package(
     tests(
       "Workflow",
       on: [
-        "Workflow", "Packfiles", "Checkpoints", "Sampling", "Models", "ModelSources", "Tensors",
-        "Support",
+        "Workflow", "Verification", "Packfiles", "Checkpoints", "Sampling", "Models",
+        "ModelSources", "Tensors", "Support",
       ]),
     tests("Command", on: ["Command"]),
   ]

@@ -70,7 +70,6 @@ struct BenchCommand: JobCommand {
   }
 
   func job() -> BenchJob {
-    threads.apply()
     return BenchJob(
       models: model, families: commaSeparated(family), reading: read.value,
       computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,

@@ -65,8 +65,9 @@ struct CalibrateCommand: JobCommand, RunCommand {
     }
   }
 
+  var threads: ThreadArguments { compute.threads }
+
   func job() -> CalibrateJob {
-    compute.apply()
     var settings = CalibrationRequest.standard
     run.apply(to: &settings)
     settings.compute = compute.compute.value

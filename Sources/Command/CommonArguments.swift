@@ -28,8 +28,6 @@ struct ComputeArguments: ParsableArguments {
       valueName: "kind"),
     completion: .list(Compute.names))
   var compute: ComputeArgument = .f32
-
-  func apply() { threads.apply() }
 }
 
 /// The number of threads.
@@ -44,9 +42,5 @@ struct ThreadArguments: ParsableArguments {
     if let threads, threads < 1 || threads > 1024 {
       throw ValidationError("--threads takes 1 to 1024, not \(threads).")
     }
-  }
-
-  func apply() {
-    if let threads { setThreads(threads) }
   }
 }

@@ -42,7 +42,6 @@ struct ConvertCommand: JobCommand {
   }
 
   func job() -> ConvertJob {
-    threads.apply()
     return ConvertJob(
       model: model, reading: read.value, output: layout.request(output.output),
       type: type.map(typeName))

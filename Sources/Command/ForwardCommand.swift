@@ -55,8 +55,9 @@ struct ForwardCommand: JobCommand {
     }
   }
 
+  var threads: ThreadArguments { compute.threads }
+
   func job() throws -> ForwardJob {
-    compute.apply()
     guard let component = ForwardJob.Component(rawValue: component) else {
       throw ValidationError("--component does not take '\(component)'.")
     }

@@ -179,8 +179,9 @@ struct GenerateCommand: JobCommand {
 
   var notes: [String] { seed.notes }
 
+  var threads: ThreadArguments { compute.threads }
+
   func job() -> GenerateJob {
-    compute.apply()
     var request = GenerateRequest.standard
     request.prompts = prompt
     request.negativePrompt = negativePrompt

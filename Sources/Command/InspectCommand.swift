@@ -27,7 +27,6 @@ struct InspectCommand: JobCommand {
   @OptionGroup var common: CommonArguments
 
   func job() -> InspectJob {
-    threads.apply()
     return InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
   }
 

@@ -7,6 +7,7 @@ internal import Workflow
 protocol JobCommand: AsyncParsableCommand {
   associatedtype Work: Job
   var common: CommonArguments { get }
+  var threads: ThreadArguments { get }
   /// What a user should know about the arguments, before the job runs.
   var notes: [String] { get }
   func job() throws -> Work
@@ -27,7 +28,7 @@ extension JobCommand {
     defer { printer.finish() }
     printer.showSettings(Self.settings)
     for note in notes { printer.show(.note(note)) }
-    let outcome = try await job().run { printer.show($0) }
+    let outcome = try await job().run(threads: threads.threads) { printer.show($0) }
     printer.finish()
     if common.json {
       try StandardStreams.printResult(outcome.jsonText)

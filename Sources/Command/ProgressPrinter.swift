@@ -32,18 +32,19 @@ final class ProgressPrinter: Sendable {
     if isQuiet { return }
     state.withLock { state in
       switch event {
-      case .stage(let name):
+      case .stage(let stage):
         endStage(&state)
-        state.stage = name
+        state.stage = stage.phrase
         state.started = .now
         state.shown = isTerminal ? .now - .seconds(60) : .now
         state.lastPercent = -1
-        if !isTerminal || isVerbose { printError("\(name) …") }
+        if !isTerminal || isVerbose { printError("\(state.stage) …") }
       case .note(let text, let remedy):
         clear(&state)
         printError("note: \(text)" + (remedy.map { "; \($0.sentence)" } ?? ""))
       case .progress(let done, let total):
         progress(done, max(1, total), &state)
+      case .latents: break
       }
     }
   }

@@ -57,8 +57,9 @@ struct QuantizeCommand: JobCommand {
     }
   }
 
+  var threads: ThreadArguments { compute.threads }
+
   func job() -> QuantizeJob {
-    compute.apply()
     return QuantizeJob(
       model: model, reading: read.value,
       output: output.map(layout.request), isDryRun: dryRun,

@@ -56,8 +56,9 @@ struct ShrinkCommand: JobCommand, RunCommand {
   @OptionGroup var compute: ComputeArguments
   @OptionGroup var common: CommonArguments
 
+  var threads: ThreadArguments { compute.threads }
+
   func job() -> ShrinkJob {
-    compute.apply()
     var verification = VerificationRequest.standard
     thresholds.apply(to: &verification)
     verification.compute = compute.compute.value

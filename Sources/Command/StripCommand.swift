@@ -34,7 +34,6 @@ struct StripCommand: JobCommand {
   }
 
   func job() throws -> StripJob {
-    threads.apply()
     return StripJob(
       model: model, reading: read.value, output: layout.request(output.output),
       cut: try chosenCut())

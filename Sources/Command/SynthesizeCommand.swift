@@ -34,7 +34,6 @@ struct SynthesizeCommand: JobCommand {
   var notes: [String] { seed.notes }
 
   func job() -> SynthesizeJob {
-    threads.apply()
     return SynthesizeJob(
       family: family, seed: seed.value, type: typeName(type), output: layout.request(output.output))
   }

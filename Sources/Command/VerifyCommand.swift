@@ -62,8 +62,9 @@ struct VerifyCommand: JobCommand, RunCommand {
 
   @OptionGroup var common: CommonArguments
 
+  var threads: ThreadArguments { compute.threads }
+
   func job() -> VerifyJob {
-    compute.apply()
     var request = VerificationRequest.standard
     run.apply(to: &request)
     request.guidanceScale = guidanceScale

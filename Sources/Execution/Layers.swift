@@ -4,7 +4,11 @@ import Models
 import Tensors
 
 /// Reads a tensor of the module tree and checks its shape.
+///
+/// - Throws: what `weights` throws, ``WeightError``, or `CancellationError`.
 private func load(_ tensor: TensorSpec, from weights: any WeightSource) throws -> StoredTensor {
+  // Preparing the weights of a large model for int8 takes many seconds.
+  try Task.checkCancellation()
   let stored = try weights.tensor(tensor.name)
   guard stored.shape == tensor.shape else {
     throw WeightError(

@@ -49,7 +49,8 @@ package struct UNet: Sendable {
   private let convNormOut: GroupNorm
   private let convOut: Convolution
 
-  /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
+  /// - Throws: what `weights` throws, ``WeightError`` when a tensor has another shape, or
+  ///   `CancellationError`.
   package init(
     config: UNetConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
   ) throws {

@@ -66,6 +66,7 @@ private struct InnerProduct {
     let hiddenWords = halves == 2 ? height * area * images : 0
     let widenedWords = height * (parts.first?.count ?? 0)
     let tiles = rows == 0 ? 0 : (rows - 1) / height + 1
+    let threads = Threads.count
     parallel(tiles, scratch: widenedWords + 2 * hiddenWords) { unit, scratch in
       let tile = tile(unit)
       let hidden = scratch + widenedWords
@@ -79,7 +80,7 @@ private struct InnerProduct {
               (tile, parts[index + 1])
             } else {
               // Other threads compute the tiles in between.
-              (self.tile(unit + Threads.count), parts[0])
+              (self.tile(unit + threads), parts[0])
             }
           withRows(own, part, scratch: scratch) { weights in
             for image in 0..<images {

@@ -3,7 +3,7 @@ internal import Support
 private import Synchronization
 internal import Tensors
 
-/// ``parallel(_:threads:_:)`` with uninitialized scratch memory for each thread, which the thread's
+/// ``parallel(_:_:)`` with uninitialized scratch memory for each thread, which the thread's
 /// units use one after another.
 ///
 /// - Parameter scratch: the floats for each thread.
@@ -11,7 +11,8 @@ func parallel(
   _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
   let next = Atomic<Int>(0)
-  parallel(min(Threads.count, count)) { _ in
+  let threads = Threads.count
+  parallel(min(threads, count), threads: threads) { _ in
     let memory = Scratch.floats(scratch)
     defer { Scratch.release(memory) }
     while true {

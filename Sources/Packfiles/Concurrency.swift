@@ -1,12 +1,12 @@
 private import Support
 private import Synchronization
 
-/// The values of `body` for `0..<count`, in order, computed on at most `threads` threads.
+/// The values of `body` for `0..<count`, in order, computed on several threads.
 func mapConcurrently<Value: Sendable>(
-  _ count: Int, threads: Int, _ body: @Sendable (Int) -> Value
+  _ count: Int, _ body: @Sendable (Int) -> Value
 ) -> [Value] {
   let values = Slots<Value>(count)
-  parallel(count, threads: threads) { values.put(body($0), at: $0) }
+  parallel(count) { values.put(body($0), at: $0) }
   return values.all
 }
 

@@ -15,28 +15,24 @@ package final class PackfileReader: Sendable {
   /// The offset at which the regions end and the manifest begins.
   let manifestOffset: Int
   let contents: ByteSlice
-  let threads: Int
   /// Offsets of the verified uncoded regions.
   private let verified = Mutex<Set<Int>>([])
 
   /// Opens the file at `path`. The time depends on the size of the manifest only.
   ///
   /// - Throws: ``FileError`` or ``PackfileError``.
-  package convenience init(
-    path: String, threads: Int = Threads.count
-  ) throws {
-    try self.init(contents: .mapping(path), location: path, threads: threads)
+  package convenience init(path: String) throws {
+    try self.init(contents: .mapping(path), location: path)
   }
 
   /// Opens a file from its contents.
-  package init(contents: ByteSlice, location: String, threads: Int) throws(PackfileError) {
+  package init(contents: ByteSlice, location: String) throws(PackfileError) {
     let range = try Frame.manifest(of: contents, location)
     manifest = try Manifest(
       parsing: contents[range], regionsEnd: range.lowerBound, location)
     manifestOffset = range.lowerBound
     self.contents = contents
     self.location = location
-    self.threads = threads
   }
 
   /// The results of the model's verification; `nil` where it was not verified.

@@ -19,15 +19,12 @@ package struct PackfileWriter: ModelWriter {
   package var parity: JSONObject?
   /// Whether parts are coded where that saves at least 2 %. Uncoded parts are usable in place.
   package var codes: Bool
-  package var threads: Int
 
   package init(
-    parity: JSONObject? = nil, codes: Bool = true,
-    threads: Int = Threads.count
+    parity: JSONObject? = nil, codes: Bool = true
   ) {
     self.parity = parity
     self.codes = codes
-    self.threads = threads
   }
 
   package var name: String { "decant" }
@@ -46,7 +43,7 @@ package struct PackfileWriter: ModelWriter {
   ) throws {
     try checkNames(of: model, path)
     let file = try ReplacingFile(path: path, replacing: replacing)
-    let regions = RegionWriter(file, codes: options.codes ?? codes, threads: threads)
+    let regions = RegionWriter(file, codes: options.codes ?? codes)
     var manifest = Manifest(
       index: model.index, scheduler: model.scheduler, components: [], files: [], codecs: [],
       provenance: [:], parity: parity)

@@ -19,7 +19,7 @@ extension PackfileReader {
       let run = chunks[first * planes..<(first + count) * planes]
       let start = run.first?.range.lowerBound ?? 0
       let stored = contents.window(start..<(run.last?.range.upperBound ?? start))
-      let decoded = mapConcurrently(count, threads: threads) { index in
+      let decoded = mapConcurrently(count) { index in
         Result { () throws(PackfileError) in
           let base = (first + index) * planes
           var block: [[UInt8]] = []

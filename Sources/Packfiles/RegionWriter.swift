@@ -6,7 +6,6 @@ internal import Tensors
 final class RegionWriter {
   let file: ReplacingFile
   private let codes: Bool
-  private let threads: Int
   private(set) var codecs: Set<Int> = []
 
   /// The smallest part that is coded, in bytes. Coding smaller parts saves little.
@@ -14,10 +13,9 @@ final class RegionWriter {
   /// The smallest estimated saving for which a part or a chunk is coded, as a fraction.
   private static let leastSaving = 0.02
 
-  init(_ file: ReplacingFile, codes: Bool, threads: Int) {
+  init(_ file: ReplacingFile, codes: Bool) {
     self.file = file
     self.codes = codes
-    self.threads = threads
   }
 
   /// Writes one part and the padding after it.
@@ -51,7 +49,7 @@ final class RegionWriter {
   private func plan(_ part: ByteSlice, planes: Int) -> [[UInt32]?]? {
     guard codes, part.count >= Self.smallestCoded else { return nil }
     let estimates = mapConcurrently(
-      Manifest.Region.blocks(part.count, planes: planes), threads: threads
+      Manifest.Region.blocks(part.count, planes: planes)
     ) { block in
       let range = blockRange(block, part.count, planes)
       let counts = part[range].byteCounts(planes: planes)
@@ -77,7 +75,7 @@ final class RegionWriter {
     for first in stride(from: 0, to: blocks, by: Packfile.window) {
       try Task.checkCancellation()
       let count = min(Packfile.window, blocks - first)
-      let coded = mapConcurrently(count, threads: threads) { index in
+      let coded = mapConcurrently(count) { index in
         let block = part[blockRange(first + index, part.count, planes)]
         return (0..<planes).map { plane in
           Chunk(

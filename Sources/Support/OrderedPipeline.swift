@@ -17,7 +17,8 @@ package func produceInOrder<Value: Sendable>(
   withUnsafeCurrentTask { task in
     withoutActuallyEscaping(consume) { consume in
       let consumer = Consumer(task: task, consume: consume)
-      parallel(min(Threads.count, costs.count)) { _ in
+      let threads = Threads.count
+      parallel(min(threads, costs.count), threads: threads) { _ in
         while let index = queue.begin() {
           let value = Result {
             if consumer.isCancelled { throw CancellationError() }

@@ -4,41 +4,62 @@ private import Synchronization
 
 /// The number of threads for all parallel work: layers, checksums, codes.
 package enum Threads {
-  private static let limit = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
+  @TaskLocal private static var limit = ProcessInfo.processInfo.activeProcessorCount
 
-  /// The maximum number of threads that one call of ``parallel(_:threads:_:)`` uses, process-wide.
+  /// The maximum number of threads that one call of ``parallel(_:_:)`` in this task uses.
   ///
-  /// The initial value is the number of active processors. No result depends on it.
+  /// Without ``withCount(_:_:)`` it is the number of active processors. No result depends on it.
+  package static var count: Int { limit }
+
+  /// Runs `body` with ``count`` set to `count` in this task and its child tasks.
   ///
-  /// - Precondition: at least 1.
-  package static var count: Int {
-    get { limit.load(ordering: .relaxed) }
-    set {
-      precondition(newValue >= 1, "\(newValue) threads")
-      limit.store(newValue, ordering: .relaxed)
-    }
+  /// - Precondition: `count` is at least 1.
+  package static func withCount<Result>(
+    _ count: Int, _ body: () throws -> Result
+  ) rethrows -> Result {
+    precondition(count >= 1, "\(count) threads")
+    return try $limit.withValue(count, operation: body)
+  }
+
+  /// Runs asynchronous `body` with ``count`` set to `count` in this task and its child tasks.
+  ///
+  /// - Precondition: `count` is at least 1.
+  package static func withCount<Result>(
+    _ count: Int, isolation: isolated (any Actor)? = #isolation,
+    _ body: () async throws -> Result
+  ) async rethrows -> Result {
+    precondition(count >= 1, "\(count) threads")
+    return try await $limit.withValue(count, operation: body, isolation: isolation)
   }
 }
 
 /// Calls `body` once for each index in `0..<count`, on at most ``Threads/count`` threads, and
-/// returns when all calls have returned. No other function of Decant starts threads.
+/// returns when all calls have returned. No other function of Decant computes on several threads.
+/// Calls of `parallel` inside `body` have the same ``Threads/count``.
 ///
 /// The caller divides its work by the shapes alone, never by the number of threads, and no unit
 /// reads what another unit writes. Results are therefore bit-identical for any number of threads.
-///
-/// - Parameter threads: the number of threads for this call, instead of ``Threads/count``.
-package func parallel(_ count: Int, threads: Int? = nil, _ body: @Sendable (Int) -> Void) {
-  let workers = min(threads ?? Threads.count, count)
+package func parallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
+  parallel(count, threads: Threads.count, body)
+}
+
+/// ``parallel(_:_:)`` where the caller has read ``Threads/count`` already, which takes longer than
+/// reading a variable.
+package func parallel(_ count: Int, threads: Int, _ body: @Sendable (Int) -> Void) {
+  let workers = min(threads, count)
   if workers <= 1 {
     for unit in 0..<max(0, count) { body(unit) }
     return
   }
   let next = Atomic<Int>(0)
   DispatchQueue.concurrentPerform(iterations: workers) { _ in
-    while true {
-      let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      if unit >= count { return }
-      body(unit)
+    // Threads of the dispatch pool belong to no task and inherit no task-local values.
+    Threads.withCount(threads) {
+      while true {
+        let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        if unit >= count { return }
+        body(unit)
+      }
     }
   }
 }

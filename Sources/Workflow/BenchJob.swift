@@ -71,14 +71,14 @@ package struct BenchJob: Job {
     var kernelRows: [KernelBench.Row] = []
     var codingRows: [CodingBench.Row] = []
     if kernels {
-      events(.stage("measuring kernels"))
+      events(.stage(.measuringKernels))
       kernelRows = try KernelBench.run { events(.progress(done: $0, total: $1)) }
-      events(.stage("measuring lossless coding"))
+      events(.stage(.measuringCoding))
       codingRows = try CodingBench.run()
     }
     for measurement in measurements {
       if let childArguments, measurements.count > 1 || kernels {
-        events(.stage("measuring \(measurement.name), \(measurement.compute.name)"))
+        events(.stage(.measuring(model: measurement.name, compute: measurement.compute)))
         rows.append(try await child(childArguments(measurement), of: measurement.name))
       } else {
         rows.append(try measure(measurement, events))
@@ -99,7 +99,7 @@ package struct BenchJob: Job {
   /// Does a measurement in this process.
   private func measure(_ measurement: Measurement, _ events: EventSink) throws -> JSONObject {
     let name = measurement.name
-    events(.stage("loading \(name)"))
+    events(.stage(.loading(name)))
     resetPeakMemory()
     let source: ModelSource
     var fileBytes: Int?
@@ -118,7 +118,7 @@ package struct BenchJob: Job {
     try model.check(request)
     let sampler = try Sampler(model, arithmetic: measurement.compute.arithmetic)
     let (width, height) = sampler.size(for: request)
-    events(.stage("measuring \(name)"))
+    events(.stage(.measuring(model: name, compute: nil)))
     let clock = StepClock()
     let start = ContinuousClock.now
     if profiles { Profile.start() }

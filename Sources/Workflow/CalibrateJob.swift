@@ -71,7 +71,7 @@ func calibrate(
   let runs = prompts.runs(seeds: request.seeds)
   try model.check(request.sampling)
   try noteTruncation(of: prompts.texts, by: model, events)
-  events(.stage("reading \(model.source.location)"))
+  events(.stage(.reading([model.source.location])))
   let unetDigest = try digest.hexadecimal(of: [ComponentName.unet])
   let subject = try SamplerSubject(
     Sampler(model, arithmetic: request.compute.arithmetic), steps: request.steps,
@@ -81,10 +81,8 @@ func calibrate(
     path: path, tool: "decant \(toolVersion)",
     model: CalibratedModel(digest: unetDigest), settings: subject.settings,
     modules: unet.modules, replacing: replacing, resuming: resuming)
-  events(
-    .stage(
-      "calibrating with \(counted(runs.count, "image")) of "
-        + "\(subject.settings.width)x\(subject.settings.height)"))
+  let size = ImageSize(width: subject.settings.width, height: subject.settings.height)
+  events(.stage(.calibrating(images: runs.count, size: size)))
   do {
     return try calibrator.calibrate(runs, on: subject) { done, total in
       events(.progress(done: done, total: total))

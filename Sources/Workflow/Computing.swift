@@ -1,9 +1,6 @@
 internal import Kernels
 private import Support
 
-/// Sets the number of threads of all computing. Results do not depend on it.
-package func setThreads(_ count: Int) { Threads.count = count }
-
 /// Checks the value of the environment variable `DECANT_SIMD`, which limits the kernels to an
 /// instruction set.
 ///
@@ -43,4 +40,18 @@ package struct Compute: Hashable, Sendable {
   package static let f32 = Compute(.f32)
 
   package var name: String { arithmetic.rawValue }
+}
+
+/// How a session computes.
+package struct ComputeSettings: Hashable, Sendable {
+  /// The maximum number of threads; `nil` is that of the task, which is one per processor unless a
+  /// job sets it. Results do not depend on it.
+  package var threads: Int?
+  package var compute: Compute
+
+  /// - Precondition: `threads` is at least 1.
+  package init(threads: Int? = nil, compute: Compute = .f32) {
+    self.threads = threads
+    self.compute = compute
+  }
 }

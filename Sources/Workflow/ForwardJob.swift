@@ -46,7 +46,7 @@ package struct ForwardJob: Job {
       output, replacing: replacing, inputs: [model, inputs] + reading.composition.inputs)
     let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)
     let part = try self.part(of: try ModelSource.reading(model, reading))
-    events(.stage("computing \(component.rawValue)"))
+    events(.stage(.computing(component)))
     let results: [(String, Tensor)]
     do {
       results = try evaluate(part, arguments)

@@ -1,84 +1,11 @@
 private import Checkpoints
-private import Foundation
 internal import ModelSources
-private import Models
 internal import Sampling
 package import Support
 internal import Tensors
 
 /// Names of the schedulers.
 package let schedulerNames = Schedulers.all.map(\.name)
-
-/// The user's settings of images to generate.
-package struct GenerateRequest: Sendable {
-  package var prompts: [String]
-  package var negativePrompt: String?
-  package var steps: Int
-  package var guidanceScale: Double
-  /// A scheduler's name; `nil` is the model's own.
-  package var scheduler: String?
-  package var seed: UInt64
-  package var width: Int?
-  package var height: Int?
-  /// Images per prompt.
-  package var count: Int
-  /// A safetensors file with the initial noise as tensor `latents`.
-  package var latentsPath: String?
-  /// A PNG to start from, as in diffusers' image-to-image pipelines.
-  package var initImagePath: String?
-  /// A PNG that is white where the image is inpainted.
-  package var maskPath: String?
-  /// The strength of image-to-image, 0 to 1; `nil` is diffusers' default: 0.8, and 1 with a mask.
-  package var strength: Double?
-  package var originalSize: ImageSize?
-  package var targetSize: ImageSize?
-  package var crop: (x: Int, y: Int)?
-
-  /// The files that the job reads besides models.
-  var inputs: [String] { [latentsPath, initImagePath, maskPath].compactMap { $0 } }
-
-  package static let standard: GenerateRequest = {
-    let request = SamplingRequest(prompt: "")
-    return GenerateRequest(
-      prompts: [], negativePrompt: request.negativePrompt, steps: request.steps,
-      guidanceScale: request.guidanceScale, scheduler: nil, seed: request.seed, width: nil,
-      height: nil, count: request.count, latentsPath: nil)
-  }()
-
-  /// The sampler's request for one of the prompts.
-  func sampling(_ prompt: String) throws -> SamplingRequest {
-    var request = SamplingRequest(prompt: prompt)
-    request.negativePrompt = negativePrompt
-    request.steps = steps
-    request.guidanceScale = guidanceScale
-    request.scheduler = scheduler
-    request.seed = seed
-    request.width = width
-    request.height = height
-    request.count = count
-    request.originalSize = originalSize.map { ($0.width, $0.height) }
-    request.targetSize = targetSize.map { ($0.width, $0.height) }
-    if let crop { request.crop = (top: crop.y, left: crop.x) }
-    if let initImagePath {
-      func image(_ path: String) throws -> Image {
-        try Image(png: ByteSlice.mapping(path).array, location: path)
-      }
-      request.initialImage = InitialImage(
-        image: try image(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
-        mask: try maskPath.map(image))
-    }
-    if let latentsPath {
-      let file = try SafetensorsFile(path: latentsPath)
-      guard file.entry("latents") != nil else {
-        throw JobError(
-          "\(latentsPath): expected a tensor 'latents' [B,4,H/8,W/8], found "
-            + listed(file.names))
-      }
-      request.latents = try file.tensor("latents").widened()
-    }
-    return request
-  }
-}
 
 /// Generates images with the reference sampler.
 package struct GenerateJob: Job {
@@ -123,54 +50,38 @@ package struct GenerateJob: Job {
         "\(path): images are written as PNG", remedy: .act("give a name that ends in .png"))
     }
     if let name = request.scheduler { _ = try Schedulers.named(name) }
-    let requests = try request.prompts.map(request.sampling)
-    // Every model is checked before the first one generates.
-    let bound = try models.map { path in
-      events(.stage("reading \(path)"))
-      let model = try Model.bind(try ModelSource.reading(path, reading, events))
-      for request in requests { try model.check(request) }
-      try noteTruncation(
-        of: request.prompts + [request.negativePrompt].compactMap { $0 }, by: model, events)
-      if let first = requests.first { noteResizing(first, of: model, events) }
-      return (path, model)
+    let samplings = try request.samplings
+    let sessions = models.map {
+      ModelSession(path: $0, reading: reading, settings: ComputeSettings(compute: compute))
     }
+    // Every model is checked before the first one generates.
+    for session in sessions { try await session.check(request, as: samplings, events) }
     var rows: [[Image]] = []
     var written: [String] = []
-    for (path, model) in bound {
-      events(.stage("loading \(path)"))
-      let sampler = try Sampler(model, arithmetic: compute.arithmetic)
+    for session in sessions {
       var row: [Image] = []
-      for (index, sampling) in requests.enumerated() {
-        events(
-          .stage("generating with \(lastPathComponent(path)), \(index + 1) of \(requests.count)"))
-        let (latents, images) = try sampler.generate(sampling) { done, total in
-          events(.progress(done: done, total: total))
-        }
-        guard reading.allowsNonfinite || latents.values.allSatisfy(\.isFinite) else {
-          throw JobError(
-            "\(path): the latents are NaN or infinite after the last step",
-            remedy: .either([
-              .choose(.guidanceScale, purpose: "with a smaller value"),
-              .choose(.scheduler, purpose: "with another name"),
-              .act("check the model's weights with decant inspect"),
-            ]))
-        }
-        row += images
+      for (index, sampling) in samplings.enumerated() {
+        let generation = try await session.generate(
+          sampling, index: index, of: samplings.count, events)
+        row += generation.images
         guard models.count == 1 else { continue }
         if let latentsOutput {
           try writeSafetensors(
-            MemorySource(location: latentsOutput, [("latents", StoredTensor(latents))]),
+            MemorySource(
+              location: latentsOutput, [("latents", StoredTensor(generation.latents))]),
             to: latentsOutput, replacing: replacing)
           written.append(latentsOutput)
         }
-        for (number, image) in images.enumerated() where output != nil {
+        for (number, image) in generation.images.enumerated() where output != nil {
           let file = paths[index * request.count + number]
-          try image.write(
-            to: file, text: try texts(sampler, sampling, number, path), replacing: replacing)
+          let parameters = (GenerationParameters.keyword, generation.parameters[number].text)
+          try image.write(to: file, text: [parameters], replacing: replacing)
           written.append(file)
         }
       }
       rows.append(row)
+      // The next model needs the memory.
+      await session.unload()
     }
     if let grid, let columns = rows.first?.count {
       try Image.contactSheet(rows.flatMap { $0 }, columns: columns)
@@ -178,31 +89,6 @@ package struct GenerateJob: Job {
       written.append(grid)
     }
     return GeneratedImages(paths: written, seed: request.seed)
-  }
-
-  /// Notes an initial image whose sides are not multiples of the autoencoder's factor, when the
-  /// request names no size.
-  private func noteResizing(_ sampling: SamplingRequest, of model: Model, _ events: EventSink) {
-    guard let image = sampling.initialImage?.image, let path = request.initImagePath else { return }
-    let size = model.size(for: sampling)
-    let isCut =
-      request.width == nil && size.width != image.width
-      || request.height == nil && size.height != image.height
-    guard isCut else { return }
-    let factor = model.vae.downsamplingFactor
-    events(
-      .note(
-        "\(path) is \(image.width)x\(image.height), and sides must be multiples of \(factor); "
-          + "it is resized to \(size.width)x\(size.height), as diffusers does",
-        remedy: .choose(.size, purpose: "for another size")))
-  }
-
-  private func texts(
-    _ sampler: Sampler, _ sampling: SamplingRequest, _ number: Int, _ path: String
-  ) throws -> [(keyword: String, text: String)] {
-    let parameters = try sampler.parameters(
-      for: sampling, image: number, modelName: lastPathComponent(path))
-    return [(GenerationParameters.keyword, parameters.text)]
   }
 }
 

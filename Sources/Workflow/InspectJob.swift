@@ -26,7 +26,7 @@ package struct InspectJob: Job {
       // With components of other models, the error may concern one of them, and names it.
       guard reading.composition.isEmpty, let found = otherContents(error) else { throw error }
       if checks, case .adapter = found {
-        events(.stage("checking \(model)"))
+        events(.stage(.checking(model)))
         try AdapterDescription.check(model) {
           events(.progress(done: $0, total: $1))
         }
@@ -67,7 +67,7 @@ package struct InspectJob: Job {
 
   /// Checks the layout's own checksums and reads every tensor.
   private func check(_ source: ModelSource, _ events: EventSink) throws {
-    events(.stage("checking \(model)"))
+    events(.stage(.checking(model)))
     try Layouts.readers.reader(for: model).check(model) {
       events(.progress(done: $0, total: $1))
     }

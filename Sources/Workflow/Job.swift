@@ -19,24 +19,22 @@ package protocol JobOutcome: Sendable {
   var suggestions: [Remedy] { get }
 }
 
+extension Job {
+  /// Runs the job on a thread of its own.
+  ///
+  /// - Parameter threads: the maximum number of threads of all computing; `nil` is one per
+  ///   processor. Results do not depend on it.
+  package func run(threads: Int?, _ events: @escaping EventSink) async throws -> Outcome {
+    try await ComputeQueue(threads: threads).run { try await run(events) }
+  }
+}
+
 extension JobOutcome {
   package var suggestions: [Remedy] { [] }
 
   /// ``json`` as text, with one line per member.
   package var jsonText: String { json.text(indent: 2) }
 }
-
-/// An event of a running job.
-package enum JobEvent: Sendable {
-  /// A stage begins: "reading", "calibrating".
-  case stage(String)
-  /// The progress of the stage, in units of the stage.
-  case progress(done: Int, total: Int)
-  /// A fact that a user should know and that is not an error, with what a user can do about it.
-  case note(String, remedy: Remedy? = nil)
-}
-
-package typealias EventSink = @Sendable (JobEvent) -> Void
 
 /// A request that cannot be carried out. The description states the facts.
 package struct JobError: RemediableError, Equatable {

@@ -95,7 +95,7 @@ package struct VerifyJob: Job {
     if let report {
       try refuseReport(report, replacing: replacing, inputs: [reference, candidate])
     }
-    events(.stage("reading \(reference) and \(candidate)"))
+    events(.stage(.reading([reference, candidate])))
     let original = try ModelSource.reading(reference, reading)
     let other = try ModelSource.reading(candidate, reading)
     let result = try verify(original, other, request, events)
@@ -128,7 +128,7 @@ func verify(
     request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
   let original = try subject(reference, request.referenceCompute)
   let other = try subject(candidate, request.compute)
-  events(.stage("verifying \(other.name) against \(original.name)"))
+  events(.stage(.verifying(candidate: other.name, reference: original.name)))
   return try verifier.verify(reference: original, candidate: other, baselines: baselines) {
     events(.progress(done: $0, total: $1))
   }

@@ -93,7 +93,7 @@ package struct OutputRequest: Sendable {
   /// Writes the model completely or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
     try checkFreeSpace(for: model, by: writer)
-    events(.stage("writing \(path)"))
+    events(.stage(.writing(path)))
     try withHeapKeptSmall {
       try writer.write(model, to: path, replacing: replacing, options: options) { done, total in
         events(.progress(done: done, total: total))

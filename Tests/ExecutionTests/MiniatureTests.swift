@@ -43,6 +43,15 @@ import Testing
     #expect(mean.shape == latent)
   }
 
+  @Test func loadingStopsInACancelledTask() async throws {
+    let model = try model()
+    let task = Task {
+      withUnsafeCurrentTask { $0?.cancel() }
+      _ = try UNet(model)
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+  }
+
   /// The error of int8 in the whole U-Net, including the gated layers, is small.
   @Test func int8IsCloseToFloat32() throws {
     let model = try model()

@@ -87,6 +87,6 @@ struct LayoutTests {
   }
 
   @Test func zeroThreadsTrap() async {
-    await #expect(processExitsWith: .failure) { Threads.count = 0 }
+    await #expect(processExitsWith: .failure) { Threads.withCount(0) {} }
   }
 }

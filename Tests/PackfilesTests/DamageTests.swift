@@ -17,8 +17,9 @@ import Testing
         var damaged = bytes
         damaged[offset] ^= 1 << bit
         missed.note(offset, bit, names[offset]) {
-          try PackfileReader(contents: ByteSlice(damaged), location: "x", threads: 1)
-            .check { _, _ in }
+          try withThreads(1) {
+            try PackfileReader(contents: ByteSlice(damaged), location: "x").check { _, _ in }
+          }
         }
       }
     }
@@ -34,9 +35,10 @@ import Testing
       var damaged = bytes
       damaged[offset] ^= 1 << (offset % 8)
       missed.note(offset, offset % 8, names[offset]) {
-        let reader = try PackfileReader(
-          contents: ByteSlice(damaged), location: "x", threads: 1)
-        _ = try contents(of: reader.model())
+        try withThreads(1) {
+          let reader = try PackfileReader(contents: ByteSlice(damaged), location: "x")
+          _ = try contents(of: reader.model())
+        }
       }
     }
     #expect(missed.all == [])
@@ -53,7 +55,7 @@ import Testing
         default: .missingFooter(bytes: count)
         }
       #expect(throws: PackfileError("x", expected)) {
-        try PackfileReader(contents: slice, location: "x", threads: 1)
+        try PackfileReader(contents: slice, location: "x")
       }
     }
   }
@@ -74,7 +76,7 @@ import Testing
 
   @Test func codedTensorsAreVerifiedAtEachReadingAndOthersOnce() throws {
     let (bytes, _) = try file()
-    let reader = try PackfileReader(contents: ByteSlice(bytes), location: "x", threads: 2)
+    let reader = try PackfileReader(contents: ByteSlice(bytes), location: "x")
     let weights = try reader.model().components[0].weights
     for _ in 0..<2 {
       for name in weights.names { #expect(throws: Never.self) { try weights.tensor(name) } }
@@ -105,7 +107,7 @@ import Testing
 
   private func reason(of bytes: [UInt8]) -> PackfileError.Reason? {
     do throws(PackfileError) {
-      _ = try PackfileReader(contents: ByteSlice(bytes), location: "x", threads: 1)
+      _ = try PackfileReader(contents: ByteSlice(bytes), location: "x")
       return nil
     } catch { return error.reason }
   }

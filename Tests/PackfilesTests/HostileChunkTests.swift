@@ -69,7 +69,7 @@ import Testing
     let (chunks, reason) = Self.cases[index]
     var file = try HostileFile()
     file.setChunks(chunks)
-    let reader = try PackfileReader(contents: file.bytes, location: "x", threads: 1)
+    let reader = try PackfileReader(contents: file.bytes, location: "x")
     #expect(throws: PackfileError("x", reason)) { try reader.check { _, _ in } }
     #expect(throws: PackfileError("x", reason)) {
       try reader.model().components[0].weights.tensor("b")
@@ -81,7 +81,7 @@ import Testing
     file.setChunks([Self.stored, Self.coded])
     let crc = crc32(of: [UInt8](repeating: 0, count: 4800))
     file.set(HostileFile.partB + ["crc32"], to: .string(hexadecimalText(crc)))
-    let reader = try PackfileReader(contents: file.bytes, location: "x", threads: 1)
+    let reader = try PackfileReader(contents: file.bytes, location: "x")
     let tensor = try reader.model().components[0].weights.tensor("b")
     #expect(tensor.parts[0].array == [UInt8](repeating: 0, count: 4800))
   }
@@ -89,7 +89,7 @@ import Testing
   @Test func paddingMustBeZero() throws {
     var file = try HostileFile()
     file.regions[64 + 400] = 1
-    let reader = try PackfileReader(contents: file.bytes, location: "x", threads: 1)
+    let reader = try PackfileReader(contents: file.bytes, location: "x")
     #expect(throws: PackfileError("x", .damagedPadding(region: "unet tensor 'a'"))) {
       try reader.model().components[0].weights.tensor("a")
     }

@@ -49,7 +49,7 @@ import Testing
 
   private func expectRefusal(_ bytes: [UInt8], _ message: String) throws {
     let error = #expect(throws: PackfileError.self) {
-      try PackfileReader(contents: ByteSlice(bytes), location: "x", threads: 1)
+      try PackfileReader(contents: ByteSlice(bytes), location: "x")
     }
     #expect(error?.description.contains(message) == true, "\(error?.description ?? "")")
   }

@@ -125,7 +125,7 @@ import Testing
     var file = try HostileFile()
     file.set(hostile.path, to: hostile.value)
     let error = #expect(throws: PackfileError.self) {
-      try PackfileReader(contents: file.bytes, location: "x.decant", threads: 1)
+      try PackfileReader(contents: file.bytes, location: "x.decant")
     }
     let description = error?.description ?? ""
     #expect(description.hasPrefix("x.decant: "))
@@ -134,7 +134,7 @@ import Testing
 
   @Test func theSampleIsValid() throws {
     let file = try HostileFile()
-    try PackfileReader(contents: file.bytes, location: "x", threads: 1).check { _, _ in }
+    try PackfileReader(contents: file.bytes, location: "x").check { _, _ in }
     #expect(file.manifest.at(HostileFile.partB + ["offset"]) == 512)
     #expect(file.manifest.at(HostileFile.partB + ["planes"]) == 2)
     #expect(file.manifest.at(["codecs"]) == [0, 2])
@@ -145,7 +145,7 @@ import Testing
     let empty: JSONValue = ["name": "unet", "class": "X", "config": [:], "tensors": []]
     file.set(["components"], to: [file.manifest.at(HostileFile.unet), empty])
     #expect(throws: PackfileError("x", .duplicate(place: "the manifest", name: "unet"))) {
-      try PackfileReader(contents: file.bytes, location: "x", threads: 1)
+      try PackfileReader(contents: file.bytes, location: "x")
     }
   }
 
@@ -159,7 +159,7 @@ import Testing
   ]) func otherTextIsRefused(text: String, message: String) throws {
     let bytes = try HostileFile().framing([UInt8](text.utf8))
     let error = #expect(throws: PackfileError.self) {
-      try PackfileReader(contents: bytes, location: "x", threads: 1)
+      try PackfileReader(contents: bytes, location: "x")
     }
     #expect(error?.description.contains(message) == true, "\(error?.description ?? "")")
   }

@@ -12,10 +12,11 @@ import Testing
       var model = Samples.mixed
       model.components[1].weights = MemorySource(
         location: "memory", [("big", Samples.gaussian([3, 700_000], .f16))])
-      let first = try bytes(model, in: folder, PackfileWriter(threads: 1))
-      #expect(try bytes(model, in: folder, PackfileWriter(threads: 1)) == first)
-      #expect(try bytes(model, in: folder, PackfileWriter(threads: 3)) == first)
-      #expect(try bytes(model, in: folder, PackfileWriter(threads: 16)) == first)
+      func written(threads: Int) throws -> [UInt8] {
+        try withThreads(threads) { try bytes(model, in: folder, PackfileWriter()) }
+      }
+      let first = try written(threads: 1)
+      for threads in [1, 3, 16] { #expect(try written(threads: threads) == first) }
     }
   }
 
@@ -73,7 +74,7 @@ import Testing
       var bytes = [UInt8](try #require(FileManager.default.contents(atPath: path)))
       bytes[64] ^= 1
       // Reading the tensor detects the damage, opening does not.
-      let reader = try PackfileReader(contents: ByteSlice(bytes), location: "x", threads: 1)
+      let reader = try PackfileReader(contents: ByteSlice(bytes), location: "x")
       let weights = try reader.model().components[0].weights
       #expect(throws: PackfileError("x", .damaged(region: "unet tensor 'a'"))) {
         try weights.tensor("a")

@@ -1,19 +1,9 @@
 private import CKernels
-private import Foundation
 private import Support
 
-/// Serializes the tests that change the number of threads or limit the instruction set, so that no
-/// test sees or restores a value that another test set. It is recursive, so calls may be nested.
-private let settingsLock = NSRecursiveLock()
-
-/// Runs `body` with ``Threads/count`` set to `count`, then restores the previous value.
+/// Runs `body` with ``Threads/count`` set to `count` for this task alone.
 package func withThreads<Result>(_ count: Int, _ body: () throws -> Result) rethrows -> Result {
-  settingsLock.lock()
-  defer { settingsLock.unlock() }
-  let previous = Threads.count
-  defer { Threads.count = previous }
-  Threads.count = count
-  return try body()
+  try Threads.withCount(count, body)
 }
 
 /// Runs `body` with the instruction set limited to `level`, then restores the previous level.
@@ -26,8 +16,6 @@ package func withThreads<Result>(_ count: Int, _ body: () throws -> Result) reth
 package func withInstructionSet<Result>(
   _ level: Int, _ body: () throws -> Result
 ) rethrows -> Result {
-  settingsLock.lock()
-  defer { settingsLock.unlock() }
   let previous = decant_simd_level()
   defer { decant_limit_simd_level(previous) }
   decant_limit_simd_level(Int32(level))

@@ -1,0 +1,24 @@
+internal import Support
+internal import Workflow
+
+extension Stage {
+  /// The stage as a phrase: `reading model`.
+  var phrase: String {
+    switch self {
+    case .reading(let paths): "reading " + paths.joined(separator: " and ")
+    case .loading(let path): "loading \(path)"
+    case .checking(let path): "checking \(path)"
+    case .generating(let model, let prompt, let count):
+      "generating with \(model), \(prompt + 1) of \(count)"
+    case .computing(let component): "computing \(component.rawValue)"
+    case .calibrating(let images, let size):
+      "calibrating with \(counted(images, "image")) of \(size.width)x\(size.height)"
+    case .writing(let path): "writing \(path)"
+    case .verifying(let candidate, let reference): "verifying \(candidate) against \(reference)"
+    case .measuring(let model, let compute):
+      "measuring \(model)" + (compute.map { ", \($0.name)" } ?? "")
+    case .measuringKernels: "measuring kernels"
+    case .measuringCoding: "measuring lossless coding"
+    }
+  }
+}

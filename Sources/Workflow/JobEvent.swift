@@ -1,0 +1,44 @@
+package import Support
+package import Tensors
+
+/// An event of a running job or of a session's request.
+package enum JobEvent: Sendable {
+  /// A stage begins.
+  case stage(Stage)
+  /// The progress of the stage, in units of the stage.
+  case progress(done: Int, total: Int)
+  /// The latents after a sampling step, [count, channels, height / 8, width / 8], for a caller that
+  /// requested them. Steps count from 1.
+  case latents(step: Int, total: Int, Tensor)
+  /// A fact that a user should know and that is not an error, with what a user can do about it.
+  case note(String, remedy: Remedy? = nil)
+}
+
+package typealias EventSink = @Sendable (JobEvent) -> Void
+
+/// A stage of a job, with the facts that a client words.
+package enum Stage: Hashable, Sendable {
+  /// Models are opened and checked, or read completely to identify them. Holds their paths.
+  case reading([String])
+  /// The model at a path is prepared to run.
+  case loading(String)
+  /// A file is checked for damage.
+  case checking(String)
+  /// Images are generated with the model of that name, for a prompt of `count`. Prompts count from
+  /// 0.
+  case generating(model: String, prompt: Int, of: Int)
+  /// One component of a model runs.
+  case computing(ForwardJob.Component)
+  /// Statistics of activations are collected.
+  case calibrating(images: Int, size: ImageSize)
+  /// A model is written to a path.
+  case writing(String)
+  /// The models of these names are compared.
+  case verifying(candidate: String, reference: String)
+  /// A model's speed is measured; `compute` is `nil` where it is the only arithmetic measured.
+  case measuring(model: String, compute: Compute?)
+  /// The speed of single operations is measured.
+  case measuringKernels
+  /// The speed of lossless coding is measured.
+  case measuringCoding
+}
