@@ -27,22 +27,29 @@ import Workflow
   }
 
   @Test(arguments: [
-    ("bk-sdm-base", 3_707_652), ("bk-sdm-small", 3_151_332), ("bk-sdm-tiny", 2_245_380),
+    (miniature, "bk-sdm-base", 5_523_876, 3_707_652),
+    (miniature, "bk-sdm-small", 5_523_876, 3_151_332),
+    (miniature, "bk-sdm-tiny", 5_523_876, 2_245_380),
+    (miniatureXL, "ssd-1b", 6_387_268, 3_428_036),
+    (miniatureXL, "segmind-vega", 6_387_268, 2_030_692),
+    (miniatureXL, "koala-700m", 6_387_268, 2_041_476),
   ])
-  func strippingLeavesTheRecipesParameters(recipe: String, parameters: Int) async throws {
+  func strippingLeavesTheRecipesParameters(
+    model: String, recipe: String, before: Int, after: Int
+  ) async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/small"
       let out = try await StripJob(
-        model: miniature, reading: InputOptions(), output: OutputRequest(path: path),
+        model: model, reading: InputOptions(), output: OutputRequest(path: path),
         cut: .recipe(recipe)
       ).run()
       let part = try #require(out.parts.first { $0.name == "unet" })
-      #expect(part.parametersBefore == 5_523_876)
-      #expect(part.parametersAfter == parameters)
+      #expect(part.parametersBefore == before)
+      #expect(part.parametersAfter == after)
       let unet = try #require(try Readers.all.read(path)["unet"])
-      #expect(unet.weights.parameterCount == parameters)
+      #expect(unet.weights.parameterCount == after)
       // Tensors that are kept are unchanged.
-      let original = try #require(try Readers.all.read(miniature)["unet"])
+      let original = try #require(try Readers.all.read(model)["unet"])
       let name = "down_blocks.0.resnets.0.conv1.weight"
       #expect(
         try unet.weights.tensor(name).parts[0].array
@@ -50,11 +57,12 @@ import Workflow
     }
   }
 
-  @Test func int8MeetsTheThresholds() async throws {
+  @Test(arguments: [miniature, miniatureXL])
+  func int8MeetsTheThresholds(model: String) async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/int8.decant"
       let out = try await QuantizeJob(
-        model: miniature, reading: InputOptions(), output: OutputRequest(path: path),
+        model: model, reading: InputOptions(), output: OutputRequest(path: path),
         isDryRun: false,
         request: QuantizationRequest(type: "int8"), calibration: nil
       ).run()
@@ -71,7 +79,7 @@ import Workflow
       request.minimumPSNR = 30
       request.maximumLatentError = 0.05
       let verified = try await VerifyJob(
-        reference: miniature, candidate: path, reading: InputOptions(), request: request,
+        reference: model, candidate: path, reading: InputOptions(), request: request,
         report: nil, replacing: false
       ).run()
       try verified.check()
@@ -79,7 +87,7 @@ import Workflow
         verified.text.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(verified.text)")
       request.minimumPSNR = 200
       let strict = try await VerifyJob(
-        reference: miniature, candidate: path, reading: InputOptions(), request: request,
+        reference: model, candidate: path, reading: InputOptions(), request: request,
         report: nil, replacing: false
       ).run()
       #expect(throws: CheckNotMet.self) { try strict.check() }

@@ -6,8 +6,11 @@ import Tensors
 import TestSupport
 import Workflow
 
-/// The trained miniature model.
+/// The trained miniature of Stable Diffusion 1.
 let miniature = fixture("mini-sd")
+
+/// The trained miniature of SDXL, in which every level of the U-Net matters.
+let miniatureXL = fixture("mini-sdxl")
 
 /// A pipeline of 300,000 random weights.
 let tiny = fixture("golden/pipeline")
