@@ -24,7 +24,7 @@ SKIPPED = {
     "down_blocks.2.attentions.0": 0.6,
     "down_blocks.2.attentions.1": 0.3,
     "up_blocks.0.attentions.?": 0.5,
-    "up_blocks.1.attentions.?": 0.4,
+    "up_blocks.1.attentions.?": 0.2,
 }
 PADDING = "!"  # of SDXL's second tokenizer; its token 0
 
@@ -120,5 +120,5 @@ MINIATURE = Miniature(
     },
     paddings={"tokenizer": EOS, "tokenizer_2": PADDING},
     steps=25,
-    guidance_scale=5.0,
+    guidance_scale=2.0,
 )

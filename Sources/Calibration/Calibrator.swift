@@ -82,6 +82,21 @@ package struct Calibrator: Sendable {
     return file
   }
 
+  /// Why a partial file cannot be continued with these runs; `nil` when it can.
+  private func mismatch(
+    of partial: CalibrationFile, _ runs: [CalibrationRun]
+  ) -> CalibrationError? {
+    if let difference = partial.differences(from: empty).first {
+      return .otherCalibration(
+        path: partialPath, what: difference.what, found: difference.ours,
+        expected: difference.theirs)
+    }
+    let wanted = Set(runs)
+    return partial.runs.first { !wanted.contains($0) }.map {
+      .otherRun(path: partialPath, run: $0)
+    }
+  }
+
   /// The calibration to add runs to: the partial file of an interrupted one, or an empty one.
   private func start(_ runs: [CalibrationRun]) throws -> CalibrationFile {
     guard FileManager.default.fileExists(atPath: partialPath) else { return empty }
@@ -94,14 +109,10 @@ package struct Calibrator: Sendable {
       throw CalibrationError.unfinished(path: partialPath, output: empty.path)
     }
     var partial = try CalibrationFile(path: partialPath)
-    for difference in partial.differences(from: empty) {
-      throw CalibrationError.otherCalibration(
-        path: partialPath, what: difference.what, found: difference.ours,
-        expected: difference.theirs)
-    }
-    let wanted = Set(runs)
-    if let other = partial.runs.first(where: { !wanted.contains($0) }) {
-      throw CalibrationError.otherRun(path: partialPath, run: other)
+    if let error = mismatch(of: partial, runs) {
+      guard replacing else { throw error }
+      try FileManager.default.removeItem(atPath: partialPath)
+      return empty
     }
     partial.path = empty.path
     partial.tool = empty.tool

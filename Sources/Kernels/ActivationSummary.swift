@@ -8,15 +8,15 @@ package struct ActivationSummary: Sendable, Equatable {
   package var maxima: [Float]
   /// The sum of squares of each channel, added in float64 and in a fixed order. Divided by
   /// ``positions`` it is the mean square.
-  package var meanSquares: [Double]
+  package var squareSums: [Double]
   /// The number of values of each channel.
   package var positions: Int
   /// Counts of magnitudes; see ``MagnitudeBins``.
   package var histogram: [UInt64]
 
-  package init(maxima: [Float], meanSquares: [Double], positions: Int, histogram: [UInt64]) {
+  package init(maxima: [Float], squareSums: [Double], positions: Int, histogram: [UInt64]) {
     self.maxima = maxima
-    self.meanSquares = meanSquares
+    self.squareSums = squareSums
     self.positions = positions
     self.histogram = histogram
   }
@@ -63,20 +63,20 @@ package func summarize(
   let units = channels == 0 ? 0 : (channels - 1) / width + 1
   var summary = ActivationSummary(
     maxima: [Float](repeating: 0, count: channels),
-    meanSquares: [Double](repeating: 0, count: channels),
+    squareSums: [Double](repeating: 0, count: channels),
     positions: outer.count * inner,
     histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
   var histograms = [UInt64](repeating: 0, count: units * MagnitudeBins.count)
 
   activation.values.reading { source in
     summary.maxima.withUnsafeMutableBufferPointer { maxima in
-      summary.meanSquares.withUnsafeMutableBufferPointer { meanSquares in
+      summary.squareSums.withUnsafeMutableBufferPointer { squareSums in
         histograms.withUnsafeMutableBufferPointer { histograms in
-          guard let maxima = maxima.baseAddress, let meanSquares = meanSquares.baseAddress,
+          guard let maxima = maxima.baseAddress, let squareSums = squareSums.baseAddress,
             let histograms = histograms.baseAddress
           else { return }
           let target = SummaryTarget(
-            maxima: maxima, meanSquares: meanSquares, histograms: histograms)
+            maxima: maxima, squareSums: squareSums, histograms: histograms)
           parallel(units) { unit in
             let range = unit * width..<min(channels, (unit + 1) * width)
             let bins = target.histograms + unit * MagnitudeBins.count
@@ -86,7 +86,7 @@ package func summarize(
                   let plane = source + (sample * channels + channel) * inner
                   target.maxima[channel] = max(
                     target.maxima[channel], decant_largest_magnitude(plane, inner))
-                  target.meanSquares[channel] += decant_square_sum(plane, inner)
+                  target.squareSums[channel] += decant_square_sum(plane, inner)
                   decant_magnitude_histogram(plane, inner, bins)
                 }
               }
@@ -95,7 +95,7 @@ package func summarize(
               let rows = outer.count * inner
               decant_column_statistics(
                 first, rows, range.count, channels, target.maxima + range.lowerBound,
-                target.meanSquares + range.lowerBound)
+                target.squareSums + range.lowerBound)
               for row in 0..<rows {
                 decant_magnitude_histogram(first + row * channels, range.count, bins)
               }
@@ -116,6 +116,6 @@ package func summarize(
 /// Unchecked: each unit of work writes its own channels and its own histogram.
 private struct SummaryTarget: @unchecked Sendable {
   let maxima: UnsafeMutablePointer<Float>
-  let meanSquares: UnsafeMutablePointer<Double>
+  let squareSums: UnsafeMutablePointer<Double>
   let histograms: UnsafeMutablePointer<UInt64>
 }

@@ -38,7 +38,9 @@ extension [Prompt] {
   package init(path: String?, limit: Int? = nil) throws {
     let prompts: [Prompt]
     if let path {
-      guard let text = String(validating: try ByteSlice.mapping(path).array, as: UTF8.self) else {
+      var bytes = try ByteSlice.mapping(path).array
+      if bytes.starts(with: Self.byteOrderMark) { bytes.removeFirst(Self.byteOrderMark.count) }
+      guard let text = String(validating: bytes, as: UTF8.self) else {
         throw PromptFileError.notUTF8(path: path)
       }
       prompts = try [Prompt](text: text, path: path)
@@ -47,6 +49,9 @@ extension [Prompt] {
     }
     self = Array(prompts.prefix(limit ?? prompts.count))
   }
+
+  /// The mark with which some editors begin a file in UTF-8.
+  private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
 
   /// Parses the text of a prompt file: one prompt per line, optionally followed by a tab and a
   /// negative prompt. Empty lines and lines that begin with `#` are skipped.

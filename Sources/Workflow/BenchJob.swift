@@ -67,6 +67,13 @@ package struct BenchJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> BenchResults {
+    // A wrong name is refused before the first model is measured.
+    for measurement in measurements {
+      switch measurement.subject {
+      case .model(let path): _ = try Layouts.readers.reader(for: path)
+      case .family(let family): _ = try syntheticModel(family: family, seed: 0, type: "f32")
+      }
+    }
     var rows: [JSONObject] = []
     var kernelRows: [KernelBench.Row] = []
     var codingRows: [CodingBench.Row] = []

@@ -85,7 +85,13 @@ package struct ShrinkJob: Job {
     events(.note("\(output.path) is written; verification follows"))
     var request = verification
     request.promptsPath = request.promptsPath ?? calibrating.promptsPath
-    request.promptsSkipped = file == nil ? 0 : (calibrating.promptLimit ?? 0)
+    request.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
+    if try request.prompts.contains(where: { request.promptsExcluded.contains($0.prompt) }) {
+      events(
+        .note(
+          "the verification uses prompts of the calibration, because there are too few others",
+          remedy: .choose(.prompts, purpose: "with more prompts")))
+    }
     let result = try verify(source, try written(output, besides: source), request, events)
     if let report { try result.write(to: report, replacing: output.replacing) }
     let outcome = VerificationOutcome(report: result, path: report)

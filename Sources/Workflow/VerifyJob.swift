@@ -13,8 +13,8 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var promptsPath: String?
   /// The number of prompts to use; `nil` is all.
   package var promptLimit: Int?
-  /// The number of prompts to skip at the start of the list: those that a calibration used.
-  package var promptsSkipped: Int
+  /// Prompts to avoid: those that a calibration used.
+  package var promptsExcluded: Set<String>
   package var steps: Int
   /// Images per prompt, with seeds 0, 1, ….
   package var seeds: Int
@@ -39,7 +39,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var maximumStepError: Double?
 
   package static let standard = VerificationRequest(
-    promptsPath: nil, promptLimit: 2, promptsSkipped: 0, steps: 20, seeds: 1, guidanceScale: 7.5,
+    promptsPath: nil, promptLimit: 2, promptsExcluded: [], steps: 20, seeds: 1, guidanceScale: 7.5,
     scheduler: nil, size: nil, hasBaselines: true,
     compute: .f32, referenceCompute: .f32)
 
@@ -59,12 +59,15 @@ package struct VerificationRequest: RunRequest, Sendable {
     return sampling
   }
 
-  /// The prompts. A list that is too short to skip as many is used from its end.
+  /// The prompts, without ``promptsExcluded``. If too few others are left, the last prompts of the
+  /// list are used as well.
   var prompts: [Prompt] {
     get throws {
       let all = try [Prompt](path: promptsPath)
-      let skipped = min(promptsSkipped, max(0, all.count - (promptLimit ?? 1)))
-      return Array(all.dropFirst(skipped).prefix(promptLimit ?? all.count))
+      let others = all.filter { !promptsExcluded.contains($0.prompt) }
+      let excluded = all.filter { promptsExcluded.contains($0.prompt) }
+      guard let promptLimit else { return others.isEmpty ? all : others }
+      return Array(others.prefix(promptLimit)) + excluded.suffix(max(0, promptLimit - others.count))
     }
   }
 }

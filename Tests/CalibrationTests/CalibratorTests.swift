@@ -118,6 +118,23 @@ struct CalibratorTests {
     }
   }
 
+  /// The remedy that a refused `--resume` names works: with `replacing` too, the calibration starts
+  /// again.
+  @Test func replacesAPartialFileOfAnotherCalibration() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c"
+      #expect(throws: CancellationError.self) {
+        try calibrator(path).calibrate(runs, on: FakeSubject(interruptedAt: "bird"))
+      }
+      var other = settings
+      other.steps = 7
+      let fresh = try calibrator(path, settings: other, replacing: true, resuming: true)
+        .calibrate(runs, on: FakeSubject())
+      #expect(fresh.runs == runs)
+      #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
+    }
+  }
+
   @Test func refusesToResumeAnotherCalibration() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/c"

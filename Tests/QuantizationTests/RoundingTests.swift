@@ -84,7 +84,7 @@ struct RoundingTests {
       let channels = try #require(statistics[name]?.channels)
       let summary = ActivationSummary(
         maxima: [Float](repeating: 1, count: channels),
-        meanSquares: (0..<channels).map { Double(10 * (first + $0)) }, positions: 10,
+        squareSums: (0..<channels).map { Double(10 * (first + $0)) }, positions: 10,
         histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
       check(statistics.update(name) { $0.add(summary, band: 0, branch: .conditional) } == true)
     }

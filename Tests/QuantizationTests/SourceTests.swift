@@ -95,7 +95,7 @@ struct SourceTests {
     var statistics = ActivationStatistics(modules: Self.modules, bands: TimestepBands(count: 2))
     #expect(statistics.names == ["conv_in", "block.conv", "block.linear"])
     let summary = ActivationSummary(
-      maxima: [1, 2, 3, 4], meanSquares: [10, 20, 0, 40], positions: 10,
+      maxima: [1, 2, 3, 4], squareSums: [10, 20, 0, 40], positions: 10,
       histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
     check(
       statistics.update("block.conv") { $0.add(summary, band: 1, branch: .conditional) } == true)

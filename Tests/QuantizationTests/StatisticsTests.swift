@@ -50,7 +50,7 @@ struct StatisticsTests {
       #expect(summary.positions == values.count)
       #expect(summary.maxima[channel] == values.map(abs).max())
       let squares = values.reduce(0.0) { $0 + Double($1) * Double($1) }
-      #expect(abs(summary.meanSquares[channel] - squares) <= 1e-13 * squares)
+      #expect(abs(summary.squareSums[channel] - squares) <= 1e-13 * squares)
       for value in values {
         let edges = (0..<MagnitudeBins.count).last {
           MagnitudeBins.lowerEdge($0) <= Double(abs(value))

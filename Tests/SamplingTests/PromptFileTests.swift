@@ -1,4 +1,5 @@
 import Formats
+import Foundation
 import Sampling
 import Support
 import Tensors
@@ -23,6 +24,15 @@ struct PromptFileTests {
         Prompt("a blue square", negativePrompt: "blurry, dark"),
         Prompt("a\u{a0}green star"),
       ])
+  }
+
+  @Test("may begin with a byte order mark, as some editors write it")
+  func byteOrderMark() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/p.txt"
+      try Data([0xef, 0xbb, 0xbf] + Array("a cat\n".utf8)).write(to: URL(fileURLWithPath: path))
+      #expect(try [Prompt](path: path) == [Prompt("a cat")])
+    }
   }
 
   @Test(

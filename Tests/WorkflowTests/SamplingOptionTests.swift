@@ -110,12 +110,15 @@ import Workflow
       func summary(_ outcome: VerificationOutcome) throws -> JSONValue {
         try #require(outcome.json["compared"]?.array?.first?["summary"])
       }
-      let standard = try summary(try await verified { _ in })
+      let outcome = try await verified { _ in }
+      let standard = try summary(outcome)
+      let used = outcome.json["settings"]?["prompts"]?.array?.compactMap(\.string)
       let int8 = try #require(Compute(name: "int8"))
+      let first = Set(try #require(used))
       let changes: [(String, @Sendable (inout VerificationRequest) -> Void)] = [
         ("prompts", { $0.promptsPath = prompts }),
         ("prompt limit", { $0.promptLimit = 2 }),
-        ("skipped prompts", { $0.promptsSkipped = 1 }),
+        ("excluded prompts", { $0.promptsExcluded = first }),
         ("steps", { $0.steps = 3 }),
         ("seeds", { $0.seeds = 2 }),
         ("guidance scale", { $0.guidanceScale = 1 }),

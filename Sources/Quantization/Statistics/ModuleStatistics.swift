@@ -57,7 +57,7 @@ package struct ModuleStatistics: Sendable, Equatable {
     let cell = band * GuidanceBranch.allCases.count + branch.rawValue
     for channel in 0..<channels {
       let place = cell * channels + channel
-      guard let squares = FixedSum(summary.meanSquares[channel]), squareSums[place].add(squares)
+      guard let squares = FixedSum(summary.squareSums[channel]), squareSums[place].add(squares)
       else { return false }
       maxima[place] = max(maxima[place], summary.maxima[channel])
     }
