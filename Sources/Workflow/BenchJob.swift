@@ -1,3 +1,4 @@
+private import Checkpoints
 private import Foundation
 internal import Kernels
 internal import ModelSources
