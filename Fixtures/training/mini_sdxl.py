@@ -120,5 +120,5 @@ MINIATURE = Miniature(
     },
     paddings={"tokenizer": EOS, "tokenizer_2": PADDING},
     steps=25,
-    guidance_scale=2.0,
+    guidance_scale=1.5,
 )

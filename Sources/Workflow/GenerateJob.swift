@@ -38,16 +38,16 @@ package struct GenerateJob: Job {
   }
 
   package func run(_ events: @escaping EventSink) async throws -> GeneratedImages {
-    for path in [output, grid].compactMap({ $0 }) where !path.lowercased().hasSuffix(".png") {
-      throw JobError(
-        "\(path): images are written as PNG", remedy: .act("give a name that ends in .png"))
-    }
     let paths = output.map { imagePaths($0, count: request.prompts.count * request.count) } ?? []
     let outputs = paths + [grid, latentsOutput].compactMap { $0 }
     try refuseSameOutputs(outputs)
     for path in outputs {
       try refuseOverwriting(
         path, replacing: replacing, inputs: models + request.inputs + reading.composition.inputs)
+    }
+    for path in [output, grid].compactMap({ $0 }) where !path.lowercased().hasSuffix(".png") {
+      throw JobError(
+        "\(path): images are written as PNG", remedy: .act("give a name that ends in .png"))
     }
     if let name = request.scheduler { _ = try Schedulers.named(name) }
     let samplings = try request.samplings

@@ -130,7 +130,7 @@ struct CalibratorTests {
       other.steps = 7
       let fresh = try calibrator(path, settings: other, replacing: true, resuming: true)
         .calibrate(runs, on: FakeSubject())
-      #expect(fresh.runs == runs)
+      #expect(Set(fresh.runs) == Set(runs))
       #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
     }
   }
