@@ -35,7 +35,7 @@ package enum LayoutError: RemediableError, Equatable {
     case .notWritable(let path, _):
       "\(path): the name does not determine the output format"
     case .unknownWriter(let name, let known):
-      "unknown output format '\(shown(name))'; expected \(listed(known))"
+      "unknown output format '\(shown(name))'; expected \(alternatives(known))"
     }
   }
 
@@ -50,7 +50,7 @@ package enum LayoutError: RemediableError, Equatable {
 }
 
 extension LayoutError {
-  /// The error for a file or folder that is none of the `readable` kinds.
+  /// The error for a file or folder of a kind that is not `readable`.
   static func unknown(_ path: String, readable: [String]) -> LayoutError {
     guard FileManager.default.fileExists(atPath: path) else { return .nothingThere(path: path) }
     return .notRecognized(path: path, found: describe(path), readable: readable)

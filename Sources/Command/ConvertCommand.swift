@@ -44,6 +44,6 @@ struct ConvertCommand: JobCommand {
   func job() -> ConvertJob {
     return ConvertJob(
       model: model, reading: read.value, output: layout.request(output.output),
-      type: type.map(typeName))
+      type: type)
   }
 }

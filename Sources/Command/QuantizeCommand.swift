@@ -110,14 +110,6 @@ struct QuantizationArguments: ParsableArguments {
 
   func request(type: String) -> QuantizationRequest {
     QuantizationRequest(
-      type: typeName(type), method: method, keep: keep, only: only,
-      assign: assign.map(withTypeName), restType: typeName(restType))
+      type: type, method: method, keep: keep, only: only, assign: assign, restType: restType)
   }
-}
-
-/// `PATTERN=TYPE` with Decant's name of the type.
-private func withTypeName(_ assignment: String) -> String {
-  let sides = assignment.split(separator: "=", omittingEmptySubsequences: false)
-  guard sides.count == 2 else { return assignment }
-  return "\(sides[0])=\(typeName(String(sides[1])))"
 }

@@ -35,6 +35,6 @@ struct SynthesizeCommand: JobCommand {
 
   func job() -> SynthesizeJob {
     return SynthesizeJob(
-      family: family, seed: seed.value, type: typeName(type), output: layout.request(output.output))
+      family: family, seed: seed.value, type: type, output: layout.request(output.output))
   }
 }

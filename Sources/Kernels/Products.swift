@@ -301,7 +301,7 @@ extension StoredTensor {
   }
 
   /// Prefetches the numbers in `columns` of each of `rows`, which will be widened soon. The
-  /// processor's own prefetching does not cover a few cache lines of each of several rows.
+  /// hardware prefetcher does not follow reads that alternate between rows.
   func prefetch(rows: Range<Int>, columns: Range<Int>) {
     var ahead = ahead(rows: rows, columns: columns)
     decant_prefetch(&ahead)

@@ -21,12 +21,12 @@ package protocol OutputProfile: Sendable {
   /// Only configs, names and shapes are read, no weights.
   func refusal(_ model: ModelSource) -> String?
 
-  /// The encoding that weights get which are to be stored as `encoding`: the same where the program
-  /// reads it, else the nearest that it reads. `nil` where there is none.
+  /// The nearest encoding to `encoding` that the program reads, which may be `encoding` itself;
+  /// `nil` where there is none.
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding?
 
-  /// Whether the program reads the tensor as `entry` states, in an ``accepted(_:)`` encoding.
-  /// Tensors for which it does not are stored as plain numbers.
+  /// Whether the program reads this tensor in the encoding of `entry`, which is an ``accepted(_:)``
+  /// one. ``fitted(_:)`` stores the others as plain numbers.
   func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool
 
   // MARK: - Writing
@@ -37,13 +37,13 @@ package protocol OutputProfile: Sendable {
   /// The tensors of a file that holds a whole model, under the program's names, with the marker
   /// tensors that the program looks for. Layouts with a folder for each component do not call it.
   ///
-  /// - Parameter model: a ``prepared(_:)`` model.
+  /// - Parameter model: a ``fitted(_:)`` model.
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource]
 
   /// The shape and encoding of a tensor in the file.
   func stored(_ entry: TensorEntry) -> TensorEntry
 
-  /// Metadata beside that of the layout.
+  /// Metadata to add to that of the layout.
   ///
   /// - Parameter tensors: what ``tensors(of:options:)`` returned.
   func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject
@@ -111,7 +111,7 @@ package enum OutputProfileError: RemediableError, Equatable {
   package var description: String {
     switch self {
     case .unknown(let program, let layout, let known):
-      "no \(layout) is written for '\(shown(program))'; expected \(listed(known))"
+      "unknown program '\(shown(program))' for a \(layout); expected \(alternatives(known))"
     case .notLoadable(let path, let program, let found, _):
       "\(path): \(program) cannot load \(found)"
     }

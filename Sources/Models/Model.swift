@@ -150,7 +150,7 @@ package struct ModelConfigs: Sendable {
     }
   }
 
-  /// The facts by which families are told apart, as `name found, expected value` where they differ
+  /// The facts that distinguish families, as `name found, expected value` where they differ
   /// from another model's.
   func differences(from other: ModelConfigs) -> [String] {
     zip(facts, other.facts).filter { $0.value != $1.value }.map {

@@ -18,8 +18,16 @@ package func listed(_ names: [String]) -> String {
   let limit = 12
   var items = names.prefix(limit).map { shown($0, limit: 80) }
   if names.count > limit { items.append("\(names.count - limit) more") }
-  guard let last = items.popLast() else { return "nothing" }
-  return items.isEmpty ? last : items.joined(separator: ", ") + " and " + last
+  return joined(items, "and")
+}
+
+/// All names of a choice for a message: `a, b or c`.
+package func alternatives(_ names: [String]) -> String { joined(names, "or") }
+
+private func joined(_ items: [String], _ conjunction: String) -> String {
+  guard let last = items.last else { return "nothing" }
+  let others = items.dropLast().joined(separator: ", ")
+  return others.isEmpty ? last : "\(others) \(conjunction) \(last)"
 }
 
 /// A count with its noun: `1 image`, `2 images`.

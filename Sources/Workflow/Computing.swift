@@ -18,7 +18,7 @@ package func checkInstructionSet(
   guard let name, !name.isEmpty, !available.contains(name) else { return }
   guard names.contains(name) else {
     throw JobError(
-      "DECANT_SIMD=\(shown(name)): unknown instruction set; known are \(listed(names))")
+      "DECANT_SIMD=\(shown(name)): unknown instruction set; expected \(alternatives(names))")
   }
   throw JobError(
     "DECANT_SIMD=\(name): this machine does not support it; supported are \(listed(available))")

@@ -65,9 +65,8 @@ func cast(
 ///
 /// - Parameter noun: what messages call the type: `number type`.
 func plainScheme(_ name: String, noun: String = "number type") throws -> any Scheme {
-  let plain = Schemes.all.filter { !$0.encoding.isQuantized }
-  guard let scheme = plain.first(where: { $0.name == name }) else {
-    throw JobError(unknown: name, noun, expected: plain.map(\.name))
+  guard let scheme = Schemes.named(name), !scheme.encoding.isQuantized else {
+    throw JobError(unknown: name, noun, expected: plainTypeNames)
   }
   return scheme
 }

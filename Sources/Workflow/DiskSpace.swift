@@ -31,7 +31,7 @@ extension OutputRequest {
     let isCoded = writer.settings.contains(.coding) && options.codes != false
     guard let free = freeBytes(forWriting: path) else { return }
     // Some programs read the U-Net only.
-    let written = try writer.profile(options).prepared(model)
+    let written = try writer.profile(options).fitted(model)
     try requireSpace(leastBytes(of: written.components, isCoded: isCoded), free: free, for: path)
   }
 }

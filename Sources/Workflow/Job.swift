@@ -48,10 +48,7 @@ package struct JobError: RemediableError, Equatable {
 
   /// A name that is not in a list: `family 'x' is unknown; expected a, b or c`.
   init(unknown name: String, _ noun: String, expected names: [String]) {
-    var rest = names
-    let last = rest.popLast() ?? "nothing"
-    let list = rest.isEmpty ? last : rest.joined(separator: ", ") + " or " + last
-    self.init("\(noun) '\(shown(name))' is unknown; expected \(list)")
+    self.init("\(noun) '\(shown(name))' is unknown; expected \(alternatives(names))")
   }
 }
 

@@ -161,8 +161,8 @@ struct QuantizedModel {
 
   var step: ProvenanceStep {
     var facts: JSONObject = [
-      "type": .string(request.type), "method": .string(request.method),
-      "rest_type": .string(request.restType),
+      "type": .string(typeName(request.type)), "method": .string(request.method),
+      "rest_type": .string(typeName(request.restType)),
       "keep": .array(request.keep.map { .string($0) }),
       "only": .array(request.only.map { .string($0) }),
       "assign": .array(request.assign.map { .string($0) }),

@@ -2,7 +2,7 @@ private import Checkpoints
 private import Foundation
 internal import ModelSources
 internal import Quantization
-package import Support
+internal import Support
 internal import Tensors
 private import Verification
 
@@ -43,13 +43,13 @@ package struct OutputRequest: Sendable {
     }
     for (setting, feature) in options.layoutSettings where !writer.settings.contains(setting) {
       let others = Layouts.writers.filter { $0.settings.contains(setting) }.map(\.layout)
-      throw OutputError(
-        "\(path): a \(writer.layout) has no \(feature), a \(listed(others)) has",
+      throw JobError(
+        "\(path): a \(writer.layout) does not support \(feature); expected a \(alternatives(others))",
         remedy: .leaveOut(setting))
     }
     do { _ = try writer.profile(options) } catch {
       let layouts = Layouts.writers.filter { $0.profiles.contains { $0.name == options.program } }
-      throw OutputError(
+      throw JobError(
         "\(path): \(error)",
         remedy: layouts.isEmpty ? nil : .choose(.outputFormat, layouts.map(\.name)))
     }
@@ -80,7 +80,7 @@ package struct OutputRequest: Sendable {
         (programs.isEmpty ? [] : [Remedy.choose(.program, programs)])
         + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
         + [.choose(.type, ["f16"])]
-      throw OutputError("\(path): \(error)", remedy: .either(remedies))
+      throw JobError("\(path): \(error)", remedy: .either(remedies))
     }
   }
 
@@ -118,17 +118,6 @@ package let programNames: [String] = {
   return names
 }()
 
-/// Why an output cannot be written as requested.
-package struct OutputError: RemediableError, Equatable {
-  package let description: String
-  package let remedy: Remedy?
-
-  init(_ description: String, remedy: Remedy? = nil) {
-    self.description = description
-    self.remedy = remedy
-  }
-}
-
 /// The kind of an output, which decides what it may replace.
 enum OutputNature {
   case file
@@ -146,26 +135,26 @@ func refuseOverwriting(
   refuseEvenReplacing: () throws -> Void = {}
 ) throws {
   let rename = Remedy.act("give another name")
-  if path.isEmpty { throw OutputError("the output has an empty name", remedy: rename) }
+  if path.isEmpty { throw JobError("the output has an empty name", remedy: rename) }
   let output = resolved(path)
   for input in inputs where output == resolved(input) || output.hasPrefix(resolved(input) + "/") {
-    throw OutputError(
+    throw JobError(
       "\(path): the output is the input \(input) or is inside it; inputs are never changed",
       remedy: rename)
   }
   let parent = PathParts(output).folder
   // A name that ends in a slash is that of a folder.
   if let file = obstacle(to: nature == .file && path.hasSuffix("/") ? output : parent) {
-    throw OutputError("\(path): \(file) is a file, expected a folder", remedy: rename)
+    throw JobError("\(path): \(file) is a file, expected a folder", remedy: rename)
   }
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
-    throw OutputError("\(path): is a folder, expected a file", remedy: .act("name a file in it"))
+    throw JobError("\(path): is a folder, expected a file", remedy: .act("name a file in it"))
   }
   if nature == .folder, FileManager.default.fileExists(atPath: output), !isFolder(output) {
-    throw OutputError("\(path): is a file, expected a folder", remedy: rename)
+    throw JobError("\(path): is a file, expected a folder", remedy: rename)
   }
   for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
-    throw OutputError(
+    throw JobError(
       "\(path): the output would replace the folder that holds the input \(input)",
       remedy: rename)
   }
@@ -174,11 +163,11 @@ func refuseOverwriting(
     if !replacing { throw FileError(.exists, path) }
   }
   guard isFolder(parent) else {
-    throw OutputError(
+    throw JobError(
       "\(path): the folder \(parent) does not exist", remedy: .act("create it first"))
   }
   guard isWritable(parent) else {
-    throw OutputError(
+    throw JobError(
       "\(path): the folder \(parent) is not writable", remedy: .act("choose another folder"))
   }
 }
@@ -196,7 +185,7 @@ private func obstacle(to path: String) -> String? {
 func refuseSameOutputs(_ paths: [String]) throws {
   var seen: Set<String> = []
   for path in paths where !seen.insert(resolved(path)).inserted {
-    throw OutputError(
+    throw JobError(
       "\(path): two outputs have this name", remedy: .act("give each its own name"))
   }
 }
@@ -207,7 +196,7 @@ func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
     if let other = others.first {
-      throw OutputError(
+      throw JobError(
         "\(path): the folder holds '\(shown(other))', which is no part of a report; only a report is "
           + "replaced", remedy: .act("give another name"))
     }

@@ -1,7 +1,7 @@
 """Compares the time of U-Net steps, text encoders and VAE decoders in decant, torch and OpenVINO.
 
 Everything runs on one thread and counts processor seconds, which are steadier than wall seconds on
-a shared machine. Each time is the least of several rounds. The programs take turns within a round,
+a shared machine. Each time is the minimum over the rounds. The programs take turns within a round,
 because the speed of a shared machine changes over time. Models have random weights. Prints a table
 in Markdown.
 

@@ -21,7 +21,8 @@ struct OutputProfileTests {
     let error = #expect(throws: OutputProfileError.self) {
       try writer.profile(WriteOptions(program: "sdnq"))
     }
-    #expect(error?.description == "no GGUF file is written for 'sdnq'; expected sdcpp and comfyui")
+    #expect(
+      error?.description == "unknown program 'sdnq' for a GGUF file; expected sdcpp or comfyui")
     #expect(error?.remedy == nil)
   }
 

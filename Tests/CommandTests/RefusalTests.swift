@@ -4,7 +4,7 @@ import Testing
 
 /// Every refusal is one sentence, exits with code 2 and writes nothing.
 @Suite struct RefusalTests {
-  private static let writers = "decant, diffusers, checkpoint and gguf"
+  private static let writers = "decant, diffusers, checkpoint or gguf"
 
   @Test(arguments: [
     (["inspect", "nothing"], "nothing: there is no such file or folder"),
@@ -439,7 +439,7 @@ import Testing
       #expect(refused.code == 2)
       #expect(
         refused.errors
-          == "decant: DECANT_SIMD=avx3: unknown instruction set; known are portable, avx2, avx512, avx512-vnni and avx512-bf16\n"
+          == "decant: DECANT_SIMD=avx3: unknown instruction set; expected portable, avx2, avx512, avx512-vnni or avx512-bf16\n"
       )
       #expect(try decant(["inspect", "--help"], simd: "avx3").code == 0)
       #expect(try decant(["inspect", "model"], simd: "portable").code == 0)

@@ -83,7 +83,7 @@ struct InnerProductTests {
     }
   }
 
-  /// Numbers of tokens around the limit of this kernel, and sums of several parts.
+  /// Token counts around the kernel's limit, and sums long enough to be split into parts.
   @Test(arguments: [
     (1, 320, 50), (77, 768, 100), (78, 310, 20), (128, 1030, 30), (129, 1030, 30), (5, 9001, 37),
   ])

@@ -120,7 +120,7 @@ struct LinearTests {
     #expect(error(found.values, expected) < Tolerance.sums)
   }
 
-  /// A sum of several parts, a bias and a residual, where neither rows nor columns fill a tile.
+  /// A split sum with a bias and a residual, where neither rows nor columns fill a tile.
   @Test func biasAndResidualInPartialTiles() {
     let (inputs, outputs, tokens) = (1500, 33, 237)
     let x = randomTensor([1, inputs, tokens], seed: 1)

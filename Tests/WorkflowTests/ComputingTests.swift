@@ -11,8 +11,8 @@ import Workflow
   func supportedInstructionSets(name: String?) throws { try check(name) }
 
   @Test(arguments: [
-    ("avx3", "unknown instruction set; known are portable, narrow and wide"),
-    ("Narrow", "unknown instruction set; known are portable, narrow and wide"),
+    ("avx3", "unknown instruction set; expected portable, narrow or wide"),
+    ("Narrow", "unknown instruction set; expected portable, narrow or wide"),
     ("wide", "this machine does not support it; supported are portable and narrow"),
   ])
   func unknownAndUnsupportedInstructionSets(name: String, reason: String) {

@@ -89,9 +89,38 @@ import Workflow
     }
   }
 
+  /// A program reads some tensors as plain numbers only. A quantized model that is converted for it
+  /// becomes the file that quantizing for it directly writes.
+  @Test(arguments: ["sdcpp", "comfyui"])
+  func quantizedTensorsFitTheProgram(program: String) async throws {
+    try await withTemporaryFolder { folder in
+      func quantized(_ output: OutputRequest) async throws {
+        _ = try await QuantizeJob(
+          model: miniature, reading: InputOptions(), output: output, isDryRun: false,
+          request: QuantizationRequest(type: "int8-g32", assign: ["*=int8-g32"]), calibration: nil
+        ).run()
+      }
+      let (packed, direct, via) = (folder + "/a.decant", folder + "/d.gguf", folder + "/v.gguf")
+      try await quantized(OutputRequest(path: packed))
+      try await quantized(OutputRequest(path: direct, program: program))
+      _ = try await ConvertJob(
+        model: packed, reading: InputOptions(), output: OutputRequest(path: via, program: program),
+        type: nil
+      ).run()
+      let (expected, found) = (try Archives.open(direct).weights, try Archives.open(via).weights)
+      #expect(found.names == expected.names)
+      var widened = 0
+      for name in expected.names {
+        #expect(found.entry(name) == expected.entry(name), "\(name)")
+        if expected.entry(name)?.encoding == .plain(.f16) { widened += 1 }
+      }
+      #expect(widened > 10)
+    }
+  }
+
   @Test(arguments: [
     ("a.safetensors", "comfyui", "single-file checkpoint", "checkpoint", ["gguf"]),
-    ("a.gguf", "sdnq", "GGUF file", "sdcpp and comfyui", ["diffusers"]),
+    ("a.gguf", "sdnq", "GGUF file", "sdcpp or comfyui", ["diffusers"]),
     ("a.decant", "nothing", "decant file", "decant", []),
   ])
   func programsThatDoNotReadTheLayoutAreRefused(
@@ -99,7 +128,7 @@ import Workflow
   ) async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/" + name
-      let error = await #expect(throws: OutputError.self) {
+      let error = await #expect(throws: JobError.self) {
         try await ConvertJob(
           model: tiny, reading: InputOptions(),
           output: OutputRequest(path: path, program: program), type: nil
@@ -107,7 +136,7 @@ import Workflow
       }
       #expect(
         error?.description
-          == "\(path): no \(layout) is written for '\(program)'; expected \(known)")
+          == "\(path): unknown program '\(program)' for a \(layout); expected \(known)")
       #expect(error?.remedy == (others.isEmpty ? nil : .choose(.outputFormat, others)))
     }
   }

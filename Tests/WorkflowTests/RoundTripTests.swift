@@ -124,7 +124,8 @@ import Workflow
         try await convert(
           folder + "/a", to: OutputRequest(path: folder + "/b.gguf", codes: false))
       } throws: {
-        "\($0)" == "\(folder)/b.gguf: a GGUF file has no lossless coding, a decant file has"
+        "\($0)"
+          == "\(folder)/b.gguf: a GGUF file does not support lossless coding; expected a decant file"
           && ($0 as? any RemediableError)?.remedy == .leaveOut(.coding)
       }
     }

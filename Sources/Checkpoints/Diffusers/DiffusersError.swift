@@ -85,7 +85,7 @@ package enum DiffusersError: RemediableError, Equatable {
     case .unknownClass(let folder, let found, let known):
       return "\(folder)/config.json: "
         + (found.map { "a component of class '\(shown($0))'" } ?? "no class of the component")
-        + "; expected \(listed(known))"
+        + "; expected \(alternatives(known))"
     case .averaged(let folder):
       return
         "\(folder): a diffusers folder holds one set of weights, without a moving average beside it"

@@ -67,7 +67,7 @@ package struct DiffusersFolderWriter: ModelWriter {
   ) throws {
     try check(path, options: options)
     try checkLoadable(model, to: path, options: options)
-    let model = try profile(options).prepared(model)
+    let model = try profile(options).fitted(model)
     var weights: [(file: String, plan: SafetensorsPlan)] = []
     var texts: [(file: String, bytes: ByteSlice)] = [
       (DiffusersLayout.indexFile, Self.text(Self.index(of: model)))
@@ -193,11 +193,15 @@ package struct DiffusersFolderWriter: ModelWriter {
     for (name, value) in model.index.members {
       members[name] = value.array == nil ? value : [nil, nil]
     }
-    // Without a pipeline class, the index is that of a Stable Diffusion 1 pipeline.
+    // Without a pipeline class, the index is that of the architecture's pipeline.
     if members["_class_name"] == nil {
-      members["_class_name"] = "StableDiffusionPipeline"
-      for name in DiffusersLayout.absentParts { members[name] = [nil, nil] }
-      members[DiffusersLayout.safetyMember] = false
+      let architecture = Architectures.of(model.components)
+      let unet = model[ComponentName.unet]?.config ?? [:]
+      for (name, value) in architecture.index(forUNet: unet).members { members[name] = value }
+      if !architecture.hasAddedEmbedding {
+        for name in DiffusersLayout.absentParts { members[name] = [nil, nil] }
+        members[DiffusersLayout.safetyMember] = false
+      }
     }
     if members[DiffusersLayout.safetyMember] != nil {
       members[DiffusersLayout.safetyMember] = false
@@ -209,8 +213,10 @@ package struct DiffusersFolderWriter: ModelWriter {
     }
     if let scheduler = model.scheduler {
       let name = DiffusersLayout.scheduler
-      let className = model.index[name]?.array?.last?.string ?? scheduler["_class_name"]?.string
-      members[name] = ["diffusers", .string(className ?? "PNDMScheduler")]
+      let className =
+        model.index[name]?.array?.last ?? scheduler["_class_name"]
+        ?? Architectures.of(model.components).scheduler["_class_name"]
+      members[name] = ["diffusers", className ?? .null]
     }
     for name in ComponentName.tokenizers
     where model.files.contains(where: { $0.path.hasPrefix(name + "/") }) {

@@ -156,7 +156,7 @@ extension DiffusersWeights {
   }
 }
 
-/// The weights of several shards, with the index that maps tensors to files:
+/// The weights of a sharded component. An index maps each tensor to its file:
 /// `{"metadata": {"total_size": …}, "weight_map": {tensor: file}}`.
 struct ShardedSource: WeightSource {
   let location: String

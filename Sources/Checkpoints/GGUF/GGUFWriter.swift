@@ -42,7 +42,7 @@ package struct GGUFWriter: ModelWriter {
   ) throws {
     try checkLoadable(model, to: path, options: options)
     let profile = try profile(options)
-    let model = profile.prepared(model)
+    let model = profile.fitted(model)
     let sources = try profile.tensors(of: model, options: options)
     let items = try items(of: sources, profile, path: path)
     let metadata = profile.metadata(of: model, tensors: sources)

@@ -23,7 +23,7 @@ package struct CheckpointWriter: ModelWriter {
   ) throws {
     try checkLoadable(model, to: path, options: options)
     let profile = try profile(options)
-    let model = profile.prepared(model)
+    let model = profile.fitted(model)
     let sources = try profile.tensors(of: model, options: options)
     var metadata = Self.metadata(of: model)
     for (key, value) in profile.metadata(of: model, tensors: sources).members {
@@ -33,8 +33,8 @@ package struct CheckpointWriter: ModelWriter {
       sources, metadata: metadata, to: path, replacing: replacing, progress: progress)
   }
 
-  /// What the file that was read said of itself, and Stability's model specification
-  /// (github.com/Stability-AI/ModelSpec) where it said nothing.
+  /// The metadata of the source file, completed by Stability's model specification
+  /// (github.com/Stability-AI/ModelSpec).
   static func metadata(of model: ModelSource) -> [String: String] {
     var metadata: [String: String] = [:]
     for (key, value) in model.provenance["metadata"]?.object?.members ?? [] {
@@ -48,6 +48,6 @@ package struct CheckpointWriter: ModelWriter {
       "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": architecture,
       "modelspec.prediction_type": prediction == "v_prediction" ? "v" : prediction,
     ]
-    return metadata.merging(standard) { told, _ in told }
+    return metadata.merging(standard) { stated, _ in stated }
   }
 }

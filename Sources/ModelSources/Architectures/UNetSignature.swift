@@ -1,6 +1,6 @@
 internal import Tensors
 
-/// The widths by which U-Nets of different architectures are told apart.
+/// The widths that distinguish the U-Nets of different architectures.
 package struct UNetSignature: Hashable, Sendable {
   /// Input channels.
   package let inputs: Int

@@ -1,7 +1,7 @@
 /// An exact sum of non-negative numbers: a fixed-point number with 64 bits before the binary point
 /// and 64 bits after it.
 ///
-/// The sum does not depend on the order of its terms, so statistics of several runs merge exactly.
+/// The sum does not depend on the order of its terms, so the statistics of runs merge exactly.
 /// Sums in float64 would depend on which machine ran which prompt. Each number is first truncated
 /// to a multiple of 2^-64, so a sum of n numbers is too small by less than n * 2^-64.
 package struct FixedSum: Hashable, Sendable {

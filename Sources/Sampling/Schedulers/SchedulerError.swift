@@ -62,9 +62,3 @@ package enum SchedulerError: RemediableError, Equatable {
     }
   }
 }
-
-/// `a, b or c`.
-private func alternatives(_ names: [String]) -> String {
-  guard names.count > 1, let last = names.last else { return names.first ?? "none" }
-  return names.dropLast().joined(separator: ", ") + " or " + last
-}
