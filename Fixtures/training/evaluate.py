@@ -22,7 +22,7 @@ import random
 import numpy as np
 from PIL import Image
 
-from miniature import read_miniature
+from miniature import read_miniature, read_pipeline
 from shapes import COLORS, SHAPES, SIDE, Framing, Scene, Shape, parse, render
 
 # The bounds of what counts as right.
@@ -208,14 +208,10 @@ def report(verdicts, prompts, misses=False):
 
 def paint(mini, folder, prompts, options, batch=16):
     """The pictures that diffusers paints, the seed of each being its index."""
-    import diffusers
     import torch
 
     torch.set_num_threads(options.threads)
-    pipe = getattr(diffusers, mini.pipeline).from_pretrained(folder, torch_dtype=torch.float32)
-    pipe.scheduler = mini.make_scheduler()
-    pipe.set_progress_bar_config(disable=True)
-    pipe.to(options.device)
+    pipe = read_pipeline(mini, folder).to(options.device)
     pictures = []
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]

@@ -10,18 +10,10 @@ which share of the weights of convolutions and linear layers never meets a numbe
 import argparse
 import contextlib
 
-import diffusers
 import torch
 import torch.nn.functional as F
 
-from miniature import read_miniature
-
-
-def read_pipeline(mini, folder):
-    pipe = getattr(diffusers, mini.pipeline).from_pretrained(folder, torch_dtype=torch.float32)
-    pipe.scheduler = mini.make_scheduler()
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+from miniature import read_miniature, read_pipeline
 
 
 class Recorder:

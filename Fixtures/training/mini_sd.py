@@ -60,7 +60,6 @@ MINIATURE = Miniature(
     make_vae=lambda: make_vae(SIDE, SCALING_FACTOR),
     make_networks=make_networks,
     encode=encode,
-    skipped={},
     make_scheduler=make_scheduler,
     pipeline="StableDiffusionPipeline",
     index={

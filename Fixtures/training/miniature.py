@@ -1,4 +1,4 @@
-"""What the miniature models share: tokenizer, VAE, noise schedule, and what describes one."""
+"""The description of a miniature model, and the parts that all miniatures share."""
 
 import collections
 import dataclasses
@@ -10,6 +10,7 @@ import pathlib
 import time
 from collections.abc import Callable
 
+import diffusers
 import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTextConfig, CLIPTokenizer
@@ -35,9 +36,9 @@ def alphas_cumulative():
 
 @dataclasses.dataclass(frozen=True)
 class Miniature:
-    """A miniature model: what its drawings, its networks and its pipeline are.
+    """A miniature model: its drawings, its networks and its pipeline.
 
-    One file for each, with one value of this type: `mini_sd.py`, `mini_sdxl.py`.
+    Each miniature is one file with one value of this type: `mini_sd.py`, `mini_sdxl.py`.
     """
 
     name: str
@@ -46,9 +47,8 @@ class Miniature:
     describe: Callable  # draws a scene of the data set
     frame: Callable  # draws the framing of a scene
     make_vae: Callable
-    make_networks: Callable  # of the tokenizer: the trained networks, by name of their folder
-    encode: Callable  # of the networks, token ids and an Encoding's arguments
-    skipped: dict  # parts of the U-Net that training steps leave out: probabilities by pattern
+    make_networks: Callable  # (tokenizer) -> the trained networks, by the names of their folders
+    encode: Callable  # (networks, ids, time_ids, empty, dropped) -> the U-Net's conditioning
     make_scheduler: Callable
     pipeline: str  # diffusers' class
     index: dict  # of model_index.json: the components' classes, and settings of the pipeline
@@ -68,6 +68,14 @@ class Miniature:
 def read_miniature(name):
     module = importlib.import_module(name.replace("-", "_"))
     return module.MINIATURE
+
+
+def read_pipeline(mini, folder):
+    """The diffusers pipeline of a folder in float32, with the miniature's scheduler."""
+    pipe = getattr(diffusers, mini.pipeline).from_pretrained(folder, dtype=torch.float32)
+    pipe.scheduler = mini.make_scheduler()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def clip_config(tokenizer, width, layers, **others):

@@ -10,7 +10,6 @@ busy machine the training still ends in time. A killed run is simply started aga
 """
 
 import argparse
-import fnmatch
 import os
 import time
 
@@ -37,7 +36,6 @@ SAVE_SECONDS = 180
 WARM_UP = 200
 AVERAGE = 0.999
 LONGEST_STEP = 60  # seconds
-WHOLE_FROM = 0.85  # part of the time after which no module is skipped
 
 
 def save(value, path):
@@ -61,25 +59,6 @@ class SharedText:
         return attn.to_out[0](read)
 
 
-class Skippable:
-    """A module of the U-Net that random training steps skip (stochastic depth)."""
-
-    def __init__(self, module, probability):
-        self.forward, self.probability, self.is_skipped = module.forward, probability, False
-        module.forward = self
-
-    def draw(self):
-        self.is_skipped = float(torch.rand(())) < self.probability
-
-    def keep(self):
-        self.is_skipped = False
-
-    def __call__(self, hidden_states, *inputs, **named):
-        if self.is_skipped:
-            return (hidden_states,)
-        return self.forward(hidden_states, *inputs, **named)
-
-
 class Trainee:
     """The text encoders and the U-Net, all their weights in one flat vector."""
 
@@ -89,13 +68,6 @@ class Trainee:
         for module in self.networks["unet"].modules():
             if compiled and isinstance(module, BasicTransformerBlock):
                 module.compile()
-        unet = self.networks["unet"]
-        self.skippable = [
-            Skippable(module, mini.skipped[pattern])
-            for name, module in unet.named_modules()
-            for pattern in mini.skipped
-            if fnmatch.fnmatchcase(name, pattern)
-        ]
         self.weights = [w for network in self.networks.values() for w in network.parameters()]
         self.size = sum(weight.numel() for weight in self.weights)
 
@@ -252,9 +224,6 @@ def work(rank, options, shared, barrier):
             now = time.time()
             shared["clock"][0] += min(now - last, LONGEST_STEP)
             last = now
-        progress = float(shared["clock"][0]) / (60 * options.minutes)
-        for part in trainee.skippable:
-            part.draw() if progress < WHOLE_FROM else part.keep()
         loss, plain = sampler.loss(float(shared["clock"][1]))
         loss.backward()
         shared["losses"][rank] = plain
@@ -289,8 +258,6 @@ def work(rank, options, shared, barrier):
                 state.update(step=step, spent=float(shared["clock"][0]))
                 save(state, f"{options.run}/state.pt")
                 trainee.bind(shared["averages"])
-                for part in trainee.skippable:
-                    part.keep()
                 whole, objects = sampler.validate()
                 log(f"validation: all {whole:.4f}, objects {objects:.4f}")
                 trainee.bind(shared["weights"])

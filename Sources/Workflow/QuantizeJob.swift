@@ -22,12 +22,19 @@ package struct QuantizationRequest: Sendable {
     type: String, method: String = defaultRoundingMethod, keep: [String] = [], only: [String] = [],
     assign: [String] = [], restType: String = "f16"
   ) {
-    self.type = type
+    self.type = typeName(type)
     self.method = method
     self.keep = keep
     self.only = only
-    self.assign = assign
-    self.restType = restType
+    self.assign = assign.map(Self.withTypeName)
+    self.restType = typeName(restType)
+  }
+
+  /// `PATTERN=TYPE` with Decant's name of the type. Text of another form stays as it is.
+  private static func withTypeName(_ assignment: String) -> String {
+    let sides = assignment.split(separator: "=", omittingEmptySubsequences: false)
+    guard sides.count == 2 else { return assignment }
+    return "\(sides[0])=\(typeName(String(sides[1])))"
   }
 
   /// The settings with every name resolved.
@@ -161,8 +168,8 @@ struct QuantizedModel {
 
   var step: ProvenanceStep {
     var facts: JSONObject = [
-      "type": .string(typeName(request.type)), "method": .string(request.method),
-      "rest_type": .string(typeName(request.restType)),
+      "type": .string(request.type), "method": .string(request.method),
+      "rest_type": .string(request.restType),
       "keep": .array(request.keep.map { .string($0) }),
       "only": .array(request.only.map { .string($0) }),
       "assign": .array(request.assign.map { .string($0) }),

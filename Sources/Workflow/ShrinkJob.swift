@@ -115,9 +115,8 @@ package struct ShrinkJob: Job {
 
   /// The file of a calibration that this job makes: next to the output.
   private var calibrationPath: String {
-    var path = output.path
-    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    return path + ".calibration"
+    let output = PathParts(output.path)
+    return output.sibling(output.name + ".calibration")
   }
 
   /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan does not

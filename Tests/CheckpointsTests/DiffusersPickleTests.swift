@@ -125,7 +125,7 @@ struct DiffusersComponentTests {
     try part("unet", config: config) { result, path in
       #expect(
         message { _ = try result.get() }
-          == "\(path)/config.json: \(found); expected CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel and AutoencoderKL"
+          == "\(path)/config.json: \(found); expected CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel or AutoencoderKL"
       )
     }
   }

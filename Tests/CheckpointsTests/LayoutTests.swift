@@ -82,7 +82,7 @@ struct LayoutTests {
     #expect(try Writers.all.writer(for: "out.gguf", named: "diffusers").name == "diffusers")
     #expect(
       message { _ = try Writers.all.writer(for: "out", named: "zip") }
-        == "unknown output format 'zip'; expected " + listed(Writers.all.map(\.name)))
+        == "unknown output format 'zip'; expected " + alternatives(Writers.all.map(\.name)))
     let error = #expect(throws: LayoutError.self) { _ = try Writers.all.writer(for: "out.x") }
     #expect(error?.description == "out.x: the name does not determine the output format")
     #expect(error?.remedy == .choose(.outputFormat, Writers.all.map(\.name)))

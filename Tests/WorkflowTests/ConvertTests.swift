@@ -114,7 +114,7 @@ import Workflow
         #expect(found.entry(name) == expected.entry(name), "\(name)")
         if expected.entry(name)?.encoding == .plain(.f16) { widened += 1 }
       }
-      #expect(widened > 10)
+      #expect(widened > 0)
     }
   }
 
