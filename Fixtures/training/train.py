@@ -16,7 +16,6 @@ import time
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import BasicTransformerBlock
-from safetensors.torch import load_file
 from torch import multiprocessing
 
 from dataset import latents
@@ -103,8 +102,8 @@ class Trainee:
 
     def load(self, folder):
         for name, network in self.networks.items():
-            path = "model" if name.startswith("text") else "diffusion_pytorch_model"
-            network.load_state_dict(load_file(f"{folder}/{name}/{path}.safetensors"))
+            stored = type(network).from_pretrained(f"{folder}/{name}", dtype=torch.float32)
+            network.load_state_dict(stored.state_dict())
 
 
 class Sampler:
