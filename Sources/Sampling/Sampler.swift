@@ -155,12 +155,14 @@ package struct Sampler: Sendable {
           textEmbeds: stacked { $0.added?.pooled ?? own.pooled },
           timeIDs: stacked { $0.added?.timeIDs ?? own.timeIDs })
       }
-      let output = try unet(
-        sample: Tensor(stacking: branches.map { _ in sample }), timesteps: [timestep],
-        encoderHiddenStates: stacked(\.states),
-        timestepCondition: conditioning.guidanceEmbedding?.repeated(
-          images.count * branches.count),
-        added: added, observer: observer?.activationObserver(for: call))
+      let output = try interruptible {
+        try unet(
+          sample: Tensor(stacking: branches.map { _ in sample }), timesteps: [timestep],
+          encoderHiddenStates: stacked(\.states),
+          timestepCondition: conditioning.guidanceEmbedding?.repeated(
+            images.count * branches.count),
+          added: added, observer: observer?.activationObserver(for: call))
+      }
       if branches.count == 2 {
         unconditional += output.entries(0..<images.count).values
         conditional += output.entries(images.count..<2 * images.count).values
@@ -201,8 +203,8 @@ package struct Sampler: Sendable {
     // The decoder's activations are far larger than the U-Net's and cannot reuse their memory.
     trimHeap()
     let factor = Float(model.vae.scalingFactor)
-    return try decoder.decode(
-      Tensor(shape: latents.shape, values: latents.values.map { $0 / factor }))
+    let scaled = Tensor(shape: latents.shape, values: latents.values.map { $0 / factor })
+    return try interruptible { try decoder.decode(scaled) }
   }
 
   // MARK: - Facts of a request
