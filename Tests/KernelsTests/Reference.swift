@@ -14,7 +14,7 @@ enum Tolerance {
   /// Products of bfloat16 numbers, each with a rounding error of 2^-9.
   static let bfloat16 = 0x1p-7
   /// Exponentials and quotients: a few rounding errors of 2^-24, and an approximation within 1e-7.
-  static let functions = 3e-7
+  static let functions = 2e-7
   /// One product and two sums, each with a rounding error of 2^-24; statistics are float64.
   static let normalization = 2e-7
 }
