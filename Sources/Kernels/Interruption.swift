@@ -2,8 +2,9 @@
 ///
 /// A step or a decoder at 1024 x 1024 has layers that take seconds. Inside `body`, their threads
 /// check for cancellation before each tile, which takes milliseconds. A kernel that stops early
-/// returns a tensor with unwritten numbers; this function then throws, so that its caller never
-/// receives them. `body` must keep no result elsewhere.
+/// returns a tensor with unwritten numbers, which later layers and observers of activations may
+/// read; this function then throws, so that its caller never receives them. After an error, results
+/// that `body` or an observer keeps elsewhere must not be used.
 ///
 /// Outside of this function, kernels run to their end in a cancelled task too.
 ///

@@ -124,6 +124,7 @@ package struct Sampler: Sendable {
   /// - Parameters:
   ///   - modelInput: latents scaled by the scheduler, [count, channels, h, w].
   ///   - step: index of the step, passed to the observer.
+  /// - Throws: `CancellationError`, or an error of the U-Net's inputs.
   package func predict(
     _ modelInput: Tensor, timestep: Float, conditioning: Conditioning, step: Int = 0,
     observer: (any SamplingObserver)? = nil
@@ -184,7 +185,10 @@ package struct Sampler: Sendable {
       unconditional: withoutText, conditional: withText, guided: guided)
   }
 
-  /// Decodes latents to images, one at a time.
+  /// Decodes latents [B, C, h, w] to images, one at a time.
+  ///
+  /// - Parameter progress: called after each image.
+  /// - Throws: `CancellationError`, or an error of the decoder's input.
   package func decode(
     _ latents: Tensor, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> [Image] {
