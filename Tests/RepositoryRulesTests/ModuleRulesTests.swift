@@ -32,7 +32,7 @@ struct ModuleRulesTests {
       list: "Sources/Tensors/Packing/CodePacker.swift", line: "%@()"),
     List(
       members: "Sources/Tensors/CodeFormats", declaration: #"struct (\w+): CodeNaming \{"#,
-      list: "Sources/Tensors/CodeFormats/CodeNaming.swift", line: "    %@(),"),
+      list: "Sources/Tensors/CodeFormats/CodeNaming.swift", line: "    %@()"),
     List(
       members: "Sources/Packfiles/Codecs", declaration: #"struct (\w+): Codec \{"#,
       list: "Sources/Packfiles/Codecs/Codec.swift", line: "%@()"),

@@ -35,12 +35,12 @@ package struct CodeFormat: Hashable, Sendable {
   package let name: String
   /// The width of a code. ``CodePackers/all`` lists the known widths.
   package let bits: Int
-  /// The code of the minimum, or of 0 without minimums. It is `-(1 << (bits - 1))` where codes
-  /// count from the minimum upwards.
+  /// The code of the weight 0 or, with minimums, of the negated minimum. Codes are stored as signed
+  /// numbers: a format whose codes count upwards from 0 has the zero point `-(1 << (bits - 1))`.
   package let zeroPoint: Int
   /// At least one.
   package let scales: [Factor]
-  /// Empty for symmetric codes.
+  /// Numbers that are subtracted; empty for symmetric codes.
   package let minimums: [Factor]
 
   package init(
