@@ -68,14 +68,17 @@ func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> Sto
   switch encoding {
   case .plain(let kind):
     return StoredTensor(shape: shape, floats: numbers.floats(shape.count), as: kind)
-  case .symmetric(let bits, let groupSize):
+  case .codes(let format):
     let codes = (0..<shape.count).map { _ in
-      Int8(truncatingIfNeeded: numbers.bits() >> 8) >> (8 - bits)
+      Int8(truncatingIfNeeded: numbers.bits() >> 8) >> (8 - format.bits)
     }
-    let scales = numbers.floats(shape.rows * encoding.groups(in: shape)).map { 0.01 + abs($0) / 8 }
+    let width = encoding.numberWidths[1]
+    let scales = numbers.floats((encoding.partSizes(for: shape)?[1] ?? 0) / width).map {
+      0.01 + abs($0) / 8
+    }
     let parts: [ByteSlice] = [
       encoding.packed(codes, for: shape),
-      groupSize == nil ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
+      width == 4 ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
     ]
     return StoredTensor(shape: shape, encoding: encoding, parts: parts)
   }
