@@ -41,7 +41,7 @@ package struct ForwardJob: Job {
     self.replacing = replacing
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> ForwardOutcome {
+  package func perform(_ events: @escaping EventSink) async throws -> ForwardOutcome {
     try refuseOverwriting(
       output, replacing: replacing, inputs: [model, inputs] + reading.composition.inputs)
     let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)

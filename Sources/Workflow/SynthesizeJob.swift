@@ -20,7 +20,7 @@ package struct SynthesizeJob: Job {
     self.output = output
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+  package func perform(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [])
     let source = try syntheticModel(family: family, seed: seed, type: type)
     try output.write(source, by: writer, events)
