@@ -68,7 +68,8 @@ package struct VAEDecoder: Sendable {
   private let convNormOut: GroupNorm
   private let convOut: Convolution
 
-  /// - Parameter arithmetic: Arithmetic/int8 computes in float32; only the U-Net supports int8.
+  /// - Parameter arithmetic: ``Arithmetic/int8`` computes in float32, because only the U-Net
+  ///   supports int8.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
   package init(
     config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
@@ -130,7 +131,8 @@ package struct VAEEncoder: Sendable {
   private let convOut: Convolution
   private let quantConv: Convolution?
 
-  /// - Parameter arithmetic: Arithmetic/int8 computes in float32; only the U-Net supports int8.
+  /// - Parameter arithmetic: ``Arithmetic/int8`` computes in float32, because only the U-Net
+  ///   supports int8.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
   package init(
     config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32

@@ -1,4 +1,4 @@
-internal import ModelSources
+package import ModelSources
 private import Models
 private import Quantization
 internal import Tensors
@@ -29,7 +29,7 @@ package struct SynthesizeJob: Job {
 }
 
 /// A family's full-size model with random weights and CLIP's tokenizer.
-func syntheticModel(family name: String, seed: UInt64, type: String) throws -> ModelSource {
+package func syntheticModel(family name: String, seed: UInt64, type: String) throws -> ModelSource {
   guard let family = Family.named(name), family.template != nil else {
     throw JobError(unknown: name, "family", expected: familyNames)
   }
