@@ -38,6 +38,7 @@ package struct GenerateJob: Job {
 
   package func perform(_ events: @escaping EventSink) async throws -> GeneratedImages {
     try checkOutputs()
+    try request.check()
     let paths = output.map { imagePaths($0, count: request.prompts.count * request.count) } ?? []
     let outputs = paths + [grid, latentsOutput].compactMap { $0 }
     try refuseSameOutputs(outputs)
@@ -90,7 +91,7 @@ package struct GenerateJob: Job {
     return GeneratedImages(paths: written, seed: request.seed)
   }
 
-  /// Checks that the models and prompts have outputs, and that each output has one content.
+  /// Checks that there is an output, and that no models or prompts would share one.
   private func checkOutputs() throws(GenerateError) {
     if models.isEmpty { throw .noModel }
     if output == nil, grid == nil, latentsOutput == nil { throw .noOutput }

@@ -51,8 +51,8 @@ import Testing
   ])
   func schedulersHaveUsualNames(names: [String]) throws {
     try withModel { folder in
-      let images = try names.map { name in
-        let path = "\(name.count).png"
+      let images = try names.enumerated().map { index, name in
+        let path = "\(index).png"
         try expectDecant(
           [
             "generate", "model", "-p", "x", "--steps", "2", "--size", "16x16", "--quiet",

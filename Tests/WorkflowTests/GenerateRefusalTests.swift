@@ -106,6 +106,18 @@ import Workflow
     }
   }
 
+  /// A job names a file for each image, so an impossible number is refused first.
+  @Test(arguments: [0, -1, 1025, Int.max])
+  func numbersOfImagesOutOfRangeAreRefused(count: Int) async {
+    let request = request {
+      $0.prompts = ["a cat", "a dog"]
+      $0.count = count
+    }
+    let error = SamplingError.count(count)
+    await #expect(throws: error) { try await session("/nonexistent").generate(request) }
+    await #expect(throws: error) { try await job(request).run() }
+  }
+
   /// Numbers that the U-Net cannot use are refused by the name of their file.
   @Test(arguments: [
     (Float.nan, "holds NaN or infinite numbers"), (-.infinity, "holds NaN or infinite numbers"),

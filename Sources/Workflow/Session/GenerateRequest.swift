@@ -42,7 +42,8 @@ package struct GenerateRequest: Sendable {
 
   /// Checks everything about the request that can be known without its files and without a model.
   ///
-  /// - Throws: ``GenerateError``, or ``SchedulerError`` for an unknown scheduler.
+  /// - Throws: ``GenerateError``, ``SamplingError`` for a number of images that is not supported, or
+  ///   ``SchedulerError`` for an unknown scheduler.
   func check() throws {
     if prompts.isEmpty { throw GenerateError.noPrompt }
     if initImagePath == nil {
@@ -52,6 +53,7 @@ package struct GenerateRequest: Sendable {
     if latentsPath != nil, prompts.count > 1 {
       throw GenerateError.latentsForPrompts(prompts.count)
     }
+    try checkImageCount(count)
     if let scheduler { _ = try Schedulers.named(scheduler) }
   }
 
