@@ -35,12 +35,14 @@ struct ThreadArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Number of threads, 1 to 1024 (default: one per processor).", valueName: "n"))
+      "Number of threads, \(threadRange) (default: one per processor).", valueName: "n"))
   var threads: Int?
 
   func validate() throws {
-    if let threads, threads < 1 || threads > 1024 {
-      throw ValidationError("--threads takes 1 to 1024, not \(threads).")
+    if let threads, !threadCounts.contains(threads) {
+      throw ValidationError("--threads takes \(threadRange), not \(threads).")
     }
   }
 }
+
+private let threadRange = "\(threadCounts.lowerBound) to \(threadCounts.upperBound)"

@@ -148,33 +148,12 @@ struct GenerateCommand: JobCommand {
   @OptionGroup var common: CommonArguments
 
   func validate() throws {
-    if model.isEmpty { throw ValidationError("No model is named; give a MODEL.") }
     if size != nil, width != nil || height != nil {
       throw ValidationError("Give either --size WxH or -W and -H, not both.")
     }
     try requirePositive([
       ("--steps", steps), ("--count", count), ("-W", width ?? 8), ("-H", height ?? 8),
     ])
-    if output == nil, grid == nil, saveLatents == nil {
-      throw ValidationError("No output is named; give -o FILE.png or --grid FILE.png.")
-    }
-    if model.count > 1, output != nil || saveLatents != nil {
-      throw ValidationError(
-        "\(model.count) models are named: \(listed(model)); with more than one model, use --grid FILE.png."
-      )
-    }
-    if mask != nil, initImage == nil {
-      throw ValidationError("--mask needs --init-image FILE.png; add it.")
-    }
-    if strength != nil, initImage == nil {
-      throw ValidationError("--strength needs --init-image FILE.png; add it.")
-    }
-    if let strength, !(strength > 0 && strength <= 1) {
-      throw ValidationError("--strength takes more than 0, up to 1, not \(strength).")
-    }
-    if saveLatents != nil || latents != nil, prompt.count > 1 {
-      throw ValidationError("--latents and --save-latents take one prompt, not \(prompt.count).")
-    }
   }
 
   var notes: [String] { seed.notes }

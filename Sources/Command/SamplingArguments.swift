@@ -10,6 +10,9 @@ let schedulerOptionNames: NameSpecification = [.long, .customLong("sampler")]
 /// The help of a scheduler option.
 func schedulerHelp(default text: String) -> ArgumentHelp {
   ArgumentHelp(
-    "The scheduler: \(schedulerNames.joined(separator: ", ")) (default: \(text)).",
+    """
+    The scheduler: \(schedulerNames.joined(separator: ", ")), or its name in A1111, ComfyUI or \
+    diffusers (default: \(text)).
+    """,
     valueName: "name")
 }

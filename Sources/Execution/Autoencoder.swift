@@ -20,9 +20,8 @@ private struct AutoencoderMidBlock: Sendable {
     }
 
     func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
-      try Task.checkCancellation()
       let pixels: Shape = [x.shape[0], x.shape[1], x.shape[2] * x.shape[3]]
-      let output = attention(
+      let output = try attention(
         norm(x).reshaped(pixels), text: nil, residual: x.reshaped(pixels), observer
       ).reshaped(x.shape)
       observer.ran(name, output)
@@ -69,7 +68,8 @@ package struct VAEDecoder: Sendable {
   private let convNormOut: GroupNorm
   private let convOut: Convolution
 
-  /// - Parameter arithmetic: Arithmetic/int8 computes in float32; only the U-Net supports int8.
+  /// - Parameter arithmetic: ``Arithmetic/int8`` computes in float32, because only the U-Net
+  ///   supports int8.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
   package init(
     config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
@@ -104,17 +104,17 @@ package struct VAEDecoder: Sendable {
       [("batch", nil), ("channels", latentChannels), ("height", nil), ("width", nil)])
     var x = latent
     if let postQuantConv {
-      x = postQuantConv(x, observer)
+      x = try postQuantConv(x, observer)
       observer.ran("post_quant_conv", x)
     }
-    x = convIn(x, observer)
+    x = try convIn(x, observer)
     observer.ran("decoder.conv_in", x)
     x = try midBlock(x, observer)
     for level in levels {
       for resnet in level.resnets { x = try resnet(consume x, time: nil, observer) }
       if let upsampler = level.resampler { x = try upsampler(upsampleNearest2x(x), observer) }
     }
-    x = convOut(convNormOut(x, silu: true), observer)
+    x = try convOut(convNormOut(x, silu: true), observer)
     observer.ran("decoder.conv_out", x)
     return x
   }
@@ -131,7 +131,8 @@ package struct VAEEncoder: Sendable {
   private let convOut: Convolution
   private let quantConv: Convolution?
 
-  /// - Parameter arithmetic: Arithmetic/int8 computes in float32; only the U-Net supports int8.
+  /// - Parameter arithmetic: ``Arithmetic/int8`` computes in float32, because only the U-Net
+  ///   supports int8.
   /// - Throws: what `weights` throws, or ``WeightError`` when a tensor has another shape.
   package init(
     config: VAEConfig, weights: any WeightSource, arithmetic: Arithmetic = .f32
@@ -170,17 +171,17 @@ package struct VAEEncoder: Sendable {
       throw InputError(
         input: "image", found: image.shape.description, expected: "sides of at least \(factor)")
     }
-    var x = convIn(image, observer)
+    var x = try convIn(image, observer)
     observer.ran("encoder.conv_in", x)
     for level in levels {
       for resnet in level.resnets { x = try resnet(consume x, time: nil, observer) }
       if let downsampler = level.resampler { x = try downsampler(x, observer) }
     }
     x = try midBlock(x, observer)
-    x = convOut(convNormOut(x, silu: true), observer)
+    x = try convOut(convNormOut(x, silu: true), observer)
     observer.ran("encoder.conv_out", x)
     if let quantConv {
-      x = quantConv(x, observer)
+      x = try quantConv(x, observer)
       observer.ran("quant_conv", x)
     }
     return moments(x)

@@ -75,10 +75,13 @@ struct Convolution: Sendable {
   ///   - channelBias: numbers that are added to the channels of the result, [1 or B, O]. A residual
   ///     block adds the time embedding this way.
   ///   - residual: a tensor that is added to the result.
+  /// - Throws: `CancellationError`. Every convolution and linear layer checks, because a whole block
+  ///   of a large image takes seconds.
   func callAsFunction(
     _ x: Tensor, channelBias: Tensor? = nil, residual: Tensor? = nil,
     _ observer: (any ActivationObserver)?
-  ) -> Tensor {
+  ) throws -> Tensor {
+    try Task.checkCancellation()
     observer?.willRun(module: name, input: x)
     // Numbers that are the same for all images are added to the bias.
     let shared = channelBias.flatMap { $0.shape[0] == 1 || $0.hasEqualRows ? $0 : nil }
@@ -130,9 +133,11 @@ struct Linear: Sendable {
   /// Maps [B, in, ...] to [B, out, ...], or to [B, out / 2, ...] if gated.
   ///
   /// - Parameter residual: a tensor that is added to the result.
+  /// - Throws: `CancellationError`.
   func callAsFunction(
     _ x: Tensor, residual: Tensor? = nil, _ observer: (any ActivationObserver)?
-  ) -> Tensor {
+  ) throws -> Tensor {
+    try Task.checkCancellation()
     observer?.willRun(module: name, input: rowsOfFeatures(x))
     return switch weight {
     case .stored(let weight, _, let gated):

@@ -29,11 +29,10 @@ struct Resnet: Sendable {
   func callAsFunction(
     _ x: consuming Tensor, time: Tensor?, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
-    try Task.checkCancellation()
     let residual: Tensor
     var hidden: Tensor
     if let shortcut {
-      residual = shortcut(x, observer)
+      residual = try shortcut(x, observer)
       // The activations of a decoder take hundreds of megabytes, so their memory is reused.
       hidden = x
       x = residual
@@ -42,10 +41,10 @@ struct Resnet: Sendable {
       residual = x
       hidden = norm1(x, silu: true)
     }
-    let timeBias = time.flatMap { time in timeProjection.map { $0(time, observer) } }
-    hidden = conv1(hidden, channelBias: timeBias, observer)
+    let timeBias = try time.flatMap { time in try timeProjection.map { try $0(time, observer) } }
+    hidden = try conv1(hidden, channelBias: timeBias, observer)
     norm2.apply(to: &hidden, silu: true)
-    var output = conv2(hidden, residual: residual, observer)
+    var output = try conv2(hidden, residual: residual, observer)
     if spec.outputScale != 1 { output = divide(output, by: spec.outputScale) }
     observer.ran(spec.name, output)
     return output
@@ -65,8 +64,7 @@ struct Resampler: Sendable {
   /// Applies the convolution. A downsampler's has a stride of 2; an upsampler's follows the
   /// resizing.
   func callAsFunction(_ x: Tensor, _ observer: (any ActivationObserver)?) throws -> Tensor {
-    try Task.checkCancellation()
-    let output = conv(x, observer)
+    let output = try conv(x, observer)
     observer.ran(name, output)
     return output
   }

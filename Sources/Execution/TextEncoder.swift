@@ -79,14 +79,13 @@ package struct TextEncoder: Sendable {
     // The layers compute with planes of tokens for each feature.
     var x = transposed(embeddings)
     for layer in layers {
-      try Task.checkCancellation()
       let normed = layer.norm1(x)
       let attended = attention(
-        query: layer.query(normed, observer), key: layer.key(normed, observer),
-        value: layer.value(normed, observer), heads: spec.heads, causal: true)
-      x = layer.out(attended, residual: x, observer)
-      let wide = activate(layer.feedForwardIn(layer.norm2(x), observer))
-      x = layer.feedForwardOut(wide, residual: x, observer)
+        query: try layer.query(normed, observer), key: try layer.key(normed, observer),
+        value: try layer.value(normed, observer), heads: spec.heads, causal: true)
+      x = try layer.out(attended, residual: x, observer)
+      let wide = try activate(layer.feedForwardIn(layer.norm2(x), observer))
+      x = try layer.feedForwardOut(wide, residual: x, observer)
       let state = transposed(x)
       observer.ran(layer.spec.name, state)
       hiddenStates.append(state)
@@ -97,7 +96,7 @@ package struct TextEncoder: Sendable {
     let pooled = pool(last, inputIDs)
     return TextEncoderOutput(
       lastHiddenState: last, hiddenStates: hiddenStates, poolerOutput: pooled,
-      textEmbeds: projection.map { $0(pooled, observer) })
+      textEmbeds: try projection.map { try $0(pooled, observer) })
   }
 
   private func activate(_ x: consuming Tensor) -> Tensor {

@@ -43,11 +43,11 @@ struct TimeEmbedding: Sendable {
   /// - Parameter condition: the input of `cond_proj`; without it, that layer is skipped.
   func callAsFunction(
     _ x: Tensor, condition: Tensor? = nil, _ observer: (any ActivationObserver)?
-  ) -> Tensor {
+  ) throws -> Tensor {
     var x = x
     if let conditionProjection, let condition {
-      x = add(conditionProjection(condition, observer), x)
+      x = add(try conditionProjection(condition, observer), x)
     }
-    return linear2(silu(linear1(x, observer)), observer)
+    return try linear2(silu(linear1(x, observer)), observer)
   }
 }

@@ -27,12 +27,12 @@ struct Attention: Sendable {
   ///   - residual: a tensor that is added to the result.
   func callAsFunction(
     _ x: Tensor, text: Tensor?, residual: Tensor, _ observer: (any ActivationObserver)?
-  ) -> Tensor {
+  ) throws -> Tensor {
     let context = spec.attendsToText ? text ?? x : x
     let attended = attention(
-      query: query(x, observer), key: key(context, observer), value: value(context, observer),
-      heads: spec.heads, bfloat16: bfloat16)
-    return out(attended, residual: residual, observer)
+      query: try query(x, observer), key: try key(context, observer),
+      value: try value(context, observer), heads: spec.heads, bfloat16: bfloat16)
+    return try out(attended, residual: residual, observer)
   }
 }
 
@@ -62,10 +62,9 @@ struct TransformerBlock: Sendable {
   func callAsFunction(
     _ x: Tensor, text: Tensor, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
-    try Task.checkCancellation()
-    var x = attention1(norm1(x), text: text, residual: x, observer)
-    x = attention2(norm2(x), text: text, residual: x, observer)
-    return feedForwardOut(feedForwardIn(norm3(x), observer), residual: x, observer)
+    var x = try attention1(norm1(x), text: text, residual: x, observer)
+    x = try attention2(norm2(x), text: text, residual: x, observer)
+    return try feedForwardOut(feedForwardIn(norm3(x), observer), residual: x, observer)
   }
 }
 
@@ -88,10 +87,10 @@ struct Transformer: Sendable {
 
     func callAsFunction(
       _ x: Tensor, residual: Tensor? = nil, _ observer: (any ActivationObserver)?
-    ) -> Tensor {
+    ) throws -> Tensor {
       switch self {
-      case .convolution(let convolution): convolution(x, residual: residual, observer)
-      case .linear(let linear): linear(x, residual: residual, observer)
+      case .convolution(let convolution): try convolution(x, residual: residual, observer)
+      case .linear(let linear): try linear(x, residual: residual, observer)
       }
     }
   }
@@ -117,11 +116,11 @@ struct Transformer: Sendable {
     _ x: Tensor, text: Tensor, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
     let (batch, height, width) = (x.shape[0], x.shape[2], x.shape[3])
-    let projected = projectIn(norm(x), observer)
+    let projected = try projectIn(norm(x), observer)
     let channels = projected.shape[1]
     var hidden = projected.reshaped([batch, channels, height * width])
     for block in blocks { hidden = try block(hidden, text: text, observer) }
-    let output = projectOut(
+    let output = try projectOut(
       hidden.reshaped([batch, channels, height, width]), residual: x, observer)
     observer.ran(name, output)
     return output

@@ -99,7 +99,7 @@ package struct UNet: Sendable {
     let time = try embedTime(
       timesteps, batch: sample.shape[0], condition: timestepCondition, added: added, observer)
 
-    var x = convIn(spec.centerInputSample ? centered(sample) : sample, observer)
+    var x = try convIn(spec.centerInputSample ? centered(sample) : sample, observer)
     observer.ran("conv_in", x)
 
     // The skip connections from the down blocks to the up blocks, last in, first out.
@@ -136,7 +136,7 @@ package struct UNet: Sendable {
       }
     }
 
-    x = convOut(convNormOut(x, silu: true), observer)
+    x = try convOut(convNormOut(x, silu: true), observer)
     observer.ran("conv_out", x)
     return x
   }
@@ -148,7 +148,7 @@ package struct UNet: Sendable {
   ) throws -> Tensor {
     let steps =
       timesteps.count == batch ? timesteps : [Float](repeating: timesteps[0], count: batch)
-    var embedding = timeEmbedding(
+    var embedding = try timeEmbedding(
       sineEmbedding(steps, spec.timeSines), condition: condition, observer)
     observer.ran("time_embedding", embedding)
     if let addEmbedding, let addedSpec = spec.addedEmbedding, let added {
@@ -160,7 +160,7 @@ package struct UNet: Sendable {
         values += added.textEmbeds.values[image * width..<(image + 1) * width]
         values += sines.values[image * row..<(image + 1) * row]
       }
-      let extra = addEmbedding(
+      let extra = try addEmbedding(
         Tensor(shape: [batch, width + row], values: values), observer)
       observer.ran("add_embedding", extra)
       embedding = add(extra, embedding)

@@ -57,7 +57,7 @@ extension Model {
         throw .size(width: width, height: height, factor: factor)
       }
     }
-    guard 1...SamplingError.countLimit ~= request.count else { throw .count(request.count) }
+    try checkImageCount(request.count)
     let shape: Shape = [request.count, vae.latentChannels, height / factor, width / factor]
     if let latents = request.latents, latents.shape != shape {
       throw .latents(found: latents.shape, expected: shape)
@@ -79,6 +79,11 @@ extension Model {
         location: source.location, family: family.title, settings: ignored)
     }
   }
+}
+
+/// Refuses a number of images that one request cannot have.
+package func checkImageCount(_ count: Int) throws(SamplingError) {
+  guard 1...SamplingError.countLimit ~= count else { throw .count(count) }
 }
 
 extension InitialImage {

@@ -7,7 +7,7 @@ package enum Setting: String, CaseIterable, Sendable {
   case variant, ema, prediction, allowNonfinite
   case adapters, allowUnused, unet, vae, textEncoder, textEncoder2
   // Output.
-  case outputFormat, program, outputVariant, maximumShardSize, numbering, coding
+  case output, outputFormat, program, outputVariant, maximumShardSize, numbering, coding
   // Storage of weights.
   case type, method, restType, keep, only, assign
   // Stripping.
@@ -15,6 +15,7 @@ package enum Setting: String, CaseIterable, Sendable {
   // Sampling and measuring.
   case prompts, promptLimit, steps, seeds, size, scheduler, guidanceScale, negativePrompt
   case originalSize, crop, targetSize, initImage, mask, strength
+  case latents, saveLatents, grid
   case calibration, merge
 }
 

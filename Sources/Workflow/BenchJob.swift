@@ -67,7 +67,7 @@ package struct BenchJob: Job {
     self.childArguments = childArguments
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> BenchResults {
+  package func perform(_ events: @escaping EventSink) async throws -> BenchResults {
     // A wrong name is refused before the first model is measured.
     for measurement in measurements {
       switch measurement.subject {

@@ -25,7 +25,7 @@ package struct CalibrateJob: Job {
     self.replacing = replacing
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> CalibrationOutcome {
+  package func perform(_ events: @escaping EventSink) async throws -> CalibrationOutcome {
     switch task {
     case .run(let model, let reading, let settings, let resumes):
       try refuseOverwriting(

@@ -42,15 +42,32 @@ package struct Compute: Hashable, Sendable {
   package var name: String { arithmetic.rawValue }
 }
 
+/// The numbers of threads that jobs and sessions accept.
+package let threadCounts = 1...1024
+
+/// Refuses a number of threads outside ``threadCounts``.
+func checkThreads(_ count: Int?) throws(JobError) {
+  guard let count, !threadCounts.contains(count) else { return }
+  throw JobError(
+    "the number of threads is \(count); expected \(threadCounts.lowerBound) to "
+      + "\(threadCounts.upperBound)")
+}
+
 /// How a session computes.
 package struct ComputeSettings: Hashable, Sendable {
   /// The maximum number of threads; `nil` is that of the task, which is one per processor unless a
   /// job sets it. Results do not depend on it.
-  package var threads: Int?
-  package var compute: Compute
+  package let threads: Int?
+  package let compute: Compute
 
-  /// - Precondition: `threads` is at least 1.
-  package init(threads: Int? = nil, compute: Compute = .f32) {
+  package init(compute: Compute = .f32) {
+    threads = nil
+    self.compute = compute
+  }
+
+  /// - Throws: ``JobError`` for a number of threads outside ``threadCounts``.
+  package init(threads: Int, compute: Compute = .f32) throws(JobError) {
+    try checkThreads(threads)
     self.threads = threads
     self.compute = compute
   }

@@ -19,7 +19,7 @@ package struct ConvertJob: Job {
     self.type = type
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+  package func perform(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
     let scheme = try type.map { try plainScheme($0) }
     let source = try ModelSource.reading(model, reading, keepingKinds: type == nil, events)

@@ -41,7 +41,7 @@ package struct ForwardJob: Job {
     self.replacing = replacing
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> ForwardOutcome {
+  package func perform(_ events: @escaping EventSink) async throws -> ForwardOutcome {
     try refuseOverwriting(
       output, replacing: replacing, inputs: [model, inputs] + reading.composition.inputs)
     let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)
@@ -97,20 +97,13 @@ package struct ForwardJob: Job {
         timestepCondition: arguments.tensor(optional: "timestep_cond"), added: added)
       return [("sample", sample)]
     case .vaeDecoder:
-      return [
-        (
-          "image",
-          try VAEDecoder(
-            config: autoencoder(), weights: part.weights, arithmetic: compute.arithmetic
-          ).decode(
-            arguments.tensor("latent"))
-        )
-      ]
+      let decoder = try VAEDecoder(
+        config: autoencoder(), weights: part.weights, arithmetic: compute.arithmetic)
+      return [("image", try decoder.decode(arguments.tensor("latent")))]
     case .vaeEncoder:
-      let (mean, logvar) = try VAEEncoder(
-        config: autoencoder(), weights: part.weights, arithmetic: compute.arithmetic
-      ).encode(
-        arguments.tensor("image"))
+      let encoder = try VAEEncoder(
+        config: autoencoder(), weights: part.weights, arithmetic: compute.arithmetic)
+      let (mean, logvar) = try encoder.encode(arguments.tensor("image"))
       return [("mean", mean), ("logvar", logvar)]
     case .textEncoder, .textEncoder2: return try encode(part, arguments)
     }

@@ -24,8 +24,7 @@ package struct GenerateJob: Job {
   ///   - latentsOutput: the safetensors file of the latents after the last step.
   package init(
     models: [String], reading: InputOptions, compute: Compute, request: GenerateRequest,
-    output: String?,
-    grid: String?, latentsOutput: String?, replacing: Bool
+    output: String?, grid: String?, latentsOutput: String?, replacing: Bool
   ) {
     self.models = models
     self.reading = reading
@@ -37,7 +36,9 @@ package struct GenerateJob: Job {
     self.replacing = replacing
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> GeneratedImages {
+  package func perform(_ events: @escaping EventSink) async throws -> GeneratedImages {
+    try checkOutputs()
+    try request.check()
     let paths = output.map { imagePaths($0, count: request.prompts.count * request.count) } ?? []
     let outputs = paths + [grid, latentsOutput].compactMap { $0 }
     try refuseSameOutputs(outputs)
@@ -49,7 +50,6 @@ package struct GenerateJob: Job {
       throw JobError(
         "\(path): images are written as PNG", remedy: .act("give a name that ends in .png"))
     }
-    if let name = request.scheduler { _ = try Schedulers.named(name) }
     let samplings = try request.samplings
     let sessions = models.map {
       ModelSession(path: $0, reading: reading, settings: ComputeSettings(compute: compute))
@@ -89,6 +89,16 @@ package struct GenerateJob: Job {
       written.append(grid)
     }
     return GeneratedImages(paths: written, seed: request.seed)
+  }
+
+  /// Checks that there is an output, and that no models or prompts would share one.
+  private func checkOutputs() throws(GenerateError) {
+    if models.isEmpty { throw .noModel }
+    if output == nil, grid == nil, latentsOutput == nil { throw .noOutput }
+    if models.count > 1, output != nil || latentsOutput != nil { throw .outputsOfModels(models) }
+    if latentsOutput != nil, request.prompts.count > 1 {
+      throw .savedLatentsOfPrompts(request.prompts.count)
+    }
   }
 }
 

@@ -19,7 +19,7 @@ package struct InspectJob: Job {
     self.checks = checks
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> InspectOutcome {
+  package func perform(_ events: @escaping EventSink) async throws -> InspectOutcome {
     do {
       return .model(try inspect(events))
     } catch {

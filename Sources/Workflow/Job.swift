@@ -6,7 +6,10 @@ package import Support
 /// Cancelling the task stops the job between two units of work and leaves no output behind.
 package protocol Job: Sendable {
   associatedtype Outcome: JobOutcome
-  func run(_ events: @escaping EventSink) async throws -> Outcome
+
+  /// Does the work on the current executor. Clients call ``run(threads:_:)``, which provides a
+  /// thread for it.
+  func perform(_ events: @escaping EventSink) async throws -> Outcome
 }
 
 /// The result of a job.
@@ -22,10 +25,16 @@ package protocol JobOutcome: Sendable {
 extension Job {
   /// Runs the job on a thread of its own.
   ///
-  /// - Parameter threads: the maximum number of threads of all computing; `nil` is one per
-  ///   processor. Results do not depend on it.
-  package func run(threads: Int?, _ events: @escaping EventSink) async throws -> Outcome {
-    try await ComputeQueue(threads: threads).run { try await run(events) }
+  /// - Parameters:
+  ///   - threads: the maximum number of threads of all computing, in ``threadCounts``; `nil` is
+  ///     that of the task, which is one per processor unless a caller sets it. Results do not depend
+  ///     on it.
+  ///   - events: receives the job's events, on the job's thread.
+  /// - Throws: ``JobError`` for another number of threads, the job's errors, or
+  ///   `CancellationError`.
+  package func run(threads: Int? = nil, _ events: @escaping EventSink) async throws -> Outcome {
+    try checkThreads(threads)
+    return try await ComputeQueue(threads: threads).run { try await perform(events) }
   }
 }
 

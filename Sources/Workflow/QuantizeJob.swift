@@ -94,7 +94,7 @@ package struct QuantizeJob: Job {
     self.calibration = calibration
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
+  package func perform(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
     let writer = try output?.writer(
       besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
     let source = try ModelSource.reading(model, reading, events)

@@ -40,7 +40,7 @@ package struct ShrinkJob: Job {
     self.report = report
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
+  package func perform(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
     let inputs =
       [model] + reading.composition.inputs
       + [calibration, calibrating.promptsPath, verification.promptsPath].compactMap { $0 }

@@ -34,7 +34,7 @@ package struct StripJob: Job {
     self.cut = cut
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+  package func perform(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
     let source = try ModelSource.reading(model, reading, keepingKinds: true, events)
     let digest = SourceDigest(source)

@@ -1,4 +1,4 @@
-internal import ModelSources
+package import ModelSources
 private import Models
 private import Quantization
 internal import Tensors
@@ -20,7 +20,7 @@ package struct SynthesizeJob: Job {
     self.output = output
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> WrittenModel {
+  package func perform(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [])
     let source = try syntheticModel(family: family, seed: seed, type: type)
     try output.write(source, by: writer, events)
@@ -29,7 +29,7 @@ package struct SynthesizeJob: Job {
 }
 
 /// A family's full-size model with random weights and CLIP's tokenizer.
-func syntheticModel(family name: String, seed: UInt64, type: String) throws -> ModelSource {
+package func syntheticModel(family name: String, seed: UInt64, type: String) throws -> ModelSource {
   guard let family = Family.named(name), family.template != nil else {
     throw JobError(unknown: name, "family", expected: familyNames)
   }

@@ -94,7 +94,7 @@ package struct VerifyJob: Job {
     self.replacing = replacing
   }
 
-  package func run(_ events: @escaping EventSink) async throws -> VerificationOutcome {
+  package func perform(_ events: @escaping EventSink) async throws -> VerificationOutcome {
     if let report {
       try refuseReport(report, replacing: replacing, inputs: [reference, candidate])
     }

@@ -156,14 +156,6 @@ import Testing
       ["generate", "model", "-p", "x", "-o", "a.png", "--seed", "-2"],
       "The value '-2' is invalid for '--seed <s>'"
     ),
-    (
-      ["generate", "model", "-p", "x"],
-      "No output is named; give -o FILE.png or --grid FILE.png."
-    ),
-    (
-      ["generate", "model", "64x72", "-p", "x", "-o", "a.png"],
-      "2 models are named: model and 64x72; with more than one model, use --grid FILE.png."
-    ),
     (["verify", "model", "model", "--size", "8"], "The value '8' is invalid for '--size <WxH>'"),
     (
       ["verify", "model", "model", "--min-psnr", "nan"],

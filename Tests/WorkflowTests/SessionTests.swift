@@ -184,6 +184,76 @@ import Workflow
     expectEqual(try await shared.generate(request()), expected)
   }
 
+  /// A request that waits for another one ends when it is cancelled, not when its turn comes.
+  @Test func aCancelledRequestLeavesTheQueueAtOnce() async throws {
+    let shared = session()
+    let expected = try await shared.generate(request())
+    let log = EventLog()
+    let steps = AsyncStream<Void>.makeStream()
+    let long = request { $0.steps = 900 }
+    let running = Task {
+      defer { log.add(.stage(.checking("the end of the long request"))) }
+      _ = try await shared.generate(long) { event in
+        if case .progress = event { steps.continuation.yield() }
+      }
+    }
+    for await _ in steps.stream { break }
+    let short = request()
+    let cancelled = Task {
+      try await shared.generate(short) { log.add($0, prefix: "cancelled: ") }
+    }
+    let patient = Task { try await shared.generate(short) { log.add($0, prefix: "patient: ") } }
+    // Time to join the queue. Without it the test passes too, but proves less.
+    try await Task.sleep(for: .milliseconds(20))
+    cancelled.cancel()
+    await #expect(throws: CancellationError.self) { try await cancelled.value }
+    #expect(log.all.isEmpty)
+    running.cancel()
+    await #expect(throws: CancellationError.self) { try await running.value }
+    expectEqual(try await patient.value, expected)
+    #expect(!log.all.contains { $0.hasPrefix("cancelled") })
+  }
+
+  /// Cancelling many requests in any order leaves a queue that serves the others.
+  @Test func aQueueSurvivesManyCancellations() async throws {
+    let shared = session()
+    let request = request { $0.steps = 1 }
+    let served = try await withThrowingTaskGroup(of: Int.self) { group in
+      for index in 0..<24 {
+        group.addTask {
+          let task = Task { try await shared.generate(request) }
+          if index % 3 != 0 { task.cancel() }
+          do {
+            _ = try await task.value
+            return 1
+          } catch is CancellationError {
+            return 0
+          }
+        }
+      }
+      return try await group.reduce(0, +)
+    }
+    // A request may be served before its task is cancelled.
+    #expect(served >= 8)
+    #expect(try await shared.generate(request).count == 1)
+  }
+
+  /// A cancelled task's request to release the model is carried out.
+  @Test func unloadingIsNotCancelled() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/model"
+      try FileManager.default.copyItem(atPath: tiny, toPath: path)
+      let shared = session(path)
+      _ = try await shared.generate(request())
+      try FileManager.default.removeItem(atPath: path)
+      await Task {
+        withUnsafeCurrentTask { $0?.cancel() }
+        await shared.unload()
+      }.value
+      await #expect(throws: (any Error).self) { try await shared.generate(request()) }
+    }
+  }
+
   @Test func aRequestOfACancelledTaskReadsNothing() async {
     let log = EventLog()
     let request = request()
@@ -202,7 +272,7 @@ import Workflow
     let request = request { $0.steps = 8 }
     let results = try await withThrowingTaskGroup(of: (Int, Set<Int>, [Generation]).self) { group in
       for threads in [1, 2, 5] {
-        let session = session(tiny, ComputeSettings(threads: threads))
+        let session = session(tiny, try ComputeSettings(threads: threads))
         group.addTask {
           let seen = ThreadCounts()
           let generated = try await session.generate(request) { _ in seen.addCurrent() }

@@ -3,7 +3,7 @@ package import Tensors
 
 extension SchedulerKind {
   static let ddim = SchedulerKind(
-    name: "ddim", title: "DDIM", className: "DDIMScheduler", overrides: [:]
+    name: "ddim", title: "DDIM", aliases: [], className: "DDIMScheduler", overrides: [:]
   ) { (config, steps) throws(SchedulerError) in try DDIMScheduler(config, steps: steps) }
 }
 

@@ -4,7 +4,9 @@ package import Tensors
 
 extension SchedulerKind {
   static let dpmSolverMultistep = SchedulerKind(
-    name: "dpm++2m", title: "DPM++ 2M", className: "DPMSolverMultistepScheduler",
+    name: "dpm++2m", title: "DPM++ 2M",
+    aliases: ["k_dpmpp_2m", "DPMSolver++", "DPM-Solver++(2M)"],
+    className: "DPMSolverMultistepScheduler",
     overrides: [
       "algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": false,
     ]
@@ -13,7 +15,8 @@ extension SchedulerKind {
   }
 
   static let dpmSolverMultistepKarras = SchedulerKind(
-    name: "dpm++2m-karras", title: "DPM++ 2M Karras", className: "DPMSolverMultistepScheduler",
+    name: "dpm++2m-karras", title: "DPM++ 2M Karras",
+    aliases: ["dpmpp_2m_k", "k_dpmpp_2m_ka"], className: "DPMSolverMultistepScheduler",
     overrides: ["algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": true]
   ) { (config, steps) throws(SchedulerError) in
     try DPMSolverMultistepScheduler(config, steps: steps)

@@ -4,7 +4,8 @@ package import Tensors
 
 extension SchedulerKind {
   static let euler = SchedulerKind(
-    name: "euler", title: "Euler", className: "EulerDiscreteScheduler", overrides: [:]
+    name: "euler", title: "Euler", aliases: ["k_euler"],
+    className: "EulerDiscreteScheduler", overrides: [:]
   ) { (config, steps) throws(SchedulerError) in try EulerDiscreteScheduler(config, steps: steps) }
 }
 

@@ -3,7 +3,9 @@ package import Tensors
 
 extension SchedulerKind {
   static let eulerAncestral = SchedulerKind(
-    name: "euler-a", title: "Euler a", className: "EulerAncestralDiscreteScheduler", overrides: [:]
+    name: "euler-a", title: "Euler a",
+    aliases: ["euler_ancestral", "k_euler_a", "k_euler_ancestral"],
+    className: "EulerAncestralDiscreteScheduler", overrides: [:]
   ) { (config, steps) throws(SchedulerError) in
     try EulerAncestralDiscreteScheduler(config, steps: steps)
   }

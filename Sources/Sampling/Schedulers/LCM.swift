@@ -3,7 +3,7 @@ package import Tensors
 
 extension SchedulerKind {
   static let lcm = SchedulerKind(
-    name: "lcm", title: "LCM", className: "LCMScheduler", overrides: [:]
+    name: "lcm", title: "LCM", aliases: ["k_lcm"], className: "LCMScheduler", overrides: [:]
   ) { (config, steps) throws(SchedulerError) in try LCMScheduler(config, steps: steps) }
 }
 

@@ -3,7 +3,7 @@ package import Tensors
 
 extension SchedulerKind {
   static let pndm = SchedulerKind(
-    name: "pndm", title: "PLMS", className: "PNDMScheduler", overrides: [:]
+    name: "pndm", title: "PLMS", aliases: [], className: "PNDMScheduler", overrides: [:]
   ) { (config, steps) throws(SchedulerError) in try PNDMScheduler(config, steps: steps) }
 }
 

@@ -45,11 +45,19 @@ package struct SchedulerKind: Sendable {
   package let name: String
   /// The name in A1111's `parameters` text.
   package let title: String
+  /// Names in other programs, such as ComfyUI, InvokeAI and k-diffusion. ``Schedulers/named(_:)``
+  /// also finds ``name``, ``title`` and ``className``, and ignores how words are separated.
+  package let aliases: [String]
   /// diffusers' class: `_class_name` of `scheduler_config.json`.
   package let className: String
   /// Config values that the name implies, which replace those of the model's config.
   package let overrides: JSONObject
   let make: @Sendable (JSONObject, Int) throws(SchedulerError) -> any Scheduler
+
+  /// Every name that finds the scheduler, in the form in which names are compared.
+  fileprivate var comparableNames: [String] {
+    ([name, title, className] + aliases).map(comparableName)
+  }
 
   /// Makes the scheduler from a config, which may be another class's, with ``overrides`` applied.
   package func scheduler(
@@ -67,12 +75,19 @@ package enum Schedulers {
     .pndm, .ddim, .euler, .eulerAncestral, .dpmSolverMultistep, .dpmSolverMultistepKarras, .lcm,
   ]
 
-  /// Finds a scheduler by name, ignoring case.
+  /// Finds a scheduler by its name, title, class or alias. Case, spaces, hyphens and underscores are
+  /// ignored, and `++` equals `pp`. Of schedulers with the same class, the class's name finds the
+  /// first.
   package static func named(_ name: String) throws(SchedulerError) -> SchedulerKind {
-    guard let kind = all.first(where: { $0.name == name.lowercased() }) else {
-      throw .unknownName(name, known: all.map(\.name))
-    }
-    return kind
+    let wanted = comparableName(name)
+    if let kind = all.first(where: { $0.comparableNames.contains(wanted) }) { return kind }
+    // A third of the letters may differ, at most 3.
+    let nearest = nearestNames(
+      to: wanted, among: all.flatMap(\.comparableNames), count: 1,
+      within: min(3, (wanted.count + 1) / 3)
+    ).first
+    let kind = all.first { kind in nearest.map(kind.comparableNames.contains) ?? false }
+    throw .unknownName(name, similar: kind?.name, known: all.map(\.name))
   }
 
   /// Finds the scheduler of a config's class. If there are more, the one whose overrides match the
@@ -152,6 +167,14 @@ package enum Schedulers {
     if keepsClass || config["clip_sample"] != nil { config["clip_sample"] = false }
     return config
   }
+}
+
+/// A scheduler's name as letters and digits in lower case, with `pp` for `++` and without the
+/// `Scheduler` of class names: `dpmpp2mkarras` for `DPM++ 2M Karras` and `dpmpp_2m_karras`.
+private func comparableName(_ name: String) -> String {
+  let letters = name.lowercased().replacing("++", with: "pp").filter { $0.isLetter || $0.isNumber }
+  let ending = "scheduler"
+  return letters.hasSuffix(ending) ? String(letters.dropLast(ending.count)) : letters
 }
 
 /// `a * x + b * y`, elementwise.

@@ -3,8 +3,8 @@ import Tensors
 
 /// Why a scheduler cannot be made from a name or a config.
 package enum SchedulerError: RemediableError, Equatable {
-  /// No scheduler has that name.
-  case unknownName(String, known: [String])
+  /// No scheduler has that name. `similar` is the scheduler with the most similar name.
+  case unknownName(String, similar: String?, known: [String])
   /// The config's class is not in ``Schedulers/all``.
   case unknownClass(String, known: [String])
   /// A key of the config has the wrong type of value.
@@ -25,8 +25,9 @@ package enum SchedulerError: RemediableError, Equatable {
 
   package var description: String {
     switch self {
-    case .unknownName(let name, let known):
-      "scheduler '\(name)' is unknown; expected \(alternatives(known))"
+    case .unknownName(let name, let similar, let known):
+      "scheduler '\(shown(name))' is unknown"
+        + (similar.map { " (did you mean '\($0)'?)" } ?? "") + "; expected \(alternatives(known))"
     case .unknownClass(let name, _):
       Self.isContinuous(name)
         ? "the scheduler config's class is '\(name)': the model was trained with EDM's continuous "

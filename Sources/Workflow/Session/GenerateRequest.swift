@@ -40,42 +40,87 @@ package struct GenerateRequest: Sendable {
       height: nil, count: request.count, latentsPath: nil)
   }()
 
-  /// A request of the sampler for each prompt.
-  var samplings: [SamplingRequest] {
-    get throws { try prompts.map(sampling) }
+  /// Checks everything about the request that can be known without its files and without a model.
+  ///
+  /// - Throws: ``GenerateError``, ``SamplingError`` for a number of images that is not supported, or
+  ///   ``SchedulerError`` for an unknown scheduler.
+  func check() throws {
+    if prompts.isEmpty { throw GenerateError.noPrompt }
+    if initImagePath == nil {
+      if let maskPath { throw GenerateError.maskAlone(path: maskPath) }
+      if let strength { throw GenerateError.strengthAlone(strength) }
+    }
+    if latentsPath != nil, prompts.count > 1 {
+      throw GenerateError.latentsForPrompts(prompts.count)
+    }
+    try checkImageCount(count)
+    if let scheduler { _ = try Schedulers.named(scheduler) }
   }
 
-  /// The sampler's request for one of the prompts.
-  private func sampling(_ prompt: String) throws -> SamplingRequest {
-    var request = SamplingRequest(prompt: prompt)
-    request.negativePrompt = negativePrompt
-    request.steps = steps
-    request.guidanceScale = guidanceScale
-    request.scheduler = scheduler
-    request.seed = seed
-    request.width = width
-    request.height = height
-    request.count = count
-    request.originalSize = originalSize.map { ($0.width, $0.height) }
-    request.targetSize = targetSize.map { ($0.width, $0.height) }
-    if let crop { request.crop = (top: crop.y, left: crop.x) }
-    if let initImagePath {
+  /// A request of the sampler for each prompt. Reads the files of ``inputs``.
+  var samplings: [SamplingRequest] {
+    get throws {
+      try check()
+      let shared = try sampling
+      return prompts.map { prompt in
+        var request = shared
+        request.prompt = prompt
+        return request
+      }
+    }
+  }
+
+  /// The sampler's request without a prompt.
+  private var sampling: SamplingRequest {
+    get throws {
+      var request = SamplingRequest(prompt: "")
+      request.negativePrompt = negativePrompt
+      request.steps = steps
+      request.guidanceScale = guidanceScale
+      request.scheduler = scheduler
+      request.seed = seed
+      request.width = width
+      request.height = height
+      request.count = count
+      request.originalSize = originalSize.map { ($0.width, $0.height) }
+      request.targetSize = targetSize.map { ($0.width, $0.height) }
+      if let crop { request.crop = (top: crop.y, left: crop.x) }
+      request.initialImage = try initialImage
+      request.latents = try latents
+      return request
+    }
+  }
+
+  private var initialImage: InitialImage? {
+    get throws {
+      guard let initImagePath else { return nil }
       func image(_ path: String) throws -> Image {
         try Image(png: ByteSlice.mapping(path).array, location: path)
       }
-      request.initialImage = InitialImage(
+      return InitialImage(
         image: try image(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
         mask: try maskPath.map(image))
     }
-    if let latentsPath {
+  }
+
+  private var latents: Tensor? {
+    get throws {
+      guard let latentsPath else { return nil }
       let file = try SafetensorsFile(path: latentsPath)
       guard file.entry("latents") != nil else {
         throw JobError(
           "\(latentsPath): expected a tensor 'latents' [B,4,H/8,W/8], found "
             + listed(file.names))
       }
-      request.latents = try file.tensor("latents").widened()
+      let latents = try file.tensor("latents")
+      guard latents.encoding.isWidenable else {
+        throw JobError(
+          "\(latentsPath): tensor 'latents' is \(latents.encoding.name), expected numbers")
+      }
+      if latents.hasNonfinite {
+        throw JobError("\(latentsPath): tensor 'latents' holds NaN or infinite numbers")
+      }
+      return latents.widened()
     }
-    return request
   }
 }

@@ -9,12 +9,14 @@ private import Tensors
 ///
 /// Opening a session reads nothing. The first request that needs the model reads it, checks its
 /// tensors and prepares it to run; later requests reuse it. Requests run one after another, on a
-/// thread of the session's own. Cancelling the task of a request ends it within a sampling step
-/// with `CancellationError`, once its turn has come; the session serves the requests after it.
+/// thread of the session's own. Cancelling the task of a request ends it with `CancellationError`:
+/// at once while it waits for the requests before it, and within one layer of the model while it
+/// runs. The session serves the requests after it.
 package final class ModelSession: Sendable {
   package let path: String
   private let reading: InputOptions
   private let compute: Compute
+  private let requests = RequestQueue()
   private let queue: ComputeQueue
   private let loaded = Mutex(Loaded())
 
@@ -52,12 +54,15 @@ package final class ModelSession: Sendable {
   /// Generates the images of each prompt.
   ///
   /// - Parameter reportsLatents: whether an event reports the latents after each step.
-  /// - Throws: ``JobError``, errors of the model and of the sampler, or `CancellationError`.
+  /// - Throws: ``GenerateError`` before anything is read, ``JobError``, errors of the model and of
+  ///   the sampler, or `CancellationError`.
   package func generate(
     _ request: GenerateRequest, reportsLatents: Bool = false,
     _ events: @escaping EventSink = { _ in }
   ) async throws -> [Generation] {
-    try await serve { loaded in
+    // An impossible request does not wait for others.
+    try request.check()
+    return try await serve { loaded in
       let samplings = try request.samplings
       try self.check(request, as: samplings, &loaded, events)
       return try samplings.enumerated().map { index, sampling in
@@ -90,9 +95,11 @@ package final class ModelSession: Sendable {
     }
   }
 
-  /// Releases the model. The next request reads it again.
+  /// Releases the model after the requests before this call, even if the task is cancelled. The
+  /// next request reads the model again.
   package func unload() async {
-    try? await queue.run { self.loaded.withLock { $0 = Loaded() } }
+    // An unstructured task is not cancelled with its caller.
+    _ = await Task { try? await serve { $0 = Loaded() } }.value
   }
 
   // MARK: - Parts of a request
@@ -121,11 +128,8 @@ package final class ModelSession: Sendable {
   private func serve<Result: Sendable>(
     _ body: @Sendable (inout Loaded) throws -> Result
   ) async throws -> Result {
-    try await queue.run {
-      try self.loaded.withLock { loaded in
-        try Task.checkCancellation()
-        return try body(&loaded)
-      }
+    try await requests.run {
+      try await queue.run { try self.loaded.withLock { try body(&$0) } }
     }
   }
 
@@ -161,7 +165,6 @@ package final class ModelSession: Sendable {
     _ request: GenerateRequest, as samplings: [SamplingRequest], _ loaded: inout Loaded,
     _ events: EventSink
   ) throws {
-    if let name = request.scheduler { _ = try Schedulers.named(name) }
     let model = try model(&loaded, events)
     for sampling in samplings { try model.check(sampling) }
     try noteTruncation(
@@ -176,12 +179,14 @@ package final class ModelSession: Sendable {
     let sampler = try sampler(&loaded, events)
     let name = lastPathComponent(path)
     events(.stage(.generating(model: name, prompt: index, of: count)))
-    let steps = reportsLatents ? StepLatents() : nil
-    let (latents, images) = try sampler.generate(sampling, observer: steps) { done, total in
-      if let latents = steps?.take() {
-        events(.latents(step: done, total: total - sampling.count, latents))
+    let observer = reportsLatents ? StepLatents() : nil
+    var steps = 0
+    let latents = try sampler.denoise(sampling, observer: observer) { done, total in
+      steps = total
+      if let latents = observer?.take() {
+        events(.latents(step: done, total: total, latents))
       }
-      events(.progress(done: done, total: total))
+      events(.progress(done: done, total: total + sampling.count))
     }
     guard reading.allowsNonfinite || latents.values.allSatisfy(\.isFinite) else {
       throw JobError(
@@ -191,6 +196,9 @@ package final class ModelSession: Sendable {
           .choose(.scheduler, purpose: "with another name"),
           .act("check the model's weights with decant inspect"),
         ]))
+    }
+    let images = try sampler.decode(latents) { done, total in
+      events(.progress(done: steps + done, total: steps + total))
     }
     let parameters = try images.indices.map { image in
       try sampler.parameters(for: sampling, image: image, modelName: name)
