@@ -71,9 +71,12 @@ package enum AdapterError: RemediableError, Equatable {
     }
   }
 
+  /// The remedy for an adapter of a kind that Decant does not merge.
+  package static let mergeElsewhere = Remedy.act("merge it with the program that made it")
+
   package var remedy: Remedy? {
     switch self {
-    case .unsupported, .method: .act("merge it with the program that made it")
+    case .unsupported, .method: Self.mergeElsewhere
     case .unused, .strays, .biases: .choose(.allowUnused, purpose: "to merge the rest")
     case .quantized: .act("merge into the original model, and quantize after that")
     case .overflow(let paths, _, _, _):

@@ -77,8 +77,7 @@ package struct AdapterInspection: JobOutcome {
         + "\(counted(modules, "module")), \(facts.container), \(formatted(bytes: bytes))",
       facts.unmerged.isEmpty
         ? "not a model by itself"
-        : "not a model by itself; Decant cannot merge \(listed(facts.unmerged)): merge it with the "
-          + "program that made it",
+        : "not a model by itself; Decant cannot merge \(listed(facts.unmerged))",
       "",
     ]
     var rows: [[String]] = []
@@ -113,7 +112,10 @@ package struct AdapterInspection: JobOutcome {
   }
 
   package var suggestions: [Remedy] {
-    facts.unmerged.isEmpty ? [.choose(.adapters, purpose: "to merge it into a model")] : []
+    [
+      facts.unmerged.isEmpty
+        ? .choose(.adapters, purpose: "to merge it into a model") : AdapterError.mergeElsewhere
+    ]
   }
 }
 

@@ -66,8 +66,7 @@ package enum DiffusersError: RemediableError, Equatable {
     case .malformedShardIndex(let path, let found):
       return "\(path): \(found); a shard index holds 'weight_map', file names by tensor"
     case .missingShard(let index, let shard):
-      return "\(index): shard '\(shown(shard))' is listed and does not exist; the download is "
-        + "probably incomplete"
+      return "\(index): shard '\(shown(shard))' is listed and does not exist"
     case .missingShardIndex(let folder, let shard, let lookedFor):
       return "\(folder): shard '\(shown(shard))' has no index, "
         + "expected '\(lookedFor)' beside it"
@@ -99,7 +98,7 @@ package enum DiffusersError: RemediableError, Equatable {
     case .missingIndex: .act("name the folder of the whole pipeline")
     case .malformedProvenance: .act("delete the file if the model's history does not matter")
     case .ambiguousVariant(_, _, let found): .choose(.variant, found)
-    case .missingShard: .act("download the folder again")
+    case .missingShard: .downloadAgain
     case .averaged: .leaveOut(.ema)
     default: nil
     }
