@@ -194,7 +194,7 @@ struct SingleFileTests {
     #expect(
       message {
         _ = try SingleFileReader().read("x", options: ReadOptions(variant: "fp16"))
-      } == "x: a single file has no variants; requested 'fp16'")
+      } == "x: no variant 'fp16'; there are no variants")
   }
 
   @Test func unknownNumberingsAreRefused() throws {
@@ -293,7 +293,6 @@ struct SingleFileTests {
       ),
       (.noMovingAverage(path: "f"), .leaveOut(.ema)),
       (.averageAlone(path: "f"), .choose(.ema, purpose: "to read it")),
-      (.noVariants(path: "f", variant: "fp16"), .leaveOut(.variant)),
       (.malformedConfig(path: "f", found: "not JSON"), .act("convert the model again")),
       (.notAModel(path: "f", kind: "safetensors file", survey: survey), nil),
       (.unknownNumbering("loose"), nil),

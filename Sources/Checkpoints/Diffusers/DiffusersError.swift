@@ -15,7 +15,6 @@ package enum DiffusersError: RemediableError, Equatable {
   case missingFolder(folder: String, component: String)
   /// Here and below, `folder` is the folder of the component.
   case missingFile(folder: String, component: String, lookedFor: [String], found: [String])
-  case missingVariant(folder: String, component: String?, variant: String, found: [String])
   case ambiguousVariant(folder: String, component: String, found: [String])
   case malformedShardIndex(path: String, found: String)
   case missingShard(index: String, shard: String)
@@ -56,10 +55,6 @@ package enum DiffusersError: RemediableError, Equatable {
     case .missingFile(let folder, let component, let lookedFor, let found):
       return "\(folder): component '\(component)' has no "
         + "\(lookedFor.joined(separator: " or ")); the folder holds \(listed(found))"
-    case .missingVariant(let folder, let component, let variant, let found):
-      return "\(folder): no variant '\(shown(variant))' "
-        + (component.map { "of component '\($0)'" } ?? "of any component")
-        + "; there are \(listed(found))"
     case .ambiguousVariant(let folder, let component, let found):
       return "\(folder): component '\(component)' has no plain weights and more than "
         + "one variant, \(listed(found))"

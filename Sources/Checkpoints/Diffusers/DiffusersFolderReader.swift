@@ -23,7 +23,8 @@ package struct DiffusersFolderReader: ModelReader {
       }
   }
 
-  /// - Throws: ``DiffusersError``, or ``SafetensorsError`` or ``TorchError`` for a file of weights.
+  /// - Throws: ``DiffusersError`` or ``VariantError``, or ``SafetensorsError`` or ``TorchError`` for
+  ///   a file of weights.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
     let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let files = folderContents(folder)
@@ -41,10 +42,7 @@ package struct DiffusersFolderReader: ModelReader {
     if let variant = options.variant,
       !weights.contains(where: { $0.choices.contains { $0.variant == variant } })
     {
-      throw DiffusersError.missingVariant(
-        folder: folder, component: nil, variant: variant,
-        found: weights.flatMap { weight in weight.choices.map { "\(weight.kind.name)/\($0.file)" } }
-      )
+      throw VariantError(path: folder, variant: variant, known: weights.flatMap(\.variants))
     }
 
     var components: [ModelSource.Component] = []
@@ -122,9 +120,8 @@ package struct DiffusersFolderReader: ModelReader {
     let weights = DiffusersWeights(folder: folder, kind: kind, files: files)
     let choice = try weights.choose(options.variant)
     if let variant = options.variant, choice.variant != variant {
-      throw DiffusersError.missingVariant(
-        folder: folder, component: kind.name, variant: variant,
-        found: weights.choices.map(\.file))
+      throw VariantError(
+        path: folder, component: kind.name, variant: variant, known: weights.variants)
     }
     let (component, names) = try component(weights, choice, className: className)
     var provenance: JSONObject = [

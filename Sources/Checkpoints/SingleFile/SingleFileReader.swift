@@ -14,10 +14,10 @@ package struct SingleFileReader: ModelReader {
 
   package func recognizes(_ path: String) -> Bool { Archives.format(of: path) != nil }
 
-  /// - Throws: ``SingleFileError``, or the error of the container format.
+  /// - Throws: ``SingleFileError``, ``VariantError``, or the error of the container format.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
     if let variant = options.variant {
-      throw SingleFileError.noVariants(path: path, variant: variant)
+      throw VariantError(path: path, variant: variant)
     }
     return try model(of: try Archives.open(path), path: path, options: options)
   }
