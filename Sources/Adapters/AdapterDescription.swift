@@ -106,7 +106,7 @@ package struct AdapterDescription: Sendable {
     let file = try AdapterFile(place)
     var done = 0
     for name in file.weights.names {
-      try Task.checkCancellation()
+      try Cancellation.check()
       let tensor = try file.weights.tensor(name)
       if tensor.hasNonfinite {
         throw AdapterError.nonfinite(path: file.path, tensor: name)

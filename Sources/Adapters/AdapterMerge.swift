@@ -43,7 +43,7 @@ package struct AdapterMerge: Sendable {
   /// - Parameters:
   ///   - requests: adapter files, or folders that hold one.
   ///   - allowingUnused: whether to ignore modules that the model does not have.
-  /// - Throws: ``AdapterError``, or errors of the files' readers.
+  /// - Throws: ``AdapterError``, errors of the files' readers, or `CancellationError`.
   package init(
     _ requests: [Request], into model: ModelSource, allowingUnused: Bool = false
   ) throws {
@@ -69,6 +69,7 @@ package struct AdapterMerge: Sendable {
       var biases: [String] = []
       var merged: [String: Int] = [:]
       for (key, module) in file.modules {
+        try Cancellation.check()
         guard let place = table[key] else {
           unused.append(key)
           continue
@@ -203,6 +204,7 @@ package struct AdapterMerge: Sendable {
       guard let (changes, isBias) = changes(of: name) else { return stored }
       var values = stored.floats()
       for change in changes {
+        try Cancellation.check()
         let delta =
           isBias
           ? try change.kind.biasDelta(
