@@ -25,7 +25,7 @@ package struct AdapterDescription: Sendable {
   /// The width of the U-Net's cross-attention; `nil` where no such layer has a low-rank adapter.
   package let textWidth: Int?
   /// Names of tensors that belong to no adapter.
-  package let strays: [String]
+  package let unknownTensors: [String]
   package let tensors: Int
   package let parameters: Int
   /// The model that the adapter was trained for, where the file states it.
@@ -37,7 +37,7 @@ package struct AdapterDescription: Sendable {
     let file = try AdapterFile(place)
     path = file.path
     container = file.container
-    strays = file.strays
+    unknownTensors = file.unknownTensors
     tensors = file.weights.names.count
     parameters = file.weights.parameterCount
     baseModel =

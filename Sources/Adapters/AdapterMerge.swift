@@ -62,8 +62,8 @@ package struct AdapterMerge: Sendable {
           throw refusal
         }
       }
-      guard file.strays.isEmpty || allowingUnused else {
-        throw AdapterError.strays(path: file.path, tensors: file.strays)
+      guard file.unknownTensors.isEmpty || allowingUnused else {
+        throw AdapterError.unknownTensors(path: file.path, tensors: file.unknownTensors)
       }
       var unused: [String] = []
       var biases: [String] = []
@@ -104,7 +104,7 @@ package struct AdapterMerge: Sendable {
       accounts.append(
         Account(
           path: request.path, scale: request.scale, merged: merged,
-          unused: unused + biases + file.strays))
+          unused: unused + biases + file.unknownTensors))
     }
     self.changes = changes
     self.accounts = accounts

@@ -147,10 +147,11 @@ struct SingleFileTests {
       ["encoder.block.0.layer.0.SelfAttention.q.weight"],
       "a T5 text encoder, which no supported family has"
     ),
-  ]) func otherModelsAreNamed(names: [String], likeness: String) {
+  ]) func otherModelsAreNamed(names: [String], foreignKind: String) {
     let said = refusal(names.map { ($0, [2, 2]) })
     #expect(
-      said.hasPrefix("a safetensors file of \(likeness); it holds \(names.count) tensor"), "\(said)"
+      said.hasPrefix("a safetensors file of \(foreignKind); it holds \(names.count) tensor"),
+      "\(said)"
     )
   }
 
@@ -176,7 +177,7 @@ struct SingleFileTests {
     #expect(survey.unet?.addedWidth == nil)
     #expect(
       survey.marks.map(\.shape) == [[8, 4, 3, 3], [4, 3, 3, 3], [8, 24]])
-    #expect(survey.likeness == nil)
+    #expect(survey.foreignKind == nil)
   }
 
   @Test func missingVariantsAndAveragesAreRefused() {

@@ -26,7 +26,7 @@ package struct DiffusersFolderReader: ModelReader {
   /// - Throws: ``DiffusersError`` or ``VariantError``, or ``SafetensorsError`` or ``TorchError`` for
   ///   a file of weights.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
-    let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    let folder = folderPath(path)
     let files = folderContents(folder)
     if options.ema { throw DiffusersError.averaged(folder: folder) }
     guard files.contains(DiffusersLayout.indexFile) else {
@@ -81,24 +81,12 @@ package struct DiffusersFolderReader: ModelReader {
   ) throws -> (component: ModelSource.Component, files: [String]) {
     let (source, files) = try weights.open(choice)
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
-    let (config, restored) = try OutputProfiles.restored(
-      try readObject(path), source, in: DiffusersFolderWriter().name, path: path)
-    try refuseQuantization(config, path: path)
+    let (config, restored) = try QuantizedForms.restored(
+      try readObject(path), source, path: path)
     return (
       ModelSource.Component(
         name: weights.kind.name, className: className, config: config, weights: restored), files
     )
-  }
-
-  /// Refuses weights that a quantization back end without an output profile made.
-  private static func refuseQuantization(
-    _ config: JSONObject, path: String
-  ) throws(DiffusersError) {
-    guard let written = config[SDNQProfile.configMember], !written.isNull else { return }
-    let method = written.object?["quant_method"]?.string
-    throw .quantized(
-      path: path, found: method.map { "'\(shown($0))'" } ?? written.kind,
-      expected: OutputProfiles.all.compactMap(\.readable).joined(separator: " or "))
   }
 
   /// Reads the folder of one component; `nil` where the folder is no component's.

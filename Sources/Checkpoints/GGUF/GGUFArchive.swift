@@ -6,7 +6,6 @@ import Tensors
 /// stable-diffusion.cpp and ComfyUI-GGUF use.
 struct GGUFArchive: ArchiveFormat {
   var kind: String { "GGUF file" }
-  var container: String? { GGUFWriter().name }
 
   static let magic = [UInt8]("GGUF".utf8)
 

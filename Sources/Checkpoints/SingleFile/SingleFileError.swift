@@ -29,7 +29,7 @@ package enum SingleFileError: RemediableError, Equatable {
     switch self {
     case .notAModel(let path, let kind, let survey):
       "\(path): a \(kind) "
-        + (survey.likeness.map { "of \($0)" }
+        + (survey.foreignKind.map { "of \($0)" }
           ?? "without the tensors of a Stable Diffusion model")
         + "; it holds \(survey.contents)"
     case .adapter(let path, let examples):

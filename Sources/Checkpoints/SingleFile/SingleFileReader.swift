@@ -44,7 +44,7 @@ package struct SingleFileReader: ModelReader {
       } catch {
         // Other models may use block names of a U-Net.
         let survey = TensorSurvey(archive.weights)
-        guard survey.likeness != nil else { throw error }
+        guard survey.foreignKind != nil else { throw error }
         throw SingleFileError.notAModel(path: path, kind: archive.kind, survey: survey)
       }
     }
