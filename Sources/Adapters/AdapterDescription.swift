@@ -70,17 +70,15 @@ package struct AdapterDescription: Sendable {
         default: break
         }
       }
-      if let part = own.first?.ranked, let rank = extent(module.parts[part], 0) {
-        ranks.append(rank)
-      }
+      let ranked = own.first?.ranked.flatMap { module.parts[$0] }
+      if let rank = extent(ranked, 0) { ranks.append(rank) }
       // An invalid alpha is left out here. `check` and merging refuse it.
       if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1,
         let alpha = try? file.tensor(name).values[0]
       {
         alphas.insert(Double(alpha))
       }
-      let inner = module.parts[.down] ?? module.parts[.firstInner]
-      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(inner, 1) {
+      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(ranked, 1) {
         width = width ?? inputs
       }
     }
