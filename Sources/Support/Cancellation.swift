@@ -7,15 +7,17 @@ package enum Cancellation {
   ///
   /// Unchecked: any thread may read whether a task is cancelled. The task exists as long as the
   /// threads use it, because the caller waits for them.
-  struct Owner: @unchecked Sendable {
+  package struct Owner: @unchecked Sendable {
     fileprivate let task: UnsafeCurrentTask
+
+    package var isCancelled: Bool { task.isCancelled }
   }
 
   @TaskLocal private static var inherited: Owner?
 
   /// Whether the task of this work is cancelled.
   package static var isRequested: Bool {
-    withOwner { $0?.task.isCancelled ?? false }
+    withOwner { $0?.isCancelled ?? false }
   }
 
   /// - Throws: `CancellationError` where the task of this work is cancelled.
@@ -24,7 +26,7 @@ package enum Cancellation {
   }
 
   /// Calls `body` with the current task or, on a thread of ``parallel(_:_:)``, that of the caller.
-  static func withOwner<Result>(_ body: (Owner?) -> Result) -> Result {
+  package static func withOwner<Result>(_ body: (Owner?) -> Result) -> Result {
     withUnsafeCurrentTask { task in body(task.map { Owner(task: $0) } ?? inherited) }
   }
 

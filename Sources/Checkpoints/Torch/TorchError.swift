@@ -43,7 +43,7 @@ package enum TorchError: RemediableError, Equatable {
     case .notTorch(let path, let found):
       "\(path): \(found), expected a file of torch.save"
     case .missingRecord(let path, let record, let found):
-      "\(path): the ZIP archive holds no '\(shown(record))', which PyTorch's have; it holds "
+      "\(path): the ZIP archive holds no '\(shown(record))', which PyTorch files have; it holds "
         + listed(found)
     case .wrongChecksum(let path, let record, let expected, let found):
       "\(path): '\(shown(record))' has the checksum \(hexadecimalText(found)), the archive's "

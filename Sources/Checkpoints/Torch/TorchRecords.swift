@@ -97,8 +97,8 @@ struct TorchRecords {
       guard !overflow, size == place.count else {
         throw .storage(
           path: path, storage: storage.key,
-          reason: "\(storage.wholeCount) elements of \(storage.width) bytes are announced, its "
-            + "record takes \(place.count) bytes; the file is damaged")
+          reason: "the pickle states \(storage.wholeCount) elements of \(storage.width) bytes, its "
+            + "record has \(place.count) bytes; the file is damaged")
       }
       places[storage.key] = place
     }
@@ -155,7 +155,7 @@ struct TorchRecords {
       else {
         throw .storage(
           path: path, storage: key.text ?? keys.machine.kind(key),
-          reason: "listed twice, or no tensor's; the file is damaged")
+          reason: "is listed twice, or belongs to no tensor; the file is damaged")
       }
       guard position + 8 <= contents.count else {
         throw .storageTruncated(path: path, storage: name, bytes: size.bytes, available: 0)
@@ -165,7 +165,7 @@ struct TorchRecords {
       guard announced == UInt64(size.count) else {
         throw .storage(
           path: path, storage: name,
-          reason: "\(size.count) elements are announced, \(announced) are stored; the file is "
+          reason: "holds \(announced) elements, the pickle states \(size.count); the file is "
             + "damaged")
       }
       guard contents.count - position >= size.bytes else {
@@ -176,7 +176,7 @@ struct TorchRecords {
       position += size.bytes
     }
     if let absent = widths.keys.sorted().first(where: { places[$0] == nil }) {
-      throw .storage(path: path, storage: absent, reason: "not stored; the file is incomplete")
+      throw .storage(path: path, storage: absent, reason: "is not stored; the file is incomplete")
     }
     guard position == contents.count else {
       throw .trailingBytes(path: path, count: contents.count - position)
@@ -193,12 +193,14 @@ struct TorchRecords {
       let (bytes, overflow) = storage.wholeCount.multipliedReportingOverflow(by: storage.width)
       if overflow {
         throw .storage(
-          path: path, storage: storage.key, reason: "\(storage.wholeCount) elements overflow")
+          path: path, storage: storage.key,
+          reason: "the size of \(storage.wholeCount) elements overflows")
       }
       if let other = sizes[storage.key], other != (storage.wholeCount, bytes) {
         throw .storage(
           path: path, storage: storage.key,
-          reason: "\(other.bytes) bytes to one tensor and \(bytes) to another; the file is damaged")
+          reason:
+            "has \(other.bytes) bytes for one tensor and \(bytes) for another; the file is damaged")
       }
       sizes[storage.key] = (storage.wholeCount, bytes)
     }
