@@ -25,7 +25,7 @@ package struct AdapterDescription: Sendable {
   /// The width of the U-Net's cross-attention; `nil` where no such layer has a low-rank adapter.
   package let textWidth: Int?
   /// Names of tensors that belong to no adapter.
-  package let strays: [String]
+  package let unknownTensors: [String]
   package let tensors: Int
   package let parameters: Int
   /// The model that the adapter was trained for, where the file states it.
@@ -37,7 +37,7 @@ package struct AdapterDescription: Sendable {
     let file = try AdapterFile(place)
     path = file.path
     container = file.container
-    strays = file.strays
+    unknownTensors = file.unknownTensors
     tensors = file.weights.names.count
     parameters = file.weights.parameterCount
     baseModel =
@@ -70,17 +70,15 @@ package struct AdapterDescription: Sendable {
         default: break
         }
       }
-      if let part = own.first?.ranked, let rank = extent(module.parts[part], 0) {
-        ranks.append(rank)
-      }
+      let ranked = own.first?.ranked.flatMap { module.parts[$0] }
+      if let rank = extent(ranked, 0) { ranks.append(rank) }
       // An invalid alpha is left out here. `check` and merging refuse it.
       if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1,
         let alpha = try? file.tensor(name).values[0]
       {
         alphas.insert(Double(alpha))
       }
-      let inner = module.parts[.down] ?? module.parts[.firstInner]
-      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(inner, 1) {
+      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(ranked, 1) {
         width = width ?? inputs
       }
     }
@@ -106,7 +104,7 @@ package struct AdapterDescription: Sendable {
     let file = try AdapterFile(place)
     var done = 0
     for name in file.weights.names {
-      try Task.checkCancellation()
+      try Cancellation.check()
       let tensor = try file.weights.tensor(name)
       if tensor.hasNonfinite {
         throw AdapterError.nonfinite(path: file.path, tensor: name)

@@ -11,7 +11,7 @@ package enum AdapterError: RemediableError, Equatable {
   /// Adapters for modules that the model does not have.
   case unused(path: String, model: String, modules: [String])
   /// Tensors that belong to no kind of adapter.
-  case strays(path: String, tensors: [String])
+  case unknownTensors(path: String, tensors: [String])
   /// A method of PEFT that Decant does not merge.
   case method(path: String, found: String, known: [String])
   /// A module with tensors of another kind than PEFT's method.
@@ -40,7 +40,7 @@ package enum AdapterError: RemediableError, Equatable {
       "\(path): adapts \(counted(modules.count, "module")) that \(model) does not have: "
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
         + "another model"
-    case .strays(let path, let tensors):
+    case .unknownTensors(let path, let tensors):
       "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
         + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
     case .method(let path, let found, let known):
@@ -71,10 +71,13 @@ package enum AdapterError: RemediableError, Equatable {
     }
   }
 
+  /// The remedy for an adapter of a kind that Decant does not merge.
+  package static let mergeElsewhere = Remedy.act("merge it with the program that made it")
+
   package var remedy: Remedy? {
     switch self {
-    case .unsupported, .method: .act("merge it with the program that made it")
-    case .unused, .strays, .biases: .choose(.allowUnused, purpose: "to merge the rest")
+    case .unsupported, .method: Self.mergeElsewhere
+    case .unused, .unknownTensors, .biases: .choose(.allowUnused, purpose: "to merge the rest")
     case .quantized: .act("merge into the original model, and quantize after that")
     case .overflow(let paths, _, _, _):
       .either([

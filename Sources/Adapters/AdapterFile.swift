@@ -18,7 +18,7 @@ struct AdapterFile {
   /// The modules by their names in the file, in the order of the file.
   let modules: [(key: String, module: Module)]
   /// Names of tensors that belong to no kind of adapter.
-  let strays: [String]
+  let unknownTensors: [String]
   /// The metadata of the file.
   let metadata: JSONObject
   /// The kind of file: `safetensors file`.
@@ -33,12 +33,12 @@ struct AdapterFile {
     metadata = archive.metadata
     container = archive.kind
     settings = try AdapterSettings(of: path, metadata: archive.metadata)
-    var strays: [String] = []
+    var unknownTensors: [String] = []
     var places: [String: Int] = [:]
     var modules: [(key: String, module: Module)] = []
     for name in weights.names {
       guard let (key, part) = AdapterKeys.split(name) else {
-        strays.append(name)
+        unknownTensors.append(name)
         continue
       }
       let place = places[key] ?? modules.count
@@ -52,7 +52,7 @@ struct AdapterFile {
       throw AdapterError.notAnAdapter(path: path, examples: Array(weights.names.prefix(4)))
     }
     self.modules = modules
-    self.strays = strays
+    self.unknownTensors = unknownTensors
   }
 
   /// The path of the adapter file at `place`, a file or a folder.

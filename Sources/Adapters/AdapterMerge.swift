@@ -43,7 +43,7 @@ package struct AdapterMerge: Sendable {
   /// - Parameters:
   ///   - requests: adapter files, or folders that hold one.
   ///   - allowingUnused: whether to ignore modules that the model does not have.
-  /// - Throws: ``AdapterError``, or errors of the files' readers.
+  /// - Throws: ``AdapterError``, errors of the files' readers, or `CancellationError`.
   package init(
     _ requests: [Request], into model: ModelSource, allowingUnused: Bool = false
   ) throws {
@@ -62,13 +62,14 @@ package struct AdapterMerge: Sendable {
           throw refusal
         }
       }
-      guard file.strays.isEmpty || allowingUnused else {
-        throw AdapterError.strays(path: file.path, tensors: file.strays)
+      guard file.unknownTensors.isEmpty || allowingUnused else {
+        throw AdapterError.unknownTensors(path: file.path, tensors: file.unknownTensors)
       }
       var unused: [String] = []
       var biases: [String] = []
       var merged: [String: Int] = [:]
       for (key, module) in file.modules {
+        try Cancellation.check()
         guard let place = table[key] else {
           unused.append(key)
           continue
@@ -103,7 +104,7 @@ package struct AdapterMerge: Sendable {
       accounts.append(
         Account(
           path: request.path, scale: request.scale, merged: merged,
-          unused: unused + biases + file.strays))
+          unused: unused + biases + file.unknownTensors))
     }
     self.changes = changes
     self.accounts = accounts
@@ -203,6 +204,7 @@ package struct AdapterMerge: Sendable {
       guard let (changes, isBias) = changes(of: name) else { return stored }
       var values = stored.floats()
       for change in changes {
+        try Cancellation.check()
         let delta =
           isBias
           ? try change.kind.biasDelta(

@@ -22,18 +22,11 @@ protocol ArchiveFormat: Sendable {
   /// The file's kind in messages: `safetensors file`.
   var kind: String { get }
 
-  /// The layout whose output profiles may have written the file; `nil` where none does.
-  var container: String? { get }
-
   /// Whether the contents look like a file of this kind, damaged or not.
   func recognizes(_ contents: ByteSlice) -> Bool
 
   /// Opens the file and checks everything but the tensors' numbers, which are read later.
   func open(_ path: String) throws -> Archive
-}
-
-extension ArchiveFormat {
-  var container: String? { nil }
 }
 
 /// The kinds of files of named tensors.
@@ -57,10 +50,6 @@ package enum Archives {
     guard let format = format(of: path) else {
       throw LayoutError.unknown(path, readable: all.map(\.kind))
     }
-    let archive = try format.open(path)
-    guard let container = format.container else { return archive }
-    let (metadata, weights) = try OutputProfiles.restored(
-      archive.metadata, archive.weights, in: container, path: path)
-    return Archive(weights: weights, metadata: metadata, kind: archive.kind)
+    return try format.open(path)
   }
 }

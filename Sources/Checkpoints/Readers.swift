@@ -22,6 +22,8 @@ package enum Writers {
 /// Why no reader recognizes a path, or no writer claims it.
 package enum LayoutError: RemediableError, Equatable {
   case nothingThere(path: String)
+  /// A file that Git LFS left in place of the weights.
+  case pointer(path: String)
   case notRecognized(path: String, found: String, readable: [String])
   case notWritable(path: String, writable: [String])
   case unknownWriter(name: String, known: [String])
@@ -30,6 +32,8 @@ package enum LayoutError: RemediableError, Equatable {
     switch self {
     case .nothingThere(let path):
       "\(path): there is no such file or folder"
+    case .pointer(let path):
+      "\(path): \(gitLFSPointer)"
     case .notRecognized(let path, let found, let readable):
       "\(path): \(found), expected \(readable.joined(separator: " or "))"
     case .notWritable(let path, _):
@@ -42,8 +46,7 @@ package enum LayoutError: RemediableError, Equatable {
   package var remedy: Remedy? {
     switch self {
     case .notWritable(_, let writable): .choose(.outputFormat, writable)
-    case .notRecognized(_, let found, _) where found == gitLFSPointer:
-      .act("run `git lfs pull`")
+    case .pointer: .pullFromGitLFS
     default: nil
     }
   }
@@ -53,6 +56,9 @@ extension LayoutError {
   /// The error for a file or folder of a kind that is not `readable`.
   static func unknown(_ path: String, readable: [String]) -> LayoutError {
     guard FileManager.default.fileExists(atPath: path) else { return .nothingThere(path: path) }
+    if let contents = try? ByteSlice.mapping(path), isGitLFSPointer(contents) {
+      return .pointer(path: path)
+    }
     return .notRecognized(path: path, found: describe(path), readable: readable)
   }
 }
@@ -93,7 +99,7 @@ extension [any ModelWriter] {
 }
 
 /// The description of a file that Git LFS left in place of the weights.
-let gitLFSPointer = "a Git LFS pointer, not weights"
+let gitLFSPointer = "the file is a Git LFS pointer, not weights"
 
 /// Whether the contents are a Git LFS pointer.
 func isGitLFSPointer(_ contents: ByteSlice) -> Bool {
@@ -109,7 +115,6 @@ private func describe(_ path: String) -> String {
   do { contents = try ByteSlice.mapping(path) } catch { return "not readable (\(error))" }
   if contents.count == 0 { return "an empty file" }
   let head = contents[0..<min(contents.count, 32)].array
-  if isGitLFSPointer(contents) { return gitLFSPointer }
   let first = hexadecimalText(Array(head.prefix(8)), separator: " ")
   return "a file of \(contents.count) bytes that begins with \(first)"
 }

@@ -90,10 +90,3 @@ func requirePositive(_ options: [(name: String, value: Int)]) throws {
     throw ValidationError("\(name) takes 1 or more, not \(value).")
   }
 }
-
-/// A folder's path without the slashes at its end.
-func folderPath(_ path: String) -> String {
-  var path = path
-  while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-  return path
-}

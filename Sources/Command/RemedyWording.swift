@@ -35,6 +35,8 @@ extension Remedy {
         : "choose " + values.map { "\(setting.option) \($0)" }.joined(separator: " or ")
       return choice + (purpose.isEmpty ? "" : " \(purpose)")
     case .leaveOut(let setting): return "leave \(setting.option) out"
+    case .downloadAgain: return "download it again"
+    case .pullFromGitLFS: return "run `git lfs pull`"
     case .act(let clause): return clause
     case .either(let remedies): return remedies.map(\.sentence).joined(separator: ", or ")
     }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
 /// `decant shrink`. Strips, calibrates, quantizes, writes and verifies in one job.

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
 /// `decant verify`. Compares a model with its reference.

@@ -1,3 +1,5 @@
+package import Support
+
 /// What to read where a file or folder holds more than one set of weights.
 package struct ReadOptions: Sendable, Equatable {
   /// The variant of the weights, as in `diffusion_pytorch_model.fp16.safetensors`. `nil` reads the
@@ -13,6 +15,36 @@ package struct ReadOptions: Sendable, Equatable {
   }
 }
 
+/// A requested variant of the weights that a model does not have. Every reader throws it.
+package struct VariantError: RemediableError, Equatable {
+  /// The file, or the folder of the model or of the component.
+  package let path: String
+  /// The component that lacks the variant; `nil` where no component has it.
+  package let component: String?
+  package let variant: String
+  /// The variants that there are, sorted, without the plain weights.
+  package let known: [String]
+
+  package init(
+    path: String, component: String? = nil, variant: String, known: some Sequence<String> = []
+  ) {
+    self.path = path
+    self.component = component
+    self.variant = variant
+    self.known = Set(known).sorted()
+  }
+
+  package var description: String {
+    let place = component.map { " of component '\($0)'" } ?? ""
+    let found = known.isEmpty ? "there are no variants" : "expected \(alternatives(known))"
+    return "\(path): no variant '\(shown(variant))'\(place); \(found)"
+  }
+
+  package var remedy: Remedy? {
+    known.isEmpty ? .leaveOut(.variant) : .choose(.variant, known)
+  }
+}
+
 /// Reads models of one layout, such as diffusers folders. A new layout is one file with a type that
 /// conforms to this protocol, and one line in a list of readers.
 package protocol ModelReader: Sendable {
@@ -25,7 +57,7 @@ package protocol ModelReader: Sendable {
 
   /// Opens the model. Weights are read later, tensor by tensor.
   ///
-  /// - Throws: an error whose description names the file, what was found, and what was expected.
+  /// - Throws: ``VariantError`` for a variant that the model does not have, or an error whose description names the file, what was found, and what was expected.
   func read(_ path: String, options: ReadOptions) throws -> ModelSource
 
   /// Verifies checksums that reading every tensor does not cover. Layouts without checksums do

@@ -53,19 +53,6 @@ package protocol OutputProfile: Sendable {
 
   // MARK: - Reading
 
-  /// What ``restored(_:_:path:)`` reads, for messages: `'sdnq' with 'weights_dtype' 'int8'`. `nil`
-  /// where the profile has no form of its own for quantized weights.
-  var readable: String? { get }
-
-  /// Metadata and weights without the profile's own form. `nil` where they do not have that form.
-  ///
-  /// - Parameters:
-  ///   - metadata: the config of a component, or the metadata of a file.
-  ///   - path: the file that messages name.
-  func restored(
-    _ metadata: JSONObject, _ weights: any WeightSource, path: String
-  ) throws -> (metadata: JSONObject, weights: any WeightSource)?
-
   /// The extents of a tensor before ``stored(_:)`` changed its shape; `nil` where it did not.
   func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue?
 }
@@ -93,12 +80,6 @@ extension OutputProfile {
   package func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject { [:] }
 
   package func notes(_ model: ModelSource) -> [String] { [] }
-
-  package var readable: String? { nil }
-
-  package func restored(
-    _ metadata: JSONObject, _ weights: any WeightSource, path: String
-  ) throws -> (metadata: JSONObject, weights: any WeightSource)? { nil }
 
   package func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? { nil }
 }

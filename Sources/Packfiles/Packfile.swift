@@ -91,7 +91,7 @@ package struct PackfileLayout: ModelReader {
 
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
     if let variant = options.variant {
-      throw PackfileError(path, .variant(variant))
+      throw VariantError(path: path, variant: variant)
     }
     if options.ema { throw PackfileError(path, .averaged) }
     return try PackfileReader(path: path).model()

@@ -34,7 +34,6 @@ package struct PackfileError: RemediableError, Equatable {
     case damagedChunk(region: String, chunk: Int)
     case undecodable(region: String, chunk: Int, codec: String)
     // Requests.
-    case variant(String)
     case averaged
     case unwritable(place: String, found: String, expected: String)
   }
@@ -113,8 +112,6 @@ extension PackfileError.Reason {
       "chunk \(chunk) of \(region) is no valid \(codec) data of its size; \(Self.invalid)"
     case .averaged:
       "a .decant file holds one set of weights, without a moving average beside it"
-    case .variant(let variant):
-      "a .decant file holds one set of weights, without the variant '\(variant)'"
     case .unwritable(let place, let found, let expected):
       "\(place) is \(found), expected \(expected) for a .decant file"
     }
@@ -125,7 +122,6 @@ extension PackfileError.Reason {
   fileprivate var remedy: Remedy? {
     switch self {
     case .averaged: .leaveOut(.ema)
-    case .variant: .leaveOut(.variant)
     case .unwritable: .act("write another format")
     case .unknownVersion, .unknownEncoding, .unknownCodec: .act("use a newer version of Decant")
     case .manifestTooLong: .act("shorten the provenance or the parity record")

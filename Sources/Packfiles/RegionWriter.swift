@@ -24,6 +24,7 @@ final class RegionWriter {
   ///   - crc: the part's CRC-32.
   ///   - planes: the bytes of one number, which is the number of planes where the part is coded.
   ///   - advance: called with the bytes written since the last call.
+  /// - Throws: ``FileError``, or `CancellationError` between two windows of blocks.
   func append(
     _ part: ByteSlice, crc: UInt32, planes: Int, as content: ChunkContent,
     advance: (Int) -> Void
@@ -73,7 +74,7 @@ final class RegionWriter {
     let blocks = Manifest.Region.blocks(part.count, planes: planes)
     var table: [UInt8] = []
     for first in stride(from: 0, to: blocks, by: Packfile.window) {
-      try Task.checkCancellation()
+      try Cancellation.check()
       let count = min(Packfile.window, blocks - first)
       let coded = mapConcurrently(count) { index in
         let block = part[blockRange(first + index, part.count, planes)]

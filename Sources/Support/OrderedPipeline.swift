@@ -14,18 +14,16 @@ package func produceInOrder<Value: Sendable>(
   consume: (Int, Value) throws -> Void
 ) throws {
   let queue = OrderedQueue<Value>(costs: costs)
-  withUnsafeCurrentTask { task in
-    withoutActuallyEscaping(consume) { consume in
-      let consumer = Consumer(task: task, consume: consume)
-      let threads = Threads.count
-      parallel(min(threads, costs.count), threads: threads) { _ in
-        while let index = queue.begin() {
-          let value = Result {
-            if consumer.isCancelled { throw CancellationError() }
-            return try produce(index)
-          }
-          queue.finish(index, value, consumer.consume)
+  withoutActuallyEscaping(consume) { consume in
+    let consumer = Consumer(consume: consume)
+    let threads = Threads.count
+    parallel(min(threads, costs.count), threads: threads) { _ in
+      while let index = queue.begin() {
+        let value = Result {
+          try Cancellation.check()
+          return try produce(index)
         }
+        queue.finish(index, value, consumer.consume)
       }
     }
   }
@@ -36,15 +34,11 @@ package func produceInOrder<Value: Sendable>(
 /// produced ahead of their turn.
 package let maximumBytesAhead = 320 << 20
 
-/// The `consume` closure, and the task that called ``produceInOrder(costs:produce:consume:)``.
+/// The `consume` closure.
 ///
-/// Unchecked: ``OrderedQueue`` lets only one thread at a time call `consume`, and any thread may
-/// read whether a task is cancelled.
+/// Unchecked: ``OrderedQueue`` lets only one thread at a time call it.
 private struct Consumer<Value>: @unchecked Sendable {
-  let task: UnsafeCurrentTask?
   let consume: (Int, Value) throws -> Void
-
-  var isCancelled: Bool { task?.isCancelled ?? false }
 }
 
 /// The values in production, the values that are ready, and the index of the next one to consume.

@@ -1,3 +1,10 @@
+/// A folder's path without the slashes at its end. The root folder stays `/`.
+package func folderPath(_ path: String) -> String {
+  var path = path
+  while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+  return path
+}
+
 /// A path split into its folder and its last name. `/` is the only separator, and the file system
 /// is not consulted.
 ///
@@ -9,11 +16,10 @@ package struct PathParts: Sendable, Equatable {
   package let name: String
 
   package init(_ path: String) {
-    var rest = path[...]
-    while rest.count > 1, rest.last == "/" { rest.removeLast() }
+    let rest = folderPath(path)
     guard rest != "/", let slash = rest.lastIndex(of: "/") else {
       folder = rest == "/" ? "/" : ""
-      name = rest == "/" ? "" : String(rest)
+      name = rest == "/" ? "" : rest
       return
     }
     folder = slash == rest.startIndex ? "/" : String(rest[..<slash])

@@ -25,6 +25,10 @@ package indirect enum Remedy: Hashable, Sendable {
   case choose(Setting, [String] = [], purpose: String = "")
   /// Omit a setting.
   case leaveOut(Setting)
+  /// Fetch the input file again.
+  case downloadAgain
+  /// Fetch the file that a Git LFS pointer stands for.
+  case pullFromGitLFS
   /// An action for which there is no setting, as a clause such as `name the model itself`.
   case act(String)
   /// Any one of the remedies.

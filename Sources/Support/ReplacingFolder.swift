@@ -15,7 +15,7 @@ package final class ReplacingFolder {
   /// - Throws: ``FileError`` when `path` exists and `replacing` is false, or when the sibling
   ///   cannot be created.
   package init(path: String, replacing: Bool) throws(FileError) {
-    self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    self.path = folderPath(path)
     self.replacing = replacing
     if !replacing, access(self.path, F_OK) == 0 { throw FileError(.exists, self.path) }
     staging = siblingPath(of: self.path)

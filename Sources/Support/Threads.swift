@@ -35,7 +35,8 @@ package enum Threads {
 
 /// Calls `body` once for each index in `0..<count`, on at most ``Threads/count`` threads, and
 /// returns when all calls have returned. No other function of Decant computes on several threads.
-/// Calls of `parallel` inside `body` have the same ``Threads/count``.
+/// Calls of `parallel` inside `body` have the same ``Threads/count``, and ``Cancellation`` of the
+/// caller's task applies to them.
 ///
 /// The caller divides its work by the shapes alone, never by the number of threads, and no unit
 /// reads what another unit writes. Results are therefore bit-identical for any number of threads.
@@ -52,13 +53,17 @@ package func parallel(_ count: Int, threads: Int, _ body: @Sendable (Int) -> Voi
     return
   }
   let next = Atomic<Int>(0)
-  DispatchQueue.concurrentPerform(iterations: workers) { _ in
-    // Threads of the dispatch pool belong to no task and inherit no task-local values.
-    Threads.withCount(threads) {
-      while true {
-        let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
-        if unit >= count { return }
-        body(unit)
+  Cancellation.withOwner { owner in
+    DispatchQueue.concurrentPerform(iterations: workers) { _ in
+      // Threads of the dispatch pool belong to no task and inherit no task-local values.
+      Threads.withCount(threads) {
+        Cancellation.inheriting(owner) {
+          while true {
+            let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            if unit >= count { return }
+            body(unit)
+          }
+        }
       }
     }
   }

@@ -61,7 +61,7 @@ package struct AdapterInspection: JobOutcome {
       "lines": .array(architectures.map { .string($0) }),
       "base_model": facts.baseModel.map { .string($0) } ?? .null,
       "tensors": .integer(facts.tensors), "parameters": .integer(facts.parameters),
-      "strays": .array(facts.strays.map { .string($0) }),
+      "strays": .array(facts.unknownTensors.map { .string($0) }),
     ]
     if wasChecked { object["checked"] = true }
     return .object(object)
@@ -77,8 +77,7 @@ package struct AdapterInspection: JobOutcome {
         + "\(counted(modules, "module")), \(facts.container), \(formatted(bytes: bytes))",
       facts.unmerged.isEmpty
         ? "not a model by itself"
-        : "not a model by itself; Decant cannot merge \(listed(facts.unmerged)): merge it with the "
-          + "program that made it",
+        : "not a model by itself; Decant cannot merge \(listed(facts.unmerged))",
       "",
     ]
     var rows: [[String]] = []
@@ -104,8 +103,8 @@ package struct AdapterInspection: JobOutcome {
     }
     if let base = facts.baseModel { rows.append(["trained on", shown(base)]) }
     rows.append(["tensors", "\(facts.tensors), \(formatted(count: facts.parameters)) numbers"])
-    if !facts.strays.isEmpty {
-      rows.append(["unknown", listed(Array(facts.strays.prefix(6)))])
+    if !facts.unknownTensors.isEmpty {
+      rows.append(["unknown", listed(Array(facts.unknownTensors.prefix(6)))])
     }
     lines.append(table(rows))
     if wasChecked { lines.append("checked: no errors found") }
@@ -113,7 +112,10 @@ package struct AdapterInspection: JobOutcome {
   }
 
   package var suggestions: [Remedy] {
-    facts.unmerged.isEmpty ? [.choose(.adapters, purpose: "to merge it into a model")] : []
+    [
+      facts.unmerged.isEmpty
+        ? .choose(.adapters, purpose: "to merge it into a model") : AdapterError.mergeElsewhere
+    ]
   }
 }
 
@@ -136,7 +138,7 @@ package struct TensorInspection: JobOutcome {
 
   /// The most similar family and the file's differences from it; `nil` when the file has no U-Net.
   private var nearest: (family: Family, differences: [String])? {
-    guard survey.likeness == nil, let unet = survey.unet else { return nil }
+    guard survey.foreignKind == nil, let unet = survey.unet else { return nil }
     return Family.nearest(to: unet)
   }
 
@@ -151,7 +153,7 @@ package struct TensorInspection: JobOutcome {
           survey.marks.map { mark in
             (mark.tensor, .array(mark.shape.extents.map { .integer($0) }))
           })),
-      "looks_like": survey.likeness.map { .string($0) } ?? .null,
+      "looks_like": survey.foreignKind.map { .string($0) } ?? .null,
     ]
     if let (family, differences) = nearest {
       object["nearest_family"] = .string(family.name)
@@ -165,7 +167,7 @@ package struct TensorInspection: JobOutcome {
       "\(path): not a model, \(kind), \(formatted(bytes: bytesOnDisk(path))), "
         + "\(counted(survey.tensors, "tensor")), \(formatted(count: survey.parameters)) numbers"
     ]
-    if let likeness = survey.likeness { lines.append("looks like \(likeness)") }
+    if let foreignKind = survey.foreignKind { lines.append("looks like \(foreignKind)") }
     if let (family, differences) = nearest {
       lines.append(
         "most similar family: \(family.name)"

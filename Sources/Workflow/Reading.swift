@@ -64,11 +64,6 @@ extension ModelSource {
   ) throws -> ModelSource {
     var source = try Layouts.readers.read(
       path, options: ReadOptions(variant: options.variant, ema: options.ema))
-    if let variant = options.variant, source.provenance["variants"] == nil {
-      throw JobError(
-        "\(path): variant '\(shown(variant))' does not exist, because a \(source.layout) has no "
-          + "variants", remedy: .leaveOut(.variant))
-    }
     if completesTokenizers { source.addVocabularies() }
     if !options.composition.isEmpty {
       source = try options.composition.applied(

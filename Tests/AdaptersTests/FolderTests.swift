@@ -228,4 +228,25 @@ import Testing
       #expect(wide.location == "\(unet.weights.location) with \(path) merged")
     }
   }
+
+  /// Merging a tensor checks for cancellation before each adapter's product.
+  @Test func aCancelledTaskMergesNoTensor() async throws {
+    let model = try model()
+    let folder = FileManager.default.temporaryDirectory
+      .appendingPathComponent("decant-test-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let path = folder + "/a.safetensors"
+    try write(pair(), path)
+    let requests = [AdapterMerge.Request(path: path, scale: 1)]
+    let merge = try AdapterMerge(requests, into: model)
+    let weights = try merge.weights(of: try #require(model["unet"]), as: nil)
+    await Task {
+      withUnsafeCurrentTask { $0?.cancel() }
+      #expect(throws: CancellationError.self) { try weights.tensor(Self.linear + ".weight") }
+      #expect(throws: CancellationError.self) { try AdapterMerge(requests, into: model) }
+      // A tensor that no adapter changes is only read.
+      #expect(throws: Never.self) { try weights.tensor("conv_in.bias") }
+    }.value
+  }
 }

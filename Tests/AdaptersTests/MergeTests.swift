@@ -291,13 +291,15 @@ import Testing
     let pair = [
       ("unet.\(Self.linear).lora_A.weight", a), ("unet.\(Self.linear).lora_B.weight", b),
     ]
-    let strays = [("unet.\(Self.linear).lora_E.bias", counting([64])), ("foo.bar", scalar(1))]
-    let refused = try refusal(pair + strays, into: model)
+    let unknownTensors = [
+      ("unet.\(Self.linear).lora_E.bias", counting([64])), ("foo.bar", scalar(1)),
+    ]
+    let refused = try refusal(pair + unknownTensors, into: model)
     #expect(
       refused.hasPrefix(
         "a.safetensors: holds 2 tensors that belong to no known adapter: ")
-        && strays.allSatisfy { refused.contains($0.0) }, "\(refused)")
-    _ = try merged(pair + strays, into: model, allowingUnused: true)
+        && unknownTensors.allSatisfy { refused.contains($0.0) }, "\(refused)")
+    _ = try merged(pair + unknownTensors, into: model, allowingUnused: true)
     // to_q has no bias that a difference could be added to.
     let bias = "unet.\(Self.linear).diff_b"
     #expect(
@@ -442,7 +444,7 @@ import Testing
   @Test func errorsCarryRemedies() {
     let rest = Remedy.choose(.allowUnused, purpose: "to merge the rest")
     #expect(AdapterError.unused(path: "a", model: "m", modules: ["x"]).remedy == rest)
-    #expect(AdapterError.strays(path: "a", tensors: ["x"]).remedy == rest)
+    #expect(AdapterError.unknownTensors(path: "a", tensors: ["x"]).remedy == rest)
     #expect(AdapterError.biases(path: "a", model: "m", tensors: ["x"]).remedy == rest)
     #expect(
       AdapterError.unsupported(path: "a", kind: "LoKr", tensor: "x").remedy

@@ -135,7 +135,7 @@ struct DiffusersComponentTests {
       result, path in
       #expect(
         message { _ = try result.get() }
-          == "\(path): no variant 'fp16' of component 'unet'; there are diffusion_pytorch_model.safetensors"
+          == "\(path): no variant 'fp16' of component 'unet'; there are no variants"
       )
     }
   }

@@ -2,6 +2,7 @@ import Checkpoints
 import Foundation
 import ModelSources
 import Support
+import Tensors
 import TestSupport
 import Testing
 
@@ -43,33 +44,110 @@ import Testing
     0: (4, 1), 1: (2, 1), 2: (18, 32), 8: (34, 32), 30: (2, 1),
   ]
 
+  /// A tensor as the header describes it, with extents in ggml's order.
+  private struct Item {
+    let name: String
+    let extents: [Int]
+    let type: Int
+    let offset: Int
+  }
+
+  private static func padded(_ count: Int) -> Int { (count + 31) / 32 * 32 }
+
+  /// The bytes of a file, the tensors of its header, and the byte at which their data begins.
+  private func read(_ path: String) throws -> (bytes: [UInt8], items: [Item], start: Int) {
+    var header = Header(bytes: try ByteSlice.mapping(path).array)
+    #expect(header.bytes.prefix(4).elementsEqual("GGUF".utf8))
+    header.position = 4
+    #expect(header.number(4) == 3)
+    let (tensors, values) = (header.number(8), header.number(8))
+    for _ in 0..<values {
+      #expect(header.string() != "general.alignment", "the alignment is the default, 32")
+      header.skipValue(header.number(4))
+    }
+    let items = (0..<tensors).map { _ in
+      let name = header.string()
+      let rank = header.number(4)
+      let extents = (0..<rank).map { _ in header.number(8) }
+      let type = header.number(4)
+      return Item(name: name, extents: extents, type: type, offset: header.number(8))
+    }
+    return (header.bytes, items, Self.padded(header.position))
+  }
+
   @Test(arguments: ["sdcpp", "comfyui"])
   func everyTensorFollowsTheOneBeforeIt(program: String) throws {
     try withTemporaryFolder { folder in
       let path = folder + "/a.gguf"
       let model = try Readers.all.read(fixture("mini-sd"))
       try GGUFWriter().write(model, to: path, options: WriteOptions(program: program))
-      var header = Header(bytes: try ByteSlice.mapping(path).array)
-      #expect(header.bytes.prefix(4).elementsEqual("GGUF".utf8))
-      header.position = 4
-      #expect(header.number(4) == 3)
-      let (tensors, values) = (header.number(8), header.number(8))
-      for _ in 0..<values {
-        _ = header.string()
-        header.skipValue(header.number(4))
-      }
-      func padded(_ count: Int) -> Int { (count + 31) / 32 * 32 }
+      let (bytes, items, start) = try read(path)
       var expected = 0
-      for _ in 0..<tensors {
-        let name = header.string()
-        var count = 1
-        for _ in 0..<header.number(4) { count *= header.number(8) }
-        let (bytes, numbers) = try #require(Self.blocks[header.number(4)], "\(name)")
-        #expect(header.number(8) == expected, "\(name)")
-        expected += padded(count / numbers * bytes)
+      for item in items {
+        let (size, numbers) = try #require(Self.blocks[item.type], "\(item.name)")
+        #expect(item.offset == expected, "\(item.name)")
+        expected += Self.padded(item.extents.reduce(1, *) / numbers * size)
       }
-      #expect(tensors > 100)
-      #expect(header.bytes.count == padded(header.position) + expected)
+      #expect(items.count > 100)
+      #expect(bytes.count == start + expected)
     }
+  }
+
+  /// The bytes at a tensor's offset: plain numbers as in the model, and blocks of Q8_0, which are a
+  /// float16 scale and 32 codes.
+  @Test func bytesOfPlainAndQuantizedTensors() throws {
+    let name = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    let codes: [UInt8] = (0..<4096).map { UInt8($0 % 251) }
+    var scales: [UInt8] = []
+    for block in 0..<128 { scales += [UInt8(block), 0x2c] }
+    var model = try Readers.all.read(fixture("mini-sd"))
+    let unet = try #require(model["unet"]).weights
+    model["unet"]?.weights = ReplacedSource(
+      base: unet, name: name,
+      tensor: StoredTensor(
+        shape: [64, 64], encoding: .symmetric(bits: 8, groupSize: 32),
+        parts: [ByteSlice(codes), ByteSlice(scales)]))
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.gguf"
+      try GGUFWriter().write(model, to: path, options: WriteOptions(program: "sdcpp"))
+      let (bytes, items, start) = try read(path)
+      func content(_ item: Item, _ count: Int) -> [UInt8] {
+        Array(bytes[start + item.offset..<start + item.offset + count])
+      }
+      let kernel = try #require(
+        items.first { $0.name == "model.diffusion_model.input_blocks.0.0.weight" })
+      #expect(kernel.extents == [3, 3, 4, 32] && kernel.type == 1)
+      let stored = try unet.tensor("conv_in.weight").parts[0].array
+      #expect(content(kernel, stored.count) == stored)
+
+      let quantized = items.filter { $0.type == 8 }
+      #expect(quantized.count == 1)
+      let query = try #require(quantized.first)
+      #expect(
+        query.name
+          == "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight"
+      )
+      #expect(query.extents == [64, 64])
+      var blocks: [UInt8] = []
+      for block in 0..<128 {
+        blocks += scales[(block * 2)...].prefix(2)
+        blocks += codes[(block * 32)...].prefix(32)
+      }
+      #expect(content(query, 128 * 34) == blocks)
+    }
+  }
+}
+
+/// A source with one tensor replaced.
+private struct ReplacedSource: WeightSource {
+  let base: any WeightSource
+  let name: String
+  let tensor: StoredTensor
+
+  var location: String { base.location }
+  var names: [String] { base.names }
+  func entry(_ name: String) -> TensorEntry? { name == self.name ? tensor.entry : base.entry(name) }
+  func tensor(_ name: String) throws -> StoredTensor {
+    name == self.name ? tensor : try base.tensor(name)
   }
 }

@@ -21,10 +21,6 @@ struct LayoutTests {
   @Test(
     arguments: [
       ([], "an empty file"),
-      (
-        Array("version https://git-lfs.github.com/spec/v1\n".utf8),
-        "a Git LFS pointer, not weights"
-      ),
       ([1, 2, 3], "a file of 3 bytes that begins with 01 02 03"),
       (Array("hello, world".utf8), "a file of 12 bytes that begins with 68 65 6c 6c 6f 2c 20 77"),
     ] as [([UInt8], String)])

@@ -21,7 +21,7 @@ struct RemedyTests {
       DiffusersError.malformedProvenance(path: "m", member: "a", found: "b", expected: "c"),
       .act("delete the file if the model's history does not matter")
     ),
-    (DiffusersError.missingShard(index: "m", shard: "s"), .act("download the folder again")),
+    (DiffusersError.missingShard(index: "m", shard: "s"), .downloadAgain),
     (DiffusersError.malformedEntry(path: "m", member: "a"), nil),
     (
       DiffusersWriteError.notReplaceable(path: "m", found: "a file"),
@@ -32,14 +32,18 @@ struct RemedyTests {
       SafetensorsWriteError.unsupportedEncoding(path: "m", tensor: "w", encoding: .int8),
       .either([.choose(.type, ["f16"]), .act("write a .decant file")])
     ),
-    (SafetensorsError.tooShort(path: "m", bytes: 3), .act("download it again")),
+    (SafetensorsError.tooShort(path: "m", bytes: 3), .downloadAgain),
+    (
+      SafetensorsError.beyondFile(path: "m", tensor: "w", end: 8, available: 7), .downloadAgain
+    ),
     (
       GGUFError.unsupportedEncoding(path: "m", name: "w", encoding: .int8),
       .either([
         .act("quantize the original model into a GGUF file"), .choose(.type, ["f16"]),
       ])
     ),
-    (GGUFError.truncated(path: "m", at: 3, reading: "a key"), .act("download it again")),
+    (GGUFError.truncated(path: "m", at: 3, reading: "a key"), .downloadAgain),
+    (GGUFError.beyondFile(path: "m", name: "w", bytes: 3), .downloadAgain),
     (
       TorchError.bigEndian(path: "m", found: "big"),
       .act("save the file on a little-endian machine")
@@ -47,6 +51,31 @@ struct RemedyTests {
     (
       TorchError.notDictionary(path: "m", found: "a list"), .act("save the model's state_dict()")
     ),
+    (
+      TorchError.storageTruncated(path: "m", storage: "0", bytes: 8, available: 4), .downloadAgain
+    ),
+    (TorchError.archive(path: "m", .noEnd), .downloadAgain),
+    (TorchError.archive(path: "m", .encrypted("m/data/0")), .act("decrypt it first")),
+    (
+      TorchError.archive(path: "m", .compressed("m/data/0", method: 8)),
+      .act("unpack the archive and pack it again without compression (zip -0)")
+    ),
+    (TorchError.archive(path: "m", .manyVolumes), nil),
+    (TorchError.pickle(path: "m", record: "r", offset: 2, .ends), .downloadAgain),
+    (
+      TorchError.pickle(path: "m", record: "r", offset: 2, .runsCode("os.system")),
+      .act("delete the file, and get the model as safetensors")
+    ),
+    (
+      TorchError.pickle(path: "m", record: "r", offset: 2, .unknownTensor("t")),
+      .act("save plain tensors")
+    ),
+    (
+      TorchError.pickle(path: "m", record: "r", offset: 2, .unknownNumbers("t")),
+      .act("save plain tensors")
+    ),
+    (TorchError.pickle(path: "m", record: "r", offset: 2, .trailingBytes(1)), nil),
+    (TorchError.pickleTooLarge(path: "m", record: "r", bytes: 2, limit: 1), nil),
   ]
 
   @Test(arguments: cases.indices) func errorsCarryRemedies(index: Int) {
@@ -60,20 +89,20 @@ struct RemedyTests {
     let pointer = [UInt8]("version https://git-lfs.github.com/spec/v1\noid sha256:0\n".utf8)
     try withTemporaryFolder { folder in
       for name in ["m.safetensors", "m.bin"] { try write(pointer, to: folder + "/" + name) }
-      let remedy = Remedy.act("run `git lfs pull`")
+      let sentence = "the file is a Git LFS pointer, not weights"
       let layout = #expect(throws: LayoutError.self) {
         try Readers.all.read(folder + "/m.safetensors")
       }
-      #expect(layout?.remedy == remedy)
+      #expect(layout?.description == "\(folder)/m.safetensors: \(sentence)")
+      #expect(layout?.remedy == .pullFromGitLFS)
       let safetensors = #expect(throws: SafetensorsError.self) {
         try SafetensorsFile(path: folder + "/m.safetensors")
       }
-      #expect(
-        safetensors?.description
-          == "\(folder)/m.safetensors: the file is a Git LFS pointer, not weights")
-      #expect(safetensors?.remedy == remedy)
+      #expect(safetensors?.description == "\(folder)/m.safetensors: \(sentence)")
+      #expect(safetensors?.remedy == .pullFromGitLFS)
       let torch = #expect(throws: TorchError.self) { try TorchFile(path: folder + "/m.bin") }
-      #expect(torch?.remedy == remedy)
+      #expect(torch?.description == "\(folder)/m.bin: \(sentence)")
+      #expect(torch?.remedy == .pullFromGitLFS)
     }
   }
 }

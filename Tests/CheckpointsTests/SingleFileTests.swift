@@ -147,10 +147,11 @@ struct SingleFileTests {
       ["encoder.block.0.layer.0.SelfAttention.q.weight"],
       "a T5 text encoder, which no supported family has"
     ),
-  ]) func otherModelsAreNamed(names: [String], likeness: String) {
+  ]) func otherModelsAreNamed(names: [String], foreignKind: String) {
     let said = refusal(names.map { ($0, [2, 2]) })
     #expect(
-      said.hasPrefix("a safetensors file of \(likeness); it holds \(names.count) tensor"), "\(said)"
+      said.hasPrefix("a safetensors file of \(foreignKind); it holds \(names.count) tensor"),
+      "\(said)"
     )
   }
 
@@ -176,7 +177,7 @@ struct SingleFileTests {
     #expect(survey.unet?.addedWidth == nil)
     #expect(
       survey.marks.map(\.shape) == [[8, 4, 3, 3], [4, 3, 3, 3], [8, 24]])
-    #expect(survey.likeness == nil)
+    #expect(survey.foreignKind == nil)
   }
 
   @Test func missingVariantsAndAveragesAreRefused() {
@@ -194,7 +195,7 @@ struct SingleFileTests {
     #expect(
       message {
         _ = try SingleFileReader().read("x", options: ReadOptions(variant: "fp16"))
-      } == "x: a single file has no variants; requested 'fp16'")
+      } == "x: no variant 'fp16'; there are no variants")
   }
 
   @Test func unknownNumberingsAreRefused() throws {
@@ -293,7 +294,6 @@ struct SingleFileTests {
       ),
       (.noMovingAverage(path: "f"), .leaveOut(.ema)),
       (.averageAlone(path: "f"), .choose(.ema, purpose: "to read it")),
-      (.noVariants(path: "f", variant: "fp16"), .leaveOut(.variant)),
       (.malformedConfig(path: "f", found: "not JSON"), .act("convert the model again")),
       (.notAModel(path: "f", kind: "safetensors file", survey: survey), nil),
       (.unknownNumbering("loose"), nil),

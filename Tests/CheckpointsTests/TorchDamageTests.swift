@@ -107,31 +107,31 @@ struct TorchLegacyTests {
     ),
     (
       oldTorchFile(value, keys: [], storages: []),
-      "storage '0': not stored; the file is incomplete"
+      "storage '0': is not stored; the file is incomplete"
     ),
     (
       oldTorchFile(value, keys: keys + keys, storages: storages + storages),
-      "storage '0': listed twice, or no tensor's; the file is damaged"
+      "storage '0': is listed twice, or belongs to no tensor; the file is damaged"
     ),
     (
       oldTorchFile(value, keys: [Pickle.text("9")], storages: storages),
-      "storage '9': listed twice, or no tensor's; the file is damaged"
+      "storage '9': is listed twice, or belongs to no tensor; the file is damaged"
     ),
     (
       oldTorchFile(value, keys: [Pickle.none], storages: storages),
-      "storage 'None': listed twice, or no tensor's; the file is damaged"
+      "storage 'None': is listed twice, or belongs to no tensor; the file is damaged"
     ),
     (
       oldTorchFile(value, keys: keys, storages: [(3, floatBytes([1, 2]))]),
-      "storage '0': 2 elements are announced, 3 are stored; the file is damaged"
+      "storage '0': holds 3 elements, the pickle states 2; the file is damaged"
     ),
     (
       oldTorchFile(value, keys: keys, storages: [(-1, floatBytes([1, 2]))]),
-      "storage '0': 2 elements are announced, 18446744073709551615 are stored; the file is damaged"
+      "storage '0': holds 18446744073709551615 elements, the pickle states 2; the file is damaged"
     ),
     (
       oldTorchFile(value, keys: keys, storages: [(2, floatBytes([1]))]),
-      "storage '0': takes 8 bytes, only 4 follow; the file is incomplete, fetch it again"
+      "storage '0': takes 8 bytes, only 4 follow; the file is incomplete"
     ),
     (
       oldTorchFile(value, keys: keys, storages: storages) + [0],
@@ -143,12 +143,12 @@ struct TorchLegacyTests {
           ("a", Pickle.tensor(Pickle.storage(count: 2), [2], [1])),
           ("b", Pickle.tensor(Pickle.storage(count: 3), [2], [1])),
         ]), keys: keys, storages: storages),
-      "storage '0': 8 bytes to one tensor and 12 to another; the file is damaged"
+      "storage '0': has 8 bytes for one tensor and 12 for another; the file is damaged"
     ),
     (
       oldTorchFile(
         Pickle.dictionary([("a", Pickle.tensor(Pickle.storage(count: .max), [2], [1]))]),
-        keys: keys, storages: storages), "storage '0': \(Int.max) elements overflow"
+        keys: keys, storages: storages), "storage '0': the size of \(Int.max) elements overflows"
     ),
   ]
 

@@ -3,6 +3,21 @@ import Support
 import Tensors
 import Testing
 
+/// The error of every reader for a variant that the model does not have.
+struct VariantErrorTests {
+  @Test func statesTheVariantsThatThereAre() {
+    let none = VariantError(path: "m", variant: "fp16\n")
+    #expect(none.description == "m: no variant 'fp16\\u{a}'; there are no variants")
+    #expect(none.remedy == .leaveOut(.variant))
+    let some = VariantError(
+      path: "m/unet", component: "unet", variant: "fp16", known: ["non_ema", "bf16", "non_ema"])
+    #expect(
+      some.description
+        == "m/unet: no variant 'fp16' of component 'unet'; expected bf16 or non_ema")
+    #expect(some.remedy == .choose(.variant, ["bf16", "non_ema"]))
+  }
+}
+
 /// Sources in memory, and the components and files of a model source.
 struct SourceTests {
   static let memory = MemorySource(

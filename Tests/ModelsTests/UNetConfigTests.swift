@@ -91,6 +91,18 @@ import Testing
     #expect(tree.convNormOut.epsilon == 0.125)
   }
 
+  /// Fields of `UNet2DConditionModel` that only training or other blocks read.
+  @Test(
+    arguments: [
+      ("dropout", 0.5), ("resnet_skip_time_act", true), ("resnet_out_scale_factor", 2),
+      ("mid_block_only_cross_attention", true), ("cross_attention_norm", "layer_norm"),
+      ("addition_embed_type_num_heads", 32), ("addition_time_embed_dim", 6),
+      ("projection_class_embeddings_input_dim", 40),
+    ] as [(String, JSONValue)])
+  func fieldsOfOtherBlocksHaveNoEffect(field: String, value: JSONValue) throws {
+    #expect(UNetSpec(try config { $0[field] = value }) == UNetSpec(try config()))
+  }
+
   @Test func absentMidBlockIsNotNullMidBlock() throws {
     #expect(try config().midBlockType == .crossAttention)
     #expect(try config { $0["mid_block_type"] = .null }.midBlockType == nil)

@@ -57,7 +57,7 @@ import Testing
       let model = try PackfileLayout().read(path, options: ReadOptions())
       #expect(model.location == path)
       #expect(try contents(of: model) == contents(of: Samples.mixed))
-      #expect(throws: PackfileError(path, .variant("fp16"))) {
+      #expect(throws: VariantError(path: path, variant: "fp16")) {
         try PackfileLayout().read(path, options: ReadOptions(variant: "fp16"))
       }
       #expect(throws: FileError.self) {

@@ -2,9 +2,17 @@ import Foundation
 import ModelSources
 import Packfiles
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
+
+/// A task that other threads may cancel. Unchecked: any thread may cancel a task.
+private struct Canceller: @unchecked Sendable {
+  let task: UnsafeCurrentTask?
+
+  func cancel() { task?.cancel() }
+}
 
 @Suite struct WriterTests {
   @Test func sameInputGivesSameBytesWithAnyNumberOfThreads() throws {
@@ -160,6 +168,54 @@ import Testing
     }
     await #expect(throws: CancellationError.self) { try await task.value }
     #expect(entries(of: folder) == [])
+  }
+
+  /// A region is written in several steps, often on a thread that belongs to no task. Cancellation of
+  /// the task ends it after the current step.
+  @Test(.enabled(if: ProcessInfo.processInfo.activeProcessorCount > 1))
+  func cancellationEndsARegionOnAThreadOfAnotherTask() async throws {
+    let windows = 4
+    let count = windows << 22
+    let zeros = StoredTensor(
+      shape: [count], encoding: .plain(.u8),
+      parts: [ByteSlice([UInt8](repeating: 0, count: count))])
+    let model = ModelSource(
+      location: "memory", layout: "memory", index: [:],
+      components: [
+        ModelSource.Component(
+          name: "unet", className: "U", config: [:],
+          weights: MemorySource(location: "memory", [("zeros", zeros)]))
+      ], scheduler: nil, files: [])
+    let folder = FileManager.default.temporaryDirectory
+      .appendingPathComponent("decant-cancel-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let steps = Mutex(0)
+    let error = Mutex<(any Error)?>(nil)
+    await Task {
+      withUnsafeCurrentTask { task in
+        let canceller = Canceller(task: task)
+        let started = Mutex(0)
+        withThreads(2) {
+          parallel(2) { _ in
+            started.withLock { $0 += 1 }
+            // A long limit, because other tests run at the same time.
+            for _ in 0..<120_000 where started.withLock({ $0 }) < 2 { usleep(1000) }
+            guard withUnsafeCurrentTask(body: { $0 == nil }) else { return }
+            do {
+              try PackfileWriter().write(model, to: folder + "/a.decant", replacing: false) {
+                _, _ in
+                steps.withLock { $0 += 1 }
+                canceller.cancel()
+              }
+            } catch let thrown { error.withLock { $0 = thrown } }
+          }
+        }
+      }
+    }.value
+    #expect(error.withLock { $0 } is CancellationError)
+    #expect(steps.withLock { $0 } == 1)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
   }
 
   static let unwritable: [(ModelSource, PackfileError.Reason)] = [

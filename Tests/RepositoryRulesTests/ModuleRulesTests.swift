@@ -49,6 +49,10 @@ struct ModuleRulesTests {
       members: "Sources/Checkpoints/Profiles", declaration: #"struct (\w+): OutputProfile \{"#,
       list: "Sources/Checkpoints/Profiles/OutputProfiles.swift", line: "    %@(),"),
     List(
+      members: "Sources/Checkpoints/QuantizedForms",
+      declaration: #"struct (\w+): QuantizedForm \{"#,
+      list: "Sources/Checkpoints/QuantizedForms/QuantizedForm.swift", line: "%@()"),
+    List(
       members: "Sources/ModelSources/Architectures",
       declaration: #"static let (\w+) = Architecture\("#,
       list: "Sources/ModelSources/Architectures/Architecture.swift", line: "    .%@,"),

@@ -128,5 +128,17 @@ struct StripValueTests {
     // The ledger lists exactly the zeroed tensors, and no tensor of the teacher is used twice.
     #expect(Set(plan.ledger.zeroed.map(\.tensor)) == strip.zeroed)
     #expect(used.count == stripped.names.count)
+    // Every other tensor of the teacher belongs to a removed block, which lists its size.
+    let lost = source.names.filter { !used.contains($0) }
+    for block in plan.ledger.removed {
+      let own = lost.filter { $0.hasPrefix(block.block + ".") }
+      #expect(!own.isEmpty, "\(block.block)")
+    }
+    let unlisted = lost.filter { name in
+      !plan.ledger.removed.contains { name.hasPrefix($0.block + ".") }
+    }
+    #expect(unlisted == [])
+    let parameters = lost.reduce(0) { $0 + (source.entry($1)?.shape.count ?? 0) }
+    #expect(plan.ledger.removedParameters == parameters)
   }
 }

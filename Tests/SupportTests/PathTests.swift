@@ -3,6 +3,13 @@ import Testing
 
 @Suite struct PathTests {
   @Test(arguments: [
+    ("a", "a"), ("a/", "a"), ("a/b//", "a/b"), ("/", "/"), ("//", "/"), ("", ""),
+  ])
+  func foldersHaveNoSlashAtTheirEnd(path: String, folder: String) {
+    #expect(folderPath(path) == folder)
+  }
+
+  @Test(arguments: [
     ("y", "", "y"), ("y/", "", "y"), ("a/b", "a", "b"), ("a/b//", "a", "b"), ("/y", "/", "y"),
     ("/a/b", "/a", "b"), ("/", "/", ""), ("", "", ""), ("./y", ".", "y"), ("..", "", ".."),
   ])

@@ -88,4 +88,33 @@ import Testing
       #expect(widest <= count, "\(widest) units at once with \(count) threads")
     }
   }
+
+  /// The values of ``Cancellation/isRequested`` in nested work on two threads.
+  private func requests() -> [Bool] {
+    let seen = Mutex<[Bool]>([])
+    let started = Mutex(0)
+    Threads.withCount(2) {
+      parallel(2) { _ in
+        // Both threads take part. A long limit, because other tests run at the same time.
+        started.withLock { $0 += 1 }
+        for _ in 0..<120_000 where started.withLock({ $0 }) < 2 { usleep(1000) }
+        seen.withLock { $0.append(Cancellation.isRequested) }
+        parallel(2) { _ in seen.withLock { $0.append(Cancellation.isRequested) } }
+      }
+    }
+    return seen.withLock { $0 }
+  }
+
+  @Test(.enabled(if: ProcessInfo.processInfo.activeProcessorCount > 1))
+  func everyThreadSeesTheCancellationOfTheTask() async {
+    let (before, after) = await Task {
+      let before = requests()
+      withUnsafeCurrentTask { $0?.cancel() }
+      #expect(throws: CancellationError.self) { try Cancellation.check() }
+      return (before, requests())
+    }.value
+    #expect(before == Array(repeating: false, count: 6))
+    #expect(after == Array(repeating: true, count: 6))
+    #expect(requests() == Array(repeating: false, count: 6))
+  }
 }

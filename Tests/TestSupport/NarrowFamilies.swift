@@ -60,9 +60,11 @@ private func narrow(
   }
   switch component {
   case "unet":
-    // 320, 640, 1280 become 32, 64, 128; the refiner's 384, 768, 1536 become 48, 96, 192.
-    let first = config["block_out_channels"]?.array?.first?.integer ?? 320
-    divide("block_out_channels", by: first % 320 == 0 ? 10 : 8)
+    // The largest divisor that leaves multiples of 16: 320, 640, 1280 become 32, 64, 128; the
+    // refiner's 384, 768, 1536 become 48, 96, 192.
+    let widths = (config["block_out_channels"]?.array ?? []).compactMap(\.integer)
+    let divisor = (1...10).last { number in widths.allSatisfy { $0 % (16 * number) == 0 } }
+    divide("block_out_channels", by: divisor ?? 1)
     config["norm_num_groups"] = 16
     // A list of head counts is for heads of 64 channels, which become 16. SD 1 has 8 heads
     // everywhere.

@@ -72,7 +72,7 @@ import Workflow
   /// The variant of the input never names the output.
   @Test func aMissingVariantIsRefused() async throws {
     try await withTemporaryFolder { folder in
-      await #expect(throws: DiffusersError.self) {
+      await #expect(throws: VariantError(path: tiny, variant: "fp61")) {
         try await ConvertJob(
           model: tiny, reading: InputOptions(variant: "fp61"),
           output: OutputRequest(path: folder + "/a"), type: nil

@@ -13,7 +13,8 @@ protocol AdapterKind: Sendable {
   /// Whether a module's tensors are of this kind.
   func recognizes(_ module: AdapterFile.Module) -> Bool
 
-  /// The part whose number of rows is the rank; `nil` for kinds without a rank.
+  /// The part with one row for each rank and one column for each input of the layer; `nil` for
+  /// kinds without a rank.
   var ranked: AdapterPart? { get }
 
   /// Checks that the shapes of the tensors fit together and fit a weight of the shape.
@@ -57,7 +58,8 @@ enum AdapterKinds {
 
   /// The kinds of a module's tensors, derived from their names.
   static func of(_ module: AdapterFile.Module) -> [any AdapterKind] {
-    all.filter { $0.recognizes(module) }
+    let kinds = all.filter { $0.recognizes(module) }
+    return kinds.isEmpty && module.has(.biasDifference) ? [FullDifference()] : kinds
   }
 
   /// The methods of PEFT that Decant merges.

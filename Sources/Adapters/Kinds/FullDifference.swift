@@ -8,10 +8,7 @@ struct FullDifference: AdapterKind {
   let peftType: String? = nil
   let ranked: AdapterPart? = nil
 
-  func recognizes(_ module: AdapterFile.Module) -> Bool {
-    module.has(.difference)
-      || (module.has(.biasDifference) && !module.has(.down) && !module.has(.firstOuter))
-  }
+  func recognizes(_ module: AdapterFile.Module) -> Bool { module.has(.difference) }
 
   func check(
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
@@ -23,6 +20,7 @@ struct FullDifference: AdapterKind {
   func delta(
     _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
   ) throws -> [Float] {
+    // The change of a bias alone.
     guard let name = module.parts[.difference] else {
       return [Float](repeating: 0, count: shape.count)
     }

@@ -15,7 +15,6 @@ package enum DiffusersError: RemediableError, Equatable {
   case missingFolder(folder: String, component: String)
   /// Here and below, `folder` is the folder of the component.
   case missingFile(folder: String, component: String, lookedFor: [String], found: [String])
-  case missingVariant(folder: String, component: String?, variant: String, found: [String])
   case ambiguousVariant(folder: String, component: String, found: [String])
   case malformedShardIndex(path: String, found: String)
   case missingShard(index: String, shard: String)
@@ -56,18 +55,13 @@ package enum DiffusersError: RemediableError, Equatable {
     case .missingFile(let folder, let component, let lookedFor, let found):
       return "\(folder): component '\(component)' has no "
         + "\(lookedFor.joined(separator: " or ")); the folder holds \(listed(found))"
-    case .missingVariant(let folder, let component, let variant, let found):
-      return "\(folder): no variant '\(shown(variant))' "
-        + (component.map { "of component '\($0)'" } ?? "of any component")
-        + "; there are \(listed(found))"
     case .ambiguousVariant(let folder, let component, let found):
       return "\(folder): component '\(component)' has no plain weights and more than "
         + "one variant, \(listed(found))"
     case .malformedShardIndex(let path, let found):
       return "\(path): \(found); a shard index holds 'weight_map', file names by tensor"
     case .missingShard(let index, let shard):
-      return "\(index): shard '\(shown(shard))' is listed and does not exist; the download is "
-        + "probably incomplete"
+      return "\(index): shard '\(shown(shard))' is listed and does not exist"
     case .missingShardIndex(let folder, let shard, let lookedFor):
       return "\(folder): shard '\(shown(shard))' has no index, "
         + "expected '\(lookedFor)' beside it"
@@ -99,7 +93,7 @@ package enum DiffusersError: RemediableError, Equatable {
     case .missingIndex: .act("name the folder of the whole pipeline")
     case .malformedProvenance: .act("delete the file if the model's history does not matter")
     case .ambiguousVariant(_, _, let found): .choose(.variant, found)
-    case .missingShard: .act("download the folder again")
+    case .missingShard: .downloadAgain
     case .averaged: .leaveOut(.ema)
     default: nil
     }

@@ -23,9 +23,10 @@ package struct DiffusersFolderReader: ModelReader {
       }
   }
 
-  /// - Throws: ``DiffusersError``, or ``SafetensorsError`` or ``TorchError`` for a file of weights.
+  /// - Throws: ``DiffusersError`` or ``VariantError``, or ``SafetensorsError`` or ``TorchError`` for
+  ///   a file of weights.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
-    let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    let folder = folderPath(path)
     let files = folderContents(folder)
     if options.ema { throw DiffusersError.averaged(folder: folder) }
     guard files.contains(DiffusersLayout.indexFile) else {
@@ -41,10 +42,7 @@ package struct DiffusersFolderReader: ModelReader {
     if let variant = options.variant,
       !weights.contains(where: { $0.choices.contains { $0.variant == variant } })
     {
-      throw DiffusersError.missingVariant(
-        folder: folder, component: nil, variant: variant,
-        found: weights.flatMap { weight in weight.choices.map { "\(weight.kind.name)/\($0.file)" } }
-      )
+      throw VariantError(path: folder, variant: variant, known: weights.flatMap(\.variants))
     }
 
     var components: [ModelSource.Component] = []
@@ -83,24 +81,12 @@ package struct DiffusersFolderReader: ModelReader {
   ) throws -> (component: ModelSource.Component, files: [String]) {
     let (source, files) = try weights.open(choice)
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
-    let (config, restored) = try OutputProfiles.restored(
-      try readObject(path), source, in: DiffusersFolderWriter().name, path: path)
-    try refuseQuantization(config, path: path)
+    let (config, restored) = try QuantizedForms.restored(
+      try readObject(path), source, path: path)
     return (
       ModelSource.Component(
         name: weights.kind.name, className: className, config: config, weights: restored), files
     )
-  }
-
-  /// Refuses weights that a quantization back end without an output profile made.
-  private static func refuseQuantization(
-    _ config: JSONObject, path: String
-  ) throws(DiffusersError) {
-    guard let written = config[SDNQProfile.configMember], !written.isNull else { return }
-    let method = written.object?["quant_method"]?.string
-    throw .quantized(
-      path: path, found: method.map { "'\(shown($0))'" } ?? written.kind,
-      expected: OutputProfiles.all.compactMap(\.readable).joined(separator: " or "))
   }
 
   /// Reads the folder of one component; `nil` where the folder is no component's.
@@ -122,9 +108,8 @@ package struct DiffusersFolderReader: ModelReader {
     let weights = DiffusersWeights(folder: folder, kind: kind, files: files)
     let choice = try weights.choose(options.variant)
     if let variant = options.variant, choice.variant != variant {
-      throw DiffusersError.missingVariant(
-        folder: folder, component: kind.name, variant: variant,
-        found: weights.choices.map(\.file))
+      throw VariantError(
+        path: folder, component: kind.name, variant: variant, known: weights.variants)
     }
     let (component, names) = try component(weights, choice, className: className)
     var provenance: JSONObject = [

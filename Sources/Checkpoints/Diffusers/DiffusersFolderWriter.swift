@@ -124,7 +124,7 @@ package struct DiffusersFolderWriter: ModelWriter {
       try file.write(Self.text(provenance))
       try file.commit()
     }
-    try Task.checkCancellation()
+    try Cancellation.check()
     try folder.commit()
   }
 

@@ -71,6 +71,10 @@ enum DiffusersLayout {
   /// creates lists them as absent.
   static let absentParts = ["feature_extractor", "safety_checker"]
 
+  /// The member of a component's config that describes quantized weights, for every quantization
+  /// back end of diffusers.
+  static let quantizationMember = "quantization_config"
+
   /// The member of the index that states whether the pipeline needs its safety checker.
   static let safetyMember = "requires_safety_checker"
 }

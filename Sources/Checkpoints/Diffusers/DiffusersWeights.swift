@@ -27,6 +27,9 @@ struct DiffusersWeights {
   let files: [String]
   let choices: [Choice]
 
+  /// The variants in the folder, without the plain weights.
+  var variants: [String] { choices.compactMap(\.variant) }
+
   init(folder: String, kind: DiffusersLayout.ComponentKind, files: [String]) {
     self.folder = folder
     self.kind = kind
@@ -97,16 +100,16 @@ struct DiffusersWeights {
 
   /// Chooses the set to read: the requested variant, else plain weights, else the only set. Like
   /// diffusers, reads plain weights where a component lacks the requested variant.
-  func choose(_ variant: String?) throws(DiffusersError) -> Choice {
+  func choose(_ variant: String?) throws -> Choice {
     if let variant, let choice = choices.first(where: { $0.variant == variant }) { return choice }
     if let plain = choices.first(where: { $0.variant == nil }) { return plain }
     if let variant, !choices.isEmpty {
-      throw .missingVariant(
-        folder: folder, component: kind.name, variant: variant, found: choices.map(\.file))
+      throw VariantError(
+        path: folder, component: kind.name, variant: variant, known: variants)
     }
     if choices.count > 1 {
-      throw .ambiguousVariant(
-        folder: folder, component: kind.name, found: choices.compactMap(\.variant))
+      throw DiffusersError.ambiguousVariant(
+        folder: folder, component: kind.name, found: variants)
     }
     if let only = choices.first { return only }
     try refuseAbsent()

@@ -6,7 +6,6 @@ import Tensors
 /// stable-diffusion.cpp and ComfyUI-GGUF use.
 struct GGUFArchive: ArchiveFormat {
   var kind: String { "GGUF file" }
-  var container: String? { GGUFWriter().name }
 
   static let magic = [UInt8]("GGUF".utf8)
 
@@ -90,9 +89,7 @@ struct GGUFFile: WeightSource {
           expected: "tensors that do not overlap")
       }
       guard begin <= contents.count, size <= contents.count - begin else {
-        throw .tensor(
-          path: path, name: name, found: "ends after the \(contents.count) bytes of the file",
-          expected: "a complete file")
+        throw .beyondFile(path: path, name: name, bytes: contents.count)
       }
       end = begin + size
       placed[name] = Place(

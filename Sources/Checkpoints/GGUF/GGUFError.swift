@@ -9,6 +9,8 @@ package enum GGUFError: RemediableError, Equatable {
   case truncated(path: String, at: Int, reading: String)
   case malformed(path: String, what: String, found: String, expected: String)
   case tensor(path: String, name: String, found: String, expected: String)
+  /// A tensor that ends after the last byte of the file.
+  case beyondFile(path: String, name: String, bytes: Int)
   case duplicateName(path: String, name: String)
   case unsupportedType(path: String, name: String, type: UInt32, known: [String])
 
@@ -22,11 +24,13 @@ package enum GGUFError: RemediableError, Equatable {
     case .version(let path, let found):
       "\(path): a GGUF file \(found); expected version 2 or 3, little-endian"
     case .truncated(let path, let at, let reading):
-      "\(path): ends at byte \(at), expected \(reading) there; it is probably an incomplete download"
+      "\(path): ends at byte \(at), expected \(reading) there"
     case .malformed(let path, let what, let found, let expected):
       "\(path): \(what) is \(found), expected \(expected)"
     case .tensor(let path, let name, let found, let expected):
       "\(path): tensor '\(shown(name))' \(found), expected \(expected)"
+    case .beyondFile(let path, let name, let bytes):
+      "\(path): tensor '\(shown(name))' ends after the \(bytes) bytes of the file"
     case .duplicateName(let path, let name):
       "\(path): the name '\(shown(name))' occurs twice"
     case .unsupportedType(let path, let name, let type, let known):
@@ -41,9 +45,7 @@ package enum GGUFError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .truncated: .act("download it again")
-    case .tensor(_, _, _, let expected) where expected == "a complete file":
-      .act("download it again")
+    case .truncated, .beyondFile: .downloadAgain
     case .unsupportedEncoding:
       .either([
         .act("quantize the original model into a GGUF file"), .choose(.type, ["f16"]),

@@ -3,25 +3,11 @@ import Support
 import Tensors
 
 /// diffusers with the SDNQ package, a quantization back end that stock diffusers loads after
-/// `import sdnq`. Linear layers and convolutions stay int8 in memory.
-///
-/// `config.json` has a member `quantization_config`. Each quantized module has two tensors:
-///
-///     X.weight   I8, the shape of the weight
-///     X.scale    F32, [out, 1] of a linear layer, [out, 1, 1, 1] of a convolution
-///
-/// The weight's value is `weight * scale`, bit for bit that of Decant's int8. Checked with SDNQ
-/// 0.2.8.
+/// `import sdnq`. Linear layers and convolutions stay int8 in memory. ``SDNQForm`` has the layout.
 struct SDNQProfile: OutputProfile {
-  /// The profile's name, and the value of `quant_method`.
   let name = "sdnq"
   let title = "diffusers with SDNQ"
   var container: String { DiffusersFolderWriter().name }
-
-  /// The member of a component's config that describes its quantized weights.
-  static let configMember = "quantization_config"
-  private static let weightSuffix = ".weight"
-  private static let scaleSuffix = ".scale"
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
     encoding.isQuantized && encoding != .int8 ? nil : encoding
@@ -45,49 +31,17 @@ struct SDNQProfile: OutputProfile {
     guard names.contains(where: isQuantized) else { return config }
     // SDNQ takes every weight with two or more extents for int8 that is not listed.
     let plain = names.filter { name in
-      name.hasSuffix(Self.weightSuffix) && !isQuantized(name)
+      name.hasSuffix(SDNQForm.weightSuffix) && !isQuantized(name)
         && (weights.entry(name)?.shape.rank ?? 0) >= 2
     }
     var config = config
-    config[Self.configMember] = [
-      "quant_method": .string(name), "weights_dtype": "int8", "group_size": -1,
+    config[DiffusersLayout.quantizationMember] = [
+      "quant_method": .string(SDNQForm().method), "weights_dtype": "int8", "group_size": -1,
       "quant_conv": true, "use_quantized_matmul": false, "add_skip_keys": false,
       "modules_to_not_convert": .array(plain.map { .string($0) }),
       "minimum_allowed_numel": 1, "minimum_allowed_channel_size": 1,
     ]
     return config
-  }
-
-  /// The name of a weight's scale.
-  static func scaleName(_ weight: String) -> String {
-    (weight.hasSuffix(weightSuffix) ? String(weight.dropLast(weightSuffix.count)) : weight)
-      + scaleSuffix
-  }
-
-  /// The shape of a weight's scale: [out, 1], or [out, 1, 1, 1].
-  static func scaleShape(_ weight: Shape) -> Shape {
-    Shape([weight.rows] + [Int](repeating: 1, count: max(0, weight.rank - 1)))
-  }
-
-  var readable: String? { "'\(name)' with 'weights_dtype' 'int8' and no groups" }
-
-  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for other types of SDNQ.
-  func restored(
-    _ metadata: JSONObject, _ weights: any WeightSource, path: String
-  ) throws -> (metadata: JSONObject, weights: any WeightSource)? {
-    guard let written = metadata[Self.configMember]?.object,
-      written["quant_method"]?.string == name
-    else { return nil }
-    for (member, expected) in [("weights_dtype", "int8" as JSONValue), ("group_size", -1)] {
-      if let value = written[member], value != expected {
-        throw DiffusersError.quantized(
-          path: path, found: "'\(name)' with '\(member)' \(shown(value.text()))",
-          expected: readable ?? "")
-      }
-    }
-    var config = metadata
-    config[Self.configMember] = nil
-    return (config, try SDNQDecodedSource(weights, path: path))
   }
 }
 
@@ -104,11 +58,11 @@ private struct SDNQEncodedSource: WeightSource {
     for name in base.names {
       names.append(name)
       guard let entry = base.entry(name), entry.encoding == .int8 else { continue }
-      let scale = SDNQProfile.scaleName(name)
+      let scale = SDNQForm.scaleName(name)
       names.append(scale)
       parts[name] = (name, 0, TensorEntry(shape: entry.shape, encoding: .plain(.i8)))
       parts[scale] = (
-        name, 1, TensorEntry(shape: SDNQProfile.scaleShape(entry.shape), encoding: .plain(.f32))
+        name, 1, TensorEntry(shape: SDNQForm.scaleShape(entry.shape), encoding: .plain(.f32))
       )
     }
     self.base = base
@@ -125,54 +79,5 @@ private struct SDNQEncodedSource: WeightSource {
     let tensor = try base.tensor(part.tensor)
     return StoredTensor(
       shape: part.entry.shape, encoding: part.entry.encoding, parts: [tensor.parts[part.index]])
-  }
-}
-
-/// A source that joins codes and scales to int8 tensors.
-private struct SDNQDecodedSource: WeightSource {
-  let names: [String]
-  private let base: any WeightSource
-  /// The name of each weight's scale.
-  private let scales: [String: String]
-
-  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` where codes and scales do not
-  ///   fit.
-  init(_ base: any WeightSource, path: String) throws(DiffusersError) {
-    var scales: [String: String] = [:]
-    for name in base.names {
-      guard let entry = base.entry(name), entry.encoding == .plain(.i8) else { continue }
-      let scale = SDNQProfile.scaleName(name)
-      let found = base.entry(scale)
-      let expected = TensorEntry(shape: SDNQProfile.scaleShape(entry.shape), encoding: .plain(.f32))
-      // A convolution's scale may have the shape of a linear layer's, [out, 1].
-      guard let found, found.encoding == expected.encoding,
-        found.shape.count == entry.shape.rows, found.shape.rows == entry.shape.rows
-      else {
-        throw .quantized(
-          path: path,
-          found: "tensor '\(shown(scale))' "
-            + (found.map { "\($0.encoding.name) \($0.shape)" } ?? "missing"),
-          expected: "f32 \(expected.shape) beside '\(shown(name))'")
-      }
-      scales[name] = scale
-    }
-    let taken = Set(scales.values)
-    names = base.names.filter { !taken.contains($0) }
-    self.base = base
-    self.scales = scales
-  }
-
-  var location: String { base.location }
-
-  func entry(_ name: String) -> TensorEntry? {
-    guard let entry = base.entry(name), scales[name] != nil else { return base.entry(name) }
-    return TensorEntry(shape: entry.shape, encoding: .int8)
-  }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    let codes = try base.tensor(name)
-    guard let scale = scales[name] else { return codes }
-    return StoredTensor(
-      shape: codes.shape, encoding: .int8, parts: codes.parts + (try base.tensor(scale)).parts)
   }
 }

@@ -3,7 +3,6 @@ import Support
 /// Reads safetensors files.
 struct SafetensorsArchive: ArchiveFormat {
   var kind: String { "safetensors file" }
-  var container: String? { CheckpointWriter().name }
 
   /// A file whose header begins with a brace, after the header's length of 8 bytes.
   func recognizes(_ contents: ByteSlice) -> Bool {

@@ -37,11 +37,10 @@ package enum SafetensorsError: RemediableError, Equatable {
     case .unreadable(let error):
       return error.description
     case .pointer(let path):
-      return "\(path): the file is \(gitLFSPointer)"
+      return "\(path): \(gitLFSPointer)"
     case .tooShort(let path, let bytes):
       return
-        "\(path): the file has \(bytes) bytes, expected at least the 8 bytes of a safetensors header's length; "
-        + "it is probably an incomplete download"
+        "\(path): the file has \(bytes) bytes, expected at least the 8 bytes of a safetensors header's length"
     case .headerTooLong(let path, let bytes, let limit):
       return
         "\(path): the header's length is \(bytes) bytes, expected at most \(limit); the file is "
@@ -84,7 +83,7 @@ package enum SafetensorsError: RemediableError, Equatable {
         + "shape \(shown(shape.description)) of \(kind.rawValue) takes \(expected)"
     case .beyondFile(let path, let tensor, let end, let available):
       return Self.about(path, tensor) + "ends at byte \(end) of the data, the file holds only "
-        + "\(available); it is probably an incomplete download"
+        + "\(available)"
     case .overlap(let path, let tensor, let begin, let other, let otherEnd):
       return Self.about(path, tensor) + "begins at byte \(begin) of the data, within tensor "
         + "'\(shown(other))', which ends at \(otherEnd)"
@@ -99,8 +98,8 @@ package enum SafetensorsError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .pointer: .act("run `git lfs pull`")
-    case .tooShort, .beyondFile: .act("download it again")
+    case .pointer: .pullFromGitLFS
+    case .tooShort, .beyondFile: .downloadAgain
     default: nil
     }
   }

@@ -17,7 +17,6 @@ package enum SingleFileError: RemediableError, Equatable {
   case noMovingAverage(path: String)
   /// The file has only a moving average, which was not requested.
   case averageAlone(path: String)
-  case noVariants(path: String, variant: String)
   /// The configs in the metadata, which an earlier Decant wrote, are damaged.
   case malformedConfig(path: String, found: String)
   /// The model needs a feature that the sampler lacks.
@@ -30,7 +29,7 @@ package enum SingleFileError: RemediableError, Equatable {
     switch self {
     case .notAModel(let path, let kind, let survey):
       "\(path): a \(kind) "
-        + (survey.likeness.map { "of \($0)" }
+        + (survey.foreignKind.map { "of \($0)" }
           ?? "without the tensors of a Stable Diffusion model")
         + "; it holds \(survey.contents)"
     case .adapter(let path, let examples):
@@ -48,8 +47,6 @@ package enum SingleFileError: RemediableError, Equatable {
       "\(path): holds no moving average of the weights (model_ema.…)"
     case .averageAlone(let path):
       "\(path): holds a moving average of a U-Net (model_ema.…) and no plain weights"
-    case .noVariants(let path, let variant):
-      "\(path): a single file has no variants; requested '\(shown(variant))'"
     case .malformedConfig(let path, let found):
       "\(path): the metadata's 'decant.config' is \(found)"
     case .unsupported(let path, let found):
@@ -67,7 +64,6 @@ package enum SingleFileError: RemediableError, Equatable {
     case .adapter: .choose(.adapters, purpose: "to merge them into a model")
     case .noMovingAverage: .leaveOut(.ema)
     case .averageAlone: .choose(.ema, purpose: "to read it")
-    case .noVariants: .leaveOut(.variant)
     case .malformedConfig: .act("convert the model again")
     case .notAModel, .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent,
       .unknownNumbering:

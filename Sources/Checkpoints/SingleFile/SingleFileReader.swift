@@ -14,10 +14,10 @@ package struct SingleFileReader: ModelReader {
 
   package func recognizes(_ path: String) -> Bool { Archives.format(of: path) != nil }
 
-  /// - Throws: ``SingleFileError``, or the error of the container format.
+  /// - Throws: ``SingleFileError``, ``VariantError``, or the error of the container format.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
     if let variant = options.variant {
-      throw SingleFileError.noVariants(path: path, variant: variant)
+      throw VariantError(path: path, variant: variant)
     }
     return try model(of: try Archives.open(path), path: path, options: options)
   }
@@ -44,7 +44,7 @@ package struct SingleFileReader: ModelReader {
       } catch {
         // Other models may use block names of a U-Net.
         let survey = TensorSurvey(archive.weights)
-        guard survey.likeness != nil else { throw error }
+        guard survey.foreignKind != nil else { throw error }
         throw SingleFileError.notAModel(path: path, kind: archive.kind, survey: survey)
       }
     }

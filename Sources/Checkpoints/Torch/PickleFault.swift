@@ -1,7 +1,7 @@
-import Support
+package import Support
 
 /// Why a pickle cannot be read.
-enum PickleFault: Error, Equatable, CustomStringConvertible {
+package enum PickleFault: RemediableError, Equatable {
   case ends
   case beyondEnd(bytes: UInt64, available: Int)
   case unknownByte(UInt8)
@@ -16,6 +16,8 @@ enum PickleFault: Error, Equatable, CustomStringConvertible {
   /// An opcode with another kind of value on the stack than it takes.
   case wrongOperand(String, found: String, expected: String)
   case leftOnStack(Int)
+  /// Bytes of the record after the end of the pickle.
+  case trailingBytes(Int)
   /// A class or function that would run code, which only malicious files name.
   case runsCode(String)
   case unknownTensor(String)
@@ -23,7 +25,7 @@ enum PickleFault: Error, Equatable, CustomStringConvertible {
   case wrongStorage(String)
   case unknownNumbers(String)
 
-  var description: String {
+  package var description: String {
     switch self {
     case .ends: "the pickle ends too early; the file is incomplete"
     case .beyondEnd(let bytes, let available):
@@ -48,19 +50,29 @@ enum PickleFault: Error, Equatable, CustomStringConvertible {
     case .wrongOperand(let opcode, let found, let expected):
       "opcode \(opcode) finds \(found), expected \(expected)"
     case .leftOnStack(let count): "\(count) values at its end, expected 1; the file is damaged"
+    case .trailingBytes(let count): "\(count) bytes follow the pickle; the file is damaged"
     case .runsCode(let name):
       "the file calls '\(shown(name))', which would run code when Python loads it; no checkpoint "
-        + "needs that, and Decant did not run it; delete the file, and get the model as safetensors"
+        + "needs that, and Decant did not run it"
     case .unknownTensor(let name):
       "a tensor made by '\(shown(name))', which Decant does not read (such as sparse, quantized "
-        + "and nested tensors); save plain tensors"
+        + "and nested tensors)"
     case .wrongArguments(let name, let expected):
       "'\(shown(name))' has other arguments than \(expected); the file is damaged"
     case .unknownNumbers(let name):
       "numbers of '\(shown(name))', which Decant does not read (such as quantized numbers and complex "
-        + "doubles); save plain tensors"
+        + "doubles)"
     case .wrongStorage(let found):
       "a storage \(found); the file is damaged"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .ends, .beyondEnd: .downloadAgain
+    case .runsCode: .act("delete the file, and get the model as safetensors")
+    case .unknownTensor, .unknownNumbers: .act("save plain tensors")
+    default: nil
     }
   }
 }

@@ -3,10 +3,14 @@ package import Support
 /// Why a PyTorch file cannot be read.
 package enum TorchError: RemediableError, Equatable {
   case unreadable(FileError)
+  /// A file that Git LFS left in place of the weights.
+  case pointer(path: String)
   /// A ZIP archive that is damaged, or of a form that PyTorch does not write.
-  case archive(path: String, reason: String)
+  case archive(path: String, ZIPFault)
   /// A pickle that is damaged or refused.
-  case pickle(path: String, record: String, offset: Int, reason: String)
+  case pickle(path: String, record: String, offset: Int, PickleFault)
+  /// A pickle that is larger than those of known models.
+  case pickleTooLarge(path: String, record: String, bytes: Int, limit: Int)
   /// A file that does not begin like one of PyTorch's.
   case notTorch(path: String, found: String)
   case missingRecord(path: String, record: String, found: [String])
@@ -22,19 +26,24 @@ package enum TorchError: RemediableError, Equatable {
   /// A tensor that its storage cannot hold.
   case tensor(path: String, tensor: String, reason: String)
   case storage(path: String, storage: String, reason: String)
+  /// The file ends before the last byte of a storage.
+  case storageTruncated(path: String, storage: String, bytes: Int, available: Int)
   case tooMuch(path: String, tensor: String, bytes: Int, limit: Int)
   case trailingBytes(path: String, count: Int)
 
   package var description: String {
     switch self {
     case .unreadable(let error): error.description
-    case .archive(let path, let reason): "\(path): \(reason)"
-    case .pickle(let path, let record, let offset, let reason):
-      "\(path): \(record), byte \(offset): \(reason)"
+    case .pointer(let path): "\(path): \(gitLFSPointer)"
+    case .archive(let path, let fault): "\(path): \(fault)"
+    case .pickle(let path, let record, let offset, let fault):
+      "\(path): \(record), byte \(offset): \(fault)"
+    case .pickleTooLarge(let path, let record, let bytes, let limit):
+      "\(path): '\(shown(record))' has \(bytes) bytes, expected at most \(limit)"
     case .notTorch(let path, let found):
       "\(path): \(found), expected a file of torch.save"
     case .missingRecord(let path, let record, let found):
-      "\(path): the ZIP archive holds no '\(shown(record))', which PyTorch's have; it holds "
+      "\(path): the ZIP archive holds no '\(shown(record))', which PyTorch files have; it holds "
         + listed(found)
     case .wrongChecksum(let path, let record, let expected, let found):
       "\(path): '\(shown(record))' has the checksum \(hexadecimalText(found)), the archive's "
@@ -60,6 +69,9 @@ package enum TorchError: RemediableError, Equatable {
       "\(path): tensor '\(shown(tensor))': \(reason)"
     case .storage(let path, let storage, let reason):
       "\(path): storage '\(shown(storage))': \(reason)"
+    case .storageTruncated(let path, let storage, let bytes, let available):
+      "\(path): storage '\(shown(storage))': takes \(bytes) bytes, only \(available) follow; "
+        + "the file is incomplete"
     case .tooMuch(let path, let tensor, let bytes, let limit):
       "\(path): tensor '\(shown(tensor))': with it the tensors take \(bytes) bytes, more than the "
         + "\(limit) that a file of this size may hold; it is made to exhaust disks"
@@ -70,7 +82,10 @@ package enum TorchError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .notTorch(_, let found) where found == gitLFSPointer: .act("run `git lfs pull`")
+    case .pointer: .pullFromGitLFS
+    case .archive(_, let fault): fault.remedy
+    case .pickle(_, _, _, let fault): fault.remedy
+    case .storageTruncated: .downloadAgain
     case .bigEndian: .act("save the file on a little-endian machine")
     case .notDictionary: .act("save the model's state_dict()")
     default: nil

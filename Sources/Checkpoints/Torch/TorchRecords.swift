@@ -42,8 +42,7 @@ struct TorchRecords {
     do {
       return try PickleMachine.run(contents, at: offset)
     } catch {
-      throw .pickle(
-        path: path, record: record, offset: error.offset, reason: error.fault.description)
+      throw .pickle(path: path, record: record, offset: error.offset, error.fault)
     }
   }
 
@@ -54,7 +53,7 @@ struct TorchRecords {
   ) throws(TorchError) -> TorchRecords {
     let archive: ZIPArchive
     do { archive = try ZIPArchive(contents) } catch {
-      throw .archive(path: path, reason: error.description)
+      throw .archive(path: path, error)
     }
     let pickle = "data.pkl"
     let pickles = archive.entries.filter {
@@ -67,10 +66,8 @@ struct TorchRecords {
     let folder = entry.name.dropLast(pickle.count)
     let bytes = contents[entry.bytes]
     guard bytes.count <= PickleLimits.bytes else {
-      throw .archive(
-        path: path,
-        reason: "'\(shown(entry.name))' takes \(bytes.count) bytes, at most \(PickleLimits.bytes) "
-          + "are read; it is no checkpoint of a model that is known here")
+      throw .pickleTooLarge(
+        path: path, record: entry.name, bytes: bytes.count, limit: PickleLimits.bytes)
     }
     let checksum = crc32(of: bytes.bytes)
     guard checksum == entry.checksum else {
@@ -87,7 +84,7 @@ struct TorchRecords {
     guard machine.end == bytes.count else {
       throw .pickle(
         path: path, record: entry.name, offset: machine.end,
-        reason: "\(bytes.count - machine.end) bytes follow the pickle; the file is damaged")
+        .trailingBytes(bytes.count - machine.end))
     }
     var places: [String: Range<Int>] = [:]
     for storage in machine.storages {
@@ -100,8 +97,8 @@ struct TorchRecords {
       guard !overflow, size == place.count else {
         throw .storage(
           path: path, storage: storage.key,
-          reason: "\(storage.wholeCount) elements of \(storage.width) bytes are announced, its "
-            + "record takes \(place.count) bytes; the file is damaged")
+          reason: "the pickle states \(storage.wholeCount) elements of \(storage.width) bytes, its "
+            + "record has \(place.count) bytes; the file is damaged")
       }
       places[storage.key] = place
     }
@@ -119,15 +116,14 @@ struct TorchRecords {
   ) throws(TorchError) -> TorchRecords {
     let start = 2 + magic.count
     let head = contents[0..<min(contents.count, 8)].array
+    if isGitLFSPointer(contents) { throw .pointer(path: path) }
     guard head.first == PickleOpcode.proto.rawValue else {
       throw .notTorch(
         path: path,
         found: contents.count == 0
           ? "an empty file"
-          : isGitLFSPointer(contents)
-            ? gitLFSPointer
-            : "a file of \(contents.count) bytes that begins with "
-              + hexadecimalText(head, separator: " "))
+          : "a file of \(contents.count) bytes that begins with "
+            + hexadecimalText(head, separator: " "))
     }
     guard contents.count > start, contents[2..<start].array == magic else {
       throw .notTorch(path: path, found: "a Python pickle without PyTorch's magic number")
@@ -159,37 +155,33 @@ struct TorchRecords {
       else {
         throw .storage(
           path: path, storage: key.text ?? keys.machine.kind(key),
-          reason: "listed twice, or no tensor's; the file is damaged")
+          reason: "is listed twice, or belongs to no tensor; the file is damaged")
       }
       guard position + 8 <= contents.count else {
-        throw .storage(path: path, storage: name, reason: Self.short(0, of: size.bytes))
+        throw .storageTruncated(path: path, storage: name, bytes: size.bytes, available: 0)
       }
       let announced = contents[position..<position + 8].words[0]
       position += 8
       guard announced == UInt64(size.count) else {
         throw .storage(
           path: path, storage: name,
-          reason: "\(size.count) elements are announced, \(announced) are stored; the file is "
+          reason: "holds \(announced) elements, the pickle states \(size.count); the file is "
             + "damaged")
       }
       guard contents.count - position >= size.bytes else {
-        throw .storage(
-          path: path, storage: name, reason: short(contents.count - position, of: size.bytes))
+        throw .storageTruncated(
+          path: path, storage: name, bytes: size.bytes, available: contents.count - position)
       }
       places[name] = position..<position + size.bytes
       position += size.bytes
     }
     if let absent = widths.keys.sorted().first(where: { places[$0] == nil }) {
-      throw .storage(path: path, storage: absent, reason: "not stored; the file is incomplete")
+      throw .storage(path: path, storage: absent, reason: "is not stored; the file is incomplete")
     }
     guard position == contents.count else {
       throw .trailingBytes(path: path, count: contents.count - position)
     }
     return TorchRecords(whole.value, whole.machine, places)
-  }
-
-  private static func short(_ found: Int, of expected: Int) -> String {
-    "takes \(expected) bytes, only \(found) follow; the file is incomplete, fetch it again"
   }
 
   /// The elements and bytes of each storage. All references to a storage must agree.
@@ -201,12 +193,14 @@ struct TorchRecords {
       let (bytes, overflow) = storage.wholeCount.multipliedReportingOverflow(by: storage.width)
       if overflow {
         throw .storage(
-          path: path, storage: storage.key, reason: "\(storage.wholeCount) elements overflow")
+          path: path, storage: storage.key,
+          reason: "the size of \(storage.wholeCount) elements overflows")
       }
       if let other = sizes[storage.key], other != (storage.wholeCount, bytes) {
         throw .storage(
           path: path, storage: storage.key,
-          reason: "\(other.bytes) bytes to one tensor and \(bytes) to another; the file is damaged")
+          reason:
+            "has \(other.bytes) bytes for one tensor and \(bytes) for another; the file is damaged")
       }
       sizes[storage.key] = (storage.wholeCount, bytes)
     }

@@ -1,4 +1,4 @@
-import Support
+package import Support
 
 /// The entries of a ZIP archive, read from its directory and checked against the archive.
 ///
@@ -49,7 +49,7 @@ struct ZIPArchive {
 }
 
 /// Why a ZIP archive cannot be read.
-enum ZIPFault: Error, Equatable, CustomStringConvertible {
+package enum ZIPFault: RemediableError, Equatable {
   case noEnd
   case manyVolumes
   /// A directory that does not fill the bytes between the last entry and the end record.
@@ -67,11 +67,10 @@ enum ZIPFault: Error, Equatable, CustomStringConvertible {
   case beyondDirectory(String, end: UInt64, limit: Int)
   case overlap(String, String)
 
-  var description: String {
+  package var description: String {
     switch self {
     case .noEnd:
-      "no directory at the end of the ZIP archive; it is probably an incomplete download, "
-        + "fetch it again"
+      "no directory at the end of the ZIP archive; the file is incomplete"
     case .manyVolumes:
       "the ZIP archive is split into volumes, which PyTorch never writes"
     case .directoryMisplaced(let start, let bytes, let end):
@@ -92,10 +91,10 @@ enum ZIPFault: Error, Equatable, CustomStringConvertible {
     case .duplicateName(let name):
       "the ZIP archive has two entries called '\(shown(name))', expected one"
     case .encrypted(let name):
-      "entry '\(shown(name))' of the ZIP archive is encrypted; decrypt it first"
+      "entry '\(shown(name))' of the ZIP archive is encrypted"
     case .compressed(let name, let method):
       "entry '\(shown(name))' of the ZIP archive is compressed (method \(method)), which PyTorch "
-        + "never does; unpack the archive and pack it again without compression (zip -0)"
+        + "never does"
     case .sizesDisagree(let name, let stored, let full):
       "entry '\(shown(name))' of the ZIP archive is not compressed, but its sizes differ: "
         + "\(stored) and \(full) bytes; the file is damaged"
@@ -107,6 +106,16 @@ enum ZIPFault: Error, Equatable, CustomStringConvertible {
     case .overlap(let first, let second):
       "entries '\(shown(first))' and '\(shown(second))' of the ZIP archive overlap; "
         + "the file is damaged, or made to mislead"
+    }
+  }
+
+  package var remedy: Remedy? {
+    switch self {
+    case .noEnd: .downloadAgain
+    case .encrypted: .act("decrypt it first")
+    case .compressed:
+      .act("unpack the archive and pack it again without compression (zip -0)")
+    default: nil
     }
   }
 }
