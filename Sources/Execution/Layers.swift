@@ -1,6 +1,7 @@
 import Kernels
 import ModelSources
 import Models
+internal import Support
 import Tensors
 
 /// Reads a tensor of the module tree and checks its shape.
@@ -8,7 +9,7 @@ import Tensors
 /// - Throws: what `weights` throws, ``WeightError``, or `CancellationError`.
 private func load(_ tensor: TensorSpec, from weights: any WeightSource) throws -> StoredTensor {
   // Preparing the weights of a large model for int8 takes many seconds.
-  try Task.checkCancellation()
+  try Cancellation.check()
   let stored = try weights.tensor(tensor.name)
   guard stored.shape == tensor.shape else {
     throw WeightError(
@@ -81,7 +82,7 @@ struct Convolution: Sendable {
     _ x: Tensor, channelBias: Tensor? = nil, residual: Tensor? = nil,
     _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
-    try Task.checkCancellation()
+    try Cancellation.check()
     observer?.willRun(module: name, input: x)
     // Numbers that are the same for all images are added to the bias.
     let shared = channelBias.flatMap { $0.shape[0] == 1 || $0.hasEqualRows ? $0 : nil }
@@ -137,7 +138,7 @@ struct Linear: Sendable {
   func callAsFunction(
     _ x: Tensor, residual: Tensor? = nil, _ observer: (any ActivationObserver)?
   ) throws -> Tensor {
-    try Task.checkCancellation()
+    try Cancellation.check()
     observer?.willRun(module: name, input: rowsOfFeatures(x))
     return switch weight {
     case .stored(let weight, _, let gated):

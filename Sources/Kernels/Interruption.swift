@@ -1,3 +1,5 @@
+internal import Support
+
 /// Runs `body`, whose layers and activation functions stop early when the current task is cancelled.
 ///
 /// A step or a decoder at 1024 x 1024 has layers that take seconds. Inside `body`, their threads
@@ -10,27 +12,17 @@
 ///
 /// - Throws: what `body` throws, or `CancellationError` if the task was cancelled.
 package func interruptible<Result>(_ body: () throws -> Result) throws -> Result {
-  let result = try Cancellation.$isChecked.withValue(true, operation: body)
-  try Task.checkCancellation()
+  let result = try Interruption.$isEnabled.withValue(true, operation: body)
+  try Cancellation.check()
   return result
 }
 
-/// The cancellation of a task, for threads that do not belong to it.
-///
-/// Unchecked: any thread may read whether a task is cancelled, and ``withCurrent(_:)`` returns while
-/// the task exists.
-struct Cancellation: @unchecked Sendable {
-  @TaskLocal fileprivate static var isChecked = false
+enum Interruption {
+  @TaskLocal fileprivate static var isEnabled = false
 
-  private let task: UnsafeCurrentTask
-
-  /// Whether the task was cancelled. Once true, it stays true.
-  var isRequested: Bool { task.isCancelled }
-
-  /// Calls `body` with the cancellation of the current task inside ``interruptible(_:)``, otherwise
-  /// with `nil`.
-  static func withCurrent(_ body: (Cancellation?) -> Void) {
-    guard isChecked else { return body(nil) }
-    withUnsafeCurrentTask { body($0.map { Cancellation(task: $0) }) }
+  /// Calls `body` with the task whose cancellation stops kernels early, inside
+  /// ``interruptible(_:)``, otherwise with `nil`.
+  static func withOwner(_ body: (Cancellation.Owner?) -> Void) {
+    isEnabled ? Cancellation.withOwner(body) : body(nil)
   }
 }

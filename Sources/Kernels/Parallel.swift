@@ -10,16 +10,16 @@ internal import Tensors
 func parallel(
   _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
-  parallel(count, scratch: scratch, cancellation: nil, body)
+  parallel(count, scratch: scratch, owner: nil, body)
 }
 
 /// ``parallel(_:_:)``, but inside ``interruptible(_:)`` the units that have not begun when the task
 /// is cancelled are skipped.
 func interruptibleParallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
-  Cancellation.withCurrent { cancellation in
-    guard let cancellation else { return parallel(count, body) }
+  Interruption.withOwner { owner in
+    guard let owner else { return parallel(count, body) }
     parallel(count) { unit in
-      if !cancellation.isRequested { body(unit) }
+      if !owner.isCancelled { body(unit) }
     }
   }
 }
@@ -29,13 +29,13 @@ func interruptibleParallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
 func interruptibleParallel(
   _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
-  Cancellation.withCurrent { cancellation in
-    parallel(count, scratch: scratch, cancellation: cancellation, body)
+  Interruption.withOwner { owner in
+    parallel(count, scratch: scratch, owner: owner, body)
   }
 }
 
 private func parallel(
-  _ count: Int, scratch: Int, cancellation: Cancellation?,
+  _ count: Int, scratch: Int, owner: Cancellation.Owner?,
   _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
   let next = Atomic<Int>(0)
@@ -45,7 +45,7 @@ private func parallel(
     defer { Scratch.release(memory) }
     while true {
       let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      if unit >= count || cancellation?.isRequested == true { return }
+      if unit >= count || owner?.isCancelled == true { return }
       body(unit, memory.base)
     }
   }

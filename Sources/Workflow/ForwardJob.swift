@@ -1,5 +1,6 @@
 private import Checkpoints
 private import Execution
+private import Kernels
 internal import ModelSources
 private import Models
 package import Support
@@ -49,7 +50,7 @@ package struct ForwardJob: Job {
     events(.stage(.computing(component)))
     let results: [(String, Tensor)]
     do {
-      results = try evaluate(part, arguments)
+      results = try interruptible { try evaluate(part, arguments) }
     } catch let error as InputError {
       throw JobError("\(inputs): \(error)")
     }
