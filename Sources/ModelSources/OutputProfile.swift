@@ -48,9 +48,6 @@ package protocol OutputProfile: Sendable {
   /// - Parameter tensors: what ``tensors(of:options:)`` returned.
   func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject
 
-  /// What to tell the user after the model was written.
-  func notes(_ model: ModelSource) -> [String]
-
   // MARK: - Reading
 
   /// What ``restored(_:_:path:)`` reads, for messages: `'sdnq' with 'weights_dtype' 'int8'`. `nil`
@@ -91,8 +88,6 @@ extension OutputProfile {
   package func stored(_ entry: TensorEntry) -> TensorEntry { entry }
 
   package func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject { [:] }
-
-  package func notes(_ model: ModelSource) -> [String] { [] }
 
   package var readable: String? { nil }
 
