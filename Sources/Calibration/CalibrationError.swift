@@ -4,7 +4,8 @@ package import Tensors
 /// A calibration, or a prompt file for one, that cannot be read, merged, used or made.
 package enum CalibrationError: RemediableError, Equatable {
   // Reading
-  case notCalibration(path: String)
+  /// Another file. `found` says what it is: `an empty file`.
+  case notCalibration(path: String, found: String)
   case version(path: String, found: String)
   case metadata(path: String, member: String, found: String, expected: String)
   case malformedMetadata(path: String, error: JSONError)
@@ -35,8 +36,8 @@ package enum CalibrationError: RemediableError, Equatable {
 
   package var description: String {
     switch self {
-    case .notCalibration(let path):
-      "\(path): not a calibration; its safetensors metadata lacks '\(CalibrationFile.metadataKey)'"
+    case .notCalibration(let path, let found):
+      "\(path): \(found), expected a calibration"
     case .version(let path, let found):
       "\(path): calibration version \(found), expected \(CalibrationFile.version)"
     case .metadata(let path, let member, let found, let expected):
@@ -54,7 +55,7 @@ package enum CalibrationError: RemediableError, Equatable {
     case .repeatedRun(let path, let run):
       "\(path): 'runs' lists \(run.description) twice"
     case .incomplete(let path, let runs):
-      "\(path): the calibration is incomplete; it was interrupted after \(Self.counted(runs))"
+      "\(path): the calibration is incomplete; it was interrupted after \(counted(runs, "run"))"
     case .otherModules(let path, let missing, let unexpected):
       "\(path): the calibration belongs to another model: "
         + Self.difference(missing: missing, unexpected: unexpected)
@@ -89,7 +90,8 @@ package enum CalibrationError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .notCalibration, .otherModules, .otherChannels: .act("calibrate this model")
+    case .notCalibration: .act("name the file that a calibration wrote")
+    case .otherModules, .otherChannels: .act("calibrate this model")
     case .version: .act("calibrate again")
     case .incomplete: .act("finish the calibration first")
     case .overlap: .act("merge calibrations of different prompts or seeds")
@@ -101,8 +103,6 @@ package enum CalibrationError: RemediableError, Equatable {
     default: nil
     }
   }
-
-  private static func counted(_ runs: Int) -> String { runs == 1 ? "1 run" : "\(runs) runs" }
 
   private static func difference(missing: [String], unexpected: [String]) -> String {
     func list(_ names: [String]) -> String {

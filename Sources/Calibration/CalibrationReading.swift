@@ -6,12 +6,18 @@ internal import Tensors
 extension CalibrationFile {
   /// Reads a calibration, complete or not.
   ///
-  /// - Throws: `SafetensorsError` when the file is not a safetensors file, and ``CalibrationError``
-  ///   when it violates the specification.
+  /// - Throws: ``CalibrationError`` when the file is another one or violates the specification, and
+  ///   `SafetensorsError` when it cannot be opened, is incomplete or is damaged.
   package init(path: String) throws {
-    let file = try SafetensorsFile(path: path)
+    let file: SafetensorsFile
+    do { file = try SafetensorsFile(path: path) } catch {
+      guard error.isOfAnotherFormat else { throw error }
+      throw CalibrationError.notCalibration(path: path, found: "not a safetensors file")
+    }
     guard let text = file.metadata[Self.metadataKey] else {
-      throw CalibrationError.notCalibration(path: path)
+      throw CalibrationError.notCalibration(
+        path: path,
+        found: "a safetensors file without '\(Self.metadataKey)' in its metadata")
     }
     let value: JSONValue
     do { value = try JSONValue(parsing: text) } catch {
@@ -36,6 +42,16 @@ extension CalibrationFile {
       settings: try reader.settings(metadata),
       runs: try reader.runs(metadata),
       statistics: try reader.statistics(metadata, file))
+  }
+}
+
+extension SafetensorsError {
+  /// Whether the file does not begin as a safetensors file does.
+  fileprivate var isOfAnotherFormat: Bool {
+    switch self {
+    case .tooShort, .headerTooLong, .headerStart: true
+    default: false
+    }
   }
 }
 

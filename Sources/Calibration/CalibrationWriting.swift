@@ -1,8 +1,8 @@
 private import Checkpoints
 private import Kernels
 internal import ModelSources
-private import Models
-internal import Quantization
+package import Models
+package import Quantization
 internal import Support
 internal import Tensors
 
@@ -15,6 +15,23 @@ extension CalibrationFile {
       StatisticsSource(location: path, statistics: statistics),
       metadata: [Self.metadataKey: JSONValue.object(metadata).text()], to: path,
       replacing: replacing)
+  }
+
+  /// Bytes that the file takes at least: those of its tensors.
+  package var leastBytes: Int { StatisticsSource(location: path, statistics: statistics).byteCount }
+
+  /// Bytes that the file of a calibration of these modules takes at least.
+  package static func leastBytes(
+    modules: [ModuleSpec], bands: TimestepBands = TimestepBands()
+  ) -> Int {
+    var bytes = 0
+    for module in modules where module.kind.isMatrix {
+      for tensor in StatisticsTensor.allCases {
+        let shape = tensor.shape(channels: module.weight.shape[1], bands: bands.count)
+        bytes += TensorEncoding.plain(tensor.kind).byteCount(for: shape) ?? 0
+      }
+    }
+    return bytes
   }
 
   var metadata: JSONObject {

@@ -45,7 +45,19 @@ package struct Calibrator: Sendable {
   }
 
   /// The file that holds the finished runs of an unfinished calibration.
-  package var partialPath: String { empty.path + ".partial" }
+  package var partialPath: String { Self.partialPath(of: empty.path) }
+
+  /// The ``partialPath`` of a calibration that is written to `path`.
+  package static func partialPath(of path: String) -> String { path + ".partial" }
+
+  /// The calibration that exists at the output's path, where this one would write the same bytes:
+  /// made by the same program from the same model, settings and runs; `nil` otherwise.
+  package func finished(_ runs: [CalibrationRun]) -> CalibrationFile? {
+    guard let file = try? CalibrationFile(path: empty.path), file.isComplete,
+      file.tool == empty.tool, file.differences(from: empty).isEmpty, file.runs == runs.sorted()
+    else { return nil }
+    return file
+  }
 
   /// Performs the runs that are not done yet, and writes the file.
   ///

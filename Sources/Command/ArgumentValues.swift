@@ -21,10 +21,15 @@ struct PointArgument: ExpressibleByArgument {
 }
 
 /// A number of bytes as `500MB` or `2GB` (powers of ten), or `2GiB` (powers of two).
-struct ByteSize: ExpressibleByArgument {
+///
+/// A number without a unit is one of bytes. Below a million it is refused, because a unit was
+/// probably forgotten.
+struct ByteSize {
   let bytes: Int
 
-  init?(argument: String) {
+  private static let leastWithoutUnit = 1_000_000
+
+  init(argument: String) throws {
     let text = argument.uppercased()
     let units = [
       ("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000),
@@ -32,8 +37,13 @@ struct ByteSize: ExpressibleByArgument {
     ]
     guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
       let number = Double(text.dropLast(unit.count)), number > 0,
-      let bytes = Int(exactly: (number * Double(factor)).rounded()), bytes > 0
-    else { return nil }
+      let bytes = Int(exactly: (number * Double(factor)).rounded()), bytes > 0,
+      !unit.isEmpty || bytes >= Self.leastWithoutUnit
+    else {
+      throw ValidationError(
+        "expected a size with a unit, such as 5GB, 500MB or 2GiB, or a number of bytes from "
+          + "\(Self.leastWithoutUnit)")
+    }
     self.bytes = bytes
   }
 }

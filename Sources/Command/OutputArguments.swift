@@ -43,7 +43,8 @@ struct LayoutArguments: ParsableArguments {
       """
       Split the weights of a diffusers folder into files of at most this size: 500MB, 2GB (powers of \
       ten), 2GiB (default: do not split).
-      """, valueName: "size"))
+      """, valueName: "size"),
+    transform: ByteSize.init)
   var maxShardSize: ByteSize?
 
   @Option(
@@ -52,7 +53,7 @@ struct LayoutArguments: ParsableArguments {
       How a single file numbers the blocks of a stripped U-Net: dense, for diffusers and ComfyUI, or \
       gap, for stable-diffusion.cpp (default: dense).
       """, valueName: "kind"),
-    completion: .list(["dense", "gap"]))
+    completion: .list(numberingNames))
   var numbering: String?
 
   @Flag(
@@ -66,10 +67,13 @@ struct LayoutArguments: ParsableArguments {
   @Flag(help: "Replace an existing output.")
   var force = false
 
+  var value: LayoutRequest {
+    LayoutRequest(
+      kind: to, variant: outputVariant, maxShardSize: maxShardSize?.bytes, program: program,
+      numbering: numbering, codes: coding)
+  }
+
   func request(_ path: String) -> OutputRequest {
-    OutputRequest(
-      path: path, kind: to, replacing: force, variant: outputVariant,
-      maxShardSize: maxShardSize?.bytes, program: program, numbering: numbering,
-      codes: coding)
+    OutputRequest(path: path, layout: value, replacing: force)
   }
 }

@@ -9,7 +9,7 @@ struct QuantizeCommand: JobCommand {
     discussion: """
       All other weights, text encoders and VAE included, are stored as --rest-type.
 
-      Example: decant quantize sd-v1-5/ --type int8 --dry-run
+      Example: decant quantize sd-v1-5/ --type int8 --for comfyui --dry-run
       Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
       """)
 
@@ -37,7 +37,10 @@ struct QuantizeCommand: JobCommand {
     completion: .file())
   var calibration: String?
 
-  @Flag(help: "Print the type and size of every group of tensors, and write nothing.")
+  @Flag(
+    help: """
+      Print the type and size of every group of the U-Net's tensors in the output, and write nothing.
+      """)
   var dryRun = false
 
   @OptionGroup var quantization: QuantizationArguments
@@ -62,7 +65,7 @@ struct QuantizeCommand: JobCommand {
   func job() -> QuantizeJob {
     return QuantizeJob(
       model: model, reading: read.value,
-      output: output.map(layout.request), isDryRun: dryRun,
+      output: output.map(layout.request), layout: layout.value, isDryRun: dryRun,
       request: quantization.request(type: type), calibration: calibration)
   }
 }

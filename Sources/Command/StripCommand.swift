@@ -46,7 +46,7 @@ struct StripArguments: ParsableArguments {
     help: ArgumentHelp(
       "Remove the blocks of a published model: \(recipeNames.joined(separator: ", ")).",
       valueName: "name"),
-    completion: .list(recipeNames + recipeAliases))
+    completion: .list(recipeNames))
   var recipe: String?
 
   @Option(

@@ -29,14 +29,6 @@ package struct ActivationSummary: Sendable, Equatable {
 /// into eight bins of equal width. The last bin counts magnitudes of 2^16 and more.
 package enum MagnitudeBins {
   package static let count = Int(DECANT_HISTOGRAM_BINS)
-
-  /// The lower edge of a bin; 0 for the first.
-  package static func lowerEdge(_ bin: Int) -> Double {
-    precondition((0..<count).contains(bin), "bin \(bin) of \(count)")
-    if bin == 0 { return 0 }
-    let octave = (bin - 1) / 8 - 24
-    return (1 + Double((bin - 1) % 8) / 8) * Double(sign: .plus, exponent: octave, significand: 1)
-  }
 }
 
 /// Summarizes consecutive samples of an activation of shape [rows, channels], [batch, tokens,

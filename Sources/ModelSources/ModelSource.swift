@@ -36,16 +36,17 @@ package struct ModelSource: Sendable {
     }
   }
 
-  /// Whether the reader used the moving average of the U-Net's weights that some files hold.
+  /// Whether the reader read the moving average of the U-Net's weights, which some files hold. Files
+  /// store the raw values.
   package enum MovingAverage: String, Sendable {
     /// The moving average was read. The file also holds plain weights.
-    case taken
+    case read = "taken"
     /// The moving average was read. The file holds no plain weights.
-    case takenAlone = "taken, there are no others"
+    case readWithoutOthers = "taken, there are no others"
     /// The plain weights were read.
-    case left = "left out"
+    case ignored = "left out"
     /// Nothing was read, because the file holds no plain weights. The model has no U-Net.
-    case leftAlone = "left out, there are no others"
+    case ignoredWithoutOthers = "left out, there are no others"
 
     /// The member of ``ModelSource/provenance`` that holds the value.
     package static let fact = "moving_average"

@@ -71,6 +71,10 @@ package protocol ModelWriter: Sendable {
     _ model: ModelSource, to path: String, replacing: Bool, options: WriteOptions,
     progress: (_ done: Int, _ total: Int) -> Void) throws
 
+  /// Whether ``record(parity:in:progress:)`` stores the results, for which it writes a second copy
+  /// of the model before it replaces the first.
+  var recordsParity: Bool { get }
+
   /// Stores the results of a verification in the model at `path`. Layouts without a field for them
   /// do nothing.
   ///
@@ -86,6 +90,7 @@ extension ModelWriter {
 
   package var settings: Set<Setting> { [] }
   package var holdsParts: Bool { false }
+  package var recordsParity: Bool { false }
 
   package func record(
     parity: JSONObject, in path: String, progress: (_ done: Int, _ total: Int) -> Void

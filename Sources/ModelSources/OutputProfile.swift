@@ -48,9 +48,6 @@ package protocol OutputProfile: Sendable {
   /// - Parameter tensors: what ``tensors(of:options:)`` returned.
   func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject
 
-  /// What to tell the user after the model was written.
-  func notes(_ model: ModelSource) -> [String]
-
   // MARK: - Reading
 
   /// The extents of a tensor before ``stored(_:)`` changed its shape; `nil` where it did not.
@@ -79,7 +76,6 @@ extension OutputProfile {
 
   package func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject { [:] }
 
-  package func notes(_ model: ModelSource) -> [String] { [] }
 
   package func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? { nil }
 }

@@ -62,7 +62,8 @@ package struct Model: Sendable {
     for names in ModelConfigs.required where found.isDisjoint(with: names) {
       throw .missingComponent(
         location: source.location, name: names[0], found: source.components.map(\.name),
-        unetIsAverage: names == [ComponentName.unet] && source.movingAverage == .leftAlone)
+        unetIsAverage: names == [ComponentName.unet]
+          && source.movingAverage == .ignoredWithoutOthers)
     }
     let configs: ModelConfigs
     do {

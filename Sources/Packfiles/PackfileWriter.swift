@@ -31,6 +31,7 @@ package struct PackfileWriter: ModelWriter {
   package var layout: String { Packfile.layout }
   package var profiles: [any OutputProfile] { [PackfileProfile()] }
   package var settings: Set<Setting> { [.coding] }
+  package var recordsParity: Bool { true }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".decant") }
 

@@ -41,5 +41,10 @@ package struct PlanFitError: Error, Equatable, CustomStringConvertible {
   package let scheme: String
   package let layout: String
 
+  package init(scheme: String, layout: String) {
+    self.scheme = scheme
+    self.layout = layout
+  }
+
   package var description: String { "a \(layout) cannot hold \(scheme) weights" }
 }

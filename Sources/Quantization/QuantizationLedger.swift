@@ -36,10 +36,6 @@ package final class QuantizationLedger: Sendable {
     return order.compactMap { all[$0] }
   }
 
-  package var bytesBefore: Int { records.reduce(0) { $0 + $1.bytesBefore } }
-
-  package var bytesAfter: Int { records.reduce(0) { $0 + $1.bytesAfter } }
-
   package var json: JSONValue { .array(records.map(\.json)) }
 }
 

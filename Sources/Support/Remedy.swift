@@ -9,14 +9,12 @@ package enum Setting: String, CaseIterable, Sendable {
   // Output.
   case output, outputFormat, program, outputVariant, maximumShardSize, numbering, coding
   // Storage of weights.
-  case type, method, restType, keep, only, assign
+  case type, keep, only, assign
   // Stripping.
-  case recipe, drop, transformerBlocks
+  case recipe, drop
   // Sampling and measuring.
-  case prompts, promptLimit, steps, seeds, size, scheduler, guidanceScale, negativePrompt
-  case originalSize, crop, targetSize, initImage, mask, strength
-  case latents, saveLatents, grid
-  case calibration, merge
+  case prompts, seeds, size, scheduler, guidanceScale
+  case originalSize, crop, targetSize, initImage, mask, strength, latents, saveLatents, grid
 }
 
 /// What a user can do about an error.

@@ -31,15 +31,16 @@ package struct CalibrateJob: Job {
       try refuseOverwriting(
         output, replacing: replacing,
         inputs: [model] + reading.composition.inputs + [settings.promptsPath].compactMap { $0 })
-      let digest = SourceDigest(try ModelSource.reading(model, reading))
+      let digest = SourceDigest(try ModelSource.reading(model, reading, events))
       let file = try calibrate(
-        digest, settings, to: output, replacing: replacing, resuming: resumes,
+        digest, settings, to: output, replacing: replacing, resuming: resumes, reusing: false,
         remedy: .choose(.resume, purpose: "to continue from there"), events)
       return CalibrationOutcome(file: file)
     case .merge(let paths):
       try refuseOverwriting(output, replacing: replacing, inputs: paths)
       let merged = try CalibrationFile.merging(
-        paths.map { try CalibrationFile(path: $0) }, path: output, tool: "decant \(toolVersion)")
+        paths.map(CalibrationFile.reading), path: output, tool: "decant \(toolVersion)")
+      try requireSpace(merged.leastBytes, for: output)
       try merged.write(replacing: replacing)
       return CalibrationOutcome(file: merged)
     }
@@ -54,18 +55,41 @@ package struct InterruptedCalibration: RemediableError {
   package var description: String { "\(partialPath) keeps the finished images" }
 }
 
+extension CalibrationFile {
+  /// Reads a calibration. The error for another file says what the file is.
+  static func reading(_ path: String) throws -> CalibrationFile {
+    do { return try CalibrationFile(path: path) } catch {
+      if isFolder(path) {
+        throw CalibrationError.notCalibration(path: path, found: contents(of: path) ?? "a folder")
+      }
+      guard case CalibrationError.notCalibration(_, let found) = error else { throw error }
+      throw CalibrationError.notCalibration(path: path, found: contents(of: path) ?? found)
+    }
+  }
+}
+
 /// Calibrates the model that `digest` hashes and writes the calibration file, which names the model
 /// by the digest of its U-Net.
 ///
-/// - Parameter remedy: how a user continues after an interruption.
+/// - Parameters:
+///   - reusing: whether a finished calibration at `path` that would not change is returned as it
+///     is.
+///   - remedy: how a user continues after an interruption.
 /// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image.
 func calibrate(
   _ digest: SourceDigest, _ request: CalibrationRequest, to path: String, replacing: Bool,
-  resuming: Bool, remedy: Remedy, _ events: @escaping EventSink
+  resuming: Bool, reusing: Bool, remedy: Remedy, _ events: @escaping EventSink
 ) throws -> CalibrationFile {
   let model = try Model.bind(digest.watched)
   guard let unet = model[ComponentName.unet] else {
     throw JobError("\(model.source.location): the model has no U-Net")
+  }
+  let files = FileManager.default
+  let mayReuse = reusing && files.fileExists(atPath: path)
+  if !mayReuse {
+    // The next partial file, or the result, is written before the last partial file is deleted.
+    let copies = files.fileExists(atPath: Calibrator.partialPath(of: path)) ? 1 : 2
+    try requireSpace(copies * CalibrationFile.leastBytes(modules: unet.modules), for: path)
   }
   let prompts = try request.prompts
   let runs = prompts.runs(seeds: request.seeds)
@@ -78,18 +102,29 @@ func calibrate(
     width: request.size?.width,
     height: request.size?.height)
   let calibrator = Calibrator(
-    path: path, tool: "decant \(toolVersion)",
+    path: path, tool: request.compute.calibrationTool,
     model: CalibratedModel(digest: unetDigest), settings: subject.settings,
     modules: unet.modules, replacing: replacing, resuming: resuming)
+  if mayReuse, let finished = calibrator.finished(runs) {
+    events(.note("\(path) is a calibration of this model with these settings and is used again"))
+    return finished
+  }
   let size = ImageSize(width: subject.settings.width, height: subject.settings.height)
   events(.stage(.calibrating(images: runs.count, size: size)))
   do {
     return try calibrator.calibrate(runs, on: subject) { done, total in
       events(.progress(done: done, total: total))
     }
-  } catch is CancellationError where FileManager.default.fileExists(atPath: calibrator.partialPath)
-  {
+  } catch is CancellationError where files.fileExists(atPath: calibrator.partialPath) {
     throw InterruptedCalibration(partialPath: calibrator.partialPath, remedy: remedy)
+  }
+}
+
+extension Compute {
+  /// The program in a calibration file, with the arithmetic where it is not the default one, so that
+  /// a calibration in one arithmetic is not used again for another.
+  fileprivate var calibrationTool: String {
+    "decant \(toolVersion)" + (self == .f32 ? "" : " (\(name))")
   }
 }
 

@@ -112,11 +112,7 @@ package struct Composition: Sendable {
     part = ModelSource.Component(
       name: name, className: part.className, config: part.config, weights: part.weights)
     if let own = model[name], other.configsAreDerived {
-      // Configs derived from tensors lack what tensors do not show, such as the latents' scaling
-      // factor. The model's own config is kept if it matches the tensors.
-      let fitting = ModelSource.Component(
-        name: name, className: own.className, config: own.config, weights: part.weights)
-      if (try? fitting.check(in: path)) != nil { part = fitting }
+      part = part.withConfig(of: own, in: path)
     }
     model[name] = part
     model.components.sort { $0.name < $1.name }
@@ -144,5 +140,19 @@ package struct Composition: Sendable {
       throw JobError("adapter '\(shown(text))': the scale is \(scale); expected a finite number")
     }
     return AdapterMerge.Request(path: String(text[..<colon]), scale: scale)
+  }
+}
+
+extension ModelSource.Component {
+  /// The component with the config of `other` if its tensors match that config, else unchanged.
+  ///
+  /// Configs derived from tensors lack what tensors do not show, such as the number of heads and the
+  /// latents' scaling factor.
+  ///
+  /// - Parameter location: the path of the component's model.
+  func withConfig(of other: ModelSource.Component, in location: String) -> ModelSource.Component {
+    let fitting = ModelSource.Component(
+      name: name, className: other.className, config: other.config, weights: weights)
+    return (try? fitting.check(in: location)) == nil ? self : fitting
   }
 }

@@ -27,8 +27,8 @@ package struct ConvertJob: Job {
     let bound = try source.bound(orPart: writer.holdsParts)
     try output.checkLoadable(source, by: writer)
     if bound == nil {
-      events(.note("part of a model: \(listed(source.components.map(\.name)))"))
-      if source.movingAverage == .leftAlone {
+      events(.note("\(model) is a part of a model: \(listed(source.components.map(\.name)))"))
+      if source.movingAverage == .ignoredWithoutOthers {
         events(
           .note(
             "the moving average of a U-Net is left out",
@@ -40,6 +40,7 @@ package struct ConvertJob: Job {
       guard let scheme else { return component.weights }
       return cast(component.weights, of: component.name, to: scheme, model: bound, events)
     }
+    try output.checkEncodings(converted, by: writer, offersTypes: true)
     var facts: JSONObject = [:]
     if let scheme { facts["type"] = .string(scheme.name) }
     try output.write(

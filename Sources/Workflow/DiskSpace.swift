@@ -5,7 +5,7 @@ internal import Tensors
 /// Too little free space for an output.
 package struct DiskSpaceError: RemediableError, Equatable {
   package let path: String
-  /// Bytes that the output takes at least.
+  /// Bytes that writing the output takes at least, with what is written beside it.
   package let needed: Int
   /// Free bytes of the output's file system.
   package let free: Int
@@ -17,23 +17,42 @@ package struct DiskSpaceError: RemediableError, Equatable {
   }
 
   package var description: String {
-    "\(path): the output takes at least \(formatted(bytes: needed)), and "
+    "\(path): writing it takes at least \(formatted(bytes: needed)), and "
       + "\(formatted(bytes: free)) are free in its file system"
   }
 
   package var remedy: Remedy? { .act("free space or write to another disk") }
 }
 
+/// The free space of file systems.
+package enum DiskSpace {
+  /// The bytes that can be written to the folder of a path; `nil` where they are unknown. Tests
+  /// replace it, for their task alone.
+  @TaskLocal package static var freeBytes: @Sendable (_ path: String) -> Int? = {
+    Support.freeBytes(forWriting: $0)
+  }
+}
+
 extension OutputRequest {
   /// Refuses a model that clearly does not fit on the output's disk. An existing output is deleted
   /// last, so its space does not count.
   func checkFreeSpace(for model: ModelSource, by writer: any ModelWriter) throws {
+    try requireSpace(try leastBytes(of: model, by: writer), for: path)
+  }
+
+  /// A lower bound for the bytes of the output.
+  func leastBytes(of model: ModelSource, by writer: any ModelWriter) throws -> Int {
     let isCoded = writer.settings.contains(.coding) && options.codes != false
-    guard let free = freeBytes(forWriting: path) else { return }
     // Some programs read the U-Net only.
     let written = try writer.profile(options).fitted(model)
-    try requireSpace(leastBytes(of: written.components, isCoded: isCoded), free: free, for: path)
+    return Workflow.leastBytes(of: written.components, isCoded: isCoded)
   }
+}
+
+/// - Throws: ``DiskSpaceError`` when the file system of `path` has fewer than `needed` free bytes.
+func requireSpace(_ needed: Int, for path: String) throws(DiskSpaceError) {
+  guard let free = DiskSpace.freeBytes(path) else { return }
+  try requireSpace(needed, free: free, for: path)
 }
 
 /// - Throws: ``DiskSpaceError`` when `free` bytes are fewer than `needed`.

@@ -36,7 +36,8 @@ package struct InspectJob: Job {
   }
 
   private func inspect(_ events: EventSink) throws -> Inspection {
-    let source = try ModelSource.reading(model, reading, completesTokenizers: false)
+    let source = try ModelSource.reading(
+      model, reading, completesTokenizers: false, events)
     let finding = try Inspection.Finding(source)
     if checks { try check(source, events) }
     return try Inspection(

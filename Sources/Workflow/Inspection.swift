@@ -69,14 +69,15 @@ package struct Inspection: JobOutcome {
   /// A sentence about a moving average of the weights; `nil` when the file has none.
   private var movingAverage: String? {
     switch source.movingAverage {
-    case .taken:
+    case .read:
       "the file holds the U-Net's weights and their moving average (EMA); this is the moving average"
-    case .takenAlone:
+    case .readWithoutOthers:
       "this is the moving average (EMA) of the U-Net's weights; the file holds no others"
-    case .left:
+    case .ignored:
       "the file holds the U-Net's weights and their moving average (EMA); these are the weights of "
         + "the last training step"
-    case .leftAlone: "the file holds the moving average (EMA) of a U-Net and no other weights of it"
+    case .ignoredWithoutOthers:
+      "the file holds the moving average (EMA) of a U-Net and no other weights of it"
     case nil: nil
     }
   }
@@ -84,8 +85,9 @@ package struct Inspection: JobOutcome {
   package var suggestions: [Remedy] {
     var remedies: [Remedy] = []
     switch source.movingAverage {
-    case .left, .leftAlone: remedies.append(.choose(.ema, purpose: "to read the moving average"))
-    case .taken, .takenAlone, nil: break
+    case .ignored, .ignoredWithoutOthers:
+      remedies.append(.choose(.ema, purpose: "to read the moving average"))
+    case .read, .readWithoutOthers, nil: break
     }
     if hasUNet, !prediction.isCertain {
       remedies.append(.choose(.prediction, purpose: "if the U-Net predicts another type"))

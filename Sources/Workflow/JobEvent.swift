@@ -35,7 +35,8 @@ package enum Stage: Hashable, Sendable {
   case writing(String)
   /// The models of these names are compared.
   case verifying(candidate: String, reference: String)
-  /// A model's speed is measured; `compute` is `nil` where it is the only arithmetic measured.
+  /// A model's speed is measured; `compute` is `nil` where the job measures one model in one
+  /// arithmetic.
   case measuring(model: String, compute: Compute?)
   /// The speed of single operations is measured.
   case measuringKernels

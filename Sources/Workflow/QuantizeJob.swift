@@ -72,16 +72,19 @@ package struct QuantizeJob: Job {
   private let model: String
   private let reading: InputOptions
   private let output: OutputRequest?
+  private let layout: LayoutRequest
   private let isDryRun: Bool
   private let request: QuantizationRequest
   private let calibration: String?
 
   /// - Parameters:
   ///   - output: where the model is written; `nil` plans without an output.
+  ///   - layout: the layout to plan for without an output. An output has its own.
   ///   - isDryRun: whether the job only plans and writes nothing.
   package init(
-    model: String, reading: InputOptions, output: OutputRequest?, isDryRun: Bool,
-    request: QuantizationRequest, calibration: String?
+    model: String, reading: InputOptions, output: OutputRequest?,
+    layout: LayoutRequest = LayoutRequest(), isDryRun: Bool, request: QuantizationRequest,
+    calibration: String?
   ) {
     self.model = model
     self.reading = reading
@@ -89,23 +92,25 @@ package struct QuantizeJob: Job {
     // A dry run replaces nothing, so an existing output is no reason to refuse it.
     if isDryRun { output?.replacing = true }
     self.output = output
+    self.layout = output?.layout ?? layout
     self.isDryRun = isDryRun
     self.request = request
     self.calibration = calibration
   }
 
   package func perform(_ events: @escaping EventSink) async throws -> QuantizeOutcome {
-    let writer = try output?.writer(
-      besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
+    let writer =
+      try output?.writer(
+        besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
+      ?? layout.writer()
     let source = try ModelSource.reading(model, reading, events)
-    if let output, let writer { try output.checkLoadable(source, by: writer) }
+    try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     let digest = SourceDigest(source)
-    let file = try calibration.map { try CalibrationFile(path: $0) }
+    let file = try calibration.map(CalibrationFile.reading)
     let quantized = try QuantizedModel(digest.watched, request, calibration: file) { plan, rest in
-      guard let output, let writer else { return plan }
-      return try output.fitting(plan, by: writer, rest: rest)
+      try layout.fitting(plan, by: writer, rest: rest, output: output?.path)
     }
-    guard let output, let writer, !isDryRun else { return .planned(quantized.plan) }
+    guard let output, !isDryRun else { return .planned(quantized.plan) }
     try output.write(
       quantized.model.recording([quantized.step], from: digest), by: writer, events)
     var outcome = WrittenModel(before: source, after: quantized.model, output: output)
@@ -135,6 +140,9 @@ package enum QuantizeOutcome: JobOutcome {
 }
 
 /// A model whose weights are encoded as a request says, each tensor when it is read.
+///
+/// Its plan depends on names and shapes alone, so a dry run shows the plan that a real run carries
+/// out.
 struct QuantizedModel {
   let model: ModelSource
   let plan: QuantizationPlan

@@ -1,5 +1,6 @@
 private import Checkpoints
 internal import ModelSources
+private import Models
 private import Packfiles
 private import Sampling
 package import Support
@@ -71,8 +72,22 @@ extension ModelSource {
       if completesTokenizers { source.addVocabularies() }
     }
     if let prediction = options.prediction { try source.predict(prediction) }
+    source.noteDerivedConfigs(events)
     if options.allowsNonfinite { return source }
     return source.mappingWeights { FiniteSource($0.weights) }
+  }
+
+  /// Notes a single file without configs whose sizes are those of no published model: its tensors do
+  /// not determine the configs.
+  private func noteDerivedConfigs(_ events: EventSink) {
+    guard configsAreDerived, let family = try? Model.bind(self).family, family.template == nil
+    else { return }
+    events(
+      .note(
+        "\(location): the file holds no configs, and no published model has these sizes "
+          + "(\(family.name)); what the tensors do not show is assumed, such as the number of "
+          + "attention heads",
+        remedy: .act("use the model's diffusers folder if there is one")))
   }
 
   /// Adds CLIP's vocabulary to tokenizers without one. Single files hold no vocabulary, and their
@@ -102,13 +117,30 @@ extension ModelSource {
     ]
   }
 
-  /// The model with missing components, scheduler config and files taken from `other`.
-  func completed(by other: ModelSource) -> ModelSource {
+  /// The model with what it lacks to generate images taken from `reference`: the autoencoder, the
+  /// text encoders, their tokenizers and the scheduler config. A file for some programs holds a
+  /// U-Net alone.
+  func completed(by reference: ModelSource, _ events: EventSink) -> ModelSource {
+    guard let unet = self[ComponentName.unet] else { return self }
+    let lacksText = ComponentName.textEncoders.allSatisfy { self[$0] == nil }
+    let names =
+      (lacksText ? ComponentName.textEncoders : [])
+      + (self[ComponentName.vae] == nil ? [ComponentName.vae] : [])
+    let taken = names.compactMap { reference[$0] }
+    if taken.isEmpty { return self }
+    events(
+      .note(
+        "\(location) has no \(alternatives(taken.map(\.name))); the verification uses "
+          + "\(taken.count == 1 ? "that" : "those") of \(reference.location)"))
     var copy = self
-    copy.components += other.components.filter { self[$0.name] == nil }
-    copy.components.sort { $0.name < $1.name }
-    copy.scheduler = scheduler ?? other.scheduler
-    copy.files += other.files.filter { file($0.path) == nil }
+    copy.components = (components + taken).sorted { $0.name < $1.name }
+    if configsAreDerived, let other = reference[ComponentName.unet] {
+      // Tensors show neither the number of heads nor the scheduler.
+      copy[ComponentName.unet] = unet.withConfig(of: other, in: location)
+      copy.scheduler = reference.scheduler ?? scheduler
+    }
+    copy.scheduler = copy.scheduler ?? reference.scheduler
+    copy.files += reference.files.filter { file($0.path) == nil }
     return copy
   }
 

@@ -65,9 +65,9 @@ package struct ShrinkJob: Job {
     }
     // Every refusal comes before calibration, which may take hours.
     try output.checkLoadable(current, by: writer)
-    let judged = try Model.bind(current)
-    try judged.check(calibrating.sampling)
-    try judged.check(verification.sampling)
+    let bound = try Model.bind(current)
+    try bound.check(calibrating.sampling)
+    try bound.check(verification.sampling)
     _ = try (calibrating.prompts, verification.prompts)
     func quantized(_ calibration: CalibrationFile?) throws -> QuantizedModel {
       try QuantizedModel(current, quantization, calibration: calibration) { plan, rest in
@@ -75,8 +75,12 @@ package struct ShrinkJob: Job {
       }
     }
     let planned = try quantized(nil)
-    try output.checkFreeSpace(for: planned.model, by: writer)
-    let file = try calibrationFile(calibrated, planned.plan, events)
+    let makesCalibration = makesCalibration(for: planned.plan)
+    try requireSpace(
+      try leastBytes(
+        of: planned.model, by: writer, calibrated: makesCalibration ? bound : nil),
+      for: output.path)
+    let file = try calibrationFile(calibrated, makesCalibration, events)
     let quantized = try quantized(file)
     steps.append(quantized.step)
     try output.write(
@@ -92,7 +96,7 @@ package struct ShrinkJob: Job {
           "the verification uses prompts of the calibration, because there are too few others",
           remedy: .choose(.prompts, purpose: "with more prompts")))
     }
-    let result = try verify(source, try written(output, besides: source), request, events)
+    let result = try verify(source, try written(besides: source, events), request, events)
     if let report { try result.write(to: report, replacing: output.replacing) }
     let outcome = VerificationOutcome(report: result, path: report)
     try writer.record(parity: outcome.record, in: output.path) { done, total in
@@ -106,11 +110,27 @@ package struct ShrinkJob: Job {
   /// The written model as a reader finds it. Components that its layout cannot hold come from
   /// `source`.
   private func written(
-    _ output: OutputRequest, besides source: ModelSource
+    besides source: ModelSource, _ events: EventSink
   ) throws -> ModelSource {
     let options = InputOptions(
       variant: output.options.variant, allowsNonfinite: reading.allowsNonfinite)
-    return try ModelSource.reading(output.path, options).completed(by: source)
+    return try ModelSource.reading(output.path, options).completed(by: source, events)
+  }
+
+  /// The free bytes that the job needs at least: for the calibration, the output, and the copy of
+  /// the output that stores the verification's results.
+  ///
+  /// - Parameter model: the model that is calibrated; `nil` when no calibration is made.
+  private func leastBytes(
+    of planned: ModelSource, by writer: any ModelWriter, calibrated model: Model?
+  ) throws -> Int {
+    let unet = model?[ComponentName.unet]
+    let exists = FileManager.default.fileExists(atPath: calibrationPath)
+    let calibration = exists ? 0 : CalibrationFile.leastBytes(modules: unet?.modules ?? [])
+    let written = try output.leastBytes(of: planned, by: writer)
+    // The first copy replaces an existing output, whose space is then free for the second one.
+    let second = writer.recordsParity ? max(0, written - output.byteCount) : 0
+    return calibration + written + second
   }
 
   /// The file of a calibration that this job makes: next to the output.
@@ -119,21 +139,22 @@ package struct ShrinkJob: Job {
     return output.sibling(output.name + ".calibration")
   }
 
-  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan does not
-  /// use a calibration.
+  /// Whether the job makes a calibration: the user gives none, and the plan uses one.
+  private func makesCalibration(for plan: QuantizationPlan) -> Bool {
+    calibration == nil && plan.method.usesStatistics
+      && plan.entries.contains(where: \.scheme.encoding.isQuantized)
+  }
+
+  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses none.
   private func calibrationFile(
-    _ digest: SourceDigest, _ plan: QuantizationPlan, _ events: @escaping EventSink
+    _ digest: SourceDigest, _ makesCalibration: Bool, _ events: @escaping EventSink
   ) throws -> CalibrationFile? {
-    if let calibration { return try CalibrationFile(path: calibration) }
-    guard plan.method.usesStatistics,
-      plan.entries.contains(where: \.scheme.encoding.isQuantized)
-    else {
-      return nil
-    }
+    if let calibration { return try CalibrationFile.reading(calibration) }
+    guard makesCalibration else { return nil }
     let path = calibrationPath
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
     return try calibrate(
-      digest, calibrating, to: path, replacing: output.replacing, resuming: true,
+      digest, calibrating, to: path, replacing: output.replacing, resuming: true, reusing: true,
       remedy: .act("run the same command again to continue from there"), events)
   }
 }

@@ -4,11 +4,8 @@ internal import Stripping
 internal import Support
 internal import Tensors
 
-/// Names of the recipes that `strip` and `shrink` know.
-package let recipeNames = StripPlan.recipes.map(\.name)
-
-/// Other names by which people know recipes.
-package let recipeAliases = StripPlan.recipeAliases
+/// Names of the recipes that `strip` and `shrink` know, then other names of the same recipes.
+package let recipeNames = StripPlan.recipes.map(\.name) + StripPlan.recipeAliases
 
 /// The blocks of the U-Net to remove.
 package enum Cut: Sendable {
@@ -40,6 +37,7 @@ package struct StripJob: Job {
     let digest = SourceDigest(source)
     let stripped = try StrippedModel(digest.watched, cut)
     try output.checkLoadable(stripped.model, by: writer)
+    try output.checkEncodings(stripped.model, by: writer, offersTypes: false)
     try output.write(stripped.model.recording([stripped.step], from: digest), by: writer, events)
     var outcome = WrittenModel(before: source, after: stripped.model, output: output)
     outcome.details.append(stripped.detail)

@@ -99,8 +99,9 @@ package struct VerifyJob: Job {
       try refuseReport(report, replacing: replacing, inputs: [reference, candidate])
     }
     events(.stage(.reading([reference, candidate])))
-    let original = try ModelSource.reading(reference, reading)
-    let other = try ModelSource.reading(candidate, reading)
+    let original = try ModelSource.reading(reference, reading, events)
+    let other = try ModelSource.reading(candidate, reading, events).completed(
+      by: original, events)
     let result = try verify(original, other, request, events)
     if let report { try result.write(to: report, replacing: replacing) }
     return VerificationOutcome(report: result, path: report)

@@ -9,50 +9,40 @@ private import Verification
 /// The file or folder that a job writes a model to, and how.
 package struct OutputRequest: Sendable {
   package var path: String
-  /// The name of a layout (`decant`, `diffusers`); `nil` derives it from the path's name.
-  package var kind: String?
+  package var layout: LayoutRequest
   /// Whether an existing file or folder at ``path`` may be replaced.
   package var replacing: Bool
-  var options: WriteOptions
 
-  /// - Parameters:
-  ///   - variant: the variant in the names of a diffusers folder's weight files.
-  ///   - maxShardSize: the largest size of one file of weights, in bytes.
-  ///   - program: the name of an output profile: one of ``programNames``.
-  ///   - numbering: how a single file numbers blocks: `dense` or `gap`.
-  ///   - codes: whether a `.decant` file's numbers are compressed without loss; `nil` means yes.
+  var options: WriteOptions { layout.options }
+
+  package init(path: String, layout: LayoutRequest, replacing: Bool = false) {
+    self.path = path
+    self.layout = layout
+    self.replacing = replacing
+  }
+
+  /// The parameters are those of ``LayoutRequest``.
   package init(
     path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
     maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil,
     codes: Bool? = nil
   ) {
-    self.path = path
-    self.kind = kind
-    self.replacing = replacing
-    options = WriteOptions(
-      variant: variant, maxShardSize: maxShardSize, program: program, numbering: numbering,
-      codes: codes)
+    self.init(
+      path: path,
+      layout: LayoutRequest(
+        kind: kind, variant: variant, maxShardSize: maxShardSize, program: program,
+        numbering: numbering, codes: codes),
+      replacing: replacing)
   }
 
   /// The writer for this output. Refuses everything about the output that can be known without a
   /// model.
   func writer(besides inputs: [String]) throws -> any ModelWriter {
-    let writer = try Layouts.writers.writer(for: path, named: kind)
+    let writer = try Layouts.writers.writer(for: path, named: layout.kind)
     try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either) {
       try writer.check(path, options: options)
     }
-    for (setting, feature) in options.layoutSettings where !writer.settings.contains(setting) {
-      let others = Layouts.writers.filter { $0.settings.contains(setting) }.map(\.layout)
-      throw JobError(
-        "\(path): a \(writer.layout) does not support \(feature); expected a \(alternatives(others))",
-        remedy: .leaveOut(setting))
-    }
-    do { _ = try writer.profile(options) } catch {
-      let layouts = Layouts.writers.filter { $0.profiles.contains { $0.name == options.program } }
-      throw JobError(
-        "\(path): \(error)",
-        remedy: layouts.isEmpty ? nil : .choose(.outputFormat, layouts.map(\.name)))
-    }
+    try layout.check(writer, output: path)
     try writer.check(path, options: options)
     return writer
   }
@@ -61,27 +51,17 @@ package struct OutputRequest: Sendable {
   func fitting(
     _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme
   ) throws -> QuantizationPlan {
-    let reader = options.program.map { " for \($0)" } ?? ""
-    func fitted(_ writer: any ModelWriter, _ profile: any OutputProfile) throws(PlanFitError)
-      -> QuantizationPlan
-    {
-      try plan.fitting(
-        profile, layout: writer.layout + reader, component: ComponentName.unet, rest: rest,
-        reason: "a \(writer.layout)\(reader) holds it as plain numbers")
-    }
-    do {
-      return try fitted(writer, try writer.profile(options))
-    } catch let error as PlanFitError {
-      let programs = writer.profiles.filter { (try? fitted(writer, $0)) != nil }.map(\.name)
-      let layouts = Layouts.writers.filter { other in
-        other.name != writer.name && other.profiles.contains { (try? fitted(other, $0)) != nil }
-      }.map(\.name)
-      let remedies =
-        (programs.isEmpty ? [] : [Remedy.choose(.program, programs)])
-        + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
-        + [.choose(.type, ["f16"])]
-      throw JobError("\(path): \(error)", remedy: .either(remedies))
-    }
+    try layout.fitting(plan, by: writer, rest: rest, output: path)
+  }
+
+  /// Refuses a model with quantized weights that the output cannot hold. Jobs call it before any
+  /// long computation.
+  ///
+  /// - Parameter offersTypes: whether the job can store the weights as plain numbers instead.
+  func checkEncodings(
+    _ model: ModelSource, by writer: any ModelWriter, offersTypes: Bool
+  ) throws {
+    try layout.checkEncodings(model, by: writer, offersTypes: offersTypes, output: path)
   }
 
   /// Refuses a model that the output's program cannot load. Jobs call it before any long
@@ -99,7 +79,6 @@ package struct OutputRequest: Sendable {
         events(.progress(done: done, total: total))
       }
     }
-    for note in try writer.profile(options).notes(model) { events(.note(note)) }
   }
 
   /// Bytes that the output takes on disk.
@@ -117,6 +96,9 @@ package let programNames: [String] = {
   }
   return names
 }()
+
+/// Names of the ways to number the blocks of a single file.
+package let numberingNames = BlockNumbering.allCases.map(\.rawValue)
 
 /// The kind of an output, which decides what it may replace.
 enum OutputNature {

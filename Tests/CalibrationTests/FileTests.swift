@@ -97,7 +97,11 @@ struct FileTests {
         MemorySource(location: path, [("w", StoredTensor(shape: [1], floats: [1]))]), to: path)
       #expect(
         Self.refusal(path)
-          == "\(path): not a calibration; its safetensors metadata lacks 'decant.calibration'")
+          == "\(path): a safetensors file without 'decant.calibration' in its metadata, expected a "
+          + "calibration")
+      let text = folder + "/notes.txt"
+      try "a picture of a cat".write(toFile: text, atomically: true, encoding: .utf8)
+      #expect(Self.refusal(text) == "\(text): not a safetensors file, expected a calibration")
       #expect(throws: SafetensorsError.self) { try CalibrationFile(path: folder + "/nothing") }
     }
   }

@@ -46,9 +46,7 @@ struct SamplerTests {
         // One call a band (1, 251, 501, 751), with the same count in each branch.
         #expect(module.positions.allSatisfy { $0 == module.positions[0] && $0 > 0 }, "\(name)")
         #expect(try #require(module.meanSquares()).contains { $0 > 0 }, "\(name)")
-        let largest = Double(try #require(module.maxima().max()))
-        let percentile = try #require(module.percentile(0.999))
-        #expect(percentile <= largest, "\(name)")
+        #expect(try #require(module.maxima().max()) > 0, "\(name)")
       }
       // The input of conv_in is the sampler's latents.
       let latent = try #require(file.statistics["conv_in"])

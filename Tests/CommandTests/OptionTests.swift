@@ -206,6 +206,15 @@ import Testing
     }
   }
 
+  @Test(arguments: ["50KB", "1000000", "0.001GB", "1MiB"])
+  func sizesHaveUnitsOrAreLarge(size: String) throws {
+    try withModel { folder in
+      try expectDecant(
+        ["convert", "model", "-o", "a", "--max-shard-size", size, "--quiet"], in: folder)
+      #expect(try names(folder) == ["a", "model"])
+    }
+  }
+
   /// A dry run writes nothing, so it replaces nothing.
   @Test func aDryRunAcceptsAnExistingOutput() throws {
     try withModel { folder in
@@ -268,6 +277,7 @@ import Testing
     ("generate", "(default: 25)"), ("generate", "-1 picks a random one"),
     ("generate", "0.8; with --mask, 1"), ("bench", "(default: 4)"),
     ("convert", "(default: unchanged)"), ("quantize", "Q8_0 for int8-g32"),
+    ("shrink", "segmind-tiny-sd"), ("strip", "segmind-tiny-sd"),
     ("inspect", "1 to 1024 (default: one per processor)"),
   ])
   func helpStatesDefaults(command: String, words: String) throws {

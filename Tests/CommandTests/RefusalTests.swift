@@ -24,6 +24,18 @@ import Testing
       ["convert", "model", "-o", "a", "--to", "zip"],
       "unknown output format 'zip'; expected \(writers)"
     ),
+    (
+      ["convert", "model", "-o", "a.safetensors", "--numbering", "loose"],
+      "numbering 'loose' is unknown; expected dense or gap"
+    ),
+    (
+      ["quantize", "model", "--type", "int8", "--dry-run", "--for", "luck"],
+      "program 'luck' is unknown; expected decant, diffusers, sdnq, checkpoint, sdcpp or comfyui"
+    ),
+    (
+      ["quantize", "model", "--type", "int8", "--dry-run", "--to", "diffusers"],
+      "a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to gguf, or choose --type f16"
+    ),
     (["convert", "model", "-o", ""], "-o is given an empty value; give it one, or leave -o out"),
     (
       ["convert", "model", "-o", "a", "--lora="],
@@ -178,6 +190,10 @@ import Testing
     (
       ["calibrate", "--merge", "a", "b", "-o", "c", "--prompts", "p", "--vae", "v", "--ema"],
       "--prompts, --ema and --vae have no effect with --merge, which runs no model; leave them out."
+    ),
+    (
+      ["convert", "model", "-o", "a", "--max-shard-size", "3"],
+      "The value '3' is invalid for '--max-shard-size <size>': expected a size with a unit, such as 5GB, 500MB or 2GiB, or a number of bytes from 1000000"
     ),
     (["bench"], "Nothing to measure; give a MODEL, --family NAME or --kernels."),
     (

@@ -77,8 +77,7 @@ struct SourceTests {
     #expect((record.figures.clip?.least ?? 2) <= 1)
     #expect(records.first?.method == nil)
     #expect(
-      source.ledger.bytesAfter == source.names.reduce(0) { $0 + (source.entry($1)?.byteCount ?? 0) }
-    )
+      records.map(\.bytesAfter) == source.names.map { source.entry($0)?.byteCount ?? 0 })
 
     let json = try #require(source.ledger.json.array)
     let object = try #require(json[records.firstIndex(of: record) ?? 0].object)

@@ -60,7 +60,7 @@ import Testing
     let plain = try reader.model(of: whole, path: "model.safetensors")
     let source = try reader.model(
       of: averaged, path: "model.safetensors", options: ReadOptions(ema: true))
-    #expect(source.movingAverage == .takenAlone)
+    #expect(source.movingAverage == .readWithoutOthers)
     for component in plain.components {
       let found = try #require(source[component.name])
       #expect(Set(found.weights.names) == Set(component.weights.names))
@@ -68,7 +68,7 @@ import Testing
     }
     // Without the moving average there is no U-Net, and the error says why.
     let rest = try reader.model(of: averaged, path: "model.safetensors")
-    #expect(rest.movingAverage == .leftAlone && rest["unet"] == nil)
+    #expect(rest.movingAverage == .ignoredWithoutOthers && rest["unet"] == nil)
     let error = #expect(throws: BindingError.self) { try Model.bind(rest) }
     #expect(error?.description.hasSuffix("a moving average of the unet") == true)
     #expect(error?.remedy == .choose(.ema, purpose: "to read the moving average"))

@@ -2,6 +2,7 @@ import Foundation
 import ModelSources
 import Packfiles
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Workflow
@@ -37,6 +38,33 @@ let smallVerification: VerificationRequest = {
 extension Job {
   /// Runs the job without listening to its events.
   func run() async throws -> Outcome { try await run { _ in } }
+}
+
+/// The events of a job.
+final class EventLog: Sendable {
+  private let events = Mutex<[JobEvent]>([])
+
+  func add(_ event: JobEvent) { events.withLock { $0.append(event) } }
+
+  var isEmpty: Bool { events.withLock { $0.isEmpty } }
+
+  var stages: [Stage] {
+    events.withLock { $0.compactMap { if case .stage(let stage) = $0 { stage } else { nil } } }
+  }
+
+  var notes: [String] {
+    events.withLock { $0.compactMap { if case .note(let text, _) = $0 { text } else { nil } } }
+  }
+}
+
+/// The bytes of a file, or of every file in a folder, by path below `path`.
+func contents(_ path: String) throws -> [String: Data] {
+  let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
+  let files = isFolder(path) ? names.filter { !isFolder(path + "/" + $0) } : [""]
+  return try Dictionary(
+    uniqueKeysWithValues: files.map { name in
+      (name, try Data(contentsOf: URL(fileURLWithPath: name.isEmpty ? path : path + "/" + name)))
+    })
 }
 
 /// Runs `body` with a temporary folder, which is removed afterwards.

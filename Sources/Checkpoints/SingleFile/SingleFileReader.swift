@@ -58,7 +58,8 @@ package struct SingleFileReader: ModelReader {
     if groups.hasMovingAverage {
       let fate: ModelSource.MovingAverage =
         options.ema
-        ? (isAverageAlone ? .takenAlone : .taken) : (isAverageAlone ? .leftAlone : .left)
+        ? (isAverageAlone ? .readWithoutOthers : .read)
+        : (isAverageAlone ? .ignoredWithoutOthers : .ignored)
       model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
     }
     model.configsAreDerived = carried == nil

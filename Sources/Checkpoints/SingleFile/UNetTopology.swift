@@ -2,7 +2,7 @@ import Formats
 import Support
 
 /// The numbering of blocks in the LDM layout, for U-Nets with removed layers.
-enum BlockNumbering: String, CaseIterable {
+package enum BlockNumbering: String, CaseIterable {
   /// Consecutive numbers, as in diffusers and ComfyUI.
   case dense
   /// The numbers that the blocks would have with two layers in every level, as in diffusers'

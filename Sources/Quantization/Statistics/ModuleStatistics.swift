@@ -119,38 +119,6 @@ extension ModuleStatistics {
     }
   }
 
-  /// The magnitude that a share of all inputs does not exceed, estimated from the histogram; `nil`
-  /// when the calibration saw no input.
-  ///
-  /// The estimate interpolates linearly within a bin and never exceeds the largest magnitude. Its
-  /// error is at most the width of the bin: an eighth of an octave, 6 to 13 %.
-  ///
-  /// - Parameter share: from 0 to 1: 0.999 for the 99.9th percentile.
-  package func percentile(
-    _ share: Double, bands: Range<Int>? = nil, branches: [GuidanceBranch] = GuidanceBranch.allCases
-  ) -> Double? {
-    precondition((0...1).contains(share), "percentile of share \(share)")
-    let cells = cells(bands, branches)
-    let counts = (0..<MagnitudeBins.count).map { bin in
-      cells.reduce(0.0) { $0 + Double(histogram[$1 * MagnitudeBins.count + bin]) }
-    }
-    let total = counts.reduce(0, +)
-    guard total > 0 else { return nil }
-    let largest = Double(maxima(bands: bands, branches: branches).max() ?? 0)
-    let rank = share * total
-    var below = 0.0
-    for (bin, count) in counts.enumerated() where count > 0 {
-      if below + count >= rank {
-        let lower = MagnitudeBins.lowerEdge(bin)
-        let upper =
-          bin + 1 < MagnitudeBins.count ? min(largest, MagnitudeBins.lowerEdge(bin + 1)) : largest
-        return min(largest, lower + (upper - lower) * max(0, (rank - below) / count))
-      }
-      below += count
-    }
-    return largest
-  }
-
   private func cells(_ bands: Range<Int>?, _ branches: [GuidanceBranch]) -> [Int] {
     (bands ?? 0..<self.bands).flatMap { band in
       branches.map { band * GuidanceBranch.allCases.count + $0.rawValue }

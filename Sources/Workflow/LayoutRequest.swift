@@ -1,0 +1,144 @@
+private import Checkpoints
+internal import ModelSources
+internal import Quantization
+internal import Support
+internal import Tensors
+
+/// The layout in which a model is written, and how.
+package struct LayoutRequest: Sendable {
+  /// The name of a layout (`decant`, `diffusers`); `nil` derives it from the output's name.
+  package var kind: String?
+  var options: WriteOptions
+
+  /// - Parameters:
+  ///   - variant: the variant in the names of a diffusers folder's weight files.
+  ///   - maxShardSize: the largest size of one file of weights, in bytes.
+  ///   - program: the name of an output profile: one of ``programNames``.
+  ///   - numbering: how a single file numbers blocks: one of ``numberingNames``.
+  ///   - codes: whether a `.decant` file's numbers are compressed without loss; `nil` means yes.
+  package init(
+    kind: String? = nil, variant: String? = nil, maxShardSize: Int? = nil, program: String? = nil,
+    numbering: String? = nil, codes: Bool? = nil
+  ) {
+    self.kind = kind
+    options = WriteOptions(
+      variant: variant, maxShardSize: maxShardSize, program: program, numbering: numbering,
+      codes: codes)
+  }
+
+  /// The writer of the layout where there is no output whose name could choose it: that of
+  /// ``kind``, else the first one that writes for the program, else that of `.decant` files, which
+  /// hold every type.
+  func writer() throws -> any ModelWriter {
+    let writers = Layouts.writers
+    let writer: any ModelWriter
+    if let kind {
+      writer = try writers.writer(for: "", named: kind)
+    } else if let program = options.program {
+      let writing = writers.first { $0.profiles.contains { $0.name == program } }
+      guard let writing else {
+        throw JobError(unknown: program, "program", expected: programNames)
+      }
+      writer = writing
+    } else {
+      writer = writers[0]
+    }
+    try check(writer, output: nil)
+    return writer
+  }
+
+  /// Refuses settings and programs that the layout does not have.
+  ///
+  /// - Parameter output: the path that messages name; `nil` names none.
+  func check(_ writer: any ModelWriter, output: String?) throws {
+    let place = output.map { "\($0): " } ?? ""
+    for (setting, feature) in options.layoutSettings where !writer.settings.contains(setting) {
+      let others = Layouts.writers.filter { $0.settings.contains(setting) }.map(\.layout)
+      throw JobError(
+        "\(place)a \(writer.layout) does not support \(feature); expected a \(alternatives(others))",
+        remedy: .leaveOut(setting))
+    }
+    if let name = options.numbering, !numberingNames.contains(name) {
+      throw JobError(unknown: name, "numbering", expected: numberingNames)
+    }
+    do { _ = try writer.profile(options) } catch {
+      let layouts = Layouts.writers.filter { $0.profiles.contains { $0.name == options.program } }
+      throw JobError(
+        "\(place)\(error)",
+        remedy: layouts.isEmpty ? nil : .choose(.outputFormat, layouts.map(\.name)))
+    }
+  }
+
+  /// The layout in messages, with the program where one is chosen: `GGUF file for comfyui`.
+  private func title(_ writer: any ModelWriter) -> String {
+    writer.layout + (options.program.map { " for \($0)" } ?? "")
+  }
+
+  /// The plan with the encodings that the layout can hold.
+  ///
+  /// - Parameter output: the path that messages name; `nil` names none.
+  func fitting(
+    _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme, output: String?
+  ) throws -> QuantizationPlan {
+    func fitted(_ writer: any ModelWriter, _ profile: any OutputProfile) throws(PlanFitError)
+      -> QuantizationPlan
+    {
+      try plan.fitting(
+        profile, layout: title(writer), component: ComponentName.unet, rest: rest,
+        reason: "a \(title(writer)) holds it as plain numbers")
+    }
+    do {
+      return try fitted(writer, try writer.profile(options))
+    } catch let error as PlanFitError {
+      throw JobError(
+        (output.map { "\($0): " } ?? "") + "\(error)",
+        remedy: Self.remedy(for: writer, offersTypes: true) { (try? fitted($0, $1)) != nil })
+    }
+  }
+
+  /// Refuses a model with quantized weights that the layout cannot hold. Reads no weights.
+  ///
+  /// - Parameters:
+  ///   - offersTypes: whether the job can store the weights as plain numbers instead.
+  ///   - output: the path that messages name.
+  func checkEncodings(
+    _ model: ModelSource, by writer: any ModelWriter, offersTypes: Bool, output: String
+  ) throws {
+    guard let encoding = model.encodingNotHeld(by: try writer.profile(options)) else { return }
+    throw JobError(
+      "\(output): \(PlanFitError(scheme: encoding.name, layout: title(writer)))",
+      remedy: Self.remedy(for: writer, offersTypes: offersTypes) {
+        model.encodingNotHeld(by: $1) == nil && $1.refusal(model) == nil
+      })
+  }
+
+  /// The other programs and layouts that can hold the weights.
+  private static func remedy(
+    for writer: any ModelWriter, offersTypes: Bool,
+    where holds: (any ModelWriter, any OutputProfile) -> Bool
+  ) -> Remedy? {
+    let programs = writer.profiles.filter { holds(writer, $0) }.map(\.name)
+    let layouts = Layouts.writers.filter { other in
+      other.name != writer.name && other.profiles.contains { holds(other, $0) }
+    }.map(\.name)
+    let remedies: [Remedy] =
+      (programs.isEmpty ? [] : [.choose(.program, programs)])
+      + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
+      + (offersTypes ? [.choose(.type, ["f16"])] : [])
+    return remedies.isEmpty ? nil : .either(remedies)
+  }
+}
+
+extension ModelSource {
+  /// The first encoding of a quantized tensor that the profile's program does not read; `nil` where
+  /// it reads all.
+  fileprivate func encodingNotHeld(by profile: any OutputProfile) -> TensorEncoding? {
+    for component in profile.fitted(self).components {
+      for entry in component.weights.names.compactMap(component.weights.entry)
+      where entry.encoding.isQuantized && profile.accepted(entry.encoding) != entry.encoding {
+        return entry.encoding
+      }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,164 @@
+import Checkpoints
+import Foundation
+import ModelSources
+import Support
+import Tensors
+import TestSupport
+import Testing
+import Workflow
+
+/// Dry runs, wrong calibrations, calibrations that are used again, and candidates of `verify` that
+/// are parts of models.
+@Suite struct PlanAndCalibrationTests {
+  /// The scheme of every tensor in the plan of a dry run.
+  private func planned(
+    _ output: OutputRequest?, _ layout: LayoutRequest
+  ) async throws -> [String: String] {
+    let out = try await QuantizeJob(
+      model: miniature, reading: InputOptions(), output: output, layout: layout, isDryRun: true,
+      request: QuantizationRequest(type: "int8", method: "round"), calibration: nil
+    ).run()
+    let entries = try #require(out.json["plan"]?.array)
+    return Dictionary(
+      uniqueKeysWithValues: entries.map { ($0["tensor"]?.string ?? "", $0["scheme"]?.string ?? "") }
+    )
+  }
+
+  @Test(
+    arguments: [
+      (nil, nil, "a.decant"), ("comfyui", nil, "a.gguf"), ("sdcpp", nil, "a.gguf"),
+      (nil, "gguf", "a.gguf"), ("sdnq", nil, "a"),
+    ] as [(String?, String?, String)])
+  func aDryRunShowsWhatARealRunWrites(
+    program: String?, kind: String?, name: String
+  ) async throws {
+    try await withTemporaryFolder { folder in
+      let layout = LayoutRequest(kind: kind, program: program)
+      let output = OutputRequest(path: folder + "/" + name, layout: layout)
+      let plan = try await planned(nil, layout)
+      #expect(try await planned(output, LayoutRequest()) == plan)
+      let out = try await QuantizeJob(
+        model: miniature, reading: InputOptions(), output: output, isDryRun: false,
+        request: QuantizationRequest(type: "int8", method: "round"), calibration: nil
+      ).run()
+      let ledger = try #require(out.json["quantize"]?["ledger"]?.array)
+      let written = Dictionary(
+        uniqueKeysWithValues: ledger.map { ($0["tensor"]?.string ?? "", $0["after"]?.string ?? "") }
+      )
+      #expect(written == plan)
+      let type = name == "a.gguf" ? "int8-g32" : "int8"
+      #expect(Set(plan.values.filter { $0 != "f16" }) == [type])
+    }
+  }
+
+  @Test func anotherFileAsCalibrationIsDescribed() async throws {
+    try await withTemporaryFolder { folder in
+      let (empty, text, packed) = (folder + "/empty", folder + "/a.txt", folder + "/a.decant")
+      try Data().write(to: URL(fileURLWithPath: empty))
+      try "a picture of a cat\n".write(toFile: text, atomically: true, encoding: .utf8)
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: packed), type: nil
+      ).run()
+      let unet = tiny + "/unet/diffusion_pytorch_model.safetensors"
+      for (path, found) in [
+        (empty, "an empty file"), (text, "a text file"), (packed, "a decant file"),
+        (fixture("demo-grid.png"), "a PNG image"), (tiny, "a diffusers folder"),
+        (unet, "a safetensors file that holds "),
+        (fixture("gguf/types.gguf"), "a GGUF file that holds "),
+      ] {
+        let jobs: [any Job] = [
+          QuantizeJob(
+            model: tiny, reading: InputOptions(), output: nil, isDryRun: true,
+            request: QuantizationRequest(type: "int8"), calibration: path),
+          CalibrateJob(task: .merge([path, path]), output: folder + "/c", replacing: false),
+        ]
+        for job in jobs {
+          await #expect {
+            _ = try await job.run { _ in }
+          } throws: {
+            let message = "\($0)"
+            return message.hasPrefix("\(path): \(found)")
+              && message.hasSuffix(", expected a calibration")
+          }
+        }
+      }
+    }
+  }
+
+  /// After a failure that follows the calibration, the same command does not calibrate again.
+  @Test func shrinkUsesItsFinishedCalibrationAgain() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a.decant"
+      /// Whether the run calibrated.
+      func shrink(
+        replacing: Bool, _ change: (inout CalibrationRequest) -> Void = { _ in }
+      ) async throws -> Bool {
+        var calibrating = smallCalibration
+        change(&calibrating)
+        let log = EventLog()
+        _ = try await ShrinkJob(
+          model: tiny, reading: InputOptions(),
+          output: OutputRequest(path: path, replacing: replacing), cut: nil,
+          quantization: QuantizationRequest(type: "int4-g32"), calibration: nil,
+          calibrating: calibrating, verification: smallVerification, report: nil
+        ).run(log.add)
+        let calibrated = log.stages.contains {
+          if case .calibrating = $0 { true } else { false }
+        }
+        #expect(log.notes.contains { $0.contains("is used again") } == !calibrated)
+        return calibrated
+      }
+      #expect(try await shrink(replacing: false))
+      let (first, calibration) = try (contents(path), contents(path + ".calibration"))
+      #expect(try await !shrink(replacing: true))
+      #expect(try contents(path) == first)
+      try FileManager.default.removeItem(atPath: path)
+      #expect(try await !shrink(replacing: false))
+      #expect(try contents(path) == first)
+      #expect(try contents(path + ".calibration") == calibration)
+
+      // Other settings need another calibration, which is not replaced without a request.
+      try FileManager.default.removeItem(atPath: path)
+      await #expect(throws: FileError(.exists, path + ".calibration")) {
+        _ = try await shrink(replacing: false) { $0.seeds = 2 }
+      }
+      #expect(try await shrink(replacing: true) { $0.seeds = 2 })
+      let int8 = try #require(Compute(name: "int8"))
+      #expect(try await shrink(replacing: true) { $0.compute = int8 })
+      #expect(try await !shrink(replacing: true) { $0.compute = int8 })
+      #expect(try await shrink(replacing: true))
+    }
+  }
+
+  /// A U-Net alone is compared with the reference's other components. Configs that tensors do not
+  /// show, such as the number of heads, come from the reference too.
+  @Test func aUNetAloneIsVerified() async throws {
+    try await withTemporaryFolder { folder in
+      let (whole, alone) = (folder + "/a.safetensors", folder + "/unet.safetensors")
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: whole), type: nil
+      ).run()
+      let file = try SafetensorsFile(path: whole)
+      let names = file.names.filter { $0.hasPrefix("model.diffusion_model.") }
+      try writeSafetensors(
+        MemorySource(location: alone, names.map { ($0, try file.tensor($0)) }), to: alone)
+      let gguf = folder + "/unet.gguf"
+      _ = try await ConvertJob(
+        model: tiny, reading: InputOptions(),
+        output: OutputRequest(path: gguf, program: "comfyui"), type: nil
+      ).run()
+      for candidate in [alone, gguf] {
+        let log = EventLog()
+        let out = try await VerifyJob(
+          reference: tiny, candidate: candidate, reading: InputOptions(),
+          request: smallVerification, report: nil, replacing: false
+        ).run(log.add)
+        #expect(out.text.contains("identical"), "\(out.text)")
+        #expect(
+          log.notes == [
+            "\(candidate) has no text_encoder or vae; the verification uses those of \(tiny)"
+          ])
+      }
+    }
+  }
+}
