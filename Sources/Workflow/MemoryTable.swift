@@ -46,17 +46,18 @@ struct MemoryTable {
       })
   }
 
+  /// The second column says whether all components are in memory at once.
   var text: String {
     let heading =
-      ["program", "components in memory"] + Self.sizes.map(\.description) + ["most in the"]
+      ["program", "in memory"] + Self.sizes.map(\.description) + ["most in the"]
     let lines = rows.map { row in
       [
         row.profile.title,
-        row.profile.memory.residency == .allComponents ? "all" : "one after another",
+        row.profile.memory.residency == .allComponents ? "all" : "in turn",
       ] + row.estimates.map { formatted(bytes: $0.peak?.total ?? 0) }
         + [row.estimates.last?.peak?.name.rawValue ?? ""]
     }
-    return table([heading] + lines, rightAligned: [2, 3])
+    return table([heading] + lines, rightAligned: [2, 3], width: 80)
   }
 }
 
