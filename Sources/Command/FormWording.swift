@@ -28,6 +28,15 @@ extension ModelForms.Form {
     var words = ["decant", isQuantized ? "quantize" : "convert", model, "-o", output]
     if let type { words += ["--type", type] }
     if !isDefault { words += ["--for", program] }
-    return words.joined(separator: " ")
+    return words.map(\.quotedForShell).joined(separator: " ")
+  }
+}
+
+extension String {
+  /// A word as a shell reads it: in quotes, where it holds more than letters, digits and
+  /// punctuation of paths.
+  fileprivate var quotedForShell: String {
+    if wholeMatch(of: /[\w.\/+=:,@-]+/) != nil { return self }
+    return "'" + shown(self).replacing("'", with: "'\\''") + "'"
   }
 }

@@ -82,13 +82,19 @@ extension ImageSize {
 }
 
 extension MemoryEstimate {
-  /// The peak, and what it consists of.
+  /// The peak, and what each phase consists of.
   var members: JSONObject {
-    guard let peak else { return [:] }
-    return [
-      "bytes": .integer(peak.total), "phase": .string(peak.name.rawValue),
-      "weights": .integer(peak.weights), "widened_layer": .integer(peak.widenedLayer),
-      "activations": .integer(peak.activations),
+    [
+      "bytes": .integer(peak?.total ?? 0),
+      "phase": peak.map { .string($0.name.rawValue) } ?? .null,
+      "phases": .array(
+        phases.map { phase in
+          [
+            "name": .string(phase.name.rawValue), "weights": .integer(phase.weights),
+            "widened_layer": .integer(phase.widenedLayer),
+            "activations": .integer(phase.activations),
+          ]
+        }),
     ]
   }
 }

@@ -40,7 +40,7 @@ package struct ModelForms: Sendable {
     let stored = model.source
     let size = model.defaultSize
     var forms: [Form] = []
-    // Profiles of one layout may write the same file for plain numbers.
+    // Types of equal width, and profiles of one layout that write the same file.
     var known: Set<[String]> = []
     for writer in Layouts.writers {
       for profile in writer.profiles where profile.refusal(stored) == nil {
@@ -51,11 +51,12 @@ package struct ModelForms: Sendable {
             return total + entries.reduce(0) { $0 + profile.stored($1).byteCount }
           }
           // Wider numbers than the model has are of no use.
-          guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }),
-            known.insert([writer.name, "\(bytes)"]).inserted
-          else { continue }
+          guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else {
+            continue
+          }
           let estimate = try MemoryEstimate(source, in: profile.memory, size: size)
           let memory = estimate.peak?.total ?? 0
+          guard known.insert([writer.name, "\(bytes)", "\(memory)"]).inserted else { continue }
           forms.append(
             Form(
               program: profile.name, title: profile.title,

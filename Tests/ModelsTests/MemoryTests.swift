@@ -151,6 +151,16 @@ import Testing
     #expect(try MemoryEstimate(model, in: .float16Pipeline, size: size).peak == nil)
   }
 
+  /// A damaged config may ask for images of any size.
+  @Test func sizesDoNotOverflow() throws {
+    let model = try MiniModel.source()
+    let size = ImageSize(width: 1 << 40, height: 1 << 40)
+    let program = ProgramMemory(
+      activationBytes: 4, scores: .wholeMatrix, convolutions: .unfolded)
+    let estimate = try MemoryEstimate(model, in: program, size: size)
+    #expect(estimate.phases.dropFirst().allSatisfy { $0.total > 1 << 47 })
+  }
+
   /// Every family has an estimate that grows with the image.
   @Test(arguments: Family.all.filter { $0.template != nil }.map(\.name))
   func everyFamilyIsEstimated(name: String) throws {

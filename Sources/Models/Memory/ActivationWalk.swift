@@ -2,6 +2,16 @@ import ModelSources
 import Support
 import Tensors
 
+/// The product of sizes, at most 2^48 bytes or numbers, which is more than any machine has. The
+/// sizes of a damaged config may overflow.
+func product(_ factors: Int...) -> Int {
+  let limit = 1 << 48
+  return factors.reduce(1) { product, factor in
+    let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+    return overflow ? limit : min(next, limit)
+  }
+}
+
 /// Counts the bytes of the feature maps that a program holds at once while it runs a component.
 ///
 /// It follows the layers in the order of Execution, and holds each tensor as long as diffusers' code
@@ -37,7 +47,7 @@ struct ActivationWalk {
   mutating func make(_ count: Int) -> Held { make(count, width: width) }
 
   private mutating func make(_ count: Int, width: Int) -> Held {
-    let held = Held(bytes: batch * count * width)
+    let held = Held(bytes: product(batch, count, width))
     live += held.bytes
     peak = max(peak, live)
     return held
@@ -67,28 +77,28 @@ struct ActivationWalk {
     var unfolded: Held?
     var input = input
     if program.convolutions == .unfolded {
-      unfolded = make(shape.rowLength * pixels, width: 2)
+      unfolded = make(product(shape.rowLength, pixels), width: 2)
       if let released = input { release(released) }
       input = nil
     }
-    let output = make(shape.rows * pixels)
+    let output = make(product(shape.rows, pixels))
     for tensor in [unfolded, input].compactMap(\.self) { release(tensor) }
     return output
   }
 
   private mutating func linear(_ spec: LinearSpec, tokens: Int) -> Held {
     let shape = spec.module.weight.shape
-    guard program.quantizedProducts == .integers else { return make(shape.rows * tokens) }
-    let rounded = make(shape.rowLength * tokens, width: 1)
-    let sums = make(shape.rows * tokens, width: 4)
-    let output = make(shape.rows * tokens)
+    guard program.quantizedProducts == .integers else { return make(product(shape.rows, tokens)) }
+    let rounded = make(product(shape.rowLength, tokens), width: 1)
+    let sums = make(product(shape.rows, tokens), width: 4)
+    let output = make(product(shape.rows, tokens))
     release(rounded, sums)
     return output
   }
 
   /// A group norm and SiLU.
   mutating func activatedNorm(_ spec: GroupNormSpec, pixels: Int) -> Held {
-    replace(make(spec.module.weight.shape.count * pixels))
+    replace(make(product(spec.module.weight.shape.count, pixels)))
   }
 
   /// diffusers' `ResnetBlock2D`. The input stays.
@@ -101,7 +111,7 @@ struct ActivationWalk {
     hidden = convolution(spec.conv2, releasing: hidden, pixels: pixels)
     let shortcut = spec.shortcut.map { convolution($0, pixels: pixels) }
     // The sum of both paths is divided by a scale, which may be 1.
-    let sum = make(spec.conv2.module.weight.shape.rows * pixels)
+    let sum = make(product(spec.conv2.module.weight.shape.rows, pixels))
     let output = replace(sum)
     release(hidden)
     if let shortcut { release(shortcut) }
@@ -115,8 +125,8 @@ struct ActivationWalk {
     let key = linear(spec.key, tokens: keys)
     let value = linear(spec.value, tokens: keys)
     var scores: Held?
-    if program.scores == .wholeMatrix { scores = make(spec.heads * tokens * keys, width: 4) }
-    let attended = make(spec.query.module.weight.shape.rows * tokens)
+    if program.scores == .wholeMatrix { scores = make(product(spec.heads, tokens, keys), width: 4) }
+    let attended = make(product(spec.query.module.weight.shape.rows, tokens))
     if let scores { release(scores) }
     let output = linear(spec.out, tokens: tokens)
     release(query, key, value, attended)
@@ -125,7 +135,7 @@ struct ActivationWalk {
 
   /// diffusers' `Transformer2DModel`. The input stays.
   mutating func transformer(_ spec: TransformerSpec, pixels: Int) -> Held {
-    let numbers = spec.norm.module.weight.shape.count * pixels
+    let numbers = product(spec.norm.module.weight.shape.count, pixels)
     let normed = make(numbers)
     var hidden = projection(spec.projectIn, releasing: normed, pixels: pixels)
     for block in spec.blocks {
@@ -165,7 +175,7 @@ struct ActivationWalk {
     release(norm2)
     // GEGLU: value and gate, the gate's GELU, and the product.
     let gated = linear(spec.feedForwardIn, tokens: tokens)
-    let inner = spec.feedForwardOut.module.weight.shape.rowLength * tokens
+    let inner = product(spec.feedForwardOut.module.weight.shape.rowLength, tokens)
     let gelu = make(inner)
     let product = make(inner)
     release(gated, gelu)

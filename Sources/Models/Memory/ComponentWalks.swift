@@ -3,7 +3,7 @@ import Support
 import Tensors
 
 extension ImageSize {
-  fileprivate var pixels: Int { width * height }
+  fileprivate var pixels: Int { product(width, height) }
   /// The size after a convolution with a stride of 2.
   fileprivate var halved: ImageSize {
     ImageSize(width: (width + 1) / 2, height: (height + 1) / 2)
@@ -19,8 +19,8 @@ extension ImageSize {
 extension ActivationWalk {
   /// One call of the U-Net.
   mutating func unet(_ spec: UNetSpec, latent: ImageSize) {
-    _ = make(spec.textWidth * Self.words)
-    _ = make(spec.inChannels * latent.pixels)
+    _ = make(product(spec.textWidth, Self.words))
+    _ = make(product(spec.inChannels, latent.pixels))
     var size = latent
     let first = convolution(spec.convIn, pixels: size.pixels)
     // Outputs that the up blocks take, last in, first out.
@@ -58,7 +58,7 @@ extension ActivationWalk {
       // The output of the last layer; `nil` while it is the input of the block.
       var hidden: Held?
       for (index, resnet) in block.resnets.enumerated() {
-        let joined = make(resnet.norm1.module.weight.shape.count * size.pixels)
+        let joined = make(product(resnet.norm1.module.weight.shape.count, size.pixels))
         if let hidden { release(hidden) }
         var output = self.resnet(resnet, pixels: size.pixels)
         release(joined)
@@ -84,16 +84,16 @@ extension ActivationWalk {
   /// The decoder of the autoencoder.
   mutating func decoder(_ spec: VAESpec.Decoder, latent: ImageSize) {
     var size = latent
-    let start = make(spec.convIn.module.weight.shape[1] * size.pixels)
+    let start = make(product(spec.convIn.module.weight.shape[1], size.pixels))
     if let convolution = spec.postQuantConv {
       _ = self.convolution(convolution, releasing: start, pixels: size.pixels)
     }
     var input = convolution(spec.convIn, pixels: size.pixels)
     var hidden = resnet(spec.midBlock.resnet1, pixels: size.pixels)
     if let attention = spec.midBlock.attention {
-      let normed = make(attention.norm.module.weight.shape.count * size.pixels)
+      let normed = make(product(attention.norm.module.weight.shape.count, size.pixels))
       let attended = self.attention(attention.attention, tokens: size.pixels)
-      let sum = make(attention.norm.module.weight.shape.count * size.pixels)
+      let sum = make(product(attention.norm.module.weight.shape.count, size.pixels))
       release(normed, attended, hidden)
       hidden = sum
     }
@@ -126,7 +126,7 @@ extension ActivationWalk {
 
   /// An image resized to `pixels`, and the convolution that follows.
   private mutating func upsampled(_ spec: ResamplerSpec, pixels: Int) -> Held {
-    let resized = make(spec.conv.module.weight.shape[1] * pixels)
+    let resized = make(product(spec.conv.module.weight.shape[1], pixels))
     return convolution(spec.conv, releasing: resized, pixels: pixels)
   }
 
