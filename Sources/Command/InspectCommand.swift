@@ -11,6 +11,7 @@ struct InspectCommand: JobCommand {
       a model, and exits with code 2.
 
       Example: decant inspect small.decant --check
+      Example: decant inspect sdxl.safetensors --vram 4GB
       """)
 
   @Argument(help: modelHelp, completion: .file())
@@ -22,13 +23,24 @@ struct InspectCommand: JobCommand {
   @Flag(help: "Read every byte and check it for damage.")
   var check = false
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      List the forms of the model, with the command, the size and the memory of each, and say which \
+      fit: 4GB, 6GiB.
+      """, valueName: "size"))
+  var vram: ByteSize?
+
   @OptionGroup var read: InputArguments
   @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
   func job() -> InspectJob {
-    return InspectJob(model: model, reading: read.value, listsTensors: tensors, checks: check)
+    return InspectJob(
+      model: model, reading: read.value, listsTensors: tensors, checks: check, budget: vram?.bytes)
   }
+
+  func commands(_ outcome: InspectOutcome) -> String { outcome.forms?.text ?? "" }
 
   func check(_ outcome: InspectOutcome) throws { try outcome.check() }
 }

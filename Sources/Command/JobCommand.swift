@@ -11,6 +11,8 @@ protocol JobCommand: AsyncParsableCommand {
   /// What a user should know about the arguments, before the job runs.
   var notes: [String] { get }
   func job() throws -> Work
+  /// What follows the outcome's text, where options are named; empty for nothing.
+  func commands(_ outcome: Work.Outcome) -> String
   /// Checks the outcome after it is printed.
   ///
   /// - Throws: an error that ends the command with another exit code than 0.
@@ -19,6 +21,8 @@ protocol JobCommand: AsyncParsableCommand {
 
 extension JobCommand {
   var notes: [String] { [] }
+
+  func commands(_ outcome: Work.Outcome) -> String { "" }
 
   func check(_ outcome: Work.Outcome) throws {}
 
@@ -34,7 +38,7 @@ extension JobCommand {
       try StandardStreams.printResult(outcome.jsonText)
     } else {
       let hints = outcome.suggestions.map { "hint: \($0.sentence)" }
-      let lines = [outcome.text].filter { !$0.isEmpty } + hints
+      let lines = [outcome.text, commands(outcome)].filter { !$0.isEmpty } + hints
       if !lines.isEmpty { try StandardStreams.printResult(lines.joined(separator: "\n")) }
     }
     try check(outcome)

@@ -1,19 +1,22 @@
 import Tensors
 
 extension OutputProfile {
-  /// The ``prepared(_:)`` model without quantized tensors that the program reads only as plain
-  /// numbers. They become float16.
+  /// The ``prepared(_:)`` form of the ``widened(_:)`` model.
+  package func fitted(_ model: ModelSource) -> ModelSource { prepared(widened(model)) }
+
+  /// The model without quantized tensors that the program reads only as plain numbers. They become
+  /// float16.
   ///
   /// Quantized tensors in an encoding that the program does not read at all stay as they are; the
   /// layout's writer refuses them.
-  package func fitted(_ model: ModelSource) -> ModelSource {
+  package func widened(_ model: ModelSource) -> ModelSource {
     var model = model
     for index in model.components.indices {
       let component = model.components[index]
       model.components[index].weights = FittedSource(
         base: component.weights, profile: self, component: component.name)
     }
-    return prepared(model)
+    return model
   }
 }
 

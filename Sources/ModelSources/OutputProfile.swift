@@ -13,6 +13,8 @@ package protocol OutputProfile: Sendable {
   var title: String { get }
   /// The layout that it reads: a ``ModelWriter/name``.
   var container: String { get }
+  /// How the program uses memory while it makes an image.
+  var memory: ProgramMemory { get }
 
   // MARK: - Before writing
 
@@ -55,6 +57,8 @@ package protocol OutputProfile: Sendable {
 }
 
 extension OutputProfile {
+  package var memory: ProgramMemory { .float16Pipeline }
+
   package func refusal(_ model: ModelSource) -> String? { nil }
 
   /// Plain numbers alone.

@@ -216,7 +216,13 @@ extension Model {
   /// overflow in programs that compute in the stored type. An autoencoder with `force_upcast`
   /// false does not overflow.
   package func overflowsHalf(_ component: String) -> Bool {
-    component == ComponentName.vae && family.architecture.autoencoder.needsFloat32
-      && vae.forceUpcast
+    component == ComponentName.vae && vae.overflowsHalf(in: family.architecture)
+  }
+}
+
+extension VAEConfig {
+  /// Whether the activations of the autoencoder overflow in float16.
+  func overflowsHalf(in architecture: Architecture) -> Bool {
+    architecture.autoencoder.needsFloat32 && forceUpcast
   }
 }

@@ -7,6 +7,8 @@ struct PackfileProfile: OutputProfile {
   let name = "decant"
   let title = "Decant"
   var container: String { PackfileWriter().name }
+  /// Weights stay as they are stored, in the memory of the processor; activations are float32.
+  var memory: ProgramMemory { ProgramMemory(activationBytes: 4) }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { encoding }
 }

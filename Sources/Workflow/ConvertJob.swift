@@ -87,6 +87,8 @@ package struct WrittenModel: JobOutcome {
   package let parts: [Part]
   package let bytesOfInput: Int
   package let bytesOfOutput: Int
+  /// `nil` for a part of a model.
+  package let memory: OutputMemory?
   /// Further results of the job, such as a ledger.
   package var details: [(name: String, json: JSONValue, text: String)] = []
 
@@ -94,6 +96,7 @@ package struct WrittenModel: JobOutcome {
     path = output.path
     bytesOfInput = bytesOnDisk(before.location)
     bytesOfOutput = output.byteCount
+    memory = OutputMemory(of: after, in: output, besides: before)
     parts = after.components.map { component in
       let old = before[component.name]?.weights
       return Part(
@@ -119,6 +122,7 @@ package struct WrittenModel: JobOutcome {
           ]
         }),
     ]
+    if let memory { object["memory"] = memory.json }
     for detail in details { object[detail.name] = detail.json }
     return .object(object)
   }
@@ -141,7 +145,7 @@ package struct WrittenModel: JobOutcome {
       "\(path): \(formatted(bytes: bytesOfOutput))"
       + (bytesOfInput == 0 ? "" : ", was \(formatted(bytes: bytesOfInput))" + ratio)
     return
-      ([table(rows, rightAligned: [1, 2, 3]), files] + details.map(\.text).filter { !$0.isEmpty })
-      .joined(separator: "\n")
+      ([table(rows, rightAligned: [1, 2, 3]), files, memory?.text ?? ""] + details.map(\.text))
+      .filter { !$0.isEmpty }.joined(separator: "\n")
   }
 }

@@ -11,8 +11,14 @@ package struct InspectJob: Job {
   private let reading: InputOptions
   private let listsTensors: Bool
   private let checks: Bool
+  private let budget: Int?
 
-  package init(model: String, reading: InputOptions, listsTensors: Bool, checks: Bool) {
+  /// - Parameter budget: bytes of memory; the description then lists the forms of the model that
+  ///   fit in them.
+  package init(
+    model: String, reading: InputOptions, listsTensors: Bool, checks: Bool, budget: Int? = nil
+  ) {
+    self.budget = budget
     self.model = model
     self.reading = reading
     self.listsTensors = listsTensors
@@ -24,7 +30,10 @@ package struct InspectJob: Job {
       return .model(try inspect(events))
     } catch {
       // With components of other models, the error may concern one of them, and names it.
-      guard reading.composition.isEmpty, let found = otherContents(error) else { throw error }
+      // Only a model has forms.
+      guard reading.composition.isEmpty, budget == nil, let found = otherContents(error) else {
+        throw error
+      }
       if checks, case .adapter = found {
         events(.stage(.checking(model)))
         try AdapterDescription.check(model) {
@@ -40,8 +49,15 @@ package struct InspectJob: Job {
       model, reading, completesTokenizers: false, events)
     let finding = try Inspection.Finding(source)
     if checks { try check(source, events) }
-    return try Inspection(
+    var inspection = try Inspection(
       source: source, finding: finding, wasChecked: checks, listsTensors: listsTensors)
+    if let budget {
+      switch finding {
+      case .model(let bound): inspection.forms = try ModelForms(bound, budget: budget)
+      case .incomplete(let problem): throw JobError(problem)
+      }
+    }
+    return inspection
   }
 
   /// The contents of a file that is not a model: adapters, or other tensors; `nil` when unknown.

@@ -22,6 +22,9 @@ package enum InspectOutcome: JobOutcome {
   package var text: String { description.text }
   package var suggestions: [Remedy] { description.suggestions }
 
+  /// The forms in which the model can be written; `nil` where no memory was given.
+  package var forms: ModelForms? { if case .model(let model) = self { model.forms } else { nil } }
+
   /// - Throws: ``JobError`` for a file that holds neither a model nor adapters.
   package func check() throws {
     if case .tensors(let tensors) = self { throw JobError(tensors.problem, remedy: tensors.remedy) }

@@ -37,6 +37,10 @@ package struct Inspection: JobOutcome {
   private let parts: [Part]
   private let wasChecked: Bool
   private let listsTensors: Bool
+  /// `nil` for a file without a U-Net.
+  private let memoryTable: MemoryTable?
+  /// The forms in which the model can be written; `nil` where no memory was given.
+  var forms: ModelForms?
 
   init(
     source: ModelSource, finding: Finding, wasChecked: Bool, listsTensors: Bool
@@ -45,6 +49,9 @@ package struct Inspection: JobOutcome {
     for component in source.components {
       parts.append(
         Part(component: component, modules: try component.modules(in: source.location) ?? []))
+    }
+    memoryTable = try source[ComponentName.unet].map { _ throws(ConfigError) in
+      try MemoryTable(source)
     }
     self.source = source
     self.finding = finding
@@ -135,12 +142,8 @@ package struct Inspection: JobOutcome {
       ],
     ]
     object = object.appending(rest)
-    if let working = model?.workingBytes(width: 2) {
-      object["memory_to_run"] = [
-        "f16": .integer(weightBytes(bits: 16) + working),
-        "int8": .integer(weightBytes(bits: 8) + working),
-      ]
-    }
+    if let memoryTable { object["memory"] = memoryTable.json }
+    if let forms { object["forms"] = forms.json }
     object["provenance"] = .object(source.provenance)
     if wasChecked { object["checked"] = true }
     return .object(object)
@@ -231,10 +234,9 @@ package struct Inspection: JobOutcome {
     let (half, codes) = (weightBytes(bits: 16), weightBytes(bits: 8))
     let weights =
       "weights in memory: \(formatted(bytes: half)) in f16, \(formatted(bytes: codes)) in int8"
-    guard let working = model?.workingBytes(width: 2) else { return weights }
-    return weights
-      + "\nmemory to run: about \(formatted(bytes: half + working)) in f16, "
-      + "\(formatted(bytes: codes + working)) with int8 weights (one image, all components in memory)"
+    guard let memoryTable, !memoryTable.rows.isEmpty else { return weights }
+    return weights + "\n\nmemory to make one image with the weights as they are stored"
+      + (model == nil ? ", of these components alone" : "") + ":\n" + memoryTable.text
   }
 
   private var tensorLines: [String] {

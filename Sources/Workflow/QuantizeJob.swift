@@ -154,7 +154,14 @@ struct QuantizedModel {
     _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile?,
     fitting fit: (QuantizationPlan, any Scheme) throws -> QuantizationPlan = { plan, _ in plan }
   ) throws {
-    let bound = try Model.bind(source)
+    try self.init(try Model.bind(source), request, calibration: calibration, fitting: fit)
+  }
+
+  init(
+    _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile?,
+    fitting fit: (QuantizationPlan, any Scheme) throws -> QuantizationPlan
+  ) throws {
+    let source = bound.source
     let choices = try request.choices()
     guard let unet = bound[ComponentName.unet] else {
       throw JobError("\(source.location): the model has no U-Net")

@@ -42,6 +42,29 @@ struct OutputProfileTests {
     try DiffusersFolderWriter().checkLoadable(model, to: "a", options: WriteOptions())
   }
 
+  /// What each program keeps in memory. `Formats/memory.md` has the table.
+  @Test func programsDifferInMemory() throws {
+    func memory(_ program: String, _ writer: any ModelWriter) throws -> ProgramMemory {
+      try writer.profile(WriteOptions(program: program)).memory
+    }
+    let pipeline = ProgramMemory(activationBytes: 2)
+    #expect(try memory("diffusers", DiffusersFolderWriter()) == pipeline)
+    #expect(try memory("checkpoint", CheckpointWriter()) == pipeline)
+    #expect(
+      try memory("sdnq", DiffusersFolderWriter())
+        == ProgramMemory(activationBytes: 2, quantizedProducts: .widenedByLayer(bytes: 6)))
+    #expect(
+      try memory("comfyui", GGUFWriter())
+        == ProgramMemory(
+          activationBytes: 2, residency: .oneAfterAnother,
+          quantizedProducts: .widenedByLayer(bytes: 2), decoderTile: 512))
+    #expect(
+      try memory("sdcpp", GGUFWriter())
+        == ProgramMemory(
+          activationBytes: 4, batchesGuidance: false, scores: .wholeMatrix,
+          convolutions: .unfolded, loadsEncoder: false))
+  }
+
   /// 8-bit codes become Q8_0 blocks of 32. ComfyUI-GGUF reads convolutions in blocks,
   /// stable-diffusion.cpp does not.
   @Test func programsDifferInTheWeightsThatTheyReadQuantized() throws {

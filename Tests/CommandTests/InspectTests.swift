@@ -195,6 +195,27 @@ import Testing
     }
   }
 
+  /// The forms of a model with the command that makes each.
+  @Test func formsAreListedWithTheirCommands() throws {
+    try withModel { folder in
+      let ending = try expectDecant(["inspect", "model", "--vram", "4GB"], in: folder)
+      for words in [
+        "forms fit in 4.00 GB for one image of ",
+        "decant quantize model -o model-int8.decant --type int8\n",
+        "decant quantize model -o model-int8/ --type int8 --for sdnq\n",
+        "decant convert model -o model-f16/ --type f16\n",
+      ] { #expect(ending.output.contains(words), "\(ending.output)") }
+      let none = try expectDecant(["inspect", "model", "--vram", "1KB"], in: folder)
+      #expect(none.output.contains("\n0 of "), "\(none.output)")
+      #expect(!none.output.contains("  yes  "))
+      try expectDecant(["inspect", "model", "--vram", "much"], in: folder, exit: 2)
+      // One of the commands works as it is printed.
+      try expectDecant(
+        ["quantize", "model", "-o", "model-int8/", "--type", "int8", "--for", "sdnq", "--quiet"],
+        in: folder)
+    }
+  }
+
   @Test func truncatingAPromptIsNoted() throws {
     try withModel { folder in
       let prompt = [String](repeating: "cat", count: 80).joined(separator: " ")

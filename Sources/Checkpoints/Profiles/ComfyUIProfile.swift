@@ -12,6 +12,14 @@ struct ComfyUIProfile: OutputProfile {
   let title = "ComfyUI"
   var container: String { GGUFWriter().name }
 
+  /// ComfyUI unloads components when memory is scarce, and decodes in tiles of 64 latent pixels when
+  /// the image does not fit. ComfyUI-GGUF makes a float16 copy of a layer's weights for its product.
+  var memory: ProgramMemory {
+    ProgramMemory(
+      activationBytes: 2, residency: .oneAfterAnother,
+      quantizedProducts: .widenedByLayer(bytes: 2), decoderTile: 512)
+  }
+
   /// The metadata key before a tensor's name with the tensor's original extents.
   private static let originalShape = "comfy.gguf.orig_shape."
 

@@ -9,6 +9,13 @@ struct SDNQProfile: OutputProfile {
   let title = "diffusers with SDNQ"
   var container: String { DiffusersFolderWriter().name }
 
+  /// A float32 product of a layer's codes and scales, and its float16 copy.
+  var memory: ProgramMemory {
+    var memory = ProgramMemory.float16Pipeline
+    memory.quantizedProducts = .widenedByLayer(bytes: 6)
+    return memory
+  }
+
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
     encoding.isQuantized && encoding != .int8 ? nil : encoding
   }

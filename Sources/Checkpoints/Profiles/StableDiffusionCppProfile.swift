@@ -10,6 +10,14 @@ struct StableDiffusionCppProfile: OutputProfile {
   let title = "stable-diffusion.cpp"
   var container: String { GGUFWriter().name }
 
+  /// Activations are float32, convolutions unfold their inputs in float16, and all weights stay
+  /// loaded. Without options for flash attention and tiled decoding.
+  var memory: ProgramMemory {
+    ProgramMemory(
+      activationBytes: 4, batchesGuidance: false, scores: .wholeMatrix, convolutions: .unfolded,
+      loadsEncoder: false)
+  }
+
   func refusal(_ model: ModelSource) -> String? {
     guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
     if let refusal = unet.guidanceRefusal { return refusal }

@@ -1,0 +1,129 @@
+private import Checkpoints
+internal import ModelSources
+internal import Models
+private import Quantization
+package import Support
+private import Tensors
+
+/// The forms in which a model can be written, each with its size and the memory that its program
+/// needs to make one image.
+package struct ModelForms: Sendable {
+  /// One type in one program's layout.
+  package struct Form: Sendable {
+    /// The name of the program's output profile.
+    package let program: String
+    package let title: String
+    /// Whether the program is the default of its layout.
+    package let isDefault: Bool
+    /// A name for the output, from which its layout follows.
+    package let output: String
+    /// `nil` for the types as they are stored.
+    package let type: String?
+    /// Whether weights have to be quantized for this form.
+    package let isQuantized: Bool
+    /// Bytes of the weights in the file, before lossless coding.
+    package let bytes: Int
+    /// Bytes that the program needs.
+    package let memory: Int
+    package let fits: Bool
+  }
+
+  package let model: String
+  /// The bytes that must suffice.
+  package let budget: Int
+  /// The size of the image: the model's own.
+  package let size: ImageSize
+  package let forms: [Form]
+
+  /// - Parameter model: a complete model.
+  init(_ model: Model, budget: Int) throws {
+    let stored = model.source
+    let size = model.defaultSize
+    var forms: [Form] = []
+    // Types of equal width, and profiles of one layout that write the same file.
+    var known: Set<[String]> = []
+    for writer in Layouts.writers {
+      for profile in writer.profiles where profile.refusal(stored) == nil {
+        for (type, source) in try Self.variants(of: model, for: profile) {
+          let file = profile.fitted(source).components
+          let bytes = file.reduce(0) { total, component in
+            let entries = component.weights.names.compactMap(component.weights.entry)
+            return total + entries.reduce(0) { $0 + profile.stored($1).byteCount }
+          }
+          // Wider numbers than the model has are of no use.
+          guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else {
+            continue
+          }
+          let estimate = try MemoryEstimate(source, in: profile.memory, size: size)
+          let memory = estimate.peak?.total ?? 0
+          guard known.insert([writer.name, "\(bytes)", "\(memory)"]).inserted else { continue }
+          forms.append(
+            Form(
+              program: profile.name, title: profile.title,
+              isDefault: writer.profiles.first?.name == profile.name,
+              output: Self.outputName(stored.location, type: type, by: writer), type: type,
+              isQuantized: type.flatMap(Schemes.named)?.encoding.isQuantized == true,
+              bytes: bytes, memory: memory, fits: memory <= budget))
+        }
+      }
+    }
+    self.model = stored.location
+    self.budget = budget
+    self.size = size
+    self.forms = forms
+  }
+
+  /// The model in each type that the program reads. Weights are encoded only if they are read.
+  private static func variants(
+    of model: Model, for profile: any OutputProfile
+  ) throws -> [(type: String?, source: ModelSource)] {
+    var variants: [(type: String?, source: ModelSource)] = []
+    let isQuantized = model.components.contains { component in
+      component.weights.names.contains {
+        component.weights.entry($0)?.encoding.isQuantized == true
+      }
+    }
+    if isQuantized, profile.reads(model.source) { variants.append((nil, model.source)) }
+    for scheme in Schemes.all where !(isQuantized && scheme.encoding.isQuantized) {
+      var request = QuantizationRequest(type: scheme.name)
+      if !scheme.encoding.isQuantized { request.restType = scheme.name }
+      do {
+        let quantized = try QuantizedModel(model, request, calibration: nil) { plan, rest in
+          try plan.fitting(
+            profile, layout: profile.container, component: ComponentName.unet, rest: rest,
+            reason: "")
+        }
+        variants.append((scheme.name, quantized.model))
+      } catch is PlanFitError {
+        continue
+      }
+    }
+    return variants
+  }
+
+  /// A name beside which the input's own cannot be mistaken: `sd15-int8.gguf`.
+  private static func outputName(
+    _ input: String, type: String?, by writer: any ModelWriter
+  ) -> String {
+    let stem = PathParts(input).stemAndExtension.stem
+    let base = type.map { "\(stem)-\($0)" } ?? "\(stem)-copy"
+    let names = [".decant", ".gguf", ".safetensors", "/"].map { base + $0 }
+    return names.first(where: writer.claims) ?? base
+  }
+
+  var json: JSONValue {
+    let size = size.members.appending(["budget": .integer(budget)])
+    return .object(
+      size.appending([
+        "rows": .array(
+          forms.map { form in
+            [
+              "program": .string(form.program), "title": .string(form.title),
+              "output": .string(form.output), "type": form.type.map { .string($0) } ?? .null,
+              "bytes": .integer(form.bytes), "memory": .integer(form.memory),
+              "fits": .bool(form.fits),
+            ]
+          })
+      ]))
+  }
+}
