@@ -28,7 +28,7 @@ struct InspectCommand: JobCommand {
       """
       List the forms of the model, with the command, the size and the memory of each, and say which \
       fit: 4GB, 6GiB.
-      """, valueName: "size"))
+      """, valueName: "size"), transform: ByteSize.init)
   var vram: ByteSize?
 
   @OptionGroup var read: InputArguments

@@ -111,9 +111,9 @@ package struct OutputMemory: Sendable {
   ///     `source`.
   /// - Returns: `nil` for a part of a model.
   init?(of model: ModelSource, in output: OutputRequest, besides source: ModelSource) {
-    guard let writer = try? Layouts.writers.writer(for: output.path, named: output.kind),
-      let profile = try? writer.profile(output.options),
-      let whole = try? Model.bind(profile.widened(model).completed(by: source)),
+    guard let writer = try? Layouts.writers.writer(for: output.path, named: output.layout.kind),
+      let profile = try? writer.profile(output.layout.options),
+      let whole = try? Model.bind(profile.widened(model).completed(by: source) { _ in }),
       let estimate = try? MemoryEstimate(
         whole.source, in: profile.memory, size: whole.defaultSize)
     else { return nil }
