@@ -80,7 +80,6 @@ extension OutputProfile {
 
   package func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject { [:] }
 
-
   package func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? { nil }
 }
 

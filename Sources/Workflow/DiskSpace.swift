@@ -26,10 +26,13 @@ package struct DiskSpaceError: RemediableError, Equatable {
 
 /// The free space of file systems.
 package enum DiskSpace {
-  /// The bytes that can be written to the folder of a path; `nil` where they are unknown. Tests
-  /// replace it, for their task alone.
-  @TaskLocal package static var freeBytes: @Sendable (_ path: String) -> Int? = {
-    Support.freeBytes(forWriting: $0)
+  /// The free bytes of every file system that tests assume, for their task alone; `nil` for the true
+  /// numbers.
+  @TaskLocal package static var assumedFreeBytes: Int?
+
+  /// The bytes that can be written to the folder of a path; `nil` where they are unknown.
+  fileprivate static func freeBytes(_ path: String) -> Int? {
+    assumedFreeBytes ?? Support.freeBytes(forWriting: path)
   }
 }
 

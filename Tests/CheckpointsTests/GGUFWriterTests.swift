@@ -114,19 +114,16 @@ import Testing
       func content(_ item: Item, _ count: Int) -> [UInt8] {
         Array(bytes[start + item.offset..<start + item.offset + count])
       }
-      let kernel = try #require(
-        items.first { $0.name == "model.diffusion_model.input_blocks.0.0.weight" })
+      let byName = Dictionary(uniqueKeysWithValues: items.map { ($0.name, $0) })
+      let kernel = try #require(byName["model.diffusion_model.input_blocks.0.0.weight"])
       #expect(kernel.extents == [3, 3, 4, 32] && kernel.type == 1)
       let stored = try unet.tensor("conv_in.weight").parts[0].array
       #expect(content(kernel, stored.count) == stored)
 
-      let quantized = items.filter { $0.type == 8 }
-      #expect(quantized.count == 1)
-      let query = try #require(quantized.first)
-      #expect(
-        query.name
-          == "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight"
-      )
+      #expect(items.map(\.type).filter { $0 == 8 }.count == 1)
+      let query = try #require(
+        byName["model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight"])
+      #expect(query.type == 8)
       #expect(query.extents == [64, 64])
       var blocks: [UInt8] = []
       for block in 0..<128 {

@@ -81,9 +81,9 @@ import Testing
     try withModel { folder in
       let begin = ["--init-image", fixture("golden/pipeline-short-0.png")]
       let options = [
-        ["--size", "64x64"], begin, begin + ["--strength", "0.5"],
+        ["--size", "64x64"], begin, begin + ["--strength", "1"],
         begin + ["--mask", fixture("golden/pipeline-many-0.png")],
-        begin + ["--mask", fixture("golden/pipeline-many-1.png"), "--strength", "0.5"],
+        begin + ["--mask", fixture("golden/pipeline-many-1.png"), "--strength", "1"],
       ]
       let found = try options.enumerated().map { index, options in
         try latents("model", options, "\(index)", in: folder)

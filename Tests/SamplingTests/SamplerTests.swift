@@ -275,7 +275,7 @@ struct SamplerTests {
         + "conditioning on crop and target size")
     #expect(
       sentence { $0.originalSize = (64, 64) }.hasSuffix("has no conditioning on original size"))
-    #expect(sentence { $0.scheduler = "plms" }.hasPrefix("scheduler 'plms' is unknown"))
+    #expect(sentence { $0.scheduler = "dpm_fast" }.hasPrefix("scheduler 'dpm_fast' is unknown"))
     func remedy(_ settings: [Setting]) -> Remedy? {
       SamplingError.noSizeConditioning(location: "a", family: "b", settings: settings).remedy
     }

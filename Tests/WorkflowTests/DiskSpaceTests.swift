@@ -13,7 +13,7 @@ import Workflow
     func refused() async -> DiskSpaceError? {
       await #expect(throws: DiskSpaceError.self) { _ = try await job.run(log.add) }
     }
-    let error = await DiskSpace.$freeBytes.withValue({ _ in free }, operation: refused)
+    let error = await DiskSpace.$assumedFreeBytes.withValue(free, operation: refused)
     #expect(log.isEmpty)
     return error
   }

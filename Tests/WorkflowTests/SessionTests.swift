@@ -165,19 +165,33 @@ import Workflow
     #expect(log.all.filter { $0.hasSuffix("5 of 5 done") }.count == 3)
   }
 
+  /// Holds a request in its first step until ``open()``.
+  private struct Gate {
+    private let begun = AsyncStream<Void>.makeStream()
+    private let opened = DispatchSemaphore(value: 0)
+
+    /// An event sink of the request. It blocks the thread that computes.
+    func events(_ event: JobEvent) {
+      guard case .progress = event else { return }
+      begun.continuation.yield()
+      opened.wait()
+      opened.signal()
+    }
+
+    func waitForFirstStep() async { for await _ in begun.stream { break } }
+    func open() { opened.signal() }
+  }
+
   @Test func aCancelledRequestEndsAndTheNextIsServed() async throws {
     let shared = session()
     let expected = try await shared.generate(request())
-    let steps = AsyncStream<Void>.makeStream()
+    let gate = Gate()
     let long = request { $0.steps = 900 }
-    let task = Task {
-      try await shared.generate(long) { event in
-        if case .progress = event { steps.continuation.yield() }
-      }
-    }
-    for await _ in steps.stream { break }
+    let task = Task { try await shared.generate(long, gate.events) }
+    await gate.waitForFirstStep()
     let start = ContinuousClock.now
     task.cancel()
+    gate.open()
     await #expect(throws: CancellationError.self) { try await task.value }
     // A step takes milliseconds; the limit allows for other tests.
     #expect(ContinuousClock.now - start < .seconds(10))
@@ -188,16 +202,13 @@ import Workflow
   @Test func aCancelledRequestLeavesTheQueueAtOnce() async throws {
     let shared = session()
     let expected = try await shared.generate(request())
-    let log = EventLog()
-    let steps = AsyncStream<Void>.makeStream()
+    let (log, gate) = (EventLog(), Gate())
     let long = request { $0.steps = 900 }
     let running = Task {
       defer { log.add(.stage(.checking("the end of the long request"))) }
-      _ = try await shared.generate(long) { event in
-        if case .progress = event { steps.continuation.yield() }
-      }
+      _ = try await shared.generate(long, gate.events)
     }
-    for await _ in steps.stream { break }
+    await gate.waitForFirstStep()
     let short = request()
     let cancelled = Task {
       try await shared.generate(short) { log.add($0, prefix: "cancelled: ") }
@@ -209,6 +220,7 @@ import Workflow
     await #expect(throws: CancellationError.self) { try await cancelled.value }
     #expect(log.all.isEmpty)
     running.cancel()
+    gate.open()
     await #expect(throws: CancellationError.self) { try await running.value }
     expectEqual(try await patient.value, expected)
     #expect(!log.all.contains { $0.hasPrefix("cancelled") })
