@@ -17,7 +17,7 @@ def check(request, answer):
         "--sampling-method", "euler", "--scheduler", "discrete", "--threads", "1", "--verbose"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-    answer.missing = re.findall(r"tensor '(.+?)' not in model file", said)
+    answer.missing = re.findall(r"tensor '(.+?)' not in model (?:file|metadata)", said)
     answer.unexpected = [name.partition(" ")[0] for name in re.findall(r"unknown tensor '(.+?)'", said)]
     version = re.search(r"version (\S+), commit (\w+)", said)
     answer.version = f"stable-diffusion.cpp {version[2]}" if version else "stable-diffusion.cpp"
