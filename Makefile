@@ -1,5 +1,6 @@
 # Decant. `make demo` and `make test` install missing system packages and need no Python. `make parity`
-# creates its own virtual environment for the cross-checks against diffusers, safetensors and numpy.
+# creates its own virtual environment for the cross-checks against diffusers, safetensors and numpy, and
+# `make consumers` one for the programs that load Decant's files.
 
 SWIFT ?= swift
 CONFIG := -c release
@@ -7,9 +8,10 @@ BUILD := .build/release
 DECANT := $(BUILD)/decant
 PYTHON ?= python3
 VENV := .venv-parity
+CONSUMERS_VENV := .venv-consumers
 FORMATTED := Package.swift Sources Tests Formats
 
-.PHONY: all build demo test parity bench format lint system clean
+.PHONY: all build demo test parity consumers bench format lint system clean
 
 all: build
 
@@ -39,12 +41,21 @@ test: system lint
 parity: build $(VENV)/ready
 	$(VENV)/bin/python -m pytest -q Tests/Parity
 
+# Loads files in the programs whose paths are given, and writes a table:
+#   make consumers COMFYUI=checkout COMFYUI_GGUF=checkout SD_CLI=program [FAMILIES="sd-v1-4 ssd-1b"]
+consumers: build $(CONSUMERS_VENV)/ready
+	$(CONSUMERS_VENV)/bin/python Tests/Consumers/run.py --decant $(DECANT) \
+	  $(if $(COMFYUI),--comfyui "$(COMFYUI)") $(if $(COMFYUI_GGUF),--comfyui-gguf "$(COMFYUI_GGUF)") \
+	  $(if $(SD_CLI),--sd-cli "$(SD_CLI)") $(if $(FAMILIES),--families "$(FAMILIES)")
+
 # If the package index has no CPU build of torch, the default build is installed.
 $(VENV)/ready: Tests/Parity/requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --requirement Tests/Parity/requirements.txt || \
-	  (sed 's/+cpu//' Tests/Parity/requirements.txt > $(VENV)/any-build.txt && \
-	  $(VENV)/bin/python -m pip install --quiet --requirement $(VENV)/any-build.txt)
+$(CONSUMERS_VENV)/ready: Tests/Consumers/requirements.txt
+$(VENV)/ready $(CONSUMERS_VENV)/ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $< || \
+	  (sed 's/+cpu//' $< > $(@D)/any-build.txt && \
+	  $(@D)/bin/python -m pip install --quiet --requirement $(@D)/any-build.txt)
 	touch $@
 
 # Shrinks the bundled miniature model. Writes three models, two reports, and a grid of the pictures
@@ -78,4 +89,4 @@ bench: build $(VENV)/ready
 	  $(if $(SD_CLI),--sd-cli $(SD_CLI))
 
 clean:
-	rm -rf .build $(VENV) demo
+	rm -rf .build $(VENV) $(CONSUMERS_VENV) demo
