@@ -8,7 +8,7 @@ import Testing
 struct OutputProfileTests {
   @Test func everyWriterHasItsProfiles() {
     let profiles = Writers.all.map { writer in writer.profiles.map(\.name) }
-    #expect(profiles == [["diffusers", "sdnq"], ["checkpoint"], ["sdcpp", "comfyui"]])
+    #expect(profiles == [["diffusers", "sdnq"], ["checkpoint", "comfyui"], ["sdcpp", "comfyui"]])
     for writer in Writers.all {
       #expect(writer.profiles.allSatisfy { $0.container == writer.name })
     }

@@ -8,6 +8,7 @@ package enum OutputProfiles {
     DiffusersProfile(),
     SDNQProfile(),
     CheckpointProfile(),
+    ComfyUINativeProfile(),
     StableDiffusionCppProfile(),
     ComfyUIProfile(),
   ]

@@ -33,7 +33,7 @@ struct SDNQProfile: OutputProfile {
     for index in model.components.indices {
       let component = model.components[index]
       model.components[index].config = config(component.config, of: component.weights)
-      model.components[index].weights = SDNQEncodedSource(component.weights)
+      model.components[index].weights = SplitSource(component.weights, split: Self.pieces)
     }
     return model
   }
@@ -87,63 +87,34 @@ struct SDNQProfile: OutputProfile {
     }
     var config = metadata
     config[Self.configMember] = nil
-    return (config, try SDNQDecodedSource(weights, path: path))
-  }
-}
-
-/// A source that splits int8 tensors into codes and scales, both stored as plain numbers.
-private struct SDNQEncodedSource: WeightSource {
-  let names: [String]
-  private let base: any WeightSource
-  /// The base tensor and the part of it that each split tensor holds.
-  private let parts: [String: (tensor: String, index: Int, entry: TensorEntry)]
-
-  init(_ base: any WeightSource) {
-    var names: [String] = []
-    var parts: [String: (tensor: String, index: Int, entry: TensorEntry)] = [:]
-    for name in base.names {
-      names.append(name)
-      guard let entry = base.entry(name), entry.encoding == .int8 else { continue }
-      let scale = SDNQProfile.scaleName(name)
-      names.append(scale)
-      parts[name] = (name, 0, TensorEntry(shape: entry.shape, encoding: .plain(.i8)))
-      parts[scale] = (
-        name, 1, TensorEntry(shape: SDNQProfile.scaleShape(entry.shape), encoding: .plain(.f32))
-      )
-    }
-    self.base = base
-    self.names = names
-    self.parts = parts
+    return (config, JoinedSource(weights, joints: try Self.joints(weights, path: path)))
   }
 
-  var location: String { base.location }
-
-  func entry(_ name: String) -> TensorEntry? { parts[name]?.entry ?? base.entry(name) }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    guard let part = parts[name] else { return try base.tensor(name) }
-    let tensor = try base.tensor(part.tensor)
-    return StoredTensor(
-      shape: part.entry.shape, encoding: part.entry.encoding, parts: [tensor.parts[part.index]])
+  /// The codes and the scales of an int8 tensor, both stored as plain numbers.
+  private static func pieces(_ name: String, _ entry: TensorEntry) -> [SplitSource.Piece] {
+    guard entry.encoding == .int8 else { return [] }
+    let scales = TensorEntry(shape: scaleShape(entry.shape), encoding: .plain(.f32))
+    return [
+      .init(
+        name: name, entry: TensorEntry(shape: entry.shape, encoding: .plain(.i8)),
+        contents: .part(0)),
+      .init(name: scaleName(name), entry: scales, contents: .part(1)),
+    ]
   }
-}
 
-/// A source that joins codes and scales to int8 tensors.
-private struct SDNQDecodedSource: WeightSource {
-  let names: [String]
-  private let base: any WeightSource
-  /// The name of each weight's scale.
-  private let scales: [String: String]
-
+  /// The int8 tensors that codes and scales are joined to.
+  ///
   /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` where codes and scales do not
   ///   fit.
-  init(_ base: any WeightSource, path: String) throws(DiffusersError) {
-    var scales: [String: String] = [:]
-    for name in base.names {
-      guard let entry = base.entry(name), entry.encoding == .plain(.i8) else { continue }
-      let scale = SDNQProfile.scaleName(name)
-      let found = base.entry(scale)
-      let expected = TensorEntry(shape: SDNQProfile.scaleShape(entry.shape), encoding: .plain(.f32))
+  private static func joints(
+    _ weights: any WeightSource, path: String
+  ) throws(DiffusersError) -> [String: JoinedSource.Joint] {
+    var joints: [String: JoinedSource.Joint] = [:]
+    for name in weights.names {
+      guard let entry = weights.entry(name), entry.encoding == .plain(.i8) else { continue }
+      let scale = scaleName(name)
+      let found = weights.entry(scale)
+      let expected = TensorEntry(shape: scaleShape(entry.shape), encoding: .plain(.f32))
       // A convolution's scale may have the shape of a linear layer's, [out, 1].
       guard let found, found.encoding == expected.encoding,
         found.shape.count == entry.shape.rows, found.shape.rows == entry.shape.rows
@@ -154,25 +125,14 @@ private struct SDNQDecodedSource: WeightSource {
             + (found.map { "\($0.encoding.name) \($0.shape)" } ?? "missing"),
           expected: "f32 \(expected.shape) beside '\(shown(name))'")
       }
-      scales[name] = scale
+      joints[name] = JoinedSource.Joint(
+        entry: TensorEntry(shape: entry.shape, encoding: .int8), taken: [scale]
+      ) { base in
+        StoredTensor(
+          shape: entry.shape, encoding: .int8,
+          parts: try base.tensor(name).parts + base.tensor(scale).parts)
+      }
     }
-    let taken = Set(scales.values)
-    names = base.names.filter { !taken.contains($0) }
-    self.base = base
-    self.scales = scales
-  }
-
-  var location: String { base.location }
-
-  func entry(_ name: String) -> TensorEntry? {
-    guard let entry = base.entry(name), scales[name] != nil else { return base.entry(name) }
-    return TensorEntry(shape: entry.shape, encoding: .int8)
-  }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    let codes = try base.tensor(name)
-    guard let scale = scales[name] else { return codes }
-    return StoredTensor(
-      shape: codes.shape, encoding: .int8, parts: codes.parts + (try base.tensor(scale)).parts)
+    return joints
   }
 }

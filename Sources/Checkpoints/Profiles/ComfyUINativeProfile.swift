@@ -1,0 +1,49 @@
+import Formats
+import ModelSources
+import Support
+import Tensors
+
+/// ComfyUI without other nodes: a single file with int8 linear layers in the U-Net, which
+/// ComfyUI 0.27 and stable-diffusion.cpp (August 2026) load.
+///
+/// A quantized linear layer `P` has three tensors beside its bias:
+///
+///     P.weight         I8 [out, in]
+///     P.weight_scale   F32 [out, 1]
+///     P.comfy_quant    U8 [n], the text {"format":"int8_tensorwise"}
+///
+/// The weight's value is `weight * weight_scale`, bit for bit that of Decant's int8. ComfyUI
+/// quantizes the activations of each row as it runs. It does not quantize convolutions or text
+/// encoders: these stay float16.
+struct ComfyUINativeProfile: OutputProfile {
+  let name = "comfyui"
+  let title = "ComfyUI"
+  var container: String { CheckpointWriter().name }
+
+  func refusal(_ model: ModelSource) -> String? {
+    model[ComponentName.unet] == nil ? "a model without a U-Net" : nil
+  }
+
+  func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
+    encoding.isQuantized && encoding != .int8 ? nil : encoding
+  }
+
+  func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
+    !entry.encoding.isQuantized || component == ComponentName.unet && entry.shape.rank == 2
+  }
+
+  func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {
+    try CheckpointProfile().tensors(of: model, options: options).map {
+      SplitSource($0, split: ComfyUIQuantization.pieces)
+    }
+  }
+
+  var readable: String? { ComfyUIQuantization.readable }
+
+  func restored(
+    _ metadata: JSONObject, _ weights: any WeightSource, path: String
+  ) throws -> (metadata: JSONObject, weights: any WeightSource)? {
+    let joints = try ComfyUIQuantization.joints(weights, path: path)
+    return joints.isEmpty ? nil : (metadata, JoinedSource(weights, joints: joints))
+  }
+}

@@ -1,0 +1,161 @@
+import ModelSources
+import Support
+import Tensors
+
+/// The tensors that hold a quantized linear layer in ComfyUI's native form.
+enum ComfyUIQuantization {
+  private static let weight = ".weight"
+  private static let scale = ".weight_scale"
+  private static let description = ".comfy_quant"
+  private static let int8 = "int8_tensorwise"
+
+  private static let float8 = "float8_e4m3fn"
+
+  static let readable = "'format' '\(int8)' or '\(float8)'"
+
+  /// The tensors of an int8 layer.
+  static func pieces(_ name: String, _ entry: TensorEntry) -> [SplitSource.Piece] {
+    guard entry.encoding == .int8, name.hasSuffix(weight) else { return [] }
+    let layer = String(name.dropLast(weight.count))
+    let text = Array(JSONValue.object(["format": .string(int8)]).text().utf8)
+    return [
+      .init(
+        name: name, entry: TensorEntry(shape: entry.shape, encoding: .plain(.i8)),
+        contents: .part(0)),
+      .init(
+        name: layer + scale,
+        entry: TensorEntry(shape: [entry.shape.rows, 1], encoding: .plain(.f32)),
+        contents: .part(1)),
+      .init(
+        name: layer + description,
+        entry: TensorEntry(shape: [text.count], encoding: .plain(.u8)), contents: .bytes(text)),
+    ]
+  }
+
+  /// The tensors that the layers' codes and scales are joined to.
+  static func joints(
+    _ weights: any WeightSource, path: String
+  ) throws -> [String: JoinedSource.Joint] {
+    var joints: [String: JoinedSource.Joint] = [:]
+    for name in weights.names where name.hasSuffix(description) {
+      let layer = String(name.dropLast(description.count))
+      joints[layer + weight] = try joint(layer, weights, path: path)
+    }
+    return joints
+  }
+
+  /// The tensor that the tensors of a layer are joined to: int8 stays int8, other forms become
+  /// float16.
+  private static func joint(
+    _ layer: String, _ weights: any WeightSource, path: String
+  ) throws -> JoinedSource.Joint {
+    let (weight, scale, description) = (layer + weight, layer + scale, layer + description)
+    @Sendable func fault(_ tensor: String, _ found: String) -> WeightError {
+      WeightError(location: path, tensor: tensor, found: found)
+    }
+    func entry(_ name: String, _ isExpected: (TensorEntry) -> Bool, _ expected: String) throws
+      -> TensorEntry
+    {
+      guard let entry = weights.entry(name) else {
+        throw fault(name, "missing, expected \(expected) beside '\(shown(description))'")
+      }
+      guard isExpected(entry) else {
+        throw fault(name, "\(entry.encoding.name) \(entry.shape), expected \(expected)")
+      }
+      return entry
+    }
+    let form = try Form(try weights.tensor(description).parts[0]) { fault(description, $0) }
+    let kind: ElementKind = form.isInt8 ? .i8 : .f8e4m3
+    let codes = try entry(
+      weight, { $0.encoding == .plain(kind) && $0.shape.rank == 2 }, "\(kind.rawValue) [out, in]")
+    let rows = codes.shape.rows
+    let scales = try entry(
+      scale, { $0.encoding == .plain(.f32) && [1, rows].contains($0.shape.count) },
+      "F32 [\(rows), 1] or one number")
+    if let size = form.rotationSize, codes.shape.rowLength % size != 0 {
+      throw fault(
+        description,
+        "rotated groups of \(size) weights, which do not divide rows of \(codes.shape.rowLength)")
+    }
+    let isKept = form.isInt8 && form.rotationSize == nil
+    let encoding: TensorEncoding = isKept ? .int8 : .plain(.f16)
+    return JoinedSource.Joint(
+      entry: TensorEntry(shape: codes.shape, encoding: encoding), taken: [scale, description]
+    ) { base in
+      var values = try base.tensor(scale).floats()
+      if scales.shape.count != rows { values = [Float](repeating: values[0], count: rows) }
+      let codes = try base.tensor(weight)
+      if isKept {
+        return StoredTensor(
+          shape: codes.shape, encoding: .int8, parts: codes.parts + [ByteSlice(values)])
+      }
+      var floats = codes.floats()
+      let length = codes.shape.rowLength
+      for (row, value) in values.enumerated() {
+        for index in row * length..<(row + 1) * length { floats[index] *= value }
+      }
+      if let size = form.rotationSize { rotate(&floats, groupSize: size) }
+      let tensor = StoredTensor(shape: codes.shape, floats: floats).converted(to: .f16)
+      if tensor.hasNonfinite { throw fault(weight, "a number that float16 does not hold") }
+      return tensor
+    }
+  }
+
+  /// Multiplies each group of `groupSize` numbers by a Kronecker power of this matrix, which is its
+  /// own inverse (ConvRot):
+  ///
+  ///      1  1  1 -1
+  ///      1  1 -1  1   times 1/2
+  ///      1 -1  1  1
+  ///     -1  1  1  1
+  ///
+  /// - Precondition: `groupSize` is a power of 4 and divides the count of numbers.
+  static func rotate(_ numbers: inout [Float], groupSize: Int) {
+    var step = 1
+    while step < groupSize {
+      for block in stride(from: 0, to: numbers.count, by: 4 * step) {
+        for index in block..<block + step {
+          let (a, b) = (numbers[index], numbers[index + step])
+          let (c, d) = (numbers[index + 2 * step], numbers[index + 3 * step])
+          let half = (a + b + c + d) / 2
+          numbers[index] = half - d
+          numbers[index + step] = half - c
+          numbers[index + 2 * step] = half - b
+          numbers[index + 3 * step] = half - a
+        }
+      }
+      step *= 4
+    }
+  }
+}
+
+extension ComfyUIQuantization {
+  /// What the JSON text of a `comfy_quant` tensor says.
+  private struct Form {
+    let isInt8: Bool
+    /// The weights in a rotated group; `nil` where the weights are not rotated.
+    let rotationSize: Int?
+
+    init(_ bytes: ByteSlice, fault: (String) -> WeightError) throws {
+      guard let object = try? JSONValue(parsing: bytes.bytes).object else {
+        throw fault("not a JSON object")
+      }
+      let format = object["format"] ?? .null
+      guard let name = format.string, [int8, float8].contains(name) else {
+        throw fault("'format' \(shown(format.text())), expected \(readable)")
+      }
+      isInt8 = name == int8
+      guard object["convrot"] == true else {
+        rotationSize = nil
+        return
+      }
+      let size = object["convrot_groupsize"] ?? 256
+      guard let count = size.integer, count >= 4, count.nonzeroBitCount == 1,
+        count.trailingZeroBitCount % 2 == 0
+      else {
+        throw fault("'convrot_groupsize' \(shown(size.text())), expected a power of 4")
+      }
+      rotationSize = count
+    }
+  }
+}
