@@ -21,9 +21,9 @@ import re
 import struct
 import sys
 import zlib
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,12 +33,10 @@ HEADER_SIZE, FOOTER_SIZE = 64, 96
 
 # Bits of one number of each plain kind, and its numpy type where numpy has one.
 KINDS: dict[str, tuple[int, str | None]] = {
-    "bool": (8, "?"), "f4": (4, None), "f6_e2m3": (6, None), "f6_e3m2": (6, None),
-    "u8": (8, "u1"), "i8": (8, "i1"), "f8_e5m2": (8, None), "f8_e4m3": (8, None),
-    "f8_e8m0": (8, None), "f8_e4m3fnuz": (8, None), "f8_e5m2fnuz": (8, None), "i16": (16, "<i2"),
-    "u16": (16, "<u2"), "f16": (16, "<f2"), "bf16": (16, None), "i32": (32, "<i4"),
-    "u32": (32, "<u4"), "f32": (32, "<f4"), "c64": (64, "<c8"), "f64": (64, "<f8"),
-    "i64": (64, "<i8"), "u64": (64, "<u8"),
+    "bool": (8, "?"), "f4": (4, None), "f6_e2m3": (6, None), "f6_e3m2": (6, None), "bf16": (16, None),
+    **{f"f8_{form}": (8, None) for form in ("e5m2", "e4m3", "e8m0", "e4m3fnuz", "e5m2fnuz")},
+    **{f"{sign}{bits}": (bits, f"<{sign}{bits // 8}") for sign in "iu" for bits in (8, 16, 32, 64)},
+    "f16": (16, "<f2"), "f32": (32, "<f4"), "f64": (64, "<f8"), "c64": (64, "<c8"),
 }
 
 
@@ -46,8 +44,7 @@ class DecantError(Exception):
     """A fault of a file, described in one sentence."""
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """The stored form of one part of a tensor, or of one file."""
 
     place: str
@@ -63,8 +60,7 @@ class Region:
         return self.offset + self.length
 
 
-@dataclass(frozen=True)
-class Encoding:
+class Encoding(NamedTuple):
     """The encoding of the numbers of a tensor."""
 
     name: str
@@ -90,8 +86,7 @@ class Encoding:
             bits = rows * length * self.bits
             _require(bits % 8 == 0, f"{place}: {self.name} numbers of shape {shape} fill no whole bytes")
             return [bits // 8]
-        codes = length if self.bits == 8 else -(-length // 2)
-        return [rows * codes, rows * self.groups(length) * (2 if self.group else 4)]
+        return [rows * -(-length * self.bits // 8), rows * self.groups(length) * (2 if self.group else 4)]
 
 
 class Tensor(NamedTuple):
@@ -130,24 +125,23 @@ def _parse_json(data: bytes) -> Any:
         return result
 
     def constant(text: str) -> None:
-        raise DecantError(f"the manifest holds {text}, which is no JSON")
+        raise DecantError(f"the manifest holds {text}, which is not JSON")
 
     def number(text: str) -> float:
         _require(abs(float(text)) != float("inf"), f"the manifest holds {text}, which is too large")
         return float(text)
 
+    def levels(value: Any) -> int:  # below the root
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return max((1 + levels(item) for item in inner), default=0)
+
     _require(not data.startswith(b"\xef\xbb\xbf"), "the manifest begins with a byte order mark")
     try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=unique, parse_constant=constant, parse_float=number)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=constant, parse_float=number)
+        depth = levels(value)
     except (ValueError, RecursionError) as error:
-        raise DecantError(f"the manifest is no valid JSON: {error}") from None
-    level, deepest = [value], 0
-    while level:  # levels below the root
-        level = [inner for outer in level if isinstance(outer, (dict, list))
-                 for inner in (outer.values() if isinstance(outer, dict) else outer)]
-        deepest += bool(level)
-    _require(deepest <= 64, f"the manifest is nested {deepest} levels deep, at most 64 are allowed")
+        raise DecantError(f"the manifest is not valid JSON: {error}") from None
+    _require(depth <= 64, f"the manifest is nested {depth} levels deep, at most 64 are allowed")
     return value
 
 
@@ -176,7 +170,7 @@ def _text(value: Any, pattern: str, place: str) -> str:
     return value
 
 
-class File:
+class File(AbstractContextManager):
     """An open file. Header, footer and manifest are checked; nothing else is read yet."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
@@ -205,13 +199,10 @@ class File:
             _text(path, r"[ -\[\]-~]{1,255}", "a file's path")
             _require(
                 not any(piece in ("", ".", "..") for piece in path.split("/")),
-                f"the path {path!r} leads out of the model's folder")
+                f"the path {path!r} is outside of the model's folder")
             _require(path not in self.files, f"file {path!r} occurs twice")
             self.files[path] = self._region(part, f"file {path!r}", _integer(size, "a file's size"))
         _require(self._next == self._limit, f"regions end at {self._next}, the manifest begins at {self._limit}")
-
-    def __enter__(self) -> "File":
-        return self
 
     def __exit__(self, *_: object) -> None:
         if isinstance(self.data, mmap.mmap):
@@ -219,11 +210,11 @@ class File:
 
     def _frame(self) -> tuple[int, bytes]:
         data, size = self.data, len(self.data)
-        _require(data[:8] == HEADER_MAGIC, "this is no .decant file, or its header is damaged")
-        _require(size >= HEADER_SIZE + FOOTER_SIZE, f"the file has {size} bytes: it was cut short")
+        _require(data[:8] == HEADER_MAGIC, "this is not a .decant file, or its header is damaged")
+        _require(size >= HEADER_SIZE + FOOTER_SIZE, f"the file has {size} bytes: it is truncated")
         self._block(data[:HEADER_SIZE], "header", [(12, 60)])
         footer = data[size - FOOTER_SIZE : size]
-        _require(footer[:8] == FOOTER_MAGIC, "the footer is missing: the file was cut short or is damaged")
+        _require(footer[:8] == FOOTER_MAGIC, "the footer is missing: the file is truncated or damaged")
         self._block(footer, "footer", [(12, 16), (72, 92)])
         offset, length, total = struct.unpack_from("<QQQ", footer, 16)
         _require(total == size, f"the file has {size} bytes, its footer says {total}")
@@ -278,7 +269,7 @@ class File:
         _integer(length, f"the length of {place}")
         crc = int(_text(crc, "[0-9a-f]{8}", f"the checksum of {place}"), 16)
         _require(offset == self._next, f"{place} lies at offset {offset}, {self._next} is expected")
-        _require(offset + length <= self._limit, f"{place} ends at {offset + length}, behind the last region's end")
+        _require(offset + length <= self._limit, f"{place} ends at {offset + length}, beyond the last one")
         self._next = align(offset + length)
         if not coded:
             _require(length == decoded, f"{place} has {length} bytes, {decoded} are expected")
@@ -319,7 +310,9 @@ class File:
                 _require(start + stored <= table_start, f"{place} reaches into the chunk table")
                 chunk = self.data[start : start + stored]
                 _require(zlib.crc32(chunk) == crc, f"{place} is damaged")
-                block[:, plane] = np.frombuffer(CODECS[codec](chunk, count, place), np.uint8)
+                decoded = CODECS[codec](chunk, count, place)
+                _require(len(decoded) == count, f"{place} decodes to {len(decoded)} bytes, {count} are expected")
+                block[:, plane] = np.frombuffer(decoded, np.uint8)
                 start += stored
                 number += 1
             result.append(block.tobytes())
@@ -350,11 +343,7 @@ class File:
         rows, length = matrix(tensor.shape)
         scales = np.frombuffer(raw[1], "<f2" if encoding.group else "<f4")
         scales = scales.reshape(rows, encoding.groups(length))
-        if encoding.bits == 8:
-            return np.frombuffer(raw[0], np.int8).reshape(rows, length), scales
-        packed = np.frombuffer(raw[0], np.uint8).reshape(rows, -(-length // 2))
-        nibbles = np.stack([packed << 4, packed & 0xF0], axis=-1).reshape(rows, 2 * packed.shape[1])
-        return nibbles[:, :length].view(np.int8) >> 4, scales
+        return _unpack(raw[0], rows, length, encoding.bits), scales
 
     def tensor(self, component: str, name: str) -> np.ndarray:
         """Returns a tensor widened to float32."""
@@ -367,20 +356,24 @@ class File:
         each = np.repeat(scales.astype(np.float32), encoding.group or max(1, length), axis=1)[:, :length]
         return (codes.astype(np.float32) * each).reshape(tensor.shape)
 
-    def regions(self) -> Iterator[Region]:
-        for component in self.components.values():
-            for tensor in component.tensors.values():
-                yield from tensor.regions
-        yield from self.files.values()
-
     def check(self) -> int:
         """Checks every region and returns their number."""
-        return sum(1 for region in self.regions() if self.read(region) is not None)
+        tensors = [tensor for component in self.components.values() for tensor in component.tensors.values()]
+        regions = [region for tensor in tensors for region in tensor.regions] + list(self.files.values())
+        for region in regions:
+            self.read(region)
+        return len(regions)
 
 
-def _stored(chunk: bytes, count: int, place: str) -> bytes:
-    _require(len(chunk) == count, f"{place} has {len(chunk)} bytes, {count} are expected")
-    return chunk
+def _unpack(data: bytes, rows: int, length: int, bits: int) -> np.ndarray:
+    """Returns codes of `bits` bits. Each row begins at a byte, with its first code in the lowest bits."""
+    if bits == 8:
+        return np.frombuffer(data, np.int8).reshape(rows, length)
+    packed = np.frombuffer(data, np.uint8).reshape(rows, -(-length * bits // 8))
+    stream = np.unpackbits(packed, axis=1, bitorder="little")[:, : length * bits].reshape(rows, length, bits)
+    # Two's complement: the highest bit of a code counts as negative.
+    places = np.array([1 << bit for bit in range(bits - 1)] + [-1 << (bits - 1)], np.int8)
+    return stream.view(np.int8) @ places
 
 
 def _deflate(chunk: bytes, count: int, place: str) -> bytes:
@@ -388,10 +381,9 @@ def _deflate(chunk: bytes, count: int, place: str) -> bytes:
     try:
         data = decoder.decompress(chunk, count + 1)
     except zlib.error as error:
-        raise DecantError(f"{place} is no valid deflate data: {error}") from None
-    _require(
-        decoder.eof and len(data) == count and not decoder.unused_data and not decoder.unconsumed_tail,
-        f"{place} does not decode to exactly {count} bytes")
+        raise DecantError(f"{place} is not valid deflate data: {error}") from None
+    whole = decoder.eof and not decoder.unused_data and not decoder.unconsumed_tail
+    _require(whole, f"{place} does not decode to exactly {count} bytes")
     return data
 
 
@@ -424,13 +416,13 @@ def _huffman(chunk: bytes, count: int, place: str) -> bytes:
             _require(at < 8 * size, f"stream {number} of {place} ends before its codes")
             places.append(at)
             at = ends[at]
-        _require(-(-at // 8) == size and not stream[at:].any(), f"stream {number} of {place} goes on after its codes")
+        _require(-(-at // 8) == size and not stream[at:].any(), f"stream {number} of {place} continues after its codes")
         output.append(values[window[places]].tobytes() if places else b"")
         start, left = start + size, left - len(places)
     return b"".join(output)
 
 
-CODECS = {0: _stored, 1: _deflate, 2: _huffman}
+CODECS = {0: lambda chunk, count, place: chunk, 1: _deflate, 2: _huffman}
 
 
 def _widen(numbers: np.ndarray, kind: str) -> np.ndarray:
@@ -472,7 +464,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Reads .decant files.")
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--list", action="store_true", help="every tensor")
-    parser.add_argument("--check", action="store_true", help="prove every byte")
+    parser.add_argument("--check", action="store_true", help="check every byte")
     parser.add_argument("--to-safetensors", metavar="FOLDER", type=Path, help="write float32 weights")
     arguments = parser.parse_args()
     try:

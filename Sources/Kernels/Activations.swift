@@ -1,18 +1,18 @@
 private import CKernels
 package import Tensors
 
-/// `x * sigmoid(x)`, also called swish.
+/// `x * sigmoid(x)`, also called swish, of a tensor of any shape.
 package func silu(_ x: consuming Tensor) -> Tensor {
   eachNumber(x, decant_silu)
 }
 
-/// `x` times the cumulative distribution function of the normal distribution: PyTorch's exact
-/// `gelu`.
+/// `x` times the cumulative distribution function of the normal distribution, of a tensor of any
+/// shape: PyTorch's exact `gelu`.
 package func gelu(_ x: consuming Tensor) -> Tensor {
   eachNumber(x, decant_gelu)
 }
 
-/// `x * sigmoid(1.702 x)`, CLIP's approximation of gelu.
+/// `x * sigmoid(1.702 x)`, CLIP's approximation of gelu, of a tensor of any shape.
 package func quickGELU(_ x: consuming Tensor) -> Tensor {
   eachNumber(x, decant_quick_gelu)
 }

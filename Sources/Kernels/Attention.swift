@@ -41,12 +41,13 @@ package func attention(
       key.values.reading { key in
         value.values.reading { value in
           Tensor(shape: [batch, width, queries]) { output in
-            parallel(batch * heads, scratch: plan.packingScratch) { head, scratch in
+            interruptibleParallel(batch * heads, scratch: plan.packingScratch) { head, scratch in
               plan.pack(
                 key: key + head * d * keys, value: value + head * d * keys, scratch: scratch,
                 into: operands + head * plan.packedSize)
             }
-            parallel(batch * heads * plan.panels, scratch: plan.tileScratch) { unit, scratch in
+            interruptibleParallel(batch * heads * plan.panels, scratch: plan.tileScratch) {
+              unit, scratch in
               let head = unit / plan.panels
               plan.run(
                 panel: unit % plan.panels, query: query + head * d * queries,

@@ -67,7 +67,7 @@ private struct InnerProduct {
     let widenedWords = height * (parts.first?.count ?? 0)
     let tiles = rows == 0 ? 0 : (rows - 1) / height + 1
     let threads = Threads.count
-    parallel(tiles, scratch: widenedWords + 2 * hiddenWords) { unit, scratch in
+    interruptibleParallel(tiles, scratch: widenedWords + 2 * hiddenWords) { unit, scratch in
       let tile = tile(unit)
       let hidden = scratch + widenedWords
       for (index, part) in parts.enumerated() {
@@ -119,7 +119,7 @@ private struct InnerProduct {
     // 128 rows of a panel are 16 KB and stay in the first-level cache.
     let run = 128
     let runs = (length - 1) / run + 1
-    parallel(images * runs, scratch: panel * run) { unit, scratch in
+    interruptibleParallel(images * runs, scratch: panel * run) { unit, scratch in
       let (image, first) = (unit / runs, unit % runs * run)
       let part = first..<min(length, first + run)
       let target = pixels + image * area * stride

@@ -19,7 +19,7 @@ package func upsampleNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
   return Profile.timing(.layout) {
     x.values.reading { source in
       Tensor(shape: [x.shape[0], x.shape[1], height, width]) { output in
-        parallel(planes) { plane in
+        interruptibleParallel(planes) { plane in
           for (y, row) in rows.enumerated() {
             let to = output + (plane * height + y) * width
             if y > 0 && rows[y - 1] == row {
@@ -79,7 +79,7 @@ private func transposed(_ x: Tensor, batch: Int, rows: Int, columns: Int, shape:
     x.values.reading { source in
       Tensor(shape: shape) { output in
         let tiles = Tiles(rows: rows, columns: columns)
-        parallel(batch * tiles.count) { unit in
+        interruptibleParallel(batch * tiles.count) { unit in
           let start = unit / max(1, tiles.count) * rows * columns
           let tile = tiles[unit % max(1, tiles.count)]
           decant_transpose(

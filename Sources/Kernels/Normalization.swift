@@ -55,7 +55,7 @@ private struct GroupNormalization: Sendable {
     let area = shape.count / (batch * channels)
     let width = channels / groups
     Profile.timing(.normalization) {
-      parallel(batch * groups) { unit in
+      interruptibleParallel(batch * groups) { unit in
         let first = unit * width * area
         let moments = Moments(of: source + first, width * area)
         let factor = moments.factor(epsilon)
@@ -98,7 +98,7 @@ package func layerNorm(
       Tensor(shape: shape) { output in
         scale.reading { scale in
           bias.reading { bias in
-            parallel(shape[0] * runs) { unit in
+            interruptibleParallel(shape[0] * runs) { unit in
               let first = unit % runs * run
               let start = unit / runs * features * tokens + first
               decant_normalize_columns(

@@ -10,6 +10,34 @@ internal import Tensors
 func parallel(
   _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
+  parallel(count, scratch: scratch, cancellation: nil, body)
+}
+
+/// ``parallel(_:_:)``, but inside ``interruptible(_:)`` the units that have not begun when the task
+/// is cancelled are skipped.
+func interruptibleParallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
+  Cancellation.withCurrent { cancellation in
+    guard let cancellation else { return parallel(count, body) }
+    parallel(count) { unit in
+      if !cancellation.isRequested { body(unit) }
+    }
+  }
+}
+
+/// ``interruptibleParallel(_:_:)`` with scratch memory for each thread, as
+/// ``parallel(_:scratch:_:)`` has.
+func interruptibleParallel(
+  _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
+) {
+  Cancellation.withCurrent { cancellation in
+    parallel(count, scratch: scratch, cancellation: cancellation, body)
+  }
+}
+
+private func parallel(
+  _ count: Int, scratch: Int, cancellation: Cancellation?,
+  _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
+) {
   let next = Atomic<Int>(0)
   let threads = Threads.count
   parallel(min(threads, count), threads: threads) { _ in
@@ -17,7 +45,7 @@ func parallel(
     defer { Scratch.release(memory) }
     while true {
       let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      if unit >= count { return }
+      if unit >= count || cancellation?.isRequested == true { return }
       body(unit, memory.base)
     }
   }
@@ -26,11 +54,12 @@ func parallel(
 /// The numbers of a block of element-wise work: 128 KB, far more work than the overhead of a unit.
 let blockSize = 1 << 15
 
-/// Calls `body` for blocks of `0..<count`. Each has `size` elements, except for the last.
+/// Calls `body` for blocks of `0..<count`, as ``interruptibleParallel(_:_:)`` does. Each has `size`
+/// elements, except for the last.
 func parallelBlocks(
   _ count: Int, size: Int = blockSize, _ body: @Sendable (Range<Int>) -> Void
 ) {
-  parallel((count + size - 1) / size) { block in
+  interruptibleParallel((count + size - 1) / size) { block in
     body(block * size..<min(count, (block + 1) * size))
   }
 }
@@ -77,7 +106,8 @@ extension [Float] {
 }
 
 extension Tensor {
-  /// Creates a tensor of uninitialized memory. `body` must write every number.
+  /// Creates a tensor of uninitialized memory. `body` must write every number, except when it is
+  /// interrupted (``interruptible(_:)``).
   init(shape: Shape, writing body: (Target) -> Void) {
     let values = [Float](unsafeUninitializedCapacity: shape.count) { buffer, count in
       adviseLargePages(UnsafeMutableRawBufferPointer(buffer))

@@ -157,7 +157,7 @@ func multiply<Operands: ProductOperands>(
   defer { Scratch.release(shared) }
   let packed = Target(base: shared.base)
   if isPackedOnce {
-    parallel(images * panels) { unit in
+    interruptibleParallel(images * panels) { unit in
       let first = unit % panels * panel
       for part in parts {
         operands.packPixels(
@@ -169,7 +169,7 @@ func multiply<Operands: ProductOperands>(
   let weightWords = tiles.height * longest
   let hiddenWords = gated ? tiles.height * tiles.width : 0
   let words = halves * weightWords + block * longest + panel * longest + 2 * hiddenWords
-  parallel(tiles.count, scratch: words) { unit, scratch in
+  interruptibleParallel(tiles.count, scratch: words) { unit, scratch in
     let (image, range, columns) = tiles[unit]
     let widened = scratch + halves * weightWords
     let pixels = widened + block * longest

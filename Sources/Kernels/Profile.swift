@@ -1,11 +1,12 @@
 private import Foundation
 private import Synchronization
 
-/// A process-wide profile of the time that operations and blocks take.
+/// A profile of the time that operations and blocks take.
 ///
-/// It is off until ``start()``. Times are wall-clock times of whole operations with all their
-/// threads.
-package enum Profile {
+/// It is a task-local value: a task's operations are recorded only in the profile that it is in, so
+/// jobs and sessions that run at the same time do not mix. Times are wall-clock times of whole
+/// operations with all their threads.
+package final class Profile: Sendable {
   /// The kinds of operations that are timed.
   package enum Operation: String, CaseIterable, Sendable {
     case winograd = "convolution, Winograd"
@@ -24,7 +25,8 @@ package enum Profile {
     package let name: String
     package var calls = 0
     package var seconds = 0.0
-    /// The processor time of all threads; 0 for operations, which are too short to measure.
+    /// The processor time of all threads of the process, including those of other tasks; 0 for
+    /// operations, which are too short to measure.
     package var processorSeconds = 0.0
     /// The multiply-adds, as many as the direct algorithm needs.
     package var products = 0.0
@@ -50,18 +52,23 @@ package enum Profile {
     var processorMark = processorSeconds()
   }
 
-  private static let isOn = Atomic<Bool>(false)
-  private static let state = Mutex(State())
+  @TaskLocal private static var current: Profile?
 
-  package static func start() {
-    state.withLock { $0 = State() }
-    isOn.store(true, ordering: .relaxed)
+  private let state = Mutex(State())
+
+  private init() {}
+
+  /// Runs `body` and profiles the operations and blocks that it runs in this task.
+  ///
+  /// - Throws: what `body` throws.
+  package static func measure(_ body: () throws -> Void) rethrows -> Findings {
+    let profile = Profile()
+    try $current.withValue(profile, operation: body)
+    return profile.findings
   }
 
-  /// Ends the profile and returns its result.
-  package static func finish() -> Findings {
-    isOn.store(false, ordering: .relaxed)
-    return state.withLock { state in
+  private var findings: Findings {
+    state.withLock { state in
       var findings = Findings()
       findings.operations = Operation.allCases.compactMap { state.operations[$0] }
       findings.blocks = state.blocks
@@ -74,9 +81,11 @@ package enum Profile {
     }
   }
 
-  /// Records that a block has run. The block's time is the time since the previous block.
-  package static func ran(block name: String) {
-    guard isOn.load(ordering: .relaxed) else { return }
+  /// Records that a block has run, if this task is profiled. The block's time is the time since the
+  /// previous block.
+  package static func ran(block name: String) { current?.record(block: name) }
+
+  private func record(block name: String) {
     state.withLock { state in
       let place = state.places[name] ?? state.blocks.count
       if place == state.blocks.count {
@@ -93,15 +102,17 @@ package enum Profile {
     }
   }
 
-  /// Runs `body` and records its time.
+  /// Runs `body`, and records its time if this task is profiled.
+  ///
+  /// - Parameter products: the multiply-adds of the direct algorithm.
   static func timing<Result>(
     _ operation: Operation, products: Int = 0, _ body: () -> Result
   ) -> Result {
-    guard isOn.load(ordering: .relaxed) else { return body() }
+    guard let profile = current else { return body() }
     let start = ContinuousClock.now
     let result = body()
     let seconds = (ContinuousClock.now - start).seconds
-    state.withLock { state in
+    profile.state.withLock { state in
       var share = state.operations[operation] ?? Share(name: operation.rawValue)
       share.calls += 1
       share.seconds += seconds

@@ -71,7 +71,7 @@ struct WinogradPlan {
     let run = 32
     let runs = (channels + run - 1) / run
     let tiling = tiling(channels: channels)
-    parallel(panels * runs) { unit in
+    interruptibleParallel(panels * runs) { unit in
       let first = group.lowerBound + unit / runs * panel
       let channel = unit % runs * run
       withUnsafePointer(to: tiling) {
@@ -98,7 +98,7 @@ struct WinogradPlan {
     // One row more than needed, because the transform reads and writes whole vectors.
     let packedSize = (Self.channelsAtOnce * 9 + 1) * block + 16
     let tiling = tiling(channels: outputs)
-    parallel(
+    interruptibleParallel(
       (outputs - 1) / rowsOfUnit + 1, scratch: sumsSize + transformedSize + 16 + 2 * packedSize
     ) { unit, scratch in
       let rows = unit * rowsOfUnit..<min(outputs, (unit + 1) * rowsOfUnit)

@@ -4,9 +4,10 @@ internal import Tensors
 /// The config of a U-Net (diffusers' `UNet2DConditionModel`), read with that class's defaults and
 /// checked.
 ///
-/// Fields that hold one number or a list are lists here, with one entry per level. Lists of up
-/// blocks run from the deepest level outwards, as the blocks do. Values that select an unsupported
-/// computation are errors, so a valid config states everything that execution needs.
+/// Properties have the names of diffusers' fields. Fields that hold one number or a list are lists
+/// here, with one entry per level. Lists of up blocks run from the deepest level outwards, as the
+/// blocks do. Values that select an unsupported computation are errors, so a valid config states
+/// everything that execution needs.
 package struct UNetConfig: Sendable {
   /// The class of a down block.
   package enum DownBlockType: String, CaseIterable, Sendable {

@@ -20,6 +20,9 @@ package struct QuantizationPlan: Sendable {
     /// Schemes of the weights that a pattern matches, including modules that are not quantized by
     /// default. The last match wins.
     package var assign: [(pattern: ModulePattern, scheme: any Scheme)] = []
+    /// Modules that get another scheme than ``scheme`` where no pattern decides. The first match
+    /// wins.
+    package var exceptions: [PlanException]
 
     package init(
       scheme: any Scheme, method: any RoundingMethod = RoundingMethods.default,
@@ -28,6 +31,7 @@ package struct QuantizationPlan: Sendable {
       self.scheme = scheme
       self.method = method
       self.rest = rest
+      exceptions = PlanException.standard(for: scheme)
     }
   }
 
@@ -109,7 +113,7 @@ extension QuantizationPlan.Choices {
       return (scheme, "selected by pattern \(match)")
     }
     if let reason = module.role.exclusion { return (rest, reason) }
-    if let exception = scheme.exceptions.first(where: { $0.pattern.matches(module.name) }) {
+    if let exception = exceptions.first(where: { $0.pattern.matches(module.name) }) {
       return (exception.scheme, exception.reason)
     }
     return (scheme, module.kind == .convolution ? "convolution" : "linear layer")

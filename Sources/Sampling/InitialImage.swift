@@ -1,5 +1,6 @@
 import Execution
 private import Foundation
+private import Kernels
 import Models
 import Tensors
 
@@ -82,7 +83,9 @@ extension Sampler {
   func fullyMaskedChannels(for request: SamplingRequest) throws -> Tensor {
     let size = size(for: request)
     let blank = Tensor(zeros: [1, model.vae.inChannels, size.height, size.width])
-    let mean = scaled(Float(model.vae.scalingFactor), try encoder().encode(blank).mean)
+    let encoder = try encoder()
+    let encoded = try interruptible { try encoder.encode(blank) }
+    let mean = scaled(Float(model.vae.scalingFactor), encoded.mean)
     let mask = Tensor(
       shape: [1, 1, mean.shape[2], mean.shape[3]],
       values: [Float](repeating: 1, count: mean.shape[2] * mean.shape[3]))
@@ -93,7 +96,7 @@ extension Sampler {
   private func encode(
     _ image: Tensor, with encoder: VAEEncoder, generator: inout TorchGenerator
   ) throws -> Tensor {
-    let (mean, logvar) = try encoder.encode(image)
+    let (mean, logvar) = try interruptible { try encoder.encode(image) }
     let noise = generator.randn(mean.shape)
     var latents = mean
     let factor = Float(model.vae.scalingFactor)

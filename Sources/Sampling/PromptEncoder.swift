@@ -1,4 +1,5 @@
 import Execution
+private import Kernels
 internal import ModelSources
 package import Models
 package import Tensors
@@ -53,7 +54,9 @@ struct PromptEncoder: Sendable {
       let observer = observer.map { observer -> any ActivationObserver in
         parts.count == 1 ? observer : PrefixedObserver(observer, prefix: part.component)
       }
-      return try part.encoder(inputIDs: [part.tokenizer.encode(text)], observer: observer)
+      return try interruptible {
+        try part.encoder(inputIDs: [part.tokenizer.encode(text)], observer: observer)
+      }
     }
     switch states {
     case .last: return EncodedPrompt(states: outputs[0].lastHiddenState, pooled: nil)

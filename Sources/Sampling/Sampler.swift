@@ -124,6 +124,7 @@ package struct Sampler: Sendable {
   /// - Parameters:
   ///   - modelInput: latents scaled by the scheduler, [count, channels, h, w].
   ///   - step: index of the step, passed to the observer.
+  /// - Throws: `CancellationError`, or an error of the U-Net's inputs.
   package func predict(
     _ modelInput: Tensor, timestep: Float, conditioning: Conditioning, step: Int = 0,
     observer: (any SamplingObserver)? = nil
@@ -155,12 +156,14 @@ package struct Sampler: Sendable {
           textEmbeds: stacked { $0.added?.pooled ?? own.pooled },
           timeIDs: stacked { $0.added?.timeIDs ?? own.timeIDs })
       }
-      let output = try unet(
-        sample: Tensor(stacking: branches.map { _ in sample }), timesteps: [timestep],
-        encoderHiddenStates: stacked(\.states),
-        timestepCondition: conditioning.guidanceEmbedding?.repeated(
-          images.count * branches.count),
-        added: added, observer: observer?.activationObserver(for: call))
+      let output = try interruptible {
+        try unet(
+          sample: Tensor(stacking: branches.map { _ in sample }), timesteps: [timestep],
+          encoderHiddenStates: stacked(\.states),
+          timestepCondition: conditioning.guidanceEmbedding?.repeated(
+            images.count * branches.count),
+          added: added, observer: observer?.activationObserver(for: call))
+      }
       if branches.count == 2 {
         unconditional += output.entries(0..<images.count).values
         conditional += output.entries(images.count..<2 * images.count).values
@@ -182,7 +185,10 @@ package struct Sampler: Sendable {
       unconditional: withoutText, conditional: withText, guided: guided)
   }
 
-  /// Decodes latents to images, one at a time.
+  /// Decodes latents [B, C, h, w] to images, one at a time.
+  ///
+  /// - Parameter progress: called after each image.
+  /// - Throws: `CancellationError`, or an error of the decoder's input.
   package func decode(
     _ latents: Tensor, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> [Image] {
@@ -201,8 +207,8 @@ package struct Sampler: Sendable {
     // The decoder's activations are far larger than the U-Net's and cannot reuse their memory.
     trimHeap()
     let factor = Float(model.vae.scalingFactor)
-    return try decoder.decode(
-      Tensor(shape: latents.shape, values: latents.values.map { $0 / factor }))
+    let scaled = Tensor(shape: latents.shape, values: latents.values.map { $0 / factor })
+    return try interruptible { try decoder.decode(scaled) }
   }
 
   // MARK: - Facts of a request

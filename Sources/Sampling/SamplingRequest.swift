@@ -46,9 +46,13 @@ package struct SamplingRequest: Sendable {
 package enum SamplingError: RemediableError, Equatable {
   /// A side is not a multiple of the VAE's factor, or out of bounds.
   case size(width: Int, height: Int, factor: Int)
+  /// The request's initial noise has another shape than its latents.
   case latents(found: Shape, expected: Shape)
+  /// The number of images is out of bounds.
   case count(Int)
+  /// The guidance scale is not finite in float32.
   case guidanceScale(Double)
+  /// The strength is out of bounds, or leaves no step.
   case strength(Double)
   /// The tokenizer's sequences are longer than the text encoder's.
   case textLength(location: String, tokenizer: Int, encoder: Int)

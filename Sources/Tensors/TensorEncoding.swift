@@ -7,15 +7,13 @@ package enum TensorEncoding: Hashable, Sendable {
   /// Numbers one after another, row-major. One part, `data`.
   case plain(ElementKind)
 
-  /// Symmetric integer codes with a scale for each group of a row: `weight = scale * code`.
-  ///
-  /// `bits` is the width of a code; ``CodePackers/all`` lists the known widths. `groupSize` is the
-  /// number of consecutive weights of a row that share a scale; the last group of a row may be
-  /// shorter. `nil` means one scale for each row (output channel). Two parts:
-  ///
-  ///     codes   rows of codes, each packed by the ``CodePacker`` of the width
-  ///     scales  [rows, groups] of float32, or of float16 if `groupSize` is given
-  case symmetric(bits: Int, groupSize: Int?)
+  /// Integer codes with scales, and with minimums where the format has any.
+  case codes(CodeFormat)
+
+  /// Symmetric codes; see ``CodeFormat/symmetric(bits:groupSize:)``.
+  package static func symmetric(bits: Int, groupSize: Int?) -> TensorEncoding {
+    .codes(.symmetric(bits: bits, groupSize: groupSize))
+  }
 
   package static let int8 = TensorEncoding.symmetric(bits: 8, groupSize: nil)
 
@@ -23,8 +21,7 @@ package enum TensorEncoding: Hashable, Sendable {
   package var name: String {
     switch self {
     case .plain(let kind): kind.rawValue.lowercased()
-    case .symmetric(let bits, nil): "int\(bits)"
-    case .symmetric(let bits, let group?): "int\(bits)-g\(group)"
+    case .codes(let format): format.name
     }
   }
 
@@ -32,36 +29,10 @@ package enum TensorEncoding: Hashable, Sendable {
   package init?(name: String) {
     if let kind = ElementKind(rawValue: name.uppercased()), name == name.lowercased() {
       self = .plain(kind)
-      return
-    }
-    let pieces = name.split(separator: "-", omittingEmptySubsequences: false)
-    guard let first = pieces.first, pieces.count <= 2,
-      let packer = CodePackers.all.first(where: { "int\($0.bits)" == first })
-    else { return nil }
-    var group: Int?
-    if pieces.count == 2 {
-      guard pieces[1].first == "g", let size = Int(pieces[1].dropFirst()), size > 0 else {
-        return nil
-      }
-      group = size
-    }
-    self = .symmetric(bits: packer.bits, groupSize: group)
-    // The number of a group may have leading zeros.
-    if self.name != name { return nil }
-  }
-
-  /// The number of scales of one row; 0 for plain encodings.
-  package func groups(in shape: Shape) -> Int {
-    guard case .symmetric(_, let groupSize) = self, shape.rowLength > 0 else { return 0 }
-    guard let groupSize else { return 1 }
-    return (shape.rowLength - 1) / groupSize + 1
-  }
-
-  /// The element kind of the scales; `nil` for plain encodings.
-  package var scaleKind: ElementKind? {
-    switch self {
-    case .plain: nil
-    case .symmetric(_, let groupSize): groupSize == nil ? .f32 : .f16
+    } else if let format = CodeNamings.format(named: name) {
+      self = .codes(format)
+    } else {
+      return nil
     }
   }
 
@@ -69,7 +40,7 @@ package enum TensorEncoding: Hashable, Sendable {
   package var partNames: [String] {
     switch self {
     case .plain: ["data"]
-    case .symmetric: ["codes", "scales"]
+    case .codes(let format): ["codes"] + format.factors.map(\.part)
     }
   }
 
@@ -79,7 +50,7 @@ package enum TensorEncoding: Hashable, Sendable {
     switch self {
     case .plain(.c64): [4]
     case .plain(let kind): [max(1, kind.bitWidth / 8)]
-    case .symmetric: [1, (scaleKind?.bitWidth ?? 8) / 8]
+    case .codes(let format): [format.codeWidth] + format.factors.map { $0.kind.bitWidth / 8 }
     }
   }
 
@@ -87,16 +58,8 @@ package enum TensorEncoding: Hashable, Sendable {
   /// encoding cannot store the shape.
   package func partSizes(for shape: Shape) -> [Int]? {
     switch self {
-    case .plain(let kind):
-      return kind.byteCount(of: shape.count).map { [$0] }
-    case .symmetric(_, let groupSize):
-      guard let packer, groupSize ?? 1 > 0 else { return nil }
-      let codes = shape.rows.multipliedReportingOverflow(by: packer.rowBytes(shape.rowLength))
-      let scales = shape.rows.multipliedReportingOverflow(by: groups(in: shape))
-      guard !codes.overflow, !scales.overflow,
-        let scaleBytes = scaleKind?.byteCount(of: scales.partialValue)
-      else { return nil }
-      return [codes.partialValue, scaleBytes]
+    case .plain(let kind): kind.byteCount(of: shape.count).map { [$0] }
+    case .codes(let format): format.partSizes(for: shape)
     }
   }
 
@@ -116,7 +79,7 @@ package enum TensorEncoding: Hashable, Sendable {
   package var isFloatingPoint: Bool {
     switch self {
     case .plain(let kind): kind.isFloatingPoint
-    case .symmetric: true
+    case .codes: true
     }
   }
 
@@ -124,12 +87,15 @@ package enum TensorEncoding: Hashable, Sendable {
   package var isWidenable: Bool {
     switch self {
     case .plain(let kind): kind.isWidenable
-    case .symmetric: true
+    case .codes: true
     }
   }
 
   /// Whether the tensor has integer codes with scales.
-  package var isQuantized: Bool {
-    if case .symmetric = self { true } else { false }
+  package var isQuantized: Bool { codeFormat != nil }
+
+  /// The format of the codes; `nil` for plain encodings.
+  package var codeFormat: CodeFormat? {
+    if case .codes(let format) = self { format } else { nil }
   }
 }

@@ -31,30 +31,99 @@ extension StoredTensor {
             into: output + run * columns.count)
         }
       }
-    case .symmetric(_, let groupSize):
-      guard let packer = encoding.packer else { return }
-      let rowBytes = packer.rowBytes(length)
-      let groups = encoding.groups(in: shape)
-      let hasHalfScales = encoding.scaleKind == .f16
-      let size = groupSize ?? length
-      parts[1].withUnsafeBytes { scales in
-        parts[0].withUnsafeBytes { raw in
-          guard let codes = raw.baseAddress else { return }
-          for (index, row) in rows.enumerated() {
-            var start = columns.lowerBound
-            while start < columns.upperBound {
-              let group = start / size
-              let end = min(columns.upperBound, (group + 1) * size)
-              let scale = scaleOf(group: row * groups + group, scales, half: hasHalfScales)
-              packer.widen(
-                codes + row * rowBytes, columns: start..<end, scale: scale,
-                into: output + index * columns.count + start - columns.lowerBound)
-              start = end
-            }
+    case .codes(let format):
+      if format.isSimple {
+        widenSimple(format, rows, columns, into: output)
+      } else {
+        widenCodes(format, rows, columns, into: output)
+      }
+    }
+  }
+
+  /// Widens codes of a ``CodeFormat/isSimple`` format, without intermediate copies.
+  private func widenSimple(
+    _ format: CodeFormat, _ rows: Range<Int>, _ columns: Range<Int>,
+    into output: UnsafeMutablePointer<Float>
+  ) {
+    guard let packer = format.packer else { return }
+    let length = shape.rowLength
+    let rowBytes = packer.rowBytes(length)
+    let groups = format.scales[0].runs(in: length)
+    let size = format.scales[0].runLength ?? length
+    let hasHalfScales = format.scales[0].kind == .f16
+    parts[1].withUnsafeBytes { scales in
+      parts[0].withUnsafeBytes { raw in
+        guard let codes = raw.baseAddress else { return }
+        for (index, row) in rows.enumerated() {
+          var start = columns.lowerBound
+          while start < columns.upperBound {
+            let group = start / size
+            let end = min(columns.upperBound, (group + 1) * size)
+            let scale = scaleOf(group: row * groups + group, scales, half: hasHalfScales)
+            packer.widen(
+              codes + row * rowBytes, columns: start..<end, scale: scale,
+              into: output + index * columns.count + start - columns.lowerBound)
+            start = end
           }
         }
       }
     }
+  }
+
+  /// Widens codes of any format.
+  private func widenCodes(
+    _ format: CodeFormat, _ rows: Range<Int>, _ columns: Range<Int>,
+    into output: UnsafeMutablePointer<Float>
+  ) {
+    guard let packer = format.packer else { return }
+    let rowBytes = packer.rowBytes(shape.rowLength)
+    var codes = [Int16](repeating: 0, count: columns.count)
+    for (index, row) in rows.enumerated() {
+      parts[0].withUnsafeBytes { raw in
+        if let base = raw.baseAddress {
+          packer.unpack(base + row * rowBytes, columns: columns, into: &codes)
+        }
+      }
+      let scales = products(of: format.scales, firstPart: 1, row, columns)
+      let minimums = products(
+        of: format.minimums, firstPart: 1 + format.scales.count, row, columns)
+      let target = output + index * columns.count
+      for column in codes.indices {
+        let product = scales[column] * Float(Int(codes[column]) - format.zeroPoint)
+        target[column] = format.minimums.isEmpty ? product : product - minimums[column]
+      }
+    }
+  }
+
+  /// The product of the numbers of `factors` for each of `columns` of a row.
+  private func products(
+    of factors: [CodeFormat.Factor], firstPart: Int, _ row: Int, _ columns: Range<Int>
+  ) -> [Float] {
+    var products = [Float](repeating: 1, count: columns.count)
+    for (offset, factor) in factors.enumerated() {
+      let (length, part) = (shape.rowLength, parts[firstPart + offset])
+      let runs = factor.runs(in: length)
+      let size = factor.runLength ?? length
+      let numbers = StoredTensor(
+        shape: [shape.rows, runs], encoding: .plain(factor.kind), parts: [part])
+      let first = columns.lowerBound / size
+      var found = [Float](repeating: 0, count: (columns.upperBound - 1) / size + 1 - first)
+      found.withUnsafeMutableBufferPointer {
+        numbers.widen(rows: row..<row + 1, columns: first..<first + $0.count, into: $0)
+      }
+      for (index, column) in columns.enumerated() {
+        products[index] *= found[column / size - first]
+      }
+    }
+    return products
+  }
+}
+
+extension CodeFormat {
+  /// Whether a weight is its code times one float16 or float32, as the packers widen it.
+  fileprivate var isSimple: Bool {
+    scales.count == 1 && minimums.isEmpty && zeroPoint == 0
+      && (scales[0].kind == .f16 || scales[0].kind == .f32)
   }
 }
 
@@ -156,7 +225,7 @@ private func widenFNUZ(_ byte: UInt8, exponentBits: Int, mantissaBits: Int) -> F
 }
 
 extension StoredTensor {
-  /// Whether a number of the tensor, or a scale of its codes, is NaN or infinite.
+  /// Whether a number of the tensor, or a scale or minimum of its codes, is NaN or infinite.
   package var hasNonfinite: Bool {
     switch encoding {
     case .plain(let kind):
@@ -175,10 +244,12 @@ extension StoredTensor {
         }
         return containsNonfinite(floats.span)
       }
-    case .symmetric:
-      let kind = encoding.scaleKind ?? .f32
-      let count = parts[1].count / (kind.bitWidth / 8)
-      return StoredTensor(shape: [count], encoding: .plain(kind), parts: [parts[1]]).hasNonfinite
+    case .codes(let format):
+      return zip(format.factors, parts.dropFirst()).contains { factor, part in
+        let count = part.count / (factor.kind.bitWidth / 8)
+        return StoredTensor(shape: [count], encoding: .plain(factor.kind), parts: [part])
+          .hasNonfinite
+      }
     }
   }
 }

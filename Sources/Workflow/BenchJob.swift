@@ -129,12 +129,14 @@ package struct BenchJob: Job {
     events(.stage(.measuring(model: name, compute: nil)))
     let clock = StepClock()
     let start = ContinuousClock.now
-    if profiles { Profile.start() }
-    _ = try sampler.generate(request, observer: clock) { done, total in
-      events(.progress(done: done, total: total))
+    func generate() throws {
+      _ = try sampler.generate(request, observer: clock) { done, total in
+        events(.progress(done: done, total: total))
+      }
     }
+    var profile: Profile.Findings?
+    if profiles { profile = try Profile.measure(generate) } else { try generate() }
     let whole = ContinuousClock.now - start
-    let profile = profiles ? Profile.finish() : nil
     let (wall, processor) = clock.perStep
     let parameters = source.components.reduce(0) { $0 + $1.weights.parameterCount }
     var row: JSONObject = [

@@ -68,6 +68,7 @@ import Testing
       ).values
     }
     let error = relativeError(try noise(.int8), try noise(.f32Direct))
-    #expect(error > 1e-4 && error < 3e-2, "\(error)")
+    // 5.0e-3 was measured, with attention in bfloat16.
+    #expect(error > 1e-4 && error < 8e-3, "\(error)")
   }
 }

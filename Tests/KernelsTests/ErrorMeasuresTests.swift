@@ -12,16 +12,16 @@ struct ErrorMeasuresTests {
     #expect(measures.power == 18)
     #expect(measures.largestDifference == 2)
     #expect(measures.relativeRMS == (5.0 / 25).squareRoot())
-    #expect(abs(measures.sqnr - 6.989_700_043_360_188) < 1e-12)
+    #expect(abs(measures.sqnr - 6.989_700_043_360_188) < 1e-14)
     #expect(abs(measures.cosine - 19 / (25.0 * 18).squareRoot()) < 1e-15)
     // Peak 10: 10 log10(100 / 1.25).
-    #expect(abs(measures.psnr(peak: 10) - 19.030_899_869_919_436) < 1e-12)
+    #expect(abs(measures.psnr(peak: 10) - 19.030_899_869_919_436) < 1e-14)
   }
 
   @Test func aTenthOfTheSignalIsTwentyDecibels() {
     let reference: [Float] = (0..<100).map { Float($0 % 7) - 3 }
     let measures = ErrorMeasures(reference: reference, candidate: reference.map { $0 * 1.125 })
-    #expect(abs(measures.sqnr - 18.061_799_739_838_87) < 1e-12)
+    #expect(abs(measures.sqnr - 18.061_799_739_838_87) < 1e-14)
     #expect(measures.relativeRMS == 0.125)
     #expect(abs(measures.cosine - 1) < 1e-15)
   }

@@ -14,7 +14,7 @@ enum Tolerance {
   /// Products of bfloat16 numbers, each with a rounding error of 2^-9.
   static let bfloat16 = 0x1p-7
   /// Exponentials and quotients: a few rounding errors of 2^-24, and an approximation within 1e-7.
-  static let functions = 3e-7
+  static let functions = 2e-7
   /// One product and two sums, each with a rounding error of 2^-24; statistics are float64.
   static let normalization = 2e-7
 }
@@ -68,14 +68,17 @@ func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> Sto
   switch encoding {
   case .plain(let kind):
     return StoredTensor(shape: shape, floats: numbers.floats(shape.count), as: kind)
-  case .symmetric(let bits, let groupSize):
+  case .codes(let format):
     let codes = (0..<shape.count).map { _ in
-      Int8(truncatingIfNeeded: numbers.bits() >> 8) >> (8 - bits)
+      Int8(truncatingIfNeeded: numbers.bits() >> 8) >> (8 - format.bits)
     }
-    let scales = numbers.floats(shape.rows * encoding.groups(in: shape)).map { 0.01 + abs($0) / 8 }
+    let width = encoding.numberWidths[1]
+    let scales = numbers.floats((encoding.partSizes(for: shape)?[1] ?? 0) / width).map {
+      0.01 + abs($0) / 8
+    }
     let parts: [ByteSlice] = [
       encoding.packed(codes, for: shape),
-      groupSize == nil ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
+      width == 4 ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
     ]
     return StoredTensor(shape: shape, encoding: encoding, parts: parts)
   }

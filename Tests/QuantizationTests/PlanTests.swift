@@ -177,6 +177,26 @@ struct PlanTests {
     #expect(changed["mid_block.attentions.0.proj_in.weight"]?.scheme.name == "int4-g32")
   }
 
+  /// Exceptions of a caller replace the standard ones; patterns of the user and modules that are
+  /// not quantized by default come first.
+  @Test func exceptionsChooseASchemePerModule() throws {
+    #expect(try Self.choices("int8").exceptions.isEmpty)
+    #expect(try Self.choices("f16").exceptions.isEmpty)
+    var choices = try Self.choices("int4-g32")
+    let groups = try #require(Schemes.named("int8-g64"))
+    choices.exceptions = ["conv_in", "mid_block.attentions.0.proj_in", "mid_block.resnets.0"].map {
+      PlanException(pattern: ModulePattern($0), scheme: groups, reason: "measured")
+    }
+    choices.keep = [ModulePattern("mid_block.resnets.0.conv1")]
+    let plan = try QuantizationPlan(modules: try Self.modules(), choices: choices)
+    #expect(plan["conv_in.weight"]?.scheme.name == "f16")
+    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.scheme.name == "int8-g64")
+    #expect(plan["mid_block.attentions.0.proj_in.weight"]?.reason == "measured")
+    #expect(plan["mid_block.attentions.0.proj_out.weight"]?.scheme.name == "int4-g32")
+    #expect(plan["mid_block.resnets.0.conv1.weight"]?.scheme.name == "f16")
+    #expect(plan["mid_block.resnets.0.conv2.weight"]?.scheme.name == "int8-g64")
+  }
+
   @Test(arguments: [
     (Setting.keep, "mid_blok", "'mid_block', "),
     (.only, "conv_inn", "'conv_in', 'conv_out', "),

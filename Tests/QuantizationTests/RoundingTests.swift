@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import ModelSources
 import Models
@@ -66,6 +67,47 @@ struct RoundingTests {
       scheme.grid
         == QuantizationGrid(
           largestCode: largestCode, groupSize: groupSize, scaleKind: scaleKind))
+  }
+
+  /// A method that does not measure its error, as one that only corrects codes. It rounds towards
+  /// zero.
+  private struct UnmeasuredMethod: RoundingMethod {
+    let name = "unmeasured"
+    let summary = "rounds towards zero"
+    let usesStatistics = false
+
+    func round(
+      _ weights: StoredTensor, to grid: QuantizationGrid, statistics: LayerStatistics?
+    ) -> RoundedWeights {
+      let floats = weights.floats()
+      return RoundedWeights(
+        codes: floats.map { Int8($0 / 0.5) },
+        scales: [Float](repeating: 0.5, count: weights.shape.rows))
+    }
+  }
+
+  @Test func theErrorOfAMethodThatDoesNotMeasureItIsMeasured() throws {
+    let scheme = try #require(Schemes.named("int8"))
+    let weights = StoredTensor(shape: [2, 2], floats: [1, 0.75, -2.25, 63.5])
+    let statistics = LayerStatistics(meanSquares: [4, 1])
+    let encoded = try scheme.encode(
+      weights, method: UnmeasuredMethod(), statistics: statistics)
+    #expect(encoded.tensor.floats() == [1, 0.5, -2, 63.5])
+    let plain = try scheme.encode(
+      weights, method: try method("round"), statistics: statistics
+    ).figures
+    // Both errors are 0.25; only the second counts four times.
+    let signal = 1 + 0.5625 + 5.0625 + 63.5 * 63.5
+    let weighted = 4 * (1 + 5.0625) + 0.5625 + 63.5 * 63.5
+    #expect(abs(encoded.figures.sqnr - 10 * log10(signal / 0.125)) < 1e-9)
+    let found = try #require(encoded.figures.weightedSQNR)
+    #expect(abs(found - 10 * log10(weighted / (5 * 0.0625))) < 1e-9)
+    #expect(encoded.figures.plainSQNR == plain.sqnr)
+    #expect(encoded.figures.plainWeightedSQNR == plain.weightedSQNR)
+    #expect(encoded.figures.clip == nil)
+    let uncalibrated = try scheme.encode(weights, method: UnmeasuredMethod(), statistics: nil)
+    #expect(uncalibrated.figures.sqnr == encoded.figures.sqnr)
+    #expect(uncalibrated.figures.weightedSQNR == nil)
   }
 
   /// The plan's method rounds each quantized layer, with the grid of the layer's own scheme and the

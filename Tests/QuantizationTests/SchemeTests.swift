@@ -61,7 +61,7 @@ struct SchemeTests {
   @Test(arguments: integers)
   func codesAreSymmetricAndScalesWide(name: String) throws {
     let scheme = try #require(Schemes.named(name))
-    guard case .symmetric(let bits, _) = scheme.encoding else { return }
+    let bits = try #require(scheme.encoding.codeFormat?.bits)
     var generator = SeededGenerator(5)
     let weights = StoredTensor(shape: [7, 101], floats: generator.weights(707))
     let tensor = try scheme.encode(weights, method: try method("round"), statistics: nil).tensor

@@ -55,17 +55,18 @@ struct TensorEncodingTests {
 
   @Test(arguments: [(nil, 1), (1, 7), (3, 3), (7, 1), (8, 1)] as [(Int?, Int)])
   func groupsOfARow(groupSize: Int?, groups: Int) {
-    #expect(TensorEncoding.symmetric(bits: 8, groupSize: groupSize).groups(in: [2, 7]) == groups)
-    #expect(TensorEncoding.symmetric(bits: 8, groupSize: groupSize).groups(in: [2, 0]) == 0)
-    #expect(TensorEncoding.plain(.f32).groups(in: [2, 7]) == 0)
+    let encoding = TensorEncoding.symmetric(bits: 8, groupSize: groupSize)
+    let width = groupSize == nil ? 4 : 2
+    #expect(encoding.partSizes(for: [2, 7]) == [14, 2 * groups * width])
+    #expect(encoding.partSizes(for: [2, 0]) == [0, 0])
   }
 
   @Test func partsAndScalesHaveTheirKinds() {
     #expect(TensorEncoding.plain(.f16).partNames == ["data"])
     #expect(TensorEncoding.int8.partNames == ["codes", "scales"])
-    #expect(TensorEncoding.plain(.f16).scaleKind == nil)
-    #expect(TensorEncoding.int8.scaleKind == .f32)
-    #expect(TensorEncoding.symmetric(bits: 4, groupSize: 32).scaleKind == .f16)
+    #expect(TensorEncoding.plain(.f16).numberWidths == [2])
+    #expect(TensorEncoding.int8.numberWidths == [1, 4])
+    #expect(TensorEncoding.symmetric(bits: 4, groupSize: 32).numberWidths == [1, 2])
     #expect(TensorEncoding.int8.isQuantized)
     #expect(!TensorEncoding.plain(.i8).isQuantized)
   }

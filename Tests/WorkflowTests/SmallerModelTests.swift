@@ -58,8 +58,8 @@ import Workflow
   }
 
   /// The U-Net of mini-sdxl has more of its bytes in biases and norms, which stay f16.
-  @Test(arguments: [(miniature, 53), (miniatureXL, 54)])
-  func int8MeetsTheThresholds(model: String, percent: Int) async throws {
+  @Test(arguments: [(miniature, 53, 35.0), (miniatureXL, 54, 30.0)])
+  func int8MeetsTheThresholds(model: String, percent: Int, leastPSNR: Double) async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/int8.decant"
       let out = try await QuantizeJob(
@@ -75,10 +75,11 @@ import Workflow
       #expect(part.bytesAfter < part.bytesBefore * percent / 100)
       #expect(!out.text.contains("∞"))
 
-      // The measured latent error is near 0.02; it depends on the weights and the image size.
+      // The measured latent errors are 0.0226 and 0.0201, the PSNR 38.4 and 33.0 dB. They depend on
+      // the weights and the image size. 1.5 times the error is 3.5 dB less.
       var request = Self.verification
-      request.minimumPSNR = 30
-      request.maximumLatentError = 0.05
+      request.minimumPSNR = leastPSNR
+      request.maximumLatentError = 0.034
       let verified = try await VerifyJob(
         reference: model, candidate: path, reading: InputOptions(), request: request,
         report: nil, replacing: false

@@ -7,8 +7,8 @@ struct GGMLType: Sendable {
   enum Reading: Sendable {
     /// Plain numbers, unchanged.
     case plain(ElementKind)
-    /// Blocks of 32 codes with a float16 scale. An encoding of Decant holds them bit for bit.
-    case codes(bits: Int)
+    /// Blocks of codes with scales. An encoding of Decant holds them bit for bit.
+    case blocks(any GGMLBlockLayout)
     /// Dequantized to float32 with the arithmetic of gguf-py.
     case widened(@Sendable ([UInt8], Int, inout [Float]) -> Void)
   }
@@ -24,11 +24,11 @@ struct GGMLType: Sendable {
   static let all: [GGMLType] = [
     GGMLType(id: 0, name: "F32", blockSize: 1, blockBytes: 4, reading: .plain(.f32)),
     GGMLType(id: 1, name: "F16", blockSize: 1, blockBytes: 2, reading: .plain(.f16)),
-    GGMLType(id: 2, name: "Q4_0", blockSize: 32, blockBytes: 18, reading: .codes(bits: 4)),
+    GGMLType(id: 2, name: "Q4_0", blockSize: 32, blockBytes: 18, reading: .blocks(Q40Layout())),
     GGMLType(id: 3, name: "Q4_1", blockSize: 32, blockBytes: 20, reading: .widened(widenQ41)),
     GGMLType(id: 6, name: "Q5_0", blockSize: 32, blockBytes: 22, reading: .widened(widenQ50)),
     GGMLType(id: 7, name: "Q5_1", blockSize: 32, blockBytes: 24, reading: .widened(widenQ51)),
-    GGMLType(id: 8, name: "Q8_0", blockSize: 32, blockBytes: 34, reading: .codes(bits: 8)),
+    GGMLType(id: 8, name: "Q8_0", blockSize: 32, blockBytes: 34, reading: .blocks(Q80Layout())),
     GGMLType(id: 10, name: "Q2_K", blockSize: 256, blockBytes: 84, reading: .widened(widenQ2K)),
     GGMLType(id: 11, name: "Q3_K", blockSize: 256, blockBytes: 110, reading: .widened(widenQ3K)),
     GGMLType(id: 12, name: "Q4_K", blockSize: 256, blockBytes: 144, reading: .widened(widenQ4K)),
@@ -47,10 +47,10 @@ struct GGMLType: Sendable {
     all.first { $0.encoding == encoding }
   }
 
-  /// The encoding that weights get which are to be stored as `encoding`: 8-bit codes become Q8_0
-  /// and 4-bit codes Q4_0, with a scale for each 32 of them. `nil` where there is no near type.
+  /// The encoding of weights that a plan stores as `encoding`: the same where a type has it. For
+  /// int8 it is that of Q8_0, which has a scale for each 32 codes. `nil` where no type is near.
   static func nearest(to encoding: TensorEncoding) -> TensorEncoding? {
-    if encoding == .int8 { return .symmetric(bits: 8, groupSize: 32) }
+    if encoding == .int8 { return Q80Layout().encoding }
     return storing(encoding) == nil ? nil : encoding
   }
 
@@ -58,7 +58,7 @@ struct GGMLType: Sendable {
   private var encoding: TensorEncoding? {
     switch reading {
     case .plain(let kind): .plain(kind)
-    case .codes(let bits): .symmetric(bits: bits, groupSize: 32)
+    case .blocks(let layout): layout.encoding
     case .widened: nil
     }
   }
@@ -66,7 +66,7 @@ struct GGMLType: Sendable {
   /// The encoding in which a tensor of this type and shape is read. Codes stay codes where each row
   /// is a whole number of blocks; else they become float32.
   func encoding(for shape: Shape) -> TensorEncoding {
-    if case .codes = reading, shape.rank < 2 || shape.rowLength % blockSize != 0 {
+    if case .blocks = reading, shape.rank < 2 || shape.rowLength % blockSize != 0 {
       return .plain(.f32)
     }
     return encoding ?? .plain(.f32)
@@ -78,20 +78,12 @@ struct GGMLType: Sendable {
   func parts(_ bytes: ByteSlice, shape: Shape) -> [ByteSlice] {
     switch reading {
     case .plain: return [bytes]
-    case .codes(let bits):
-      let blocks = bytes.array
-      let split = Self.split(blocks, bits: bits, blockBytes: blockBytes)
-      if encoding(for: shape).isQuantized {
-        let codes = bits == 8 ? split.codes : Self.paired(split.codes)
-        return [ByteSlice(codes), ByteSlice(split.scales)]
-      }
-      var numbers: [Float] = []
-      numbers.reserveCapacity(shape.count)
-      for (index, code) in split.codes.enumerated() {
-        let scale = half(split.scales, index / blockSize * 2)
-        numbers.append(scale * Float(Int8(bitPattern: code)))
-      }
-      return [ByteSlice(numbers)]
+    case .blocks(let layout):
+      if encoding(for: shape).isQuantized { return codeParts(bytes, shape: shape, layout) }
+      let rows: Shape = [bytes.count / blockBytes, blockSize]
+      let tensor = StoredTensor(
+        shape: rows, encoding: layout.encoding, parts: codeParts(bytes, shape: rows, layout))
+      return [ByteSlice(tensor.floats())]
     case .widened(let widen):
       let blocks = bytes.array
       var numbers: [Float] = []
@@ -103,54 +95,38 @@ struct GGMLType: Sendable {
     }
   }
 
-  /// Codes with one byte each, and float16 scales.
-  private static func split(
-    _ blocks: [UInt8], bits: Int, blockBytes: Int
-  ) -> (codes: [UInt8], scales: [UInt8]) {
-    let count = blocks.count / blockBytes
-    var codes = [UInt8](repeating: 0, count: count * 32)
-    var scales = [UInt8](repeating: 0, count: count * 2)
-    for block in 0..<count {
-      let start = block * blockBytes
-      scales[block * 2] = blocks[start]
-      scales[block * 2 + 1] = blocks[start + 1]
-      if bits == 8 {
-        for index in 0..<32 { codes[block * 32 + index] = blocks[start + 2 + index] }
-      } else {
-        // The low nibbles are the first half of the block. Codes have an offset of 8.
-        for index in 0..<16 {
-          let byte = blocks[start + 2 + index]
-          codes[block * 32 + index] = (byte & 15) &- 8
-          codes[block * 32 + 16 + index] = (byte >> 4) &- 8
-        }
+  /// The parts of the layout's encoding. Rows of `shape` are whole numbers of blocks.
+  private func codeParts(
+    _ bytes: ByteSlice, shape: Shape, _ layout: any GGMLBlockLayout
+  ) -> [ByteSlice] {
+    let blocks = bytes.array
+    let blocksOfRow = shape.rowLength / blockSize
+    var numbers = [[UInt8]](repeating: [], count: layout.encoding.partNames.count - 1)
+    let codes = layout.encoding.packed(for: shape) { row in
+      var codes: [Int16] = []
+      codes.reserveCapacity(shape.rowLength)
+      for block in row * blocksOfRow..<(row + 1) * blocksOfRow {
+        layout.read(blocks, block * blockBytes, codes: &codes, numbers: &numbers)
       }
+      return codes
     }
-    return (codes, scales)
-  }
-
-  /// Packs two codes in a byte, the first in the low nibble.
-  private static func paired(_ codes: [UInt8]) -> [UInt8] {
-    (0..<codes.count / 2).map { codes[2 * $0] & 15 | codes[2 * $0 + 1] << 4 }
+    return [codes] + numbers.map { ByteSlice($0) }
   }
 
   /// The bytes of a tensor in a file.
   func bytes(of tensor: StoredTensor) -> ByteSlice {
-    guard case .codes(let bits) = reading else { return tensor.parts[0] }
-    let (codes, scales) = (tensor.parts[0].array, tensor.parts[1].array)
-    let count = scales.count / 2
-    var blocks = [UInt8](repeating: 0, count: count * blockBytes)
-    for block in 0..<count {
-      let start = block * blockBytes
-      blocks[start] = scales[block * 2]
-      blocks[start + 1] = scales[block * 2 + 1]
-      if bits == 8 {
-        for index in 0..<32 { blocks[start + 2 + index] = codes[block * 32 + index] }
-      } else {
-        func code(_ index: Int) -> UInt8 {
-          let byte = codes[block * 16 + index / 2]
-          return ((index % 2 == 0 ? byte & 15 : byte >> 4) &+ 8) & 15
-        }
-        for index in 0..<16 { blocks[start + 2 + index] = code(index) | code(index + 16) << 4 }
+    guard case .blocks(let layout) = reading else { return tensor.parts[0] }
+    let numbers = tensor.parts.dropFirst().map(\.array)
+    let shape = tensor.shape
+    let blocksOfRow = shape.rowLength / blockSize
+    var blocks = [UInt8](repeating: 0, count: shape.count / blockSize * blockBytes)
+    for row in 0..<(shape.count == 0 ? 0 : shape.rows) {
+      let codes = tensor.codes(row: row)
+      for index in 0..<blocksOfRow {
+        let block = row * blocksOfRow + index
+        layout.write(
+          codes, first: index * blockSize, numbers: numbers, block: block, into: &blocks,
+          block * blockBytes)
       }
     }
     return ByteSlice(blocks)

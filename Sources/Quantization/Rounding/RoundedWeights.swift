@@ -1,15 +1,16 @@
 internal import Kernels
-internal import Tensors
+package import Tensors
 
-/// Integer codes and scales of a layer's weights, with the rounding error.
+/// Integer codes and scales of a layer's weights.
 package struct RoundedWeights: Sendable {
   /// One code a weight, row after row.
   package let codes: [Int8]
   /// Scales, row by row and group by group.
   package let scales: [Float]
-  package let figures: RoundingFigures
+  /// The rounding error, where the method measures it. `nil` lets the scheme measure it.
+  package let figures: RoundingFigures?
 
-  package init(codes: [Int8], scales: [Float], figures: RoundingFigures) {
+  package init(codes: [Int8], scales: [Float], figures: RoundingFigures? = nil) {
     self.codes = codes
     self.scales = scales
     self.figures = figures
@@ -45,6 +46,43 @@ package struct RoundingFigures: Sendable, Equatable {
   package struct Clip: Sendable, Equatable {
     package var mean: Double
     package var least: Double
+  }
+}
+
+extension RoundingFigures {
+  /// Measures the error of a stored tensor.
+  ///
+  /// - Parameters:
+  ///   - reference: the weights before rounding, of the same shape.
+  ///   - plain: the figures of round-to-nearest in the same encoding; `nil` where the candidate is
+  ///     rounded to nearest itself.
+  ///   - statistics: calibration statistics of the layer's input; `nil` without a calibration.
+  package init(
+    of candidate: StoredTensor, reference weights: StoredTensor, plain: RoundingFigures? = nil,
+    statistics: LayerStatistics?
+  ) {
+    var (signal, error, weightedSignal, weightedError) = (0.0, 0.0, 0.0, 0.0)
+    let meanSquares = statistics?.meanSquares
+    weights.forEachRun(beside: candidate) { weights, found in
+      // A run is of whole rows.
+      for index in 0..<weights.count {
+        let weight = Double(weights[index])
+        let difference = Double(found[index]) - weight
+        signal += weight * weight
+        error += difference * difference
+        if let meanSquares {
+          let meanSquare = Double(meanSquares[index % meanSquares.count])
+          weightedSignal += meanSquare * weight * weight
+          weightedError += meanSquare * difference * difference
+        }
+      }
+    }
+    let sqnr = decibels(signal: signal, error: error)
+    let weighted =
+      meanSquares == nil ? nil : decibels(signal: weightedSignal, error: weightedError)
+    self.init(
+      sqnr: sqnr, weightedSQNR: weighted, plainSQNR: plain?.sqnr ?? sqnr,
+      plainWeightedSQNR: plain.map(\.weightedSQNR) ?? weighted)
   }
 }
 

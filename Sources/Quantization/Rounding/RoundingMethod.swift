@@ -13,7 +13,8 @@ package protocol RoundingMethod: Sendable {
   /// Whether calibration statistics change the result.
   var usesStatistics: Bool { get }
 
-  /// Rounds the weights of one layer to integer codes.
+  /// Rounds the weights of one layer to integer codes. The scheme measures the error of a result
+  /// without figures.
   ///
   /// - Parameters:
   ///   - weights: output channels by weights of a row. All are finite.

@@ -1,20 +1,25 @@
-internal import Kernels
 package import Tensors
 
 /// Weights as floating-point numbers, rounded to nearest even.
 package struct PlainScheme: Scheme {
   package let encoding: TensorEncoding
+  package let aliases: [String]
   package let summary: String
   private let kind: ElementKind
 
   package static let all: [any Scheme] = [
-    PlainScheme(.f32, "float32, 4 bytes a weight"),
-    PlainScheme(.f16, "float16, 2 bytes a weight; refuses weights beyond 65504"),
-    PlainScheme(.bf16, "bfloat16, 2 bytes a weight; the range of float32 with 8 bits of precision"),
+    PlainScheme(.f32, ["float32", "fp32"], "float32, 4 bytes a weight"),
+    PlainScheme(
+      .f16, ["float16", "fp16", "half"],
+      "float16, 2 bytes a weight; refuses weights beyond 65504"),
+    PlainScheme(
+      .bf16, ["bfloat16"],
+      "bfloat16, 2 bytes a weight; the range of float32 with 8 bits of precision"),
   ]
 
-  init(_ kind: ElementKind, _ summary: String) {
+  init(_ kind: ElementKind, _ aliases: [String], _ summary: String) {
     self.kind = kind
+    self.aliases = aliases
     self.summary = summary
     encoding = .plain(kind)
   }
@@ -25,12 +30,11 @@ package struct PlainScheme: Scheme {
     _ weights: StoredTensor, method: any RoundingMethod, statistics: LayerStatistics?
   ) throws(SchemeError) -> EncodedTensor {
     let tensor = try rounded(weights)
-    let isUnchanged = weights.encoding == encoding
-    let measures =
-      isUnchanged ? ErrorMeasures() : ErrorMeasures(reference: weights, candidate: tensor)
-    return EncodedTensor(
-      tensor: tensor,
-      figures: RoundingFigures(sqnr: measures.sqnr, plainSQNR: measures.sqnr))
+    let figures =
+      weights.encoding == encoding
+      ? RoundingFigures(sqnr: .infinity, plainSQNR: .infinity)
+      : RoundingFigures(of: tensor, reference: weights, statistics: nil)
+    return EncodedTensor(tensor: tensor, figures: figures)
   }
 
   /// Converts `weights` to ``encoding`` without measuring the error.

@@ -5,6 +5,7 @@ package import Tensors
 /// and other int8 formats use.
 package struct RowScheme: IntegerScheme {
   package let encoding = TensorEncoding.int8
+  package let aliases = ["i8"]
   package let summary = "int8 with a scale per output channel, 1 byte a weight"
 
   package static let all: [any Scheme] = [RowScheme()]

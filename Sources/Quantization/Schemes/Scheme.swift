@@ -5,14 +5,18 @@ package import Tensors
 /// A scheme is one file that conforms to this protocol or to ``IntegerScheme``, and one line in
 /// ``Schemes/all``.
 package protocol Scheme: Sendable {
-  /// The encoding of the tensors that the scheme makes. Its name is the scheme's name.
-  var encoding: TensorEncoding { get }
+  /// The name that users give and files record. By default that of ``encoding``: `int8`,
+  /// `int4-g32`.
+  var name: String { get }
+
+  /// Other names of the scheme, in lowercase: those of PyTorch, and of ggml for equal encodings.
+  var aliases: [String] { get }
 
   /// What the scheme is, in one line for `--help`.
   var summary: String { get }
 
-  /// Modules that the scheme is too coarse for, and the schemes that they get by default.
-  var exceptions: [SchemeException] { get }
+  /// The encoding of the tensors that the scheme makes.
+  var encoding: TensorEncoding { get }
 
   /// Stores `weights` in ``encoding``.
   ///
@@ -26,10 +30,8 @@ package protocol Scheme: Sendable {
 }
 
 extension Scheme {
-  package var exceptions: [SchemeException] { [] }
-
-  /// The name that users give and files record: `int8`, `int4-g32`.
   package var name: String { encoding.name }
+  package var aliases: [String] { [] }
 }
 
 /// A scheme of integer codes with scales: it states the grid and how codes and scales are stored.
@@ -49,8 +51,13 @@ extension IntegerScheme {
   ) throws(SchemeError) -> EncodedTensor {
     if weights.hasNonfinite { throw .nonfinite }
     let rounded = method.round(weights, to: grid, statistics: statistics)
+    let tensor = try stored(rounded, shape: weights.shape)
+    if let figures = rounded.figures { return EncodedTensor(tensor: tensor, figures: figures) }
+    let plain = AbsmaxRounding().round(weights, to: grid, statistics: statistics)
     return EncodedTensor(
-      tensor: try stored(rounded, shape: weights.shape), figures: rounded.figures)
+      tensor: tensor,
+      figures: RoundingFigures(
+        of: tensor, reference: weights, plain: plain.figures, statistics: statistics))
   }
 }
 
@@ -62,22 +69,8 @@ package enum Schemes {
   /// The scheme of that name in any case, or `nil`.
   package static func named(_ name: String) -> (any Scheme)? {
     let name = name.lowercased()
-    return all.first { $0.name == aliases[name] ?? name }
+    return all.first { $0.name == name || $0.aliases.contains(name) }
   }
-
-  /// Other names of schemes: PyTorch's, and ggml's for the same encodings.
-  private static let aliases = [
-    "float32": "f32", "fp32": "f32", "float16": "f16", "fp16": "f16", "half": "f16",
-    "bfloat16": "bf16", "i8": "int8", "q8_0": "int8-g32", "q8": "int8-g32", "int4": "int4-g32",
-    "q4_0": "int4-g32", "q4": "int4-g32",
-  ]
-}
-
-/// A pattern of modules that get another scheme than the requested one.
-package struct SchemeException: Sendable {
-  package let pattern: ModulePattern
-  package let scheme: any Scheme
-  package let reason: String
 }
 
 /// Weights in the encoding of a scheme, with the rounding error.

@@ -8,21 +8,22 @@ struct Int4Packer: CodePacker {
 
   func rowBytes(_ count: Int) -> Int { count / 2 + count % 2 }
 
-  func pack(_ codes: UnsafeBufferPointer<Int8>, into row: UnsafeMutableRawBufferPointer) {
+  func pack(_ codes: UnsafeBufferPointer<Int16>, into row: UnsafeMutableRawBufferPointer) {
     for index in row.indices {
-      let low = UInt8(bitPattern: codes[2 * index]) & 15
-      let high = 2 * index + 1 < codes.count ? UInt8(bitPattern: codes[2 * index + 1]) & 15 : 0
+      let low = UInt8(truncatingIfNeeded: codes[2 * index]) & 15
+      let high =
+        2 * index + 1 < codes.count ? UInt8(truncatingIfNeeded: codes[2 * index + 1]) & 15 : 0
       row[index] = low | high << 4
     }
   }
 
   func unpack(
-    _ row: UnsafeRawPointer, columns: Range<Int>, into codes: UnsafeMutablePointer<Int8>
+    _ row: UnsafeRawPointer, columns: Range<Int>, into codes: UnsafeMutablePointer<Int16>
   ) {
     for (index, column) in columns.enumerated() {
       let byte = row.load(fromByteOffset: column / 2, as: UInt8.self)
       // The shift to the right extends the sign.
-      codes[index] = Int8(bitPattern: column % 2 == 0 ? byte << 4 : byte & 0xf0) >> 4
+      codes[index] = Int16(Int8(bitPattern: column % 2 == 0 ? byte << 4 : byte & 0xf0) >> 4)
     }
   }
 

@@ -6,15 +6,16 @@ struct Int8Packer: CodePacker {
 
   func rowBytes(_ count: Int) -> Int { count }
 
-  func pack(_ codes: UnsafeBufferPointer<Int8>, into row: UnsafeMutableRawBufferPointer) {
-    row.copyMemory(from: UnsafeRawBufferPointer(codes))
+  func pack(_ codes: UnsafeBufferPointer<Int16>, into row: UnsafeMutableRawBufferPointer) {
+    for index in row.indices { row[index] = UInt8(truncatingIfNeeded: codes[index]) }
   }
 
   func unpack(
-    _ row: UnsafeRawPointer, columns: Range<Int>, into codes: UnsafeMutablePointer<Int8>
+    _ row: UnsafeRawPointer, columns: Range<Int>, into codes: UnsafeMutablePointer<Int16>
   ) {
-    UnsafeMutableRawPointer(codes).copyMemory(
-      from: row + columns.lowerBound, byteCount: columns.count)
+    for (index, column) in columns.enumerated() {
+      codes[index] = Int16(row.load(fromByteOffset: column, as: Int8.self))
+    }
   }
 
   func widen(
