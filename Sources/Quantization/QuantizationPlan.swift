@@ -63,7 +63,12 @@ package struct QuantizationPlan: Sendable {
         setting: setting, pattern: pattern.text, nearest: pattern.nearest(among: matrices))
     }
     entries = modules.flatMap { module in
-      let (scheme, reason) = choices.weightScheme(of: module)
+      var (scheme, reason) = choices.weightScheme(of: module)
+      if scheme.encoding.byteCount(for: module.weight.shape) == nil {
+        let length = module.weight.shape.rowLength
+        reason = "\(scheme.name) has no groups for rows of \(length)"
+        scheme = choices.rest
+      }
       let weight = Entry(
         tensor: module.weight.name, module: module.name, shape: module.weight.shape,
         scheme: scheme, reason: reason)

@@ -67,6 +67,10 @@ struct ComfyUIQuantizationTests {
     #expect(!profile.holds(kernel, of: "a.weight", in: "unet"))
     #expect(!profile.holds(linear, of: "a.weight", in: "text_encoder"))
     #expect(profile.accepted(.symmetric(bits: 4, groupSize: 32)) == nil)
+    #expect(profile.accepted(.float8) == .float8)
+    #expect(profile.accepted(.codes(.rotatedInt8)) == .codes(.rotatedInt8))
+    let others = OutputProfiles.all.filter { $0.accepted(.float8) != nil }.map(\.title)
+    #expect(others == ["ComfyUI"])
   }
 
   @Test func aSingleScaleServesEveryRow() throws {
@@ -77,48 +81,74 @@ struct ComfyUIQuantizationTests {
     #expect(try joined(source).entry("a.weight")?.encoding == .int8)
   }
 
-  @Test func scaledFloat8IsMultipliedOut() throws {
-    // 0x38 is 1, 0x40 is 2, 0xB0 is -0.5 in float8_e4m3fn.
+  // 0x38 is 1, 0x40 is 2, 0xB0 is -0.5 in float8_e4m3fn.
+  private static let float8 = StoredTensor(
+    shape: [2, 2], encoding: .float8,
+    parts: [ByteSlice([0x38, 0x40, 0xB0, 0] as [UInt8]), ByteSlice([0.25] as [Float])])
+
+  @Test(arguments: [[], [1], [1, 1]] as [Shape])
+  func scaledFloat8StaysAsItIs(scale: Shape) throws {
     let codes = StoredTensor(
-      shape: [2, 2], encoding: .plain(.f8e4m3),
-      parts: [ByteSlice([0x38, 0x40, 0xB0, 0] as [UInt8])])
+      shape: [2, 2], encoding: .plain(.f8e4m3), parts: [Self.float8.parts[0]])
     let source = layer(
       #"{"format": "float8_e4m3fn"}"#, codes: codes,
-      scales: StoredTensor(shape: [], floats: [0.25]))
+      scales: StoredTensor(shape: scale, floats: [0.25]))
     let tensor = try joined(source).tensor("a.weight")
     #expect(tensor.entry == (try joined(source).entry("a.weight")))
+    #expect(tensor.encoding == .float8)
     #expect(tensor.floats() == [0.25, 0.5, -0.125, 0])
   }
 
-  /// The definition: W multiplied by the Kronecker power, row by row of the matrix.
-  private func product(_ row: [Float], size: Int) -> [Float] {
-    let base: [[Float]] = [[1, 1, 1, -1], [1, 1, -1, 1], [1, -1, 1, 1], [-1, 1, 1, 1]]
-    func entry(_ i: Int, _ j: Int) -> Float {
-      var (i, j, size, value) = (i, j, size, Float(1))
-      while size > 1 {
-        value *= base[i % 4][j % 4] / 2
-        (i, j, size) = (i / 4, j / 4, size / 4)
-      }
-      return value
-    }
-    return row.indices.map { column in
-      let start = column / size * size
-      return (0..<size).reduce(0) { $0 + row[start + $1] * entry($1, column - start) }
-    }
+  /// One scale for each row has no encoding.
+  @Test func float8WithAScaleForEachRowBecomesFloat16() throws {
+    let codes = StoredTensor(
+      shape: [2, 2], encoding: .plain(.f8e4m3), parts: [Self.float8.parts[0]])
+    let source = layer(
+      #"{"format": "float8_e4m3fn"}"#, codes: codes,
+      scales: StoredTensor(shape: [2, 1], floats: [0.25, 2]))
+    let tensor = try joined(source).tensor("a.weight")
+    #expect(tensor.encoding == .plain(.f16))
+    #expect(tensor.floats() == [0.25, 0.5, -1, 0])
   }
 
-  @Test(arguments: [4, 16])
-  func rotatedWeightsAreRotatedBack(size: Int) throws {
-    let values = (0..<64).map { Int8(($0 * 37) % 101 - 50) }
+  private static let forms: [(StoredTensor, ElementKind, Shape, JSONValue)] = [
+    (
+      StoredTensor(
+        shape: [2, 48], encoding: .codes(.rotatedInt8),
+        parts: [ByteSlice((0..<96).map(UInt8.init)), ByteSlice([1, 0.5] as [Float])]),
+      .i8, [2, 1], ["format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 16]
+    ),
+    (float8, .f8e4m3, [], ["format": "float8_e4m3fn"]),
+  ]
+
+  /// The form of each encoding, and the same tensor back.
+  @Test(arguments: forms)
+  func everyEncodingHasAForm(
+    tensor: StoredTensor, kind: ElementKind, scale: Shape, description: JSONValue
+  ) throws {
+    let base = MemorySource(location: "test", [("a.weight", tensor)])
+    let split = SplitSource(base, split: ComfyUIQuantization.pieces)
+    #expect(split.entry("a.weight") == TensorEntry(shape: tensor.shape, encoding: .plain(kind)))
+    #expect(split.entry("a.weight_scale") == TensorEntry(shape: scale, encoding: .plain(.f32)))
+    let text = try split.tensor("a.comfy_quant").parts[0].array
+    #expect(try JSONValue(parsing: ByteSlice(text).bytes) == description)
+    let found = try #require(try profile.restored([:], split, path: "f")).weights.tensor("a.weight")
+    #expect(found.entry == tensor.entry)
+    #expect(found.parts.map(\.array) == tensor.parts.map(\.array))
+  }
+
+  /// Groups of other sizes than Decant's are rotated back. The settings may be in `params`.
+  @Test(arguments: [
+    #"{"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 4}"#,
+    #"{"format": "int8_tensorwise", "params": {"convrot": true, "convrot_groupsize": 4}}"#,
+  ])
+  func otherGroupsBecomeFloat16(format: String) throws {
     let source = layer(
-      #"{"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": \#(size)}"#,
-      codes: codes(values, [2, 32]), scales: StoredTensor(shape: [2, 1], floats: [1, 2]))
-    let rows = [values[..<32].map(Float.init), values[32...].map { 2 * Float($0) }]
-    #expect(try joined(source).tensor("a.weight").floats() == rows.flatMap { product($0, size: size) })
-    var twice = rows[0]
-    ComfyUIQuantization.rotate(&twice, groupSize: size)
-    ComfyUIQuantization.rotate(&twice, groupSize: size)
-    #expect(twice == rows[0])
+      format, codes: codes([1, 2, 3, 4, 0, 0, 2, 0], [2, 4]),
+      scales: StoredTensor(shape: [2, 1], floats: [2, 0.5]))
+    let tensor = try joined(source).tensor("a.weight")
+    #expect(tensor.encoding == .plain(.f16))
+    #expect(tensor.floats() == [2, 4, 6, 8, 0.5, -0.5, 0.5, 0.5])
   }
 
   @Test(arguments: [
@@ -137,7 +167,8 @@ struct ComfyUIQuantizationTests {
   ])
   func otherFormsAreNamed(format: String, found: String) throws {
     let source = layer(
-      format, codes: codes([1, 2, 3, 4], [2, 2]), scales: StoredTensor(shape: [2, 1], floats: [1, 1]))
+      format, codes: codes([1, 2, 3, 4], [2, 2]),
+      scales: StoredTensor(shape: [2, 1], floats: [1, 1]))
     let error = #expect(throws: WeightError.self) { try joined(source) }
     #expect(error?.description.contains(found) == true, "\(error?.description ?? "")")
   }
@@ -145,7 +176,10 @@ struct ComfyUIQuantizationTests {
   @Test func aLayerWithoutItsScaleIsNamed() throws {
     let source = MemorySource(
       location: "test",
-      [("a.weight", codes([1], [1, 1])), ("a.comfy_quant", bytes(#"{"format": "int8_tensorwise"}"#))])
+      [
+        ("a.weight", codes([1], [1, 1])),
+        ("a.comfy_quant", bytes(#"{"format": "int8_tensorwise"}"#)),
+      ])
     let error = #expect(throws: WeightError.self) { try joined(source) }
     #expect(error?.tensor == "a.weight_scale")
     let none = MemorySource(location: "test", [("a.weight", counting([2, 2]))])

@@ -79,7 +79,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],
-      "type 'int3' is unknown; expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32 or int4-g64"
+      "type 'int3' is unknown; expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32, int4-g64, fp8 or int8-convrot"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],

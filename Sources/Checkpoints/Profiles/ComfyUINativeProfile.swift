@@ -3,18 +3,20 @@ import ModelSources
 import Support
 import Tensors
 
-/// ComfyUI without other nodes: a single file with int8 linear layers in the U-Net, which
-/// ComfyUI 0.27 and stable-diffusion.cpp (August 2026) load.
+/// ComfyUI without other nodes: a single file with int8 or float8 linear layers in the U-Net, which
+/// ComfyUI 0.27 loads. stable-diffusion.cpp (August 2026) loads the int8 layers, and ignores the
+/// scales of float8 layers.
 ///
 /// A quantized linear layer `P` has three tensors beside its bias:
 ///
-///     P.weight         I8 [out, in]
-///     P.weight_scale   F32 [out, 1]
-///     P.comfy_quant    U8 [n], the text {"format":"int8_tensorwise"}
+///     P.weight         I8 [out, in]    F8_E4M3 [out, in]
+///     P.weight_scale   F32 [out, 1]    F32 []
+///     P.comfy_quant    U8 [n], the text {"format":"int8_tensorwise"} or {"format":"float8_e4m3fn"}
 ///
-/// The weight's value is `weight * weight_scale`, bit for bit that of Decant's int8. ComfyUI
-/// quantizes the activations of each row as it runs. It does not quantize convolutions or text
-/// encoders: these stay float16.
+/// The weight's value is `weight * weight_scale`, bit for bit that of Decant's int8 and fp8. With
+/// `"convrot":true`, groups of `"convrot_groupsize"` weights of a row are rotated, as in
+/// `int8-convrot`. ComfyUI quantizes the activations of each row as it runs. It does not quantize
+/// convolutions or text encoders: these stay float16.
 struct ComfyUINativeProfile: OutputProfile {
   let name = "comfyui"
   let title = "ComfyUI"
@@ -25,7 +27,7 @@ struct ComfyUINativeProfile: OutputProfile {
   }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
-    encoding.isQuantized && encoding != .int8 ? nil : encoding
+    !encoding.isQuantized || ComfyUIQuantization.encodings.contains(encoding) ? encoding : nil
   }
 
   func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {

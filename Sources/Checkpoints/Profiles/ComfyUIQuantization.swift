@@ -8,23 +8,34 @@ enum ComfyUIQuantization {
   private static let scale = ".weight_scale"
   private static let description = ".comfy_quant"
   private static let int8 = "int8_tensorwise"
-
   private static let float8 = "float8_e4m3fn"
 
   static let readable = "'format' '\(int8)' or '\(float8)'"
 
-  /// The tensors of an int8 layer.
+  /// The encodings of layers that the form holds.
+  static let encodings: [TensorEncoding] = [.int8, .float8, .codes(.rotatedInt8)]
+
+  /// The tensors of a quantized layer.
   static func pieces(_ name: String, _ entry: TensorEntry) -> [SplitSource.Piece] {
-    guard entry.encoding == .int8, name.hasSuffix(weight) else { return [] }
+    guard encodings.contains(entry.encoding), name.hasSuffix(weight) else { return [] }
     let layer = String(name.dropLast(weight.count))
-    let text = Array(JSONValue.object(["format": .string(int8)]).text().utf8)
+    let isInt8 = entry.encoding != .float8
+    var form: JSONObject = ["format": .string(isInt8 ? int8 : float8)]
+    if entry.encoding == .codes(.rotatedInt8) {
+      // stable-diffusion.cpp has no default for the size.
+      form["convrot"] = true
+      form["convrot_groupsize"] =
+        CodeFormat.rotationSize(for: entry.shape.rowLength).map { .integer($0) } ?? .null
+    }
+    let text = Array(JSONValue.object(form).text().utf8)
     return [
       .init(
-        name: name, entry: TensorEntry(shape: entry.shape, encoding: .plain(.i8)),
+        name: name,
+        entry: TensorEntry(shape: entry.shape, encoding: .plain(isInt8 ? .i8 : .f8e4m3)),
         contents: .part(0)),
       .init(
         name: layer + scale,
-        entry: TensorEntry(shape: [entry.shape.rows, 1], encoding: .plain(.f32)),
+        entry: TensorEntry(shape: isInt8 ? [entry.shape.rows, 1] : [], encoding: .plain(.f32)),
         contents: .part(1)),
       .init(
         name: layer + description,
@@ -44,8 +55,8 @@ enum ComfyUIQuantization {
     return joints
   }
 
-  /// The tensor that the tensors of a layer are joined to: int8 stays int8, other forms become
-  /// float16.
+  /// The tensor that the tensors of a layer are joined to, in the encoding that holds it. Layers
+  /// that no encoding holds, such as rotated ones in other groups than Decant's, become float16.
   private static func joint(
     _ layer: String, _ weights: any WeightSource, path: String
   ) throws -> JoinedSource.Joint {
@@ -77,54 +88,34 @@ enum ComfyUIQuantization {
         description,
         "rotated groups of \(size) weights, which do not divide rows of \(codes.shape.rowLength)")
     }
-    let isKept = form.isInt8 && form.rotationSize == nil
-    let encoding: TensorEncoding = isKept ? .int8 : .plain(.f16)
+    let kept = form.encoding(of: codes.shape, scales: scales.shape.count)
     return JoinedSource.Joint(
-      entry: TensorEntry(shape: codes.shape, encoding: encoding), taken: [scale, description]
+      entry: TensorEntry(shape: codes.shape, encoding: kept ?? .plain(.f16)),
+      taken: [scale, description]
     ) { base in
-      var values = try base.tensor(scale).floats()
-      if scales.shape.count != rows { values = [Float](repeating: values[0], count: rows) }
       let codes = try base.tensor(weight)
-      if isKept {
+      var values = try base.tensor(scale).floats()
+      if kept == .float8 {
         return StoredTensor(
-          shape: codes.shape, encoding: .int8, parts: codes.parts + [ByteSlice(values)])
+          shape: codes.shape, encoding: .float8, parts: codes.parts + [ByteSlice(values)])
+      }
+      if values.count != rows { values = [Float](repeating: values[0], count: rows) }
+      if let kept {
+        return StoredTensor(
+          shape: codes.shape, encoding: kept, parts: codes.parts + [ByteSlice(values)])
       }
       var floats = codes.floats()
       let length = codes.shape.rowLength
       for (row, value) in values.enumerated() {
         for index in row * length..<(row + 1) * length { floats[index] *= value }
       }
-      if let size = form.rotationSize { rotate(&floats, groupSize: size) }
+      if let size = form.rotationSize {
+        var span = floats.mutableSpan
+        rotate(&span, groupSize: size)
+      }
       let tensor = StoredTensor(shape: codes.shape, floats: floats).converted(to: .f16)
       if tensor.hasNonfinite { throw fault(weight, "a number that float16 does not hold") }
       return tensor
-    }
-  }
-
-  /// Multiplies each group of `groupSize` numbers by a Kronecker power of this matrix, which is its
-  /// own inverse (ConvRot):
-  ///
-  ///      1  1  1 -1
-  ///      1  1 -1  1   times 1/2
-  ///      1 -1  1  1
-  ///     -1  1  1  1
-  ///
-  /// - Precondition: `groupSize` is a power of 4 and divides the count of numbers.
-  static func rotate(_ numbers: inout [Float], groupSize: Int) {
-    var step = 1
-    while step < groupSize {
-      for block in stride(from: 0, to: numbers.count, by: 4 * step) {
-        for index in block..<block + step {
-          let (a, b) = (numbers[index], numbers[index + step])
-          let (c, d) = (numbers[index + 2 * step], numbers[index + 3 * step])
-          let half = (a + b + c + d) / 2
-          numbers[index] = half - d
-          numbers[index + step] = half - c
-          numbers[index + 2 * step] = half - b
-          numbers[index + 3 * step] = half - a
-        }
-      }
-      step *= 4
     }
   }
 }
@@ -136,6 +127,14 @@ extension ComfyUIQuantization {
     /// The weights in a rotated group; `nil` where the weights are not rotated.
     let rotationSize: Int?
 
+    /// The encoding that holds a layer with codes of that shape; `nil` where none does.
+    func encoding(of codes: Shape, scales: Int) -> TensorEncoding? {
+      guard isInt8 else { return rotationSize == nil && scales == 1 ? .float8 : nil }
+      guard let rotationSize else { return .int8 }
+      let own = CodeFormat.rotationSize(for: codes.rowLength)
+      return rotationSize == own ? .codes(.rotatedInt8) : nil
+    }
+
     init(_ bytes: ByteSlice, fault: (String) -> WeightError) throws {
       guard let object = try? JSONValue(parsing: bytes.bytes).object else {
         throw fault("not a JSON object")
@@ -145,11 +144,13 @@ extension ComfyUIQuantization {
         throw fault("'format' \(shown(format.text())), expected \(readable)")
       }
       isInt8 = name == int8
-      guard object["convrot"] == true else {
+      // ComfyUI finds the settings here as well.
+      let settings = object["params"]?.object
+      guard object["convrot"] ?? settings?["convrot"] == true else {
         rotationSize = nil
         return
       }
-      let size = object["convrot_groupsize"] ?? 256
+      let size = object["convrot_groupsize"] ?? settings?["convrot_groupsize"] ?? 256
       guard let count = size.integer, count >= 4, count.nonzeroBitCount == 1,
         count.trailingZeroBitCount % 2 == 0
       else {
