@@ -8,7 +8,8 @@ import Testing
 struct OutputProfileTests {
   @Test func everyWriterHasItsProfiles() {
     let profiles = Writers.all.map { writer in writer.profiles.map(\.name) }
-    #expect(profiles == [["diffusers", "sdnq"], ["checkpoint", "comfyui"], ["sdcpp", "comfyui"]])
+    #expect(
+      profiles == [["diffusers", "sdnq"], ["checkpoint", "comfyui"], ["sdcpp", "comfyui"]])
     for writer in Writers.all {
       #expect(writer.profiles.allSatisfy { $0.container == writer.name })
     }
@@ -40,6 +41,51 @@ struct OutputProfileTests {
     #expect(refusal.description == "a.gguf: P cannot load a U-Net")
     #expect(refusal.remedy == .choose(.program, ["comfyui"]))
     try DiffusersFolderWriter().checkLoadable(model, to: "a", options: WriteOptions())
+  }
+
+  /// A U-Net of Stable Diffusion 2, with its layers.
+  private func stableDiffusion2(_ type: String, layers: Int, guidance: Int? = nil) -> ModelSource {
+    let unet: JSONObject = [
+      "cross_attention_dim": 1024, "use_linear_projection": true,
+      "layers_per_block": .integer(layers),
+      "time_cond_proj_dim": guidance.map { .integer($0) } ?? .null,
+    ]
+    return ModelSource(
+      location: "m", layout: "memory", index: [:],
+      components: [
+        ModelSource.Component(
+          name: "unet", className: "UNet2DConditionModel", config: unet,
+          weights: MemorySource(location: "m", []))
+      ], scheduler: ["prediction_type": .string(type)], files: [])
+  }
+
+  /// ComfyUI takes epsilon where the block that shows velocity prediction was removed.
+  @Test func strippedUNetsThatPredictTheVelocityAreRefusedByComfyUI() throws {
+    let comfy = try GGUFWriter().profile(WriteOptions(program: "comfyui"))
+    #expect(comfy.refusal(stableDiffusion2("epsilon", layers: 1)) == nil)
+    #expect(comfy.refusal(stableDiffusion2("v_prediction", layers: 2)) == nil)
+    #expect(
+      comfy.refusal(stableDiffusion2("v_prediction", layers: 1))
+        == "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the "
+        + "prediction type from a removed block")
+  }
+
+  @Test func programsThatIgnoreAGuidanceEmbeddingAreNamed() throws {
+    let consistent = stableDiffusion2("epsilon", layers: 2, guidance: 256)
+    let end =
+      "the guidance embedding of this latent consistency model, the tensor "
+      + "'time_embedding.cond_proj.weight'"
+    let profiles = OutputProfiles.all.filter { $0.refusal(consistent) == nil }
+    let notes = Dictionary(grouping: profiles.map { ($0.container, $0.notes(consistent)) }, by: \.0)
+      .mapValues { $0.map(\.1) }
+    #expect(
+      notes["checkpoint"] == [
+        ["ComfyUI and diffusers' from_single_file ignore \(end)"], ["ComfyUI ignores \(end)"],
+      ])
+    #expect(notes["gguf"] == [["ComfyUI ignores \(end)"]])
+    #expect(notes["diffusers"] == [[], []])
+    let plain = stableDiffusion2("epsilon", layers: 2)
+    #expect(OutputProfiles.all.allSatisfy { $0.notes(plain).isEmpty })
   }
 
   /// 8-bit codes become Q8_0 blocks of 32. ComfyUI-GGUF reads convolutions in blocks,

@@ -63,6 +63,10 @@ struct PredictionMarkerTests {
         try model(unetAlone: true), for: "checkpoint", to: folder + "/a.safetensors",
         by: CheckpointWriter())
       #expect(found == ["model.diffusion_model.v_pred", "model.diffusion_model.ztsnr"])
+      // ComfyUI-GGUF reads a U-Net without the prefix.
+      let gguf = try markers(
+        try model(), for: "comfyui", to: folder + "/a.gguf", by: GGUFWriter())
+      #expect(gguf == ["v_pred", "ztsnr"])
     }
   }
 

@@ -156,7 +156,7 @@ def test_a_unet_is_completed_by_other_files(tmp_path, checkpoint):
 
 
 @pytest.mark.parametrize("family,program", [
-    ("koala-700m", "sdcpp"), ("refiner", "sdcpp"), ("lcm", "sdcpp"), ("lcm", "comfyui"), ("ssd-1b", "comfyui")])
+    ("koala-700m", "sdcpp"), ("refiner", "sdcpp"), ("lcm", "sdcpp"), ("ssd-1b", "comfyui")])
 def test_models_that_a_program_cannot_load_are_refused(tmp_path, family, program):
     make_family(family).save_pretrained(tmp_path / "model")
     said = run("convert", tmp_path / "model", "-o", tmp_path / "a.gguf", "--for", program, code=2)

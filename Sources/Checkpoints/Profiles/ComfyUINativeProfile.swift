@@ -26,6 +26,8 @@ struct ComfyUINativeProfile: OutputProfile {
     model[ComponentName.unet] == nil ? "a model without a U-Net" : nil
   }
 
+  func notes(_ model: ModelSource) -> [String] { model.guidanceNotes(for: [title]) }
+
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
     !encoding.isQuantized || ComfyUIQuantization.encodings.contains(encoding) ? encoding : nil
   }
