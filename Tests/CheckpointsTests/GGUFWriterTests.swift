@@ -43,7 +43,7 @@ import Testing
     0: (4, 1), 1: (2, 1), 2: (18, 32), 8: (34, 32), 30: (2, 1),
   ]
 
-  @Test(arguments: ["sdcpp", "comfyui"])
+  @Test(arguments: ["sdcpp", "comfyui", "diffusers"])
   func everyTensorFollowsTheOneBeforeIt(program: String) throws {
     try withTemporaryFolder { folder in
       let path = folder + "/a.gguf"

@@ -9,7 +9,9 @@ struct OutputProfileTests {
   @Test func everyWriterHasItsProfiles() {
     let profiles = Writers.all.map { writer in writer.profiles.map(\.name) }
     #expect(
-      profiles == [["diffusers", "sdnq"], ["checkpoint", "comfyui"], ["sdcpp", "comfyui"]])
+      profiles == [
+        ["diffusers", "sdnq"], ["checkpoint", "comfyui"], ["sdcpp", "comfyui", "diffusers"],
+      ])
     for writer in Writers.all {
       #expect(writer.profiles.allSatisfy { $0.container == writer.name })
     }
@@ -23,7 +25,8 @@ struct OutputProfileTests {
       try writer.profile(WriteOptions(program: "sdnq"))
     }
     #expect(
-      error?.description == "unknown program 'sdnq' for a GGUF file; expected sdcpp or comfyui")
+      error?.description
+        == "unknown program 'sdnq' for a GGUF file; expected sdcpp, comfyui or diffusers")
     #expect(error?.remedy == nil)
   }
 
@@ -68,6 +71,20 @@ struct OutputProfileTests {
       comfy.refusal(stableDiffusion2("v_prediction", layers: 1))
         == "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the "
         + "prediction type from a removed block")
+  }
+
+  /// diffusers' converter computes block numbers from one number of layers.
+  @Test func uNetsThatDiffusersDoesNotConvertAreRefused() throws {
+    let diffusers = try GGUFWriter().profile(WriteOptions(program: "diffusers"))
+    var model = stableDiffusion2("v_prediction", layers: 1)
+    #expect(diffusers.refusal(model) == nil)
+    model["unet"]?.config["layers_per_block"] = [2, 1, 2, 2]
+    #expect(
+      diffusers.refusal(model)
+        == "a U-Net with another number of layers in each level, in one file")
+    let consistent = stableDiffusion2("epsilon", layers: 2, guidance: 256)
+    #expect(
+      diffusers.refusal(consistent) == "the guidance embedding of a latent consistency model")
   }
 
   @Test func programsThatIgnoreAGuidanceEmbeddingAreNamed() throws {
@@ -117,6 +134,20 @@ struct OutputProfileTests {
       #expect(cpp.holds(entry, of: name, in: component) == inCpp, "\(name) \(entry.shape)")
       #expect(comfy.holds(entry, of: name, in: component) == inComfy, "\(name) \(entry.shape)")
     }
+    // diffusers quantizes linear layers of the U-Net, and takes bfloat16 for quantized.
+    let diffusers = try writer.profile(WriteOptions(program: "diffusers"))
+    #expect(diffusers.accepted(.int8) == q8)
+    for (entry, name, component, held) in [
+      (matrix, "time_embedding.linear_1.weight", "unet", true),
+      (matrix, "to_q.weight", "text_encoder", false), (kernel, "conv.weight", "unet", false),
+      (narrow, "to_q.weight", "unet", false),
+    ] {
+      #expect(diffusers.holds(entry, of: name, in: component) == held, "\(name)")
+    }
+    #expect(
+      diffusers.stored(TensorEntry(shape: [8, 8], encoding: .plain(.bf16))).encoding == .plain(.f32)
+    )
+    #expect(diffusers.stored(matrix) == matrix)
     // Kernels lie in rows of 256; vectors of half precision are widened.
     #expect(comfy.stored(kernel).shape == [9, 256])
     #expect(

@@ -91,7 +91,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8"],
-      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to gguf, or choose --type f16"
+      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to checkpoint or --to gguf, or choose --type f16"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--calibration", "nothing"],

@@ -11,6 +11,7 @@ package enum OutputProfiles {
     ComfyUINativeProfile(),
     StableDiffusionCppProfile(),
     ComfyUIProfile(),
+    DiffusersGGUFProfile(),
   ]
 
   /// The profiles of one layout.
