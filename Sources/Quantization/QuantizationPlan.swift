@@ -5,6 +5,7 @@ package import Tensors
 /// The scheme of every tensor of a component, with the reason for it.
 ///
 /// The plan depends on names and shapes alone, so it is made before any weight is read.
+/// ``sparingOutliers(in:rest:)`` then reads the weights for layers that int8 would damage.
 package struct QuantizationPlan: Sendable {
   /// Changes to the default plan.
   package struct Choices: Sendable {
