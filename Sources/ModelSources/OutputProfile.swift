@@ -29,6 +29,12 @@ package protocol OutputProfile: Sendable {
   /// one. ``fitted(_:)`` stores the others as plain numbers.
   func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool
 
+  /// The encoding in which a plan quantizes a tensor that the program does not hold as `entry`;
+  /// `nil` where the tensor is not quantized.
+  func substitute(
+    for entry: TensorEntry, of tensor: String, in component: String
+  ) -> TensorEncoding?
+
   // MARK: - Writing
 
   /// The model as it is written: with the components, configs and tensors that the program expects.
@@ -81,6 +87,10 @@ extension OutputProfile {
   package func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
     accepted(entry.encoding) == entry.encoding
   }
+
+  package func substitute(
+    for entry: TensorEntry, of tensor: String, in component: String
+  ) -> TensorEncoding? { nil }
 
   package func prepared(_ model: ModelSource) -> ModelSource { model }
 

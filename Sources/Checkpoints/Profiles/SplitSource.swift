@@ -17,6 +17,7 @@ struct SplitSource: WeightSource {
     /// A part of the tensor, by its place in ``StoredTensor/parts``.
     case part(Int)
     case bytes([UInt8])
+    case computed(@Sendable (StoredTensor) -> ByteSlice)
   }
 
   let names: [String]
@@ -47,6 +48,7 @@ struct SplitSource: WeightSource {
       switch piece.contents {
       case .part(let index): try base.tensor(tensor).parts[index]
       case .bytes(let bytes): ByteSlice(bytes)
+      case .computed(let compute): compute(try base.tensor(tensor))
       }
     return StoredTensor(shape: piece.entry.shape, encoding: piece.entry.encoding, parts: [bytes])
   }
