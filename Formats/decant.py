@@ -28,8 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 VERSION, MANIFEST_LIMIT, BLOCK, EXPANSION = 1, 16 << 20, 1 << 18, 16
-HEADER_MAGIC, FOOTER_MAGIC = b"\x89DCNT\r\n\x1a", b"DCNTend\n"
-HEADER_SIZE, FOOTER_SIZE = 64, 96
+HEADER_MAGIC, FOOTER_MAGIC, HEADER_SIZE, FOOTER_SIZE = b"\x89DCNT\r\n\x1a", b"DCNTend\n", 64, 96
 
 # Bits of one number of each plain kind, and its numpy type where numpy has one.
 KINDS: dict[str, tuple[int, str | None]] = {
@@ -55,9 +54,7 @@ class Region(NamedTuple):
     planes: int | None = None
     table: int | None = None
 
-    @property
-    def end(self) -> int:
-        return self.offset + self.length
+    end = property(lambda self: self.offset + self.length)
 
 
 class Encoding(NamedTuple):
@@ -72,6 +69,8 @@ class Encoding(NamedTuple):
     def named(name: str, place: str) -> "Encoding":
         if name in KINDS:
             return Encoding(name, KINDS[name][0], kind=name)
+        if name in ("fp8", "int8-convrot"):
+            return Encoding(name, 8)
         match = re.fullmatch(r"int(4|8)(?:-g([1-9][0-9]{0,18}))?", name, re.ASCII)
         _require(match is not None, f"{place} is encoded as {name!r}, which this reader does not know")
         return Encoding(name, int(match[1]), group=int(match[2]) if match[2] else None)
@@ -86,6 +85,9 @@ class Encoding(NamedTuple):
             bits = rows * length * self.bits
             _require(bits % 8 == 0, f"{place}: {self.name} numbers of shape {shape} fill no whole bytes")
             return [bits // 8]
+        if self.name == "fp8":
+            return [rows * length, 4]
+        _require(length % 16 == 0 or self.name != "int8-convrot", f"{place}: rows of {length} have no groups")
         return [rows * -(-length * self.bits // 8), rows * self.groups(length) * (2 if self.group else 4)]
 
 
@@ -124,11 +126,8 @@ def _parse_json(data: bytes) -> Any:
         _require(len(result) == len(pairs), "the manifest names a member twice in one object")
         return result
 
-    def constant(text: str) -> None:
-        raise DecantError(f"the manifest holds {text}, which is not JSON")
-
     def number(text: str) -> float:
-        _require(abs(float(text)) != float("inf"), f"the manifest holds {text}, which is too large")
+        _require(math.isfinite(float(text)), f"the manifest holds {text}, which is not a finite number")
         return float(text)
 
     def levels(value: Any) -> int:  # below the root
@@ -137,7 +136,7 @@ def _parse_json(data: bytes) -> Any:
 
     _require(not data.startswith(b"\xef\xbb\xbf"), "the manifest begins with a byte order mark")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=constant, parse_float=number)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=number, parse_float=number)
         depth = levels(value)
     except (ValueError, RecursionError) as error:
         raise DecantError(f"the manifest is not valid JSON: {error}") from None
@@ -197,9 +196,8 @@ class File(AbstractContextManager):
         for value in _typed(files, list, "'files'"):
             path, size, part = _members(value, "a file", ["path", "size", "data"])
             _text(path, r"[ -\[\]-~]{1,255}", "a file's path")
-            _require(
-                not any(piece in ("", ".", "..") for piece in path.split("/")),
-                f"the path {path!r} is outside of the model's folder")
+            pieces = path.split("/")
+            _require(not {"", ".", ".."} & set(pieces), f"the path {path!r} is outside of the model's folder")
             _require(path not in self.files, f"file {path!r} occurs twice")
             self.files[path] = self._region(part, f"file {path!r}", _integer(size, "a file's size"))
         _require(self._next == self._limit, f"regions end at {self._next}, the manifest begins at {self._limit}")
@@ -219,17 +217,15 @@ class File(AbstractContextManager):
         offset, length, total = struct.unpack_from("<QQQ", footer, 16)
         _require(total == size, f"the file has {size} bytes, its footer says {total}")
         _require(length <= MANIFEST_LIMIT, f"the manifest has {length} bytes, at most {MANIFEST_LIMIT} are allowed")
-        _require(
-            offset >= HEADER_SIZE and offset % 64 == 0 and offset + length == size - FOOTER_SIZE,
-            f"the manifest does not fit at offset {offset} with {length} bytes")
+        fits = offset >= HEADER_SIZE and offset % 64 == 0 and offset + length == size - FOOTER_SIZE
+        _require(fits, f"the manifest does not fit at offset {offset} with {length} bytes")
         manifest = data[offset : offset + length]
         _require(hashlib.sha256(manifest).digest() == footer[40:72], "the manifest is damaged")
         return offset, manifest
 
     @staticmethod
     def _block(block: bytes, name: str, zeros: list[tuple[int, int]]) -> None:
-        (crc,) = struct.unpack("<I", block[-4:])
-        _require(zlib.crc32(block[:-4]) == crc, f"the {name} is damaged")
+        _require(struct.pack("<I", zlib.crc32(block[:-4])) == block[-4:], f"the {name} is damaged")
         (version,) = struct.unpack_from("<I", block, 8)
         _require(version == VERSION, f"the {name} is of version {version}, this reader knows {VERSION}")
         for start, end in zeros:
@@ -265,19 +261,17 @@ class File(AbstractContextManager):
         coded = type(value) is dict and ("planes" in value or "table" in value)
         names = ["offset", "length", "crc32"] + (["planes", "table"] if coded else [])
         offset, length, crc, *coding = _members(value, place, names)
-        _integer(offset, f"the offset of {place}")
-        _integer(length, f"the length of {place}")
+        offset, length = _integer(offset, f"the offset of {place}"), _integer(length, f"the length of {place}")
         crc = int(_text(crc, "[0-9a-f]{8}", f"the checksum of {place}"), 16)
         _require(offset == self._next, f"{place} lies at offset {offset}, {self._next} is expected")
         _require(offset + length <= self._limit, f"{place} ends at {offset + length}, beyond the last one")
         self._next = align(offset + length)
+        _require(coded or length == decoded, f"{place} has {length} bytes, {decoded} are expected")
         if not coded:
-            _require(length == decoded, f"{place} has {length} bytes, {decoded} are expected")
             return Region(place, offset, length, decoded, crc)
         planes = _integer(coding[0], f"the planes of {place}")
-        _require(
-            planes in (1, 2, 4, 8) and decoded > 0 and decoded % planes == 0,
-            f"{place} has {planes} planes for {decoded} bytes")
+        fits = planes in (1, 2, 4, 8) and decoded > 0 and decoded % planes == 0
+        _require(fits, f"{place} has {planes} planes for {decoded} bytes")
         stored = length - 12 * planes * -(-decoded // (planes * BLOCK))
         _require(0 < stored <= decoded <= EXPANSION * stored, f"{place} holds {decoded} bytes in {length}")
         table = int(_text(coding[1], "[0-9a-f]{8}", f"the table of {place}"), 16)
@@ -299,12 +293,12 @@ class File(AbstractContextManager):
         table = self.data[table_start : region.end]
         _require(zlib.crc32(table) == region.table, f"the chunk table of {region.place} is damaged")
         entries = struct.iter_unpack("<III", table)
-        result, start, number = [], region.offset, 0
-        for count in blocks:
+        result, start = [], region.offset
+        for index, count in enumerate(blocks):
             block = np.empty((count, planes), np.uint8)
             for plane in range(planes):
                 stored, crc, codec = next(entries)
-                place = f"chunk {number} of {region.place}"
+                place = f"chunk {index * planes + plane} of {region.place}"
                 _require(codec in self.codecs, f"{place} uses codec {codec}, which the manifest does not list")
                 _require(stored <= count <= EXPANSION * stored, f"{place} holds {count} bytes in {stored}")
                 _require(start + stored <= table_start, f"{place} reaches into the chunk table")
@@ -314,24 +308,21 @@ class File(AbstractContextManager):
                 _require(len(decoded) == count, f"{place} decodes to {len(decoded)} bytes, {count} are expected")
                 block[:, plane] = np.frombuffer(decoded, np.uint8)
                 start += stored
-                number += 1
             result.append(block.tobytes())
         _require(start == table_start, f"the chunks of {region.place} end at {start}, not at the table")
         return b"".join(result)
 
-    def file(self, path: str) -> bytes:
-        """Returns a small file, by its path in a diffusers folder."""
+    def file(self, path: str) -> bytes:  # the path in a diffusers folder
         return self.read(self.files[path])
 
-    def names(self, component: str) -> list[str]:
-        """Returns the names of a component's tensors, in the order of the file."""
+    def names(self, component: str) -> list[str]:  # in the order of the file
         return list(self.components[component].tensors)
 
     def parts(self, component: str, name: str) -> tuple[np.ndarray, ...]:
-        """Returns the stored form of a tensor: its numbers, or codes and scales.
+        """Returns the stored form of a tensor: its numbers, or codes [rows, length] and scales.
 
-        Integer codes are int8 of [rows, length], scales float32 or float16 of [rows, groups]; kinds
-        that numpy lacks are unsigned integers of their width, or bytes below 8 bits.
+        Scales are [rows, groups], or one number for float8 codes, which are bytes. Kinds that numpy
+        lacks are unsigned integers of their width, or bytes below 8 bits.
         """
         tensor = self.components[component].tensors[name]
         raw = [self.read(region) for region in tensor.regions]
@@ -341,6 +332,8 @@ class File(AbstractContextManager):
             numbers = np.frombuffer(raw[0], dtype)
             return (numbers.reshape(tensor.shape) if encoding.bits >= 8 else numbers,)
         rows, length = matrix(tensor.shape)
+        if encoding.name == "fp8":
+            return np.frombuffer(raw[0], np.uint8).reshape(rows, length), np.frombuffer(raw[1], "<f4").reshape(())
         scales = np.frombuffer(raw[1], "<f2" if encoding.group else "<f4")
         scales = scales.reshape(rows, encoding.groups(length))
         return _unpack(raw[0], rows, length, encoding.bits), scales
@@ -352,17 +345,17 @@ class File(AbstractContextManager):
         if encoding.kind is not None:
             return _widen(parts[0], encoding.kind)
         codes, scales = parts
-        length = codes.shape[1]
-        each = np.repeat(scales.astype(np.float32), encoding.group or max(1, length), axis=1)[:, :length]
-        return (codes.astype(np.float32) * each).reshape(tensor.shape)
+        if encoding.name == "fp8":
+            return (_float8(codes) * scales).reshape(tensor.shape)
+        each = np.repeat(scales.astype(np.float32), encoding.group or max(1, codes.shape[1]), axis=1)
+        weights = codes.astype(np.float32) * each[:, : codes.shape[1]]
+        return (_rotate(weights) if encoding.name == "int8-convrot" else weights).reshape(tensor.shape)
 
     def check(self) -> int:
         """Checks every region and returns their number."""
         tensors = [tensor for component in self.components.values() for tensor in component.tensors.values()]
         regions = [region for tensor in tensors for region in tensor.regions] + list(self.files.values())
-        for region in regions:
-            self.read(region)
-        return len(regions)
+        return sum(1 for region in regions if self.read(region) is not None)
 
 
 def _unpack(data: bytes, rows: int, length: int, bits: int) -> np.ndarray:
@@ -374,6 +367,23 @@ def _unpack(data: bytes, rows: int, length: int, bits: int) -> np.ndarray:
     # Two's complement: the highest bit of a code counts as negative.
     places = np.array([1 << bit for bit in range(bits - 1)] + [-1 << (bits - 1)], np.int8)
     return stream.view(np.int8) @ places
+
+
+def _float8(codes: np.ndarray) -> np.ndarray:
+    """Widens float8_e4m3fn: float16 with fewer bits and another bias of the exponent, and without infinities."""
+    bits = codes.astype(np.uint16)
+    numbers = ((bits & 128) << 8 | (bits & 127) << 7).view(np.float16).astype(np.float32) * np.float32(256)
+    return np.where(bits & 127 == 127, np.float32(np.nan), numbers)
+
+
+def _rotate(weights: np.ndarray) -> np.ndarray:
+    """Rotates groups of each row, with the sums of decant.md."""
+    size, step, numbers = next(size for size in (256, 64, 16) if weights.shape[1] % size == 0), 1, weights
+    while step < size:
+        a, b, c, d = np.moveaxis(numbers.reshape(-1, 4, step), 1, 0)
+        half = (a + b + c + d) / np.float32(2)
+        numbers, step = np.stack([half - d, half - c, half - b, half - a], axis=1), step * 4
+    return numbers.reshape(weights.shape)
 
 
 def _deflate(chunk: bytes, count: int, place: str) -> bytes:
@@ -390,9 +400,8 @@ def _deflate(chunk: bytes, count: int, place: str) -> bytes:
 def _huffman(chunk: bytes, count: int, place: str) -> bytes:
     _require(len(chunk) >= 140, f"{place} has {len(chunk)} bytes, too few for its codes")
     lengths = np.array([byte >> shift & 15 for byte in chunk[:128] for shift in (0, 4)])
-    _require(
-        lengths.max() <= 12 and (4096 >> lengths[lengths > 0]).sum() == 4096,
-        f"the codes of {place} are not complete, or longer than 12 bits")
+    complete = lengths.max() <= 12 and (4096 >> lengths[lengths > 0]).sum() == 4096
+    _require(complete, f"the codes of {place} are not complete, or longer than 12 bits")
     # Indexed by the next 12 bits: the value whose code starts there, and the length of that code.
     values, bits, code = np.zeros(4096, np.uint8), np.zeros(4096, np.int64), 0
     for length in range(1, 13):
@@ -449,8 +458,7 @@ def write_safetensors(model: File, folder: Path) -> None:
     for component in model.components.values():
         header, end = {}, 0
         for tensor in component.tensors.values():
-            rows, length = matrix(tensor.shape)
-            start, end = end, end + rows * length * 4
+            start, end = end, end + 4 * math.prod(tensor.shape)
             header[tensor.name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
         text = json.dumps(header).encode()
         text = text.ljust(align(len(text)))

@@ -45,11 +45,15 @@ package enum Archives {
 
   /// Opens the file at `path`.
   ///
-  /// - Throws: ``LayoutError`` for a file of an unknown kind, and the errors of its kind's reader.
+  /// - Throws: ``LayoutError`` for a file of an unknown kind, the errors of its kind's reader,
+  ///   and ``WeightError`` for quantized weights that do not fit their form.
   package static func open(_ path: String) throws -> Archive {
     guard let format = format(of: path) else {
       throw LayoutError.unknown(path, readable: all.map(\.kind))
     }
-    return try format.open(path)
+    let archive = try format.open(path)
+    return Archive(
+      weights: try QuantizedForms.restored(archive.weights, path: path),
+      metadata: archive.metadata, kind: archive.kind)
   }
 }

@@ -31,6 +31,12 @@ package protocol OutputProfile: Sendable {
   /// one. ``fitted(_:)`` stores the others as plain numbers.
   func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool
 
+  /// The encoding in which a plan quantizes a tensor that the program does not hold as `entry`;
+  /// `nil` where the tensor is not quantized.
+  func substitute(
+    for entry: TensorEntry, of tensor: String, in component: String
+  ) -> TensorEncoding?
+
   // MARK: - Writing
 
   /// The model as it is written: with the components, configs and tensors that the program expects.
@@ -49,6 +55,9 @@ package protocol OutputProfile: Sendable {
   ///
   /// - Parameter tensors: what ``tensors(of:options:)`` returned.
   func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject
+
+  /// What the user should know of the file that was written.
+  func notes(_ model: ModelSource) -> [String]
 
   // MARK: - Reading
 
@@ -70,6 +79,10 @@ extension OutputProfile {
     accepted(entry.encoding) == entry.encoding
   }
 
+  package func substitute(
+    for entry: TensorEntry, of tensor: String, in component: String
+  ) -> TensorEncoding? { nil }
+
   package func prepared(_ model: ModelSource) -> ModelSource { model }
 
   package func tensors(
@@ -79,6 +92,8 @@ extension OutputProfile {
   package func stored(_ entry: TensorEntry) -> TensorEntry { entry }
 
   package func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject { [:] }
+
+  package func notes(_ model: ModelSource) -> [String] { [] }
 
   package func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? { nil }
 }

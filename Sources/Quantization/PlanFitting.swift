@@ -3,7 +3,7 @@ internal import Tensors
 
 extension QuantizationPlan {
   /// The plan with every tensor in an encoding that an output's program reads: its own, the
-  /// nearest, or `rest` for tensors that the program does not read quantized.
+  /// nearest, a substitute, or `rest` for tensors that the program does not read quantized.
   ///
   /// - Parameters:
   ///   - layout: the output's layout, for messages.
@@ -26,11 +26,22 @@ extension QuantizationPlan {
         throw PlanFitError(scheme: entry.scheme.name, layout: layout)
       }
       let stored = TensorEntry(shape: entry.shape, encoding: encoding)
-      let isHeld = profile.holds(stored, of: entry.tensor, in: component)
-      fitted.append(
-        Entry(
-          tensor: entry.tensor, module: entry.module, shape: entry.shape,
-          scheme: isHeld ? scheme : rest, reason: isHeld ? entry.reason : reason))
+      func append(_ scheme: any Scheme, _ reason: String) {
+        fitted.append(
+          Entry(
+            tensor: entry.tensor, module: entry.module, shape: entry.shape, scheme: scheme,
+            reason: reason))
+      }
+      if profile.holds(stored, of: entry.tensor, in: component) {
+        append(scheme, entry.reason)
+      } else if let other = profile.substitute(for: stored, of: entry.tensor, in: component),
+        let substitute = Schemes.named(other.name)
+      {
+        append(
+          substitute, "\(entry.reason), which \(profile.title) does not read as \(scheme.name)")
+      } else {
+        append(rest, reason)
+      }
     }
     return QuantizationPlan(entries: fitted, method: method)
   }

@@ -5,6 +5,7 @@ package import Tensors
 /// The scheme of every tensor of a component, with the reason for it.
 ///
 /// The plan depends on names and shapes alone, so it is made before any weight is read.
+/// ``sparingOutliers(in:rest:)`` then reads the weights for layers that int8 would damage.
 package struct QuantizationPlan: Sendable {
   /// Changes to the default plan.
   package struct Choices: Sendable {
@@ -63,7 +64,12 @@ package struct QuantizationPlan: Sendable {
         setting: setting, pattern: pattern.text, nearest: pattern.nearest(among: matrices))
     }
     entries = modules.flatMap { module in
-      let (scheme, reason) = choices.weightScheme(of: module)
+      var (scheme, reason) = choices.weightScheme(of: module)
+      if scheme.encoding.byteCount(for: module.weight.shape) == nil {
+        let length = module.weight.shape.rowLength
+        reason = "\(scheme.name) has no groups for rows of \(length)"
+        scheme = choices.rest
+      }
       let weight = Entry(
         tensor: module.weight.name, module: module.name, shape: module.weight.shape,
         scheme: scheme, reason: reason)

@@ -58,7 +58,8 @@ package struct QuantizedSource: WeightSource {
       QuantizationLedger.Record(
         tensor: name, shape: tensor.shape, before: tensor.encoding,
         after: encoded.tensor.encoding, bytesBefore: tensor.byteCount,
-        bytesAfter: encoded.tensor.byteCount, method: isQuantized ? plan.method.name : nil,
+        bytesAfter: encoded.tensor.byteCount,
+        method: scheme.encoding.codeFormat == nil ? nil : plan.method.name,
         figures: encoded.figures, reason: entry.reason))
     return encoded.tensor
   }

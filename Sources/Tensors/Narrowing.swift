@@ -59,7 +59,7 @@ extension StoredTensor {
 
   /// Calls `body` with the float32 numbers of one run of rows after another. A run fits the
   /// processor's cache, or is a single row.
-  private func forEachRun(_ body: (Range<Int>, UnsafeBufferPointer<Float>) -> Void) {
+  func forEachRun(_ body: (Range<Int>, UnsafeBufferPointer<Float>) -> Void) {
     let length = shape.rowLength
     guard shape.count > 0 else { return }
     let step = min(shape.rows, max(1, (1 << 16) / length))

@@ -10,18 +10,29 @@ package enum TensorEncoding: Hashable, Sendable {
   /// Integer codes with scales, and with minimums where the format has any.
   case codes(CodeFormat)
 
+  /// Floating-point codes of a narrow kind with one float32 scale for the whole tensor:
+  /// `weight = scale * code`. Two parts, `codes` and `scale`.
+  ///
+  /// The only kind is ``ElementKind/f8e4m3``.
+  case scaled(ElementKind)
+
   /// Symmetric codes; see ``CodeFormat/symmetric(bits:groupSize:)``.
   package static func symmetric(bits: Int, groupSize: Int?) -> TensorEncoding {
     .codes(.symmetric(bits: bits, groupSize: groupSize))
   }
 
   package static let int8 = TensorEncoding.symmetric(bits: 8, groupSize: nil)
+  package static let float8 = TensorEncoding.scaled(.f8e4m3)
 
-  /// The name in files and messages: `f16`, `int8`, `int8-g64`, `int4-g32`.
+  /// The name of ``float8``, which differs from that of plain float8 numbers.
+  private static let float8Name = "fp8"
+
+  /// The name in files and messages: `f16`, `int8`, `int8-g64`, `fp8`.
   package var name: String {
     switch self {
     case .plain(let kind): kind.rawValue.lowercased()
     case .codes(let format): format.name
+    case .scaled: Self.float8Name
     }
   }
 
@@ -29,6 +40,8 @@ package enum TensorEncoding: Hashable, Sendable {
   package init?(name: String) {
     if let kind = ElementKind(rawValue: name.uppercased()), name == name.lowercased() {
       self = .plain(kind)
+    } else if name == Self.float8Name {
+      self = .float8
     } else if let format = CodeNamings.format(named: name) {
       self = .codes(format)
     } else {
@@ -41,6 +54,7 @@ package enum TensorEncoding: Hashable, Sendable {
     switch self {
     case .plain: ["data"]
     case .codes(let format): ["codes"] + format.factors.map(\.part)
+    case .scaled: ["codes", "scale"]
     }
   }
 
@@ -51,6 +65,7 @@ package enum TensorEncoding: Hashable, Sendable {
     case .plain(.c64): [4]
     case .plain(let kind): [max(1, kind.bitWidth / 8)]
     case .codes(let format): [format.codeWidth] + format.factors.map { $0.kind.bitWidth / 8 }
+    case .scaled(let kind): [kind.bitWidth / 8, 4]
     }
   }
 
@@ -60,6 +75,7 @@ package enum TensorEncoding: Hashable, Sendable {
     switch self {
     case .plain(let kind): kind.byteCount(of: shape.count).map { [$0] }
     case .codes(let format): format.partSizes(for: shape)
+    case .scaled(let kind): kind.byteCount(of: shape.count).map { [$0, 4] }
     }
   }
 
@@ -79,7 +95,7 @@ package enum TensorEncoding: Hashable, Sendable {
   package var isFloatingPoint: Bool {
     switch self {
     case .plain(let kind): kind.isFloatingPoint
-    case .codes: true
+    case .codes, .scaled: true
     }
   }
 
@@ -87,14 +103,14 @@ package enum TensorEncoding: Hashable, Sendable {
   package var isWidenable: Bool {
     switch self {
     case .plain(let kind): kind.isWidenable
-    case .codes: true
+    case .codes, .scaled: true
     }
   }
 
-  /// Whether the tensor has integer codes with scales.
-  package var isQuantized: Bool { codeFormat != nil }
+  /// Whether the tensor has codes with scales.
+  package var isQuantized: Bool { if case .plain = self { false } else { true } }
 
-  /// The format of the codes; `nil` for plain encodings.
+  /// The format of integer codes; `nil` for other encodings.
   package var codeFormat: CodeFormat? {
     if case .codes(let format) = self { format } else { nil }
   }

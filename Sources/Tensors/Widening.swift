@@ -19,23 +19,66 @@ extension StoredTensor {
       "rows \(rows), columns \(columns) of \(shape) into \(target.count) numbers")
     guard count > 0, let output = target.baseAddress else { return }
     switch encoding {
-    case .plain(let kind):
-      let width = kind.bitWidth / 8
-      parts[0].withUnsafeBytes { raw in
-        // Whole rows are contiguous and can be widened together.
-        let runs = columns.count == length ? 1 : rows.count
-        for run in 0..<runs {
-          let first = (rows.lowerBound + run) * length + columns.lowerBound
-          widenPlain(
-            kind, UnsafeRawBufferPointer(rebasing: raw[(first * width)...]), count: count / runs,
-            into: output + run * columns.count)
-        }
-      }
+    case .plain(let kind): widenNumbers(of: kind, rows, columns, into: output)
+    case .scaled(let kind):
+      widenNumbers(of: kind, rows, columns, into: output)
+      let scale = parts[1].withUnsafeBytes { $0.loadUnaligned(as: Float.self) }
+      for index in 0..<count { output[index] *= scale }
     case .codes(let format):
-      if format.isSimple {
-        widenSimple(format, rows, columns, into: output)
+      if format.isRotated {
+        widenRotated(format, rows, columns, into: output)
       } else {
-        widenCodes(format, rows, columns, into: output)
+        widen(format, rows, columns, into: output)
+      }
+    }
+  }
+
+  /// Widens codes without undoing a rotation.
+  private func widen(
+    _ format: CodeFormat, _ rows: Range<Int>, _ columns: Range<Int>,
+    into output: UnsafeMutablePointer<Float>
+  ) {
+    if format.isSimple {
+      widenSimple(format, rows, columns, into: output)
+    } else {
+      widenCodes(format, rows, columns, into: output)
+    }
+  }
+
+  /// Widens codes of rotated weights, and rotates them back. Groups are widened as a whole.
+  private func widenRotated(
+    _ format: CodeFormat, _ rows: Range<Int>, _ columns: Range<Int>,
+    into output: UnsafeMutablePointer<Float>
+  ) {
+    guard let size = CodeFormat.rotationSize(for: shape.rowLength) else { return }
+    let first = columns.lowerBound / size * size
+    let end = (columns.upperBound + size - 1) / size * size
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: end - first) { groups in
+      guard let base = groups.baseAddress else { return }
+      for (index, row) in rows.enumerated() {
+        widen(format, row..<row + 1, first..<end, into: base)
+        var span = MutableSpan(_unsafeElements: groups)
+        rotate(&span, groupSize: size)
+        (output + index * columns.count).update(
+          from: base + columns.lowerBound - first, count: columns.count)
+      }
+    }
+  }
+
+  /// Widens the numbers of the first part, which are of a plain kind.
+  private func widenNumbers(
+    of kind: ElementKind, _ rows: Range<Int>, _ columns: Range<Int>,
+    into output: UnsafeMutablePointer<Float>
+  ) {
+    let (length, width) = (shape.rowLength, kind.bitWidth / 8)
+    parts[0].withUnsafeBytes { raw in
+      // Whole rows are contiguous and can be widened together.
+      let runs = columns.count == length ? 1 : rows.count
+      for run in 0..<runs {
+        let first = (rows.lowerBound + run) * length + columns.lowerBound
+        widenPlain(
+          kind, UnsafeRawBufferPointer(rebasing: raw[(first * width)...]),
+          count: rows.count * columns.count / runs, into: output + run * columns.count)
       }
     }
   }
@@ -177,7 +220,10 @@ private func widenPlain(
       each(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
     }
   case .f64: each(Double.self) { Float($0) }
-  case .f8e4m3: each(UInt8.self, widenE4M3)
+  case .f8e4m3:
+    float8Numbers.withUnsafeBufferPointer { numbers in
+      for index in 0..<count { target[index] = numbers[Int(source[index])] }
+    }
   case .f8e5m2: each(UInt8.self) { Float(Float16(bitPattern: UInt16($0) << 8)) }
   case .f8e8m0:
     each(UInt8.self) {
@@ -198,6 +244,9 @@ private func widenPlain(
     preconditionFailure("\(kind.rawValue) cannot be widened to float32")
   }
 }
+
+/// The number of every code of float8_e4m3fn.
+private let float8Numbers = (0...UInt8.max).map(widenE4M3)
 
 /// Widens OCP FP8 E4M3, PyTorch's `torch.float8_e4m3fn`. It has no infinities; 0x7f and 0xff are
 /// NaN.
@@ -250,6 +299,9 @@ extension StoredTensor {
         return StoredTensor(shape: [count], encoding: .plain(factor.kind), parts: [part])
           .hasNonfinite
       }
+    case .scaled(let kind):
+      return StoredTensor(shape: shape, encoding: .plain(kind), parts: [parts[0]]).hasNonfinite
+        || StoredTensor(shape: [], encoding: .plain(.f32), parts: [parts[1]]).hasNonfinite
     }
   }
 }

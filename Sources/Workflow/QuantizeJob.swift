@@ -166,9 +166,10 @@ struct QuantizedModel {
     guard let unet = bound[ComponentName.unet] else {
       throw JobError("\(source.location): the model has no U-Net")
     }
-    let plan = try fit(
-      try QuantizationPlan(modules: unet.modules, choices: choices), choices.rest)
     try calibration?.check(against: unet.modules)
+    let plan = try fit(
+      try QuantizationPlan(modules: unet.modules, choices: choices), choices.rest
+    ).sparingOutliers(in: unet.weights, rest: choices.rest)
     let quantized = try QuantizedSource(
       unet.weights, plan: plan, statistics: calibration?.statistics)
     model = source.mappingWeights { component -> any WeightSource in

@@ -79,6 +79,7 @@ package struct OutputRequest: Sendable {
         events(.progress(done: done, total: total))
       }
     }
+    for note in try writer.profile(options).notes(model) { events(.note(note)) }
   }
 
   /// Bytes that the output takes on disk.

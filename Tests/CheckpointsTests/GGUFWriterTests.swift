@@ -75,7 +75,7 @@ import Testing
     return (header.bytes, items, Self.padded(header.position))
   }
 
-  @Test(arguments: ["sdcpp", "comfyui"])
+  @Test(arguments: ["sdcpp", "comfyui", "diffusers"])
   func everyTensorFollowsTheOneBeforeIt(program: String) throws {
     try withTemporaryFolder { folder in
       let path = folder + "/a.gguf"

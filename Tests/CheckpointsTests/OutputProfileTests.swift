@@ -8,7 +8,10 @@ import Testing
 struct OutputProfileTests {
   @Test func everyWriterHasItsProfiles() {
     let profiles = Writers.all.map { writer in writer.profiles.map(\.name) }
-    #expect(profiles == [["diffusers", "sdnq"], ["checkpoint"], ["sdcpp", "comfyui"]])
+    #expect(
+      profiles == [
+        ["diffusers", "sdnq"], ["checkpoint", "comfyui"], ["sdcpp", "comfyui", "diffusers"],
+      ])
     for writer in Writers.all {
       #expect(writer.profiles.allSatisfy { $0.container == writer.name })
     }
@@ -22,7 +25,8 @@ struct OutputProfileTests {
       try writer.profile(WriteOptions(program: "sdnq"))
     }
     #expect(
-      error?.description == "unknown program 'sdnq' for a GGUF file; expected sdcpp or comfyui")
+      error?.description
+        == "unknown program 'sdnq' for a GGUF file; expected sdcpp, comfyui or diffusers")
     #expect(error?.remedy == nil)
   }
 
@@ -65,6 +69,65 @@ struct OutputProfileTests {
           convolutions: .unfolded, loadsEncoder: false))
   }
 
+  /// A U-Net of Stable Diffusion 2, with its layers.
+  private func stableDiffusion2(_ type: String, layers: Int, guidance: Int? = nil) -> ModelSource {
+    let unet: JSONObject = [
+      "cross_attention_dim": 1024, "use_linear_projection": true,
+      "layers_per_block": .integer(layers),
+      "time_cond_proj_dim": guidance.map { .integer($0) } ?? .null,
+    ]
+    return ModelSource(
+      location: "m", layout: "memory", index: [:],
+      components: [
+        ModelSource.Component(
+          name: "unet", className: "UNet2DConditionModel", config: unet,
+          weights: MemorySource(location: "m", []))
+      ], scheduler: ["prediction_type": .string(type)], files: [])
+  }
+
+  /// ComfyUI takes epsilon where the block that shows velocity prediction was removed.
+  @Test func strippedUNetsThatPredictTheVelocityAreRefusedByComfyUI() throws {
+    let comfy = try GGUFWriter().profile(WriteOptions(program: "comfyui"))
+    #expect(comfy.refusal(stableDiffusion2("epsilon", layers: 1)) == nil)
+    #expect(comfy.refusal(stableDiffusion2("v_prediction", layers: 2)) == nil)
+    #expect(
+      comfy.refusal(stableDiffusion2("v_prediction", layers: 1))
+        == "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the "
+        + "prediction type from a removed block")
+  }
+
+  /// diffusers' converter computes block numbers from one number of layers.
+  @Test func uNetsThatDiffusersDoesNotConvertAreRefused() throws {
+    let diffusers = try GGUFWriter().profile(WriteOptions(program: "diffusers"))
+    var model = stableDiffusion2("v_prediction", layers: 1)
+    #expect(diffusers.refusal(model) == nil)
+    model["unet"]?.config["layers_per_block"] = [2, 1, 2, 2]
+    #expect(
+      diffusers.refusal(model)
+        == "a U-Net with another number of layers in each level, in one file")
+    let consistent = stableDiffusion2("epsilon", layers: 2, guidance: 256)
+    #expect(
+      diffusers.refusal(consistent) == "the guidance embedding of a latent consistency model")
+  }
+
+  @Test func programsThatIgnoreAGuidanceEmbeddingAreNamed() throws {
+    let consistent = stableDiffusion2("epsilon", layers: 2, guidance: 256)
+    let end =
+      "the guidance embedding of this latent consistency model, the tensor "
+      + "'time_embedding.cond_proj.weight'"
+    let profiles = OutputProfiles.all.filter { $0.refusal(consistent) == nil }
+    let notes = Dictionary(grouping: profiles.map { ($0.container, $0.notes(consistent)) }, by: \.0)
+      .mapValues { $0.map(\.1) }
+    #expect(
+      notes["checkpoint"] == [
+        ["ComfyUI and diffusers' from_single_file ignore \(end)"], ["ComfyUI ignores \(end)"],
+      ])
+    #expect(notes["gguf"] == [["ComfyUI ignores \(end)"]])
+    #expect(notes["diffusers"] == [[], []])
+    let plain = stableDiffusion2("epsilon", layers: 2)
+    #expect(OutputProfiles.all.allSatisfy { $0.notes(plain).isEmpty })
+  }
+
   /// 8-bit codes become Q8_0 blocks of 32. ComfyUI-GGUF reads convolutions in blocks,
   /// stable-diffusion.cpp does not.
   @Test func programsDifferInTheWeightsThatTheyReadQuantized() throws {
@@ -94,6 +157,20 @@ struct OutputProfileTests {
       #expect(cpp.holds(entry, of: name, in: component) == inCpp, "\(name) \(entry.shape)")
       #expect(comfy.holds(entry, of: name, in: component) == inComfy, "\(name) \(entry.shape)")
     }
+    // diffusers quantizes linear layers of the U-Net, and takes bfloat16 for quantized.
+    let diffusers = try writer.profile(WriteOptions(program: "diffusers"))
+    #expect(diffusers.accepted(.int8) == q8)
+    for (entry, name, component, held) in [
+      (matrix, "time_embedding.linear_1.weight", "unet", true),
+      (matrix, "to_q.weight", "text_encoder", false), (kernel, "conv.weight", "unet", false),
+      (narrow, "to_q.weight", "unet", false),
+    ] {
+      #expect(diffusers.holds(entry, of: name, in: component) == held, "\(name)")
+    }
+    #expect(
+      diffusers.stored(TensorEntry(shape: [8, 8], encoding: .plain(.bf16))).encoding == .plain(.f32)
+    )
+    #expect(diffusers.stored(matrix) == matrix)
     // Kernels lie in rows of 256; vectors of half precision are widened.
     #expect(comfy.stored(kernel).shape == [9, 256])
     #expect(

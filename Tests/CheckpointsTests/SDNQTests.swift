@@ -79,15 +79,121 @@ struct SDNQTests {
     }
   }
 
-  @Test func onlyInt8WithAScalePerChannelIsAccepted() throws {
+  @Test func symmetricCodesAreAccepted() throws {
     let writer = DiffusersFolderWriter()
     let sdnq = try writer.profile(WriteOptions(program: "sdnq"))
-    #expect(sdnq.accepted(.int8) == .int8)
-    #expect(sdnq.accepted(.symmetric(bits: 8, groupSize: 64)) == nil)
-    #expect(sdnq.accepted(.symmetric(bits: 4, groupSize: 32)) == nil)
+    let groups = TensorEncoding.symmetric(bits: 4, groupSize: 32)
+    for encoding in [.int8, .symmetric(bits: 8, groupSize: 64), groups] {
+      #expect(sdnq.accepted(encoding) == encoding)
+    }
+    #expect(sdnq.accepted(.float8) == nil && sdnq.accepted(.codes(.rotatedInt8)) == nil)
+    // Groups of a 3x3 kernel differ, and are stored as int8.
+    for (shape, held) in [
+      ([8, 64] as Shape, true), ([8, 64, 1, 1], true), ([8, 32, 3, 3], false), ([8, 48], false),
+    ] {
+      let entry = TensorEntry(shape: shape, encoding: groups)
+      #expect(sdnq.holds(entry, of: "a.weight", in: "unet") == held, "\(shape)")
+      #expect(sdnq.substitute(for: entry, of: "a.weight", in: "unet") == .int8)
+    }
     #expect(sdnq.accepted(.plain(.bf16)) == .plain(.bf16))
     #expect(try writer.profile(WriteOptions()).accepted(.int8) == nil)
     #expect(try writer.profile(WriteOptions(program: "diffusers")).accepted(.int8) == nil)
+  }
+
+  /// A tensor with codes that count up, and scales that are halves.
+  private static func grouped(bits: Int, size: Int, _ shape: Shape) throws -> StoredTensor {
+    let encoding = TensorEncoding.symmetric(bits: bits, groupSize: size)
+    let codes = (0..<shape.count).map { Int8($0 % 15 - 7) }
+    let count = shape.count / size
+    return StoredTensor(
+      shape: shape, encoding: encoding,
+      parts: [encoding.packed(codes, for: shape)]
+        + StoredTensor(shape: [count], floats: (1...count).map { Float($0) / 2 }, as: .f16).parts)
+  }
+
+  /// The forms that SDNQ 0.2.8 loads, and the same tensors back.
+  @Test func groupsOfInputChannelsAreExtents() throws {
+    try withTemporaryFolder { folder in
+      let tensors =
+        [
+          ("a", try Self.grouped(bits: 4, size: 32, [3, 64]), ElementKind.u8, [96], [3, 2, 1]),
+          ("b", try Self.grouped(bits: 4, size: 32, [3, 64, 1, 1]), .u8, [96], [3, 2, 1, 1, 1]),
+          ("c", try Self.grouped(bits: 4, size: 32, [3, 32]), .u8, [48], [3, 1]),
+          ("d", try Self.grouped(bits: 8, size: 16, [3, 32]), .i8, [3, 2, 16], [3, 2, 1]),
+          (
+            "e", try Self.grouped(bits: 8, size: 32, [3, 32, 1, 1]), .i8, [3, 32, 1, 1],
+            [3, 1, 1, 1]
+          ),
+        ] as [(String, StoredTensor, ElementKind, Shape, Shape)]
+      var model = try TinyFolder(in: folder).read()
+      model["unet"]?.weights = MemorySource(
+        location: "test",
+        tensors.map { ($0.0 + ".weight", $0.1) } + [("row.weight", Self.linear)])
+      try write(model, to: folder + "/out")
+      let file = try SafetensorsFile(path: folder + "/out/unet/diffusion_pytorch_model.safetensors")
+      for (name, _, kind, codes, scales) in tensors {
+        let found = (file.entry(name + ".weight"), file.entry(name + ".scale"))
+        #expect(found.0 == TensorEntry(shape: codes, encoding: .plain(kind)), "\(name)")
+        #expect(found.1 == TensorEntry(shape: scales, encoding: .plain(.f16)), "\(name)")
+      }
+      // The codes -7, -6, -5 and -4 plus 8.
+      #expect(try file.tensor("a.weight").parts[0].array.prefix(2) == [0x21, 0x43])
+      let config = try #require(
+        JSONValue(parsing: text(folder + "/out/unet/config.json")).object?["quantization_config"]?
+          .object)
+      let modules = try #require(config["modules_quant_config"]?.object)
+      #expect(modules["a.weight"] == ["weights_dtype": "int4", "group_size": 32])
+      #expect(modules["d.weight"] == ["weights_dtype": "int8", "group_size": 16])
+      #expect(modules["row.weight"] == nil)
+
+      let back = try DiffusersFolderReader().read(folder + "/out", options: ReadOptions())
+      let weights = try #require(back["unet"]?.weights)
+      #expect(
+        weights.names.sorted() == (tensors.map { $0.0 + ".weight" } + ["row.weight"]).sorted())
+      for (name, tensor, _, _, _) in tensors {
+        let found = try weights.tensor(name + ".weight")
+        #expect(found.entry == tensor.entry, "\(name)")
+        #expect(found.parts.map(\.array) == tensor.parts.map(\.array), "\(name)")
+      }
+    }
+  }
+
+  /// Groups in a config, and tensors that do not have their shapes.
+  @Test(
+    arguments: [
+      (
+        #"{"weights_dtype": "uint4", "group_size": 2}"#, [2, 2, 1],
+        #"'sdnq' with 'to_q.weight' {"weights_dtype":"uint4","group_size":2}; expected "#
+          + "'weights_dtype' 'int8' or 'int4' and a 'group_size'"
+      ),
+      (
+        #"{"weights_dtype": "int8", "group_size": 2}"#, [],
+        "tensor 'to_q.scale' f16 []; expected f16 [out, groups, 1] beside 'to_q.weight'"
+      ),
+      (
+        #"{"weights_dtype": "int8", "group_size": 2}"#, [2, 2, 2],
+        "tensor 'to_q.scale' f16 [2, 2, 2]; expected f16 [2, 2, 1] beside 'to_q.weight'"
+      ),
+      (
+        #"{"weights_dtype": "int8", "group_size": 2}"#, [2, 2, 1],
+        "tensor 'to_q.weight' i8 [2, 2]; expected i8 [2, 2, 2] beside 'to_q.scale'"
+      ),
+    ] as [(String, Shape, String)])
+  func groupsMustFit(description: String, scale: Shape, sentence: String) throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      let codes = StoredTensor(
+        shape: [2, 2], encoding: .plain(.i8), parts: [ByteSlice([1, 2, 3, 4] as [UInt8])])
+      let scales = StoredTensor(
+        shape: scale, floats: [Float](repeating: 1, count: scale.count), as: .f16)
+      try tiny.weights(
+        [("to_q.weight", codes), ("to_q.scale", scales)], TinyFolder.stem + ".safetensors")
+      try tiny.write(
+        #"{"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "sdnq", "modules_quant_config": {"to_q.weight": \#(description)}}}"#,
+        "unet/config.json")
+      #expect(
+        tiny.refusal() == "model/unet/config.json: the weights are quantized by " + sentence)
+    }
   }
 
   /// Unsupported configs and tensors, and their errors.

@@ -91,7 +91,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],
-      "type 'int3' is unknown; expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32 or int4-g64"
+      "type 'int3' is unknown; expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32, int4-g64, fp8 or int8-convrot"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],
@@ -103,7 +103,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8"],
-      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to gguf, or choose --type f16"
+      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to checkpoint or --to gguf, or choose --type f16"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--calibration", "nothing"],

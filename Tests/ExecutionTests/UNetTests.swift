@@ -216,6 +216,7 @@ private struct EncodedWeights: WeightSource {
     let floats = tensor.floats()
     switch encoding {
     case .plain(let kind): return StoredTensor(shape: tensor.shape, floats: floats, as: kind)
+    case .scaled: return StoredTensor(scalingToFloat8: tensor)
     case .codes:
       guard tensor.shape.rank > 1 else { return tensor }
       let length = tensor.shape.rowLength

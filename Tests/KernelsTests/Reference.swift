@@ -81,6 +81,9 @@ func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> Sto
       width == 4 ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
     ]
     return StoredTensor(shape: shape, encoding: encoding, parts: parts)
+  case .scaled:
+    return StoredTensor(
+      scalingToFloat8: StoredTensor(shape: shape, floats: numbers.floats(shape.count)))
   }
 }
 
@@ -102,5 +105,5 @@ func geglu(_ x: Tensor) -> Tensor {
 /// The encodings of weights.
 let weightEncodings: [TensorEncoding] = [
   .plain(.f32), .plain(.f16), .plain(.bf16), .int8, .symmetric(bits: 8, groupSize: 64),
-  .symmetric(bits: 4, groupSize: 32),
+  .symmetric(bits: 4, groupSize: 32), .float8,
 ]

@@ -10,10 +10,11 @@ import Testing
 /// `Formats/decant.py`.
 ///
 /// `kinds` and `blocks` were written when deflate was the only codec. `DECANT_WRITE_FIXTURES=1`
-/// writes `huffman` again; the digests beside the files are what `Fixtures/packfiles/digests.py`
-/// prints.
+/// writes `huffman` again; `Fixtures/packfiles/scaled.py` writes `scaled`. The digests
+/// beside the files are what `Fixtures/packfiles/digests.py` prints.
 @Suite struct FixtureTests {
-  @Test(arguments: ["kinds", "blocks", "huffman"]) func bothReadersAgree(name: String) throws {
+  @Test(arguments: ["kinds", "blocks", "huffman", "scaled"])
+  func bothReadersAgree(name: String) throws {
     let reader = try PackfileReader(path: fixture("packfiles/\(name).decant"))
     try reader.check { _, _ in }
     let text = try ByteSlice.mapping(fixture("packfiles/\(name).json"))
@@ -42,7 +43,9 @@ import Testing
   @Test func theFixturesHaveTheNamedCodecs() throws {
     let kinds = try PackfileReader(path: fixture("packfiles/kinds.decant")).manifest
     let encodings = Set(kinds.components[0].tensors.map(\.entry.encoding))
-    #expect(encodings.isSuperset(of: RoundTripTests.encodings))
+    let scaled = try PackfileReader(path: fixture("packfiles/scaled.decant")).manifest
+      .components[0].tensors.map(\.entry.encoding)
+    #expect(encodings.union(scaled).isSuperset(of: RoundTripTests.encodings))
     #expect(kinds.components[0].tensors.contains { $0.isCoded })
     let blocks = try PackfileReader(path: fixture("packfiles/blocks.decant")).manifest
     let tensor = blocks.components[0].tensors[0]

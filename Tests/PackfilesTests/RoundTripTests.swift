@@ -10,7 +10,8 @@ import Testing
     ElementKind.allCases.map { .plain($0) } + [
       .int8, .symmetric(bits: 8, groupSize: 1), .symmetric(bits: 8, groupSize: 3),
       .symmetric(bits: 8, groupSize: 64), .symmetric(bits: 4, groupSize: nil),
-      .symmetric(bits: 4, groupSize: 1), .symmetric(bits: 4, groupSize: 32),
+      .symmetric(bits: 4, groupSize: 1), .symmetric(bits: 4, groupSize: 32), .float8,
+      .codes(.rotatedInt8),
     ]
 
   static let shapes: [Shape] = [

@@ -15,23 +15,23 @@ from test_files import WEIGHTS, decant_reader
 PACKFILES = FIXTURES / "packfiles"
 
 
-@pytest.mark.parametrize("name", ["kinds", "blocks", "huffman"])
+@pytest.mark.parametrize("name", ["kinds", "blocks", "huffman", "scaled"])
 def test_fixture_matches_its_digests(name):
     found = subprocess.run(
         [sys.executable, PACKFILES / "digests.py", PACKFILES / f"{name}.decant"], capture_output=True, check=True)
     assert json.loads(found.stdout) == json.loads((PACKFILES / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["kinds", "huffman"])
+@pytest.mark.parametrize("name", ["kinds", "huffman", "scaled"])
 def test_flipped_bits_and_truncations_are_refused(name):
     reader = decant_reader()
     data = (PACKFILES / f"{name}.decant").read_bytes()
-    for offset in range(0, len(data), 7 if name == "kinds" else 97):
+    for offset in range(0, len(data), 97 if name == "huffman" else 7):
         damaged = bytearray(data)
         damaged[offset] ^= 1 << offset % 8
         with pytest.raises(reader.DecantError):
             reader.File(bytes(damaged)).check()
-    for count in range(0, len(data), 1 if name == "kinds" else 97):
+    for count in range(0, len(data), 97 if name == "huffman" else 1):
         with pytest.raises(reader.DecantError):
             reader.File(data[:count])
 

@@ -23,12 +23,18 @@ struct PlanFittingTests {
     func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
       entry.shape.rank == 2 && component == "unet"
     }
+
+    /// One convolution is read in rows.
+    func substitute(
+      for entry: TensorEntry, of tensor: String, in component: String
+    ) -> TensorEncoding? { tensor == "c.weight" ? .int8 : nil }
   }
 
   private func plan(_ type: String) throws -> QuantizationPlan {
     let modules = [
       ("a", ModuleSpec.Kind.linear, [4, 64] as Shape),
-      ("b", .convolution, [4, 64, 3, 3]), ("norm", .groupNorm, [4]),
+      ("b", .convolution, [4, 64, 3, 3]), ("c", .convolution, [4, 64, 3, 3]),
+      ("norm", .groupNorm, [4]),
     ].map { name, kind, shape in
       ModuleSpec(
         name: name, kind: kind, role: kind == .linear ? .linear : .convolution, block: name,
@@ -46,9 +52,10 @@ struct PlanFittingTests {
 
   @Test func tensorsGetTheNearestEncodingOrTheRest() throws {
     let entries = try fitted(try plan("int8")).entries
-    #expect(entries.map(\.scheme.name) == ["int8-g32", "f16", "f16"])
+    #expect(entries.map(\.scheme.name) == ["int8-g32", "f16", "int8", "f16"])
     #expect(entries[0].reason == "linear layer")
     #expect(entries[1].reason == "not quantized")
+    #expect(entries[2].reason == "convolution, which Test does not read as int8-g32")
     #expect(try fitted(try plan("int8"))["a.weight"]?.scheme.name == "int8-g32")
   }
 

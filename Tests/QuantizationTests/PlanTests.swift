@@ -54,6 +54,21 @@ struct PlanTests {
     #expect(plan["nothing"] == nil)
   }
 
+  /// Rows without groups for a scheme are stored as the rest.
+  @Test func tensorsThatASchemeCannotStoreAreNotQuantized() throws {
+    let modules = [
+      SourceTests.module("a", .linear, .linear, [5, 48], bias: false),
+      SourceTests.module("b", .linear, .linear, [5, 40], bias: false),
+    ]
+    let plan = try QuantizationPlan(
+      modules: modules, choices: try Self.choices("int8-convrot"))
+    #expect(
+      Self.lines(plan) == [
+        "a.weight | a | [5, 48] | int8-convrot | 260 | linear layer",
+        "b.weight | b | [5, 40] | f16 | 400 | int8-convrot has no groups for rows of 40",
+      ])
+  }
+
   /// An entry as text: tensor, module, shape, scheme, bytes and reason.
   private static func lines(_ plan: QuantizationPlan) -> [String] {
     plan.entries.map {

@@ -6,12 +6,13 @@ import Tensors
 import Testing
 
 struct SchemeTests {
-  static let integers = Schemes.all.filter(\.encoding.isQuantized).map(\.name)
+  static let integers = Schemes.all.filter { $0 is any IntegerScheme }.map(\.name)
 
   @Test func everySchemeHasItsOwnName() {
     #expect(
       Schemes.all.map(\.name) == [
         "f32", "f16", "bf16", "int8", "int8-g32", "int8-g64", "int8-g128", "int4-g32", "int4-g64",
+        "fp8", "int8-convrot",
       ])
     for scheme in Schemes.all {
       #expect(Schemes.named(scheme.name)?.encoding == scheme.encoding)
@@ -100,6 +101,40 @@ struct SchemeTests {
     #expect(throws: SchemeError.nonfinite) {
       try scheme.encode(weights, method: try method("mse"), statistics: nil)
     }
+  }
+
+  /// Codes have 3 bits of mantissa, whatever the size of a weight.
+  @Test func float8OfNormalWeightsHasTheExpectedNoise() throws {
+    let scheme = try #require(Schemes.named("float8_e4m3fn"))
+    var generator = SeededGenerator(3)
+    let weights = StoredTensor(
+      shape: [64, 1280], floats: (0..<64 * 1280).map { _ in generator.normal() })
+    let encoded = try scheme.encode(weights, method: try method("mse"), statistics: nil)
+    #expect(encoded.tensor.encoding == .float8)
+    #expect((31.0...32.5).contains(encoded.figures.sqnr))
+    let nan = StoredTensor(shape: [2], floats: [1, .nan])
+    #expect(throws: SchemeError.nonfinite) {
+      try scheme.encode(nan, method: try method("mse"), statistics: nil)
+    }
+  }
+
+  /// A row of normal weights with one outlier of 40 standard deviations: the rotation divides it
+  /// among 256 weights.
+  @Test func rotationReducesTheErrorOfRowsWithOutliers() throws {
+    var generator = SeededGenerator(3)
+    var floats = (0..<8 * 768).map { _ in generator.normal() }
+    for row in 0..<8 { floats[row * 768 + 90 * row] = 40 }
+    let weights = StoredTensor(shape: [8, 768], floats: floats)
+    func encoded(_ name: String) throws -> EncodedTensor {
+      try #require(Schemes.named(name)).encode(
+        weights, method: try method("mse"), statistics: nil)
+    }
+    let rotated = try encoded("convrot")
+    #expect(rotated.tensor.encoding.name == "int8-convrot")
+    #expect(rotated.figures.sqnr > (try encoded("int8").figures.sqnr) + 6)
+    // The error in the weights is that of the rotated weights.
+    let measures = ErrorMeasures(reference: weights, candidate: rotated.tensor)
+    #expect(abs(measures.sqnr - rotated.figures.sqnr) < 1e-3)
   }
 
   @Test func halfRefusesMagnitudesAbove65504() throws {

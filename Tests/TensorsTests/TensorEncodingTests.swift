@@ -6,7 +6,8 @@ struct TensorEncodingTests {
     ("f32", .plain(.f32)), ("bf16", .plain(.bf16)), ("f8_e4m3", .plain(.f8e4m3)),
     ("bool", .plain(.bool)), ("int8", .int8), ("int4", .symmetric(bits: 4, groupSize: nil)),
     ("int8-g64", .symmetric(bits: 8, groupSize: 64)),
-    ("int4-g32", .symmetric(bits: 4, groupSize: 32)),
+    ("int4-g32", .symmetric(bits: 4, groupSize: 32)), ("fp8", .float8),
+    ("int8-convrot", .codes(.rotatedInt8)),
   ]
 
   @Test(arguments: named)
@@ -17,7 +18,8 @@ struct TensorEncodingTests {
 
   @Test(arguments: [
     "", "F32", "f33", "int3", "int16", "int8-", "int8-g", "int8-g0", "int8-g-1", "int8-g064",
-    "int8-g64-g64", "int8-64", "Int8", "int8-g9223372036854775808",
+    "int8-g64-g64", "int8-64", "Int8", "int8-g9223372036854775808", "FP8", "fp16", "int8-convrot64",
+    "int4-convrot",
   ])
   func unknownNamesAreRefused(name: String) {
     #expect(TensorEncoding(name: name) == nil)
@@ -37,6 +39,9 @@ struct TensorEncodingTests {
       (.symmetric(bits: 4, groupSize: 32), [3, 65], [99, 18]),
       (.symmetric(bits: 8, groupSize: 0), [2, 3], nil),
       (.symmetric(bits: 5, groupSize: nil), [2, 3], nil),
+      (.float8, [2, 3], [6, 4]), (.float8, [], [1, 4]), (.float8, [0, 3], [0, 4]),
+      (.codes(.rotatedInt8), [2, 16], [32, 8]), (.codes(.rotatedInt8), [2, 24], nil),
+      (.codes(.rotatedInt8), [2, 16, 3, 3], [288, 8]),
       (.plain(.f32), [Int.max], nil),
       (.int8, [Int.max], nil),
       (.symmetric(bits: 4, groupSize: nil), [1, Int.max], [Int.max / 2 + 1, 4]),
@@ -69,5 +74,9 @@ struct TensorEncodingTests {
     #expect(TensorEncoding.symmetric(bits: 4, groupSize: 32).numberWidths == [1, 2])
     #expect(TensorEncoding.int8.isQuantized)
     #expect(!TensorEncoding.plain(.i8).isQuantized)
+    #expect(TensorEncoding.float8.partNames == ["codes", "scale"])
+    #expect(TensorEncoding.float8.numberWidths == [1, 4])
+    #expect(TensorEncoding.float8.isQuantized && TensorEncoding.float8.codeFormat == nil)
+    #expect(TensorEncoding.codes(.rotatedInt8).partNames == ["codes", "scales"])
   }
 }

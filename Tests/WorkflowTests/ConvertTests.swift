@@ -91,7 +91,7 @@ import Workflow
 
   /// A program reads some tensors as plain numbers only. A quantized model that is converted for it
   /// becomes the file that quantizing for it directly writes.
-  @Test(arguments: ["sdcpp", "comfyui"])
+  @Test(arguments: ["sdcpp", "comfyui", "diffusers"])
   func quantizedTensorsFitTheProgram(program: String) async throws {
     try await withTemporaryFolder { folder in
       func quantized(_ output: OutputRequest) async throws {
@@ -119,8 +119,8 @@ import Workflow
   }
 
   @Test(arguments: [
-    ("a.safetensors", "comfyui", "single-file checkpoint", "checkpoint", ["gguf"]),
-    ("a.gguf", "sdnq", "GGUF file", "sdcpp or comfyui", ["diffusers"]),
+    ("a.safetensors", "sdcpp", "single-file checkpoint", "checkpoint or comfyui", ["gguf"]),
+    ("a.gguf", "sdnq", "GGUF file", "sdcpp, comfyui or diffusers", ["diffusers"]),
     ("a.decant", "nothing", "decant file", "decant", []),
   ])
   func programsThatDoNotReadTheLayoutAreRefused(
@@ -143,7 +143,8 @@ import Workflow
 
   /// Every layout is written for each of its programs, by the same option.
   @Test(arguments: [
-    ("a.decant", "decant"), ("a.safetensors", "checkpoint"), ("a", "diffusers"), ("a", "sdnq"),
+    ("a.decant", "decant"), ("a.safetensors", "checkpoint"), ("a.safetensors", "comfyui"),
+    ("a", "diffusers"), ("a", "sdnq"), ("a.gguf", "diffusers"),
   ])
   func everyLayoutHasPrograms(name: String, program: String) async throws {
     try await withTemporaryFolder { folder in

@@ -187,8 +187,8 @@ import Workflow
           Issue.record("unexpected error: \(String(describing: error))")
           return
         }
-        #expect(others == ["comfyui"])
-        #expect(error?.remedy == .choose(.program, ["comfyui"]))
+        #expect(others == ["comfyui", "diffusers"])
+        #expect(error?.remedy == .choose(.program, ["comfyui", "diffusers"]))
         #expect(events.withLock { $0.isEmpty })
         let files = try FileManager.default.contentsOfDirectory(atPath: folder)
         #expect(files.isEmpty)

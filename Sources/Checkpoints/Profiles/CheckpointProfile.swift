@@ -7,6 +7,10 @@ struct CheckpointProfile: OutputProfile {
   let title = "programs for single-file checkpoints"
   var container: String { CheckpointWriter().name }
 
+  func notes(_ model: ModelSource) -> [String] {
+    model.guidanceNotes(for: ["ComfyUI", "diffusers' from_single_file"])
+  }
+
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {
     let name = options.numbering ?? BlockNumbering.dense.rawValue
     guard let numbering = BlockNumbering(rawValue: name) else {

@@ -28,7 +28,6 @@ struct ComfyUIProfile: OutputProfile {
 
   func refusal(_ model: ModelSource) -> String? {
     guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
-    if let refusal = unet.guidanceRefusal { return refusal }
     let architecture = Architectures.of(model.components)
     let (depths, _) = unet.transformerDepths
     if architecture.hasAddedEmbedding {
@@ -42,11 +41,16 @@ struct ComfyUIProfile: OutputProfile {
         : "a U-Net with transformer depths \(found); it loads SDXL, its refiner, SSD-1B, Vega and "
           + "KOALA"
     }
+    // Without the block whose statistic shows velocity prediction, it takes epsilon.
     let layers = UNetTopology(config: unet.config).down.map(\.attentions.count)
-    return architecture.predictionMark != nil && layers != [2, 2, 2, 2]
-      ? "a stripped U-Net of Stable Diffusion 2: it reads the prediction type from a removed block"
+    let isVelocity = model.scheduler?["prediction_type"] == "v_prediction"
+    return architecture.predictionMark != nil && layers != [2, 2, 2, 2] && isVelocity
+      ? "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the prediction "
+        + "type from a removed block"
       : nil
   }
+
+  func notes(_ model: ModelSource) -> [String] { model.guidanceNotes(for: [title]) }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { GGMLType.nearest(to: encoding) }
 

@@ -7,8 +7,10 @@ package enum OutputProfiles {
     DiffusersProfile(),
     SDNQProfile(),
     CheckpointProfile(),
+    ComfyUINativeProfile(),
     StableDiffusionCppProfile(),
     ComfyUIProfile(),
+    DiffusersGGUFProfile(),
   ]
 
   /// The profiles of one layout.

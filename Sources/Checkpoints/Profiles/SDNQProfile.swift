@@ -3,7 +3,8 @@ import Support
 import Tensors
 
 /// diffusers with the SDNQ package, a quantization back end that stock diffusers loads after
-/// `import sdnq`. Linear layers and convolutions stay int8 in memory. ``SDNQForm`` has the layout.
+/// `import sdnq`. Linear layers and convolutions stay int8 or int4 in memory. ``SDNQForm`` has the
+/// layout.
 struct SDNQProfile: OutputProfile {
   let name = "sdnq"
   let title = "diffusers with SDNQ"
@@ -17,21 +18,31 @@ struct SDNQProfile: OutputProfile {
   }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
-    encoding.isQuantized && encoding != .int8 ? nil : encoding
+    !encoding.isQuantized || encoding == .int8 || SDNQGroups(encoding) != nil ? encoding : nil
   }
 
-  /// The model with its int8 tensors as SDNQ stores them.
+  func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
+    guard let groups = SDNQGroups(entry.encoding) else { return true }
+    return groups.divide(entry.shape)
+  }
+
+  /// SDNQ groups the input channels of each place of a kernel, Decant consecutive weights.
+  func substitute(for entry: TensorEntry, of tensor: String, in component: String)
+    -> TensorEncoding?
+  { .int8 }
+
+  /// The model with its quantized tensors as SDNQ stores them.
   func prepared(_ model: ModelSource) -> ModelSource {
     var model = model
     for index in model.components.indices {
       let component = model.components[index]
       model.components[index].config = config(component.config, of: component.weights)
-      model.components[index].weights = SDNQEncodedSource(component.weights)
+      model.components[index].weights = SplitSource(component.weights, split: SDNQForm.pieces)
     }
     return model
   }
 
-  /// The config of a component with SDNQ's description of its weights, where any are int8.
+  /// The config of a component with SDNQ's description of its weights, where any are quantized.
   private func config(_ config: JSONObject, of weights: any WeightSource) -> JSONObject {
     let names = weights.names
     let isQuantized = { (name: String) in weights.entry(name)?.encoding.isQuantized == true }
@@ -41,50 +52,18 @@ struct SDNQProfile: OutputProfile {
       name.hasSuffix(SDNQForm.weightSuffix) && !isQuantized(name)
         && (weights.entry(name)?.shape.rank ?? 0) >= 2
     }
-    var config = config
-    config[DiffusersLayout.quantizationMember] = [
+    var quantization: JSONObject = [
       "quant_method": .string(SDNQForm().method), "weights_dtype": "int8", "group_size": -1,
       "quant_conv": true, "use_quantized_matmul": false, "add_skip_keys": false,
       "modules_to_not_convert": .array(plain.map { .string($0) }),
       "minimum_allowed_numel": 1, "minimum_allowed_channel_size": 1,
     ]
-    return config
-  }
-}
-
-/// A source that splits int8 tensors into codes and scales, both stored as plain numbers.
-private struct SDNQEncodedSource: WeightSource {
-  let names: [String]
-  private let base: any WeightSource
-  /// The base tensor and the part of it that each split tensor holds.
-  private let parts: [String: (tensor: String, index: Int, entry: TensorEntry)]
-
-  init(_ base: any WeightSource) {
-    var names: [String] = []
-    var parts: [String: (tensor: String, index: Int, entry: TensorEntry)] = [:]
-    for name in base.names {
-      names.append(name)
-      guard let entry = base.entry(name), entry.encoding == .int8 else { continue }
-      let scale = SDNQForm.scaleName(name)
-      names.append(scale)
-      parts[name] = (name, 0, TensorEntry(shape: entry.shape, encoding: .plain(.i8)))
-      parts[scale] = (
-        name, 1, TensorEntry(shape: SDNQForm.scaleShape(entry.shape), encoding: .plain(.f32))
-      )
+    let grouped: [(String, JSONValue)] = names.compactMap { name in
+      weights.entry(name).flatMap { SDNQGroups($0.encoding) }.map { (name, $0.json) }
     }
-    self.base = base
-    self.names = names
-    self.parts = parts
-  }
-
-  var location: String { base.location }
-
-  func entry(_ name: String) -> TensorEntry? { parts[name]?.entry ?? base.entry(name) }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    guard let part = parts[name] else { return try base.tensor(name) }
-    let tensor = try base.tensor(part.tensor)
-    return StoredTensor(
-      shape: part.entry.shape, encoding: part.entry.encoding, parts: [tensor.parts[part.index]])
+    if !grouped.isEmpty { quantization[SDNQGroups.configMember] = .object(JSONObject(grouped)) }
+    var config = config
+    config[DiffusersLayout.quantizationMember] = .object(quantization)
+    return config
   }
 }

@@ -21,10 +21,24 @@ extension ModelSource.Component {
     return (down, topology.mid?.hasAttention == true ? entries.last.map { depth($0, 0) } : nil)
   }
 
-  /// The refusal of a U-Net with a guidance embedding, which the LDM layout has no name for; `nil`
-  /// for other U-Nets.
+  /// Whether the U-Net has the guidance embedding of latent consistency models, which the LDM layout
+  /// has no name for.
+  var hasGuidanceEmbedding: Bool { config["time_cond_proj_dim"]?.integer != nil }
+
+  /// The refusal of a U-Net with a guidance embedding; `nil` for other U-Nets.
   var guidanceRefusal: String? {
-    config["time_cond_proj_dim"]?.integer == nil
-      ? nil : "the guidance embedding of a latent consistency model"
+    hasGuidanceEmbedding ? "the guidance embedding of a latent consistency model" : nil
+  }
+}
+
+extension ModelSource {
+  /// The note that programs ignore a guidance embedding; empty for other models.
+  func guidanceNotes(for programs: [String]) -> [String] {
+    guard self[ComponentName.unet]?.hasGuidanceEmbedding == true else { return [] }
+    let verb = programs.count == 1 ? "ignores" : "ignore"
+    return [
+      "\(listed(programs)) \(verb) the guidance embedding of this latent consistency model, "
+        + "the tensor 'time_embedding.cond_proj.weight'"
+    ]
   }
 }

@@ -23,11 +23,33 @@ protocol QuantizedForm: Sendable {
   ) throws(DiffusersError) -> any WeightSource
 }
 
+/// A form in which a program stores quantized weights in a file of named tensors, and which Decant
+/// reads. A new form is one file with a type that conforms to this protocol, and one line in
+/// ``QuantizedForms/ofFiles``.
+protocol QuantizedFileForm: Sendable {
+  /// The weights in encodings of Decant; `nil` for a file without this form.
+  ///
+  /// - Throws: ``WeightError`` for tensors that do not fit the form.
+  func restored(_ weights: any WeightSource, path: String) throws -> (any WeightSource)?
+}
+
 /// The quantized forms that Decant reads.
 enum QuantizedForms {
   static let all: [any QuantizedForm] = [
     SDNQForm()
   ]
+
+  static let ofFiles: [any QuantizedFileForm] = [
+    ComfyUIForm()
+  ]
+
+  /// The weights of a file without a quantized form. Plain files do not change.
+  static func restored(_ weights: any WeightSource, path: String) throws -> any WeightSource {
+    for form in ofFiles {
+      if let restored = try form.restored(weights, path: path) { return restored }
+    }
+    return weights
+  }
 
   /// The config and weights of a component without a quantized form. Plain components do not change.
   ///

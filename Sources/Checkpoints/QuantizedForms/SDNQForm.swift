@@ -2,15 +2,16 @@ import ModelSources
 import Support
 import Tensors
 
-/// int8 weights as the SDNQ package stores them, a quantization back end of diffusers.
+/// Weights as the SDNQ package stores them, a quantization back end of diffusers.
 ///
 /// Each quantized module has two tensors:
 ///
 ///     X.weight   I8, the shape of the weight
 ///     X.scale    F32, [out, 1] of a linear layer, [out, 1, 1, 1] of a convolution
 ///
-/// The weight's value is `weight * scale`, bit for bit that of Decant's int8. Checked with SDNQ
-/// 0.2.8.
+/// The weight's value is `weight * scale`, bit for bit that of Decant's int8. Modules with a scale
+/// for each group of weights are listed in `modules_quant_config`; see ``SDNQGroups``. Checked with
+/// SDNQ 0.2.8.
 struct SDNQForm: QuantizedForm {
   let method = "sdnq"
   var readable: String { "'\(method)' with 'weights_dtype' 'int8' and no groups" }
@@ -32,62 +33,89 @@ struct SDNQForm: QuantizedForm {
   func restored(
     _ weights: any WeightSource, described description: JSONObject, path: String
   ) throws(DiffusersError) -> any WeightSource {
-    for (member, expected) in [("weights_dtype", "int8" as JSONValue), ("group_size", -1)] {
-      if let value = description[member], value != expected {
+    let members: [(String, [JSONValue])] = [
+      ("weights_dtype", ["int8"]), ("group_size", [-1]), ("modules_dtype_dict", [[:], .null]),
+    ]
+    for (member, expected) in members {
+      if let value = description[member], !expected.contains(value) {
         throw .quantized(
           path: path, found: "'\(method)' with '\(member)' \(shown(value.text()))",
           expected: readable)
       }
     }
-    return try SDNQDecodedSource(weights, path: path)
+    var grouped: [String: SDNQGroups] = [:]
+    for (tensor, value) in description[SDNQGroups.configMember]?.object?.members ?? [] {
+      guard let groups = SDNQGroups(value) else {
+        throw .quantized(
+          path: path, found: "'\(method)' with '\(shown(tensor))' \(shown(value.text()))",
+          expected: SDNQGroups.readable)
+      }
+      grouped[tensor] = groups
+    }
+    var joints = try Self.joints(weights, without: grouped, path: path)
+    for (tensor, groups) in grouped {
+      joints[tensor] = try groups.joint(tensor, weights, path: path)
+    }
+    return JoinedSource(weights, joints: joints)
   }
-}
 
-/// A source that joins codes and scales to int8 tensors.
-private struct SDNQDecodedSource: WeightSource {
-  let names: [String]
-  private let base: any WeightSource
-  /// The name of each weight's scale.
-  private let scales: [String: String]
+  /// The codes and the scales of a quantized tensor, both stored as plain numbers.
+  static func pieces(_ name: String, _ entry: TensorEntry) -> [SplitSource.Piece] {
+    if let groups = SDNQGroups(entry.encoding) { return groups.pieces(name, entry.shape) }
+    guard entry.encoding == .int8 else { return [] }
+    let scales = TensorEntry(shape: scaleShape(entry.shape), encoding: .plain(.f32))
+    return [
+      .init(
+        name: name, entry: TensorEntry(shape: entry.shape, encoding: .plain(.i8)),
+        contents: .part(0)),
+      .init(name: scaleName(name), entry: scales, contents: .part(1)),
+    ]
+  }
 
+  /// The int8 tensors that codes and scales are joined to, but those with groups.
+  ///
   /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` where codes and scales do not
   ///   fit.
-  init(_ base: any WeightSource, path: String) throws(DiffusersError) {
-    var scales: [String: String] = [:]
-    for name in base.names {
-      guard let entry = base.entry(name), entry.encoding == .plain(.i8) else { continue }
-      let scale = SDNQForm.scaleName(name)
-      let found = base.entry(scale)
-      let expected = TensorEntry(shape: SDNQForm.scaleShape(entry.shape), encoding: .plain(.f32))
+  private static func joints(
+    _ weights: any WeightSource, without grouped: [String: SDNQGroups], path: String
+  ) throws(DiffusersError) -> [String: JoinedSource.Joint] {
+    var joints: [String: JoinedSource.Joint] = [:]
+    for name in weights.names where grouped[name] == nil {
+      guard let entry = weights.entry(name), entry.encoding == .plain(.i8) else { continue }
+      let scale = scaleName(name)
+      let found = weights.entry(scale)
+      let expected = TensorEntry(shape: scaleShape(entry.shape), encoding: .plain(.f32))
       // A convolution's scale may have the shape of a linear layer's, [out, 1].
       guard let found, found.encoding == expected.encoding,
         found.shape.count == entry.shape.rows, found.shape.rows == entry.shape.rows
       else {
-        throw .quantized(
-          path: path,
-          found: "tensor '\(shown(scale))' "
-            + (found.map { "\($0.encoding.name) \($0.shape)" } ?? "missing"),
-          expected: "f32 \(expected.shape) beside '\(shown(name))'")
+        throw .misfit(scale, found, expected.text, beside: name, path: path)
       }
-      scales[name] = scale
+      joints[name] = JoinedSource.Joint(
+        entry: TensorEntry(shape: entry.shape, encoding: .int8), taken: [scale]
+      ) { base in
+        StoredTensor(
+          shape: entry.shape, encoding: .int8,
+          parts: try base.tensor(name).parts + base.tensor(scale).parts)
+      }
     }
-    let taken = Set(scales.values)
-    names = base.names.filter { !taken.contains($0) }
-    self.base = base
-    self.scales = scales
+    return joints
   }
+}
 
-  var location: String { base.location }
-
-  func entry(_ name: String) -> TensorEntry? {
-    guard let entry = base.entry(name), scales[name] != nil else { return base.entry(name) }
-    return TensorEntry(shape: entry.shape, encoding: .int8)
+extension DiffusersError {
+  /// A tensor of a quantized module that does not fit the tensor beside it.
+  static func misfit(
+    _ tensor: String, _ found: TensorEntry?, _ expected: String, beside other: String,
+    path: String
+  ) -> DiffusersError {
+    .quantized(
+      path: path, found: "tensor '\(shown(tensor))' \(found?.text ?? "missing")",
+      expected: "\(expected) beside '\(shown(other))'")
   }
+}
 
-  func tensor(_ name: String) throws -> StoredTensor {
-    let codes = try base.tensor(name)
-    guard let scale = scales[name] else { return codes }
-    return StoredTensor(
-      shape: codes.shape, encoding: .int8, parts: codes.parts + (try base.tensor(scale)).parts)
-  }
+extension TensorEntry {
+  /// Encoding and shape in messages: `f16 [2, 3]`.
+  var text: String { "\(encoding.name) \(shape)" }
 }

@@ -64,7 +64,7 @@ extension IntegerScheme {
 /// Every scheme, by name.
 package enum Schemes {
   package static let all: [any Scheme] =
-    PlainScheme.all + RowScheme.all + GroupScheme.all
+    PlainScheme.all + RowScheme.all + GroupScheme.all + Float8Scheme.all + RotatedScheme.all
 
   /// The scheme of that name in any case, or `nil`.
   package static func named(_ name: String) -> (any Scheme)? {

@@ -42,9 +42,13 @@ package struct CodeFormat: Hashable, Sendable {
   package let scales: [Factor]
   /// Numbers that are subtracted; empty for symmetric codes.
   package let minimums: [Factor]
+  /// Whether the numbers that codes and factors give are rotated weights; see
+  /// ``rotate(_:groupSize:)``. The length of a row determines the size of groups.
+  package let isRotated: Bool
 
   package init(
-    name: String, bits: Int, zeroPoint: Int = 0, scales: [Factor], minimums: [Factor] = []
+    name: String, bits: Int, zeroPoint: Int = 0, scales: [Factor], minimums: [Factor] = [],
+    isRotated: Bool = false
   ) {
     precondition(!scales.isEmpty, "codes of \(name) without scales")
     self.name = name
@@ -52,6 +56,7 @@ package struct CodeFormat: Hashable, Sendable {
     self.zeroPoint = zeroPoint
     self.scales = scales
     self.minimums = minimums
+    self.isRotated = isRotated
   }
 
   /// The factors in the order of their parts.
@@ -67,6 +72,7 @@ package struct CodeFormat: Hashable, Sendable {
   func partSizes(for shape: Shape) -> [Int]? {
     guard let packer, factors.allSatisfy({ $0.runLength ?? 1 > 0 }) else { return nil }
     let length = shape.rowLength
+    if isRotated, Self.rotationSize(for: length) == nil { return nil }
     let codes = shape.rows.multipliedReportingOverflow(by: packer.rowBytes(length))
     if codes.overflow { return nil }
     var sizes = [codes.partialValue]

@@ -10,7 +10,8 @@ protocol CodeNaming: Sendable {
 /// Every pattern of names of integer encodings. Files may have these encodings.
 enum CodeNamings {
   static let all: [any CodeNaming] = [
-    SymmetricNaming()
+    SymmetricNaming(),
+    RotatedNaming(),
   ]
 
   /// The format of that name, or `nil`.

@@ -1,0 +1,102 @@
+internal import Kernels
+package import ModelSources
+internal import Support
+internal import Tensors
+
+extension QuantizationPlan {
+  /// The plan with layers in `rest` that would lose a row to a single weight: one that is so large
+  /// that the other weights of its row are rounded to zero, or nearly.
+  ///
+  /// Layers with one scale for each row are concerned. The figures of such a layer do not show the
+  /// loss, because the large weight dominates the sums of squares. Every weight of these layers is
+  /// read once.
+  ///
+  /// - Throws: what the weights' source throws, and `CancellationError`.
+  package func sparingOutliers(
+    in weights: any WeightSource, rest: any Scheme
+  ) throws -> QuantizationPlan {
+    let indices = entries.indices.filter { index in
+      guard let scheme = entries[index].scheme as? any IntegerScheme, scheme.grid.groupSize == nil,
+        let encoding = weights.entry(entries[index].tensor)?.encoding
+      else { return false }
+      return encoding.isFloatingPoint && encoding.isWidenable && !encoding.isQuantized
+    }
+    let places = indices.map { TensorPlace(source: weights, name: entries[$0].tensor) }
+    var spared = entries
+    try produceInOrder(costs: places.map(\.cost)) { number in
+      let scheme = entries[indices[number]].scheme as? any IntegerScheme
+      return OutlierRow(
+        in: try weights.tensor(places[number].name), largestCode: scheme?.grid.largestCode ?? 127)
+    } consume: { number, outlier in
+      let entry = entries[indices[number]]
+      guard let outlier else { return }
+      let decibels = (outlier.sqnr * 10).rounded() / 10
+      spared[indices[number]] = Entry(
+        tensor: entry.tensor, module: entry.module, shape: entry.shape, scheme: rest,
+        reason: "outlier in row \(outlier.row): \(entry.scheme.name) gives its other weights "
+          + "an SQNR of \(decibels) dB")
+    }
+    return QuantizationPlan(entries: spared, method: method)
+  }
+}
+
+/// The row of a tensor whose weights, without the largest, have the lowest SQNR.
+struct OutlierRow: Equatable {
+  let row: Int
+  /// SQNR, in decibels, of the row without its largest weight, rounded to nearest.
+  let sqnr: Double
+
+  /// The SQNR below which a row is lost. Normal weights have 41 dB, and 27 dB with one weight of 20
+  /// standard deviations. At 10 dB, that weight has 140.
+  static let limit = 10.0
+
+  /// - Returns: `nil` where every row is above ``limit``.
+  init?(in weights: StoredTensor, largestCode: Int) {
+    let length = weights.shape.rowLength
+    guard length > 1 else { return nil }
+    let step = max(1, (1 << 16) / length)
+    var floats = [Float](repeating: 0, count: min(step, weights.shape.rows) * length)
+    var worst: (row: Int, sqnr: Double)?
+    for first in stride(from: 0, to: weights.shape.rows, by: step) {
+      let rows = first..<min(first + step, weights.shape.rows)
+      var target = floats.mutableSpan
+      weights.widen(rows: rows, into: &target)
+      for row in rows {
+        let start = (row - first) * length
+        let sqnr = Self.sqnr(of: floats[start..<start + length], largestCode: largestCode)
+        if sqnr < min(Self.limit, worst?.sqnr ?? .infinity) { worst = (row, sqnr) }
+      }
+    }
+    guard let worst else { return nil }
+    (row, sqnr) = worst
+  }
+
+  /// The SQNR of a row without its largest weight; infinite where it is above ``limit`` for
+  /// certain.
+  private static func sqnr(of row: ArraySlice<Float>, largestCode: Int) -> Double {
+    var largest = 0.0
+    var place = row.startIndex
+    var signal = 0.0
+    for index in row.indices {
+      let magnitude = Double(abs(row[index]))
+      if magnitude > largest {
+        signal += largest * largest
+        (largest, place) = (magnitude, index)
+      } else {
+        signal += magnitude * magnitude
+      }
+    }
+    let scale = largest / Double(largestCode)
+    // No error is above half a step, so that a signal of 10 dB above that needs no second pass.
+    guard signal > 0, signal < 10 * Double(row.count) * scale * scale / 4 else { return .infinity }
+    // Summed in the order of the errors, so that the ratio is exactly 1 where all are lost.
+    var (others, error) = (0.0, 0.0)
+    for index in row.indices where index != place {
+      let weight = Double(row[index])
+      let difference = weight - scale * (weight / scale).rounded(.toNearestOrEven)
+      others += weight * weight
+      error += difference * difference
+    }
+    return decibels(signal: others, error: error)
+  }
+}
