@@ -13,7 +13,7 @@ enum LDMNames {
     case transformers
   }
 
-  /// The renamed weights of every component.
+  /// The renamed weights of every component, and the ``PredictionMarkers``.
   ///
   /// - Throws: ``SingleFileError`` for a component or tensor that single files cannot hold.
   static func sources(
@@ -31,6 +31,7 @@ enum LDMNames {
         throw .unknownComponent(path: model.location, component: component.name)
       }
     }
+    if let markers = PredictionMarkers.source(of: model, architecture) { sources.append(markers) }
     return sources
   }
 

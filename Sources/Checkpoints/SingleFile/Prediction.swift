@@ -21,9 +21,9 @@ struct Prediction {
     _ archive: Archive, architecture: Architecture, unetName: (String) -> String?
   ) throws {
     let weights = archive.weights
-    endsInNoise = weights.entry(SingleFileFacts.zeroTerminalMarker) != nil
-    let marker = SingleFileFacts.velocityMarker
-    if weights.entry(marker) != nil {
+    endsInNoise =
+      PredictionMarkers.name(of: SingleFileFacts.zeroTerminalMarker, in: weights) != nil
+    if let marker = PredictionMarkers.name(of: SingleFileFacts.velocityMarker, in: weights) {
       (type, reason, isCertain) = ("v_prediction", "the file has the tensor '\(marker)'", true)
       return
     }

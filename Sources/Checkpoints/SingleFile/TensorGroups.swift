@@ -31,7 +31,8 @@ struct TensorGroups {
     let isWhole = names.contains { name in
       SingleFileKeys.prefixes.contains { name.hasPrefix($0.prefix) }
     }
-    let ignored = Set(SingleFileFacts.ignored + SingleFileFacts.markers)
+    let markers = SingleFileFacts.markers
+    let ignored = Set(SingleFileFacts.ignored + markers + markers.map { LDMKeys.unet + $0 })
     for name in names {
       if name.hasPrefix(LDMKeys.average) {
         // The number of updates has the same prefix.

@@ -1,0 +1,36 @@
+import Formats
+import ModelSources
+import Support
+import Tensors
+
+/// Tensors without a use in computations by which ComfyUI and stable-diffusion.cpp recognize what
+/// an SDXL model was trained for. They do not read metadata.
+enum PredictionMarkers {
+  /// The tensors that mark velocity prediction and a noise schedule with zero terminal SNR; `nil`
+  /// for a model that has neither, or whose architecture has another way to show it.
+  ///
+  /// ComfyUI looks for the names after it removed the U-Net's prefix where it loads a U-Net alone,
+  /// and drops names without the prefix; where it loads a whole model, for names without it.
+  static func source(of model: ModelSource, _ architecture: Architecture) -> MemorySource? {
+    guard architecture.hasAddedEmbedding, model[ComponentName.unet] != nil,
+      let scheduler = model.scheduler
+    else { return nil }
+    var names: [String] = []
+    if scheduler["prediction_type"] == "v_prediction" {
+      names.append(SingleFileFacts.velocityMarker)
+    }
+    if scheduler["rescale_betas_zero_snr"] == true {
+      names.append(SingleFileFacts.zeroTerminalMarker)
+    }
+    guard !names.isEmpty else { return nil }
+    let prefix = model.components.count == 1 ? LDMKeys.unet : ""
+    // ComfyUI-GGUF does not load tensors of rank 0, nor ggml all tensors without numbers.
+    let tensor = StoredTensor(shape: [1], floats: [1])
+    return MemorySource(location: model.location, names.map { (prefix + $0, tensor) })
+  }
+
+  /// The name under which a file has a marker; `nil` where it has none.
+  static func name(of marker: String, in weights: any WeightSource) -> String? {
+    [marker, LDMKeys.unet + marker].first { weights.entry($0) != nil }
+  }
+}
