@@ -17,6 +17,9 @@ package enum Writers {
     CheckpointWriter(),
     GGUFWriter(),
   ]
+
+  /// The writer of single components. It is no layout of a model, so it is not in ``all``.
+  package static let component: any ModelWriter = ComponentWriter()
 }
 
 /// Why no reader recognizes a path, or no writer claims it.

@@ -46,4 +46,8 @@ struct ConvertCommand: JobCommand {
       model: model, reading: read.value, output: layout.request(output.output),
       type: type)
   }
+
+  func commands(_ outcome: WrittenModel) -> String {
+    outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
+  }
 }

@@ -17,6 +17,7 @@ struct Decant: AsyncParsableCommand {
     subcommands: [
       InspectCommand.self,
       ConvertCommand.self,
+      ExtractCommand.self,
       StripCommand.self,
       CalibrateCommand.self,
       QuantizeCommand.self,

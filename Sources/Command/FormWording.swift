@@ -35,7 +35,7 @@ extension ModelForms.Form {
 extension String {
   /// A word as a shell reads it: in quotes, where it holds more than letters, digits and
   /// punctuation of paths.
-  fileprivate var quotedForShell: String {
+  var quotedForShell: String {
     if wholeMatch(of: /[\w.\/+=:,@-]+/) != nil { return self }
     return "'" + shown(self).replacing("'", with: "'\\''") + "'"
   }

@@ -44,10 +44,21 @@ extension JobCommand {
     try check(outcome)
   }
 
+  /// The options of those names that are given, as words of a command line.
+  static func given(_ names: [String]) -> [String] {
+    guard let table = OptionTable(of: Self.self) else { return [] }
+    return given(table).filter { names.contains($0.entry.preferredName) }
+      .flatMap { [$0.entry.preferredName] + ($0.value.map { [$0] } ?? []) }
+  }
+
+  private static func given(_ table: OptionTable) -> [GivenOption] {
+    (try? table.scan(CommandLine.arguments.dropFirst(2))) ?? []
+  }
+
   /// The command's name, and each option that is given or has a default.
   private static var settings: [String] {
     guard let table = OptionTable(of: Self.self) else { return [] }
-    let given = (try? table.scan(CommandLine.arguments.dropFirst(2))) ?? []
+    let given = given(table)
     let options = table.entries.flatMap { entry in
       let values = given.filter { $0.entry == entry }.map(\.value)
       if values.isEmpty, entry.takesValue, let value = entry.defaultValue {

@@ -7,7 +7,8 @@ struct QuantizeCommand: JobCommand {
     commandName: "quantize",
     abstract: "Stores the U-Net's convolutions and linear layers in fewer bits.",
     discussion: """
-      All other weights, text encoders and VAE included, are stored as --rest-type.
+      All other weights are stored as --rest-type: those of the VAE, and of the text encoders without \
+      --text-encoder-type.
 
       Example: decant quantize sd-v1-5/ --type int8 --for comfyui --dry-run
       Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
@@ -39,7 +40,8 @@ struct QuantizeCommand: JobCommand {
 
   @Flag(
     help: """
-      Print the type and size of every group of the U-Net's tensors in the output, and write nothing.
+      Print the type and size of every group of quantized components' tensors in the output, and write \
+      nothing.
       """)
   var dryRun = false
 
@@ -68,6 +70,11 @@ struct QuantizeCommand: JobCommand {
       output: output.map(layout.request), layout: layout.value, isDryRun: dryRun,
       request: quantization.request(type: type), calibration: calibration)
   }
+
+  func commands(_ outcome: QuantizeOutcome) -> String {
+    guard case .written(let written) = outcome else { return "" }
+    return written.commandsForMissingParts(model: model, options: Self.given(read.given))
+  }
 }
 
 /// The help of a type: every name, and the usual names that are accepted too.
@@ -79,6 +86,15 @@ let typeHelp =
 struct QuantizationArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
+      """
+      Type of the text encoders' linear layers, which .decant files, GGUF files for sdcpp and folders \
+      for sdnq can hold; embeddings and norms stay --rest-type (default: --rest-type).
+      """, valueName: "type"),
+    completion: .list(schemeNames))
+  var textEncoderType: String?
+
+  @Option(
+    help: ArgumentHelp(
       "How weights are rounded. \(roundingMethodSummaries.joined(separator: "; ")).",
       valueName: "method"),
     completion: .list(roundingMethodNames))
@@ -87,7 +103,7 @@ struct QuantizationArguments: ParsableArguments {
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Store these modules as --rest-type too, such as 'up_blocks.3.*'. Can be repeated.",
+      "Store these modules of the U-Net as --rest-type too, such as 'up_blocks.3.*'. Can be repeated.",
       valueName: "pattern"))
   var keep: [String] = []
 
@@ -113,6 +129,7 @@ struct QuantizationArguments: ParsableArguments {
 
   func request(type: String) -> QuantizationRequest {
     QuantizationRequest(
-      type: type, method: method, keep: keep, only: only, assign: assign, restType: restType)
+      type: type, textEncoderType: textEncoderType, method: method, keep: keep, only: only,
+      assign: assign, restType: restType)
   }
 }

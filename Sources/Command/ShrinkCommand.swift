@@ -75,4 +75,8 @@ struct ShrinkCommand: JobCommand, RunCommand {
   }
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }
+
+  func commands(_ outcome: ShrinkOutcome) -> String {
+    outcome.written.commandsForMissingParts(model: model, options: Self.given(read.given))
+  }
 }

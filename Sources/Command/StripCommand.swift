@@ -38,6 +38,10 @@ struct StripCommand: JobCommand {
       model: model, reading: read.value, output: layout.request(output.output),
       cut: try chosenCut())
   }
+
+  func commands(_ outcome: WrittenModel) -> String {
+    outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
+  }
 }
 
 /// Blocks of the U-Net to remove, for `strip` and `shrink`.

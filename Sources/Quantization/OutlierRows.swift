@@ -1,7 +1,7 @@
 internal import Kernels
 package import ModelSources
 internal import Support
-internal import Tensors
+package import Tensors
 
 extension QuantizationPlan {
   /// The plan with layers in `rest` that would lose a row to a single weight: one that is so large
@@ -41,17 +41,17 @@ extension QuantizationPlan {
 }
 
 /// The row of a tensor whose weights, without the largest, have the lowest SQNR.
-struct OutlierRow: Equatable {
-  let row: Int
+package struct OutlierRow: Equatable {
+  package let row: Int
   /// SQNR, in decibels, of the row without its largest weight, rounded to nearest.
-  let sqnr: Double
+  package let sqnr: Double
 
   /// The SQNR below which a row is lost. Normal weights have 41 dB, and 27 dB with one weight of 20
   /// standard deviations. At 10 dB, that weight has 140.
   static let limit = 10.0
 
   /// - Returns: `nil` where every row is above ``limit``.
-  init?(in weights: StoredTensor, largestCode: Int) {
+  package init?(in weights: StoredTensor, largestCode: Int) {
     let length = weights.shape.rowLength
     guard length > 1 else { return nil }
     let step = max(1, (1 << 16) / length)

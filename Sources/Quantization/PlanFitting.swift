@@ -51,11 +51,17 @@ extension QuantizationPlan {
 package struct PlanFitError: Error, Equatable, CustomStringConvertible {
   package let scheme: String
   package let layout: String
+  /// The component that the output cannot hold in the scheme, where it can hold others.
+  package let component: String?
 
-  package init(scheme: String, layout: String) {
+  package init(scheme: String, layout: String, component: String? = nil) {
     self.scheme = scheme
     self.layout = layout
+    self.component = component
   }
 
-  package var description: String { "a \(layout) cannot hold \(scheme) weights" }
+  package var description: String {
+    let place = component.map { " of component '\($0)'" } ?? ""
+    return "a \(layout) cannot hold \(scheme) weights\(place)"
+  }
 }

@@ -7,9 +7,9 @@ package enum Setting: String, CaseIterable, Sendable {
   case variant, ema, prediction, allowNonfinite
   case adapters, allowUnused, unet, vae, textEncoder, textEncoder2
   // Output.
-  case output, outputFormat, program, outputVariant, maximumShardSize, numbering, coding
+  case output, component, outputFormat, program, outputVariant, maximumShardSize, numbering, coding
   // Storage of weights.
-  case type, keep, only, assign
+  case type, textEncoderType, keep, only, assign
   // Stripping.
   case recipe, drop
   // Sampling and measuring.

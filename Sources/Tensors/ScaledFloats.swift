@@ -34,7 +34,7 @@ extension StoredTensor {
 
 /// The code of float8_e4m3fn (OCP FP8 E4M3) that is nearest to `number`, the even one of two.
 /// Magnitudes above 448 get the code of 448, because the kind has no infinities.
-func float8Code(of number: Float) -> UInt8 {
+package func float8Code(of number: Float) -> UInt8 {
   let sign = number.sign == .minus ? UInt8(0x80) : 0
   let magnitude = abs(number)
   if magnitude.isNaN { return sign | 0x7f }

@@ -1,7 +1,7 @@
 internal import ModelSources
 internal import Models
 internal import Quantization
-package import Support
+internal import Support
 internal import Tensors
 
 /// Writes a model in another layout or number type.
@@ -45,7 +45,7 @@ package struct ConvertJob: Job {
     if let scheme { facts["type"] = .string(scheme.name) }
     try output.write(
       converted.recording([ProvenanceStep("convert", facts)], from: digest), by: writer, events)
-    return WrittenModel(before: source, after: converted, output: output)
+    return WrittenModel(before: source, after: converted, output: output, by: writer)
   }
 }
 
@@ -70,82 +70,4 @@ func plainScheme(_ name: String, noun: String = "number type") throws -> any Sch
     throw JobError(unknown: name, noun, expected: plainTypeNames)
   }
   return scheme
-}
-
-/// The model that a job wrote, compared with the model that it read.
-package struct WrittenModel: JobOutcome {
-  package struct Part: Sendable {
-    package let name: String
-    package let parametersBefore: Int
-    package let parametersAfter: Int
-    package let bytesBefore: Int
-    package let bytesAfter: Int
-  }
-
-  package let path: String
-  /// Sizes of the encoded weights by component, before a file's lossless coding.
-  package let parts: [Part]
-  package let bytesOfInput: Int
-  package let bytesOfOutput: Int
-  /// `nil` for a part of a model.
-  package let memory: OutputMemory?
-  /// Further results of the job, such as a ledger.
-  package var details: [(name: String, json: JSONValue, text: String)] = []
-
-  init(before: ModelSource, after: ModelSource, output: OutputRequest) {
-    path = output.path
-    bytesOfInput = bytesOnDisk(before.location)
-    bytesOfOutput = output.byteCount
-    memory = OutputMemory(of: after, in: output, besides: before)
-    parts = after.components.map { component in
-      let old = before[component.name]?.weights
-      return Part(
-        name: component.name, parametersBefore: old?.parameterCount ?? 0,
-        parametersAfter: component.weights.parameterCount, bytesBefore: old?.byteCount ?? 0,
-        bytesAfter: component.weights.byteCount)
-    }
-  }
-
-  package var json: JSONValue {
-    var object: JSONObject = [
-      "output": .string(path),
-      "input_bytes": .integer(bytesOfInput),
-      "output_bytes": .integer(bytesOfOutput),
-      "components": .array(
-        parts.map {
-          [
-            "name": .string($0.name),
-            "parameters": [
-              "before": .integer($0.parametersBefore), "after": .integer($0.parametersAfter),
-            ],
-            "bytes": ["before": .integer($0.bytesBefore), "after": .integer($0.bytesAfter)],
-          ]
-        }),
-    ]
-    if let memory { object["memory"] = memory.json }
-    for detail in details { object[detail.name] = detail.json }
-    return .object(object)
-  }
-
-  package var text: String {
-    var rows = [["component", "parameters", "weights before", "after"]]
-    for part in parts {
-      rows.append([
-        part.name,
-        part.parametersBefore == part.parametersAfter
-          ? formatted(count: part.parametersAfter)
-          : "\(formatted(count: part.parametersBefore)) → \(formatted(count: part.parametersAfter))",
-        formatted(bytes: part.bytesBefore), formatted(bytes: part.bytesAfter),
-      ])
-    }
-    let ratio =
-      bytesOfInput == 0
-      ? "" : " (\(formatted(100 * Double(bytesOfOutput) / Double(bytesOfInput), digits: 3)) %)"
-    let files =
-      "\(path): \(formatted(bytes: bytesOfOutput))"
-      + (bytesOfInput == 0 ? "" : ", was \(formatted(bytes: bytesOfInput))" + ratio)
-    return
-      ([table(rows, rightAligned: [1, 2, 3]), files, memory?.text ?? ""] + details.map(\.text))
-      .filter { !$0.isEmpty }.joined(separator: "\n")
-  }
 }

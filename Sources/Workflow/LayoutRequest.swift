@@ -74,25 +74,49 @@ package struct LayoutRequest: Sendable {
     writer.layout + (options.program.map { " for \($0)" } ?? "")
   }
 
-  /// The plan with the encodings that the layout can hold.
+  /// The plan of a component with the encodings that the layout can hold.
   ///
-  /// - Parameter output: the path that messages name; `nil` names none.
+  /// Of a U-Net, layers that the program does not read quantized become plain numbers. A plan for
+  /// another component is the user's choice, and is refused where it would change nothing.
+  ///
+  /// - Parameters:
+  ///   - model: the model before it is quantized.
+  ///   - output: the path that messages name; `nil` names none.
   func fitting(
-    _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme, output: String?
+    _ plan: QuantizationPlan, of component: String, in model: ModelSource,
+    by writer: any ModelWriter, rest: any Scheme, output: String?
   ) throws -> QuantizationPlan {
+    let isUNet = component == ComponentName.unet
     func fitted(_ writer: any ModelWriter, _ profile: any OutputProfile) throws(PlanFitError)
       -> QuantizationPlan
     {
-      try plan.fitting(
-        profile, layout: title(writer), component: ComponentName.unet, rest: rest,
-        reason: "a \(title(writer)) holds it as plain numbers")
+      let fitted: QuantizationPlan
+      do {
+        fitted = try plan.fitting(
+          profile, layout: title(writer), component: component, rest: rest,
+          reason: "a \(title(writer)) holds it as plain numbers")
+      } catch let error {
+        throw isUNet
+          ? error
+          : PlanFitError(scheme: error.scheme, layout: error.layout, component: component)
+      }
+      let changesNothing =
+        profile.prepared(model)[component] == nil || plan.quantizes && !fitted.quantizes
+      guard isUNet || !changesNothing else {
+        let entry = plan.entries.first(where: \.scheme.encoding.isQuantized) ?? plan.entries.first
+        throw PlanFitError(
+          scheme: entry?.scheme.name ?? "", layout: title(writer), component: component)
+      }
+      return fitted
     }
     do {
       return try fitted(writer, try writer.profile(options))
     } catch let error as PlanFitError {
       throw JobError(
         (output.map { "\($0): " } ?? "") + "\(error)",
-        remedy: Self.remedy(for: writer, offersTypes: true) { (try? fitted($0, $1)) != nil })
+        remedy: Self.remedy(
+          for: writer, else: isUNet ? .choose(.type, ["f16"]) : .leaveOut(.textEncoderType)
+        ) { (try? fitted($0, $1)) != nil && (isUNet || $1.refusal(model) == nil) })
     }
   }
 
@@ -107,14 +131,14 @@ package struct LayoutRequest: Sendable {
     guard let encoding = model.encodingNotHeld(by: try writer.profile(options)) else { return }
     throw JobError(
       "\(output): \(PlanFitError(scheme: encoding.name, layout: title(writer)))",
-      remedy: Self.remedy(for: writer, offersTypes: offersTypes) {
+      remedy: Self.remedy(for: writer, else: offersTypes ? .choose(.type, ["f16"]) : nil) {
         model.encodingNotHeld(by: $1) == nil && $1.refusal(model) == nil
       })
   }
 
-  /// The other programs and layouts that can hold the weights.
+  /// The other programs and layouts that can hold the weights, or another remedy.
   private static func remedy(
-    for writer: any ModelWriter, offersTypes: Bool,
+    for writer: any ModelWriter, else other: Remedy?,
     where holds: (any ModelWriter, any OutputProfile) -> Bool
   ) -> Remedy? {
     let programs = writer.profiles.filter { holds(writer, $0) }.map(\.name)
@@ -124,7 +148,7 @@ package struct LayoutRequest: Sendable {
     let remedies: [Remedy] =
       (programs.isEmpty ? [] : [.choose(.program, programs)])
       + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
-      + (offersTypes ? [.choose(.type, ["f16"])] : [])
+      + (other.map { [$0] } ?? [])
     return remedies.isEmpty ? nil : .either(remedies)
   }
 }
@@ -132,7 +156,7 @@ package struct LayoutRequest: Sendable {
 extension ModelSource {
   /// The first encoding of a quantized tensor that the profile's program does not read; `nil` where
   /// it reads all.
-  fileprivate func encodingNotHeld(by profile: any OutputProfile) -> TensorEncoding? {
+  func encodingNotHeld(by profile: any OutputProfile) -> TensorEncoding? {
     for component in profile.fitted(self).components {
       for entry in component.weights.names.compactMap(component.weights.entry)
       where entry.encoding.isQuantized && profile.accepted(entry.encoding) != entry.encoding {

@@ -109,11 +109,10 @@ package struct OutputMemory: Sendable {
   /// - Parameters:
   ///   - model: the model as it was written. Components that the output does not hold come from
   ///     `source`.
+  ///   - profile: the program that reads the output.
   /// - Returns: `nil` for a part of a model.
-  init?(of model: ModelSource, in output: OutputRequest, besides source: ModelSource) {
-    guard let writer = try? Layouts.writers.writer(for: output.path, named: output.layout.kind),
-      let profile = try? writer.profile(output.layout.options),
-      let whole = try? Model.bind(profile.widened(model).completed(by: source) { _ in }),
+  init?(of model: ModelSource, in profile: any OutputProfile, besides source: ModelSource) {
+    guard let whole = try? Model.bind(profile.widened(model).completed(by: source) { _ in }),
       let estimate = try? MemoryEstimate(
         whole.source, in: profile.memory, size: whole.defaultSize)
     else { return nil }

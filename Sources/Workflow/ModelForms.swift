@@ -88,10 +88,11 @@ package struct ModelForms: Sendable {
       var request = QuantizationRequest(type: scheme.name)
       if !scheme.encoding.isQuantized { request.restType = scheme.name }
       do {
-        let quantized = try QuantizedModel(model, request, calibration: nil) { plan, rest in
-          try plan.fitting(
-            profile, layout: profile.container, component: ComponentName.unet, rest: rest,
-            reason: "")
+        let quantized = try QuantizedModel(
+          model, request, calibration: nil, sparesOutliers: false
+        ) {
+          try $0.fitting(
+            profile, layout: profile.container, component: $1, rest: $2, reason: "")
         }
         variants.append((scheme.name, quantized.model))
       } catch is PlanFitError {

@@ -70,12 +70,12 @@ package struct ShrinkJob: Job {
     try bound.check(verification.sampling)
     _ = try (calibrating.prompts, verification.prompts)
     func quantized(_ calibration: CalibrationFile?) throws -> QuantizedModel {
-      try QuantizedModel(current, quantization, calibration: calibration) { plan, rest in
-        try output.fitting(plan, by: writer, rest: rest)
+      try QuantizedModel(current, quantization, calibration: calibration) {
+        try output.fitting($0, of: $1, in: current, by: writer, rest: $2)
       }
     }
     let planned = try quantized(nil)
-    let makesCalibration = makesCalibration(for: planned.plan)
+    let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
     try requireSpace(
       try leastBytes(
         of: planned.model, by: writer, calibrated: makesCalibration ? bound : nil),
@@ -102,7 +102,8 @@ package struct ShrinkJob: Job {
     try writer.record(parity: outcome.record, in: output.path) { done, total in
       events(.progress(done: done, total: total))
     }
-    var written = WrittenModel(before: source, after: quantized.model, output: output)
+    var written = WrittenModel(
+      before: source, after: quantized.model, output: output, by: writer)
     written.details = details + [quantized.detail]
     return ShrinkOutcome(written: written, verification: outcome)
   }
@@ -139,10 +140,10 @@ package struct ShrinkJob: Job {
     return output.sibling(output.name + ".calibration")
   }
 
-  /// Whether the job makes a calibration: the user gives none, and the plan uses one.
-  private func makesCalibration(for plan: QuantizationPlan) -> Bool {
-    calibration == nil && plan.method.usesStatistics
-      && plan.entries.contains(where: \.scheme.encoding.isQuantized)
+  /// Whether the job makes a calibration: the user gives none, and the U-Net's plan uses one.
+  private func makesCalibration(for plan: QuantizationPlan?) -> Bool {
+    guard calibration == nil, let plan else { return false }
+    return plan.method.usesStatistics && plan.quantizes
   }
 
   /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses none.

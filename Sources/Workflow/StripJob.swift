@@ -39,7 +39,8 @@ package struct StripJob: Job {
     try output.checkLoadable(stripped.model, by: writer)
     try output.checkEncodings(stripped.model, by: writer, offersTypes: false)
     try output.write(stripped.model.recording([stripped.step], from: digest), by: writer, events)
-    var outcome = WrittenModel(before: source, after: stripped.model, output: output)
+    var outcome = WrittenModel(
+      before: source, after: stripped.model, output: output, by: writer)
     outcome.details.append(stripped.detail)
     return outcome
   }

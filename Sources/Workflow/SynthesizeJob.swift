@@ -24,7 +24,7 @@ package struct SynthesizeJob: Job {
     let writer = try output.writer(besides: [])
     let source = try syntheticModel(family: family, seed: seed, type: type)
     try output.write(source, by: writer, events)
-    return WrittenModel(before: source, after: source, output: output)
+    return WrittenModel(before: source, after: source, output: output, by: writer)
   }
 }
 

@@ -47,11 +47,12 @@ package struct OutputRequest: Sendable {
     return writer
   }
 
-  /// The plan with the encodings that the output can hold.
+  /// The plan of a component with the encodings that the output can hold.
   func fitting(
-    _ plan: QuantizationPlan, by writer: any ModelWriter, rest: any Scheme
+    _ plan: QuantizationPlan, of component: String, in model: ModelSource,
+    by writer: any ModelWriter, rest: any Scheme
   ) throws -> QuantizationPlan {
-    try layout.fitting(plan, by: writer, rest: rest, output: path)
+    try layout.fitting(plan, of: component, in: model, by: writer, rest: rest, output: path)
   }
 
   /// Refuses a model with quantized weights that the output cannot hold. Jobs call it before any

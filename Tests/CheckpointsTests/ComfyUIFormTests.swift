@@ -1,14 +1,15 @@
+import Checkpoints
 import ModelSources
 import Support
 import Tensors
 import TestSupport
 import Testing
 
-@testable import Checkpoints
-
 /// Quantized linear layers in ComfyUI's native form.
 struct ComfyUIFormTests {
-  private let profile = ComfyUINativeProfile()
+  private let profile: any OutputProfile
+
+  init() throws { profile = try CheckpointWriter().profile(WriteOptions(program: "comfyui")) }
 
   private static let linear = StoredTensor(
     shape: [3, 2], encoding: .int8,

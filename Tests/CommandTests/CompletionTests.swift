@@ -47,6 +47,8 @@ import Testing
     ("bench --family koala", ["koala-700m", "koala-1b"]), ("convert a --to g", ["gguf"]),
     ("convert a --for com", ["comfyui"]), ("convert a --numbering ", ["dense", "gap"]),
     ("forward a --component text", ["text-encoder", "text-encoder-2"]),
+    ("extract a --component clip", ["clip-l", "clip-g"]),
+    ("quantize a --text-encoder-type int4", ["int4-g32", "int4-g64"]),
     ("generate a --compute i", ["int8"]), ("bench a --compute i", ["int8"]),
     ("verify a b --reference-compute i", ["int8"]),
     ("generate a --prediction v", ["v_prediction"]), ("generate a --streng", ["--strength"]),

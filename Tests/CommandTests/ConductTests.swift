@@ -5,7 +5,8 @@ import Testing
 /// Behaviour that all commands share.
 @Suite struct ConductTests {
   static let commands = [
-    "inspect", "convert", "strip", "calibrate", "quantize", "shrink", "verify", "generate",
+    "inspect", "convert", "extract", "strip", "calibrate", "quantize", "shrink", "verify",
+    "generate",
     "forward", "bench", "synthesize",
   ]
 
@@ -24,6 +25,7 @@ import Testing
   @Test(arguments: [
     ["inspect", "model", "--tensors", "--check"],
     ["convert", "model", "-o", "a.decant"],
+    ["extract", "model", "--component", "vae", "-o", "a.safetensors"],
     ["strip", "model", "-o", "a", "--drop", "mid_block"],
     ["calibrate", "model", "-o", "a", "--steps", "1", "--prompt-limit", "1", "--size", "16x16"],
     ["quantize", "model", "-o", "a.decant", "--type", "int8"],

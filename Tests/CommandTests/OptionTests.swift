@@ -21,6 +21,7 @@ import Testing
     (["generate", "model", "-p", "x", "-W64"], "-W64", "-W 64"),
     (["inspect", "model", "--chek"], "--chek", "--check"),
     (["convert", "model", "--Type=f16", "-o", "a"], "--Type", "--type"),
+    (["extract", "model", "--componnet", "vae", "-o", "a"], "--componnet", "--component"),
     (["strip", "model", "--recipes", "bk-sdm-base", "-o", "a"], "--recipes", "--recipe"),
     (
       ["calibrate", "model", "--prompt-limits", "1", "-o", "a"], "--prompt-limits", "--prompt-limit"
@@ -277,6 +278,7 @@ import Testing
     ("generate", "(default: 25)"), ("generate", "-1 picks a random one"),
     ("generate", "0.8; with --mask, 1"), ("bench", "(default: 4)"),
     ("convert", "(default: unchanged)"), ("quantize", "Q8_0 for int8-g32"),
+    ("extract", "(default: unchanged)"), ("quantize", "(default: --rest-type)"),
     ("shrink", "segmind-tiny-sd"), ("strip", "segmind-tiny-sd"),
     ("inspect", "1 to 1024 (default: one per processor)"),
   ])

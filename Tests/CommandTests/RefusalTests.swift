@@ -138,6 +138,22 @@ import Testing
       "PNDMScheduler cannot run 5000 steps; expected 1 to 1000"
     ),
     (
+      ["extract", "model", "--component", "clip-g", "-o", "a.safetensors"],
+      "model: the model has no clip-g; choose --component clip-l or --component text-encoder or --component vae or --component unet"
+    ),
+    (
+      ["extract", "model", "--component", "vae", "-o", "vae.gguf"],
+      "vae.gguf: a safetensors file of one component has another name; expected one that ends in .safetensors; give it that ending"
+    ),
+    (
+      ["extract", "model", "--component", "vae", "-o", "a.safetensors", "--type", "int8"],
+      "number type 'int8' is unknown; expected f32, f16 or bf16"
+    ),
+    (
+      ["quantize", "model", "-o", "a.safetensors", "--type", "f16", "--text-encoder-type", "INT8"],
+      "a.safetensors: a single-file checkpoint cannot hold int8 weights of component 'text_encoder'; choose --to decant or --to diffusers, or leave --text-encoder-type out"
+    ),
+    (
       ["verify", "model", "nothing", "--quiet"], "nothing: there is no such file or folder"
     ),
     (
@@ -207,6 +223,10 @@ import Testing
     (
       ["forward", "model", "--component", "ear", "--inputs", "a", "-o", "b"],
       "--component takes unet, vae-decoder, vae-encoder, text-encoder, text-encoder-2, not 'ear'."
+    ),
+    (
+      ["extract", "model", "--component", "text", "-o", "a.safetensors"],
+      "--component takes clip-l, clip-g, text-encoder, vae, unet, not 'text'."
     ),
     (["nothing"], "Unexpected argument 'nothing'"),
     (["convrt", "model", "-o", "a"], "Unexpected argument 'convrt'; did you mean convert?"),

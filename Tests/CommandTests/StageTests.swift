@@ -9,6 +9,10 @@ import Testing
     (["convert", "model", "-o", "a.decant"], ["writing a.decant"]),
     (["quantize", "model", "-o", "a.decant", "--type", "int8"], ["writing a.decant"]),
     (
+      ["extract", "model", "--component", "vae", "-o", "a.safetensors"],
+      ["writing a.safetensors"]
+    ),
+    (
       ["calibrate", "model", "-o", "a", "--steps", "1", "--prompt-limit", "1", "--size", "16x16"],
       ["reading model", "calibrating with 1 image of 16x16"]
     ),

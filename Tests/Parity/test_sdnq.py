@@ -64,3 +64,17 @@ def test_resident_weights_are_int8(folder):
     size = sum(p.numel() * p.element_size() for p in unet.parameters())
     count = sum(p.numel() for p in unet.parameters())
     assert size < 1.2 * count
+
+
+@torch.no_grad()
+def test_text_encoders_load_as_int8(tmp_path):
+    folder = tmp_path / "int8"
+    run("quantize", FIXTURES / "mini-sd", "-o", f"{folder}/", "--type", "int8", "--text-encoder-type", "int8",
+        "--for", "sdnq", "--quiet")
+    encoder = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).text_encoder
+    int8 = [m for m in encoder.modules() if getattr(getattr(m, "weight", None), "dtype", None) == torch.int8]
+    assert {type(module).__name__ for module in int8} == {"SDNQLinear"}
+    assert len(int8) == 6 * encoder.config.num_hidden_layers
+    ids = torch.tensor([[623, 17, 301, 42, 5, 624]])
+    found = forward(folder, "text-encoder", dict(input_ids=ids), tmp_path)["last_hidden_state"]
+    assert relative_rms(found, encoder(ids).last_hidden_state) <= COMPONENT

@@ -1,9 +1,8 @@
 import ModelSources
 import Models
+import Quantization
 import Tensors
 import Testing
-
-@testable import Quantization
 
 /// Rows that int8 would lose to a single weight.
 struct OutlierRowTests {
@@ -22,7 +21,8 @@ struct OutlierRowTests {
     #expect(found.row == 2 && found.sqnr == 0)
     // All squares of the layer hide it.
     let scheme = try #require(Schemes.named("int8"))
-    let encoded = try scheme.encode(weights(-1000), method: AbsmaxRounding(), statistics: nil)
+    let encoded = try scheme.encode(
+      weights(-1000), method: try #require(RoundingMethods.named("round")), statistics: nil)
     #expect(encoded.figures.sqnr > 25)
   }
 

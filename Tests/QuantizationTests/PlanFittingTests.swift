@@ -68,5 +68,8 @@ struct PlanFittingTests {
     let plan = try plan("int4-g64")
     let error = try #require(throws: PlanFitError.self) { _ = try fitted(plan) }
     #expect(error.description == "a test file cannot hold int4-g64 weights")
+    let other = PlanFitError(scheme: "int8", layout: "test file", component: "text_encoder")
+    #expect(
+      other.description == "a test file cannot hold int8 weights of component 'text_encoder'")
   }
 }

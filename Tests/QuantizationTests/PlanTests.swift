@@ -141,6 +141,13 @@ struct PlanTests {
     #expect(plan.groups.reduce(0) { $0 + $1.tensors } == 686)
     #expect(plan.groups.reduce(0) { $0 + $1.parameters } == 859_520_964)
     #expect(plan.json.array?.count == 686)
+    let model = ModelPlan([
+      .init(component: "unet", plan: plan), .init(component: "other", plan: plan),
+    ])
+    #expect(model.json.array?.count == 2 * 686)
+    #expect(model.json.array?.last?.object?.members.map(\.key).first == "component")
+    #expect(model.json.array?.last?.object?["component"] == "other")
+    #expect(model["unet"]?.quantizes == true && model["vae"] == nil)
   }
 
   @Test func patternsKeepAndAssign() throws {

@@ -1,7 +1,6 @@
 import Support
+import Tensors
 import Testing
-
-@testable import Tensors
 
 /// Int8 codes of rotated weights.
 struct RotatedCodeTests {

@@ -1,7 +1,6 @@
 import Support
+import Tensors
 import Testing
-
-@testable import Tensors
 
 /// Float8 codes with a scale for each tensor.
 struct ScaledFloatTests {

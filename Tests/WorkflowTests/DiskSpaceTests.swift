@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import ModelSources
 import Support
@@ -52,6 +53,19 @@ import Workflow
         #expect(error?.path == output.path && error?.free == 1000, "\(job)")
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty, "\(job)")
       }
+    }
+  }
+
+  @Test func extractionChecksTheSpaceForItsComponent() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/vae.safetensors"
+      let error = try await refusal(
+        ExtractJob(
+          model: miniature, reading: InputOptions(), part: .vae, output: path, replacing: false,
+          type: nil), free: 1000)
+      let vae = try #require(try Readers.all.read(miniature)["vae"])
+      #expect(error?.path == path && error?.needed == vae.weights.byteCount)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
     }
   }
 

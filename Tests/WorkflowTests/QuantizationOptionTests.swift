@@ -24,6 +24,7 @@ import Workflow
     let standard = try await quantized(QuantizationRequest(type: "int4-g32"))
     for request in [
       QuantizationRequest(type: "int8"),
+      QuantizationRequest(type: "int4-g32", textEncoderType: "int8"),
       QuantizationRequest(type: "int4-g32", method: "round"),
       QuantizationRequest(type: "int4-g32", keep: ["mid_block.*"]),
       QuantizationRequest(type: "int4-g32", only: ["mid_block.*"]),

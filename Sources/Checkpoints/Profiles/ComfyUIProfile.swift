@@ -70,7 +70,9 @@ struct ComfyUIProfile: OutputProfile {
   }
 
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {
-    try LDMNames.sources(of: model, numbering: .dense).map(UnprefixedSource.init)
+    try LDMNames.sources(of: model, numbering: .dense).map {
+      UnprefixedSource($0, prefix: LDMKeys.unet)
+    }
   }
 
   /// ComfyUI-GGUF does not read float64, and it expects vectors in float32.
@@ -101,17 +103,4 @@ struct ComfyUIProfile: OutputProfile {
   func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? {
     metadata[Self.originalShape + tensor]
   }
-}
-
-/// The tensors of a U-Net under names without the prefix that they have in whole models.
-private struct UnprefixedSource: WeightSource {
-  private let base: any WeightSource
-  private static let prefix = LDMKeys.unet
-
-  init(_ base: any WeightSource) { self.base = base }
-
-  var location: String { base.location }
-  var names: [String] { base.names.map { String($0.dropFirst(Self.prefix.count)) } }
-  func entry(_ name: String) -> TensorEntry? { base.entry(Self.prefix + name) }
-  func tensor(_ name: String) throws -> StoredTensor { try base.tensor(Self.prefix + name) }
 }

@@ -1,10 +1,12 @@
-import ModelSources
+package import ModelSources
 import Support
-import Tensors
+package import Tensors
 
 /// Quantized linear layers as ComfyUI stores them in single files; ``ComfyUINativeProfile`` has the
 /// layout.
-struct ComfyUIForm: QuantizedFileForm {
+package struct ComfyUIForm: QuantizedFileForm {
+  package init() {}
+
   private static let weight = ".weight"
   private static let scale = ".weight_scale"
   private static let description = ".comfy_quant"
@@ -17,7 +19,7 @@ struct ComfyUIForm: QuantizedFileForm {
   static let encodings: [TensorEncoding] = [.int8, .float8, .codes(.rotatedInt8)]
 
   /// The tensors of a quantized layer.
-  static func pieces(_ name: String, _ entry: TensorEntry) -> [SplitSource.Piece] {
+  package static func pieces(_ name: String, _ entry: TensorEntry) -> [SplitSource.Piece] {
     guard encodings.contains(entry.encoding), name.hasSuffix(weight) else { return [] }
     let layer = String(name.dropLast(weight.count))
     let isInt8 = entry.encoding != .float8
@@ -44,7 +46,7 @@ struct ComfyUIForm: QuantizedFileForm {
     ]
   }
 
-  func restored(_ weights: any WeightSource, path: String) throws -> (any WeightSource)? {
+  package func restored(_ weights: any WeightSource, path: String) throws -> (any WeightSource)? {
     let joints = try Self.joints(weights, path: path)
     return joints.isEmpty ? nil : JoinedSource(weights, joints: joints)
   }

@@ -1,13 +1,13 @@
-import ModelSources
+package import ModelSources
 import Support
-import Tensors
+package import Tensors
 
 /// A source that stores tensors of another one as several plain tensors, such as codes and scales.
 ///
 /// ``JoinedSource`` is its inverse.
-struct SplitSource: WeightSource {
+package struct SplitSource: WeightSource {
   /// One of the tensors that a tensor is stored as.
-  struct Piece {
+  package struct Piece {
     let name: String
     let entry: TensorEntry
     let contents: Contents
@@ -20,12 +20,12 @@ struct SplitSource: WeightSource {
     case computed(@Sendable (StoredTensor) -> ByteSlice)
   }
 
-  let names: [String]
+  package let names: [String]
   private let base: any WeightSource
   private let pieces: [String: (tensor: String, piece: Piece)]
 
   /// - Parameter split: the pieces of a tensor; empty for tensors that stay as they are.
-  init(_ base: any WeightSource, split: (_ name: String, _ entry: TensorEntry) -> [Piece]) {
+  package init(_ base: any WeightSource, split: (_ name: String, _ entry: TensorEntry) -> [Piece]) {
     var names: [String] = []
     var pieces: [String: (tensor: String, piece: Piece)] = [:]
     for name in base.names {
@@ -38,11 +38,13 @@ struct SplitSource: WeightSource {
     self.pieces = pieces
   }
 
-  var location: String { base.location }
+  package var location: String { base.location }
 
-  func entry(_ name: String) -> TensorEntry? { pieces[name]?.piece.entry ?? base.entry(name) }
+  package func entry(_ name: String) -> TensorEntry? {
+    pieces[name]?.piece.entry ?? base.entry(name)
+  }
 
-  func tensor(_ name: String) throws -> StoredTensor {
+  package func tensor(_ name: String) throws -> StoredTensor {
     guard let (tensor, piece) = pieces[name] else { return try base.tensor(name) }
     let bytes =
       switch piece.contents {

@@ -22,7 +22,16 @@ package struct CheckpointWriter: ModelWriter {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
     try checkLoadable(model, to: path, options: options)
-    let profile = try profile(options)
+    try Self.write(
+      model, for: try profile(options), to: path, replacing: replacing, options: options,
+      progress: progress)
+  }
+
+  /// Writes the tensors of a model as a program reads them, with the metadata of single files.
+  static func write(
+    _ model: ModelSource, for profile: any OutputProfile, to path: String, replacing: Bool,
+    options: WriteOptions, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws {
     let model = profile.fitted(model)
     let sources = try profile.tensors(of: model, options: options)
     var metadata = Self.metadata(of: model)

@@ -1,0 +1,23 @@
+internal import Support
+internal import Workflow
+
+extension WrittenModel {
+  /// The command lines that write what a program needs beside a U-Net alone, next to it; empty for
+  /// other outputs.
+  ///
+  /// - Parameters:
+  ///   - model: the model that was read.
+  ///   - options: the options with which it was read.
+  func commandsForMissingParts(model: String, options: [String]) -> String {
+    if missingParts.isEmpty { return "" }
+    let lines = missingParts.map { part in
+      let name = part.rawValue.replacing("-", with: "_") + ".safetensors"
+      let words =
+        ["decant", "extract", model, "--component", part.rawValue]
+        + ["-o", PathParts(path).sibling(name)] + options
+      return "  " + words.map(\.quotedForShell).joined(separator: " ")
+    }
+    return (["the file holds a U-Net alone; to write the other components:"] + lines)
+      .joined(separator: "\n")
+  }
+}

@@ -1,0 +1,106 @@
+private import Checkpoints
+internal import ModelSources
+private import Models
+private import Quantization
+internal import Support
+internal import Tensors
+
+/// A component that programs load from a file of its own.
+package enum ModelPart: String, CaseIterable, Sendable {
+  /// OpenAI's CLIP-L: the text encoder of Stable Diffusion 1, and the first one of SDXL.
+  case clipL = "clip-l"
+  /// OpenCLIP-G: the second text encoder of SDXL, and the only one of its refiner.
+  case clipG = "clip-g"
+  /// The only or first text encoder, such as Stable Diffusion 2's OpenCLIP-H.
+  case textEncoder = "text-encoder"
+  case vae, unet
+
+  package static let names = allCases.map(\.rawValue)
+
+  /// The component of a model; `nil` where the model has none.
+  func component(of model: ModelSource) -> ModelSource.Component? {
+    let texts = ComponentName.textEncoders.compactMap { model[$0] }
+    return switch self {
+    case .clipL: texts.first { !$0.isOpenCLIP }
+    case .clipG: texts.first { $0.isOpenCLIP && $0.name == ComponentName.textEncoder2 }
+    case .textEncoder: texts.first
+    case .vae: model[ComponentName.vae]
+    case .unet: model[ComponentName.unet]
+    }
+  }
+
+  /// The parts that a model has.
+  static func all(of model: ModelSource) -> [ModelPart] {
+    allCases.filter { $0.component(of: model) != nil }
+  }
+
+  /// What a program needs beside the U-Net: each other component of a model once.
+  static func besidesUNet(of model: ModelSource) -> [ModelPart] {
+    var seen: Set = [ComponentName.unet]
+    return all(of: model).filter { part in
+      part.component(of: model).map { seen.insert($0.name).inserted } ?? false
+    }
+  }
+}
+
+/// Writes one component of a model as a safetensors file, as ComfyUI and stable-diffusion.cpp load
+/// it.
+package struct ExtractJob: Job {
+  private let model: String
+  private let reading: InputOptions
+  private let part: ModelPart
+  private let output: OutputRequest
+  private let type: String?
+
+  /// - Parameters:
+  ///   - output: the safetensors file to write.
+  ///   - type: `f32`, `f16` or `bf16` for all weights; `nil` keeps every bit.
+  package init(
+    model: String, reading: InputOptions, part: ModelPart, output: String, replacing: Bool,
+    type: String?
+  ) {
+    self.model = model
+    self.reading = reading
+    self.part = part
+    self.output = OutputRequest(path: output, replacing: replacing)
+    self.type = type
+  }
+
+  package func perform(_ events: @escaping EventSink) async throws -> WrittenModel {
+    let writer = Writers.component
+    try refuseOverwriting(
+      output.path, replacing: output.replacing, inputs: [model] + reading.composition.inputs)
+    guard writer.claims(output.path) else {
+      throw JobError(
+        "\(output.path): a \(writer.layout) has another name; expected one that ends in "
+          + ".safetensors", remedy: .act("give it that ending"))
+    }
+    let scheme = try type.map { try plainScheme($0) }
+    let source = try ModelSource.reading(model, reading, keepingKinds: type == nil, events)
+    guard let component = part.component(of: source) else {
+      throw JobError(
+        "\(model): the model has no \(part.rawValue)",
+        remedy: .choose(.component, ModelPart.all(of: source).map(\.rawValue)))
+    }
+    // Other components may have faults.
+    try component.check(in: source.location)
+    let bound = try? Model.bind(source)
+    var alone = source
+    alone.components = [component]
+    if let scheme {
+      alone = alone.mappingWeights {
+        cast($0.weights, of: $0.name, to: scheme, model: bound, events)
+      }
+    }
+    if let encoding = alone.encodingNotHeld(by: try writer.profile(output.options)) {
+      throw JobError(
+        "\(output.path): \(PlanFitError(scheme: encoding.name, layout: writer.layout))",
+        remedy: .choose(.type, ["f16"]))
+    }
+    try output.write(alone, by: writer, events)
+    var outcome = WrittenModel(before: source, after: alone, output: output, by: writer)
+    // No program makes an image with one component.
+    outcome.memory = nil
+    return outcome
+  }
+}

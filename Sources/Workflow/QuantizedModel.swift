@@ -1,0 +1,174 @@
+internal import Calibration
+internal import ModelSources
+internal import Models
+internal import Quantization
+internal import Support
+internal import Tensors
+
+/// A model whose weights are encoded as a request says, each tensor when it is read.
+///
+/// A dry run shows the plan that a real run carries out.
+struct QuantizedModel {
+  /// The plan of a component with the encodings that an output holds. The last argument is the
+  /// scheme of weights that are not quantized.
+  typealias Fitting = (QuantizationPlan, _ component: String, any Scheme) throws -> QuantizationPlan
+
+  let model: ModelSource
+  let plan: ModelPlan
+  /// In the order of the plan.
+  private let ledgers: [(component: String, ledger: QuantizationLedger)]
+  private let request: QuantizationRequest
+  private let calibration: JSONObject?
+
+  init(
+    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile?,
+    fitting fit: Fitting = { plan, _, _ in plan }
+  ) throws {
+    try self.init(try Model.bind(source), request, calibration: calibration, fitting: fit)
+  }
+
+  /// - Parameter sparesOutliers: whether layers that would lose a row to one large weight are not
+  ///   quantized, which reads the weights once. Otherwise the plan depends on names and shapes alone.
+  init(
+    _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile?,
+    sparesOutliers: Bool = true, fitting fit: Fitting
+  ) throws {
+    let source = bound.source
+    let rest = try request.restScheme()
+    guard let unet = bound[ComponentName.unet] else {
+      throw JobError("\(source.location): the model has no U-Net")
+    }
+    var parts: [ModelPlan.Part] = []
+    var quantized: [String: QuantizedSource] = [:]
+    for component in [unet] + ComponentName.textEncoders.compactMap({ bound[$0] }) {
+      guard let choices = try request.choices(of: component.name) else { continue }
+      var statistics: ActivationStatistics?
+      if component.name == unet.name {
+        try calibration?.check(against: unet.modules)
+        statistics = calibration?.statistics
+      }
+      var plan = try fit(
+        try QuantizationPlan(modules: component.modules, choices: choices), component.name,
+        choices.rest)
+      if sparesOutliers {
+        plan = try plan.sparingOutliers(in: component.weights, rest: choices.rest)
+      }
+      quantized[component.name] = try QuantizedSource(
+        component.weights, plan: plan, statistics: statistics)
+      parts.append(ModelPlan.Part(component: component.name, plan: plan))
+    }
+    model = source.mappingWeights { component -> any WeightSource in
+      quantized[component.name]
+        ?? cast(component.weights, of: component.name, to: rest, model: bound) { _ in }
+    }
+    plan = ModelPlan(parts)
+    ledgers = parts.compactMap { part in
+      quantized[part.component].map { (part.component, $0.ledger) }
+    }
+    self.request = request
+    self.calibration = calibration?.provenance
+  }
+
+  var step: ProvenanceStep {
+    var facts: JSONObject = [
+      "type": .string(request.type), "method": .string(request.method),
+      "rest_type": .string(request.restType),
+      "keep": .array(request.keep.map { .string($0) }),
+      "only": .array(request.only.map { .string($0) }),
+      "assign": .array(request.assign.map { .string($0) }),
+    ]
+    if let type = request.textEncoderType { facts["text_encoder_type"] = .string(type) }
+    facts["calibration"] = calibration.map { .object($0) } ?? .null
+    let ledgers = ledgers
+    return ProvenanceStep("quantize", facts) { ["ledger": Self.json(of: ledgers)] }
+  }
+
+  /// The records of all ledgers, each with its component.
+  private static func json(
+    of ledgers: [(component: String, ledger: QuantizationLedger)]
+  ) -> JSONValue {
+    .array(ledgers.flatMap { ($0.ledger.json.array ?? []).naming($0.component) })
+  }
+
+  var detail: (name: String, json: JSONValue, text: String) {
+    let groups = plan.parts.flatMap { $0.plan.groups.map(\.json).naming($0.component) }
+    return ("quantize", ["plan": .array(groups), "ledger": Self.json(of: ledgers)], text)
+  }
+
+  private var text: String {
+    let areSeveral = ledgers.count > 1
+    var lines = [plan.text]
+    var worst: [(name: String, sqnr: Double)] = []
+    for (component, ledger) in ledgers {
+      let records = ledger.records.filter(\.after.isQuantized)
+      lines += records.errorLines(of: areSeveral ? " of \(component)" : "")
+      worst += records.map { record in
+        ((areSeveral ? "\(component)/" : "") + record.tensor, record.figures.sqnr)
+      }
+    }
+    if worst.isEmpty { return plan.text }
+    worst.sort { $0.sqnr < $1.sqnr }
+    lines.append("lowest SQNR:")
+    lines.append(
+      table(
+        worst.prefix(5).map { ["  " + $0.name, formatted($0.sqnr, digits: 4) + " dB"] },
+        rightAligned: [1]))
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension [QuantizationLedger.Record] {
+  /// The mean errors of quantized tensors; empty for no tensors.
+  ///
+  /// - Parameter place: what the count of tensors is followed by: ` of text_encoder`.
+  fileprivate func errorLines(of place: String) -> [String] {
+    if isEmpty { return [] }
+    // A tensor without error has an infinite SQNR, which would make every mean infinite.
+    let exact = count { $0.figures.sqnr == .infinity }
+    func mean(_ value: (RoundingFigures) -> Double) -> String {
+      let values = map { value($0.figures) }.filter(\.isFinite)
+      if values.isEmpty { return "-" }
+      return formatted(values.reduce(0, +) / Double(values.count), digits: 4)
+    }
+    var lines = [
+      "SQNR of \(count) quantized tensors\(place): mean \(mean(\.sqnr)) dB "
+        + "(round to nearest \(mean(\.plainSQNR)) dB)"
+        + (exact == 0 ? "" : "; \(counted(exact, "tensor")) without error")
+    ]
+    if allSatisfy({ $0.figures.weightedSQNR != nil }) {
+      lines.append(
+        "SQNR weighted by the calibration, which scales are optimized for: mean "
+          + "\(mean { $0.weightedSQNR ?? 0 }) dB "
+          + "(round to nearest \(mean { $0.plainWeightedSQNR ?? 0 }) dB)")
+    }
+    return lines
+  }
+}
+
+extension ModelPlan {
+  /// The plan as a table by scheme and reason, largest group of each component first. Several
+  /// components are named in a column.
+  var text: String {
+    let areSeveral = parts.count > 1
+    let heading = ["scheme", "tensors", "parameters", "bytes", "reason"]
+    var rows = [(areSeveral ? ["component"] : []) + heading]
+    for part in parts {
+      rows += part.plan.groups.map { group in
+        (areSeveral ? [part.component] : []) + [
+          group.scheme, "\(group.tensors)", formatted(count: group.parameters),
+          formatted(bytes: group.byteCount), group.reason,
+        ]
+      }
+    }
+    return table(rows, rightAligned: areSeveral ? [2, 3, 4] : [1, 2, 3])
+  }
+}
+
+extension QuantizationPlan.Group {
+  fileprivate var json: JSONValue {
+    [
+      "scheme": .string(scheme), "reason": .string(reason), "tensors": .integer(tensors),
+      "parameters": .integer(parameters), "bytes": .integer(byteCount),
+    ]
+  }
+}
