@@ -41,9 +41,6 @@ extension InputOptions {
   }
 }
 
-/// Names of prediction types.
-package let predictionNames = PredictionType.allCases.map(\.rawValue)
-
 /// Every layout that models are read from and written to.
 enum Layouts {
   static let readers: [any ModelReader] = [PackfileLayout()] + Readers.all

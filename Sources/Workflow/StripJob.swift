@@ -4,9 +4,6 @@ internal import Stripping
 internal import Support
 internal import Tensors
 
-/// Names of the recipes that `strip` and `shrink` know, then other names of the same recipes.
-package let recipeNames = StripPlan.recipes.map(\.name) + StripPlan.recipeAliases
-
 /// The blocks of the U-Net to remove.
 package enum Cut: Sendable {
   /// The blocks of a recipe, by name.

@@ -21,22 +21,11 @@ package struct OutputRequest: Sendable {
     self.replacing = replacing
   }
 
-  /// The parameters are those of ``LayoutRequest``.
-  package init(
-    path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
-    maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil,
-    codes: Bool? = nil
-  ) {
-    self.init(
-      path: path,
-      layout: LayoutRequest(
-        kind: kind, variant: variant, maxShardSize: maxShardSize, program: program,
-        numbering: numbering, codes: codes),
-      replacing: replacing)
-  }
-
   /// The writer for this output. Refuses everything about the output that can be known without a
   /// model.
+  ///
+  /// - Throws: ``JobError``, ``LayoutError``, ``FileError`` for an output that exists, or the
+  ///   writer's error for a path or options that it does not accept.
   func writer(besides inputs: [String]) throws -> any ModelWriter {
     let writer = try Layouts.writers.writer(for: path, named: layout.kind)
     try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either) {
@@ -86,21 +75,6 @@ package struct OutputRequest: Sendable {
   var byteCount: Int { bytesOnDisk(path) }
 }
 
-/// Names of the layouts that Decant writes.
-package let writerNames = Layouts.writers.map(\.name)
-
-/// Names of the output profiles of all layouts.
-package let programNames: [String] = {
-  var names: [String] = []
-  for profile in Layouts.writers.flatMap(\.profiles) where !names.contains(profile.name) {
-    names.append(profile.name)
-  }
-  return names
-}()
-
-/// Names of the ways to number the blocks of a single file.
-package let numberingNames = BlockNumbering.allCases.map(\.rawValue)
-
 /// The kind of an output, which decides what it may replace.
 enum OutputNature {
   case file
@@ -113,6 +87,8 @@ enum OutputNature {
 ///
 /// - Parameter refuseEvenReplacing: called for an existing output before the check of `replacing`,
 ///   to refuse what is never replaced.
+/// - Throws: ``JobError``, ``FileError`` for an output that exists, or an error of
+///   `refuseEvenReplacing`.
 func refuseOverwriting(
   _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file,
   refuseEvenReplacing: () throws -> Void = {}
@@ -180,8 +156,8 @@ func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
     let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
     if let other = others.first {
       throw JobError(
-        "\(path): the folder holds '\(shown(other))', which is no part of a report; only a report is "
-          + "replaced", remedy: .act("give another name"))
+        "\(path): the folder holds '\(shown(other))', which does not belong to a report; only a "
+          + "report is replaced", remedy: .act("give another name"))
     }
   }
 }
