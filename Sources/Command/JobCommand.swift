@@ -11,7 +11,8 @@ protocol JobCommand: AsyncParsableCommand {
   /// What a user should know about the arguments, before the job runs.
   var notes: [String] { get }
   func job() throws -> Work
-  /// What follows the outcome's text, where options are named; empty for nothing.
+  /// Text to print after the outcome's own, with command lines of other commands. Empty by
+  /// default.
   func commands(_ outcome: Work.Outcome) -> String
   /// Checks the outcome after it is printed.
   ///
@@ -47,7 +48,7 @@ extension JobCommand {
   /// The command's name, and each option that is given or has a default.
   private static var settings: [String] {
     guard let table = OptionTable(of: Self.self) else { return [] }
-    let given = (try? table.scan(CommandLine.arguments.dropFirst(2))) ?? []
+    let given = (try? table.scanCommandLine()) ?? []
     let options = table.entries.flatMap { entry in
       let values = given.filter { $0.entry == entry }.map(\.value)
       if values.isEmpty, entry.takesValue, let value = entry.defaultValue {

@@ -63,6 +63,9 @@ struct OptionTable {
     return given
   }
 
+  /// The options of this program's command line, which begins with the name of the table's command.
+  func scanCommandLine() throws -> [GivenOption] { try scan(CommandLine.arguments.dropFirst(2)) }
+
   private func entry(named name: String) -> Entry? {
     entries.first { $0.names.contains(name) }
   }
@@ -126,6 +129,12 @@ struct GivenOption {
   let spelling: String
   /// `nil` for a flag, and where the value is missing.
   let value: String?
+
+  /// The option for another command line. A value that begins with a hyphen stays a value.
+  var arguments: [String] {
+    guard let value else { return [spelling] }
+    return spelling.hasPrefix("--") ? ["\(spelling)=\(value)"] : [spelling, value]
+  }
 }
 
 // The members of `ParsableCommand._dumpHelp()` that are read here.
