@@ -4,6 +4,7 @@ internal import Workflow
 
 /// `decant calibrate`. Records calibration statistics, or merges files of them.
 struct CalibrateCommand: JobCommand, RunCommand {
+  static let standard = CalibrationRequest.standard
   static let promptLimitDefault = "all"
 
   static let configuration = CommandConfiguration(
@@ -68,8 +69,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
   var threads: ThreadArguments { compute.threads }
 
   func job() -> CalibrateJob {
-    var settings = CalibrationRequest.standard
-    run.apply(to: &settings)
+    var settings = run.request
     settings.compute = compute.compute.value
     let task: CalibrateJob.Task =
       if let model {

@@ -37,6 +37,6 @@ extension String {
   /// punctuation of paths.
   fileprivate var quotedForShell: String {
     if wholeMatch(of: /[\w.\/+=:,@-]+/) != nil { return self }
-    return "'" + shown(self).replacing("'", with: "'\\''") + "'"
+    return "'" + shown(self, limit: .max).replacing("'", with: "'\\''") + "'"
   }
 }

@@ -70,10 +70,10 @@ struct QuantizeCommand: JobCommand {
   }
 }
 
-/// The help of a type: every name, and the usual names that are accepted too.
+/// The help of a type: every name, and the other names that are accepted.
 let typeHelp =
-  schemeNames.joined(separator: ", ")
-  + " (also fp32, fp16, Q8_0 for int8-g32, int4 and Q4_0 for int4-g32)"
+  "\(schemeNames.joined(separator: ", ")); other names, in any case: "
+  + schemeAliases.joined(separator: ", ")
 
 /// Choices of quantization, for `quantize` and `shrink`.
 struct QuantizationArguments: ParsableArguments {

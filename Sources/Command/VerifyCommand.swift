@@ -4,8 +4,9 @@ internal import Workflow
 
 /// `decant verify`. Compares a model with its reference.
 struct VerifyCommand: JobCommand, RunCommand {
+  static let standard = VerificationRequest.standard
   static let promptLimitDefault =
-    "all of --prompts FILE, \(VerificationRequest.standard.promptLimit ?? ownPromptCount) of Decant's own"
+    "all of --prompts FILE, \(standard.promptLimit ?? ownPromptCount) of Decant's own"
 
   static let configuration = CommandConfiguration(
     commandName: "verify",
@@ -66,8 +67,7 @@ struct VerifyCommand: JobCommand, RunCommand {
   var threads: ThreadArguments { compute.threads }
 
   func job() -> VerifyJob {
-    var request = VerificationRequest.standard
-    run.apply(to: &request)
+    var request = run.request
     request.guidanceScale = guidanceScale
     request.scheduler = scheduler
     request.hasBaselines = baselines

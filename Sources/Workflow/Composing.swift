@@ -51,6 +51,8 @@ package struct Composition: Sendable {
   ///
   /// - Parameter keepingKinds: whether merged tensors keep their number type. They are float32
   ///   otherwise, for a job that converts them next.
+  /// - Throws: ``JobError`` for a missing component or a scale, ``AdapterError``, or an error of
+  ///   reading the other models.
   func applied(
     to source: ModelSource, reading: InputOptions, keepingKinds: Bool, _ events: EventSink
   ) throws -> ModelSource {

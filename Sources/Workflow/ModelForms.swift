@@ -50,7 +50,7 @@ package struct ModelForms: Sendable {
             let entries = component.weights.names.compactMap(component.weights.entry)
             return total + entries.reduce(0) { $0 + profile.stored($1).byteCount }
           }
-          // Wider numbers than the model has are of no use.
+          // A form that is larger than the model itself is not listed.
           guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else {
             continue
           }

@@ -20,6 +20,9 @@ package protocol RunRequest {
   var promptsPath: String? { get set }
   /// The number of prompts to use; `nil` is all.
   var promptLimit: Int? { get set }
+  /// Whether the standard ``promptLimit`` applies to a file of prompts too, and not only to
+  /// Decant's own list.
+  var limitsPromptFiles: Bool { get }
   var steps: Int { get set }
   /// Images per prompt.
   var seeds: Int { get set }
@@ -33,13 +36,20 @@ package struct CalibrationRequest: RunRequest, Sendable {
   package var promptsPath: String?
   /// The number of prompts to use, from the start of the list; `nil` is all.
   package var promptLimit: Int?
+  package let limitsPromptFiles: Bool
   package var steps: Int
   package var seeds: Int
   package var size: ImageSize?
   package var compute: Compute
 
   package static let standard = CalibrationRequest(
-    promptsPath: nil, promptLimit: nil, steps: 20, seeds: 1, size: nil, compute: .f32)
+    promptsPath: nil, promptLimit: nil, limitsPromptFiles: false, steps: 20, seeds: 1, size: nil,
+    compute: .f32)
+
+  /// The calibration that is part of a longer job: few prompts, also of a file.
+  package static let short = CalibrationRequest(
+    promptsPath: nil, promptLimit: 4, limitsPromptFiles: true, steps: 20, seeds: 1, size: nil,
+    compute: .f32)
 
   /// A sampler's request with these settings, to check before any weights are read.
   var sampling: SamplingRequest {

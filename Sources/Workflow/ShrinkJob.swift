@@ -86,7 +86,6 @@ package struct ShrinkJob: Job {
     try output.write(
       quantized.model.recording(steps, from: digest), by: writer, events)
 
-    events(.note("\(output.path) is written; verification follows"))
     var request = verification
     request.promptsPath = request.promptsPath ?? calibrating.promptsPath
     request.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
@@ -99,8 +98,11 @@ package struct ShrinkJob: Job {
     let result = try verify(source, try written(besides: source, events), request, events)
     if let report { try result.write(to: report, replacing: output.replacing) }
     let outcome = VerificationOutcome(report: result, path: report)
-    try writer.record(parity: outcome.record, in: output.path) { done, total in
-      events(.progress(done: done, total: total))
+    if writer.recordsParity {
+      events(.stage(.recording(output.path)))
+      try writer.record(parity: outcome.record, in: output.path) { done, total in
+        events(.progress(done: done, total: total))
+      }
     }
     var written = WrittenModel(before: source, after: quantized.model, output: output)
     written.details = details + [quantized.detail]
