@@ -157,7 +157,7 @@ package struct ShrinkJob: Job {
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
     return try calibrate(
       digest, calibrating, to: path, replacing: output.replacing, resuming: true, reusing: true,
-      remedy: .act("run the same command again to continue from there"), events)
+      remedy: .repeatCommand, events)
   }
 }
 

@@ -93,29 +93,28 @@ func refuseOverwriting(
   _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file,
   refuseEvenReplacing: () throws -> Void = {}
 ) throws {
-  let rename = Remedy.act("give another name")
-  if path.isEmpty { throw JobError("the output has an empty name", remedy: rename) }
+  if path.isEmpty { throw JobError("the output has an empty name", remedy: .renameOutput) }
   let output = resolved(path)
   for input in inputs where output == resolved(input) || output.hasPrefix(resolved(input) + "/") {
     throw JobError(
       "\(path): the output is the input \(input) or is inside it; inputs are never changed",
-      remedy: rename)
+      remedy: .renameOutput)
   }
   let parent = PathParts(output).folder
   // A name that ends in a slash is that of a folder.
   if let file = obstacle(to: nature == .file && path.hasSuffix("/") ? output : parent) {
-    throw JobError("\(path): \(file) is a file, expected a folder", remedy: rename)
+    throw JobError("\(path): \(file) is a file, expected a folder", remedy: .renameOutput)
   }
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
     throw JobError("\(path): is a folder, expected a file", remedy: .act("name a file in it"))
   }
   if nature == .folder, FileManager.default.fileExists(atPath: output), !isFolder(output) {
-    throw JobError("\(path): is a file, expected a folder", remedy: rename)
+    throw JobError("\(path): is a file, expected a folder", remedy: .renameOutput)
   }
   for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
     throw JobError(
       "\(path): the output would replace the folder that holds the input \(input)",
-      remedy: rename)
+      remedy: .renameOutput)
   }
   if FileManager.default.fileExists(atPath: output) {
     try refuseEvenReplacing()
@@ -157,7 +156,7 @@ func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
     if let other = others.first {
       throw JobError(
         "\(path): the folder holds '\(shown(other))', which does not belong to a report; only a "
-          + "report is replaced", remedy: .act("give another name"))
+          + "report is replaced", remedy: .renameOutput)
     }
   }
 }

@@ -33,8 +33,8 @@ package enum DiffusersWriteError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .shardTooSmall: .act("give a larger size")
-    case .notReplaceable: .act("choose another name or remove it")
+    case .shardTooSmall: .adjust(.maximumShardSize, .larger)
+    case .notReplaceable: .either([.renameOutput, .act("remove it")])
     default: nil
     }
   }
