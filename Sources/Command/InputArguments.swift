@@ -54,7 +54,7 @@ struct InputArguments: ParsableArguments {
       saved. Can be repeated.
       """, valueName: "file[:scale]"),
     completion: .file())
-  var lora: [String] = []
+  var lora: [AdapterArgument] = []
 
   @Flag(help: "Ignore modules of --lora that the model does not have.")
   var allowUnused = false
@@ -94,8 +94,8 @@ struct InputArguments: ParsableArguments {
   var value: InputOptions {
     var options = read.value
     options.composition = Composition(
-      unet: unet, vae: vae, textEncoder: textEncoder, textEncoder2: textEncoder2, adapters: lora,
-      allowsUnused: allowUnused)
+      unet: unet, vae: vae, textEncoder: textEncoder, textEncoder2: textEncoder2,
+      adapters: lora.map(\.value), allowsUnused: allowUnused)
     return options
   }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
 /// Where a model is written.
@@ -6,10 +7,7 @@ struct OutputArguments: ParsableArguments {
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      """
-      Where to write: NAME.decant, NAME.gguf, NAME.safetensors (a single-file checkpoint), or NAME/ \
-      (a diffusers folder).
-      """,
+      "Where to write: \(alternatives(outputForms)).",
       valueName: "out"),
     completion: .file())
   var output: String

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
 /// `decant quantize`. Stores weights in fewer bits.
@@ -13,13 +14,19 @@ struct QuantizeCommand: JobCommand {
       Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
       """)
 
+  /// `NAME/ with --for sdnq`.
+  private static let outputNames = quantizedOutputForms.map { form in
+    form.programs.isEmpty
+      ? form.name : "\(form.name) with --for \(alternatives(form.programs))"
+  }
+
   @Argument(help: modelHelp, completion: .file())
   var model: String
 
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "Where to write: NAME.decant, NAME.gguf, or NAME/ with --for sdnq. Optional with --dry-run.",
+      "Where to write: \(alternatives(Self.outputNames)). Optional with --dry-run.",
       valueName: "out"),
     completion: .file())
   var output: String?

@@ -67,6 +67,9 @@ package protocol ModelWriter: Sendable {
   /// Whether the name of an output stands for this layout.
   func claims(_ path: String) -> Bool
 
+  /// A name that ``claims(_:)`` accepts: `stem` with the layout's ending.
+  func outputName(stem: String) -> String
+
   /// Refuses a path or options that ``write(_:to:replacing:options:progress:)`` would refuse.
   /// Called before any computation.
   func check(_ path: String, options: WriteOptions) throws

@@ -45,6 +45,26 @@ package let programNames: [String] = {
 /// Names of the ways to number the blocks of a single file.
 package let numberingNames = BlockNumbering.allCases.map(\.rawValue)
 
+/// The name of an output in each layout, with the layout: `NAME.gguf (GGUF file)`.
+package let outputForms = Layouts.writers.map { writer in
+  "\(writer.outputName(stem: "NAME")) (\(writer.layout))"
+}
+
+/// The name of an output in each layout that holds quantized weights. The programs are those of
+/// the profiles that do; empty where the layout's default does.
+package let quantizedOutputForms: [(name: String, programs: [String])] =
+  Layouts.writers.compactMap { writer in
+    func holdsQuantized(_ profile: any OutputProfile) -> Bool {
+      Schemes.all.contains {
+        $0.encoding.isQuantized && profile.accepted($0.encoding) == $0.encoding
+      }
+    }
+    let holding = writer.profiles.filter(holdsQuantized)
+    guard let first = holding.first else { return nil }
+    let isDefault = first.name == writer.profiles.first?.name
+    return (writer.outputName(stem: "NAME"), isDefault ? [] : holding.map(\.name))
+  }
+
 /// Names of prediction types.
 package let predictionNames = PredictionType.allCases.map(\.rawValue)
 

@@ -3,17 +3,6 @@ internal import Models
 internal import Sampling
 package import Support
 
-extension ImageSize {
-  /// A size as `WIDTHxHEIGHT`; `nil` for any other text and for sides below 1.
-  package init?(text: String) {
-    let parts = text.lowercased().split(separator: "x", omittingEmptySubsequences: false)
-    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0,
-      height > 0
-    else { return nil }
-    self.init(width: width, height: height)
-  }
-}
-
 /// The settings that a calibration and a verification share.
 package protocol RunRequest {
   /// A file with one prompt per line; `nil` is Decant's own list.

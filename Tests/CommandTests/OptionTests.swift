@@ -277,6 +277,7 @@ import Testing
     ("generate", "(default: 25)"), ("generate", "-1 picks a random one"),
     ("generate", "0.8; with --mask, 1"), ("bench", "(default: 4)"),
     ("convert", "(default: unchanged)"), ("quantize", "int8-g32 (q8_0, q8)"),
+    ("quantize", "NAME/ with --for sdnq"), ("convert", "NAME.gguf (GGUF file)"),
     ("shrink", "segmind-tiny-sd"), ("strip", "segmind-tiny-sd"),
     ("inspect", "1 to 1024 (default: one per processor)"),
   ])

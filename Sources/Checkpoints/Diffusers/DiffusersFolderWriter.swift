@@ -58,6 +58,8 @@ package struct DiffusersFolderWriter: ModelWriter {
     path.hasSuffix("/") || PathParts(path).stemAndExtension.extension.isEmpty || isFolder(path)
   }
 
+  package func outputName(stem: String) -> String { stem + "/" }
+
   /// - Throws: ``DiffusersWriteError``, ``SafetensorsWriteError``, ``FileError``, errors of the
   ///   weights' source, and `CancellationError`.
   package func write(
