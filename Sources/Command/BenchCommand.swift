@@ -8,8 +8,8 @@ struct BenchCommand: JobCommand {
     commandName: "bench",
     abstract: "Measures models: seconds and processor seconds per step, and peak memory.",
     discussion: """
-      With --guidance-scale 1, a step is one U-Net call; otherwise it is two. --family and --compute take \
-      lists.
+      With --guidance-scale 1, a step is one U-Net call; otherwise it is two. --family and \
+      --compute take lists.
 
       Example: decant bench sd-v1-5/ small.decant --steps 4 --size 256x256 --json
       Example: decant bench --family sd-v1-4,ssd-1b --compute f32,int8

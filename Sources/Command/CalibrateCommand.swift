@@ -11,8 +11,8 @@ struct CalibrateCommand: JobCommand, RunCommand {
     commandName: "calibrate",
     abstract: "Generates images and records statistics of the inputs of every U-Net layer.",
     discussion: """
-      The result is for --calibration of quantize and shrink. An interrupted run keeps its finished images \
-      beside the output, and --resume continues from them.
+      The result is for --calibration of quantize and shrink. An interrupted run keeps its \
+      finished images beside the output, and --resume continues from them.
 
       Example: decant calibrate sd-v1-5/ -o sd-v1-5.calibration --steps 20 --seeds 1
       Example: decant calibrate --merge part-1.calibration part-2.calibration -o whole.calibration

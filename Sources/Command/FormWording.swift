@@ -15,8 +15,8 @@ extension ModelForms {
       }
     return """
 
-      \(fitting) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for one image of \
-      \(size), beside the memory of the system and of the driver:
+      \(fitting) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for one \
+      image of \(size), beside the memory of the system and of the driver:
       \(table(rows, rightAligned: [2, 3]))
       """
   }

@@ -17,8 +17,8 @@ struct OptionTable {
   let entries: [Entry]
   private let command: any ParsableCommand.Type
 
-  /// `nil` for a description that has another form than expected, as a new version of the parser may
-  /// write it.
+  /// `nil` for a description that has another form than expected, as a new version of the parser
+  /// may write it.
   init?(of command: any ParsableCommand.Type) {
     let dump = Data(command._dumpHelp().utf8)
     guard let description = try? JSONDecoder().decode(Description.self, from: dump) else {

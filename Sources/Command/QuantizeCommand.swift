@@ -39,14 +39,15 @@ struct QuantizeCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The model's calibration, from `decant calibrate`: rounding errors are weighted by the inputs "
-        + "of each layer (default: not weighted).", valueName: "file"),
+      "The model's calibration, from `decant calibrate`: rounding errors are weighted by the "
+        + "inputs of each layer (default: not weighted).", valueName: "file"),
     completion: .file())
   var calibration: String?
 
   @Flag(
     help: """
-      Print the type and size of every group of the U-Net's tensors in the output, and write nothing.
+      Print the type and size of every group of the U-Net's tensors in the output, and write \
+      nothing.
       """)
   var dryRun = false
 
@@ -106,8 +107,8 @@ struct QuantizationArguments: ParsableArguments {
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Store these modules in this type, such as 'conv_out=int8', also those that are not quantized "
-        + "by default. Can be repeated.",
+      "Store these modules in this type, such as 'conv_out=int8', also those that are not "
+        + "quantized by default. Can be repeated.",
       valueName: "pattern=type"))
   var assign: [String] = []
 

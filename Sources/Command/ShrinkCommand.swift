@@ -19,8 +19,8 @@ struct ShrinkCommand: JobCommand, RunCommand {
     abstract: "Strips, calibrates, quantizes, writes and verifies a model in one command.",
     discussion: """
       Without --recipe and --drop, no block is removed. The verification generates \
-      \(verificationPrompts) images of \(VerificationRequest.standard.steps) steps with each model; \
-      exits with code 1 if a limit is not met.
+      \(verificationPrompts) images of \(VerificationRequest.standard.steps) steps with each \
+      model; exits with code 1 if a limit is not met.
 
       Example: decant shrink sd-v1-5/ -o small.decant --type int8
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8 --report report/

@@ -123,8 +123,8 @@ func calibrate(
 }
 
 extension Compute {
-  /// The program in a calibration file, with the arithmetic where it is not the default one, so that
-  /// a calibration in one arithmetic is not used again for another.
+  /// The program in a calibration file, with the arithmetic where it is not the default one, so
+  /// that a calibration in one arithmetic is not used again for another.
   fileprivate var calibrationTool: String {
     "decant \(toolVersion)" + (self == .f32 ? "" : " (\(name))")
   }

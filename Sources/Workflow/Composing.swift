@@ -155,8 +155,8 @@ package struct Composition: Sendable {
 extension ModelSource.Component {
   /// The component with the config of `other` if its tensors match that config, else unchanged.
   ///
-  /// Configs derived from tensors lack what tensors do not show, such as the number of heads and the
-  /// latents' scaling factor.
+  /// Configs derived from tensors lack what tensors do not show, such as the number of heads and
+  /// the latents' scaling factor.
   ///
   /// - Parameter location: the path of the component's model.
   func withConfig(of other: ModelSource.Component, in location: String) -> ModelSource.Component {

@@ -8,7 +8,7 @@ internal import Tensors
 package struct LayoutRequest: Sendable {
   /// The name of a layout (`decant`, `diffusers`); `nil` derives it from the output's name.
   package var kind: String?
-  /// The name of a numbering, as the user gave it.
+  /// The name of a numbering, as it was requested.
   private let numbering: String?
   var options: WriteOptions
 
@@ -64,7 +64,8 @@ package struct LayoutRequest: Sendable {
     for (setting, feature) in options.layoutSettings where !writer.settings.contains(setting) {
       let others = Layouts.writers.filter { $0.settings.contains(setting) }.map(\.layout)
       throw JobError(
-        "\(place)a \(writer.layout) does not support \(feature); expected a \(alternatives(others))",
+        "\(place)a \(writer.layout) does not support \(feature); expected a "
+          + alternatives(others),
         remedy: .leaveOut(setting))
     }
     do { _ = try writer.profile(options) } catch {

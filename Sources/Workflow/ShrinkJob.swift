@@ -147,7 +147,8 @@ package struct ShrinkJob: Job {
       && plan.entries.contains(where: \.scheme.encoding.isQuantized)
   }
 
-  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses none.
+  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses
+  /// none.
   private func calibrationFile(
     _ digest: SourceDigest, _ makesCalibration: Bool, _ events: @escaping EventSink
   ) throws -> CalibrationFile? {

@@ -8,7 +8,8 @@ internal import Tensors
 package enum Cut: Sendable {
   /// The blocks of a recipe, by name.
   ///
-  /// `keeping` replaces the transformer blocks that the recipe keeps, by the depth of the attention.
+  /// `keeping` replaces the transformer blocks that the recipe keeps, by the depth of the
+  /// attention.
   case recipe(String, keeping: [Int: [Int]] = [:])
   /// Blocks, by diffusers' names.
   case drops([String])
@@ -75,7 +76,8 @@ struct StrippedModel {
   private var text: String {
     let share = Double(ledger.removedParameters) / Double(max(1, ledger.teacher.parameters))
     var lines = [
-      "stripped \(counted(ledger.removed.count, "block")): \(formatted(count: ledger.removedParameters)) of "
+      "stripped \(counted(ledger.removed.count, "block")): "
+        + "\(formatted(count: ledger.removedParameters)) of "
         + "\(formatted(count: ledger.teacher.parameters)) U-Net parameters "
         + "(\(formatted(100 * share, digits: 3)) %)"
     ]

@@ -5,6 +5,7 @@ import Support
 import Synchronization
 import Tensors
 import TestSupport
+import Testing
 import Workflow
 
 /// The trained miniature of Stable Diffusion 1.
