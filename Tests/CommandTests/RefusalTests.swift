@@ -54,6 +54,13 @@ import Testing
       "model is Stable Diffusion 1.x of other sizes, which has no conditioning on crop; leave --crop out"
     ),
     (
+      [
+        "generate", "model", "-p", "x", "-o", "a.png", "--crop", "0,8", "--target-size", "64x64",
+        "--quiet",
+      ],
+      "model is Stable Diffusion 1.x of other sizes, which has no conditioning on crop and target size; leave --crop and --target-size out"
+    ),
+    (
       ["verify", "model", "model", "--scheduler", "luck", "--quiet"],
       "scheduler 'luck' is unknown; expected pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras or lcm"
     ),
