@@ -71,7 +71,7 @@ final class EventLog: Sendable {
       if case .stage = last { return }
       if case .progress(let earlier, let whole) = last {
         #expect(
-          done * whole >= earlier * total,
+          Double(done) / Double(max(1, total)) >= Double(earlier) / Double(max(1, whole)),
           "progress falls from \(earlier) of \(whole) to \(done) of \(total)")
         return
       }
