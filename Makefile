@@ -58,7 +58,7 @@ $(VENV)/ready $(CONSUMERS_VENV)/ready:
 	  $(@D)/bin/python -m pip install --quiet --requirement $(@D)/any-build.txt)
 	touch $@
 
-# Shrinks the bundled miniature model. Writes three models, two reports, and a grid of the pictures
+# Shrinks the bundled miniature model. Writes three models, two reports, and a grid of the images
 # of all four models.
 MINI := Fixtures/mini-sd
 PROMPTS := --prompts $(MINI)/calibration.txt

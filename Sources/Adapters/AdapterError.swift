@@ -81,7 +81,7 @@ package enum AdapterError: RemediableError, Equatable {
     case .quantized: .act("merge into the original model, and quantize after that")
     case .overflow(let paths, _, _, _):
       .either([
-        .act("use a smaller scale, as \(paths[0]):0.5"), .choose(.type, ["f32", "bf16"]),
+        .reduceScale(adapter: paths[0]), .choose(.type, ["f32", "bf16"]),
       ])
     case .folder: .act("name the file itself")
     default: nil

@@ -91,8 +91,8 @@ package enum CalibrationError: RemediableError, Equatable {
   package var remedy: Remedy? {
     switch self {
     case .notCalibration: .act("name the file that a calibration wrote")
-    case .otherModules, .otherChannels: .act("calibrate this model")
-    case .version: .act("calibrate again")
+    case .otherModules, .otherChannels: .recalibrate
+    case .version: .recalibrate
     case .incomplete: .act("finish the calibration first")
     case .overlap: .act("merge calibrations of different prompts or seeds")
     case .unfinished:

@@ -2,9 +2,30 @@ internal import ArgumentParser
 internal import Support
 internal import Workflow
 
-/// An image's size as `WIDTHxHEIGHT`, in pixels.
+/// An image's size as `WIDTHxHEIGHT`, in pixels. Sides below 1 are refused.
 extension ImageSize: ExpressibleByArgument {
-  package init?(argument: String) { self.init(text: argument) }
+  package init?(argument: String) {
+    let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false)
+    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0,
+      height > 0
+    else { return nil }
+    self.init(width: width, height: height)
+  }
+}
+
+/// An adapter as `FILE` or `FILE:SCALE`. The path may contain colons.
+struct AdapterArgument: ExpressibleByArgument {
+  let value: AdapterInput
+
+  init(argument: String) {
+    if let colon = argument.lastIndex(of: ":"),
+      let scale = Double(argument[argument.index(after: colon)...])
+    {
+      value = AdapterInput(path: String(argument[..<colon]), scale: scale)
+    } else {
+      value = AdapterInput(path: argument)
+    }
+  }
 }
 
 /// A point of an image as `X,Y`, in pixels.

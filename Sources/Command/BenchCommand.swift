@@ -8,8 +8,8 @@ struct BenchCommand: JobCommand {
     commandName: "bench",
     abstract: "Measures models: seconds and processor seconds per step, and peak memory.",
     discussion: """
-      With --guidance-scale 1, a step is one U-Net call; otherwise it is two. --family and --compute take \
-      lists.
+      With --guidance-scale 1, a step is one U-Net call; otherwise it is two. --family and \
+      --compute take lists.
 
       Example: decant bench sd-v1-5/ small.decant --steps 4 --size 256x256 --json
       Example: decant bench --family sd-v1-4,ssd-1b --compute f32,int8
@@ -69,34 +69,35 @@ struct BenchCommand: JobCommand {
     try requirePositive([("--steps", steps)])
   }
 
-  func job() -> BenchJob {
+  func job() throws -> BenchJob {
+    let options = try childOptions()
     return BenchJob(
       models: model, families: commaSeparated(family), reading: read.value,
       computes: commaSeparated([compute]).compactMap(Compute.init), steps: steps,
       size: size, guidanceScale: guidanceScale, profiles: profile, kernels: kernels,
-      childArguments: { [arguments = childArguments] measurement in
-        let compute = ["--compute", measurement.compute.name]
+      childArguments: { measurement in
+        let arguments =
+          ["bench", "--json", "--quiet", "--compute", measurement.compute.name] + options
         switch measurement.subject {
-        case .model(let path): return arguments + compute + ["--", path]
-        case .family(let name): return arguments + compute + ["--family", name]
+        case .model(let path): return arguments + ["--", path]
+        case .family(let name): return arguments + ["--family", name]
         }
       })
   }
 
-  /// The arguments of a child process that does one measurement, without the model and its
-  /// arithmetic.
-  private var childArguments: [String] {
-    var arguments = [
-      "bench", "--json", "--quiet", "--steps", "\(steps)", "--guidance-scale", "\(guidanceScale)",
-    ]
-    if let size { arguments += ["--size", "\(size)"] }
-    if profile { arguments.append("--profile") }
-    if let variant = read.variant { arguments += ["--variant", variant] }
-    if read.ema { arguments.append("--ema") }
-    if let prediction = read.prediction { arguments += ["--prediction", prediction] }
-    if read.allowNonfinite { arguments.append("--allow-nonfinite") }
-    if let threads = threads.threads { arguments += ["--threads", "\(threads)"] }
-    return arguments
+  /// Options that say what is measured or printed. A child process gets its own.
+  private static let ownOptions: Set = [
+    "--family", "--compute", "--kernels", "--json", "--quiet", "--verbose",
+  ]
+
+  /// The options of a child process that does one measurement: all that are given, apart from
+  /// ``ownOptions``.
+  private func childOptions() throws -> [String] {
+    guard let table = OptionTable(of: Self.self) else {
+      throw ValidationError("The options of bench cannot be passed on to a child process.")
+    }
+    return try table.scanCommandLine().filter { !Self.ownOptions.contains($0.entry.preferredName) }
+      .flatMap(\.arguments)
   }
 }
 

@@ -4,14 +4,15 @@ internal import Workflow
 
 /// `decant calibrate`. Records calibration statistics, or merges files of them.
 struct CalibrateCommand: JobCommand, RunCommand {
+  static let standard = CalibrationRequest.standard
   static let promptLimitDefault = "all"
 
   static let configuration = CommandConfiguration(
     commandName: "calibrate",
     abstract: "Generates images and records statistics of the inputs of every U-Net layer.",
     discussion: """
-      The result is for --calibration of quantize and shrink. An interrupted run keeps its finished images \
-      beside the output, and --resume continues from them.
+      The result is for --calibration of quantize and shrink. An interrupted run keeps its \
+      finished images beside the output, and --resume continues from them.
 
       Example: decant calibrate sd-v1-5/ -o sd-v1-5.calibration --steps 20 --seeds 1
       Example: decant calibrate --merge part-1.calibration part-2.calibration -o whole.calibration
@@ -68,8 +69,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
   var threads: ThreadArguments { compute.threads }
 
   func job() -> CalibrateJob {
-    var settings = CalibrationRequest.standard
-    run.apply(to: &settings)
+    var settings = run.request
     settings.compute = compute.compute.value
     let task: CalibrateJob.Task =
       if let model {

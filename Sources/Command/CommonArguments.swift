@@ -24,7 +24,8 @@ struct ComputeArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Arithmetic: float32, float32 without Winograd convolutions, or int8 weights and activations.",
+      "Arithmetic: float32, float32 without Winograd convolutions, or int8 weights and "
+        + "activations.",
       valueName: "kind"),
     completion: .list(Compute.names))
   var compute: ComputeArgument = .f32

@@ -7,7 +7,8 @@ struct ConvertCommand: JobCommand {
     commandName: "convert",
     abstract: "Writes a model in another layout or number type.",
     discussion: """
-      Without --type and --lora, weights keep their type, and every bit where the layout can hold them.
+      Without --type and --lora, weights keep their type, and every bit where the layout can hold \
+      them.
 
       Example: decant convert sd-v1-5/ -o sd-v1-5.decant --type f16
       Example: decant convert model.safetensors -o model-folder/
@@ -22,8 +23,8 @@ struct ConvertCommand: JobCommand {
   @Option(
     help: ArgumentHelp(
       """
-      Number type of all weights: \(plainTypeNames.joined(separator: ", ")) (default: unchanged). A \
-      VAE that overflows in f16, such as SDXL's, stays unchanged.
+      Number type of all weights: \(plainTypeNames.joined(separator: ", ")) (default: unchanged). \
+      A VAE that overflows in f16, such as SDXL's, stays unchanged.
       """, valueName: "type"),
     completion: .list(plainTypeNames))
   var type: String?

@@ -15,8 +15,8 @@ extension ModelForms {
       }
     return """
 
-      \(fitting) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for one image of \
-      \(size), beside the memory of the system and of the driver:
+      \(fitting) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for one \
+      image of \(size), beside the memory of the system and of the driver:
       \(table(rows, rightAligned: [2, 3]))
       """
   }
@@ -37,6 +37,6 @@ extension String {
   /// punctuation of paths.
   var quotedForShell: String {
     if wholeMatch(of: /[\w.\/+=:,@-]+/) != nil { return self }
-    return "'" + shown(self).replacing("'", with: "'\\''") + "'"
+    return "'" + shown(self, limit: .max).replacing("'", with: "'\\''") + "'"
   }
 }

@@ -50,8 +50,8 @@ struct ForwardCommand: JobCommand {
   func validate() throws {
     if ForwardJob.Component(rawValue: component) == nil {
       throw ValidationError(
-        "--component takes \(ForwardJob.Component.names.joined(separator: ", ")), not '\(component)'."
-      )
+        "--component takes \(ForwardJob.Component.names.joined(separator: ", ")), "
+          + "not '\(component)'.")
     }
   }
 

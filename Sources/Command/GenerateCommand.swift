@@ -129,7 +129,8 @@ struct GenerateCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Initial noise instead of the seed's: tensor 'latents' [B,4,H/8,W/8], before the scheduler scales it.",
+      "Initial noise instead of the seed's: tensor 'latents' [B,4,H/8,W/8], before the scheduler "
+        + "scales it.",
       valueName: "in.safetensors"),
     completion: .file(extensions: ["safetensors"]))
   var latents: String?

@@ -14,14 +14,15 @@ struct ReadArguments: ParsableArguments {
 
   @Flag(
     help: """
-      Read the moving average (EMA) of the U-Net's weights instead of the plain ones, from a single file \
-      that holds it.
+      Read the moving average (EMA) of the U-Net's weights instead of the plain ones, from a \
+      single file that holds it.
       """)
   var ema = false
 
   @Option(
     help: ArgumentHelp(
-      "What the U-Net predicts, instead of what the model states: \(predictionNames.joined(separator: ", ")).",
+      "What the U-Net predicts, instead of what the model states: "
+        + "\(predictionNames.joined(separator: ", ")).",
       valueName: "type"),
     completion: .list(predictionNames))
   var prediction: String?
@@ -50,11 +51,11 @@ struct InputArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Merge a LoRA or LoHa with this scale (default: 1): a file, or a folder that diffusers or PEFT \
-      saved. Can be repeated.
+      Merge a LoRA or LoHa with this scale (default: 1): a file, or a folder that diffusers or \
+      PEFT saved. Can be repeated.
       """, valueName: "file[:scale]"),
     completion: .file())
-  var lora: [String] = []
+  var lora: [AdapterArgument] = []
 
   @Flag(help: "Ignore modules of --lora that the model does not have.")
   var allowUnused = false
@@ -94,8 +95,8 @@ struct InputArguments: ParsableArguments {
   var value: InputOptions {
     var options = read.value
     options.composition = Composition(
-      unet: unet, vae: vae, textEncoder: textEncoder, textEncoder2: textEncoder2, adapters: lora,
-      allowsUnused: allowUnused)
+      unet: unet, vae: vae, textEncoder: textEncoder, textEncoder2: textEncoder2,
+      adapters: lora.map(\.value), allowsUnused: allowUnused)
     return options
   }
 }

@@ -7,8 +7,8 @@ struct InspectCommand: JobCommand {
     commandName: "inspect",
     abstract: "Shows what a model is: family, layout, parameters and bytes by component and block.",
     discussion: """
-      Describes LoRA files too. For any other file of tensors, lists the contents, says why they are not \
-      a model, and exits with code 2.
+      Describes LoRA files too. For any other file of tensors, lists the contents, says why they \
+      are not a model, and exits with code 2.
 
       Example: decant inspect small.decant --check
       Example: decant inspect sdxl.safetensors --vram 4GB
@@ -26,8 +26,8 @@ struct InspectCommand: JobCommand {
   @Option(
     help: ArgumentHelp(
       """
-      List the forms of the model, with the command, the size and the memory of each, and say which \
-      fit: 4GB, 6GiB.
+      List the forms of the model, with the command, the size and the memory of each, and say \
+      which fit: 4GB, 6GiB.
       """, valueName: "size"), transform: ByteSize.init)
   var vram: ByteSize?
 

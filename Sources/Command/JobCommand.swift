@@ -11,7 +11,8 @@ protocol JobCommand: AsyncParsableCommand {
   /// What a user should know about the arguments, before the job runs.
   var notes: [String] { get }
   func job() throws -> Work
-  /// What follows the outcome's text, where options are named; empty for nothing.
+  /// Text to print after the outcome's own, with command lines of other commands. Empty by
+  /// default.
   func commands(_ outcome: Work.Outcome) -> String
   /// Checks the outcome after it is printed.
   ///

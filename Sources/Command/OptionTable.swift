@@ -17,8 +17,8 @@ struct OptionTable {
   let entries: [Entry]
   private let command: any ParsableCommand.Type
 
-  /// `nil` for a description that has another form than expected, as a new version of the parser may
-  /// write it.
+  /// `nil` for a description that has another form than expected, as a new version of the parser
+  /// may write it.
   init?(of command: any ParsableCommand.Type) {
     let dump = Data(command._dumpHelp().utf8)
     guard let description = try? JSONDecoder().decode(Description.self, from: dump) else {
@@ -62,6 +62,9 @@ struct OptionTable {
     }
     return given
   }
+
+  /// The options of this program's command line, which begins with the name of the table's command.
+  func scanCommandLine() throws -> [GivenOption] { try scan(CommandLine.arguments.dropFirst(2)) }
 
   private func entry(named name: String) -> Entry? {
     entries.first { $0.names.contains(name) }
@@ -126,6 +129,12 @@ struct GivenOption {
   let spelling: String
   /// `nil` for a flag, and where the value is missing.
   let value: String?
+
+  /// The option for another command line. A value that begins with a hyphen stays a value.
+  var arguments: [String] {
+    guard let value else { return [spelling] }
+    return spelling.hasPrefix("--") ? ["\(spelling)=\(value)"] : [spelling, value]
+  }
 }
 
 // The members of `ParsableCommand._dumpHelp()` that are read here.

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
 /// Where a model is written.
@@ -6,10 +7,7 @@ struct OutputArguments: ParsableArguments {
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      """
-      Where to write: NAME.decant, NAME.gguf, NAME.safetensors (a single-file checkpoint), or NAME/ \
-      (a diffusers folder).
-      """,
+      "Where to write: \(alternatives(outputForms)).",
       valueName: "out"),
     completion: .file())
   var output: String
@@ -41,8 +39,8 @@ struct LayoutArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Split the weights of a diffusers folder into files of at most this size: 500MB, 2GB (powers of \
-      ten), 2GiB (default: do not split).
+      Split the weights of a diffusers folder into files of at most this size: 500MB, 2GB (powers \
+      of ten), 2GiB (default: do not split).
       """, valueName: "size"),
     transform: ByteSize.init)
   var maxShardSize: ByteSize?
@@ -50,8 +48,8 @@ struct LayoutArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      How a single file numbers the blocks of a stripped U-Net: dense, for diffusers and ComfyUI, or \
-      gap, for stable-diffusion.cpp (default: dense).
+      How a single file numbers the blocks of a stripped U-Net: dense, for diffusers and ComfyUI, \
+      or gap, for stable-diffusion.cpp (default: dense).
       """, valueName: "kind"),
     completion: .list(numberingNames))
   var numbering: String?

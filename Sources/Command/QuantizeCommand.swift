@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
 /// `decant quantize`. Stores weights in fewer bits.
@@ -14,13 +15,19 @@ struct QuantizeCommand: JobCommand {
       Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
       """)
 
+  /// `NAME/ with --for sdnq`.
+  private static let outputNames = quantizedOutputForms.map { form in
+    form.programs.isEmpty
+      ? form.name : "\(form.name) with --for \(alternatives(form.programs))"
+  }
+
   @Argument(help: modelHelp, completion: .file())
   var model: String
 
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "Where to write: NAME.decant, NAME.gguf, or NAME/ with --for sdnq. Optional with --dry-run.",
+      "Where to write: \(alternatives(Self.outputNames)). Optional with --dry-run.",
       valueName: "out"),
     completion: .file())
   var output: String?
@@ -33,14 +40,14 @@ struct QuantizeCommand: JobCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The model's calibration, from `decant calibrate`: rounding errors are weighted by the inputs "
-        + "of each layer (default: not weighted).", valueName: "file"),
+      "The model's calibration, from `decant calibrate`: rounding errors are weighted by the "
+        + "inputs of each layer (default: not weighted).", valueName: "file"),
     completion: .file())
   var calibration: String?
 
   @Flag(
     help: """
-      Print the type and size of every group of quantized components' tensors in the output, and write \
+      Print the type and size of every group of tensors of the quantized components, and write \
       nothing.
       """)
   var dryRun = false
@@ -77,10 +84,10 @@ struct QuantizeCommand: JobCommand {
   }
 }
 
-/// The help of a type: every name, and the usual names that are accepted too.
+/// The help of a type: every name, and the other names that are accepted.
 let typeHelp =
-  schemeNames.joined(separator: ", ")
-  + " (also fp32, fp16, Q8_0 for int8-g32, int4 and Q4_0 for int4-g32)"
+  "\(schemeNames.joined(separator: ", ")); other names, in any case: "
+  + schemeAliases.joined(separator: ", ")
 
 /// Choices of quantization, for `quantize` and `shrink`.
 struct QuantizationArguments: ParsableArguments {
@@ -115,8 +122,8 @@ struct QuantizationArguments: ParsableArguments {
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Store these modules in this type, such as 'conv_out=int8', also those that are not quantized "
-        + "by default. Can be repeated.",
+      "Store these modules in this type, such as 'conv_out=int8', also those that are not "
+        + "quantized by default. Can be repeated.",
       valueName: "pattern=type"))
   var assign: [String] = []
 

@@ -34,11 +34,32 @@ extension Remedy {
         ? "pass \(setting.option)"
         : "choose " + values.map { "\(setting.option) \($0)" }.joined(separator: " or ")
       return choice + (purpose.isEmpty ? "" : " \(purpose)")
-    case .leaveOut(let setting): return "leave \(setting.option) out"
+    case .adjust(let setting, let adjustment):
+      return "choose \(adjustment.adjective) \(setting.option)"
+    case .leaveOut(let setting, let others):
+      return "leave \(listed(([setting] + others).map(\.option))) out"
+    case .storeAs(let types): return "use \(alternatives(types))"
+    case .renameOutput: return "give another name"
+    case .reduceScale(let path):
+      return "use a smaller scale, such as \(Setting.adapters.option) \(path):0.5"
+    case .quantizeOriginal: return "quantize the original model"
+    case .recalibrate: return "calibrate this model"
+    case .checkWeights: return "check the model's weights with `decant inspect --check`"
+    case .repeatCommand: return "run the same command again to continue from there"
     case .downloadAgain: return "download it again"
     case .pullFromGitLFS: return "run `git lfs pull`"
     case .act(let clause): return clause
     case .either(let remedies): return remedies.map(\.sentence).joined(separator: ", or ")
+    }
+  }
+}
+
+extension Remedy.Adjustment {
+  fileprivate var adjective: String {
+    switch self {
+    case .smaller: "a smaller"
+    case .larger: "a larger"
+    case .other: "another"
     }
   }
 }

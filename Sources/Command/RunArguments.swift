@@ -4,6 +4,9 @@ internal import Workflow
 
 /// A command that generates images to measure a model.
 protocol RunCommand {
+  /// The request whose settings apply where an option is not given.
+  associatedtype Request: RunRequest
+  static var standard: Request { get }
   /// The default of --prompt-limit, in words.
   static var promptLimitDefault: String { get }
   /// What the images are for, with a space before it, in the help of each option.
@@ -34,7 +37,7 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Sampling steps per image\(Command.runPurpose) (default: \(CalibrationRequest.standard.steps)).",
+      "Sampling steps per image\(Command.runPurpose) (default: \(Command.standard.steps)).",
       valueName: "n"))
   var steps: Int?
 
@@ -48,7 +51,7 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       "Images per prompt\(Command.runPurpose), each from different noise (default: "
-        + "\(CalibrationRequest.standard.seeds)).", valueName: "n"))
+        + "\(Command.standard.seeds)).", valueName: "n"))
   var seeds: Int?
 
   func validate() throws {
@@ -65,12 +68,18 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
     ].filter(\.1).map(\.0)
   }
 
-  func apply(to request: inout some RunRequest) {
+  /// The command's standard request with the options that are given.
+  var request: Command.Request {
+    var request = Command.standard
     request.promptsPath = prompts
-    // The request's limit applies to Decant's own prompts. A file is used completely.
-    request.promptLimit = promptLimit ?? (prompts == nil ? request.promptLimit : nil)
-    request.steps = steps ?? CalibrationRequest.standard.steps
-    request.seeds = seeds ?? CalibrationRequest.standard.seeds
+    if let promptLimit {
+      request.promptLimit = promptLimit
+    } else if prompts != nil, !request.limitsPromptFiles {
+      request.promptLimit = nil
+    }
+    request.steps = steps ?? request.steps
+    request.seeds = seeds ?? request.seeds
     request.size = size
+    return request
   }
 }

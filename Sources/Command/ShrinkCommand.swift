@@ -4,20 +4,23 @@ internal import Workflow
 
 /// `decant shrink`. Strips, calibrates, quantizes, writes and verifies in one job.
 struct ShrinkCommand: JobCommand, RunCommand {
+  /// A short calibration. `decant calibrate` makes a long one.
+  static let standard = CalibrationRequest.short
   static let promptLimitDefault =
-    "\(calibrationPrompts) to calibrate, and the next "
-    + "\(VerificationRequest.standard.promptLimit ?? ownPromptCount) to verify"
+    "\(standard.promptLimit ?? ownPromptCount) to calibrate, and the next "
+    + "\(verificationPrompts) to verify, of a file too"
   static let runPurpose = " of the calibration"
 
-  /// Few, for a short calibration. `decant calibrate` makes a long one.
-  private static let calibrationPrompts = 4
+  private static let verificationPrompts =
+    VerificationRequest.standard.promptLimit ?? ownPromptCount
 
   static let configuration = CommandConfiguration(
     commandName: "shrink",
     abstract: "Strips, calibrates, quantizes, writes and verifies a model in one command.",
     discussion: """
       Without --recipe and --drop, no block is removed. The verification generates \
-      \(VerificationRequest.standard.promptLimit ?? ownPromptCount) images of \(VerificationRequest.standard.steps) steps with each model; exits with code 1 if a limit is not met.
+      \(verificationPrompts) images of \(VerificationRequest.standard.steps) steps with each \
+      model; exits with code 1 if a limit is not met.
 
       Example: decant shrink sd-v1-5/ -o small.decant --type int8
       Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8 --report report/
@@ -63,10 +66,8 @@ struct ShrinkCommand: JobCommand, RunCommand {
     var verification = VerificationRequest.standard
     thresholds.apply(to: &verification)
     verification.compute = compute.compute.value
-    var run = CalibrationRequest.standard
-    calibrating.apply(to: &run)
+    var run = calibrating.request
     run.compute = compute.compute.value
-    run.promptLimit = run.promptLimit ?? Self.calibrationPrompts
     return ShrinkJob(
       model: model, reading: read.value, output: layout.request(output.output), cut: cut.value,
       quantization: quantization.request(type: type), calibration: calibration,

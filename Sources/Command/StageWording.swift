@@ -8,12 +8,14 @@ extension Stage {
     case .reading(let paths): "reading " + paths.joined(separator: " and ")
     case .loading(let path): "loading \(path)"
     case .checking(let path): "checking \(path)"
+    case .checkingTensors(let path): "checking the tensors of \(path)"
     case .generating(let model, let prompt, let count):
       "generating with \(model), \(prompt + 1) of \(count)"
     case .computing(let component): "computing \(component.rawValue)"
     case .calibrating(let images, let size):
       "calibrating with \(counted(images, "image")) of \(size.width)x\(size.height)"
     case .writing(let path): "writing \(path)"
+    case .recording(let path): "storing the results of the verification in \(path)"
     case .verifying(let candidate, let reference): "verifying \(candidate) against \(reference)"
     case .measuring(let model, let compute):
       "measuring \(model)" + (compute.map { ", \($0.name)" } ?? "")

@@ -20,8 +20,8 @@ struct ThresholdArguments: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       """
-      Fail if the relative error of an image's final latents is above this; 0.1 is 10 % (default: no \
-      limit).
+      Fail if the relative error of an image's final latents is above this; 0.1 is 10 % (default: \
+      no limit).
       """, valueName: "x"))
   var maxLatentError: Double?
 
@@ -29,8 +29,8 @@ struct ThresholdArguments: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       """
-      Fail if the relative error of a noise prediction is above this, at the reference's latents; 0.1 \
-      is 10 % (default: no limit).
+      Fail if the relative error of a noise prediction is above this, at the reference's latents; \
+      0.1 is 10 % (default: no limit).
       """, valueName: "x"))
   var maxStepError: Double?
 

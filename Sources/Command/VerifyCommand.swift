@@ -4,15 +4,16 @@ internal import Workflow
 
 /// `decant verify`. Compares a model with its reference.
 struct VerifyCommand: JobCommand, RunCommand {
+  static let standard = VerificationRequest.standard
   static let promptLimitDefault =
-    "all of --prompts FILE, \(VerificationRequest.standard.promptLimit ?? ownPromptCount) of Decant's own"
+    "all of --prompts FILE, \(standard.promptLimit ?? ownPromptCount) of Decant's own"
 
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Compares a model with its reference, by tensor, block, step and image.",
     discussion: """
-      Generates the same images with both models, and compares them, their latents and every step. Exits \
-      with code 1 if a limit is not met.
+      Generates the same images with both models, and compares them, their latents and every step. \
+      Exits with code 1 if a limit is not met.
 
       Example: decant verify sd-v1-5/ small.decant --report report/ --min-psnr 30
       """)
@@ -66,8 +67,7 @@ struct VerifyCommand: JobCommand, RunCommand {
   var threads: ThreadArguments { compute.threads }
 
   func job() -> VerifyJob {
-    var request = VerificationRequest.standard
-    run.apply(to: &request)
+    var request = run.request
     request.guidanceScale = guidanceScale
     request.scheduler = scheduler
     request.hasBaselines = baselines

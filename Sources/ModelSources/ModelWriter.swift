@@ -10,14 +10,14 @@ package struct WriteOptions: Sendable, Equatable {
   package var maxShardSize: Int?
   /// The name of the output profile: one of ``ModelWriter/profiles``.
   package var program: String?
-  /// How blocks of a U-Net with removed layers are numbered: `dense` or `gap`.
-  package var numbering: String?
+  /// How blocks of a U-Net with removed layers are numbered.
+  package var numbering: BlockNumbering?
   /// Whether numbers are compressed without loss where that saves space.
   package var codes: Bool?
 
   package init(
     variant: String? = nil, maxShardSize: Int? = nil, program: String? = nil,
-    numbering: String? = nil, codes: Bool? = nil
+    numbering: BlockNumbering? = nil, codes: Bool? = nil
   ) {
     self.variant = variant
     self.maxShardSize = maxShardSize
@@ -36,6 +36,15 @@ package struct WriteOptions: Sendable, Equatable {
     ]
     return settings.filter(\.2).map { ($0.0, $0.1) }
   }
+}
+
+/// The numbering of blocks in the LDM layout, for U-Nets with removed layers.
+package enum BlockNumbering: String, CaseIterable, Sendable {
+  /// Consecutive numbers, as in diffusers and ComfyUI.
+  case dense
+  /// The numbers that the blocks would have with two layers in every level, as in diffusers'
+  /// conversion script and stable-diffusion.cpp.
+  case gap
 }
 
 /// Writes models in one layout, such as diffusers folders. A new layout is one file with a type
@@ -57,6 +66,9 @@ package protocol ModelWriter: Sendable {
 
   /// Whether the name of an output stands for this layout.
   func claims(_ path: String) -> Bool
+
+  /// A name that ``claims(_:)`` accepts: `stem` with the layout's ending.
+  func outputName(stem: String) -> String
 
   /// Refuses a path or options that ``write(_:to:replacing:options:progress:)`` would refuse.
   /// Called before any computation.

@@ -36,6 +36,7 @@ package struct PackfileWriter: ModelWriter {
   package var recordsParity: Bool { true }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".decant") }
+  package func outputName(stem: String) -> String { stem + ".decant" }
 
   /// - Throws: ``PackfileError`` for a name that the manifest cannot hold, ``FileError``, errors of
   ///   the weights' source, or `CancellationError`.

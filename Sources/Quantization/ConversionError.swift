@@ -44,11 +44,11 @@ package struct ConversionError: RemediableError, Equatable {
       .either([
         .choose(.keep, [module], purpose: "to leave it unquantized"), .act("repair the weights"),
       ])
-    case .overflowsHalf: .act("use bf16 or f32")
-    case .scaleOverflowsHalf: .act("use int8, which stores scales as f32")
-    case .alreadyQuantized: .act("quantize the original model")
+    case .overflowsHalf: .storeAs(["bf16", "f32"])
+    case .scaleOverflowsHalf: .storeAs(["int8"])
+    case .alreadyQuantized: .quantizeOriginal
     case .notWidenable: nil
-    case .meanSquares: .act("calibrate this model")
+    case .meanSquares: .recalibrate
     }
   }
 

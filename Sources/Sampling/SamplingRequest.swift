@@ -97,8 +97,7 @@ package enum SamplingError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     guard case .noSizeConditioning(_, _, let settings) = self else { return nil }
-    return settings.count == 1
-      ? .leaveOut(settings[0]) : .act("leave these settings out")
+    return settings.first.map { .leaveOut($0, and: Array(settings.dropFirst())) }
   }
 
   private static func words(_ setting: Setting) -> String {

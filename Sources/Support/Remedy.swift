@@ -21,8 +21,24 @@ package enum Setting: String, CaseIterable, Sendable {
 package indirect enum Remedy: Hashable, Sendable {
   /// Use a setting: a switch when `values` is empty, else one of the values.
   case choose(Setting, [String] = [], purpose: String = "")
-  /// Omit a setting.
-  case leaveOut(Setting)
+  /// Use another value of a setting.
+  case adjust(Setting, Adjustment)
+  /// Omit a setting, or several.
+  case leaveOut(Setting, and: [Setting] = [])
+  /// Store weights in one of these types.
+  case storeAs([String])
+  /// Give the output another name.
+  case renameOutput
+  /// Merge the adapter at this path with a smaller scale.
+  case reduceScale(adapter: String)
+  /// Quantize the model that the weights were quantized from.
+  case quantizeOriginal
+  /// Make a calibration of this model.
+  case recalibrate
+  /// Check the model's weights for damage.
+  case checkWeights
+  /// Run the same job again, which continues.
+  case repeatCommand
   /// Fetch the input file again.
   case downloadAgain
   /// Fetch the file that a Git LFS pointer stands for.
@@ -31,6 +47,11 @@ package indirect enum Remedy: Hashable, Sendable {
   case act(String)
   /// Any one of the remedies.
   case either([Remedy])
+
+  /// How a setting's value should differ.
+  package enum Adjustment: Sendable {
+    case smaller, larger, other
+  }
 }
 
 /// An error whose description states facts and which carries the remedy separately. Each client

@@ -47,8 +47,8 @@ package struct BenchJob: Job {
   ///   - computes: the arithmetics to measure each model in.
   ///   - profiles: whether to measure the time of each operation and block.
   ///   - kernels: whether to time single operations too.
-  ///   - childArguments: arguments with which this program does one measurement and prints its JSON;
-  ///     `nil` does all measurements in this process.
+  ///   - childArguments: arguments with which this program does one measurement and prints its
+  ///     JSON; `nil` does all measurements in this process.
   package init(
     models: [String], families: [String], reading: InputOptions, computes: [Compute], steps: Int,
     size: ImageSize?, guidanceScale: Double, profiles: Bool, kernels: Bool,

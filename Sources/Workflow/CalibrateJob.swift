@@ -75,7 +75,9 @@ extension CalibrationFile {
 ///   - reusing: whether a finished calibration at `path` that would not change is returned as it
 ///     is.
 ///   - remedy: how a user continues after an interruption.
-/// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image.
+/// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image,
+///   ``CalibrationError``, ``DiskSpaceError``, ``JobError`` or ``BindingError`` for a model that
+///   cannot run, or an error of the prompts, the sampler or the weights' source.
 func calibrate(
   _ digest: SourceDigest, _ request: CalibrationRequest, to path: String, replacing: Bool,
   resuming: Bool, reusing: Bool, remedy: Remedy, _ events: @escaping EventSink
@@ -121,8 +123,8 @@ func calibrate(
 }
 
 extension Compute {
-  /// The program in a calibration file, with the arithmetic where it is not the default one, so that
-  /// a calibration in one arithmetic is not used again for another.
+  /// The program in a calibration file, with the arithmetic where it is not the default one, so
+  /// that a calibration in one arithmetic is not used again for another.
   fileprivate var calibrationTool: String {
     "decant \(toolVersion)" + (self == .f32 ? "" : " (\(name))")
   }

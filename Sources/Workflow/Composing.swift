@@ -5,18 +5,36 @@ internal import Models
 internal import Support
 internal import Tensors
 
+/// An adapter to merge into a model.
+package struct AdapterInput: Sendable {
+  /// A file, or a folder that diffusers or PEFT saved.
+  package let path: String
+  package let scale: Double
+
+  package init(path: String, scale: Double = 1) {
+    self.path = path
+    self.scale = scale
+  }
+
+  /// - Throws: ``JobError`` for a scale that is NaN or infinite.
+  fileprivate func request() throws -> AdapterMerge.Request {
+    guard scale.isFinite else {
+      throw JobError("adapter '\(shown(path))': the scale is \(scale); expected a finite number")
+    }
+    return AdapterMerge.Request(path: path, scale: scale)
+  }
+}
+
 /// Components of other models and adapters to put into a model.
 package struct Composition: Sendable {
   /// Each component to replace, with the path of the model or single component to take it from.
   package var parts: [(component: String, path: String)]
-  /// Adapters to merge, as `FILE` or `FILE:SCALE`. A folder that diffusers or PEFT saved is accepted
-  /// as a file.
-  package var adapters: [String]
+  package var adapters: [AdapterInput]
   /// Whether adapters of modules that the model lacks are ignored.
   package var allowsUnused: Bool
 
   package init(
-    parts: [(component: String, path: String)] = [], adapters: [String] = [],
+    parts: [(component: String, path: String)] = [], adapters: [AdapterInput] = [],
     allowsUnused: Bool = false
   ) {
     self.parts = parts
@@ -28,8 +46,8 @@ package struct Composition: Sendable {
   ///   - unet: the path of the model to take the U-Net from; `nil` keeps the model's own. The other
   ///     components likewise.
   package init(
-    unet: String?, vae: String?, textEncoder: String?, textEncoder2: String?, adapters: [String],
-    allowsUnused: Bool
+    unet: String?, vae: String?, textEncoder: String?, textEncoder2: String?,
+    adapters: [AdapterInput], allowsUnused: Bool
   ) {
     let paths = [
       (ComponentName.unet, unet), (ComponentName.vae, vae),
@@ -44,13 +62,15 @@ package struct Composition: Sendable {
 
   /// The paths of all models and adapters.
   var inputs: [String] {
-    parts.map(\.path) + adapters.compactMap { try? Self.request($0).path }
+    parts.map(\.path) + adapters.map(\.path)
   }
 
   /// The model with the components replaced and the adapters merged.
   ///
   /// - Parameter keepingKinds: whether merged tensors keep their number type. They are float32
   ///   otherwise, for a job that converts them next.
+  /// - Throws: ``JobError`` for a missing component or a scale, ``AdapterError``, or an error of
+  ///   reading the other models.
   func applied(
     to source: ModelSource, reading: InputOptions, keepingKinds: Bool, _ events: EventSink
   ) throws -> ModelSource {
@@ -67,7 +87,7 @@ package struct Composition: Sendable {
     if !parts.isEmpty { model = model.completedWithArchitectureDefaults() }
     if !adapters.isEmpty {
       let merge = try AdapterMerge(
-        adapters.map(Self.request), into: model, allowingUnused: allowsUnused)
+        adapters.map { try $0.request() }, into: model, allowingUnused: allowsUnused)
       for index in model.components.indices {
         model.components[index].weights = try merge.weights(
           of: model.components[index], as: keepingKinds ? nil : .f32,
@@ -130,24 +150,13 @@ package struct Composition: Sendable {
       }
     }
   }
-
-  /// The path and the scale of `FILE[:SCALE]`. The path may contain colons.
-  private static func request(_ text: String) throws -> AdapterMerge.Request {
-    guard let colon = text.lastIndex(of: ":"),
-      let scale = Double(text[text.index(after: colon)...])
-    else { return AdapterMerge.Request(path: text, scale: 1) }
-    guard scale.isFinite else {
-      throw JobError("adapter '\(shown(text))': the scale is \(scale); expected a finite number")
-    }
-    return AdapterMerge.Request(path: String(text[..<colon]), scale: scale)
-  }
 }
 
 extension ModelSource.Component {
   /// The component with the config of `other` if its tensors match that config, else unchanged.
   ///
-  /// Configs derived from tensors lack what tensors do not show, such as the number of heads and the
-  /// latents' scaling factor.
+  /// Configs derived from tensors lack what tensors do not show, such as the number of heads and
+  /// the latents' scaling factor.
   ///
   /// - Parameter location: the path of the component's model.
   func withConfig(of other: ModelSource.Component, in location: String) -> ModelSource.Component {

@@ -24,16 +24,21 @@ package struct DiskSpaceError: RemediableError, Equatable {
   package var remedy: Remedy? { .act("free space or write to another disk") }
 }
 
+/// The file systems that jobs write to.
+package protocol FileSystems: Sendable {
+  /// The bytes that can be written to the folder of a path; `nil` where they are unknown.
+  func freeBytes(forWriting path: String) -> Int?
+}
+
+/// The file systems of this machine.
+private struct LocalFileSystems: FileSystems {
+  func freeBytes(forWriting path: String) -> Int? { Support.freeBytes(forWriting: path) }
+}
+
 /// The free space of file systems.
 package enum DiskSpace {
-  /// The free bytes of every file system that tests assume, for their task alone; `nil` for the true
-  /// numbers.
-  @TaskLocal package static var assumedFreeBytes: Int?
-
-  /// The bytes that can be written to the folder of a path; `nil` where they are unknown.
-  fileprivate static func freeBytes(_ path: String) -> Int? {
-    assumedFreeBytes ?? Support.freeBytes(forWriting: path)
-  }
+  /// The file systems that the task's jobs write to.
+  @TaskLocal package static var fileSystems: any FileSystems = LocalFileSystems()
 }
 
 extension OutputRequest {
@@ -54,7 +59,7 @@ extension OutputRequest {
 
 /// - Throws: ``DiskSpaceError`` when the file system of `path` has fewer than `needed` free bytes.
 func requireSpace(_ needed: Int, for path: String) throws(DiskSpaceError) {
-  guard let free = DiskSpace.freeBytes(path) else { return }
+  guard let free = DiskSpace.fileSystems.freeBytes(forWriting: path) else { return }
   try requireSpace(needed, free: free, for: path)
 }
 

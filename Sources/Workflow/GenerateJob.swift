@@ -4,9 +4,6 @@ internal import Sampling
 package import Support
 internal import Tensors
 
-/// Names of the schedulers.
-package let schedulerNames = Schedulers.all.map(\.name)
-
 /// Generates images with the reference sampler.
 package struct GenerateJob: Job {
   private let models: [String]

@@ -29,8 +29,8 @@ package struct InspectJob: Job {
     do {
       return .model(try inspect(events))
     } catch {
-      // With components of other models, the error may concern one of them, and names it.
-      // Only a model has forms.
+      // With other models' components, the error may be about one of those, not about this file.
+      // The forms that a budget asks for exist for models only.
       guard reading.composition.isEmpty, budget == nil, let found = otherContents(error) else {
         throw error
       }
@@ -88,6 +88,7 @@ package struct InspectJob: Job {
     try Layouts.readers.reader(for: model).check(model) {
       events(.progress(done: $0, total: $1))
     }
+    events(.stage(.checkingTensors(model)))
     let total = source.components.reduce(0) { $0 + $1.weights.byteCount }
     var done = 0
     for component in source.components {

@@ -61,10 +61,10 @@ package struct AdapterInspection: JobOutcome {
       "alphas": .array(facts.alphas.map { .number($0) }),
       "components": counts(facts.components), "targets": counts(facts.targets),
       "text_width": facts.textWidth.map { .integer($0) } ?? .null,
-      "lines": .array(architectures.map { .string($0) }),
+      "architectures": .array(architectures.map { .string($0) }),
       "base_model": facts.baseModel.map { .string($0) } ?? .null,
       "tensors": .integer(facts.tensors), "parameters": .integer(facts.parameters),
-      "strays": .array(facts.unknownTensors.map { .string($0) }),
+      "unknown_tensors": .array(facts.unknownTensors.map { .string($0) }),
     ]
     if wasChecked { object["checked"] = true }
     return .object(object)

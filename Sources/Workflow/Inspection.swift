@@ -77,7 +77,8 @@ package struct Inspection: JobOutcome {
   private var movingAverage: String? {
     switch source.movingAverage {
     case .read:
-      "the file holds the U-Net's weights and their moving average (EMA); this is the moving average"
+      "the file holds the U-Net's weights and their moving average (EMA); this is the moving "
+        + "average"
     case .readWithoutOthers:
       "this is the moving average (EMA) of the U-Net's weights; the file holds no others"
     case .ignored:

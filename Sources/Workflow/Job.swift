@@ -27,8 +27,8 @@ extension Job {
   ///
   /// - Parameters:
   ///   - threads: the maximum number of threads of all computing, in ``threadCounts``; `nil` is
-  ///     that of the task, which is one per processor unless a caller sets it. Results do not depend
-  ///     on it.
+  ///     that of the task, which is one per processor unless a caller sets it. Results do not
+  ///     depend on it.
   ///   - events: receives the job's events, on the job's thread.
   /// - Throws: ``JobError`` for another number of threads, the job's errors, or
   ///   `CancellationError`.

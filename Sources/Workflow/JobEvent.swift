@@ -5,7 +5,7 @@ package import Tensors
 package enum JobEvent: Sendable {
   /// A stage begins.
   case stage(Stage)
-  /// The progress of the stage, in units of the stage.
+  /// The progress of the stage, in units of the stage. It never falls within a stage.
   case progress(done: Int, total: Int)
   /// The latents after a sampling step, [count, channels, height / 8, width / 8], for a caller that
   /// requested them. Steps count from 1.
@@ -22,8 +22,10 @@ package enum Stage: Hashable, Sendable {
   case reading([String])
   /// The model at a path is prepared to run.
   case loading(String)
-  /// A file is checked for damage.
+  /// The checksums and the structure of a file are checked.
   case checking(String)
+  /// Every tensor of the model at a path is read and its numbers are checked.
+  case checkingTensors(String)
   /// Images are generated with the model of that name, for a prompt of `count`. Prompts count from
   /// 0.
   case generating(model: String, prompt: Int, of: Int)
@@ -33,6 +35,8 @@ package enum Stage: Hashable, Sendable {
   case calibrating(images: Int, size: ImageSize)
   /// A model is written to a path.
   case writing(String)
+  /// The results of a verification are stored in the model at a path.
+  case recording(String)
   /// The models of these names are compared.
   case verifying(candidate: String, reference: String)
   /// A model's speed is measured; `compute` is `nil` where the job measures one model in one

@@ -1,6 +1,18 @@
 private import Formats
+private import ModelSources
+private import Models
 private import Quantization
+private import Sampling
+private import Stripping
 private import Tensors
+
+/// Names of the types of quantized models.
+package let schemeNames = Schemes.all.map(\.name)
+
+/// The types with other usual names, each with those: `int8-g32 (q8_0, q8)`.
+package let schemeAliases = Schemes.all.filter { !$0.aliases.isEmpty }.map {
+  "\($0.name) (\($0.aliases.joined(separator: ", ")))"
+}
 
 /// Names of the schemes that store plain floating-point numbers.
 package let plainTypeNames = Schemes.all.filter { !$0.encoding.isQuantized }.map(\.name)
@@ -17,6 +29,53 @@ package let defaultRoundingMethod = RoundingMethods.default.name
 /// The name of the scheme that `name` stands for, in any case and under any usual name: `f16` for
 /// `FP16`. A name that stands for no scheme stays as it is.
 package func typeName(_ name: String) -> String { Schemes.named(name)?.name ?? name }
+
+/// Names of the layouts that Decant writes.
+package let writerNames = Layouts.writers.map(\.name)
+
+/// Names of the output profiles of all layouts.
+package let programNames: [String] = {
+  var names: [String] = []
+  for profile in Layouts.writers.flatMap(\.profiles) where !names.contains(profile.name) {
+    names.append(profile.name)
+  }
+  return names
+}()
+
+/// Names of the ways to number the blocks of a single file.
+package let numberingNames = BlockNumbering.allCases.map(\.rawValue)
+
+/// The name of an output in each layout, with the layout: `NAME.gguf (GGUF file)`.
+package let outputForms = Layouts.writers.map { writer in
+  "\(writer.outputName(stem: "NAME")) (\(writer.layout))"
+}
+
+/// The name of an output in each layout that holds quantized weights. The programs are those of
+/// the profiles that do; empty where the layout's default does.
+package let quantizedOutputForms: [(name: String, programs: [String])] =
+  Layouts.writers.compactMap { writer in
+    func holdsQuantized(_ profile: any OutputProfile) -> Bool {
+      Schemes.all.contains {
+        $0.encoding.isQuantized && profile.accepted($0.encoding) == $0.encoding
+      }
+    }
+    let holding = writer.profiles.filter(holdsQuantized)
+    guard let first = holding.first else { return nil }
+    let isDefault = first.name == writer.profiles.first?.name
+    return (writer.outputName(stem: "NAME"), isDefault ? [] : holding.map(\.name))
+  }
+
+/// Names of prediction types.
+package let predictionNames = PredictionType.allCases.map(\.rawValue)
+
+/// Names of the schedulers.
+package let schedulerNames = Schedulers.all.map(\.name)
+
+/// Names of the recipes, then other names of the same recipes.
+package let recipeNames = StripPlan.recipes.map(\.name) + StripPlan.recipeAliases
+
+/// Names of the families that can be synthesized.
+package let familyNames = Family.all.filter { $0.template != nil }.map(\.name)
 
 /// The number of Decant's own prompts.
 package let ownPromptCount = CalibrationPrompts.all.count

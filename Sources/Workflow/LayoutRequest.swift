@@ -8,6 +8,8 @@ internal import Tensors
 package struct LayoutRequest: Sendable {
   /// The name of a layout (`decant`, `diffusers`); `nil` derives it from the output's name.
   package var kind: String?
+  /// The name of a numbering, as it was requested.
+  private let numbering: String?
   var options: WriteOptions
 
   /// - Parameters:
@@ -21,14 +23,17 @@ package struct LayoutRequest: Sendable {
     numbering: String? = nil, codes: Bool? = nil
   ) {
     self.kind = kind
+    self.numbering = numbering
     options = WriteOptions(
-      variant: variant, maxShardSize: maxShardSize, program: program, numbering: numbering,
-      codes: codes)
+      variant: variant, maxShardSize: maxShardSize, program: program,
+      numbering: numbering.flatMap(BlockNumbering.init), codes: codes)
   }
 
-  /// The writer of the layout where there is no output whose name could choose it: that of
-  /// ``kind``, else the first one that writes for the program, else that of `.decant` files, which
-  /// hold every type.
+  /// The writer for a plan without an output: that of ``kind``, else the first one that writes for
+  /// the program, else that of `.decant` files, which hold every type.
+  ///
+  /// - Throws: ``JobError`` or ``LayoutError`` for an unknown name, ``JobError`` for settings that
+  ///   the layout does not have.
   func writer() throws -> any ModelWriter {
     let writers = Layouts.writers
     let writer: any ModelWriter
@@ -50,16 +55,18 @@ package struct LayoutRequest: Sendable {
   /// Refuses settings and programs that the layout does not have.
   ///
   /// - Parameter output: the path that messages name; `nil` names none.
+  /// - Throws: ``JobError``.
   func check(_ writer: any ModelWriter, output: String?) throws {
+    if let numbering, options.numbering == nil {
+      throw JobError(unknown: numbering, "numbering", expected: numberingNames)
+    }
     let place = output.map { "\($0): " } ?? ""
     for (setting, feature) in options.layoutSettings where !writer.settings.contains(setting) {
       let others = Layouts.writers.filter { $0.settings.contains(setting) }.map(\.layout)
       throw JobError(
-        "\(place)a \(writer.layout) does not support \(feature); expected a \(alternatives(others))",
+        "\(place)a \(writer.layout) does not support \(feature); expected a "
+          + alternatives(others),
         remedy: .leaveOut(setting))
-    }
-    if let name = options.numbering, !numberingNames.contains(name) {
-      throw JobError(unknown: name, "numbering", expected: numberingNames)
     }
     do { _ = try writer.profile(options) } catch {
       let layouts = Layouts.writers.filter { $0.profiles.contains { $0.name == options.program } }
@@ -82,6 +89,7 @@ package struct LayoutRequest: Sendable {
   /// - Parameters:
   ///   - model: the model before it is quantized.
   ///   - output: the path that messages name; `nil` names none.
+  /// - Throws: ``JobError`` for an encoding that the layout cannot hold.
   func fitting(
     _ plan: QuantizationPlan, of component: String, in model: ModelSource,
     by writer: any ModelWriter, rest: any Scheme, output: String?
@@ -125,6 +133,7 @@ package struct LayoutRequest: Sendable {
   /// - Parameters:
   ///   - offersTypes: whether the job can store the weights as plain numbers instead.
   ///   - output: the path that messages name.
+  /// - Throws: ``JobError``.
   func checkEncodings(
     _ model: ModelSource, by writer: any ModelWriter, offersTypes: Bool, output: String
   ) throws {

@@ -49,7 +49,7 @@ struct MemoryTable {
   /// The second column says whether all components are in memory at once.
   var text: String {
     let heading =
-      ["program", "in memory"] + Self.sizes.map(\.description) + ["most in the"]
+      ["program", "in memory"] + Self.sizes.map(\.description) + ["peak in"]
     let lines = rows.map { row in
       [
         row.profile.title,
@@ -130,6 +130,6 @@ package struct OutputMemory: Sendable {
   var text: String {
     guard let peak = estimate.peak else { return "" }
     return "memory to make one image of \(size): about \(formatted(bytes: peak.total)) in "
-      + "\(program), most in the \(peak.name.rawValue)"
+      + "\(program), peak: \(peak.name.rawValue)"
   }
 }

@@ -50,7 +50,7 @@ package struct ModelForms: Sendable {
             let entries = component.weights.names.compactMap(component.weights.entry)
             return total + entries.reduce(0) { $0 + profile.stored($1).byteCount }
           }
-          // Wider numbers than the model has are of no use.
+          // A form that is larger than the model itself is not listed.
           guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else {
             continue
           }
@@ -102,14 +102,12 @@ package struct ModelForms: Sendable {
     return variants
   }
 
-  /// A name beside which the input's own cannot be mistaken: `sd15-int8.gguf`.
+  /// A name that differs from the input's: `sd15-int8.gguf`.
   private static func outputName(
     _ input: String, type: String?, by writer: any ModelWriter
   ) -> String {
     let stem = PathParts(input).stemAndExtension.stem
-    let base = type.map { "\(stem)-\($0)" } ?? "\(stem)-copy"
-    let names = [".decant", ".gguf", ".safetensors", "/"].map { base + $0 }
-    return names.first(where: writer.claims) ?? base
+    return writer.outputName(stem: "\(stem)-\(type ?? "copy")")
   }
 
   var json: JSONValue {

@@ -6,8 +6,8 @@ package let toolVersion = "0.2.0"
 
 /// One step of a model's provenance: what a job did to the model.
 ///
-/// Provenance has three members: `tool`, `source` (the model that was read first, with the digest of
-/// its weights) and `steps`, to which each job appends its own.
+/// Provenance has three members: `tool`, `source` (the model that was read first, with the digest
+/// of its weights) and `steps`, to which each job appends its own.
 struct ProvenanceStep: Sendable {
   let name: String
   /// Facts that are known when the job starts.

@@ -5,9 +5,6 @@ package import Quantization
 package import Support
 internal import Tensors
 
-/// Names of the types that `quantize` and `shrink` accept.
-package let schemeNames = Schemes.all.map(\.name)
-
 /// The user's settings of how weights are stored.
 package struct QuantizationRequest: Sendable {
   package var type: String

@@ -41,9 +41,6 @@ extension InputOptions {
   }
 }
 
-/// Names of prediction types.
-package let predictionNames = PredictionType.allCases.map(\.rawValue)
-
 /// Every layout that models are read from and written to.
 enum Layouts {
   static let readers: [any ModelReader] = [PackfileLayout()] + Readers.all
@@ -77,8 +74,8 @@ extension ModelSource {
     return source.mappingWeights { FiniteSource($0.weights) }
   }
 
-  /// Notes a single file without configs whose sizes are those of no published model: its tensors do
-  /// not determine the configs.
+  /// Notes a single file without configs whose sizes are those of no published model: its tensors
+  /// do not determine the configs.
   private func noteDerivedConfigs(_ events: EventSink) {
     guard configsAreDerived, let family = try? Model.bind(self).family, family.template == nil
     else { return }

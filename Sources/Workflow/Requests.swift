@@ -3,23 +3,15 @@ internal import Models
 internal import Sampling
 package import Support
 
-extension ImageSize {
-  /// A size as `WIDTHxHEIGHT`; `nil` for any other text and for sides below 1.
-  package init?(text: String) {
-    let parts = text.lowercased().split(separator: "x", omittingEmptySubsequences: false)
-    guard parts.count == 2, let width = Int(parts[0]), let height = Int(parts[1]), width > 0,
-      height > 0
-    else { return nil }
-    self.init(width: width, height: height)
-  }
-}
-
 /// The settings that a calibration and a verification share.
 package protocol RunRequest {
   /// A file with one prompt per line; `nil` is Decant's own list.
   var promptsPath: String? { get set }
   /// The number of prompts to use; `nil` is all.
   var promptLimit: Int? { get set }
+  /// Whether the standard ``promptLimit`` applies to a file of prompts too, and not only to
+  /// Decant's own list.
+  var limitsPromptFiles: Bool { get }
   var steps: Int { get set }
   /// Images per prompt.
   var seeds: Int { get set }
@@ -33,13 +25,20 @@ package struct CalibrationRequest: RunRequest, Sendable {
   package var promptsPath: String?
   /// The number of prompts to use, from the start of the list; `nil` is all.
   package var promptLimit: Int?
+  package let limitsPromptFiles: Bool
   package var steps: Int
   package var seeds: Int
   package var size: ImageSize?
   package var compute: Compute
 
   package static let standard = CalibrationRequest(
-    promptsPath: nil, promptLimit: nil, steps: 20, seeds: 1, size: nil, compute: .f32)
+    promptsPath: nil, promptLimit: nil, limitsPromptFiles: false, steps: 20, seeds: 1, size: nil,
+    compute: .f32)
+
+  /// The calibration that is part of a longer job: few prompts, also of a file.
+  package static let short = CalibrationRequest(
+    promptsPath: nil, promptLimit: 4, limitsPromptFiles: true, steps: 20, seeds: 1, size: nil,
+    compute: .f32)
 
   /// A sampler's request with these settings, to check before any weights are read.
   var sampling: SamplingRequest {

@@ -86,7 +86,6 @@ package struct ShrinkJob: Job {
     try output.write(
       quantized.model.recording(steps, from: digest), by: writer, events)
 
-    events(.note("\(output.path) is written; verification follows"))
     var request = verification
     request.promptsPath = request.promptsPath ?? calibrating.promptsPath
     request.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
@@ -99,8 +98,11 @@ package struct ShrinkJob: Job {
     let result = try verify(source, try written(besides: source, events), request, events)
     if let report { try result.write(to: report, replacing: output.replacing) }
     let outcome = VerificationOutcome(report: result, path: report)
-    try writer.record(parity: outcome.record, in: output.path) { done, total in
-      events(.progress(done: done, total: total))
+    if writer.recordsParity {
+      events(.stage(.recording(output.path)))
+      try writer.record(parity: outcome.record, in: output.path) { done, total in
+        events(.progress(done: done, total: total))
+      }
     }
     var written = WrittenModel(
       before: source, after: quantized.model, output: output, by: writer)
@@ -146,7 +148,8 @@ package struct ShrinkJob: Job {
     return plan.method.usesStatistics && plan.quantizes
   }
 
-  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses none.
+  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses
+  /// none.
   private func calibrationFile(
     _ digest: SourceDigest, _ makesCalibration: Bool, _ events: @escaping EventSink
   ) throws -> CalibrationFile? {
@@ -156,7 +159,7 @@ package struct ShrinkJob: Job {
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
     return try calibrate(
       digest, calibrating, to: path, replacing: output.replacing, resuming: true, reusing: true,
-      remedy: .act("run the same command again to continue from there"), events)
+      remedy: .repeatCommand, events)
   }
 }
 

@@ -4,14 +4,12 @@ internal import Stripping
 internal import Support
 internal import Tensors
 
-/// Names of the recipes that `strip` and `shrink` know, then other names of the same recipes.
-package let recipeNames = StripPlan.recipes.map(\.name) + StripPlan.recipeAliases
-
 /// The blocks of the U-Net to remove.
 package enum Cut: Sendable {
   /// The blocks of a recipe, by name.
   ///
-  /// `keeping` replaces the transformer blocks that the recipe keeps, by the depth of the attention.
+  /// `keeping` replaces the transformer blocks that the recipe keeps, by the depth of the
+  /// attention.
   case recipe(String, keeping: [Int: [Int]] = [:])
   /// Blocks, by diffusers' names.
   case drops([String])
@@ -79,7 +77,8 @@ struct StrippedModel {
   private var text: String {
     let share = Double(ledger.removedParameters) / Double(max(1, ledger.teacher.parameters))
     var lines = [
-      "stripped \(counted(ledger.removed.count, "block")): \(formatted(count: ledger.removedParameters)) of "
+      "stripped \(counted(ledger.removed.count, "block")): "
+        + "\(formatted(count: ledger.removedParameters)) of "
         + "\(formatted(count: ledger.teacher.parameters)) U-Net parameters "
         + "(\(formatted(100 * share, digits: 3)) %)"
     ]

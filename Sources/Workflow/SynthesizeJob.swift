@@ -3,9 +3,6 @@ private import Models
 private import Quantization
 internal import Tensors
 
-/// Names of the families that can be synthesized.
-package let familyNames = Family.all.filter { $0.template != nil }.map(\.name)
-
 /// Writes a full-size model of a family with random weights.
 package struct SynthesizeJob: Job {
   private let family: String

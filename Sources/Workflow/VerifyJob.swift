@@ -13,6 +13,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var promptsPath: String?
   /// The number of prompts to use; `nil` is all.
   package var promptLimit: Int?
+  package let limitsPromptFiles: Bool
   /// Prompts to avoid: those that a calibration used.
   package var promptsExcluded: Set<String>
   package var steps: Int
@@ -39,9 +40,9 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var maximumStepError: Double?
 
   package static let standard = VerificationRequest(
-    promptsPath: nil, promptLimit: 2, promptsExcluded: [], steps: 20, seeds: 1, guidanceScale: 7.5,
-    scheduler: nil, size: nil, hasBaselines: true,
-    compute: .f32, referenceCompute: .f32)
+    promptsPath: nil, promptLimit: 2, limitsPromptFiles: false, promptsExcluded: [], steps: 20,
+    seeds: 1, guidanceScale: 7.5, scheduler: nil, size: nil, hasBaselines: true, compute: .f32,
+    referenceCompute: .f32)
 
   fileprivate var thresholds: VerificationThresholds {
     VerificationThresholds(
@@ -109,6 +110,10 @@ package struct VerifyJob: Job {
 }
 
 /// Compares a candidate with its reference.
+///
+/// - Throws: ``PromptFileError`` or another error of the prompts, ``BindingError``,
+///   ``VerificationError`` for models that cannot be compared, an error of the sampler or of the
+///   weights' source, or `CancellationError`.
 func verify(
   _ reference: ModelSource, _ candidate: ModelSource, _ request: VerificationRequest,
   _ events: EventSink

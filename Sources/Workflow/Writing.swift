@@ -21,22 +21,11 @@ package struct OutputRequest: Sendable {
     self.replacing = replacing
   }
 
-  /// The parameters are those of ``LayoutRequest``.
-  package init(
-    path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
-    maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil,
-    codes: Bool? = nil
-  ) {
-    self.init(
-      path: path,
-      layout: LayoutRequest(
-        kind: kind, variant: variant, maxShardSize: maxShardSize, program: program,
-        numbering: numbering, codes: codes),
-      replacing: replacing)
-  }
-
   /// The writer for this output. Refuses everything about the output that can be known without a
   /// model.
+  ///
+  /// - Throws: ``JobError``, ``LayoutError``, ``FileError`` for an output that exists, or the
+  ///   writer's error for a path or options that it does not accept.
   func writer(besides inputs: [String]) throws -> any ModelWriter {
     let writer = try Layouts.writers.writer(for: path, named: layout.kind)
     try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .either) {
@@ -87,21 +76,6 @@ package struct OutputRequest: Sendable {
   var byteCount: Int { bytesOnDisk(path) }
 }
 
-/// Names of the layouts that Decant writes.
-package let writerNames = Layouts.writers.map(\.name)
-
-/// Names of the output profiles of all layouts.
-package let programNames: [String] = {
-  var names: [String] = []
-  for profile in Layouts.writers.flatMap(\.profiles) where !names.contains(profile.name) {
-    names.append(profile.name)
-  }
-  return names
-}()
-
-/// Names of the ways to number the blocks of a single file.
-package let numberingNames = BlockNumbering.allCases.map(\.rawValue)
-
 /// The kind of an output, which decides what it may replace.
 enum OutputNature {
   case file
@@ -114,33 +88,34 @@ enum OutputNature {
 ///
 /// - Parameter refuseEvenReplacing: called for an existing output before the check of `replacing`,
 ///   to refuse what is never replaced.
+/// - Throws: ``JobError``, ``FileError`` for an output that exists, or an error of
+///   `refuseEvenReplacing`.
 func refuseOverwriting(
   _ path: String, replacing: Bool, inputs: [String], nature: OutputNature = .file,
   refuseEvenReplacing: () throws -> Void = {}
 ) throws {
-  let rename = Remedy.act("give another name")
-  if path.isEmpty { throw JobError("the output has an empty name", remedy: rename) }
+  if path.isEmpty { throw JobError("the output has an empty name", remedy: .renameOutput) }
   let output = resolved(path)
   for input in inputs where output == resolved(input) || output.hasPrefix(resolved(input) + "/") {
     throw JobError(
       "\(path): the output is the input \(input) or is inside it; inputs are never changed",
-      remedy: rename)
+      remedy: .renameOutput)
   }
   let parent = PathParts(output).folder
   // A name that ends in a slash is that of a folder.
   if let file = obstacle(to: nature == .file && path.hasSuffix("/") ? output : parent) {
-    throw JobError("\(path): \(file) is a file, expected a folder", remedy: rename)
+    throw JobError("\(path): \(file) is a file, expected a folder", remedy: .renameOutput)
   }
   if nature == .file, isFolder(path) || path.hasSuffix("/") {
     throw JobError("\(path): is a folder, expected a file", remedy: .act("name a file in it"))
   }
   if nature == .folder, FileManager.default.fileExists(atPath: output), !isFolder(output) {
-    throw JobError("\(path): is a file, expected a folder", remedy: rename)
+    throw JobError("\(path): is a file, expected a folder", remedy: .renameOutput)
   }
   for input in inputs where resolved(input).hasPrefix(output == "/" ? output : output + "/") {
     throw JobError(
       "\(path): the output would replace the folder that holds the input \(input)",
-      remedy: rename)
+      remedy: .renameOutput)
   }
   if FileManager.default.fileExists(atPath: output) {
     try refuseEvenReplacing()
@@ -181,8 +156,8 @@ func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
     let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
     if let other = others.first {
       throw JobError(
-        "\(path): the folder holds '\(shown(other))', which is no part of a report; only a report is "
-          + "replaced", remedy: .act("give another name"))
+        "\(path): the folder holds '\(shown(other))', which does not belong to a report; only a "
+          + "report is replaced", remedy: .renameOutput)
     }
   }
 }

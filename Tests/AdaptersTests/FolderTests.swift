@@ -217,7 +217,7 @@ import Testing
       #expect(
         error?.remedy
           == .either([
-            .act("use a smaller scale, as \(path):0.5"), .choose(.type, ["f32", "bf16"]),
+            .reduceScale(adapter: path), .choose(.type, ["f32", "bf16"]),
           ]))
       // Infinities are stored where they are allowed. Wider types hold the sum.
       let allowed = try merge.weights(of: unet, as: nil, allowsNonfinite: true).tensor(name)

@@ -304,7 +304,7 @@ struct FileTests {
         error?.description
           == "\(folder)/c: the calibration belongs to another model: 'block.linear' has 5 input "
           + "channels in the calibration and 10 in the model")
-      #expect(error?.remedy == .act("calibrate this model"))
+      #expect(error?.remedy == .recalibrate)
     }
   }
 }

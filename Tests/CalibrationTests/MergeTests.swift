@@ -135,7 +135,7 @@ struct MergeTests {
         error?.description
           == "\(folder)/b: the calibration belongs to another model: it lacks 'conv_in'; the model "
           + "lacks 'conv_inn'")
-      #expect(error?.remedy == .act("calibrate this model"))
+      #expect(error?.remedy == .recalibrate)
     }
   }
 

@@ -74,6 +74,16 @@ struct LayoutTests {
     #expect((try? Writers.all.writer(for: path))?.name == name)
   }
 
+  @Test(arguments: Writers.all.map(\.name))
+  func writersAreFoundByTheNamesThatTheyMake(name: String) throws {
+    let writer = try Writers.all.writer(for: "", named: name)
+    for stem in ["a", "model-v1.5", "A b"] {
+      let path = writer.outputName(stem: stem)
+      #expect(path.hasPrefix(stem))
+      #expect(try Writers.all.writer(for: path, named: nil).name == name)
+    }
+  }
+
   @Test func writersMayBeNamed() throws {
     #expect(try Writers.all.writer(for: "out.gguf", named: "diffusers").name == "diffusers")
     #expect(

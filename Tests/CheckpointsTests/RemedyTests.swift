@@ -25,12 +25,12 @@ struct RemedyTests {
     (DiffusersError.malformedEntry(path: "m", member: "a"), nil),
     (
       DiffusersWriteError.notReplaceable(path: "m", found: "a file"),
-      .act("choose another name or remove it")
+      .either([.renameOutput, .act("remove it")])
     ),
-    (DiffusersWriteError.shardTooSmall(path: "m", bytes: 0), .act("give a larger size")),
+    (DiffusersWriteError.shardTooSmall(path: "m", bytes: 0), .adjust(.maximumShardSize, .larger)),
     (
       SafetensorsWriteError.unsupportedEncoding(path: "m", tensor: "w", encoding: .int8),
-      .either([.choose(.type, ["f16"]), .act("write a .decant file")])
+      .either([.choose(.type, ["f16"]), .choose(.outputFormat, ["decant"])])
     ),
     (SafetensorsError.tooShort(path: "m", bytes: 3), .downloadAgain),
     (
@@ -39,7 +39,7 @@ struct RemedyTests {
     (
       GGUFError.unsupportedEncoding(path: "m", name: "w", encoding: .int8),
       .either([
-        .act("quantize the original model into a GGUF file"), .choose(.type, ["f16"]),
+        .quantizeOriginal, .choose(.type, ["f16"]),
       ])
     ),
     (GGUFError.truncated(path: "m", at: 3, reading: "a key"), .downloadAgain),

@@ -198,17 +198,6 @@ struct SingleFileTests {
       } == "x: no variant 'fp16'; there are no variants")
   }
 
-  @Test func unknownNumberingsAreRefused() throws {
-    try withTemporaryFolder { folder in
-      let model = try TinyFolder(in: folder).read()
-      #expect(
-        message {
-          try CheckpointWriter().write(
-            model, to: folder + "/a.safetensors", options: WriteOptions(numbering: "loose"))
-        } == "numbering 'loose' is unknown; expected dense or gap")
-    }
-  }
-
   /// All components together decide the architecture. A U-Net alone suffices.
   @Test(arguments: [
     (#"{}"#, ["unet"], "stable-diffusion-v1"),
@@ -296,7 +285,6 @@ struct SingleFileTests {
       (.averageAlone(path: "f"), .choose(.ema, purpose: "to read it")),
       (.malformedConfig(path: "f", found: "not JSON"), .act("convert the model again")),
       (.notAModel(path: "f", kind: "safetensors file", survey: survey), nil),
-      (.unknownNumbering("loose"), nil),
     ]
     for (error, remedy) in remedies { #expect(error.remedy == remedy, "\(error)") }
   }

@@ -70,6 +70,26 @@ import Testing
     }
   }
 
+  /// The child processes of several measurements get every option, in each of its spellings.
+  @Test func childProcessesGetTheOptions() throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        [
+          "bench", "--verbose", "--compute", "f32,f32-direct", "model", "--steps=3", "--size",
+          "32x16", "--cfg-scale", "-2", "--threads", "1", "--profile", "--json",
+        ], in: folder)
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(ending.output.utf8)) as? [String: Any])
+      let rows = try #require(object["models"] as? [[String: Any]])
+      #expect(rows.map { $0["compute"] as? String } == ["f32", "f32-direct"])
+      for row in rows {
+        #expect(row["steps"] as? Int == 3 && row["threads"] as? Int == 1)
+        #expect(row["width"] as? Int == 32 && row["height"] as? Int == 16)
+        #expect(row["profile"] is [String: Any])
+      }
+    }
+  }
+
   @Test func nonfiniteWeightsAreMeasuredOnRequest() throws {
     try withModel { folder in
       let copy = folder + "/copy"

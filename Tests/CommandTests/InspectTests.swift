@@ -216,6 +216,21 @@ import Testing
     }
   }
 
+  /// The command that makes a form can be copied, however long and unusual the path.
+  @Test func commandsNameLongPathsCompletely() throws {
+    try withModel { folder in
+      let path = "it's a " + String(repeating: "m", count: 150)
+      try FileManager.default.moveItem(
+        atPath: folder + "/model", toPath: folder + "/" + path)
+      let ending = try expectDecant(["inspect", path, "--vram", "4GB", "--quiet"], in: folder)
+      let quoted = path.replacing("'", with: #"'\''"#)
+      #expect(
+        ending.output.contains(
+          "decant quantize '\(quoted)' -o '\(quoted)-int8.decant' --type int8\n"),
+        "\(ending.output)")
+    }
+  }
+
   @Test func truncatingAPromptIsNoted() throws {
     try withModel { folder in
       let prompt = [String](repeating: "cat", count: 80).joined(separator: " ")

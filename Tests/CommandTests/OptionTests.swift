@@ -273,12 +273,13 @@ import Testing
   /// Limits that apply by default are in the help.
   @Test(arguments: [
     ("verify", "all of --prompts FILE, 2 of Decant's own"), ("verify", "(default: 20)"),
-    ("shrink", "4 to calibrate, and the next 2 to verify"),
+    ("shrink", "4 to calibrate, and the next 2 to verify, of a file too"),
     ("calibrate", "40 prompts of Decant's own"),
     ("generate", "(default: 25)"), ("generate", "-1 picks a random one"),
     ("generate", "0.8; with --mask, 1"), ("bench", "(default: 4)"),
-    ("convert", "(default: unchanged)"), ("quantize", "Q8_0 for int8-g32"),
+    ("convert", "(default: unchanged)"), ("quantize", "int8-g32 (q8_0, q8)"),
     ("extract", "(default: unchanged)"), ("quantize", "(default: --rest-type)"),
+    ("quantize", "NAME/ with --for sdnq"), ("convert", "NAME.gguf (GGUF file)"),
     ("shrink", "segmind-tiny-sd"), ("strip", "segmind-tiny-sd"),
     ("inspect", "1 to 1024 (default: one per processor)"),
   ])

@@ -31,21 +31,21 @@ import Testing
   @Test(arguments: [
     (
       ["convert", "model", "-o", "photos"],
-      "photos is a folder without model_index.json; only a diffusers folder is replaced; choose another name or remove it"
+      "photos is a folder without model_index.json; only a diffusers folder is replaced; give another name, or remove it"
     ),
     (
       ["convert", "model", "-o", "notes"],
-      "notes is a file; only a diffusers folder is replaced; choose another name or remove it"
+      "notes is a file; only a diffusers folder is replaced; give another name, or remove it"
     ),
     (
       ["convert", "model", "-o", "notes/"],
-      "notes/ is a file; only a diffusers folder is replaced; choose another name or remove it"
+      "notes/ is a file; only a diffusers folder is replaced; give another name, or remove it"
     ),
     (["convert", "model", "-o", "a.decant"], "cannot create a.decant: Is a directory"),
     (["convert", "model", "-o", "photos", "--to", "gguf"], "cannot create photos: Is a directory"),
     (
       ["verify", "model", "model", "--report", "photos"],
-      "photos: the folder holds 'old.png', which is no part of a report; only a report is replaced; give another name"
+      "photos: the folder holds 'old.png', which does not belong to a report; only a report is replaced; give another name"
     ),
   ])
   func forceIsNotSuggestedWhereItDoesNotHelp(arguments: [String], sentence: String) throws {

@@ -54,6 +54,13 @@ import Testing
       "model is Stable Diffusion 1.x of other sizes, which has no conditioning on crop; leave --crop out"
     ),
     (
+      [
+        "generate", "model", "-p", "x", "-o", "a.png", "--crop", "0,8", "--target-size", "64x64",
+        "--quiet",
+      ],
+      "model is Stable Diffusion 1.x of other sizes, which has no conditioning on crop and target size; leave --crop and --target-size out"
+    ),
+    (
       ["verify", "model", "model", "--scheduler", "luck", "--quiet"],
       "scheduler 'luck' is unknown; expected pndm, ddim, euler, euler-a, dpm++2m, dpm++2m-karras or lcm"
     ),
@@ -292,19 +299,19 @@ import Testing
       try expectDecant(
         verify + [".", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: .: the folder holds 'model', which is no part of a report; only a report is replaced; give another name"
+          "decant: .: the folder holds 'model', which does not belong to a report; only a report is replaced; give another name"
       )
       try FileManager.default.createDirectory(
         atPath: folder + "/photos/old", withIntermediateDirectories: true)
       try expectDecant(
         verify + ["photos", "--force"], in: folder, exit: 2,
         stderr:
-          "decant: photos: the folder holds 'old', which is no part of a report; only a report is replaced; give another name"
+          "decant: photos: the folder holds 'old', which does not belong to a report; only a report is replaced; give another name"
       )
       try expectDecant(
         ["convert", "model", "-o", "photos", "--force", "--quiet"], in: folder, exit: 2,
         stderr:
-          "decant: photos is a folder without model_index.json; only a diffusers folder is replaced; choose another name or remove it"
+          "decant: photos is a folder without model_index.json; only a diffusers folder is replaced; give another name, or remove it"
       )
       try FileManager.default.copyItem(
         atPath: fixture("golden/pipeline"), toPath: folder + "/photos/copy")
@@ -381,7 +388,7 @@ import Testing
       try expectDecant(
         generate, in: folder, exit: 2,
         stderr:
-          "decant: model: the latents are NaN or infinite after the last step; pass --guidance-scale with a smaller value, or pass --scheduler with another name, or check the model's weights with decant inspect"
+          "decant: model: the latents are NaN or infinite after the last step; choose a smaller --guidance-scale, or choose another --scheduler, or check the model's weights with `decant inspect --check`"
       )
       #expect(try names(folder) == ["in.safetensors", "model"])
       try expectDecant(generate + ["--allow-nonfinite"], in: folder)

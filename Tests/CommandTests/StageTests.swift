@@ -5,7 +5,7 @@ import Testing
 /// The stages that commands print while they run.
 @Suite struct StageTests {
   @Test(arguments: [
-    (["inspect", "model", "--check"], ["checking model"]),
+    (["inspect", "model", "--check"], ["checking model", "checking the tensors of model"]),
     (["convert", "model", "-o", "a.decant"], ["writing a.decant"]),
     (["quantize", "model", "-o", "a.decant", "--type", "int8"], ["writing a.decant"]),
     (

@@ -269,6 +269,7 @@ private struct Canceller: @unchecked Sendable {
   @Test func outputsAreClaimedByTheirExtension() {
     #expect(PackfileWriter().claims("a/b.decant"))
     #expect(PackfileWriter().claims("B.DECANT"))
+    #expect(PackfileWriter().outputName(stem: "b") == "b.decant")
     #expect(!PackfileWriter().claims("b.decant/"))
     #expect(!PackfileWriter().claims("decant"))
   }

@@ -131,7 +131,7 @@ struct SourceTests {
       error?.description
         == "unet.safetensors: tensor 'block.conv.weight' has 4 input channels, but the "
         + "calibration has 8")
-    #expect(error?.remedy == .act("calibrate this model"))
+    #expect(error?.remedy == .recalibrate)
   }
 
   @Test func refusesToQuantizeTwice() throws {
@@ -141,7 +141,7 @@ struct SourceTests {
     #expect(
       error?.description
         == "unet.safetensors: tensor 'block.conv.weight' is already quantized to int8")
-    #expect(error?.remedy == .act("quantize the original model"))
+    #expect(error?.remedy == .quantizeOriginal)
     // Widening is exact.
     let wide = CastingSource(once, to: try #require(Schemes.named("f32")))
     #expect(
@@ -177,7 +177,7 @@ struct SourceTests {
     #expect(
       error?.description
         == "vae.safetensors: tensor 'w' holds a magnitude above 65504, which f16 cannot store")
-    #expect(error?.remedy == .act("use bf16 or f32"))
+    #expect(error?.remedy == .storeAs(["bf16", "f32"]))
     let bfloat = CastingSource(base, to: try #require(Schemes.named("bf16")))
     #expect(try bfloat.tensor("w").floats() == [1, -70144])
   }

@@ -34,8 +34,14 @@ struct CodeRulesTests {
     }
   }
 
-  /// Only Command names options. Errors of other modules state facts and carry a remedy.
+  /// Only Command names commands and options. Errors of other modules state facts and carry a
+  /// remedy.
   @Test func onlyTheCommandNamesOptions() throws {
+    let names = try Repository.files("Sources/Command").flatMap {
+      try $0.captures(#"commandName: "([a-z]+)""#)
+    }
+    #expect(names.contains("inspect"))
+    let command = try Regex(#"\bdecant (\#(names.joined(separator: "|")))\b"#)
     let other = try Repository.files("Sources").filter {
       // The style sheet of the report has custom properties, such as `--ink`.
       !$0.path.hasPrefix("Sources/Command/")
@@ -44,6 +50,8 @@ struct CodeRulesTests {
     for file in try other + Repository.files("Formats") {
       for line in file.lines where !line.isComment {
         #expect(!line.contains(#/(^|[\s"'(])--[a-z]/#), "\(file): \(line)")
+        #expect(!line.contains(#/[\s"'(]-[A-Za-z] [A-Z]/#), "\(file): \(line)")
+        #expect(!line.contains(command), "\(file): \(line)")
       }
     }
   }

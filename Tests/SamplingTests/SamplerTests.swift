@@ -280,7 +280,7 @@ struct SamplerTests {
       SamplingError.noSizeConditioning(location: "a", family: "b", settings: settings).remedy
     }
     #expect(remedy([.crop]) == .leaveOut(.crop))
-    #expect(remedy([.crop, .targetSize]) == .act("leave these settings out"))
+    #expect(remedy([.crop, .targetSize]) == .leaveOut(.crop, and: [.targetSize]))
     #expect(SamplingError.count(0).remedy == nil)
   }
 

@@ -344,7 +344,7 @@ struct SchedulerTests {
         + "unbounded latents at step 1 of EulerDiscreteScheduler")
     #expect(
       error.remedy
-        == .either([.act("correct them"), .choose(.scheduler, purpose: "with another scheduler")]))
+        == .either([.act("correct them"), .adjust(.scheduler, .other)]))
   }
 
   @Test("refuse models of EDM's continuous noise, even by name", arguments: [nil, "ddim", "euler"])

@@ -8,13 +8,19 @@ import Workflow
 
 /// Jobs that write refuse an output that clearly does not fit, before any work.
 @Suite struct DiskSpaceTests {
+  private struct NearlyFull: FileSystems {
+    let free: Int
+    func freeBytes(forWriting path: String) -> Int? { free }
+  }
+
   /// Runs the job with `free` bytes in every file system, and returns the refusal.
   private func refusal(_ job: any Job, free: Int) async throws -> DiskSpaceError? {
     let log = EventLog()
     func refused() async -> DiskSpaceError? {
       await #expect(throws: DiskSpaceError.self) { _ = try await job.run(log.add) }
     }
-    let error = await DiskSpace.$assumedFreeBytes.withValue(free, operation: refused)
+    let error = await DiskSpace.$fileSystems.withValue(
+      NearlyFull(free: free), operation: refused)
     #expect(log.isEmpty)
     return error
   }

@@ -130,7 +130,7 @@ import Workflow
       #expect(int8.bytes == bytes)
       // The same estimate follows the writing.
       #expect(written.json["memory"]?["bytes"]?.integer == int8.memory)
-      #expect(written.text.contains("in diffusers with SDNQ, most in the "))
+      #expect(written.text.contains("in diffusers with SDNQ, peak: "))
 
       // What is quantized already has the form as stored, and plain ones.
       let again = try await forms(path, 1_000_000_000).forms

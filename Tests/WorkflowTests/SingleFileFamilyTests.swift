@@ -24,7 +24,7 @@ import Testing
     let family = try #require(Family.named(family))
     let model = try #require(try family.synthesize(seed: 0, kind: .f16))
     let sources = try CheckpointWriter().profiles[0].tensors(
-      of: model, options: WriteOptions(numbering: numbering))
+      of: model, options: WriteOptions(numbering: BlockNumbering(rawValue: numbering)))
     return Archive(weights: JoinedSource(sources: sources), kind: "safetensors file")
   }
 

@@ -5,6 +5,7 @@ import Support
 import Synchronization
 import Tensors
 import TestSupport
+import Testing
 import Workflow
 
 /// The trained miniature of Stable Diffusion 1.
@@ -36,15 +37,46 @@ let smallVerification: VerificationRequest = {
 }()
 
 extension Job {
-  /// Runs the job without listening to its events.
-  func run() async throws -> Outcome { try await run { _ in } }
+  /// Runs the job. Its progress must never fall within a stage.
+  func run() async throws -> Outcome { try await run(EventLog().add) }
 }
 
-/// The events of a job.
+extension OutputRequest {
+  /// The parameters are those of ``LayoutRequest``.
+  init(
+    path: String, kind: String? = nil, replacing: Bool = false, variant: String? = nil,
+    maxShardSize: Int? = nil, program: String? = nil, numbering: String? = nil,
+    codes: Bool? = nil
+  ) {
+    self.init(
+      path: path,
+      layout: LayoutRequest(
+        kind: kind, variant: variant, maxShardSize: maxShardSize, program: program,
+        numbering: numbering, codes: codes),
+      replacing: replacing)
+  }
+}
+
+/// The events of a job. Records an issue when the progress falls within a stage.
 final class EventLog: Sendable {
   private let events = Mutex<[JobEvent]>([])
 
-  func add(_ event: JobEvent) { events.withLock { $0.append(event) } }
+  func add(_ event: JobEvent) {
+    let before = events.withLock { events in
+      events.append(event)
+      return events.dropLast()
+    }
+    guard case .progress(let done, let total) = event else { return }
+    for last in before.reversed() {
+      if case .stage = last { return }
+      if case .progress(let earlier, let whole) = last {
+        #expect(
+          Double(done) / Double(max(1, total)) >= Double(earlier) / Double(max(1, whole)),
+          "progress falls from \(earlier) of \(whole) to \(done) of \(total)")
+        return
+      }
+    }
+  }
 
   var isEmpty: Bool { events.withLock { $0.isEmpty } }
 

@@ -33,8 +33,8 @@ package enum DiffusersWriteError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .shardTooSmall: .act("give a larger size")
-    case .notReplaceable: .act("choose another name or remove it")
+    case .shardTooSmall: .adjust(.maximumShardSize, .larger)
+    case .notReplaceable: .either([.renameOutput, .act("remove it")])
     default: nil
     }
   }
@@ -57,6 +57,8 @@ package struct DiffusersFolderWriter: ModelWriter {
   package func claims(_ path: String) -> Bool {
     path.hasSuffix("/") || PathParts(path).stemAndExtension.extension.isEmpty || isFolder(path)
   }
+
+  package func outputName(stem: String) -> String { stem + "/" }
 
   /// - Throws: ``DiffusersWriteError``, ``SafetensorsWriteError``, ``FileError``, errors of the
   ///   weights' source, and `CancellationError`.

@@ -48,7 +48,7 @@ package enum GGUFError: RemediableError, Equatable {
     case .truncated, .beyondFile: .downloadAgain
     case .unsupportedEncoding:
       .either([
-        .act("quantize the original model into a GGUF file"), .choose(.type, ["f16"]),
+        .quantizeOriginal, .choose(.type, ["f16"]),
       ])
     default: nil
     }

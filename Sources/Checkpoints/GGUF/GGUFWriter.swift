@@ -12,6 +12,7 @@ package struct GGUFWriter: ModelWriter {
   package var holdsParts: Bool { true }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".gguf") }
+  package func outputName(stem: String) -> String { stem + ".gguf" }
 
   /// A tensor of the file.
   private struct Item {

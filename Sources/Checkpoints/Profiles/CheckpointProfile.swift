@@ -12,10 +12,6 @@ struct CheckpointProfile: OutputProfile {
   }
 
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {
-    let name = options.numbering ?? BlockNumbering.dense.rawValue
-    guard let numbering = BlockNumbering(rawValue: name) else {
-      throw SingleFileError.unknownNumbering(name)
-    }
-    return try LDMNames.sources(of: model, numbering: numbering)
+    try LDMNames.sources(of: model, numbering: options.numbering ?? .dense)
   }
 }

@@ -31,7 +31,8 @@ package enum SafetensorsWriteError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .unsupportedEncoding: .either([.choose(.type, ["f16"]), .act("write a .decant file")])
+    case .unsupportedEncoding:
+      .either([.choose(.type, ["f16"]), .choose(.outputFormat, ["decant"])])
     default: nil
     }
   }

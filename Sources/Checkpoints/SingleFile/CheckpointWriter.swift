@@ -13,6 +13,7 @@ package struct CheckpointWriter: ModelWriter {
   package var holdsParts: Bool { true }
 
   package func claims(_ path: String) -> Bool { path.lowercased().hasSuffix(".safetensors") }
+  package func outputName(stem: String) -> String { stem + ".safetensors" }
 
   /// - Throws: ``SingleFileError``, ``SafetensorsWriteError``, ``FileError``, what the weights'
   ///   source throws, and `CancellationError`.

@@ -1,3 +1,4 @@
+private import ModelSources
 package import Support
 
 /// Names of a U-Net's modules in the LDM layout, which some SDXL adapters use.

@@ -23,7 +23,6 @@ package enum SingleFileError: RemediableError, Equatable {
   case unsupported(path: String, found: String)
   /// Single files cannot hold a component of that name.
   case unknownComponent(path: String, component: String)
-  case unknownNumbering(String)
 
   package var description: String {
     switch self {
@@ -53,9 +52,6 @@ package enum SingleFileError: RemediableError, Equatable {
       "\(path): \(found)"
     case .unknownComponent(let path, let component):
       "\(path): a single-file checkpoint cannot hold component '\(shown(component))'"
-    case .unknownNumbering(let name):
-      "numbering '\(shown(name))' is unknown; expected "
-        + BlockNumbering.allCases.map(\.rawValue).joined(separator: " or ")
     }
   }
 
@@ -65,8 +61,7 @@ package enum SingleFileError: RemediableError, Equatable {
     case .noMovingAverage: .leaveOut(.ema)
     case .averageAlone: .choose(.ema, purpose: "to read it")
     case .malformedConfig: .act("convert the model again")
-    case .notAModel, .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent,
-      .unknownNumbering:
+    case .notAModel, .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent:
       nil
     }
   }

@@ -1,14 +1,6 @@
 import Formats
+import ModelSources
 import Support
-
-/// The numbering of blocks in the LDM layout, for U-Nets with removed layers.
-package enum BlockNumbering: String, CaseIterable {
-  /// Consecutive numbers, as in diffusers and ComfyUI.
-  case dense
-  /// The numbers that the blocks would have with two layers in every level, as in diffusers'
-  /// conversion script and stable-diffusion.cpp.
-  case gap
-}
 
 /// The blocks of a U-Net, on which its tensor names depend.
 struct UNetTopology: Equatable {

@@ -58,7 +58,7 @@ package enum SchedulerError: RemediableError, Equatable {
         ? nil : .choose(.scheduler, purpose: "with \(alternatives(known))")
     case .timestep: .act("choose fewer steps or another steps_offset")
     case .notFinite:
-      .either([.act("correct them"), .choose(.scheduler, purpose: "with another scheduler")])
+      .either([.act("correct them"), .adjust(.scheduler, .other)])
     case .unknownName, .malformed, .unsupported, .outOfRange, .steps: nil
     }
   }

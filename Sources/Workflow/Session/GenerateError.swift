@@ -36,15 +36,17 @@ package enum GenerateError: RemediableError, Equatable {
     }
   }
 
+  private static let onePrompt = Remedy.act("give one prompt")
+
   package var remedy: Remedy? {
     switch self {
     case .noModel, .noPrompt: nil
     case .maskAlone: .either([.choose(.initImage, purpose: "too"), .leaveOut(.mask)])
     case .strengthAlone: .either([.choose(.initImage, purpose: "too"), .leaveOut(.strength)])
-    case .latentsForPrompts: .either([.act("give one prompt"), .leaveOut(.latents)])
+    case .latentsForPrompts: .either([Self.onePrompt, .leaveOut(.latents)])
     case .noOutput:
       .either([.choose(.output), .choose(.grid, purpose: "for all images in one file")])
-    case .savedLatentsOfPrompts: .either([.act("give one prompt"), .leaveOut(.saveLatents)])
+    case .savedLatentsOfPrompts: .either([Self.onePrompt, .leaveOut(.saveLatents)])
     case .outputsOfModels: .choose(.grid, purpose: "for all images in one file")
     }
   }

@@ -42,8 +42,8 @@ package struct GenerateRequest: Sendable {
 
   /// Checks everything about the request that can be known without its files and without a model.
   ///
-  /// - Throws: ``GenerateError``, ``SamplingError`` for a number of images that is not supported, or
-  ///   ``SchedulerError`` for an unknown scheduler.
+  /// - Throws: ``GenerateError``, ``SamplingError`` for a number of images that is not supported,
+  ///   or ``SchedulerError`` for an unknown scheduler.
   func check() throws {
     if prompts.isEmpty { throw GenerateError.noPrompt }
     if initImagePath == nil {

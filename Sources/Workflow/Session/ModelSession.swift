@@ -192,9 +192,9 @@ package final class ModelSession: Sendable {
       throw JobError(
         "\(path): the latents are NaN or infinite after the last step",
         remedy: .either([
-          .choose(.guidanceScale, purpose: "with a smaller value"),
-          .choose(.scheduler, purpose: "with another name"),
-          .act("check the model's weights with decant inspect"),
+          .adjust(.guidanceScale, .smaller),
+          .adjust(.scheduler, .other),
+          .checkWeights,
         ]))
     }
     let images = try sampler.decode(latents) { done, total in
