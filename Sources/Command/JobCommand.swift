@@ -53,7 +53,7 @@ extension JobCommand {
   }
 
   private static func given(_ table: OptionTable) -> [GivenOption] {
-    (try? table.scan(CommandLine.arguments.dropFirst(2))) ?? []
+    (try? table.scanCommandLine()) ?? []
   }
 
   /// The command's name, and each option that is given or has a default.

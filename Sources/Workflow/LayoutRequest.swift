@@ -152,7 +152,8 @@ package struct LayoutRequest: Sendable {
   ) -> Remedy? {
     let programs = writer.profiles.filter { holds(writer, $0) }.map(\.name)
     let layouts = Layouts.writers.filter { other in
-      other.name != writer.name && other.profiles.contains { holds(other, $0) }
+      // Another program of the layout would have to be named as well.
+      other.name != writer.name && other.profiles.first.map { holds(other, $0) } == true
     }.map(\.name)
     let remedies: [Remedy] =
       (programs.isEmpty ? [] : [.choose(.program, programs)])

@@ -15,6 +15,8 @@ struct ComponentWriter: ModelWriter {
 
   func claims(_ path: String) -> Bool { CheckpointWriter().claims(path) }
 
+  func outputName(stem: String) -> String { CheckpointWriter().outputName(stem: stem) }
+
   /// - Throws: ``SingleFileError``, ``SafetensorsWriteError``, ``FileError``, what the weights'
   ///   source throws, and `CancellationError`.
   func write(
