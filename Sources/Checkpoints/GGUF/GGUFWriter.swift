@@ -84,9 +84,7 @@ package struct GGUFWriter: ModelWriter {
       for name in source.names {
         guard let entry = source.entry(name) else { continue }
         let stored = profile.stored(entry)
-        guard let type = GGMLType.storing(stored.encoding),
-          !stored.encoding.isQuantized || entry.shape.rowLength % type.blockSize == 0
-        else {
+        guard let type = GGMLType.storing(stored.encoding), type.dividesRows(of: entry.shape) else {
           throw GGUFError.unsupportedEncoding(path: path, name: name, encoding: entry.encoding)
         }
         let size = entry.shape.count / type.blockSize * type.blockBytes
@@ -106,20 +104,23 @@ package struct GGUFWriter: ModelWriter {
     _ model: ModelSource, _ items: [Item], _ metadata: JSONObject
   ) -> [(String, GGUFValue)] {
     let architecture = Architectures.of(model.components).nameInGGUF
-    // llama.cpp's numbers for the type that takes the most bytes of a file.
-    let types = ["F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32]
-    var bytes: [String: Int] = [:]
-    for item in items { bytes[item.type.name, default: 0] += item.size }
-    let most = bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "F16"
-    let values: [(String, GGUFValue)] = [
-      ("general.architecture", .string(architecture)),
-      ("general.name", .string(model.location.split(separator: "/").last.map(String.init) ?? "")),
-      ("general.type", .string("model")),
-      ("general.file_type", .unsigned(UInt32(types[most] ?? 1))),
-      ("general.quantization_version", .unsigned(2)),
-      ("general.quantized_by", .string("Decant")),
-      (CarriedConfig.key, .string(CarriedConfig.text(of: model))),
-    ]
+    // The type that takes the most bytes of the file.
+    var bytes: [UInt32: Int] = [:]
+    for item in items {
+      if let fileType = item.type.fileType { bytes[fileType, default: 0] += item.size }
+    }
+    let most = bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
+    let fileType = most.map { [("general.file_type", GGUFValue.unsigned($0))] } ?? []
+    let values: [(String, GGUFValue)] =
+      [
+        ("general.architecture", .string(architecture)),
+        ("general.name", .string(model.location.split(separator: "/").last.map(String.init) ?? "")),
+        ("general.type", .string("model")),
+      ] + fileType + [
+        ("general.quantization_version", .unsigned(2)),
+        ("general.quantized_by", .string("Decant")),
+        (CarriedConfig.key, .string(CarriedConfig.text(of: model))),
+      ]
     return values + metadata.members.map { ($0.key, GGUFValue($0.value)) }
   }
 
