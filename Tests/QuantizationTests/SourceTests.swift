@@ -97,7 +97,7 @@ struct SourceTests {
       maxima: [1, 2, 3, 4], squareSums: [10, 20, 0, 40], positions: 10,
       histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
     check(
-      statistics.update("block.conv") { $0.add(summary, band: 1, branch: .conditional) } == true)
+      statistics.update("block.conv") { $0.add(summary, band: 1, branch: .conditional) } == .added)
     let base = Self.weights()
     let source = try QuantizedSource(base, plan: try Self.plan(), statistics: statistics)
     let found = try source.tensor("block.conv.weight")
