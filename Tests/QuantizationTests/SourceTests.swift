@@ -180,6 +180,16 @@ struct SourceTests {
     #expect(error?.remedy == .act("use bf16 or f32"))
     let bfloat = CastingSource(base, to: try #require(Schemes.named("bf16")))
     #expect(try bfloat.tensor("w").floats() == [1, -70144])
+    let largest = MemorySource(
+      location: "vae.safetensors", [("w", StoredTensor(shape: [1], floats: [3.4e38]))])
+    let overflow = #expect(throws: ConversionError.self) {
+      try CastingSource(largest, to: try #require(Schemes.named("bf16"))).tensor("w")
+    }
+    #expect(
+      overflow?.description
+        == "vae.safetensors: tensor 'w' holds a magnitude above 3.3895e+38, which bf16 cannot "
+        + "store")
+    #expect(overflow?.remedy == .act("use f32"))
   }
 
   @Test func castingKeepsIntegers() throws {
