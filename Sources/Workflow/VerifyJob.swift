@@ -122,7 +122,7 @@ func verify(
     machine: "\(machineName()), \(counted(Threads.count, "thread"))")
   func subject(_ source: ModelSource, _ compute: Compute) throws -> Verifier.Subject {
     Verifier.Subject(
-      name: lastPathComponent(source.location), model: try Model.bind(source),
+      name: PathParts(source.location).name, model: try Model.bind(source),
       fileBytes: bytesOnDisk(source.location), arithmetic: compute.arithmetic)
   }
   let bound = try Model.bind(reference)

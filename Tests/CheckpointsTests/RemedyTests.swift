@@ -30,7 +30,7 @@ struct RemedyTests {
     (DiffusersWriteError.shardTooSmall(path: "m", bytes: 0), .act("give a larger size")),
     (
       SafetensorsWriteError.unsupportedEncoding(path: "m", tensor: "w", encoding: .int8),
-      .either([.choose(.type, ["f16"]), .act("write a .decant file")])
+      .either([.choose(.type, ["f16"]), .act("write another format")])
     ),
     (SafetensorsError.tooShort(path: "m", bytes: 3), .downloadAgain),
     (

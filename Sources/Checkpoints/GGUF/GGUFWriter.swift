@@ -114,7 +114,7 @@ package struct GGUFWriter: ModelWriter {
     let values: [(String, GGUFValue)] =
       [
         ("general.architecture", .string(architecture)),
-        ("general.name", .string(model.location.split(separator: "/").last.map(String.init) ?? "")),
+        ("general.name", .string(PathParts(model.location).name)),
         ("general.type", .string("model")),
       ] + fileType + [
         ("general.quantization_version", .unsigned(2)),
@@ -165,13 +165,7 @@ enum GGUFValue {
 struct GGUFOutput {
   var bytes: [UInt8] = []
 
-  mutating func number(_ value: some FixedWidthInteger) {
-    var rest = value.littleEndian
-    for _ in 0..<value.bitWidth / 8 {
-      bytes.append(UInt8(truncatingIfNeeded: rest))
-      rest >>= 8
-    }
-  }
+  mutating func number(_ value: some FixedWidthInteger) { bytes.appendLittleEndian(value) }
 
   mutating func string(_ text: String) {
     number(UInt64(text.utf8.count))

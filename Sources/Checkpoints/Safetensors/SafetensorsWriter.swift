@@ -31,7 +31,7 @@ package enum SafetensorsWriteError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .unsupportedEncoding: .either([.choose(.type, ["f16"]), .act("write a .decant file")])
+    case .unsupportedEncoding: .either([.choose(.type, ["f16"]), .act("write another format")])
     default: nil
     }
   }
@@ -151,8 +151,7 @@ struct SafetensorsPlan {
   }
 
   func write(to file: ReplacingFile, progress: (_ done: Int, _ total: Int) -> Void) throws {
-    let length = UInt64(header.count)
-    try file.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) })
+    try file.write([UInt8](littleEndian: UInt64(header.count)))
     try file.write(header)
     var done = 0
     progress(done, byteCount)
