@@ -143,10 +143,7 @@ private func plainBaselines(
   of reference: ModelSource, _ compute: Compute
 ) throws -> [Verifier.Subject] {
   // A quantized reference has no baselines.
-  let entries = reference.components.flatMap { component in
-    component.weights.names.compactMap(component.weights.entry)
-  }
-  if entries.contains(where: \.encoding.isQuantized) { return [] }
+  if reference.components.contains(where: \.weights.hasQuantizedTensors) { return [] }
   return try [("f16", "fp16"), ("int8", "int8 (to nearest)")].map { type, name in
     let request = QuantizationRequest(type: type, method: "round")
     let quantized = try QuantizedModel(reference, request, calibration: nil)

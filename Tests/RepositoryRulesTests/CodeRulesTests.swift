@@ -58,6 +58,15 @@ struct CodeRulesTests {
     }
   }
 
+  /// `Task` states a cancellation only on the threads of the task itself. `Cancellation` does so on
+  /// every thread that computes.
+  @Test(arguments: ["Task.checkCancellation", "Task.isCancelled"])
+  func cancellationIsReadInOnePlace(word: String) throws {
+    for file in try Repository.files("Sources") {
+      #expect(!file.code.contains(word), "\(file) has '\(word)'")
+    }
+  }
+
   /// Every declared name is used. Names that only libraries call are excepted.
   @Test func everythingIsUsed() throws {
     let calledByLibraries: Set<String> = [

@@ -92,7 +92,7 @@ struct ComfyUIProfile: OutputProfile {
     for source in tensors {
       for name in source.names {
         guard let entry = source.entry(name), stored(entry).shape != entry.shape else { continue }
-        metadata[Self.originalShape + name] = .array(entry.shape.extents.map { .integer($0) })
+        metadata[Self.originalShape + name] = .integers(entry.shape.extents)
       }
     }
     return metadata

@@ -138,7 +138,7 @@ struct SafetensorsPlan {
           item.name,
           [
             "dtype": .string(item.kind.rawValue),
-            "shape": .array(item.entry.shape.extents.map(JSONValue.integer)),
+            "shape": .integers(item.entry.shape.extents),
             "data_offsets": [.integer(position), .integer(end)],
           ]
         ))
