@@ -43,7 +43,8 @@ package enum AdapterError: RemediableError, Equatable {
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
         + "another model"
     case .unknownTensors(let path, let tensors):
-      "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
+      "\(path): holds \(counted(tensors.count, "tensor")) that "
+        + "\(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
         + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
     case .method(let path, let found, let known):
       "\(path): the peft_type is '\(shown(found))', expected \(known.joined(separator: " or "))"

@@ -65,8 +65,8 @@ package func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
   }
 }
 
-/// Transposes `x` [R, C] to [C, R], or each matrix of `x` [B, R, C]: rows of features for each token
-/// become planes of tokens for each feature, and vice versa.
+/// Transposes `x` [R, C] to [C, R], or each matrix of `x` [B, R, C]: rows of features for each
+/// token become planes of tokens for each feature, and vice versa.
 package func transposed(_ x: Tensor) -> Tensor {
   precondition((2...3).contains(x.shape.rank), "rows of \(x.shape)")
   let (rows, columns) = (x.shape[x.shape.rank - 2], x.shape[x.shape.rank - 1])

@@ -49,8 +49,8 @@ struct HuffmanCode {
     self.lengths = lengths
   }
 
-  /// About the bytes of the codes of all bytes in a histogram: the entropy, and at least one bit for
-  /// each byte.
+  /// About the bytes of the codes of all bytes in a histogram: the entropy, and at least one bit
+  /// for each byte.
   static func estimatedSize(counts: some Collection<UInt32>) -> Double {
     let total = Double(counts.reduce(0, +))
     let bits = counts.reduce(0.0) { bits, count in
