@@ -119,7 +119,7 @@ extension PackfileError.Reason {
 
   private static let invalid = "Decant does not write such a file"
 
-  private static let fetchAgain = Remedy.either([.downloadAgain, .act("create it again")])
+  private static let fetchingAgain: [Remedy] = [.downloadAgain, .act("create it again")]
 
   fileprivate var remedy: Remedy? {
     switch self {
@@ -127,8 +127,8 @@ extension PackfileError.Reason {
     case .unwritable: .act("write another format")
     case .unknownVersion, .unknownEncoding, .unknownCodec: .act("use a newer version of Decant")
     case .manifestTooLong: .act("shorten the provenance or the parity record")
-    case .noPackfile: .either([.act("name a .decant file"), Self.fetchAgain])
-    default: Self.fetchAgain
+    case .noPackfile: .either([.act("name a .decant file")] + Self.fetchingAgain)
+    default: .either(Self.fetchingAgain)
     }
   }
 

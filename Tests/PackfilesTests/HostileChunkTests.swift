@@ -111,9 +111,7 @@ import Testing
         == .either([.downloadAgain, .act("create it again")]))
     #expect(
       PackfileError("x", .noPackfile(firstBytes: [])).remedy
-        == .either([
-          .act("name a .decant file"), .either([.downloadAgain, .act("create it again")]),
-        ]))
+        == .either([.act("name a .decant file"), .downloadAgain, .act("create it again")]))
     #expect(PackfileError("x", .unknownCodec(9)).remedy == .act("use a newer version of Decant"))
     for reason in reasons {
       let error = PackfileError("x.decant", reason)
