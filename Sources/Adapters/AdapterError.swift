@@ -19,6 +19,8 @@ package enum AdapterError: RemediableError, Equatable {
   /// The settings of the adapter cannot be read.
   case settings(path: String, found: String)
   case missing(path: String, module: String, part: AdapterPart)
+  /// A module whose tensors belong to none of the kinds.
+  case incomplete(path: String, module: String, tensors: [String], kinds: [String])
   case misshapen(path: String, tensor: String, found: Shape, expected: String)
   case nonfinite(path: String, tensor: String)
   /// The model's weights are quantized, so that nothing can be added to them.
@@ -41,7 +43,8 @@ package enum AdapterError: RemediableError, Equatable {
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
         + "another model"
     case .unknownTensors(let path, let tensors):
-      "\(path): holds \(counted(tensors.count, "tensor")) that \(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
+      "\(path): holds \(counted(tensors.count, "tensor")) that "
+        + "\(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
         + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
     case .method(let path, let found, let known):
       "\(path): the peft_type is '\(shown(found))', expected \(known.joined(separator: " or "))"
@@ -52,6 +55,9 @@ package enum AdapterError: RemediableError, Equatable {
       "\(path): \(found), expected the settings of an adapter"
     case .missing(let path, let module, let part):
       "\(path): module '\(shown(module))' has no '\(part.rawValue)'"
+    case .incomplete(let path, let module, let tensors, let kinds):
+      "\(path): module '\(shown(module))' has only \(listed(tensors)), expected the tensors of "
+        + alternatives(kinds)
     case .misshapen(let path, let tensor, let found, let expected):
       "\(path): tensor '\(shown(tensor))' is \(found), expected \(expected)"
     case .nonfinite(let path, let tensor):

@@ -76,7 +76,9 @@ package struct AdapterMerge: Sendable {
         }
         let kinds = AdapterKinds.of(module)
         guard let kind = kinds.first else {
-          throw AdapterError.missing(path: file.path, module: key, part: .down)
+          throw AdapterError.incomplete(
+            path: file.path, module: key, tensors: module.parts.values.sorted(),
+            kinds: AdapterKinds.all.map(\.name))
         }
         if kinds.count > 1 {
           throw AdapterError.unsupported(

@@ -86,7 +86,7 @@ struct AdapterSettings {
       break
     }
     guard let number = alpha.number, number.isFinite else {
-      throw .settings(path: location, found: "an alpha that is no number")
+      throw .settings(path: location, found: "an alpha that is not a number")
     }
     let divisor = Double(max(1, rank))
     let isStabilized = members[prefix + "use_rslora"]?.bool == true

@@ -59,7 +59,7 @@ package struct CalibrationFile: Sendable, Equatable {
   package var provenance: JSONObject {
     [
       "tool": .string(tool), "model": .object(model.json), "settings": .object(settings.json),
-      "bands": .array(statistics.bands.boundaries.map(JSONValue.integer)),
+      "bands": .integers(statistics.bands.boundaries),
       "runs": .integer(runs.count),
       "prompts": .integer(Set(runs.map { [$0.prompt, $0.negativePrompt] }).count),
     ]

@@ -1,4 +1,5 @@
 package import Sampling
+private import Support
 
 /// One image that a calibration samples: prompt, negative prompt and seed.
 package struct CalibrationRun: Hashable, Sendable {
@@ -47,11 +48,7 @@ extension Prompt {
   /// The first seed is a hash of the prompt and the negative prompt. Different prompts start from
   /// different noise, and a prompt has the same seeds in every list.
   package func runs(seeds count: Int) -> [CalibrationRun] {
-    let bytes = Array(prompt.utf8) + [0] + Array(negativePrompt.utf8)
-    // FNV-1a, 64 bits (Fowler, Noll, Vo).
-    let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
-      ($0 ^ UInt64($1)) &* 0x100_0000_01b3
-    }
+    let hash = fnv1a(Array(prompt.utf8) + [0] + Array(negativePrompt.utf8))
     return (0..<UInt64(count)).map {
       CalibrationRun(
         prompt: prompt, negativePrompt: negativePrompt, seed: (hash & 0xffff_ffff) + $0)

@@ -41,10 +41,10 @@ extension CalibrationFile {
       "complete": .bool(isComplete),
       "model": .object(model.json),
       "settings": .object(settings.json),
-      "bands": .array(statistics.bands.boundaries.map(JSONValue.integer)),
+      "bands": .integers(statistics.bands.boundaries),
       "passes": Self.passes,
       "histogram": .object(Self.histogram),
-      "modules": .array(statistics.names.map { .string($0) }),
+      "modules": .strings(statistics.names),
       "runs": .array(runs.map { .object($0.json) }),
     ]
   }

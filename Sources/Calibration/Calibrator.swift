@@ -81,7 +81,7 @@ package struct Calibrator: Sendable {
     counter.report()
     let done = Set(file.runs)
     for run in runs where !done.contains(run) {
-      try Task.checkCancellation()
+      try Cancellation.check()
       let collector = StatisticsCollector(
         modules: modules, bands: empty.statistics.bands, run: run, onCall: counter.advance)
       try subject.perform(run, observedBy: collector)

@@ -61,8 +61,9 @@ package final class StatisticsCollector: ActivationObserver {
       for (branch, summary) in zip(branches, summaries) {
         switch state.statistics.update(name, { $0.add(summary, band: band, branch: branch) }) {
         case nil: state.fault = .unknownModule(name)
-        case false: state.fault = .nonfinite(module: name, timestep: timestep, run: run)
-        default: break
+        case .nonfinite: state.fault = .nonfinite(module: name, timestep: timestep, run: run)
+        case .overflow: state.fault = .overflow(module: name)
+        case .added: break
         }
       }
     }
@@ -70,7 +71,8 @@ package final class StatisticsCollector: ActivationObserver {
 
   /// The statistics of the run.
   ///
-  /// - Throws: ``CalibrationError`` when an input was not finite or a module was not in the list.
+  /// - Throws: ``CalibrationError`` when an input was not finite, a sum was too large, or a module
+  ///   was not in the list.
   package func finish() throws(CalibrationError) -> ActivationStatistics {
     let (statistics, fault) = state.withLock { ($0.statistics, $0.fault) }
     if let fault { throw fault }

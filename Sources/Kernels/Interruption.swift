@@ -17,12 +17,27 @@ package func interruptible<Result>(_ body: () throws -> Result) throws -> Result
   return result
 }
 
-enum Interruption {
+/// Decides which units of work begin inside ``interruptible(_:)``.
+struct Interruption: Sendable {
   @TaskLocal fileprivate static var isEnabled = false
 
-  /// Calls `body` with the task whose cancellation stops kernels early, inside
-  /// ``interruptible(_:)``, otherwise with `nil`.
-  static func withOwner(_ body: (Cancellation.Owner?) -> Void) {
-    isEnabled ? Cancellation.withOwner(body) : body(nil)
+  /// Called before each unit that would begin, on the unit's thread. The unit is skipped where it
+  /// returns `false`. Tests count units with it.
+  @TaskLocal static var onUnit: (@Sendable () -> Bool)?
+
+  private let owner: Cancellation.Owner?
+  private let onUnit: (@Sendable () -> Bool)?
+
+  /// Calls `body` with the interruption of the current task inside ``interruptible(_:)``, otherwise
+  /// with `nil`.
+  static func withCurrent(_ body: (Interruption?) -> Void) {
+    guard isEnabled else { return body(nil) }
+    Cancellation.withOwner { body(Interruption(owner: $0, onUnit: onUnit)) }
+  }
+
+  /// Whether the next unit begins: not after the task is cancelled.
+  var admitsUnit: Bool {
+    if owner?.isCancelled == true { return false }
+    return onUnit?() ?? true
   }
 }

@@ -65,19 +65,15 @@ package func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
   }
 }
 
-/// Transposes `x` [B, R, C] to [B, C, R]: rows of features for each token become planes of tokens
-/// for each feature, and vice versa.
+/// Transposes `x` [R, C] to [C, R], or each matrix of `x` [B, R, C]: rows of features for each
+/// token become planes of tokens for each feature, and vice versa.
 package func transposed(_ x: Tensor) -> Tensor {
-  precondition(x.shape.rank == 3, "rows of \(x.shape)")
-  return transposed(
-    x, batch: x.shape[0], rows: x.shape[1], columns: x.shape[2],
-    shape: [x.shape[0], x.shape[2], x.shape[1]])
-}
-
-private func transposed(_ x: Tensor, batch: Int, rows: Int, columns: Int, shape: Shape) -> Tensor {
-  Profile.timing(.layout) {
+  precondition((2...3).contains(x.shape.rank), "rows of \(x.shape)")
+  let (rows, columns) = (x.shape[x.shape.rank - 2], x.shape[x.shape.rank - 1])
+  let batch = x.shape.rank == 3 ? x.shape[0] : 1
+  return Profile.timing(.layout) {
     x.values.reading { source in
-      Tensor(shape: shape) { output in
+      Tensor(shape: Shape(x.shape.extents.dropLast(2) + [columns, rows])) { output in
         let tiles = Tiles(rows: rows, columns: columns)
         interruptibleParallel(batch * tiles.count) { unit in
           let start = unit / max(1, tiles.count) * rows * columns

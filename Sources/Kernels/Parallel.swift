@@ -10,16 +10,16 @@ internal import Tensors
 func parallel(
   _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
-  parallel(count, scratch: scratch, owner: nil, body)
+  parallel(count, scratch: scratch, interruption: nil, body)
 }
 
 /// ``parallel(_:_:)``, but inside ``interruptible(_:)`` the units that have not begun when the task
 /// is cancelled are skipped.
 func interruptibleParallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
-  Interruption.withOwner { owner in
-    guard let owner else { return parallel(count, body) }
+  Interruption.withCurrent { interruption in
+    guard let interruption else { return parallel(count, body) }
     parallel(count) { unit in
-      if !owner.isCancelled { body(unit) }
+      if interruption.admitsUnit { body(unit) }
     }
   }
 }
@@ -29,13 +29,13 @@ func interruptibleParallel(_ count: Int, _ body: @Sendable (Int) -> Void) {
 func interruptibleParallel(
   _ count: Int, scratch: Int, _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
-  Interruption.withOwner { owner in
-    parallel(count, scratch: scratch, owner: owner, body)
+  Interruption.withCurrent { interruption in
+    parallel(count, scratch: scratch, interruption: interruption, body)
   }
 }
 
 private func parallel(
-  _ count: Int, scratch: Int, owner: Cancellation.Owner?,
+  _ count: Int, scratch: Int, interruption: Interruption?,
   _ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
   let next = Atomic<Int>(0)
@@ -45,8 +45,8 @@ private func parallel(
     defer { Scratch.release(memory) }
     while true {
       let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      if unit >= count || owner?.isCancelled == true { return }
-      body(unit, memory.base)
+      if unit >= count { return }
+      if interruption?.admitsUnit != false { body(unit, memory.base) }
     }
   }
 }

@@ -57,7 +57,8 @@ package protocol ModelReader: Sendable {
 
   /// Opens the model. Weights are read later, tensor by tensor.
   ///
-  /// - Throws: ``VariantError`` for a variant that the model does not have, or an error whose description names the file, what was found, and what was expected.
+  /// - Throws: ``VariantError`` for a variant that the model does not have, or an error whose
+  ///   description names the file, what was found, and what was expected.
   func read(_ path: String, options: ReadOptions) throws -> ModelSource
 
   /// Verifies checksums that reading every tensor does not cover. Layouts without checksums do

@@ -23,11 +23,20 @@ package protocol WeightSource: Sendable {
 }
 
 extension WeightSource {
+  /// The shapes and encodings of all tensors, in the order of ``names``.
+  package var entries: [TensorEntry] { names.compactMap(entry) }
+
   /// The total count of numbers in all tensors.
-  package var parameterCount: Int { names.reduce(0) { $0 + (entry($1)?.shape.count ?? 0) } }
+  package var parameterCount: Int { entries.reduce(0) { $0 + $1.shape.count } }
 
   /// The total bytes of all tensors in their encodings.
-  package var byteCount: Int { names.reduce(0) { $0 + (entry($1)?.byteCount ?? 0) } }
+  package var byteCount: Int { entries.reduce(0) { $0 + $1.byteCount } }
+
+  /// Whether a tensor has codes with scales; `false` where no tensor has the name.
+  package func isQuantized(_ name: String) -> Bool { entry(name)?.encoding.isQuantized == true }
+
+  /// Whether any tensor has codes with scales.
+  package var hasQuantizedTensors: Bool { names.contains(where: isQuantized) }
 }
 
 extension WeightSource {

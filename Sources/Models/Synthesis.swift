@@ -59,10 +59,8 @@ private struct NoiseGenerator {
   private var state: UInt64
 
   init(seed: UInt64, name: String) {
-    // FNV-1a of the name gives each tensor a separate stream.
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    state = seed &* 0x9e37_79b9_7f4a_7c15 ^ hash
+    // The hash of the name gives each tensor a separate stream.
+    state = seed &* 0x9e37_79b9_7f4a_7c15 ^ fnv1a(name.utf8)
   }
 
   /// SplitMix64 (Steele, Lea and Flood 2014).

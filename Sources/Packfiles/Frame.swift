@@ -6,23 +6,23 @@ package enum Frame {
   /// The first 64 bytes of every file.
   package static var header: [UInt8] {
     var bytes = Packfile.headerMagic
-    bytes.append(Packfile.version)
+    bytes.appendLittleEndian(Packfile.version)
     bytes += [UInt8](repeating: 0, count: Packfile.headerSize - 4 - bytes.count)
-    bytes.append(crc32(of: bytes))
+    bytes.appendLittleEndian(crc32(of: bytes))
     return bytes
   }
 
   /// The last 96 bytes of a file with its manifest at `offset`.
   package static func footer(manifest: [UInt8], at offset: Int) -> [UInt8] {
     var bytes = Packfile.footerMagic
-    bytes.append(Packfile.version)
-    bytes.append(UInt32(0))
-    bytes.append(UInt64(offset))
-    bytes.append(UInt64(manifest.count))
-    bytes.append(UInt64(offset + manifest.count + Packfile.footerSize))
+    bytes.appendLittleEndian(Packfile.version)
+    bytes.appendLittleEndian(UInt32(0))
+    bytes.appendLittleEndian(UInt64(offset))
+    bytes.appendLittleEndian(UInt64(manifest.count))
+    bytes.appendLittleEndian(UInt64(offset + manifest.count + Packfile.footerSize))
     bytes += digest(manifest)
     bytes += [UInt8](repeating: 0, count: Packfile.footerSize - 4 - bytes.count)
-    bytes.append(crc32(of: bytes))
+    bytes.appendLittleEndian(crc32(of: bytes))
     return bytes
   }
 
@@ -106,14 +106,5 @@ extension [UInt8] {
   /// The little-endian integer of eight bytes at `offset`.
   func integer64(at offset: Int) -> UInt64 {
     self[offset..<offset + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
-  }
-
-  /// Appends the bytes of `integer`, little-endian.
-  mutating func append(_ integer: some FixedWidthInteger) {
-    var rest = integer
-    for _ in 0..<integer.bitWidth / 8 {
-      append(UInt8(truncatingIfNeeded: rest))
-      rest >>= 8
-    }
   }
 }

@@ -76,7 +76,7 @@ extension Manifest {
       "scheduler": scheduler.map { .object($0) } ?? .null,
       "components": .array(components.map(\.json)),
       "files": .array(files.map(\.json)),
-      "codecs": .array(codecs.map { .integer($0) }),
+      "codecs": .integers(codecs),
       "provenance": .object(provenance),
       "parity": parity.map { .object($0) } ?? .null,
     ]
@@ -98,7 +98,7 @@ extension Manifest.PackedTensor {
   fileprivate var json: JSONValue {
     [
       "name": .string(name),
-      "shape": .array(entry.shape.extents.map { .integer($0) }),
+      "shape": .integers(entry.shape.extents),
       "encoding": .string(entry.encoding.name),
       "parts": .array(regions.map(\.json)),
     ]

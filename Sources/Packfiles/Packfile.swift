@@ -73,7 +73,7 @@ package enum Packfile {
     let total = reader.manifestOffset
     let step = 8 << 20
     for start in stride(from: 0, to: total, by: step) {
-      try Task.checkCancellation()
+      try Cancellation.check()
       try file.write(reader.contents.window(start..<min(start + step, total)))
       progress(min(start + step, total), total)
     }

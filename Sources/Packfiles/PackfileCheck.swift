@@ -24,13 +24,13 @@ extension PackfileReader {
   ) throws {
     let end = region.offset + region.length
     if let coding = region.coding {
-      try Task.checkCancellation()
+      try Cancellation.check()
       try decode(region, coding, place) { _ in }
     } else {
       var crc: UInt32 = 0
       let step = 4 << 20
       for start in stride(from: region.offset, to: end, by: step) {
-        try Task.checkCancellation()
+        try Cancellation.check()
         let slice = contents.window(start..<min(start + step, end))
         crc = crc32(of: slice.bytes, after: crc)
       }

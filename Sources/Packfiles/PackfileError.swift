@@ -78,7 +78,7 @@ extension PackfileError.Reason {
     case .damagedManifest:
       "its manifest does not match the SHA-256 in the footer; it is damaged"
     case .invalidJSON(let error):
-      "its manifest is no valid JSON: \(error); \(Self.invalid)"
+      "its manifest is not valid JSON: \(error); \(Self.invalid)"
     case .invalid(let place, let found, let expected):
       "\(place) is \(found), expected \(expected); \(Self.invalid)"
     case .duplicate(let place, let name):
@@ -109,7 +109,7 @@ extension PackfileError.Reason {
     case .damagedChunk(let region, let chunk):
       "chunk \(chunk) of \(region) does not match its checksum; the file is damaged"
     case .undecodable(let region, let chunk, let codec):
-      "chunk \(chunk) of \(region) is no valid \(codec) data of its size; \(Self.invalid)"
+      "chunk \(chunk) of \(region) is not valid \(codec) data of its size; \(Self.invalid)"
     case .averaged:
       "a .decant file holds one set of weights, without a moving average beside it"
     case .unwritable(let place, let found, let expected):
@@ -119,14 +119,16 @@ extension PackfileError.Reason {
 
   private static let invalid = "Decant does not write such a file"
 
+  private static let fetchingAgain: [Remedy] = [.downloadAgain, .act("create it again")]
+
   fileprivate var remedy: Remedy? {
     switch self {
     case .averaged: .leaveOut(.ema)
     case .unwritable: .act("write another format")
     case .unknownVersion, .unknownEncoding, .unknownCodec: .act("use a newer version of Decant")
     case .manifestTooLong: .act("shorten the provenance or the parity record")
-    case .noPackfile: .act("name a .decant file, or download or create it again")
-    default: .act("download or create the file again")
+    case .noPackfile: .either([.act("name a .decant file")] + Self.fetchingAgain)
+    default: .either(Self.fetchingAgain)
     }
   }
 

@@ -1,4 +1,3 @@
-private import Foundation
 internal import Support
 internal import Tensors
 
@@ -32,7 +31,7 @@ final class RegionWriter {
     let offset = file.offset
     var region = Manifest.Region(
       offset: offset, length: part.count, decodedLength: part.count, crc: crc)
-    if let plan = plan(part, planes: planes) {
+    if let plan = plan(part, planes: planes, as: content) {
       region.coding = Manifest.Coding(
         planes: planes,
         tableCRC: try writeCoded(part, planes: planes, plan, as: content, advance: advance))
@@ -47,7 +46,9 @@ final class RegionWriter {
 
   /// The byte counts of each chunk to code, and `nil` for chunks to store uncoded, in the order of
   /// the chunk table; `nil` to store the whole part uncoded.
-  private func plan(_ part: ByteSlice, planes: Int) -> [[UInt32]?]? {
+  private func plan(
+    _ part: ByteSlice, planes: Int, as content: ChunkContent
+  ) -> [[UInt32]?]? {
     guard codes, part.count >= Self.smallestCoded else { return nil }
     let estimates = mapConcurrently(
       Manifest.Region.blocks(part.count, planes: planes)
@@ -56,9 +57,11 @@ final class RegionWriter {
       let counts = part[range].byteCounts(planes: planes)
       return (0..<planes).map { plane -> (counts: [UInt32]?, size: Double) in
         let counts = counts[plane * 256..<(plane + 1) * 256]
-        let estimate = codedSize(of: counts)
         let size = Double(range.count / planes)
-        return estimate <= size * (1 - Self.leastSaving) ? (Array(counts), estimate) : (nil, size)
+        guard let estimate = Codecs.estimatedSize(counts: counts, as: content),
+          estimate <= size * (1 - Self.leastSaving)
+        else { return (nil, size) }
+        return (Array(counts), estimate)
       }
     }.flatMap { $0 }
     let size =
@@ -86,9 +89,9 @@ final class RegionWriter {
       }
       for chunk in coded.joined() {
         try file.write(chunk.bytes)
-        table.append(UInt32(chunk.bytes.count))
-        table.append(chunk.crc)
-        table.append(UInt32(chunk.codec))
+        table.appendLittleEndian(UInt32(chunk.bytes.count))
+        table.appendLittleEndian(chunk.crc)
+        table.appendLittleEndian(UInt32(chunk.codec))
         codecs.insert(chunk.codec)
       }
       advance(
@@ -131,13 +134,4 @@ private struct Chunk: Sendable {
 func blockRange(_ block: Int, _ count: Int, _ planes: Int) -> Range<Int> {
   let size = Packfile.blockElements * planes
   return block * size..<min(count, (block + 1) * size)
-}
-
-/// An estimate of the coded size in bytes, from a histogram: the entropy, and the code's table.
-private func codedSize(of counts: ArraySlice<UInt32>) -> Double {
-  let total = Double(counts.reduce(0, +))
-  let bits = counts.reduce(0.0) { bits, count in
-    count == 0 ? bits : bits + Double(count) * log2(total / Double(count))
-  }
-  return max(bits, total) / 8 + Double(HuffmanCodec.headSize)
 }

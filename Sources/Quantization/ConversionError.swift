@@ -6,7 +6,8 @@ package struct ConversionError: RemediableError, Equatable {
   /// What is wrong with the tensor.
   package enum Reason: Hashable, Sendable {
     case nonfinite(scheme: String)
-    case overflowsHalf
+    /// A magnitude is above `limit`, the largest that the scheme stores.
+    case overflows(scheme: String, limit: Float)
     case scaleOverflowsHalf(scheme: String, scale: Float)
     case alreadyQuantized(TensorEncoding)
     case notWidenable(TensorEncoding)
@@ -24,8 +25,8 @@ package struct ConversionError: RemediableError, Equatable {
       switch reason {
       case .nonfinite(let scheme):
         "holds NaN or infinity, which \(scheme) cannot store"
-      case .overflowsHalf:
-        "holds a magnitude above 65504, which f16 cannot store"
+      case .overflows(let scheme, let limit):
+        "holds a magnitude above \(formatted(Double(limit), digits: 5)), which \(scheme) cannot store"
       case .scaleOverflowsHalf(let scheme, let scale):
         "needs a scale of \(scale), but \(scheme) stores scales up to 65504"
       case .alreadyQuantized(let encoding):
@@ -44,7 +45,7 @@ package struct ConversionError: RemediableError, Equatable {
       .either([
         .choose(.keep, [module], purpose: "to leave it unquantized"), .act("repair the weights"),
       ])
-    case .overflowsHalf: .storeAs(["bf16", "f32"])
+    case .overflows(_, let limit): .storeAs(PlainScheme.names(storingMoreThan: limit))
     case .scaleOverflowsHalf: .storeAs(["int8"])
     case .alreadyQuantized: .quantizeOriginal
     case .notWidenable: nil
@@ -72,7 +73,7 @@ func namingErrors<Encoded>(
   } catch {
     switch error {
     case .nonfinite: throw refuse(.nonfinite(scheme: scheme.name))
-    case .overflowsHalf: throw refuse(.overflowsHalf)
+    case .overflows(let limit): throw refuse(.overflows(scheme: scheme.name, limit: limit))
     case .scaleOverflowsHalf(let scale):
       throw refuse(.scaleOverflowsHalf(scheme: scheme.name, scale: scale))
     }

@@ -26,7 +26,8 @@ package struct PlanException: Sendable {
       "*.proj_out", "down_blocks.0.resnets.0",
     ].map {
       PlanException(
-        pattern: ModulePattern($0), scheme: RowScheme(), reason: "too sensitive for \(bits) bits")
+        pattern: ModulePattern($0), scheme: SymmetricScheme.int8,
+        reason: "too sensitive for \(bits) bits")
     }
   }
 }

@@ -45,7 +45,7 @@ extension QuantizationLedger.Record {
     func decibels(_ value: Double?) -> JSONValue { value.map { .number($0) } ?? .null }
     var object: JSONObject = [
       "tensor": .string(tensor),
-      "shape": .array(shape.extents.map(JSONValue.integer)),
+      "shape": .integers(shape.extents),
       "before": .string(before.name),
       "after": .string(after.name),
       "bytes_before": .integer(bytesBefore),

@@ -135,7 +135,7 @@ package struct Sampler: Sendable {
     var unconditional: [Float] = []
     var conditional: [Float] = []
     for start in stride(from: 0, to: count, by: perCall) {
-      try Task.checkCancellation()
+      try Cancellation.check()
       let images = start..<min(start + perCall, count)
       var sample = modelInput.entries(images)
       if let extra = conditioning.extraChannels {
@@ -203,7 +203,7 @@ package struct Sampler: Sendable {
   /// The VAE decoder's output for latents of ``denoise(_:conditioning:observer:progress:)``:
   /// [B, 3, H, W], -1 to 1.
   package func decodedTensor(_ latents: Tensor) throws -> Tensor {
-    try Task.checkCancellation()
+    try Cancellation.check()
     // The decoder's activations are far larger than the U-Net's and cannot reuse their memory.
     trimHeap()
     let factor = Float(model.vae.scalingFactor)

@@ -61,8 +61,8 @@ package struct StripLedger: Hashable, Sendable {
     }
     return [
       "recipe": recipe.map { .string($0) } ?? .null,
-      "drops": .array(drops.map { .string($0) }),
-      "mirrored": .array(mirrored.map { .string($0) }),
+      "drops": .strings(drops),
+      "mirrored": .strings(mirrored),
       "teacher": count(teacher),
       "student": count(student),
       "removed": .array(

@@ -38,7 +38,7 @@ struct StudentConfig {
 
     let layers = topology.down.map(\.layers.count)
     if layers != teacher.layersPerBlock {
-      json["layers_per_block"] = Self.folded(layers).map { .integer($0) } ?? Self.list(layers)
+      json["layers_per_block"] = Self.folded(layers).map { .integer($0) } ?? .integers(layers)
     }
 
     // Always written, because an absent field means a mid block with attention.
@@ -114,7 +114,7 @@ struct StudentConfig {
   }
 
   private static func entry(_ depths: [Int]) -> JSONValue {
-    folded(depths).map { .integer($0) } ?? list(depths)
+    folded(depths).map { .integer($0) } ?? .integers(depths)
   }
 
   // MARK: - Values
@@ -125,11 +125,9 @@ struct StudentConfig {
     return first
   }
 
-  private static func list(_ numbers: [Int]) -> JSONValue { .array(numbers.map { .integer($0) }) }
-
   private static func set(
     _ field: String, _ names: [String], was old: [String], in json: inout JSONObject
   ) {
-    if names != old { json[field] = .array(names.map { .string($0) }) }
+    if names != old { json[field] = .strings(names) }
   }
 }

@@ -20,6 +20,11 @@ package func crc32(of bytes: RawSpan, after crc: UInt32 = 0) -> UInt32 {
   }
 }
 
+/// The FNV-1a hash of 64 bits (Fowler, Noll, Vo) of `bytes`.
+package func fnv1a(_ bytes: some Sequence<UInt8>) -> UInt64 {
+  bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+}
+
 /// The CRC-32 checksum of `bytes`; `crc` is the checksum of the bytes that precede them.
 package func crc32(of bytes: [UInt8], after crc: UInt32 = 0) -> UInt32 {
   crc32(of: bytes.span.bytes, after: crc)

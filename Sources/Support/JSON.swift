@@ -39,6 +39,16 @@ package enum JSONValue: Hashable, Sendable {
 
   package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
 
+  /// An array of integers.
+  package static func integers(_ values: some Sequence<Int>) -> JSONValue {
+    .array(values.map(JSONValue.integer))
+  }
+
+  /// An array of strings.
+  package static func strings(_ values: some Sequence<String>) -> JSONValue {
+    .array(values.map(JSONValue.string))
+  }
+
   /// The kind of value, as messages name it.
   package var kind: String {
     switch self {

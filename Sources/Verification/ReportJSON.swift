@@ -46,7 +46,7 @@ extension VerificationReport {
         }),
       "tensors": .array(tensors.map(\.json)),
       "absent_tensors": .integer(absentTensors),
-      "notes": .array(notes.map { .string($0) }),
+      "notes": .strings(notes),
       "provenance": .object(provenance),
     ]
   }
@@ -123,7 +123,7 @@ extension VerificationReport.TensorResult {
       "component": .string(component),
       "tensor": .string(name),
       "reference": .string(reference),
-      "shape": .array(shape.extents.map { .integer($0) }),
+      "shape": .integers(shape.extents),
       "before": .string(before.name),
       "after": .string(after.name),
       "sqnr_db": finite(sqnr),

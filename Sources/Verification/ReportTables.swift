@@ -120,7 +120,10 @@ extension ReportPage {
         "<tr>\(object.members.map { "<td>\(tree($0.value))</td>" as HTML })</tr>"
       }
       return
-        "<div class=\"scroll\"><table><tr>\(first.keys.map { "<th>\(words($0))</th>" as HTML })</tr>\(rows)</table></div>"
+        """
+        <div class="scroll"><table><tr>\(first.keys.map { "<th>\(words($0))</th>" as HTML })</tr>\
+        \(rows)</table></div>
+        """
     case .integer(let number): return "\(formatted(count: number))"
     case .number(let number): return "\(formatted(number, digits: 4))"
     case .string(let text): return "\(text)"

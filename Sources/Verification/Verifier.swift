@@ -177,7 +177,7 @@ package struct Verifier: Sendable {
         uniqueKeysWithValues: expected.modules.tensors.map { ($0.name, $0.shape) })
       let before = results.count
       for tensor in found.modules.tensors {
-        try Task.checkCancellation()
+        try Cancellation.check()
         let original =
           expected.name == ComponentName.unet ? renames.original(of: tensor.name) : tensor.name
         guard shapes[original] == tensor.shape else { continue }

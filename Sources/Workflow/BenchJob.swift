@@ -27,7 +27,7 @@ package struct BenchJob: Job {
 
     fileprivate var name: String {
       switch subject {
-      case .model(let path): lastPathComponent(path)
+      case .model(let path): PathParts(path).name
       case .family(let name): name
       }
     }

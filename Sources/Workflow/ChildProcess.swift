@@ -1,4 +1,5 @@
 private import Foundation
+private import Support
 
 /// Runs this program again in a child process and returns what it prints to standard output.
 ///
@@ -14,10 +15,10 @@ func outputOfChild(_ arguments: [String]) async throws -> String {
   process.standardOutput = output
   process.standardError = errors
   let (text, message) = try await withTaskCancellationHandler {
-    try Task.checkCancellation()
+    try Cancellation.check()
     try process.run()
     // A cancellation before the start found no process to terminate.
-    if Task.isCancelled { process.terminate() }
+    if Cancellation.isRequested { process.terminate() }
     return await withCheckedContinuation { continuation in
       // A thread that may wait; threads of the cooperative pool must not.
       Thread.detachNewThread {
@@ -34,7 +35,7 @@ func outputOfChild(_ arguments: [String]) async throws -> String {
   } onCancel: {
     if process.isRunning { process.terminate() }
   }
-  try Task.checkCancellation()
+  try Cancellation.check()
   if process.terminationReason == .uncaughtSignal {
     throw JobError(
       "a child process was ended by signal \(process.terminationStatus); signal 9 means too little "

@@ -60,7 +60,7 @@ struct CodingBench {
   private static func leastSeconds(_ body: () throws -> Void) throws -> Double {
     var least = Double.infinity
     for _ in 0..<5 {
-      try Task.checkCancellation()
+      try Cancellation.check()
       let start = processorSeconds()
       try body()
       least = min(least, processorSeconds() - start)

@@ -80,7 +80,7 @@ package struct Composition: Sendable {
       try exchange(component, of: &model, for: path, reading)
       steps.append([
         "step": "exchange", "component": .string(component),
-        "source": .string(lastPathComponent(path)),
+        "source": .string(PathParts(path).name),
       ])
     }
     // Folders of single components hold neither tokenizers nor a scheduler config.
@@ -102,7 +102,7 @@ package struct Composition: Sendable {
             "\(account.path): merged into \(counts)"
               + (account.unused.isEmpty ? "" : "; \(account.unused.count) ignored")))
         steps.append([
-          "step": "merge", "adapter": .string(lastPathComponent(account.path)),
+          "step": "merge", "adapter": .string(PathParts(account.path).name),
           "scale": .number(account.scale),
           "modules": .object(JSONObject(merged.map { ($0.key, .integer($0.value)) })),
           "unused": .integer(account.unused.count),

@@ -79,7 +79,7 @@ package func requireSpace(
 package func leastBytes(of components: [ModelSource.Component], isCoded: Bool) -> Int {
   var bytes = 0
   for component in components {
-    for entry in component.weights.names.compactMap(component.weights.entry) {
+    for entry in component.weights.entries {
       let divisor = !isCoded ? 1 : entry.encoding == .plain(.f32) ? 3 : 2
       bytes += entry.byteCount / divisor
     }

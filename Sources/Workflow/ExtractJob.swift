@@ -62,7 +62,7 @@ package struct ExtractJob: Job {
     self.model = model
     self.reading = reading
     self.part = part
-    self.output = OutputRequest(path: output, replacing: replacing)
+    self.output = OutputRequest(path: output, layout: LayoutRequest(), replacing: replacing)
     self.type = type
   }
 

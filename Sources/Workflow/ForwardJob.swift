@@ -212,7 +212,7 @@ package struct ForwardOutcome: JobOutcome {
         tensors.map {
           [
             "name": .string($0.name),
-            "shape": .array($0.shape.extents.map { .integer($0) }),
+            "shape": .integers($0.shape.extents),
           ]
         }),
     ]

@@ -114,7 +114,7 @@ package struct GeneratedImages: JobOutcome {
 
   package var json: JSONValue {
     [
-      "outputs": .array(paths.map { .string($0) }),
+      "outputs": .strings(paths),
       "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
     ]
   }

@@ -93,7 +93,7 @@ package struct InspectJob: Job {
     var done = 0
     for component in source.components {
       for name in component.weights.names {
-        try Task.checkCancellation()
+        try Cancellation.check()
         done += try component.weights.tensor(name).byteCount
         events(.progress(done: done, total: total))
       }

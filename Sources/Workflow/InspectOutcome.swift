@@ -55,16 +55,16 @@ package struct AdapterInspection: JobOutcome {
     var object: JSONObject = [
       "path": .string(facts.path), "layout": .string(facts.container), "bytes": .integer(bytes),
       "family": .null, "adapter": true, "kinds": counts(facts.kinds),
-      "not_merged": .array(facts.unmerged.map { .string($0) }),
+      "not_merged": .strings(facts.unmerged),
       "modules": .integer(facts.kinds.reduce(0) { $0 + $1.modules }),
       "ranks": .object(JSONObject(facts.ranks.map { ("\($0.rank)", .integer($0.modules)) })),
       "alphas": .array(facts.alphas.map { .number($0) }),
       "components": counts(facts.components), "targets": counts(facts.targets),
       "text_width": facts.textWidth.map { .integer($0) } ?? .null,
-      "architectures": .array(architectures.map { .string($0) }),
+      "architectures": .strings(architectures),
       "base_model": facts.baseModel.map { .string($0) } ?? .null,
       "tensors": .integer(facts.tensors), "parameters": .integer(facts.parameters),
-      "unknown_tensors": .array(facts.unknownTensors.map { .string($0) }),
+      "unknown_tensors": .strings(facts.unknownTensors),
     ]
     if wasChecked { object["checked"] = true }
     return .object(object)
@@ -154,13 +154,13 @@ package struct TensorInspection: JobOutcome {
       "marks": .object(
         JSONObject(
           survey.marks.map { mark in
-            (mark.tensor, .array(mark.shape.extents.map { .integer($0) }))
+            (mark.tensor, .integers(mark.shape.extents))
           })),
       "looks_like": survey.foreignKind.map { .string($0) } ?? .null,
     ]
     if let (family, differences) = nearest {
       object["nearest_family"] = .string(family.name)
-      object["differences"] = .array(differences.map { .string($0) })
+      object["differences"] = .strings(differences)
     }
     return .object(object)
   }

@@ -25,7 +25,7 @@ package struct Inspection: JobOutcome {
     /// The tensors' encodings with their bytes, most bytes first.
     var encodings: [(name: String, bytes: Int)] {
       var bytes: [String: Int] = [:]
-      for entry in component.weights.names.compactMap(component.weights.entry) {
+      for entry in component.weights.entries {
         bytes[entry.encoding.name, default: 0] += entry.byteCount
       }
       return bytes.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
@@ -176,7 +176,7 @@ package struct Inspection: JobOutcome {
           let entry = weights.entry(name)
           return [
             "name": .string(name),
-            "shape": .array((entry?.shape.extents ?? []).map { .integer($0) }),
+            "shape": .integers(entry?.shape.extents ?? []),
             "encoding": .string(entry?.encoding.name ?? ""),
             "bytes": .integer(entry?.byteCount ?? 0),
           ]

@@ -32,7 +32,7 @@ struct KernelBench {
     let peaks = (f32: threads * peakProducts(int8: false), int8: threads * peakProducts(int8: true))
     var rows: [Row] = []
     for (index, shape) in shapes.enumerated() {
-      try Task.checkCancellation()
+      try Cancellation.check()
       progress(index, shapes.count)
       let (channels, side) = (shape.channels, shape.side)
       let pixels = side * side

@@ -168,7 +168,7 @@ extension ModelSource {
   /// it reads all.
   func encodingNotHeld(by profile: any OutputProfile) -> TensorEncoding? {
     for component in profile.fitted(self).components {
-      for entry in component.weights.names.compactMap(component.weights.entry)
+      for entry in component.weights.entries
       where entry.encoding.isQuantized && profile.accepted(entry.encoding) != entry.encoding {
         return entry.encoding
       }

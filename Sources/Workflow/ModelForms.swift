@@ -47,8 +47,7 @@ package struct ModelForms: Sendable {
         for (type, source) in try Self.variants(of: model, for: profile) {
           let file = profile.fitted(source).components
           let bytes = file.reduce(0) { total, component in
-            let entries = component.weights.names.compactMap(component.weights.entry)
-            return total + entries.reduce(0) { $0 + profile.stored($1).byteCount }
+            total + component.weights.entries.reduce(0) { $0 + profile.stored($1).byteCount }
           }
           // A form that is larger than the model itself is not listed.
           guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else {
@@ -78,11 +77,7 @@ package struct ModelForms: Sendable {
     of model: Model, for profile: any OutputProfile
   ) throws -> [(type: String?, source: ModelSource)] {
     var variants: [(type: String?, source: ModelSource)] = []
-    let isQuantized = model.components.contains { component in
-      component.weights.names.contains {
-        component.weights.entry($0)?.encoding.isQuantized == true
-      }
-    }
+    let isQuantized = model.components.contains(where: \.weights.hasQuantizedTensors)
     if isQuantized, profile.reads(model.source) { variants.append((nil, model.source)) }
     for scheme in Schemes.all where !(isQuantized && scheme.encoding.isQuantized) {
       var request = QuantizationRequest(type: scheme.name)

@@ -10,7 +10,7 @@ func noteTruncation(of texts: [String], by model: Model, _ events: EventSink) th
     events(
       .note(
         "'\(shown(text, limit: 40))' is longer than the \(capacity) tokens that the text encoder "
-          + "of \(lastPathComponent(model.source.location)) reads; cut off, "
+          + "of \(PathParts(model.source.location).name) reads; cut off, "
           + "\(counted(truncation.tokens, "token")): '\(shown(truncation.text, limit: 400))'"))
   }
 }

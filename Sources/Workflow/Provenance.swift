@@ -39,7 +39,7 @@ extension ModelSource {
     // A model that Decant wrote keeps the source from which it was made.
     let first = original.provenance["source"]?.object
     var found: JSONObject = [
-      "name": .string(lastPathComponent(original.location)), "layout": .string(original.layout),
+      "name": .string(PathParts(original.location).name), "layout": .string(original.layout),
     ]
     for fact in ["variants", "left_out", "container", ModelSource.MovingAverage.fact] {
       found[fact] = original.provenance[fact]
@@ -58,9 +58,4 @@ extension ModelSource {
     }
     return copy
   }
-}
-
-/// The last component of a path: it names a source without the folders that hold it.
-func lastPathComponent(_ path: String) -> String {
-  path.split(separator: "/").last.map(String.init) ?? path
 }

@@ -73,9 +73,9 @@ struct QuantizedModel {
     var facts: JSONObject = [
       "type": .string(request.type), "method": .string(request.method),
       "rest_type": .string(request.restType),
-      "keep": .array(request.keep.map { .string($0) }),
-      "only": .array(request.only.map { .string($0) }),
-      "assign": .array(request.assign.map { .string($0) }),
+      "keep": .strings(request.keep),
+      "only": .strings(request.only),
+      "assign": .strings(request.assign),
     ]
     if let type = request.textEncoderType { facts["text_encoder_type"] = .string(type) }
     facts["calibration"] = calibration.map { .object($0) } ?? .null

@@ -127,7 +127,7 @@ func verify(
     machine: "\(machineName()), \(counted(Threads.count, "thread"))")
   func subject(_ source: ModelSource, _ compute: Compute) throws -> Verifier.Subject {
     Verifier.Subject(
-      name: lastPathComponent(source.location), model: try Model.bind(source),
+      name: PathParts(source.location).name, model: try Model.bind(source),
       fileBytes: bytesOnDisk(source.location), arithmetic: compute.arithmetic)
   }
   let bound = try Model.bind(reference)
@@ -148,10 +148,7 @@ private func plainBaselines(
   of reference: ModelSource, _ compute: Compute
 ) throws -> [Verifier.Subject] {
   // A quantized reference has no baselines.
-  let entries = reference.components.flatMap { component in
-    component.weights.names.compactMap(component.weights.entry)
-  }
-  if entries.contains(where: \.encoding.isQuantized) { return [] }
+  if reference.components.contains(where: \.weights.hasQuantizedTensors) { return [] }
   return try [("f16", "fp16"), ("int8", "int8 (to nearest)")].map { type, name in
     let request = QuantizationRequest(type: type, method: "round")
     let quantized = try QuantizedModel(reference, request, calibration: nil)

@@ -374,6 +374,14 @@ import Testing
       ".lora_B.weight", [64, 2], ".alpha", [1], "module 'unet.\(linear)' has no 'down'"
     ),
     (
+      ".hada_w2_a", [64, 2], ".alpha", [1], "module 'unet.\(linear)' has no 'hada_w1_a'"
+    ),
+    (
+      ".lokr_t2", [64, 2], ".alpha", [1],
+      "module 'unet.\(linear)' has only unet.\(linear).alpha and unet.\(linear).lokr_t2, expected "
+        + "the tensors of LoHa, LoRA or whole difference"
+    ),
+    (
       ".dora_scale", [64], ".lora_B.weight", [64, 2],
       "tensor 'unet.\(linear).dora_scale' is of DoRA, which Decant does not merge"
     ),

@@ -207,6 +207,15 @@ struct CalibratorTests {
         + "seed 1; the weights are damaged or overflow float32")
   }
 
+  @Test func reportsSumsThatAreTooLarge() throws {
+    let collector = StatisticsCollector(modules: modules, bands: TimestepBands(), run: runs[1])
+    collector.begin(timestep: 441, branches: [.conditional])
+    collector.willRun(
+      module: "block.linear", input: Tensor(shape: [1, 5], values: [0, 0, 0x1p32, 0, 1]))
+    let error = #expect(throws: CalibrationError.self) { try collector.finish() }
+    #expect(error?.description == "the sums of 'block.linear' exceed 64 bits")
+  }
+
   @Test func reportsUnlistedModules() throws {
     let collector = StatisticsCollector(modules: modules, bands: TimestepBands(), run: runs[1])
     collector.begin(timestep: 441, branches: [.conditional])

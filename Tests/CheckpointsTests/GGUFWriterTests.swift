@@ -25,17 +25,20 @@ import Testing
       return String(decoding: bytes[position..<position + count], as: UTF8.self)
     }
 
-    mutating func skipValue(_ type: Int) {
+    /// The next value, where it is an unsigned integer of 32 bits.
+    mutating func value(_ type: Int) -> Int? {
       switch type {
       case 0, 1, 7: position += 1
       case 2, 3: position += 2
-      case 4, 5, 6: position += 4
+      case 4: return number(4)
+      case 5, 6: position += 4
       case 8: _ = string()
       case 9:
         let element = number(4)
-        for _ in 0..<number(8) { skipValue(element) }
+        for _ in 0..<number(8) { _ = value(element) }
       default: position += 8
       }
+      return nil
     }
   }
 
@@ -54,16 +57,27 @@ import Testing
 
   private static func padded(_ count: Int) -> Int { (count + 31) / 32 * 32 }
 
-  /// The bytes of a file, the tensors of its header, and the byte at which their data begins.
-  private func read(_ path: String) throws -> (bytes: [UInt8], items: [Item], start: Int) {
+  /// A file with what its header states.
+  private struct File {
+    let bytes: [UInt8]
+    /// The unsigned integers of the metadata.
+    let integers: [String: Int]
+    let items: [Item]
+    /// The byte at which the tensors' data begins.
+    let start: Int
+  }
+
+  private func read(_ path: String) throws -> File {
     var header = Header(bytes: try ByteSlice.mapping(path).array)
     #expect(header.bytes.prefix(4).elementsEqual("GGUF".utf8))
     header.position = 4
     #expect(header.number(4) == 3)
     let (tensors, values) = (header.number(8), header.number(8))
+    var integers: [String: Int] = [:]
     for _ in 0..<values {
-      #expect(header.string() != "general.alignment", "the alignment is the default, 32")
-      header.skipValue(header.number(4))
+      let key = header.string()
+      #expect(key != "general.alignment", "the alignment is the default, 32")
+      integers[key] = header.value(header.number(4))
     }
     let items = (0..<tensors).map { _ in
       let name = header.string()
@@ -72,7 +86,8 @@ import Testing
       let type = header.number(4)
       return Item(name: name, extents: extents, type: type, offset: header.number(8))
     }
-    return (header.bytes, items, Self.padded(header.position))
+    return File(
+      bytes: header.bytes, integers: integers, items: items, start: Self.padded(header.position))
   }
 
   @Test(arguments: ["sdcpp", "comfyui", "diffusers"])
@@ -81,15 +96,39 @@ import Testing
       let path = folder + "/a.gguf"
       let model = try Readers.all.read(fixture("mini-sd"))
       try GGUFWriter().write(model, to: path, options: WriteOptions(program: program))
-      let (bytes, items, start) = try read(path)
+      let file = try read(path)
       var expected = 0
-      for item in items {
+      for item in file.items {
         let (size, numbers) = try #require(Self.blocks[item.type], "\(item.name)")
         #expect(item.offset == expected, "\(item.name)")
         expected += Self.padded(item.extents.reduce(1, *) / numbers * size)
       }
-      #expect(items.count > 100)
-      #expect(bytes.count == start + expected)
+      #expect(file.items.count > 100)
+      #expect(file.bytes.count == file.start + expected)
+    }
+  }
+
+  /// `general.file_type` is llama.cpp's number for the type with the most bytes.
+  @Test(arguments: [
+    ("f32", 0), ("f16", 1), ("bf16", 32), ("int4-g32", 2), ("int8-g32", 7),
+  ])
+  func fileTypeIsThatOfMostBytes(encoding: String, fileType: Int) throws {
+    let encoding = try #require(TensorEncoding(name: encoding))
+    let rowBytes = try #require(encoding.byteCount(for: [1, 4096]))
+    // More bytes than the rest of the model.
+    let shape: Shape = [(32 << 20) / rowBytes, 4096]
+    let parts = try #require(encoding.partSizes(for: shape)).map {
+      ByteSlice([UInt8](repeating: 0, count: $0))
+    }
+    var model = try Readers.all.read(fixture("mini-sd"))
+    let unet = try #require(model["unet"]).weights
+    model["unet"]?.weights = ReplacedSource(
+      base: unet, name: "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight",
+      tensor: StoredTensor(shape: shape, encoding: encoding, parts: parts))
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.gguf"
+      try GGUFWriter().write(model, to: path, options: WriteOptions(program: "sdcpp"))
+      #expect(try read(path).integers["general.file_type"] == fileType)
     }
   }
 
@@ -110,17 +149,17 @@ import Testing
     try withTemporaryFolder { folder in
       let path = folder + "/a.gguf"
       try GGUFWriter().write(model, to: path, options: WriteOptions(program: "sdcpp"))
-      let (bytes, items, start) = try read(path)
+      let file = try read(path)
       func content(_ item: Item, _ count: Int) -> [UInt8] {
-        Array(bytes[start + item.offset..<start + item.offset + count])
+        Array(file.bytes[file.start + item.offset..<file.start + item.offset + count])
       }
-      let byName = Dictionary(uniqueKeysWithValues: items.map { ($0.name, $0) })
+      let byName = Dictionary(uniqueKeysWithValues: file.items.map { ($0.name, $0) })
       let kernel = try #require(byName["model.diffusion_model.input_blocks.0.0.weight"])
       #expect(kernel.extents == [3, 3, 4, 32] && kernel.type == 1)
       let stored = try unet.tensor("conv_in.weight").parts[0].array
       #expect(content(kernel, stored.count) == stored)
 
-      #expect(items.map(\.type).filter { $0 == 8 }.count == 1)
+      #expect(file.items.map(\.type).filter { $0 == 8 }.count == 1)
       let query = try #require(
         byName["model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight"])
       #expect(query.type == 8)

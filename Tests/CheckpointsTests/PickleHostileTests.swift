@@ -317,7 +317,7 @@ struct PickleHostileTests {
   // MARK: Nonsense
 
   @Test(arguments: [
-    ([0xff], "byte 0xff, which is no opcode of a pickle; the file is damaged"),
+    ([0xff], "byte 0xff, which is not an opcode of a pickle; the file is damaged"),
     ([0x80, 6], "protocol 6 of Python's pickles, expected 0 to 5"),
     ([UInt8(ascii: "0")], "opcode POP finds an empty stack; the file is damaged"),
     ([0x85], "opcode TUPLE1 finds an empty stack; the file is damaged"),

@@ -1,12 +1,14 @@
-import Kernels
 import Support
+import Synchronization
 import Tensors
 import Testing
 
+@testable import Kernels
+
 /// `interruptible`.
 @Suite(.serialized) struct InterruptionTests {
-  /// A layer that takes more than a second on two processors. Its result, most of which is never
-  /// written, has up to 1 GB of virtual memory.
+  /// A layer that takes more than a second on two processors. Its result, which is hardly written,
+  /// has up to 1 GB of virtual memory.
   enum Layer: CaseIterable {
     /// The self-attention of SD 1.5's first level at 1024 x 1024, for a batch with guidance.
     case attention
@@ -37,27 +39,63 @@ import Testing
     }
   }
 
-  /// A layer ends within half a second after its task is cancelled.
-  @Test(arguments: Layer.allCases) func longLayersStopSoon(_ layer: Layer) async throws {
-    let run = layer.prepared()
-    let started = AsyncStream<Void>.makeStream()
-    // The queue's own thread notes the end. The threads of tests may be busy.
-    let task = Task {
-      try await ComputeQueue().run {
-        started.continuation.yield()
-        do {
-          while true { try interruptible { run() } }
-        } catch is CancellationError {
-          return ContinuousClock.now
-        }
+  /// Counts the units of work that begin, and cancels a task before one of them.
+  private final class UnitCounter: Sendable {
+    private struct State {
+      var count = 0
+      var task: Task<Void, any Error>?
+    }
+
+    private let state = Mutex(State())
+
+    var count: Int { state.withLock { $0.count } }
+
+    /// Counts a unit.
+    func add() { state.withLock { $0.count += 1 } }
+
+    /// Counts a unit. The unit with the number `last` cancels the task.
+    func add(cancellingAt last: Int) {
+      state.withLock {
+        $0.count += 1
+        if $0.count == last { $0.task?.cancel() }
       }
     }
-    for await _ in started.stream { break }
-    try await Task.sleep(for: .milliseconds(50))
-    let cancelled = ContinuousClock.now
-    task.cancel()
-    let end = try await task.value
-    #expect(end - cancelled < .milliseconds(500), "\(layer)")
+
+    func setTask(_ task: Task<Void, any Error>) { state.withLock { $0.task = task } }
+  }
+
+  /// A unit of a layer that takes seconds takes milliseconds. The units are counted and not run.
+  @Test(arguments: Layer.allCases) func longLayersHaveManyUnits(_ layer: Layer) throws {
+    let run = layer.prepared()
+    let counter = UnitCounter()
+    let skip: @Sendable () -> Bool = {
+      counter.add()
+      return false
+    }
+    try Interruption.$onUnit.withValue(skip) { try interruptible { run() } }
+    #expect(counter.count >= 500, "\(layer)")
+  }
+
+  /// After the cancellation, no unit begins but those that another thread was about to begin.
+  @Test(arguments: Layer.allCases) func longLayersStopSoon(_ layer: Layer) async throws {
+    let run = layer.prepared()
+    let (threads, last) = (2, 10)
+    let counter = UnitCounter()
+    let count: @Sendable () -> Bool = {
+      counter.add(cancellingAt: last)
+      return true
+    }
+    let ready = AsyncStream<Void>.makeStream()
+    let task = Task<Void, any Error> {
+      for await _ in ready.stream { break }
+      try Threads.withCount(threads) {
+        try Interruption.$onUnit.withValue(count) { try interruptible { run() } }
+      }
+    }
+    counter.setTask(task)
+    ready.continuation.yield()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect((last..<last + threads).contains(counter.count), "\(layer): \(counter.count)")
   }
 
   /// Runs `body` in a task that is cancelled before.

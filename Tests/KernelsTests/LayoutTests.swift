@@ -65,6 +65,11 @@ struct LayoutTests {
         #expect(found.shape == [2, area, channels])
         #expect(found.values == expected, "level \(level), \(channels) x \(area)")
         #expect(transposed(found) == x)
+        let matrix = transposed(x.reshaped([2 * channels, area]))
+        #expect(matrix.shape == [area, 2 * channels])
+        #expect(
+          matrix.reshaped([1, area, 2 * channels])
+            == transposed(x.reshaped([1, 2 * channels, area])))
       }
     }
   }

@@ -1,5 +1,6 @@
 import Packfiles
 import Support
+import Tensors
 import TestSupport
 import Testing
 
@@ -31,6 +32,22 @@ import Testing
     #expect(coders == (count < 255 ? [] : ["deflate for text", "huffman for weights"]))
     #expect(DeflateCodec().encode(randoms.bytes(count), as: .text) == nil)
     #expect(HuffmanCodec().encode(randoms.bytes(count), as: .weights) == nil)
+  }
+
+  @Test func estimatesAreNearTheEncodedSize() throws {
+    var randoms = Randoms(seed: 7)
+    let bytes = (0..<65_536).map { _ in UInt8(truncatingIfNeeded: Int(randoms.gaussian() * 9)) }
+    let counts = ByteSlice(bytes).byteCounts(planes: 1)
+    let cases: [(any Codec, ChunkContent, other: ChunkContent)] = [
+      (DeflateCodec(), .text, .weights), (HuffmanCodec(), .weights, .text),
+    ]
+    for (codec, content, other) in cases {
+      let estimate = try #require(codec.estimatedSize(counts: counts, as: content))
+      let coded = try #require(codec.encode(bytes, as: content))
+      #expect((0.9...1.1).contains(Double(coded.count) / estimate), "\(codec.name)")
+      #expect(codec.estimatedSize(counts: counts, as: other) == nil)
+    }
+    #expect(StoredCodec().estimatedSize(counts: counts, as: .weights) == nil)
   }
 
   /// A stream of 104 KiB that decodes to 16 MiB is stopped at the chunk size.

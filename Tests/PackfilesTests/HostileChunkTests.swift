@@ -107,7 +107,11 @@ import Testing
       ]
     #expect(PackfileError("x", .averaged).remedy == .leaveOut(.ema))
     #expect(
-      PackfileError("x", .damagedHeader).remedy == .act("download or create the file again"))
+      PackfileError("x", .damagedHeader).remedy
+        == .either([.downloadAgain, .act("create it again")]))
+    #expect(
+      PackfileError("x", .noPackfile(firstBytes: [])).remedy
+        == .either([.act("name a .decant file"), .downloadAgain, .act("create it again")]))
     #expect(PackfileError("x", .unknownCodec(9)).remedy == .act("use a newer version of Decant"))
     for reason in reasons {
       let error = PackfileError("x.decant", reason)

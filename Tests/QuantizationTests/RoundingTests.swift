@@ -128,7 +128,7 @@ struct RoundingTests {
         maxima: [Float](repeating: 1, count: channels),
         squareSums: (0..<channels).map { Double(10 * (first + $0)) }, positions: 10,
         histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
-      check(statistics.update(name) { $0.add(summary, band: 0, branch: .conditional) } == true)
+      check(statistics.update(name) { $0.add(summary, band: 0, branch: .conditional) } == .added)
     }
     let method = RecordingMethod()
     var choices = QuantizationPlan.Choices(

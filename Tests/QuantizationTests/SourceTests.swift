@@ -97,7 +97,7 @@ struct SourceTests {
       maxima: [1, 2, 3, 4], squareSums: [10, 20, 0, 40], positions: 10,
       histogram: [UInt64](repeating: 0, count: MagnitudeBins.count))
     check(
-      statistics.update("block.conv") { $0.add(summary, band: 1, branch: .conditional) } == true)
+      statistics.update("block.conv") { $0.add(summary, band: 1, branch: .conditional) } == .added)
     let base = Self.weights()
     let source = try QuantizedSource(base, plan: try Self.plan(), statistics: statistics)
     let found = try source.tensor("block.conv.weight")
@@ -180,6 +180,16 @@ struct SourceTests {
     #expect(error?.remedy == .storeAs(["bf16", "f32"]))
     let bfloat = CastingSource(base, to: try #require(Schemes.named("bf16")))
     #expect(try bfloat.tensor("w").floats() == [1, -70144])
+    let largest = MemorySource(
+      location: "vae.safetensors", [("w", StoredTensor(shape: [1], floats: [3.4e38]))])
+    let overflow = #expect(throws: ConversionError.self) {
+      try CastingSource(largest, to: try #require(Schemes.named("bf16"))).tensor("w")
+    }
+    #expect(
+      overflow?.description
+        == "vae.safetensors: tensor 'w' holds a magnitude above 3.3895e+38, which bf16 cannot "
+        + "store")
+    #expect(overflow?.remedy == .act("use f32"))
   }
 
   @Test func castingKeepsIntegers() throws {

@@ -134,9 +134,9 @@ struct StatisticsTests {
     for call in calls {
       let x = activation([1, 20, 6, 5], seed: UInt64(call))
       let summary = summarize(x, samples: 0..<1, of: 1)
-      let isAdded = statistics.add(
+      let result = statistics.add(
         summary, band: call % 4, branch: call % 3 == 0 ? .conditional : .unconditional)
-      #expect(isAdded)
+      #expect(result == .added)
     }
     return statistics
   }
@@ -167,7 +167,9 @@ struct StatisticsTests {
     var statistics = ModuleStatistics(channels: 2, bands: 2)
     func add(_ values: [Float], _ band: Int, _ branch: GuidanceBranch) {
       let x = Tensor(shape: [values.count / 2, 2], values: values)
-      check(statistics.add(summarize(x, samples: 0..<1, of: 1), band: band, branch: branch))
+      let result = statistics.add(
+        summarize(x, samples: 0..<1, of: 1), band: band, branch: branch)
+      #expect(result == .added)
     }
     add([1, 2, -3, 4], 0, .unconditional)
     add([5, 6], 1, .conditional)
@@ -185,8 +187,21 @@ struct StatisticsTests {
     for value in [Float.nan, .infinity] {
       var statistics = ModuleStatistics(channels: 1, bands: 1)
       let summary = summarize(Tensor(shape: [2, 1], values: [1, value]), samples: 0..<1, of: 1)
-      check(!statistics.add(summary, band: 0, branch: .conditional))
+      let result = statistics.add(summary, band: 0, branch: .conditional)
+      #expect(result == .nonfinite)
     }
+  }
+
+  /// Inputs are finite, but their squares reach 2^64, at once or in two calls.
+  @Test func tellsLargeSumsFromNonfiniteInputs() {
+    var statistics = ModuleStatistics(channels: 1, bands: 1)
+    func add(_ value: Float) -> ModuleStatistics.Addition {
+      statistics.add(
+        summarize(Tensor(shape: [1, 1], values: [value]), samples: 0..<1, of: 1), band: 0,
+        branch: .conditional)
+    }
+    let results = [add(0x1p31), add(0x1.8p31), add(0x1.cp31), add(1e30)]
+    #expect(results == [.added, .added, .overflow, .overflow])
   }
 
   @Test func refusesArraysOfOtherSizes() {

@@ -17,6 +17,30 @@ struct CodeRulesTests {
     #expect(seen > 200)
   }
 
+  /// The formatter wraps neither comments nor strings. The lines of a string on several lines are
+  /// excepted, because they are its content.
+  @Test func noLineIsLong() throws {
+    let limit = 120
+    var seen = 0
+    for folder in ["Sources", "Formats"] {
+      for file in try Repository.files(folder) {
+        var isInString = false
+        var long: [Int] = []
+        for (index, line) in file.lines.enumerated() {
+          let isDelimiter = line.ranges(of: "\"\"\"").count % 2 == 1
+          if !isInString, !isDelimiter {
+            seen += 1
+            if line.count > limit { long.append(index + 1) }
+          }
+          if isDelimiter { isInString.toggle() }
+        }
+        #expect(long.isEmpty, "\(file) has more than \(limit) columns in lines \(long)")
+        #expect(!isInString, "\(file)")
+      }
+    }
+    #expect(seen > 30_000)
+  }
+
   /// What a file or a user can cause is a typed error. Unfinished work is not committed.
   @Test(arguments: ["fatalError(", "try!", "as! ", "TODO", "FIXME", "nonisolated(unsafe)"])
   func sourcesHoldNo(word: String) throws {
@@ -63,6 +87,15 @@ struct CodeRulesTests {
       for word in ["String(format:", "NumberFormatter", "ByteCountFormatter", ".formatted("] {
         #expect(!file.text.contains(word), "\(file) has '\(word)'")
       }
+    }
+  }
+
+  /// `Task` states a cancellation only on the threads of the task itself. `Cancellation` does so on
+  /// every thread that computes.
+  @Test(arguments: ["Task.checkCancellation", "Task.isCancelled"])
+  func cancellationIsReadInOnePlace(word: String) throws {
+    for file in try Repository.files("Sources") {
+      #expect(!file.code.contains(word), "\(file) has '\(word)'")
     }
   }
 

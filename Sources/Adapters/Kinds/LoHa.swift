@@ -15,7 +15,9 @@ struct LoHa: AdapterKind {
   ]
 
   func recognizes(_ module: AdapterFile.Module) -> Bool {
-    module.has(.firstOuter) || module.has(.firstInner)
+    Self.factors.contains { outer, inner, core in
+      [outer, inner, core].contains(where: module.has)
+    }
   }
 
   func check(
@@ -55,15 +57,4 @@ struct LoHa: AdapterKind {
     let factor = try file.factor(module, key: key, rank: factors[0].rank)
     return zip(factors[0].values, factors[1].values).map { $0 * $1 * factor }
   }
-}
-
-private func transposed(_ matrix: Tensor) -> Tensor {
-  let (rows, columns) = (matrix.shape[0], matrix.shape[1])
-  var values = [Float](repeating: 0, count: rows * columns)
-  for row in 0..<rows {
-    for column in 0..<columns {
-      values[column * rows + row] = matrix.values[row * columns + column]
-    }
-  }
-  return Tensor(shape: [columns, rows], values: values)
 }

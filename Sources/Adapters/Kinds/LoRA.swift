@@ -9,7 +9,9 @@ struct LoRA: AdapterKind {
   let peftType: String? = "LORA"
   let ranked: AdapterPart? = .down
 
-  func recognizes(_ module: AdapterFile.Module) -> Bool { module.has(.down) || module.has(.up) }
+  func recognizes(_ module: AdapterFile.Module) -> Bool {
+    [.down, .up, .mid, .upBias].contains(where: module.has)
+  }
 
   func check(
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile

@@ -65,7 +65,7 @@ package struct DiffusersFolderReader: ModelReader {
     let known = Set(
       kinds.map(\.name) + ComponentName.tokenizers + [DiffusersLayout.scheduler])
     let left = parts.keys.filter { !known.contains($0) }.sorted()
-    if !left.isEmpty { provenance["left_out"] = .array(left.map(JSONValue.string)) }
+    if !left.isEmpty { provenance["left_out"] = .strings(left) }
     if files.contains(DiffusersLayout.provenanceFile) {
       for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }
     }
@@ -114,7 +114,7 @@ package struct DiffusersFolderReader: ModelReader {
     let (component, names) = try component(weights, choice, className: className)
     var provenance: JSONObject = [
       "source": .string(folder), "layout": .string(DiffusersLayout.name),
-      "weights": [kind.name: .array(names.map(JSONValue.string))],
+      "weights": [kind.name: .strings(names)],
     ]
     if let variant = choice.variant { provenance["variants"] = [kind.name: .string(variant)] }
     return ModelSource(

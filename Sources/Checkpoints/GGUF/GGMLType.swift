@@ -15,6 +15,9 @@ struct GGMLType: Sendable {
 
   let id: UInt32
   let name: String
+  /// llama.cpp's number for a file whose tensors are mostly of this type; `nil` for types that
+  /// Decant does not write, and for those without a number.
+  var fileType: UInt32?
   /// Numbers in a block.
   let blockSize: Int
   /// Bytes in a block.
@@ -22,13 +25,19 @@ struct GGMLType: Sendable {
   let reading: Reading
 
   static let all: [GGMLType] = [
-    GGMLType(id: 0, name: "F32", blockSize: 1, blockBytes: 4, reading: .plain(.f32)),
-    GGMLType(id: 1, name: "F16", blockSize: 1, blockBytes: 2, reading: .plain(.f16)),
-    GGMLType(id: 2, name: "Q4_0", blockSize: 32, blockBytes: 18, reading: .blocks(Q40Layout())),
+    GGMLType(
+      id: 0, name: "F32", fileType: 0, blockSize: 1, blockBytes: 4, reading: .plain(.f32)),
+    GGMLType(
+      id: 1, name: "F16", fileType: 1, blockSize: 1, blockBytes: 2, reading: .plain(.f16)),
+    GGMLType(
+      id: 2, name: "Q4_0", fileType: 2, blockSize: 32, blockBytes: 18, reading: .blocks(Q40Layout())
+    ),
     GGMLType(id: 3, name: "Q4_1", blockSize: 32, blockBytes: 20, reading: .widened(widenQ41)),
     GGMLType(id: 6, name: "Q5_0", blockSize: 32, blockBytes: 22, reading: .widened(widenQ50)),
     GGMLType(id: 7, name: "Q5_1", blockSize: 32, blockBytes: 24, reading: .widened(widenQ51)),
-    GGMLType(id: 8, name: "Q8_0", blockSize: 32, blockBytes: 34, reading: .blocks(Q80Layout())),
+    GGMLType(
+      id: 8, name: "Q8_0", fileType: 7, blockSize: 32, blockBytes: 34, reading: .blocks(Q80Layout())
+    ),
     GGMLType(id: 10, name: "Q2_K", blockSize: 256, blockBytes: 84, reading: .widened(widenQ2K)),
     GGMLType(id: 11, name: "Q3_K", blockSize: 256, blockBytes: 110, reading: .widened(widenQ3K)),
     GGMLType(id: 12, name: "Q4_K", blockSize: 256, blockBytes: 144, reading: .widened(widenQ4K)),
@@ -39,13 +48,22 @@ struct GGMLType: Sendable {
     GGMLType(id: 26, name: "I32", blockSize: 1, blockBytes: 4, reading: .plain(.i32)),
     GGMLType(id: 27, name: "I64", blockSize: 1, blockBytes: 8, reading: .plain(.i64)),
     GGMLType(id: 28, name: "F64", blockSize: 1, blockBytes: 8, reading: .plain(.f64)),
-    GGMLType(id: 30, name: "BF16", blockSize: 1, blockBytes: 2, reading: .plain(.bf16)),
+    GGMLType(
+      id: 30, name: "BF16", fileType: 32, blockSize: 1, blockBytes: 2, reading: .plain(.bf16)),
   ]
 
   /// The type that stores an encoding; `nil` where there is none.
   static func storing(_ encoding: TensorEncoding) -> GGMLType? {
     all.first { $0.encoding == encoding }
   }
+
+  /// Whether a type stores the encoding of a tensor, and the tensor's rows are whole blocks.
+  static func storesRows(of entry: TensorEntry) -> Bool {
+    storing(entry.encoding)?.dividesRows(of: entry.shape) == true
+  }
+
+  /// Whether each row of the shape is a whole number of blocks.
+  func dividesRows(of shape: Shape) -> Bool { shape.rowLength % blockSize == 0 }
 
   /// The encoding of weights that a plan stores as `encoding`: the same where a type has it. For
   /// int8 it is that of Q8_0, which has a scale for each 32 codes. `nil` where no type is near.
@@ -66,7 +84,7 @@ struct GGMLType: Sendable {
   /// The encoding in which a tensor of this type and shape is read. Codes stay codes where each row
   /// is a whole number of blocks; else they become float32.
   func encoding(for shape: Shape) -> TensorEncoding {
-    if case .blocks = reading, shape.rank < 2 || shape.rowLength % blockSize != 0 {
+    if case .blocks = reading, shape.rank < 2 || !dividesRows(of: shape) {
       return .plain(.f32)
     }
     return encoding ?? .plain(.f32)

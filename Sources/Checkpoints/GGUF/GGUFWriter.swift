@@ -85,9 +85,7 @@ package struct GGUFWriter: ModelWriter {
       for name in source.names {
         guard let entry = source.entry(name) else { continue }
         let stored = profile.stored(entry)
-        guard let type = GGMLType.storing(stored.encoding),
-          !stored.encoding.isQuantized || entry.shape.rowLength % type.blockSize == 0
-        else {
+        guard let type = GGMLType.storing(stored.encoding), type.dividesRows(of: entry.shape) else {
           throw GGUFError.unsupportedEncoding(path: path, name: name, encoding: entry.encoding)
         }
         let size = entry.shape.count / type.blockSize * type.blockBytes
@@ -107,20 +105,23 @@ package struct GGUFWriter: ModelWriter {
     _ model: ModelSource, _ items: [Item], _ metadata: JSONObject
   ) -> [(String, GGUFValue)] {
     let architecture = Architectures.of(model.components).nameInGGUF
-    // llama.cpp's numbers for the type that takes the most bytes of a file.
-    let types = ["F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32]
-    var bytes: [String: Int] = [:]
-    for item in items { bytes[item.type.name, default: 0] += item.size }
-    let most = bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? "F16"
-    let values: [(String, GGUFValue)] = [
-      ("general.architecture", .string(architecture)),
-      ("general.name", .string(model.location.split(separator: "/").last.map(String.init) ?? "")),
-      ("general.type", .string("model")),
-      ("general.file_type", .unsigned(UInt32(types[most] ?? 1))),
-      ("general.quantization_version", .unsigned(2)),
-      ("general.quantized_by", .string("Decant")),
-      (CarriedConfig.key, .string(CarriedConfig.text(of: model))),
-    ]
+    // The type that takes the most bytes of the file.
+    var bytes: [UInt32: Int] = [:]
+    for item in items {
+      if let fileType = item.type.fileType { bytes[fileType, default: 0] += item.size }
+    }
+    let most = bytes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
+    let fileType = most.map { [("general.file_type", GGUFValue.unsigned($0))] } ?? []
+    let values: [(String, GGUFValue)] =
+      [
+        ("general.architecture", .string(architecture)),
+        ("general.name", .string(PathParts(model.location).name)),
+        ("general.type", .string("model")),
+      ] + fileType + [
+        ("general.quantization_version", .unsigned(2)),
+        ("general.quantized_by", .string("Decant")),
+        (CarriedConfig.key, .string(CarriedConfig.text(of: model))),
+      ]
     return values + metadata.members.map { ($0.key, GGUFValue($0.value)) }
   }
 
@@ -165,13 +166,7 @@ enum GGUFValue {
 struct GGUFOutput {
   var bytes: [UInt8] = []
 
-  mutating func number(_ value: some FixedWidthInteger) {
-    var rest = value.littleEndian
-    for _ in 0..<value.bitWidth / 8 {
-      bytes.append(UInt8(truncatingIfNeeded: rest))
-      rest >>= 8
-    }
-  }
+  mutating func number(_ value: some FixedWidthInteger) { bytes.appendLittleEndian(value) }
 
   mutating func string(_ text: String) {
     number(UInt64(text.utf8.count))

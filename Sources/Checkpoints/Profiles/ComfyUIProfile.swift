@@ -58,7 +58,7 @@ struct ComfyUIProfile: OutputProfile {
     guard entry.encoding.isQuantized else { return true }
     let precise = ["time_embedding.", "add_embedding.", "conv_in.", "conv_out."]
     let shape = entry.shape
-    return component == ComponentName.unet && shape.rank >= 2 && shape.rowLength % 32 == 0
+    return component == ComponentName.unet && shape.rank >= 2 && GGMLType.storesRows(of: entry)
       && (shape.rank == 2 || shape.count % Self.row == 0)
       && !precise.contains(where: tensor.hasPrefix)
   }
@@ -94,7 +94,7 @@ struct ComfyUIProfile: OutputProfile {
     for source in tensors {
       for name in source.names {
         guard let entry = source.entry(name), stored(entry).shape != entry.shape else { continue }
-        metadata[Self.originalShape + name] = .array(entry.shape.extents.map { .integer($0) })
+        metadata[Self.originalShape + name] = .integers(entry.shape.extents)
       }
     }
     return metadata

@@ -24,7 +24,7 @@ struct DiffusersGGUFProfile: OutputProfile {
   func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
     !entry.encoding.isQuantized
       || component == ComponentName.unet && entry.shape.rank == 2
-        && entry.shape.rowLength % 32 == 0
+        && GGMLType.storesRows(of: entry)
   }
 
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {

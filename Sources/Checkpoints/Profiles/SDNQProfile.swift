@@ -44,18 +44,17 @@ struct SDNQProfile: OutputProfile {
 
   /// The config of a component with SDNQ's description of its weights, where any are quantized.
   private func config(_ config: JSONObject, of weights: any WeightSource) -> JSONObject {
+    guard weights.hasQuantizedTensors else { return config }
     let names = weights.names
-    let isQuantized = { (name: String) in weights.entry(name)?.encoding.isQuantized == true }
-    guard names.contains(where: isQuantized) else { return config }
     // SDNQ takes every weight with two or more extents for int8 that is not listed.
     let plain = names.filter { name in
-      name.hasSuffix(SDNQForm.weightSuffix) && !isQuantized(name)
+      name.hasSuffix(SDNQForm.weightSuffix) && !weights.isQuantized(name)
         && (weights.entry(name)?.shape.rank ?? 0) >= 2
     }
     var quantization: JSONObject = [
       "quant_method": .string(SDNQForm().method), "weights_dtype": "int8", "group_size": -1,
       "quant_conv": true, "use_quantized_matmul": false, "add_skip_keys": false,
-      "modules_to_not_convert": .array(plain.map { .string($0) }),
+      "modules_to_not_convert": .strings(plain),
       "minimum_allowed_numel": 1, "minimum_allowed_channel_size": 1,
     ]
     let grouped: [(String, JSONValue)] = names.compactMap { name in

@@ -49,7 +49,7 @@ struct StableDiffusionCppProfile: OutputProfile {
 
   func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
     !entry.encoding.isQuantized
-      || entry.shape.rank == 2 && entry.shape.rowLength % 32 == 0 && !tensor.contains("embedding")
+      || entry.shape.rank == 2 && GGMLType.storesRows(of: entry) && !tensor.contains("embedding")
   }
 
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {

@@ -92,7 +92,8 @@ package enum SafetensorsError: RemediableError, Equatable {
         + "\(expected), where the tensor before it ends"
     case .trailingBytes(let path, let count):
       return
-        "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last tensor, expected none"
+        "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last tensor, "
+        + "expected none"
     }
   }
 

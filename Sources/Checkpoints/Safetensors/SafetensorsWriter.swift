@@ -139,7 +139,7 @@ struct SafetensorsPlan {
           item.name,
           [
             "dtype": .string(item.kind.rawValue),
-            "shape": .array(item.entry.shape.extents.map(JSONValue.integer)),
+            "shape": .integers(item.entry.shape.extents),
             "data_offsets": [.integer(position), .integer(end)],
           ]
         ))
@@ -152,8 +152,7 @@ struct SafetensorsPlan {
   }
 
   func write(to file: ReplacingFile, progress: (_ done: Int, _ total: Int) -> Void) throws {
-    let length = UInt64(header.count)
-    try file.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) })
+    try file.write([UInt8](littleEndian: UInt64(header.count)))
     try file.write(header)
     var done = 0
     progress(done, byteCount)

@@ -62,7 +62,7 @@ enum AutoencoderNames {
     }
     var config: JSONObject = [
       "_class_name": "AutoencoderKL", "act_fn": "silu",
-      "block_out_channels": .array(channels.map { .integer($0) }),
+      "block_out_channels": .integers(channels),
       "down_block_types": repeated("DownEncoderBlock2D"),
       "in_channels": .integer(shape("encoder.conv_in.weight")?[1] ?? 3),
       "latent_channels": .integer(latent), "layers_per_block": .integer(layers),

@@ -102,9 +102,8 @@ package struct SingleFileReader: ModelReader {
     if !groups.leftOut.isEmpty {
       let most = 20
       let more = groups.leftOut.count - most
-      provenance["left_out"] = .array(
-        groups.leftOut.prefix(most).map { .string($0) }
-          + (more > 0 ? [.string("and \(more) more")] : []))
+      provenance["left_out"] = .strings(
+        groups.leftOut.prefix(most) + (more > 0 ? ["and \(more) more"] : []))
     }
     return provenance
   }

@@ -30,7 +30,7 @@ extension UNetWalk {
       "_class_name": "UNet2DConditionModel", "act_fn": "silu",
       "attention_head_dim": isLinear && text != 768
         ? .array(channels.map { .integer(max(1, $0 / 64)) }) : 8,
-      "block_out_channels": .array(channels.map { .integer($0) }),
+      "block_out_channels": .integers(channels),
       "center_input_sample": false,
       "down_block_types": .array(
         topology.down.map {
@@ -113,7 +113,7 @@ extension UNetWalk {
 /// One number if all are equal, else the list.
 private func folded(_ numbers: [Int]) -> JSONValue {
   guard let first = numbers.first, numbers.allSatisfy({ $0 == first }) else {
-    return .array(numbers.map { .integer($0) })
+    return .integers(numbers)
   }
   return .integer(first)
 }

@@ -31,7 +31,7 @@ package enum PickleFault: RemediableError, Equatable {
     case .beyondEnd(let bytes, let available):
       "expected \(bytes) bytes, only \(available) follow; the file is incomplete or damaged"
     case .unknownByte(let byte):
-      "byte 0x\(hexadecimalText(byte)), which is no opcode of a pickle; the file is damaged"
+      "byte 0x\(hexadecimalText(byte)), which is not an opcode of a pickle; the file is damaged"
     case .unreadableOpcode(let name):
       "opcode \(name), which PyTorch never writes and Decant does not read"
     case .newerProtocol(let version):

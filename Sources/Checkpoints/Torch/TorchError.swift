@@ -76,7 +76,8 @@ package enum TorchError: RemediableError, Equatable {
       "\(path): tensor '\(shown(tensor))': with it the tensors take \(bytes) bytes, more than the "
         + "\(limit) that a file of this size may hold; it is made to exhaust disks"
     case .trailingBytes(let path, let count):
-      "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last storage; the file is damaged"
+      "\(path): \(counted(count, "byte")) \(count == 1 ? "follows" : "follow") the last storage; "
+        + "the file is damaged"
     }
   }
 

@@ -111,7 +111,6 @@ extension ModelSource.Component {
 
   /// Weights of the largest quantized tensor.
   fileprivate var largestQuantizedCount: Int {
-    weights.names.compactMap(weights.entry).filter(\.encoding.isQuantized).map(\.shape.count).max()
-      ?? 0
+    weights.entries.filter(\.encoding.isQuantized).map(\.shape.count).max() ?? 0
   }
 }

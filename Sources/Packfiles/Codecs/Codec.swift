@@ -9,6 +9,12 @@ package protocol Codec: Sendable {
   var identifier: Int { get }
   var name: String { get }
 
+  /// The estimated bytes of an encoded chunk; `nil` where the codec is not meant for the content.
+  /// Writers encode only chunks for which an estimate is small enough.
+  ///
+  /// - Parameter counts: how often each of the 256 byte values occurs in the chunk.
+  func estimatedSize(counts: some Collection<UInt32>, as content: ChunkContent) -> Double?
+
   /// The encoded chunk; `nil` where it is not shorter, or where the codec is not meant for the
   /// content.
   ///
@@ -32,6 +38,13 @@ package enum ChunkContent: Sendable {
 package enum Codecs {
   /// Every codec. Of equal results, writers use the first.
   package static let all: [any Codec] = [StoredCodec(), DeflateCodec(), HuffmanCodec()]
+
+  /// The least of the codecs' estimates; `nil` where no codec is meant for the content.
+  static func estimatedSize(
+    counts: some Collection<UInt32>, as content: ChunkContent
+  ) -> Double? {
+    all.compactMap { $0.estimatedSize(counts: counts, as: content) }.min()
+  }
 
   /// The codec with an identifier; `nil` where there is none.
   static func codec(_ identifier: Int) -> (any Codec)? {

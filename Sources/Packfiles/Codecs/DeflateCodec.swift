@@ -10,6 +10,16 @@ package struct DeflateCodec: Codec {
   package let identifier = 1
   package let name = "deflate"
 
+  /// About the bytes that deflate takes for the lengths of its codes.
+  private static let tableSize = 100
+
+  /// The estimate of a chunk without matches.
+  package func estimatedSize(
+    counts: some Collection<UInt32>, as content: ChunkContent
+  ) -> Double? {
+    content == .text ? Double(Self.tableSize) + HuffmanCode.estimatedSize(counts: counts) : nil
+  }
+
   package func encode(
     _ bytes: [UInt8], counts: [UInt32], as content: ChunkContent
   ) -> [UInt8]? {

@@ -1,3 +1,4 @@
+private import Foundation
 internal import Support
 
 /// A complete canonical prefix code over bytes: RFC 1951, section 3.2.2, with codes of at most 12
@@ -46,6 +47,16 @@ struct HuffmanCode {
       taken = 2 * (taken - leaves)
     }
     self.lengths = lengths
+  }
+
+  /// About the bytes of the codes of all bytes in a histogram: the entropy, and at least one bit
+  /// for each byte.
+  static func estimatedSize(counts: some Collection<UInt32>) -> Double {
+    let total = Double(counts.reduce(0, +))
+    let bits = counts.reduce(0.0) { bits, count in
+      count == 0 ? bits : bits + Double(count) * log2(total / Double(count))
+    }
+    return max(bits, total) / 8
   }
 
   /// The code with the lengths in a file; `nil` unless the code is complete, so that each sequence

@@ -20,7 +20,13 @@ package struct HuffmanCodec: Codec {
   /// Bytes of the code's lengths, two in a byte.
   private static let codeSize = 128
   /// Bytes of the code's lengths and of the lengths of all streams but the last.
-  static let headSize = codeSize + 4 * (HuffmanStreams.count - 1)
+  private static let headSize = codeSize + 4 * (HuffmanStreams.count - 1)
+
+  package func estimatedSize(
+    counts: some Collection<UInt32>, as content: ChunkContent
+  ) -> Double? {
+    content == .weights ? Double(Self.headSize) + HuffmanCode.estimatedSize(counts: counts) : nil
+  }
 
   package func encode(
     _ bytes: [UInt8], counts: [UInt32], as content: ChunkContent
@@ -34,7 +40,7 @@ package struct HuffmanCodec: Codec {
       output[index] = code.lengths[2 * index] | code.lengths[2 * index + 1] << 4
     }
     var head: [UInt8] = []
-    for length in streams.lengths.dropLast() { head.append(UInt32(length)) }
+    for length in streams.lengths.dropLast() { head.appendLittleEndian(UInt32(length)) }
     output.replaceSubrange(Self.codeSize..<Self.headSize, with: head)
     return output
   }

@@ -7,6 +7,10 @@ package struct StoredCodec: Codec {
   package let identifier = 0
   package let name = "stored"
 
+  package func estimatedSize(
+    counts: some Collection<UInt32>, as content: ChunkContent
+  ) -> Double? { nil }
+
   package func encode(
     _ bytes: [UInt8], counts: [UInt32], as content: ChunkContent
   ) -> [UInt8]? { nil }

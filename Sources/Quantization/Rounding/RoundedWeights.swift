@@ -3,7 +3,7 @@ package import Tensors
 
 /// Integer codes and scales of a layer's weights.
 package struct RoundedWeights: Sendable {
-  /// One code a weight, row after row.
+  /// One code a weight, row after row. Codes of a ``QuantizationGrid`` fit 8 bits.
   package let codes: [Int8]
   /// Scales, row by row and group by group.
   package let scales: [Float]
@@ -28,7 +28,8 @@ package struct RoundingFigures: Sendable, Equatable {
   package var plainSQNR: Double
   /// ``weightedSQNR`` of round-to-nearest in the same encoding.
   package var plainWeightedSQNR: Double?
-  /// Ratios of the chosen scales to those of round-to-nearest; `nil` without scales.
+  /// How far the method clips: the ratios of its scales to those of round-to-nearest. `nil` for
+  /// encodings without scales, and for methods that do not measure their error.
   package var clip: Clip?
 
   package init(
@@ -42,7 +43,8 @@ package struct RoundingFigures: Sendable, Equatable {
     self.clip = clip
   }
 
-  /// Mean and smallest ratio over the groups of a tensor.
+  /// The mean and the smallest ratio over the groups of a tensor. Both are 1 where nothing is
+  /// clipped.
   package struct Clip: Sendable, Equatable {
     package var mean: Double
     package var least: Double

@@ -7,7 +7,9 @@ package struct PlainScheme: Scheme {
   package let summary: String
   private let kind: ElementKind
 
-  package static let all: [any Scheme] = [
+  package static let all: [any Scheme] = schemes
+
+  private static let schemes = [
     PlainScheme(.f32, ["float32", "fp32"], "float32, 4 bytes a weight"),
     PlainScheme(
       .f16, ["float16", "fp16", "half"],
@@ -40,7 +42,25 @@ package struct PlainScheme: Scheme {
   /// Converts `weights` to ``encoding`` without measuring the error.
   func rounded(_ weights: StoredTensor) throws(SchemeError) -> StoredTensor {
     let tensor = weights.converted(to: kind)
-    if kind != .f32, tensor.hasNonfinite, !weights.hasNonfinite { throw .overflowsHalf }
+    if kind != .f32, tensor.hasNonfinite, !weights.hasNonfinite {
+      throw .overflows(limit: largestMagnitude)
+    }
     return tensor
+  }
+
+  /// The largest finite number of the element kind.
+  private var largestMagnitude: Float {
+    switch kind {
+    case .f16: Float(Float16.greatestFiniteMagnitude)
+    // The upper half of a float32 with the largest exponent.
+    case .bf16: Float(bitPattern: 0x7f7f_0000)
+    default: .greatestFiniteMagnitude
+    }
+  }
+
+  /// The names of the schemes that store larger magnitudes than `limit`, the smallest first.
+  static func names(storingMoreThan limit: Float) -> [String] {
+    schemes.filter { $0.largestMagnitude > limit }
+      .sorted { $0.largestMagnitude < $1.largestMagnitude }.map(\.name)
   }
 }

@@ -20,7 +20,7 @@ package struct RotatedScheme: Scheme {
     guard let rotated = weights.rotated() else {
       preconditionFailure("\(name) for rows of \(weights.shape)")
     }
-    let rows = try RowScheme().encode(rotated, method: method, statistics: nil)
+    let rows = try SymmetricScheme.int8.encode(rotated, method: method, statistics: nil)
     let tensor = StoredTensor(
       shape: weights.shape, encoding: encoding, parts: rows.tensor.parts)
     // A rotation keeps lengths, so the errors of rotated weights are those of the weights.

@@ -64,7 +64,7 @@ extension IntegerScheme {
 /// Every scheme, by name.
 package enum Schemes {
   package static let all: [any Scheme] =
-    PlainScheme.all + RowScheme.all + GroupScheme.all + Float8Scheme.all + RotatedScheme.all
+    PlainScheme.all + SymmetricScheme.all + Float8Scheme.all + RotatedScheme.all
 
   /// The scheme of that name in any case, or `nil`.
   package static func named(_ name: String) -> (any Scheme)? {
@@ -83,8 +83,8 @@ package struct EncodedTensor: Sendable {
 package enum SchemeError: Error, Equatable {
   /// The weights hold NaN or an infinity, which integer codes cannot represent.
   case nonfinite
-  /// A finite weight becomes infinite in float16.
-  case overflowsHalf
+  /// The magnitude of a finite weight is above `limit`, the largest that the scheme stores.
+  case overflows(limit: Float)
   /// The scale of a group, stored as float16, would be infinite.
   case scaleOverflowsHalf(Float)
 }

@@ -44,28 +44,38 @@ package struct ModuleStatistics: Sendable, Equatable {
     self.histogram = histogram
   }
 
-  /// Adds the inputs of one call of the module.
+  /// What ``add(_:band:branch:)`` did.
+  package enum Addition: Sendable {
+    case added
+    /// An input was NaN or infinite.
+    case nonfinite
+    /// A sum of squares reaches 2^64.
+    case overflow
+  }
+
+  /// Adds the inputs of one call of the module. After any result but ``Addition/added``, the
+  /// statistics must not be used.
   ///
-  /// - Returns: `false` when an input was NaN or infinite, or when a sum reaches 2^64.
   /// - Precondition: the summary has ``channels`` channels.
   package mutating func add(
     _ summary: ActivationSummary, band: Int, branch: GuidanceBranch
-  ) -> Bool {
+  ) -> Addition {
     precondition(
       summary.maxima.count == channels,
       "\(summary.maxima.count) channels, expected \(channels)")
     let cell = band * GuidanceBranch.allCases.count + branch.rawValue
     for channel in 0..<channels {
       let place = cell * channels + channel
+      guard summary.squareSums[channel].isFinite else { return .nonfinite }
       guard let squares = FixedSum(summary.squareSums[channel]), squareSums[place].add(squares)
-      else { return false }
+      else { return .overflow }
       maxima[place] = max(maxima[place], summary.maxima[channel])
     }
     positions[cell] += UInt64(summary.positions)
     for (bin, count) in summary.histogram.enumerated() {
       histogram[cell * MagnitudeBins.count + bin] += count
     }
-    return true
+    return .added
   }
 
   /// Adds the statistics of other runs.

@@ -56,6 +56,8 @@ extension TensorEncoding {
   /// - Precondition: the encoding has codes of a known bit width, and `codes` fills `shape`.
   package func packed(_ codes: [Int8], for shape: Shape) -> ByteSlice {
     precondition(codes.count == shape.count, "\(codes.count) codes for \(name) \(shape)")
+    // Codes of one byte are stored as they are.
+    if codeFormat?.bits == 8 { return ByteSlice(codes) }
     let length = shape.rowLength
     return packed(for: shape) { row in codes[row * length..<(row + 1) * length].map(Int16.init) }
   }

@@ -177,7 +177,7 @@ package final class ModelSession: Sendable {
     _ loaded: inout Loaded, _ events: EventSink
   ) throws -> Generation {
     let sampler = try sampler(&loaded, events)
-    let name = lastPathComponent(path)
+    let name = PathParts(path).name
     events(.stage(.generating(model: name, prompt: index, of: count)))
     let observer = reportsLatents ? StepLatents() : nil
     var steps = 0

@@ -1,3 +1,4 @@
+private import Support
 private import Synchronization
 
 /// Runs the requests of a session one at a time, in the order in which they arrive.
@@ -20,7 +21,7 @@ final class RequestQueue: Sendable {
   func run<Output: Sendable>(_ body: () async throws -> Output) async throws -> Output {
     try await waitForTurn()
     defer { endTurn() }
-    try Task.checkCancellation()
+    try Cancellation.check()
     return try await body()
   }
 
@@ -33,7 +34,7 @@ final class RequestQueue: Sendable {
       try await withCheckedThrowingContinuation { turn in
         let immediate = state.withLock { state -> Result<Void, any Error>? in
           // Read under the lock: a later cancellation finds the request among those that wait.
-          if Task.isCancelled { return .failure(CancellationError()) }
+          if Cancellation.isRequested { return .failure(CancellationError()) }
           if state.isRunning {
             state.waiting.append((arrival, turn))
             return nil

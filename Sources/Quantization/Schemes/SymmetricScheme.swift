@@ -1,0 +1,53 @@
+package import Tensors
+
+/// Symmetric integer codes with scales: a float32 scale for each output channel, which integer
+/// matrix products use, or a float16 scale for each group of consecutive weights of a row.
+///
+/// The least code is not used (int4 codes lie in -7...7), so that the grid is symmetric and zero is
+/// exact.
+package struct SymmetricScheme: IntegerScheme {
+  package let encoding: TensorEncoding
+  package let aliases: [String]
+  package let summary: String
+  package let grid: QuantizationGrid
+
+  /// Int8 codes with a scale for each output channel.
+  static let int8 = SymmetricScheme(bits: 8, groupSize: nil, aliases: ["i8"])
+
+  package static let all: [any Scheme] = [
+    int8,
+    SymmetricScheme(bits: 8, groupSize: 32, aliases: ["q8_0", "q8"]),
+    SymmetricScheme(bits: 8, groupSize: 64),
+    SymmetricScheme(bits: 8, groupSize: 128),
+    SymmetricScheme(bits: 4, groupSize: 32, aliases: ["q4_0", "q4", "int4"]),
+    SymmetricScheme(bits: 4, groupSize: 64),
+  ]
+
+  /// - Parameter groupSize: the weights that share a scale; `nil` for a scale per output channel.
+  init(bits: Int, groupSize: Int?, aliases: [String] = []) {
+    let format = CodeFormat.symmetric(bits: bits, groupSize: groupSize)
+    encoding = .codes(format)
+    grid = QuantizationGrid(format)
+    self.aliases = aliases
+    if let groupSize {
+      let rate = Double(bits) + 16 / Double(groupSize)
+      summary =
+        "int\(bits) with a scale for every \(groupSize) weights of a row, \(rate) bits a weight"
+    } else {
+      let rate = bits == 8 ? "1 byte" : "\(bits) bits"
+      summary = "int\(bits) with a scale per output channel, \(rate) a weight"
+    }
+  }
+
+  package func stored(
+    _ rounded: RoundedWeights, shape: Shape
+  ) throws(SchemeError) -> StoredTensor {
+    if grid.scaleKind == .f16, let scale = rounded.scales.max(), scale > 65504 {
+      throw .scaleOverflowsHalf(scale)
+    }
+    let codes = encoding.packed(rounded.codes, for: shape)
+    let scales = StoredTensor(
+      shape: [rounded.scales.count], floats: rounded.scales, as: grid.scaleKind)
+    return StoredTensor(shape: shape, encoding: encoding, parts: [codes] + scales.parts)
+  }
+}
