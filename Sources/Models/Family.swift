@@ -65,8 +65,8 @@ package struct Family: Sendable {
       let unet = template.components.first { $0.name == ComponentName.unet }?.config
       let members: [(JSONValue?, JSONValue?, weight: Int)] = [
         (
-          template.scheduler["prediction_type"] ?? "epsilon",
-          scheduler?["prediction_type"] ?? "epsilon", 4
+          PredictionType(scheduler: template.scheduler).json,
+          PredictionType(scheduler: scheduler).json, 4
         ),
         (unet?["sample_size"], configs.unet.json["sample_size"], 2),
         (template.scheduler["timestep_spacing"], scheduler?["timestep_spacing"], 1),

@@ -53,11 +53,11 @@ extension Sampler {
     return conditioning
   }
 
-  /// Whether an absent negative prompt is encoded as zeros instead of as an empty text:
-  /// `force_zeros_for_empty_prompt` of `model_index.json`; by default only for SDXL.
+  /// Whether an absent negative prompt is encoded as zeros instead of as an empty text: as
+  /// `model_index.json` states it, else as the architecture does.
   private var usesZerosForEmptyPrompt: Bool {
-    model.source.index["force_zeros_for_empty_prompt"]?.bool
-      ?? (model.family.architecture.timeIDs == .sizes)
+    model.source.index[Architecture.zerosForEmptyPrompt]?.bool
+      ?? model.family.architecture.usesZerosForEmptyPrompt
   }
 
   private func inputs(

@@ -111,7 +111,7 @@ extension ModelSource {
         "\(location): the model has no scheduler config to hold a prediction type",
         remedy: .act("add the missing components first"))
     }
-    scheduler?["prediction_type"] = .string(name)
+    scheduler?[PredictionType.key] = .string(name)
     provenance["prediction"] = [
       "type": .string(name), "reason": "chosen by the user", "certain": true,
     ]

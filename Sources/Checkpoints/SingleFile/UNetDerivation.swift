@@ -1,13 +1,13 @@
 import Formats
+import ModelSources
 import Support
 import Tensors
 
 extension UNetWalk {
   /// Derives the config of `UNet2DConditionModel` from the names and shapes of the U-Net.
   ///
-  /// Tensors do not show the number of heads. The published families use 8 where the text is 768
-  /// wide or the projections around attentions are convolutions (Stable Diffusion 1), else heads of
-  /// width 64.
+  /// Tensors do not show the number of heads, so ``Architectures/heads(textWidth:isLinear:)``
+  /// supplies it.
   func config(
     path: String, shape: (String) -> Shape?
   ) throws(SingleFileError) -> JSONObject {
@@ -28,8 +28,7 @@ extension UNetWalk {
     }
     var config: JSONObject = [
       "_class_name": "UNet2DConditionModel", "act_fn": "silu",
-      "attention_head_dim": isLinear && text != 768
-        ? .array(channels.map { .integer(max(1, $0 / 64)) }) : 8,
+      "attention_head_dim": heads(Architectures.heads(textWidth: text, isLinear: isLinear)),
       "block_out_channels": .array(channels.map { .integer($0) }),
       "center_input_sample": false,
       "down_block_types": .array(
@@ -59,6 +58,14 @@ extension UNetWalk {
       config["projection_class_embeddings_input_dim"] = .integer(added.rowLength)
     }
     return config
+  }
+
+  /// `attention_head_dim`, which despite its name is the number of heads.
+  private func heads(_ heads: Architecture.Heads) -> JSONValue {
+    switch heads {
+    case .count(let count): .integer(count)
+    case .width(let width): .array(channels.map { .integer(max(1, $0 / width)) })
+    }
   }
 
   /// The LDM prefix of the first attention to the text.
