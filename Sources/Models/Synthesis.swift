@@ -92,12 +92,9 @@ private struct NoiseGenerator {
 extension Family {
   /// A full-size model of the family with random weights; `nil` where the family is open.
   ///
-  /// - Parameters:
-  ///   - files: further files, such as a tokenizer's vocabulary and merges. The family's own files
-  ///     take precedence.
-  ///   - kind: `f32`, `f16` or `bf16`.
+  /// - Parameter kind: `f32`, `f16` or `bf16`.
   package func synthesize(
-    seed: UInt64, kind: ElementKind, files: [ModelSource.File] = []
+    seed: UInt64, kind: ElementKind
   ) throws(ConfigError) -> ModelSource? {
     guard let template else { return nil }
     let location = "\(name) (random)"
@@ -109,14 +106,12 @@ extension Family {
           location: "\(location)/\(component.name)", modules: configs.modules(of: component.name),
           kind: kind, seed: seed))
     }
-    let own = template.files.map { file in
-      ModelSource.File(path: file.path, bytes: ByteSlice([UInt8](file.text.utf8)))
-    }
     return ModelSource(
       location: location, layout: "random weights", index: template.index,
       components: components, scheduler: template.scheduler,
-      files: (own + files.filter { file in !own.contains { $0.path == file.path } })
-        .sorted { $0.path < $1.path },
+      files: template.files.map { file in
+        ModelSource.File(path: file.path, bytes: ByteSlice([UInt8](file.text.utf8)))
+      }.sorted { $0.path < $1.path },
       provenance: [
         "synthesized": ["family": .string(name), "seed": .string(String(seed))]
       ])

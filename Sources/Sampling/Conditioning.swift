@@ -69,7 +69,7 @@ extension Sampler {
     let size = size(for: request)
     let original = request.originalSize ?? size
     let target = request.targetSize ?? size
-    let crop = request.crop ?? (top: 0, left: 0)
+    let crop = request.crop ?? Crop(top: 0, left: 0)
     var timeIDs = [original.height, original.width, crop.top, crop.left].map { Float($0) }
     switch kind {
     case .sizes: timeIDs += [Float(target.height), Float(target.width)]

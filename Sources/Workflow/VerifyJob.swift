@@ -39,7 +39,8 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var maximumStepError: Double?
 
   package static let standard = VerificationRequest(
-    promptsPath: nil, promptLimit: 2, promptsExcluded: [], steps: 20, seeds: 1, guidanceScale: 7.5,
+    promptsPath: nil, promptLimit: 2, promptsExcluded: [], steps: SamplingRequest.standardRunSteps,
+    seeds: 1, guidanceScale: SamplingRequest.standardGuidanceScale,
     scheduler: nil, size: nil, hasBaselines: true,
     compute: .f32, referenceCompute: .f32)
 
@@ -55,7 +56,7 @@ package struct VerificationRequest: RunRequest, Sendable {
     sampling.steps = steps
     sampling.guidanceScale = guidanceScale
     sampling.scheduler = scheduler
-    (sampling.width, sampling.height) = (size?.width, size?.height)
+    sampling.setSize(size)
     return sampling
   }
 
@@ -116,7 +117,7 @@ func verify(
   let settings = VerificationSettings(
     prompts: try request.prompts, seeds: (0..<request.seeds).map { UInt64($0) },
     steps: request.steps, guidanceScale: request.guidanceScale, scheduler: request.scheduler,
-    width: request.size?.width, height: request.size?.height)
+    size: request.size)
   let verifier = Verifier(
     settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
     machine: "\(machineName()), \(counted(Threads.count, "thread"))")
@@ -209,7 +210,7 @@ package struct VerificationOutcome: JobOutcome {
         cell(summary.worstPredictionError, digits: 3),
       ])
     }
-    let size = "\(report.settings.width ?? 0)x\(report.settings.height ?? 0)"
+    let size = report.settings.size.map { "\($0)" } ?? "0x0"
     var lines = [
       "\(counted(report.images.count, "image")) of \(size), "
         + "\(counted(report.settings.steps, "step"))",

@@ -115,7 +115,7 @@ import Testing
   /// A small file, and for each byte the name that an error about it must contain.
   private func file() throws -> ([UInt8], [String]) {
     try withTemporaryFolder { folder in
-      let reader = try written(Samples.mixed, in: folder, as: PackfileWriter(parity: ["psnr": 40]))
+      let reader = try written(Samples.mixed, in: folder, parity: ["psnr": 40])
       let bytes = try ByteSlice.mapping(folder + "/model.decant").array
       var names = [String](repeating: "manifest", count: bytes.count)
       for index in 0..<64 { names[index] = "header" }

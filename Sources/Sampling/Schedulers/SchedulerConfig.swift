@@ -1,5 +1,5 @@
 private import Foundation
-package import ModelSources
+internal import ModelSources
 package import Support
 internal import Tensors
 
