@@ -74,16 +74,11 @@ private struct NoiseGenerator {
     return z ^ z >> 31
   }
 
-  /// Sums of four uniform numbers: approximately normal, with tails that end at 3.5 standard
-  /// deviations.
   mutating func numbers(_ count: Int, center: Float, deviation: Float) -> [Float] {
-    // Four uniform 16-bit numbers sum to a mean of 2 * 65535 and a variance of (2^32 - 1) / 3.
-    let scale = deviation / (Float(0x1p32) / 3).squareRoot()
+    let scale = deviation / UniformSum.deviation
     var numbers = [Float](repeating: center, count: count)
     for index in numbers.indices {
-      let bits = next()
-      let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48)
-      numbers[index] += (Float(sum) - 131070) * scale
+      numbers[index] += UniformSum.centered(next()) * scale
     }
     return numbers
   }

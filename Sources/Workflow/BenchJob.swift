@@ -72,7 +72,8 @@ package struct BenchJob: Job {
     for measurement in measurements {
       switch measurement.subject {
       case .model(let path): _ = try Layouts.readers.reader(for: path)
-      case .family(let family): _ = try syntheticModel(family: family, seed: 0, type: "f32")
+      case .family(let family):
+        _ = try syntheticModel(family: family, seed: 0, type: defaultRandomType)
       }
     }
     var rows: [JSONObject] = []
@@ -115,7 +116,8 @@ package struct BenchJob: Job {
     case .model(let path):
       source = try ModelSource.reading(path, reading)
       fileBytes = bytesOnDisk(path)
-    case .family(let family): source = try syntheticModel(family: family, seed: 0, type: "f32")
+    case .family(let family):
+      source = try syntheticModel(family: family, seed: 0, type: defaultRandomType)
     }
     let model = try Model.bind(source)
     var request = SamplingRequest(prompt: "a photo of a cat")

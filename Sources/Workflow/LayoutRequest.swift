@@ -124,7 +124,7 @@ package struct LayoutRequest: Sendable {
     let remedies: [Remedy] =
       (programs.isEmpty ? [] : [.choose(.program, programs)])
       + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
-      + (offersTypes ? [.choose(.type, ["f16"])] : [])
+      + (offersTypes ? [.choose(.type, [Schemes.half.name])] : [])
     return remedies.isEmpty ? nil : .either(remedies)
   }
 }

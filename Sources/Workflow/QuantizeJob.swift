@@ -20,7 +20,7 @@ package struct QuantizationRequest: Sendable {
 
   package init(
     type: String, method: String = defaultRoundingMethod, keep: [String] = [], only: [String] = [],
-    assign: [String] = [], restType: String = "f16"
+    assign: [String] = [], restType: String = defaultRestType
   ) {
     self.type = typeName(type)
     self.method = method

@@ -46,7 +46,7 @@ package let predictionNames = PredictionType.allCases.map(\.rawValue)
 
 /// Every layout that models are read from and written to.
 enum Layouts {
-  static let readers: [any ModelReader] = [PackfileLayout()] + Readers.all
+  static let readers: [any ModelReader] = [PackfileModelReader()] + Readers.all
   static var writers: [any ModelWriter] { [PackfileWriter()] + Writers.all }
 }
 

@@ -148,8 +148,9 @@ private func plainBaselines(
     component.weights.names.compactMap(component.weights.entry)
   }
   if entries.contains(where: \.encoding.isQuantized) { return [] }
-  return try [("f16", "fp16"), ("int8", "int8 (to nearest)")].map { type, name in
-    let request = QuantizationRequest(type: type, method: "round")
+  return try [(Schemes.half, "fp16"), (Schemes.int8, "int8 (to nearest)")].map {
+    scheme, name in
+    let request = QuantizationRequest(type: scheme.name, method: RoundingMethods.nearest.name)
     let quantized = try QuantizedModel(reference, request, calibration: nil)
     return Verifier.Subject(
       name: name, model: try Model.bind(quantized.model), arithmetic: compute.arithmetic)

@@ -93,15 +93,15 @@ import Testing
         let file = try ReplacingFile(path: folder + "/any.name", replacing: true)
         try file.write(bytes)
         try file.commit()
-        return PackfileLayout().recognizes(folder + "/any.name")
+        return PackfileModelReader().recognizes(folder + "/any.name")
       }
       #expect(try isRecognized(bytes))
       #expect(try isRecognized(Array(bytes.dropLast(100))))
       #expect(try isRecognized([0] + bytes.dropFirst()))
       #expect(try !isRecognized([]))
       #expect(try !isRecognized(Array("decant".utf8)))
-      #expect(!PackfileLayout().recognizes(folder))
-      #expect(!PackfileLayout().recognizes(folder + "/none"))
+      #expect(!PackfileModelReader().recognizes(folder))
+      #expect(!PackfileModelReader().recognizes(folder + "/none"))
     }
   }
 

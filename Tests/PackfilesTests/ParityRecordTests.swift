@@ -55,14 +55,14 @@ import Testing
     try withTemporaryFolder { folder in
       let path = folder + "/model.decant"
       _ = try written(Samples.mixed, in: folder)
-      let model = try PackfileLayout().read(path, options: ReadOptions())
+      let model = try PackfileModelReader().read(path, options: ReadOptions())
       #expect(model.location == path)
       #expect(try contents(of: model) == contents(of: Samples.mixed))
       #expect(throws: VariantError(path: path, variant: "fp16")) {
-        try PackfileLayout().read(path, options: ReadOptions(variant: "fp16"))
+        try PackfileModelReader().read(path, options: ReadOptions(variant: "fp16"))
       }
       #expect(throws: FileError.self) {
-        try PackfileLayout().read(folder + "/none", options: ReadOptions())
+        try PackfileModelReader().read(folder + "/none", options: ReadOptions())
       }
     }
   }

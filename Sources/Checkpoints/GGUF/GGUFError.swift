@@ -48,7 +48,8 @@ package enum GGUFError: RemediableError, Equatable {
     case .truncated, .beyondFile: .downloadAgain
     case .unsupportedEncoding:
       .either([
-        .act("quantize the original model into a GGUF file"), .choose(.type, ["f16"]),
+        .act("quantize the original model into a GGUF file"),
+        .choose(.type, [TensorEncoding.plain(.f16).name]),
       ])
     default: nil
     }

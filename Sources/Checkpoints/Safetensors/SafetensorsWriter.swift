@@ -31,7 +31,10 @@ package enum SafetensorsWriteError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .unsupportedEncoding: .either([.choose(.type, ["f16"]), .act("write a .decant file")])
+    case .unsupportedEncoding:
+      .either([
+        .choose(.type, [TensorEncoding.plain(.f16).name]), .act("write a .decant file"),
+      ])
     default: nil
     }
   }

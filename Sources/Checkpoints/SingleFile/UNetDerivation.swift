@@ -33,15 +33,20 @@ extension UNetWalk {
       "center_input_sample": false,
       "down_block_types": .array(
         topology.down.map {
-          $0.attentions.contains(true) ? "CrossAttnDownBlock2D" : "DownBlock2D"
+          let type = $0.attentions.contains(true) ? UNetBlocks.Down.crossAttention : .plain
+          return .string(type.rawValue)
         }),
       "downsample_padding": 1, "flip_sin_to_cos": true, "freq_shift": 0,
       "in_channels": .integer(convIn[1]),
       "layers_per_block": folded(topology.down.map(\.attentions.count)),
       "mid_block_scale_factor": 1, "mid_block_type": midType, "norm_eps": 1e-05,
-      "norm_num_groups": .integer(groups), "out_channels": .integer(convOut[0]),
+      "norm_num_groups": .integer(normGroups(dividing: channels)),
+      "out_channels": .integer(convOut[0]),
       "up_block_types": .array(
-        topology.up.map { $0.attentions.contains(true) ? "CrossAttnUpBlock2D" : "UpBlock2D" }),
+        topology.up.map {
+          let type = $0.attentions.contains(true) ? UNetBlocks.Up.crossAttention : .plain
+          return .string(type.rawValue)
+        }),
       "use_linear_projection": .bool(isLinear),
     ]
     if let text { config["cross_attention_dim"] = .integer(text) }
@@ -78,15 +83,9 @@ extension UNetWalk {
   }
 
   private var midType: JSONValue {
-    topology.mid.map { $0.hasAttention ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D" } ?? .null
-  }
-
-  /// The number of groups in norms: 32, or for narrow models the largest power of two below it that
-  /// divides all widths.
-  private var groups: Int {
-    var groups = 32
-    while groups > 1, channels.contains(where: { $0 % groups != 0 }) { groups /= 2 }
-    return groups
+    guard let mid = topology.mid else { return .null }
+    let type = mid.hasAttention ? UNetBlocks.Mid.crossAttention : .plain
+    return .string(type.rawValue)
   }
 
   /// Sets `transformer_layers_per_block`, and `reverse_transformer_layers_per_block` where the up
