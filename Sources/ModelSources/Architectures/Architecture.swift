@@ -48,7 +48,7 @@ package struct Architecture: Sendable {
   }
 
   /// The heads of the U-Net's attentions, which its tensors do not show.
-  package enum Heads: Sendable {
+  package enum Heads: Hashable, Sendable {
     /// This many at every level.
     case count(Int)
     /// As many as have this width.
@@ -57,7 +57,7 @@ package struct Architecture: Sendable {
 
   /// An OpenCLIP text encoder without a second one, of which diffusers stores neither the last
   /// layer nor the projection, because the U-Net attends to the penultimate states.
-  package struct ShortenedTextEncoder: Sendable {
+  package struct ShortenedTextEncoder: Hashable, Sendable {
     package let width: Int
     /// Layers before the last is removed.
     package let layers: Int
