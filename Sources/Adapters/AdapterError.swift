@@ -87,7 +87,8 @@ package enum AdapterError: RemediableError, Equatable {
     case .quantized: .act("merge into the original model, and quantize after that")
     case .overflow(let paths, _, _, _):
       .either([
-        .reduceScale(adapter: paths[0]), .choose(.type, ["f32", "bf16"]),
+        .reduceScale(adapter: paths[0]),
+        .choose(.type, [ElementKind.f32, .bf16].map { TensorEncoding.plain($0).name }),
       ])
     case .folder: .act("name the file itself")
     default: nil

@@ -148,8 +148,8 @@ extension CalibrationFile {
     compare("steps", settings.steps, other.settings.steps)
     compare("the scheduler", settings.scheduler, other.settings.scheduler)
     compare("the guidance scale", settings.guidanceScale, other.settings.guidanceScale)
-    compare("the width", settings.width, other.settings.width)
-    compare("the height", settings.height, other.settings.height)
+    compare("the width", settings.size.width, other.settings.size.width)
+    compare("the height", settings.size.height, other.settings.size.height)
     compare(
       "the timestep bands", statistics.bands.boundaries, other.statistics.bands.boundaries)
     let (ours, theirs) = (statistics.names, other.statistics.names)

@@ -137,8 +137,9 @@ private struct MetadataReader {
     return CalibrationSettings(
       steps: try integer(object, "steps", of: "settings"),
       scheduler: try string(object, "scheduler", of: "settings"), guidanceScale: guidance,
-      width: try integer(object, "width", of: "settings"),
-      height: try integer(object, "height", of: "settings"))
+      size: ImageSize(
+        width: try integer(object, "width", of: "settings"),
+        height: try integer(object, "height", of: "settings")))
   }
 
   func runs(_ metadata: JSONObject) throws(CalibrationError) -> [CalibrationRun] {

@@ -7,26 +7,20 @@ package struct CalibrationSettings: Sendable, Equatable {
   /// The scheduler's name: `ddim`.
   package var scheduler: String
   package var guidanceScale: Double
-  /// In pixels.
-  package var width: Int
-  /// In pixels.
-  package var height: Int
+  package var size: ImageSize
 
-  package init(
-    steps: Int = 20, scheduler: String, guidanceScale: Double = 7.5, width: Int, height: Int
-  ) {
+  package init(steps: Int, scheduler: String, guidanceScale: Double, size: ImageSize) {
     self.steps = steps
     self.scheduler = scheduler
     self.guidanceScale = guidanceScale
-    self.width = width
-    self.height = height
+    self.size = size
   }
 
   package var json: JSONObject {
     [
       "steps": .integer(steps), "scheduler": .string(scheduler),
-      "guidance_scale": .number(guidanceScale), "width": .integer(width),
-      "height": .integer(height),
+      "guidance_scale": .number(guidanceScale), "width": .integer(size.width),
+      "height": .integer(size.height),
     ]
   }
 }

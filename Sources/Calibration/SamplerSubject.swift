@@ -6,38 +6,19 @@ package import Sampling
 
 /// Performs calibration runs with the reference sampler. It does not decode the latents.
 package struct SamplerSubject: CalibrationSubject {
-  /// The settings, with the model's own size and scheduler where the arguments give none.
+  /// The settings, with the model's own size and scheduler where the request gives none.
   package let settings: CalibrationSettings
   package let callsPerRun: Int
   private let sampler: Sampler
   private let request: SamplingRequest
 
-  /// - Parameters:
-  ///   - scheduler: the scheduler's name; `nil` for the model's own.
-  ///   - width: in pixels; `nil` for the size that the model was trained on.
+  /// - Parameter request: the settings of all runs; prompts and seeds are those of each run.
   /// - Throws: `SchedulerError` for an unknown scheduler, or for a number of steps that the
   ///   scheduler does not support.
-  package init(
-    _ sampler: Sampler, steps: Int = 20, scheduler: String? = nil, guidanceScale: Double = 7.5,
-    width: Int? = nil, height: Int? = nil
-  ) throws {
-    var request = SamplingRequest(prompt: "")
-    request.steps = steps
-    request.scheduler = scheduler
-    request.guidanceScale = guidanceScale
-    request.width = width
-    request.height = height
-    let kind =
-      if let scheduler {
-        try Schedulers.named(scheduler)
-      } else {
-        try Schedulers.described(
-          by: sampler.model.scheduler ?? sampler.model.family.architecture.scheduler)
-      }
-    let size = sampler.size(for: request)
+  package init(_ sampler: Sampler, _ request: SamplingRequest) throws {
     settings = CalibrationSettings(
-      steps: steps, scheduler: kind.name, guidanceScale: guidanceScale, width: size.width,
-      height: size.height)
+      steps: request.steps, scheduler: try sampler.model.schedulerKind(for: request).name,
+      guidanceScale: request.guidanceScale, size: sampler.size(for: request))
     // PNDM calls the U-Net more than once in some steps.
     callsPerRun = try sampler.scheduler(for: request).timesteps.count
     self.sampler = sampler

@@ -39,7 +39,7 @@ struct BenchCommand: JobCommand {
     name: guidanceScaleNames, parsing: .unconditional,
     help: ArgumentHelp(
       "Classifier-free guidance scale; 1 turns guidance off.", valueName: "g"))
-  var guidanceScale: Double = 7.5
+  var guidanceScale = GenerateRequest.standard.guidanceScale
 
   @Flag(help: "Report the time by kind of operation and by block.")
   var profile = false

@@ -178,7 +178,7 @@ struct GenerateCommand: JobCommand {
     request.strength = strength
     request.originalSize = originalSize
     request.targetSize = targetSize
-    request.crop = crop.map { ($0.x, $0.y) }
+    request.crop = crop.map { Crop(top: $0.y, left: $0.x) }
     return GenerateJob(
       models: model, reading: read.value, compute: compute.compute.value, request: request,
       output: output, grid: grid, latentsOutput: saveLatents, replacing: force)

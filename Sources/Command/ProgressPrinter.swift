@@ -57,12 +57,10 @@ final class ProgressPrinter: Sendable {
   private func endStage(_ state: inout State) {
     clear(&state)
     if isVerbose, !state.stage.isEmpty {
-      printError("\(state.stage): \(formatted(seconds(.now - state.started), decimals: 2)) s")
+      printError("\(state.stage): \(formatted((.now - state.started).seconds, decimals: 2)) s")
     }
     state.stage = ""
   }
-
-  private func seconds(_ duration: Duration) -> Double { duration / .seconds(1) }
 
   private func clear(_ state: inout State) {
     if state.hasBar { write("\r\u{1b}[K") }

@@ -132,7 +132,7 @@ struct QuantizationArguments: ParsableArguments {
       "Type of all weights that are not quantized: \(plainTypeNames.joined(separator: ", ")).",
       valueName: "type"),
     completion: .list(plainTypeNames))
-  var restType: String = "f16"
+  var restType: String = defaultRestType
 
   func request(type: String) -> QuantizationRequest {
     QuantizationRequest(

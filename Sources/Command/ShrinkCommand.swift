@@ -35,7 +35,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
     help: ArgumentHelp(
       "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
     completion: .list(schemeNames))
-  var type: String = "int8"
+  var type: String = defaultShrunkType
 
   @OptionGroup var cut: StripArguments
   @Option(

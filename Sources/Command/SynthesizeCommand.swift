@@ -25,7 +25,7 @@ struct SynthesizeCommand: JobCommand {
     help: ArgumentHelp(
       "Number type: \(plainTypeNames.joined(separator: ", ")).", valueName: "type"),
     completion: .list(plainTypeNames))
-  var type: String = "f32"
+  var type: String = defaultRandomType
 
   @OptionGroup var layout: LayoutArguments
   @OptionGroup var threads: ThreadArguments

@@ -1,4 +1,5 @@
 private import CKernels
+private import Support
 
 /// The multiply-adds per second of one thread whose operands are in the first-level cache: an upper
 /// bound for the speed of a kernel.

@@ -1,4 +1,5 @@
 private import Foundation
+private import Support
 private import Synchronization
 
 /// A profile of the time that operations and blocks take.
@@ -129,11 +130,4 @@ package func processorSeconds() -> Double {
   guard getrusage(.init(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
   func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) * 1e-6 }
   return seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
-extension Duration {
-  /// The duration in seconds.
-  package var seconds: Double {
-    Double(components.seconds) + Double(components.attoseconds) * 1e-18
-  }
 }

@@ -14,8 +14,6 @@ package struct Family: Sendable {
   package let title: String
   /// How the components of the pipeline work together.
   package let architecture: Architecture
-  /// The name of the family from which this one was stripped or distilled.
-  package let parent: String?
   /// Configs of the published model; `nil` for an open family.
   package let template: ModelTemplate?
   /// Whether a model with these configs belongs to the family.
@@ -65,8 +63,8 @@ package struct Family: Sendable {
       let unet = template.components.first { $0.name == ComponentName.unet }?.config
       let members: [(JSONValue?, JSONValue?, weight: Int)] = [
         (
-          template.scheduler["prediction_type"] ?? "epsilon",
-          scheduler?["prediction_type"] ?? "epsilon", 4
+          PredictionType(scheduler: template.scheduler).json,
+          PredictionType(scheduler: scheduler).json, 4
         ),
         (unet?["sample_size"], configs.unet.json["sample_size"], 2),
         (template.scheduler["timestep_spacing"], scheduler?["timestep_spacing"], 1),
@@ -107,7 +105,7 @@ package struct Family: Sendable {
   ///
   /// - Precondition: the template's configs are valid.
   init(
-    name: String, title: String, architecture: Architecture, parent: String? = nil,
+    name: String, title: String, architecture: Architecture,
     template: ModelTemplate
   ) {
     let configs: ModelConfigs
@@ -120,7 +118,7 @@ package struct Family: Sendable {
     let vae = VAESpec(configs.vae)
     let textEncoders = configs.textEncoders.map(TextEncoderSpec.init)
     self.init(
-      name: name, title: title, architecture: architecture, parent: parent, template: template
+      name: name, title: title, architecture: architecture, template: template
     ) { other in
       // The scaling factor is not part of the module tree, but images depend on it.
       UNetSpec(other.unet) == unet && VAESpec(other.vae) == vae
@@ -130,14 +128,13 @@ package struct Family: Sendable {
   }
 
   init(
-    name: String, title: String, architecture: Architecture, parent: String? = nil,
+    name: String, title: String, architecture: Architecture,
     template: ModelTemplate?,
     matches: @escaping @Sendable (ModelConfigs) -> Bool
   ) {
     self.name = name
     self.title = title
     self.architecture = architecture
-    self.parent = parent
     self.template = template
     self.matches = matches
   }

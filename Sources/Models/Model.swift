@@ -204,12 +204,12 @@ extension Model {
   /// A sentence that says that `model_index.json` names the pipeline of another architecture;
   /// `nil` where it does not. Programs that go by the index do not load such a model.
   package var indexDoubt: String? {
-    let extraLarge = "StableDiffusionXL"
-    let expected = family.architecture.pipelineClass
-    guard let name = source.index["_class_name"]?.string, name.hasPrefix("StableDiffusion"),
-      name.hasPrefix(extraLarge) != expected.hasPrefix(extraLarge)
+    let architecture = family.architecture
+    guard let name = source.index["_class_name"]?.string,
+      Architectures.pipeline(name, isForeignTo: architecture)
     else { return nil }
-    return "the index says '\(shown(name))', but these components make a \(expected)"
+    return "the index says '\(shown(name))', but these components make a "
+      + architecture.pipelineClass
   }
 
   /// Whether a component's weights must not be narrowed to float16, because its activations would

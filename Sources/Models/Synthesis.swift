@@ -72,16 +72,11 @@ private struct NoiseGenerator {
     return z ^ z >> 31
   }
 
-  /// Sums of four uniform numbers: approximately normal, with tails that end at 3.5 standard
-  /// deviations.
   mutating func numbers(_ count: Int, center: Float, deviation: Float) -> [Float] {
-    // Four uniform 16-bit numbers sum to a mean of 2 * 65535 and a variance of (2^32 - 1) / 3.
-    let scale = deviation / (Float(0x1p32) / 3).squareRoot()
+    let scale = deviation / UniformSum.deviation
     var numbers = [Float](repeating: center, count: count)
     for index in numbers.indices {
-      let bits = next()
-      let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48)
-      numbers[index] += (Float(sum) - 131070) * scale
+      numbers[index] += UniformSum.centered(next()) * scale
     }
     return numbers
   }
@@ -90,12 +85,9 @@ private struct NoiseGenerator {
 extension Family {
   /// A full-size model of the family with random weights; `nil` where the family is open.
   ///
-  /// - Parameters:
-  ///   - files: further files, such as a tokenizer's vocabulary and merges. The family's own files
-  ///     take precedence.
-  ///   - kind: `f32`, `f16` or `bf16`.
+  /// - Parameter kind: `f32`, `f16` or `bf16`.
   package func synthesize(
-    seed: UInt64, kind: ElementKind, files: [ModelSource.File] = []
+    seed: UInt64, kind: ElementKind
   ) throws(ConfigError) -> ModelSource? {
     guard let template else { return nil }
     let location = "\(name) (random)"
@@ -107,14 +99,12 @@ extension Family {
           location: "\(location)/\(component.name)", modules: configs.modules(of: component.name),
           kind: kind, seed: seed))
     }
-    let own = template.files.map { file in
-      ModelSource.File(path: file.path, bytes: ByteSlice([UInt8](file.text.utf8)))
-    }
     return ModelSource(
       location: location, layout: "random weights", index: template.index,
       components: components, scheduler: template.scheduler,
-      files: (own + files.filter { file in !own.contains { $0.path == file.path } })
-        .sorted { $0.path < $1.path },
+      files: template.files.map { file in
+        ModelSource.File(path: file.path, bytes: ByteSlice([UInt8](file.text.utf8)))
+      }.sorted { $0.path < $1.path },
       provenance: [
         "synthesized": ["family": .string(name), "seed": .string(String(seed))]
       ])

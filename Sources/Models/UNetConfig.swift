@@ -1,3 +1,4 @@
+package import ModelSources
 package import Support
 internal import Tensors
 
@@ -9,25 +10,9 @@ internal import Tensors
 /// blocks do. Values that select an unsupported computation are errors, so a valid config states
 /// everything that execution needs.
 package struct UNetConfig: Sendable {
-  /// The class of a down block.
-  package enum DownBlockType: String, CaseIterable, Sendable {
-    case crossAttention = "CrossAttnDownBlock2D"
-    case plain = "DownBlock2D"
-  }
-
-  /// The class of an up block.
-  package enum UpBlockType: String, CaseIterable, Sendable {
-    case crossAttention = "CrossAttnUpBlock2D"
-    case plain = "UpBlock2D"
-  }
-
-  /// The class of the mid block.
-  package enum MidBlockType: String, CaseIterable, Sendable {
-    /// Resnet, attention, resnet.
-    case crossAttention = "UNetMidBlock2DCrossAttn"
-    /// One resnet.
-    case plain = "UNetMidBlock2D"
-  }
+  package typealias DownBlockType = UNetBlocks.Down
+  package typealias UpBlockType = UNetBlocks.Up
+  package typealias MidBlockType = UNetBlocks.Mid
 
   /// SDXL's added embedding: pooled text and sizes, added to the time embedding.
   package struct TextTimeEmbedding: Hashable, Sendable {
@@ -105,10 +90,10 @@ package struct UNetConfig: Sendable {
     let widths = 1...ConfigReader.widthLimit
 
     downBlockTypes = try reader.names(
-      "down_block_types", default: [.crossAttention, .crossAttention, .crossAttention, .plain])
+      "down_block_types", default: DownBlockType.standard)
     let levels = downBlockTypes.count
     upBlockTypes = try reader.names(
-      "up_block_types", default: [.plain, .crossAttention, .crossAttention, .crossAttention])
+      "up_block_types", default: UpBlockType.standard)
     guard upBlockTypes.count == levels else {
       throw reader.refusal(
         "up_block_types", expected: "\(levels) blocks, as many as in 'down_block_types'")
@@ -116,7 +101,7 @@ package struct UNetConfig: Sendable {
     blockOutChannels = try reader.integers(
       "block_out_channels", default: [320, 640, 1280, 1280], in: widths, count: levels)
     switch json["mid_block_type"] {
-    case nil: midBlockType = .crossAttention
+    case nil: midBlockType = .standard
     case .null?: midBlockType = nil
     case let value?:
       guard let type = value.string.flatMap(MidBlockType.init(rawValue:)) else {
@@ -133,7 +118,8 @@ package struct UNetConfig: Sendable {
     flipSinToCos = try reader.truth("flip_sin_to_cos", default: true)
     freqShift = try reader.number("freq_shift", default: 0)
     layersPerBlock = try reader.perLevel(
-      "layers_per_block", levels: levels, default: 2, in: 0...ConfigReader.layerLimit)
+      "layers_per_block", levels: levels, default: UNetBlocks.standardLayers,
+      in: 0...ConfigReader.layerLimit)
     downsamplePadding = try reader.integer("downsample_padding", default: 1, in: 0...1)
     midBlockScaleFactor = try reader.positive("mid_block_scale_factor", default: 1)
     normNumGroups = try reader.integer("norm_num_groups", default: 32, in: widths)

@@ -1,3 +1,5 @@
+internal import ModelSources
+
 /// The module tree of a U-Net, in execution order.
 package struct UNetSpec: Hashable, Sendable {
   /// A down block. Each attention follows the resnet of the same index. There are as many

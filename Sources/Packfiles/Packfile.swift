@@ -82,7 +82,7 @@ package enum Packfile {
 }
 
 /// Reads models from `.decant` files.
-package struct PackfileLayout: ModelReader {
+package struct PackfileModelReader: ModelReader {
   package init() {}
 
   package var layout: String { Packfile.layout }

@@ -17,17 +17,7 @@ struct PackfileProfile: OutputProfile {
 ///
 /// The same model gives the same bytes for every number of threads, with the same version of zlib.
 package struct PackfileWriter: ModelWriter {
-  /// The results of a verification that ran before.
-  package var parity: JSONObject?
-  /// Whether parts are coded where that saves at least 2 %. Uncoded parts are usable in place.
-  package var codes: Bool
-
-  package init(
-    parity: JSONObject? = nil, codes: Bool = true
-  ) {
-    self.parity = parity
-    self.codes = codes
-  }
+  package init() {}
 
   package var name: String { "decant" }
   package var layout: String { Packfile.layout }
@@ -47,10 +37,10 @@ package struct PackfileWriter: ModelWriter {
   ) throws {
     try checkNames(of: model, path)
     let file = try ReplacingFile(path: path, replacing: replacing)
-    let regions = RegionWriter(file, codes: options.codes ?? codes)
+    let regions = RegionWriter(file, codes: options.codes ?? true)
     var manifest = Manifest(
       index: model.index, scheduler: model.scheduler, components: [], files: [], codecs: [],
-      provenance: [:], parity: parity)
+      provenance: [:], parity: nil)
 
     let total =
       model.components.reduce(0) { $0 + $1.weights.byteCount }

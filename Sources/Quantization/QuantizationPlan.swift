@@ -27,7 +27,7 @@ package struct QuantizationPlan: Sendable {
 
     package init(
       scheme: any Scheme, method: any RoundingMethod = RoundingMethods.default,
-      rest: any Scheme = Schemes.named("f16") ?? PlainScheme.all[0]
+      rest: any Scheme = Schemes.half
     ) {
       self.scheme = scheme
       self.method = method

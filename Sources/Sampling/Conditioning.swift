@@ -53,11 +53,11 @@ extension Sampler {
     return conditioning
   }
 
-  /// Whether an absent negative prompt is encoded as zeros instead of as an empty text:
-  /// `force_zeros_for_empty_prompt` of `model_index.json`; by default only for SDXL.
+  /// Whether an absent negative prompt is encoded as zeros instead of as an empty text: as
+  /// `model_index.json` states it, else as the architecture does.
   private var usesZerosForEmptyPrompt: Bool {
-    model.source.index["force_zeros_for_empty_prompt"]?.bool
-      ?? (model.family.architecture.timeIDs == .sizes)
+    model.source.index[Architecture.zerosForEmptyPrompt]?.bool
+      ?? model.family.architecture.usesZerosForEmptyPrompt
   }
 
   private func inputs(
@@ -69,7 +69,7 @@ extension Sampler {
     let size = size(for: request)
     let original = request.originalSize ?? size
     let target = request.targetSize ?? size
-    let crop = request.crop ?? (top: 0, left: 0)
+    let crop = request.crop ?? Crop(top: 0, left: 0)
     var timeIDs = [original.height, original.width, crop.top, crop.left].map { Float($0) }
     switch kind {
     case .sizes: timeIDs += [Float(target.height), Float(target.width)]

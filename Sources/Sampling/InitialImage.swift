@@ -2,6 +2,7 @@ import Execution
 private import Foundation
 private import Kernels
 import Models
+internal import Support
 import Tensors
 
 /// The image that image-to-image or inpainting starts from: the arguments `image`, `strength` and
@@ -14,7 +15,10 @@ package struct InitialImage: Sendable {
   /// White where the image is to be replaced; `nil` replaces all of it.
   package var mask: Image?
 
-  package init(image: Image, strength: Double = 0.8, mask: Image? = nil) {
+  /// The strength that diffusers' pipelines have by default: 0.8, and 1 with a mask.
+  package static func standardStrength(hasMask: Bool) -> Double { hasMask ? 1 : 0.8 }
+
+  package init(image: Image, strength: Double, mask: Image? = nil) {
     self.image = image
     self.strength = strength
     self.mask = mask
@@ -49,7 +53,7 @@ extension Sampler {
     }
     let first = try input.firstStep(steps: request.steps, calls: scheduler.timesteps.count)
     let size = size(for: request)
-    let image = input.image.resized(width: size.width, height: size.height).normalized
+    let image = input.image.resized(to: size).normalized
     let ignoresImage = input.mask != nil && input.strength == 1
     let encoder = try encoder()
 
@@ -64,8 +68,8 @@ extension Sampler {
       state.latents = scheduler.noisy(imageLatents, noise: noise, at: first)
     }
     guard let mask = input.mask else { return state }
-    let levels = mask.resized(width: size.width, height: size.height).maskLevels
-    let latentMask = downsampled(levels, width: size.width, height: size.height, shape: shape)
+    let levels = mask.resized(to: size).maskLevels
+    let latentMask = downsampled(levels, size, shape: shape)
     // diffusers encodes the masked image even for a U-Net without mask channels, which draws from
     // the generator.
     let masked = try encode(
@@ -108,12 +112,12 @@ extension Sampler {
   }
 
   /// The mask at the latents' size: `torch.nn.functional.interpolate` with `mode="nearest"`.
-  private func downsampled(_ mask: [Float], width: Int, height: Int, shape: Shape) -> Tensor {
+  private func downsampled(_ mask: [Float], _ size: ImageSize, shape: Shape) -> Tensor {
     let (rows, columns) = (shape[2], shape[3])
     var values: [Float] = []
     for row in 0..<rows {
       for column in 0..<columns {
-        values.append(mask[row * height / rows * width + column * width / columns])
+        values.append(mask[row * size.height / rows * size.width + column * size.width / columns])
       }
     }
     return Tensor(shape: [1, 1, rows, columns], values: values)

@@ -1,6 +1,6 @@
 internal import ModelSources
 package import Models
-import Support
+package import Support
 import Tensors
 
 // Checks and derived values of a request that need the model's configs alone.
@@ -22,24 +22,32 @@ extension Model {
     try checkSizeConditioning(request)
   }
 
-  /// Width and height of the images in pixels.
-  package func size(for request: SamplingRequest) -> (width: Int, height: Int) {
+  /// The size of the images in pixels.
+  package func size(for request: SamplingRequest) -> ImageSize {
     let factor = vae.downsamplingFactor
     // The initial image sets the size, rounded down to multiples of the VAE's factor.
     let standard =
       request.initialImage.map { input in
-        (
+        ImageSize(
           width: input.image.width / factor * factor,
-          height: input.image.height / factor * factor
-        )
-      } ?? (width: defaultSize.width, height: defaultSize.height)
-    return (request.width ?? standard.width, request.height ?? standard.height)
+          height: input.image.height / factor * factor)
+      } ?? defaultSize
+    return ImageSize(
+      width: request.width ?? standard.width, height: request.height ?? standard.height)
   }
 
   /// The scheduler of a request, after diffusers' corrections to early scheduler configs.
   package func scheduler(for request: SamplingRequest) throws(SchedulerError) -> any Scheduler {
     try Schedulers.make(
       name: request.scheduler, config: schedulerConfig(for: request), steps: request.steps)
+  }
+
+  /// The kind of a request's scheduler.
+  package func schedulerKind(
+    for request: SamplingRequest
+  ) throws(SchedulerError) -> SchedulerKind {
+    if let name = request.scheduler { return try Schedulers.named(name) }
+    return try Schedulers.described(by: schedulerConfig(for: request))
   }
 
   func schedulerConfig(for request: SamplingRequest) -> JSONObject {
@@ -50,15 +58,17 @@ extension Model {
   }
 
   func latentShape(for request: SamplingRequest) throws(SamplingError) -> Shape {
-    let (width, height) = size(for: request)
+    let size = size(for: request)
     let factor = vae.downsamplingFactor
-    for side in [width, height] {
+    for side in [size.width, size.height] {
       guard factor...SamplingError.sideLimit ~= side, side % factor == 0 else {
-        throw .size(width: width, height: height, factor: factor)
+        throw .size(size, factor: factor)
       }
     }
     try checkImageCount(request.count)
-    let shape: Shape = [request.count, vae.latentChannels, height / factor, width / factor]
+    let shape: Shape = [
+      request.count, vae.latentChannels, size.height / factor, size.width / factor,
+    ]
     if let latents = request.latents, latents.shape != shape {
       throw .latents(found: latents.shape, expected: shape)
     }

@@ -2,7 +2,7 @@ package import Execution
 package import Kernels
 internal import ModelSources
 package import Models
-internal import Support
+package import Support
 package import Tensors
 
 /// Generates images on the CPU as diffusers' Stable Diffusion pipelines do: text to image, image to
@@ -213,8 +213,8 @@ package struct Sampler: Sendable {
 
   // MARK: - Facts of a request
 
-  /// Width and height of the images in pixels.
-  package func size(for request: SamplingRequest) -> (width: Int, height: Int) {
+  /// The size of the images in pixels.
+  package func size(for request: SamplingRequest) -> ImageSize {
     model.size(for: request)
   }
 
@@ -226,17 +226,13 @@ package struct Sampler: Sendable {
   package func parameters(
     for request: SamplingRequest, image: Int, modelName name: String
   ) throws(SchedulerError) -> GenerationParameters {
-    let kind =
-      if let name = request.scheduler {
-        try Schedulers.named(name)
-      } else {
-        try Schedulers.described(by: model.schedulerConfig(for: request))
-      }
-    let (width, height) = size(for: request)
+    let kind = try model.schedulerKind(for: request)
+    let size = size(for: request)
     var parameters = GenerationParameters(
       prompt: request.prompt, negativePrompt: request.negativePrompt ?? "", steps: request.steps,
-      sampler: kind.title, guidanceScale: request.guidanceScale, seed: request.seed, width: width,
-      height: height, model: name)
+      sampler: kind.title, guidanceScale: request.guidanceScale, seed: request.seed,
+      width: size.width,
+      height: size.height, model: name)
     parameters.denoisingStrength = request.initialImage?.strength
     parameters.isMasked = request.initialImage?.mask != nil
     if request.count > 1 {

@@ -12,7 +12,7 @@ package struct SamplingRequest: Sendable {
   package var steps = 25
   /// Weight of classifier-free guidance. At 1 and below there is no unconditional branch, which
   /// halves the time.
-  package var guidanceScale = 7.5
+  package var guidanceScale = Self.standardGuidanceScale
   /// A ``SchedulerKind/name``; `nil` uses the model's scheduler config.
   package var scheduler: String?
   /// Replaces the model's scheduler config.
@@ -31,21 +31,31 @@ package struct SamplingRequest: Sendable {
   /// The image to start from, for image-to-image and inpainting.
   package var initialImage: InitialImage?
   /// SDXL's `original_size` and `target_size`, used as conditioning; `nil` is the image's size.
-  package var originalSize: (width: Int, height: Int)?
-  package var targetSize: (width: Int, height: Int)?
+  package var originalSize: ImageSize?
+  package var targetSize: ImageSize?
   /// SDXL's `crops_coords_top_left`, used as conditioning; `nil` is (0, 0).
-  package var crop: (top: Int, left: Int)?
+  package var crop: Crop?
   /// Conditioning of SDXL's refiner: `aesthetic_score` and `negative_aesthetic_score`.
   package var aestheticScore = 6.0
   package var negativeAestheticScore = 2.5
 
   package init(prompt: String) { self.prompt = prompt }
+
+  /// The guidance scale of diffusers' Stable Diffusion pipelines by default.
+  package static let standardGuidanceScale = 7.5
+  /// The steps of each image of a calibration or verification by default.
+  package static let standardRunSteps = 20
+
+  /// Sets width and height; `nil` is the training size.
+  package mutating func setSize(_ size: ImageSize?) {
+    (width, height) = (size?.width, size?.height)
+  }
 }
 
 /// Why a model cannot carry out a request.
 package enum SamplingError: RemediableError, Equatable {
   /// A side is not a multiple of the VAE's factor, or out of bounds.
-  case size(width: Int, height: Int, factor: Int)
+  case size(ImageSize, factor: Int)
   /// The request's initial noise has another shape than its latents.
   case latents(found: Shape, expected: Shape)
   /// The number of images is out of bounds.
@@ -70,8 +80,8 @@ package enum SamplingError: RemediableError, Equatable {
 
   package var description: String {
     switch self {
-    case .size(let width, let height, let factor):
-      "an image size of \(width)x\(height) is not supported; expected multiples of \(factor) "
+    case .size(let size, let factor):
+      "an image size of \(size) is not supported; expected multiples of \(factor) "
         + "from \(factor) to \(Self.sideLimit)"
     case .latents(let found, let expected):
       "the latents are \(found), expected \(expected) for this size and count"

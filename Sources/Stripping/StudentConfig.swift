@@ -1,3 +1,4 @@
+import ModelSources
 import Models
 import Support
 

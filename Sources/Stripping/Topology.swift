@@ -1,3 +1,4 @@
+import ModelSources
 import Models
 
 /// The blocks of a U-Net: levels of layers, each a resnet with an attention if the level has

@@ -147,7 +147,7 @@ extension ReportPage {
       ("steps", "\(settings.steps) (\(counted(report.steps.count, "call")) of the U-Net)"),
       ("guidance scale", formatted(settings.guidanceScale, digits: 3)),
       ("scheduler", settings.scheduler ?? "the reference's own"),
-      ("size", "\(settings.width ?? 0) × \(settings.height ?? 0)"),
+      ("size", "\(settings.size?.width ?? 0) × \(settings.size?.height ?? 0)"),
       ("blocks compared at", "\(settings.blockSteps) steps of each run"),
       ("machine", report.machine),
       ("made by", report.tool),

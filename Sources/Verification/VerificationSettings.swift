@@ -1,5 +1,5 @@
 package import Sampling
-import Support
+package import Support
 
 /// Prompts and sampler settings of a verification, the same for every model.
 package struct VerificationSettings: Sendable, Equatable {
@@ -10,16 +10,16 @@ package struct VerificationSettings: Sendable, Equatable {
   package var guidanceScale: Double
   /// A name of `Schedulers.all`; `nil` uses the reference's scheduler config.
   package var scheduler: String?
-  /// In pixels; `nil` is the reference's training size.
-  package var width: Int?
-  package var height: Int?
+  /// `nil` is the reference's training size.
+  package var size: ImageSize?
   /// Number of steps of each trajectory at which blocks are compared, spread from the first to the
   /// last. The outputs of all blocks of a step are in memory at once.
   package var blockSteps: Int
 
   package init(
-    prompts: [Prompt], seeds: [UInt64] = [0], steps: Int = 20,
-    guidanceScale: Double = 7.5, scheduler: String? = nil, width: Int? = nil, height: Int? = nil,
+    prompts: [Prompt], seeds: [UInt64] = [0], steps: Int = SamplingRequest.standardRunSteps,
+    guidanceScale: Double = SamplingRequest.standardGuidanceScale, scheduler: String? = nil,
+    size: ImageSize? = nil,
     blockSteps: Int = 3
   ) {
     self.prompts = prompts
@@ -27,8 +27,7 @@ package struct VerificationSettings: Sendable, Equatable {
     self.steps = steps
     self.guidanceScale = guidanceScale
     self.scheduler = scheduler
-    self.width = width
-    self.height = height
+    self.size = size
     self.blockSteps = blockSteps
   }
 
@@ -43,8 +42,8 @@ package struct VerificationSettings: Sendable, Equatable {
       "steps": .integer(steps),
       "guidance_scale": .number(guidanceScale),
       "scheduler": scheduler.map { .string($0) } ?? .null,
-      "width": width.map { .integer($0) } ?? .null,
-      "height": height.map { .integer($0) } ?? .null,
+      "width": (size?.width).map { .integer($0) } ?? .null,
+      "height": (size?.height).map { .integer($0) } ?? .null,
       "block_steps": .integer(blockSteps),
     ]
   }

@@ -128,9 +128,8 @@ package struct Verifier: Sendable {
   private func settings(for sampler: Sampler) -> VerificationSettings {
     var settings = settings
     var request = SamplingRequest(prompt: "")
-    request.width = settings.width
-    request.height = settings.height
-    (settings.width, settings.height) = sampler.size(for: request)
+    request.setSize(settings.size)
+    settings.size = sampler.size(for: request)
     return settings
   }
 
@@ -147,8 +146,7 @@ package struct Verifier: Sendable {
         // The same schedule for all models, so that steps are comparable.
         request.schedulerConfig = scheduler
         request.seed = seed
-        request.width = settings.width
-        request.height = settings.height
+        request.setSize(settings.size)
         return request
       }
     }

@@ -72,7 +72,8 @@ package struct BenchJob: Job {
     for measurement in measurements {
       switch measurement.subject {
       case .model(let path): _ = try Layouts.readers.reader(for: path)
-      case .family(let family): _ = try syntheticModel(family: family, seed: 0, type: "f32")
+      case .family(let family):
+        _ = try syntheticModel(family: family, seed: 0, type: defaultRandomType)
       }
     }
     var rows: [JSONObject] = []
@@ -115,17 +116,17 @@ package struct BenchJob: Job {
     case .model(let path):
       source = try ModelSource.reading(path, reading)
       fileBytes = bytesOnDisk(path)
-    case .family(let family): source = try syntheticModel(family: family, seed: 0, type: "f32")
+    case .family(let family):
+      source = try syntheticModel(family: family, seed: 0, type: defaultRandomType)
     }
     let model = try Model.bind(source)
     var request = SamplingRequest(prompt: "a photo of a cat")
     request.steps = steps
     request.guidanceScale = guidanceScale
-    request.width = size?.width
-    request.height = size?.height
+    request.setSize(self.size)
     try model.check(request)
     let sampler = try Sampler(model, arithmetic: measurement.compute.arithmetic)
-    let (width, height) = sampler.size(for: request)
+    let size = sampler.size(for: request)
     events(.stage(.measuring(model: name, compute: nil)))
     let clock = StepClock()
     let start = ContinuousClock.now
@@ -143,7 +144,7 @@ package struct BenchJob: Job {
       "name": .string(name), "family": .string(model.family.name),
       "compute": .string(measurement.compute.name), "threads": .integer(Threads.count),
       "parameters": .integer(parameters), "file_bytes": fileBytes.map { .integer($0) } ?? .null,
-      "width": .integer(width), "height": .integer(height), "steps": .integer(steps),
+      "width": .integer(size.width), "height": .integer(size.height), "steps": .integer(steps),
       "seconds_per_step": .number(wall), "cpu_seconds_per_step": .number(processor),
       "seconds_per_picture": .number(whole.seconds), "peak_bytes": .integer(peakMemory()),
     ]

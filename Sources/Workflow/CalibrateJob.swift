@@ -100,9 +100,7 @@ func calibrate(
   events(.stage(.reading([model.source.location])))
   let unetDigest = try digest.hexadecimal(of: [ComponentName.unet])
   let subject = try SamplerSubject(
-    Sampler(model, arithmetic: request.compute.arithmetic), steps: request.steps,
-    width: request.size?.width,
-    height: request.size?.height)
+    Sampler(model, arithmetic: request.compute.arithmetic), request.sampling)
   let calibrator = Calibrator(
     path: path, tool: request.compute.calibrationTool,
     model: CalibratedModel(digest: unetDigest), settings: subject.settings,
@@ -111,8 +109,7 @@ func calibrate(
     events(.note("\(path) is a calibration of this model with these settings and is used again"))
     return finished
   }
-  let size = ImageSize(width: subject.settings.width, height: subject.settings.height)
-  events(.stage(.calibrating(images: runs.count, size: size)))
+  events(.stage(.calibrating(images: runs.count, size: subject.settings.size)))
   do {
     return try calibrator.calibrate(runs, on: subject) { done, total in
       events(.progress(done: done, total: total))
@@ -142,7 +139,7 @@ package struct CalibrationOutcome: JobOutcome {
   package var text: String {
     "\(file.path): \(counted(file.runs.count, "image")), "
       + "\(counted(file.settings.steps, "step")) each, "
-      + "\(file.settings.width)x\(file.settings.height); "
+      + "\(file.settings.size); "
       + "statistics of \(counted(file.statistics.names.count, "layer"))"
   }
 }

@@ -28,7 +28,7 @@ struct CodingBench {
     return try [
       ("float16", StoredTensor(shape: [rows, length], floats: numbers, as: .f16)),
       (
-        "int8",
+        TensorEncoding.int8.name,
         StoredTensor(
           shape: [rows, length], encoding: .int8, parts: [ByteSlice(codes), ByteSlice(scales)])
       ),
@@ -73,9 +73,7 @@ struct CodingBench {
     var state: UInt64 = 1
     return (0..<count).map { _ in
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      let bits = state ^ state >> 29
-      let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48)
-      return (Float(sum) - 131_070) / 37_837
+      return UniformSum.centered(state ^ state >> 29) / UniformSum.deviation
     }
   }
 }

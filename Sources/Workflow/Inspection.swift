@@ -67,10 +67,12 @@ package struct Inspection: JobOutcome {
     if let noted = source.provenance["prediction"]?.object, let name = noted["type"]?.string {
       return (name, noted["reason"]?.string ?? "", noted["certain"]?.bool ?? false)
     }
-    if let written = source.scheduler?["prediction_type"]?.string {
+    if let written = source.scheduler?[PredictionType.key]?.string {
       return (written, "from the scheduler's config", true)
     }
-    return ("epsilon", "the default, because the scheduler's config has none", true)
+    return (
+      PredictionType.standard.rawValue, "the default, because the scheduler's config has none", true
+    )
   }
 
   /// A sentence about a moving average of the weights; `nil` when the file has none.

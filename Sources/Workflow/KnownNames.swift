@@ -17,6 +17,15 @@ package let schemeAliases = Schemes.all.filter { !$0.aliases.isEmpty }.map {
 /// Names of the schemes that store plain floating-point numbers.
 package let plainTypeNames = Schemes.all.filter { !$0.encoding.isQuantized }.map(\.name)
 
+/// The type of weights that are not quantized, where none is named.
+package let defaultRestType = Schemes.half.name
+
+/// The type of the U-Net's weights in a shrunk model, where none is named.
+package let defaultShrunkType = Schemes.int8.name
+
+/// The type of random weights, where none is named.
+package let defaultRandomType = Schemes.single.name
+
 /// Names of the rounding methods.
 package let roundingMethodNames = RoundingMethods.all.map(\.name)
 

@@ -19,7 +19,8 @@ package struct QuantizationRequest: Sendable {
 
   package init(
     type: String, textEncoderType: String? = nil, method: String = defaultRoundingMethod,
-    keep: [String] = [], only: [String] = [], assign: [String] = [], restType: String = "f16"
+    keep: [String] = [], only: [String] = [], assign: [String] = [],
+    restType: String = defaultRestType
   ) {
     self.type = typeName(type)
     self.textEncoderType = textEncoderType.map(typeName)

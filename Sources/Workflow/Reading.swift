@@ -43,7 +43,7 @@ extension InputOptions {
 
 /// Every layout that models are read from and written to.
 enum Layouts {
-  static let readers: [any ModelReader] = [PackfileLayout()] + Readers.all
+  static let readers: [any ModelReader] = [PackfileModelReader()] + Readers.all
   static var writers: [any ModelWriter] { [PackfileWriter()] + Writers.all }
 }
 
@@ -108,7 +108,7 @@ extension ModelSource {
         "\(location): the model has no scheduler config to hold a prediction type",
         remedy: .act("add the missing components first"))
     }
-    scheduler?["prediction_type"] = .string(name)
+    scheduler?[PredictionType.key] = .string(name)
     provenance["prediction"] = [
       "type": .string(name), "reason": "chosen by the user", "certain": true,
     ]

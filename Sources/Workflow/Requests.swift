@@ -32,19 +32,19 @@ package struct CalibrationRequest: RunRequest, Sendable {
   package var compute: Compute
 
   package static let standard = CalibrationRequest(
-    promptsPath: nil, promptLimit: nil, limitsPromptFiles: false, steps: 20, seeds: 1, size: nil,
-    compute: .f32)
+    promptsPath: nil, promptLimit: nil, limitsPromptFiles: false,
+    steps: SamplingRequest.standardRunSteps, seeds: 1, size: nil, compute: .f32)
 
   /// The calibration that is part of a longer job: few prompts, also of a file.
   package static let short = CalibrationRequest(
-    promptsPath: nil, promptLimit: 4, limitsPromptFiles: true, steps: 20, seeds: 1, size: nil,
-    compute: .f32)
+    promptsPath: nil, promptLimit: 4, limitsPromptFiles: true,
+    steps: SamplingRequest.standardRunSteps, seeds: 1, size: nil, compute: .f32)
 
   /// A sampler's request with these settings, to check before any weights are read.
   var sampling: SamplingRequest {
     var request = SamplingRequest(prompt: "")
     request.steps = steps
-    (request.width, request.height) = (size?.width, size?.height)
+    request.setSize(size)
     return request
   }
 

@@ -40,9 +40,10 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var maximumStepError: Double?
 
   package static let standard = VerificationRequest(
-    promptsPath: nil, promptLimit: 2, limitsPromptFiles: false, promptsExcluded: [], steps: 20,
-    seeds: 1, guidanceScale: 7.5, scheduler: nil, size: nil, hasBaselines: true, compute: .f32,
-    referenceCompute: .f32)
+    promptsPath: nil, promptLimit: 2, limitsPromptFiles: false, promptsExcluded: [],
+    steps: SamplingRequest.standardRunSteps, seeds: 1,
+    guidanceScale: SamplingRequest.standardGuidanceScale, scheduler: nil, size: nil,
+    hasBaselines: true, compute: .f32, referenceCompute: .f32)
 
   fileprivate var thresholds: VerificationThresholds {
     VerificationThresholds(
@@ -56,7 +57,7 @@ package struct VerificationRequest: RunRequest, Sendable {
     sampling.steps = steps
     sampling.guidanceScale = guidanceScale
     sampling.scheduler = scheduler
-    (sampling.width, sampling.height) = (size?.width, size?.height)
+    sampling.setSize(size)
     return sampling
   }
 
@@ -121,7 +122,7 @@ func verify(
   let settings = VerificationSettings(
     prompts: try request.prompts, seeds: (0..<request.seeds).map { UInt64($0) },
     steps: request.steps, guidanceScale: request.guidanceScale, scheduler: request.scheduler,
-    width: request.size?.width, height: request.size?.height)
+    size: request.size)
   let verifier = Verifier(
     settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
     machine: "\(machineName()), \(counted(Threads.count, "thread"))")
@@ -149,8 +150,9 @@ private func plainBaselines(
 ) throws -> [Verifier.Subject] {
   // A quantized reference has no baselines.
   if reference.components.contains(where: \.weights.hasQuantizedTensors) { return [] }
-  return try [("f16", "fp16"), ("int8", "int8 (to nearest)")].map { type, name in
-    let request = QuantizationRequest(type: type, method: "round")
+  return try [(Schemes.half, "fp16"), (Schemes.int8, "int8 (to nearest)")].map {
+    scheme, name in
+    let request = QuantizationRequest(type: scheme.name, method: RoundingMethods.nearest.name)
     let quantized = try QuantizedModel(reference, request, calibration: nil)
     return Verifier.Subject(
       name: name, model: try Model.bind(quantized.model), arithmetic: compute.arithmetic)
@@ -211,7 +213,7 @@ package struct VerificationOutcome: JobOutcome {
         cell(summary.worstPredictionError, digits: 3),
       ])
     }
-    let size = "\(report.settings.width ?? 0)x\(report.settings.height ?? 0)"
+    let size = report.settings.size.map { "\($0)" } ?? "0x0"
     var lines = [
       "\(counted(report.images.count, "image")) of \(size), "
         + "\(counted(report.settings.steps, "step"))",

@@ -188,9 +188,9 @@ struct CalibratorTests {
     collector.willRun(
       module: "block.linear", input: Tensor(shape: [1, 5], values: [0, 0, 0, 0, -20]))
     let statistics = try #require(collector.finish()["block.linear"])
-    #expect(statistics.maxima(branches: [.unconditional]) == [1, 2, 3, 4, 5])
-    #expect(statistics.maxima(branches: [.conditional]) == [6, 7, 8, 9, 20])
-    #expect(statistics.meanSquares(branches: [.conditional]) == [18, 24.5, 32, 40.5, 250])
+    #expect(statistics.maxima == [1, 2, 3, 4, 5, 6, 7, 8, 9, 20])
+    #expect(statistics.meanSquares(of: .unconditional) == [1, 4, 9, 16, 25])
+    #expect(statistics.meanSquares(of: .conditional) == [18, 24.5, 32, 40.5, 250])
     #expect(statistics.positions == [1, 2])
   }
 

@@ -25,12 +25,12 @@ struct FamilyTests {
       #expect(file.statistics.names.count == model.unet.modules.filter { $0.kind.isMatrix }.count)
       for name in file.statistics.names {
         let module = try #require(file.statistics[name])
-        #expect(try #require(module.meanSquares(branches: [.conditional])).contains { $0 > 0 })
-        #expect(module.maxima().allSatisfy { $0.isFinite })
+        #expect(try #require(module.meanSquares(of: .conditional)).contains { $0 > 0 })
+        #expect(module.maxima.allSatisfy { $0.isFinite })
       }
       let first = try #require(file.statistics["conv_in"])
       #expect(first.channels == channels)
-      #expect((first.meanSquares(branches: [.unconditional]) != nil) == isGuided)
+      #expect((first.meanSquares(of: .unconditional) != nil) == isGuided)
     }
   }
 }

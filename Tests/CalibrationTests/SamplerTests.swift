@@ -36,7 +36,7 @@ struct SamplerTests {
       #expect(subject.callsPerRun == 4)
       #expect(subject.settings.scheduler == "ddim")
       #expect(subject.settings.guidanceScale == 7.5)
-      #expect(subject.settings.width == model.defaultSize.width)
+      #expect(subject.settings.size == model.defaultSize)
       let file = try Self.calibrate(subject, model, folder + "/all", prompts: Self.prompts)
       try file.check(against: model.unet.modules)
       #expect(try CalibrationFile(path: folder + "/all") == file)
@@ -46,24 +46,24 @@ struct SamplerTests {
         // One call a band (1, 251, 501, 751), with the same count in each branch.
         #expect(module.positions.allSatisfy { $0 == module.positions[0] && $0 > 0 }, "\(name)")
         #expect(try #require(module.meanSquares()).contains { $0 > 0 }, "\(name)")
-        #expect(try #require(module.maxima().max()) > 0, "\(name)")
+        #expect(try #require(module.maxima.max()) > 0, "\(name)")
       }
       // The input of conv_in is the sampler's latents.
       let latent = try #require(file.statistics["conv_in"])
       #expect(latent.channels == 4)
       let (width, height) = (
-        subject.settings.width / model.vae.downsamplingFactor,
-        subject.settings.height / model.vae.downsamplingFactor
+        subject.settings.size.width / model.vae.downsamplingFactor,
+        subject.settings.size.height / model.vae.downsamplingFactor
       )
       #expect(latent.positions[0] == UInt64(Self.prompts.count * width * height))
       // Both branches have the same latents and different text.
       #expect(
-        latent.meanSquares(branches: [.conditional])
-          == latent.meanSquares(branches: [.unconditional]))
+        latent.meanSquares(of: .conditional)
+          == latent.meanSquares(of: .unconditional))
       let key = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
       let text = try #require(file.statistics[key])
       #expect(
-        text.meanSquares(branches: [.conditional]) != text.meanSquares(branches: [.unconditional]))
+        text.meanSquares(of: .conditional) != text.meanSquares(of: .unconditional))
     }
   }
 
@@ -96,7 +96,8 @@ struct SamplerTests {
     }
     let run = CalibrationRun(prompt: "a red circle", negativePrompt: "", seed: 1)
     let subject = try SamplerSubject(
-      sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 32, height: 32)
+      sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, size: ImageSize(width: 32, height: 32)
+    )
     let found = try statistics(run, subject)
     #expect(try statistics(run, subject) == found)
     for other in [
@@ -108,15 +109,20 @@ struct SamplerTests {
     }
     let others = [
       try SamplerSubject(
-        sampler, steps: 3, scheduler: "ddim", guidanceScale: 4, width: 32, height: 32),
+        sampler, steps: 3, scheduler: "ddim", guidanceScale: 4,
+        size: ImageSize(width: 32, height: 32)),
       try SamplerSubject(
-        sampler, steps: 2, scheduler: "euler", guidanceScale: 4, width: 32, height: 32),
+        sampler, steps: 2, scheduler: "euler", guidanceScale: 4,
+        size: ImageSize(width: 32, height: 32)),
       try SamplerSubject(
-        sampler, steps: 2, scheduler: "ddim", guidanceScale: 5, width: 32, height: 32),
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 5,
+        size: ImageSize(width: 32, height: 32)),
       try SamplerSubject(
-        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 64, height: 32),
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4,
+        size: ImageSize(width: 64, height: 32)),
       try SamplerSubject(
-        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4, width: 32, height: 64),
+        sampler, steps: 2, scheduler: "ddim", guidanceScale: 4,
+        size: ImageSize(width: 32, height: 64)),
     ]
     for other in others {
       #expect(other.settings != subject.settings)
@@ -131,8 +137,8 @@ struct SamplerTests {
         try Sampler(model), steps: 2, scheduler: "euler", guidanceScale: 1)
       let file = try Self.calibrate(subject, model, folder + "/c", prompts: [Self.prompts[0]])
       let module = try #require(file.statistics["conv_in"])
-      #expect(module.meanSquares(branches: [.unconditional]) == nil)
-      #expect(module.meanSquares(branches: [.conditional]) != nil)
+      #expect(module.meanSquares(of: .unconditional) == nil)
+      #expect(module.meanSquares(of: .conditional) != nil)
     }
   }
 

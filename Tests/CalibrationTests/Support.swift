@@ -2,6 +2,7 @@ import Calibration
 import Checkpoints
 import Models
 import Quantization
+import Sampling
 import Support
 import Tensors
 import Testing
@@ -19,8 +20,36 @@ func module(_ name: String, _ kind: ModuleSpec.Kind, _ shape: Shape) -> ModuleSp
     weight: TensorSpec(name: name + ".weight", shape: shape), bias: nil)
 }
 
-let settings = CalibrationSettings(steps: 3, scheduler: "ddim", width: 64, height: 64)
+let settings = CalibrationSettings(
+  steps: 3, scheduler: "ddim", guidanceScale: 7.5, size: ImageSize(width: 64, height: 64))
 let model = CalibratedModel(digest: "abc")
+
+extension SamplerSubject {
+  /// A subject with these settings and the defaults of others.
+  init(
+    _ sampler: Sampler, steps: Int = 20, scheduler: String? = nil, guidanceScale: Double = 7.5,
+    size: ImageSize? = nil
+  ) throws {
+    var request = SamplingRequest(prompt: "")
+    request.steps = steps
+    request.scheduler = scheduler
+    request.guidanceScale = guidanceScale
+    request.setSize(size)
+    try self.init(sampler, request)
+  }
+}
+
+extension ModuleStatistics {
+  /// Mean square of each channel over all bands of one branch; `nil` without inputs there.
+  func meanSquares(of branch: GuidanceBranch) -> [Double]? {
+    let cells = (0..<bands).map { $0 * GuidanceBranch.allCases.count + branch.rawValue }
+    let count = cells.reduce(0.0) { $0 + Double(positions[$1]) }
+    guard count > 0 else { return nil }
+    return (0..<channels).map { channel in
+      cells.reduce(0.0) { $0 + squareSums[$1 * channels + channel].value } / count
+    }
+  }
+}
 
 func run(_ prompt: String, seed: UInt64 = 0) -> CalibrationRun {
   CalibrationRun(prompt: prompt, negativePrompt: "", seed: seed)

@@ -67,6 +67,56 @@ struct ArchitectureTests {
     #expect(completed.files.map(\.path) == ["tokenizer/vocab.json"])
   }
 
+  @Test(
+    arguments: [
+      ("StableDiffusionPipeline", ["sdxl", "sdxl-refiner"]),
+      ("StableDiffusionImg2ImgPipeline", ["sdxl", "sdxl-refiner"]),
+      ("StableDiffusionXLPipeline", ["sd-v1", "sd-v2"]),
+      // A pipeline of SDXL from images is saved with the refiner's class.
+      ("StableDiffusionXLImg2ImgPipeline", ["sd-v1", "sd-v2"]),
+      ("LatentConsistencyModelPipeline", []),
+    ] as [(String, [String])])
+  func pipelinesOfOtherArchitecturesAreForeign(pipeline: String, foreign: [String]) {
+    let found = Architectures.all.filter { Architectures.pipeline(pipeline, isForeignTo: $0) }
+    #expect(found.map(\.name).sorted() == foreign)
+  }
+
+  @Test func ownPipelinesAreNotForeign() {
+    for architecture in Architectures.all {
+      for name in [architecture.pipelineClass, architecture.inpaintingClass] {
+        #expect(!Architectures.pipeline(name, isForeignTo: architecture), "\(name)")
+      }
+    }
+  }
+
+  @Test func headsFollowTextWidthAndProjections() {
+    #expect(Architectures.heads(textWidth: 768, isLinear: true) == .count(8))
+    #expect(Architectures.heads(textWidth: 1024, isLinear: false) == .count(8))
+    for width in [1024, 1280, 2048, 32, nil] as [Int?] {
+      #expect(Architectures.heads(textWidth: width, isLinear: true) == .width(64))
+    }
+  }
+
+  @Test func onlyOpenCLIPHIsShortened() {
+    #expect(Architectures.shortenedTextEncoder(width: 1024)?.layers == 24)
+    for width in [768, 1280, nil] as [Int?] {
+      #expect(Architectures.shortenedTextEncoder(width: width) == nil)
+    }
+  }
+
+  @Test func onlySDXLUsesZerosForAnEmptyPrompt() {
+    #expect(Architectures.all.filter(\.usesZerosForEmptyPrompt).map(\.name) == ["sdxl"])
+  }
+
+  @Test func schedulerConfigsStateThePredictionType() {
+    #expect(PredictionType(scheduler: nil) == .epsilon)
+    #expect(PredictionType(scheduler: ["prediction_type": .null]) == .epsilon)
+    #expect(PredictionType(scheduler: ["prediction_type": "flow"]) == .epsilon)
+    for type in PredictionType.allCases {
+      #expect(PredictionType(scheduler: ["prediction_type": type.json]) == type)
+    }
+  }
+
   @Test func factsOfTheAutoencoderAreConfigMembers() throws {
     let facts = Architectures.all.map { ($0.name, $0.autoencoder.config) }
     for (name, config) in facts {

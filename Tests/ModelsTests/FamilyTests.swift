@@ -12,7 +12,6 @@ import Testing
     #expect(Set(names).count == names.count)
     for family in Family.all {
       #expect(Family.named(family.name)?.title == family.title)
-      if let parent = family.parent { #expect(Family.named(parent) != nil) }
     }
   }
 

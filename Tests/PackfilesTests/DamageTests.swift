@@ -93,15 +93,15 @@ import Testing
         let file = try ReplacingFile(path: folder + "/any.name", replacing: true)
         try file.write(bytes)
         try file.commit()
-        return PackfileLayout().recognizes(folder + "/any.name")
+        return PackfileModelReader().recognizes(folder + "/any.name")
       }
       #expect(try isRecognized(bytes))
       #expect(try isRecognized(Array(bytes.dropLast(100))))
       #expect(try isRecognized([0] + bytes.dropFirst()))
       #expect(try !isRecognized([]))
       #expect(try !isRecognized(Array("decant".utf8)))
-      #expect(!PackfileLayout().recognizes(folder))
-      #expect(!PackfileLayout().recognizes(folder + "/none"))
+      #expect(!PackfileModelReader().recognizes(folder))
+      #expect(!PackfileModelReader().recognizes(folder + "/none"))
     }
   }
 
@@ -115,7 +115,7 @@ import Testing
   /// A small file, and for each byte the name that an error about it must contain.
   private func file() throws -> ([UInt8], [String]) {
     try withTemporaryFolder { folder in
-      let reader = try written(Samples.mixed, in: folder, as: PackfileWriter(parity: ["psnr": 40]))
+      let reader = try written(Samples.mixed, in: folder, parity: ["psnr": 40])
       let bytes = try ByteSlice.mapping(folder + "/model.decant").array
       var names = [String](repeating: "manifest", count: bytes.count)
       for index in 0..<64 { names[index] = "header" }

@@ -61,9 +61,9 @@ import Testing
 
   @Test(.enabled(if: ProcessInfo.processInfo.environment["DECANT_WRITE_FIXTURES"] != nil))
   func writeFixtures() throws {
-    try PackfileWriter(parity: ["psnr": 40.5]).write(
-      Self.huffman, to: fixture("packfiles/huffman.decant"), replacing: true
-    ) { _, _ in }
+    let path = fixture("packfiles/huffman.decant")
+    try PackfileWriter().write(Self.huffman, to: path, replacing: true) { _, _ in }
+    try Packfile.record(parity: ["psnr": 40.5], in: path) { _, _ in }
   }
 
   /// Numbers in 1, 2 and 4 planes, with more than one block of a few values, so that the file is

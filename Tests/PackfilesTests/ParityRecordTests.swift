@@ -26,9 +26,10 @@ import Testing
       #expect(before.parity == nil)
       #expect(try contents(of: before.model()) == contents(of: Samples.mixed))
 
-      // The bytes equal those of a file written with the record, and without it after its removal.
+      // A record replaces the one before it, and its removal restores the bytes.
       let new = try #require(FileManager.default.contents(atPath: path))
-      _ = try written(Samples.mixed, in: folder, as: PackfileWriter(parity: ["psnr": 41.25]))
+      try Packfile.record(parity: ["psnr": 7, "ssim": 0.5], in: path) { _, _ in }
+      try Packfile.record(parity: ["psnr": 41.25], in: path) { _, _ in }
       #expect(FileManager.default.contents(atPath: path) == new)
       try Packfile.record(parity: nil, in: path) { _, _ in }
       #expect(FileManager.default.contents(atPath: path) == old)
@@ -54,14 +55,14 @@ import Testing
     try withTemporaryFolder { folder in
       let path = folder + "/model.decant"
       _ = try written(Samples.mixed, in: folder)
-      let model = try PackfileLayout().read(path, options: ReadOptions())
+      let model = try PackfileModelReader().read(path, options: ReadOptions())
       #expect(model.location == path)
       #expect(try contents(of: model) == contents(of: Samples.mixed))
       #expect(throws: VariantError(path: path, variant: "fp16")) {
-        try PackfileLayout().read(path, options: ReadOptions(variant: "fp16"))
+        try PackfileModelReader().read(path, options: ReadOptions(variant: "fp16"))
       }
       #expect(throws: FileError.self) {
-        try PackfileLayout().read(folder + "/none", options: ReadOptions())
+        try PackfileModelReader().read(folder + "/none", options: ReadOptions())
       }
     }
   }

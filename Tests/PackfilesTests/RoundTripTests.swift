@@ -30,7 +30,7 @@ import Testing
     #expect(tensors.count > 330)
     let model = Samples.model(tensors)
     try withTemporaryFolder { folder in
-      let reader = try written(model, in: folder, as: PackfileWriter(codes: codes))
+      let reader = try written(model, in: folder, codes: codes)
       let copy = try reader.model()
       #expect(copy.components[0].weights.names == tensors.map(\.0))
       for (name, tensor) in tensors {
@@ -63,7 +63,7 @@ import Testing
     try withTemporaryFolder { folder in
       let model = Samples.mixed
       let reader = try written(
-        model, in: folder, as: PackfileWriter(parity: ["psnr": 42.5, "pictures": [1, nil]]))
+        model, in: folder, parity: ["psnr": 42.5, "pictures": [1, nil]])
       let copy = try reader.model()
       #expect(copy.index == model.index)
       #expect(copy.scheduler == model.scheduler)

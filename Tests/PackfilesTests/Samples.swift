@@ -97,12 +97,14 @@ enum Samples {
   }
 }
 
-/// Writes `model` to `folder` and opens it.
+/// Writes `model` to `folder`, records `parity` in the file, and opens it.
 func written(
-  _ model: ModelSource, in folder: String, as writer: PackfileWriter = PackfileWriter()
+  _ model: ModelSource, in folder: String, codes: Bool? = nil, parity: JSONObject? = nil
 ) throws -> PackfileReader {
   let path = folder + "/model.decant"
-  try writer.write(model, to: path, replacing: true) { _, _ in }
+  let options = WriteOptions(codes: codes)
+  try PackfileWriter().write(model, to: path, replacing: true, options: options) { _, _ in }
+  if let parity { try Packfile.record(parity: parity, in: path) { _, _ in } }
   return try PackfileReader(path: path)
 }
 

@@ -50,7 +50,7 @@ private struct Canceller: @unchecked Sendable {
     throws
   {
     try withTemporaryFolder { folder in
-      let reader = try written(Samples.mixed, in: folder, as: PackfileWriter(codes: codes))
+      let reader = try written(Samples.mixed, in: folder, codes: codes)
       let model = try reader.model()
       var raw = 0
       for component in reader.manifest.components {
@@ -76,9 +76,8 @@ private struct Canceller: @unchecked Sendable {
   @Test func openingReadsNoWeights() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/model.decant"
-      try PackfileWriter(codes: false).write(
-        Samples.model([("a", Samples.noise([100], .plain(.f32)))]), to: path, replacing: false
-      ) { _, _ in }
+      _ = try written(
+        Samples.model([("a", Samples.noise([100], .plain(.f32)))]), in: folder, codes: false)
       var bytes = [UInt8](try #require(FileManager.default.contents(atPath: path)))
       bytes[64] ^= 1
       // Reading the tensor detects the damage, opening does not.

@@ -173,13 +173,11 @@ struct StatisticsTests {
     }
     add([1, 2, -3, 4], 0, .unconditional)
     add([5, 6], 1, .conditional)
-    #expect(statistics.maxima() == [5, 6])
-    #expect(statistics.maxima(bands: 0..<1) == [3, 4])
-    #expect(statistics.maxima(branches: [.unconditional]) == [3, 4])
-    // (1 + 9) / 2, (4 + 16) / 2; then with 25 and 36 over three rows.
-    #expect(statistics.meanSquares(bands: 0..<1) == [5, 10])
+    #expect(statistics.maxima == [3, 4, 0, 0, 0, 0, 5, 6])
+    // 1 + 9, 4 + 16; the mean squares are over three rows.
+    #expect(statistics.squareSums.map(\.value) == [10, 20, 0, 0, 0, 0, 25, 36])
     #expect(statistics.meanSquares() == [35.0 / 3, 56.0 / 3])
-    #expect(statistics.meanSquares(bands: 0..<1, branches: [.conditional]) == nil)
+    #expect(ModuleStatistics(channels: 2, bands: 2).meanSquares() == nil)
     #expect(statistics.positions == [2, 0, 0, 1])
   }
 

@@ -41,7 +41,7 @@ struct ModuleRulesTests {
       list: "Sources/Checkpoints/Readers.swift", line: "%@()"),
     List(
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ModelWriter \{"#,
-      list: "Sources/Checkpoints/Readers.swift", line: "%@()"),
+      list: "Sources/Checkpoints/Writers.swift", line: "%@()"),
     List(
       members: "Sources/Checkpoints", declaration: #"struct (\w+): ArchiveFormat \{"#,
       list: "Sources/Checkpoints/Archives.swift", line: "%@()"),
@@ -145,6 +145,53 @@ struct ModuleRulesTests {
         for pattern in ["family.name ==", "family.name !=", "switch family", "switch model.family"]
         where !file.path.hasPrefix("Sources/Models/") {
           #expect(!file.text.contains(pattern), "\(file) has '\(pattern)'")
+        }
+      }
+    }
+  }
+
+  /// Types and rounding methods have named values, such as `Schemes.half`. Outside their lists their
+  /// names are neither defaults nor arguments; a member of a JSON object may have such a name.
+  @Test func noCodeSpellsTypesAndMethods() throws {
+    // SDNQ's own names of number types.
+    let others = [
+      "Sources/Checkpoints/QuantizedForms/SDNQ", "Sources/Checkpoints/Profiles/SDNQProfile",
+    ]
+    let libraries = [
+      "Sources/Tensors/TensorEncoding.swift": [
+        "Sources/Tensors/", "Sources/Quantization/Schemes/",
+      ] + others,
+      "Sources/Quantization/Rounding/": ["Sources/Quantization/Rounding/"],
+    ]
+    let files = try Repository.files("Sources")
+    for (library, names) in try Self.names() {
+      guard let places = libraries[library] else { continue }
+      #expect(!names.isEmpty)
+      for file in files where !places.contains(where: file.path.hasPrefix) {
+        for name in names where file.text.contains("\"\(name)\"") {
+          for line in file.lines where !line.isComment {
+            let rest = line.replacing("\"\(name)\":", with: "")
+            #expect(!rest.contains("\"\(name)\""), "\(file): \(line)")
+          }
+        }
+      }
+    }
+  }
+
+  /// Families, architectures and schedulers are found by properties or through their lists. Outside
+  /// these no code has their names.
+  @Test func noCodeSpellsFamiliesAndSchedulers() throws {
+    let libraries = [
+      "Sources/Models/Families/", "Sources/ModelSources/Architectures/",
+      "Sources/Sampling/Schedulers/",
+    ]
+    let files = try Repository.files("Sources")
+    for (library, names) in try Self.names() where libraries.contains(library) {
+      for file in files where !file.path.hasPrefix(library) {
+        for name in names where file.text.contains("\"\(name)\"") {
+          for line in file.lines where !line.isComment {
+            #expect(!line.contains("\"\(name)\""), "\(file): \(line)")
+          }
         }
       }
     }

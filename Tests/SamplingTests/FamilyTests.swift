@@ -39,7 +39,8 @@ struct FamilyTests {
     let request = try Self.request(entry)
     let latents = try sampler.denoise(request)
     let changes: [(inout SamplingRequest) -> Void] = [
-      { $0.negativePrompt = "" }, { $0.crop = (8, 0) }, { $0.crop = (0, 8) },
+      { $0.negativePrompt = "" }, { $0.crop = Crop(top: 8, left: 0) },
+      { $0.crop = Crop(top: 0, left: 8) },
       { $0.originalSize = nil }, { $0.targetSize = nil }, { $0.guidanceScale = 1 },
     ]
     for change in changes {
@@ -155,9 +156,11 @@ struct FamilyTests {
     request.count = ask["num_images_per_prompt"]?.integer ?? 1
     request.width = ask["width"]?.integer
     // diffusers' sizes are (height, width).
-    request.originalSize = pair(ask["original_size"]).map { ($0.1, $0.0) }
-    request.targetSize = pair(ask["target_size"]).map { ($0.1, $0.0) }
-    if let crop = pair(ask["crops_coords_top_left"]) { request.crop = (crop.0, crop.1) }
+    request.originalSize = pair(ask["original_size"]).map { ImageSize(width: $0.1, height: $0.0) }
+    request.targetSize = pair(ask["target_size"]).map { ImageSize(width: $0.1, height: $0.0) }
+    if let crop = pair(ask["crops_coords_top_left"]) {
+      request.crop = Crop(top: crop.0, left: crop.1)
+    }
     if let (width, height) = pair(entry["image"]) {
       request.initialImage = InitialImage(
         image: Self.image(width, height),

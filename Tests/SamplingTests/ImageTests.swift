@@ -61,7 +61,8 @@ struct ImageTests {
     #expect(sizes.count == 4)
     for entry in sizes {
       let size = try entry.array("size").compactMap(\.integer)
-      let image = FamilyTests.image(24, 20).resized(width: size[0], height: size[1])
+      let image = FamilyTests.image(24, 20).resized(
+        to: ImageSize(width: size[0], height: size[1]))
       #expect(image.pixels == bytes(hex: try entry.string("pixels")), "\(size)")
     }
   }

@@ -268,13 +268,14 @@ struct SamplerTests {
         == "the guidance scale is 1e+300, expected a finite number")
     #expect(
       sentence {
-        $0.crop = (8, 0)
-        $0.targetSize = (64, 64)
+        $0.crop = Crop(top: 8, left: 0)
+        $0.targetSize = ImageSize(width: 64, height: 64)
       }
         == "\(sampler.model.source.location) is Stable Diffusion 1.x of other sizes, which has no "
         + "conditioning on crop and target size")
     #expect(
-      sentence { $0.originalSize = (64, 64) }.hasSuffix("has no conditioning on original size"))
+      sentence { $0.originalSize = ImageSize(width: 64, height: 64) }.hasSuffix(
+        "has no conditioning on original size"))
     #expect(sentence { $0.scheduler = "dpm_fast" }.hasPrefix("scheduler 'dpm_fast' is unknown"))
     func remedy(_ settings: [Setting]) -> Remedy? {
       SamplingError.noSizeConditioning(location: "a", family: "b", settings: settings).remedy

@@ -4,40 +4,46 @@ import Testing
 /// The names by which users find a scheduler.
 @Suite("Names of schedulers")
 struct SchedulerNameTests {
-  @Test(
-    "of other programs are accepted",
-    arguments: [
-      ("pndm", ["PNDM", "PLMS", "plms", "PNDMScheduler"]),
-      ("ddim", ["DDIM", "DDIMScheduler"]),
-      (
-        "euler", ["Euler", "k_euler", "EulerDiscreteScheduler", "EulerScheduler", "euler_discrete"]
-      ),
-      (
-        "euler-a",
-        [
-          "Euler a", "euler_a", "eulera", "euler_ancestral", "Euler Ancestral", "k_euler_a",
-          "k_euler_ancestral", "EulerAncestralDiscreteScheduler",
-        ]
-      ),
-      (
-        "dpm++2m",
-        [
-          "DPM++ 2M", "dpm++ 2m", "dpm++_2m", "dpmpp_2m", "dpmpp-2m", "dpmpp2m", "k_dpmpp_2m",
-          "DPMSolverMultistepScheduler", "DPM-Solver++(2M)", "DPMSolver++",
-        ]
-      ),
-      (
-        "dpm++2m-karras",
-        [
-          "DPM++ 2M Karras", "dpm++ 2m karras", "dpmpp_2m_karras", "dpmpp_2m_k", "k_dpmpp_2m_ka",
-        ]
-      ),
-      ("lcm", ["LCM", "k_lcm", "LCMScheduler"]),
-    ])
+  /// Names in other programs, by scheduler.
+  static let otherNames: [(name: String, others: [String])] = [
+    ("pndm", ["PNDM", "PLMS", "plms", "PNDMScheduler"]),
+    ("ddim", ["DDIM", "DDIMScheduler"]),
+    (
+      "euler", ["Euler", "k_euler", "EulerDiscreteScheduler", "EulerScheduler", "euler_discrete"]
+    ),
+    (
+      "euler-a",
+      [
+        "Euler a", "euler_a", "eulera", "euler_ancestral", "Euler Ancestral", "k_euler_a",
+        "k_euler_ancestral", "EulerAncestralDiscreteScheduler",
+      ]
+    ),
+    (
+      "dpm++2m",
+      [
+        "DPM++ 2M", "dpm++ 2m", "dpm++_2m", "dpmpp_2m", "dpmpp-2m", "dpmpp2m", "k_dpmpp_2m",
+        "DPMSolverMultistepScheduler", "DPM-Solver++(2M)", "DPMSolver++",
+      ]
+    ),
+    (
+      "dpm++2m-karras",
+      [
+        "DPM++ 2M Karras", "dpm++ 2m karras", "dpmpp_2m_karras", "dpmpp_2m_k", "k_dpmpp_2m_ka",
+      ]
+    ),
+    ("lcm", ["LCM", "k_lcm", "LCMScheduler"]),
+  ]
+
+  @Test("of other programs are accepted", arguments: otherNames)
   func others(name: String, others: [String]) throws {
     for other in [name, name.uppercased()] + others {
       #expect(try Schedulers.named(other).name == name, "\(other)")
     }
+  }
+
+  @Test("of other programs are listed for every scheduler")
+  func completeness() {
+    #expect(Set(Self.otherNames.map(\.name)) == Set(Schedulers.all.map(\.name)))
   }
 
   @Test("find one scheduler each")

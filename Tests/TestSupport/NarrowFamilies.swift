@@ -25,16 +25,17 @@ extension Family {
   ///
   /// - Parameters:
   ///   - vocabulary: the number of tokens of the text encoders; `nil` means that of CLIP.
-  ///   - files: the files of a tokenizer, if the model is sampled.
+  ///   - files: the files of a tokenizer, if the model is sampled. The family's own files take
+  ///     precedence.
   /// - Returns: `nil` for a family without a published config.
   package func narrowed(
     seed: UInt64 = 1, kind: ElementKind = .f32, vocabulary: Int? = nil,
     files: [ModelSource.File] = []
   ) throws -> ModelSource? {
-    guard let whole = try synthesize(seed: seed, kind: kind, files: files) else {
-      return nil
-    }
+    guard let whole = try synthesize(seed: seed, kind: kind) else { return nil }
     var model = whole
+    let others = files.filter { file in !whole.files.contains { $0.path == file.path } }
+    model.files = (whole.files + others).sorted { $0.path < $1.path }
     for index in model.components.indices {
       let component = model.components[index]
       let config = narrow(component.config, of: component.name, vocabulary: vocabulary)

@@ -139,6 +139,7 @@ struct VerifierTests {
     let settings = VerificationSettings(
       prompts: [Prompt("a red circle")], seeds: [7], steps: 2, guidanceScale: 3, blockSteps: 1)
     let base = try report(settings)
+    let size = model.defaultSize
     let changes: [(name: String, change: (inout VerificationSettings) -> Void)] = [
       ("prompts", { $0.prompts = [Prompt("a blue square")] }),
       (
@@ -149,8 +150,8 @@ struct VerifierTests {
       ("steps", { $0.steps = 3 }),
       ("guidance scale", { $0.guidanceScale = 5 }),
       ("scheduler", { $0.scheduler = "euler" }),
-      ("width", { $0.width = 32 }),
-      ("height", { $0.height = 32 }),
+      ("width", { $0.size = ImageSize(width: 32, height: size.height) }),
+      ("height", { $0.size = ImageSize(width: size.width, height: 32) }),
     ]
     for (name, change) in changes {
       var changed = settings
@@ -173,7 +174,7 @@ struct VerifierTests {
     ]
     let report = try Verifier(
       settings: VerificationSettings(
-        prompts: prompts, steps: 2, guidanceScale: 3, width: 16, height: 16),
+        prompts: prompts, steps: 2, guidanceScale: 3, size: ImageSize(width: 16, height: 16)),
       tool: "", machine: ""
     ).verify(reference: .init(name: "a", model: model), candidate: .init(name: "b", model: model))
     #expect(report.images.map(\.negativePrompt) == ["", "a dog"])
@@ -191,8 +192,7 @@ struct VerifierTests {
     let report = try verifier().verify(
       reference: .init(name: "original", model: model, fileBytes: 5),
       candidate: .init(name: "same", model: model))
-    #expect(report.settings.width == model.defaultSize.width)
-    #expect(report.settings.height == model.defaultSize.height)
+    #expect(report.settings.size == model.defaultSize)
     #expect(report.reference.fileBytes == 5)
     #expect(report.reference.parameters > 0)
     #expect(report.reference.bytes == report.reference.parameters * 2)

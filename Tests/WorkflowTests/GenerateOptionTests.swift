@@ -67,8 +67,8 @@ import Workflow
     let session = session(miniatureXL)
     let changes: [(String, @Sendable (inout GenerateRequest) -> Void)] = [
       ("none", { _ in }),
-      ("crop from the left", { $0.crop = (x: 8, y: 0) }),
-      ("crop from the top", { $0.crop = (x: 0, y: 8) }),
+      ("crop from the left", { $0.crop = Crop(top: 0, left: 8) }),
+      ("crop from the top", { $0.crop = Crop(top: 8, left: 0) }),
       ("original width", { $0.originalSize = ImageSize(width: 64, height: 16) }),
       ("original height", { $0.originalSize = ImageSize(width: 16, height: 64) }),
       ("target width", { $0.targetSize = ImageSize(width: 64, height: 16) }),
@@ -87,7 +87,7 @@ import Workflow
     // The defaults are the image's size and no crop.
     let stated = request {
       $0.steps = 1
-      $0.crop = (x: 0, y: 0)
+      $0.crop = Crop(top: 0, left: 0)
       $0.originalSize = ImageSize(width: 16, height: 16)
       $0.targetSize = ImageSize(width: 16, height: 16)
     }

@@ -116,7 +116,7 @@ func temporaryFolder() throws -> String {
 
 /// The model of a `.decant` file.
 func packed(_ path: String) throws -> ModelSource {
-  try PackfileLayout().read(path, options: ReadOptions())
+  try PackfileModelReader().read(path, options: ReadOptions())
 }
 
 /// The bytes, encoding and shape of every weight, by name.

@@ -48,7 +48,7 @@ package enum GGUFError: RemediableError, Equatable {
     case .truncated, .beyondFile: .downloadAgain
     case .unsupportedEncoding:
       .either([
-        .quantizeOriginal, .choose(.type, ["f16"]),
+        .quantizeOriginal, .choose(.type, [TensorEncoding.plain(.f16).name]),
       ])
     default: nil
     }

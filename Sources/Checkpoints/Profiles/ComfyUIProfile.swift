@@ -43,7 +43,7 @@ struct ComfyUIProfile: OutputProfile {
     }
     // Without the block whose statistic shows velocity prediction, it takes epsilon.
     let layers = UNetTopology(config: unet.config).down.map(\.attentions.count)
-    let isVelocity = model.scheduler?["prediction_type"] == "v_prediction"
+    let isVelocity = PredictionType(scheduler: model.scheduler) == .velocity
     return architecture.predictionMark != nil && layers != [2, 2, 2, 2] && isVelocity
       ? "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the prediction "
         + "type from a removed block"

@@ -32,7 +32,9 @@ package enum SafetensorsWriteError: RemediableError, Equatable {
   package var remedy: Remedy? {
     switch self {
     case .unsupportedEncoding:
-      .either([.choose(.type, ["f16"]), .choose(.outputFormat, ["decant"])])
+      .either([
+        .choose(.type, [TensorEncoding.plain(.f16).name]), .choose(.outputFormat, ["decant"]),
+      ])
     default: nil
     }
   }

@@ -55,8 +55,6 @@ enum AutoencoderNames {
     for name in ["encoder.down.0.block.0.conv1.weight", "encoder.conv_in.weight"]
     where shape(name)?.rank != 4 { throw .missing(path: path, tensor: name) }
     let latent = shape("decoder.conv_in.weight")?.extents.dropFirst().first ?? 4
-    var groups = 32
-    while groups > 1, channels.contains(where: { $0 % groups != 0 }) { groups /= 2 }
     func repeated(_ name: JSONValue) -> JSONValue {
       .array([JSONValue](repeating: name, count: channels.count))
     }
@@ -66,7 +64,7 @@ enum AutoencoderNames {
       "down_block_types": repeated("DownEncoderBlock2D"),
       "in_channels": .integer(shape("encoder.conv_in.weight")?[1] ?? 3),
       "latent_channels": .integer(latent), "layers_per_block": .integer(layers),
-      "norm_num_groups": .integer(groups),
+      "norm_num_groups": .integer(normGroups(dividing: channels)),
       "out_channels": .integer(shape("decoder.conv_out.weight")?.rows ?? 3),
       "up_block_types": repeated("UpDecoderBlock2D"),
     ]

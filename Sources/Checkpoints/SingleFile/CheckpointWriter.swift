@@ -52,11 +52,12 @@ package struct CheckpointWriter: ModelWriter {
     }
     metadata[CarriedConfig.key] = CarriedConfig.text(of: model)
     guard model[ComponentName.unet] != nil else { return metadata }
-    let prediction = model.scheduler?["prediction_type"]?.string ?? "epsilon"
+    let prediction = PredictionType(scheduler: model.scheduler)
+    let stated = model.scheduler?[PredictionType.key]?.string ?? prediction.rawValue
     let architecture = Architectures.of(model.components).modelSpec(prediction)
     let standard = [
       "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": architecture,
-      "modelspec.prediction_type": prediction == "v_prediction" ? "v" : prediction,
+      "modelspec.prediction_type": prediction == .velocity ? "v" : stated,
     ]
     return metadata.merging(standard) { stated, _ in stated }
   }

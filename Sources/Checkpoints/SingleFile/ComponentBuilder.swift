@@ -103,7 +103,7 @@ struct ComponentBuilder {
     let width = mapped.entry("text_model.embeddings.token_embedding.weight")?.shape.rowLength
     // OpenCLIP's encoders use the exact GELU under transformers' names too.
     let usesGELU =
-      isOpenCLIP || width == SingleFileFacts.openCLIPHWidth || isSecond
+      isOpenCLIP || Architectures.shortenedTextEncoder(width: width) != nil || isSecond
       || mapped.entry(OpenCLIPKeys.projection.diffusers) != nil
     let config = try TextEncoderNames.config(of: mapped, isOpenCLIP: usesGELU, path: path)
     let hasProjection = mapped.entry(OpenCLIPKeys.projection.diffusers) != nil
@@ -115,10 +115,9 @@ struct ComponentBuilder {
       name, hasProjection ? "CLIPTextModelWithProjection" : "CLIPTextModel", config, list)
   }
 
-  /// Whether a layer is OpenCLIP-H's last, which Stable Diffusion 2 does not use.
-  private func isUnused(_ layer: Int, layers: Int, width: Int?) -> Bool {
-    layers == SingleFileFacts.openCLIPHLayers && width == SingleFileFacts.openCLIPHWidth
-      && layer == layers - 1
+  /// Whether the last of this many layers is one that diffusers does not store.
+  private func lastIsUnused(layers: Int, width: Int?) -> Bool {
+    Architectures.shortenedTextEncoder(width: width)?.layers == layers
   }
 
   /// Maps transformers' names, with or without the prefix of `encoder.layers`.
@@ -138,9 +137,9 @@ struct ComponentBuilder {
     let layers = TextEncoderNames.layers(list.map(\.name), prefix: prefix)
     let width = list.first { $0.name == "text_model.embeddings.token_embedding.weight" }
       .flatMap { shape($0.origin)?.rowLength }
+    let isShortened = lastIsUnused(layers: layers, width: width)
     return list.filter { name, _ in
-      !(isUnused(layers - 1, layers: layers, width: width)
-        && name.hasPrefix("\(prefix)\(layers - 1)."))
+      !(isShortened && name.hasPrefix("\(prefix)\(layers - 1)."))
     }.map { ($0.name, tensor($0.origin)) }
   }
 
@@ -153,17 +152,15 @@ struct ComponentBuilder {
     let origins = Dictionary(own.map { ($0.name, $0.origin) }) { first, _ in first }
     var layers = TextEncoderNames.layers(origins.keys, prefix: OpenCLIPKeys.layers.openCLIP)
     let width = shape(origins["token_embedding.weight"])?.rowLength
-    let isH =
-      isUnused(layers - 1, layers: layers, width: width) || width == SingleFileFacts.openCLIPHWidth
-    if isUnused(layers - 1, layers: layers, width: width) { layers -= 1 }
+    let isShortened = Architectures.shortenedTextEncoder(width: width) != nil
+    if lastIsUnused(layers: layers, width: width) { layers -= 1 }
     let pairs = TextEncoderNames.pairs(layers: layers)
     var list: [(String, MappedSource.Origin)] = []
     for (name, origin) in own {
       if name == OpenCLIPKeys.positions.openCLIP {
         list.append((OpenCLIPKeys.positions.diffusers, tensor(origin)))
       } else if name == OpenCLIPKeys.projection.openCLIP {
-        // Stable Diffusion 2 does not use the projection, and diffusers does not store it.
-        if !isH { list.append((OpenCLIPKeys.projection.diffusers, .transposed(origin))) }
+        if !isShortened { list.append((OpenCLIPKeys.projection.diffusers, .transposed(origin))) }
       } else if let (layer, kind) = Self.stack(name) {
         guard layer < layers else { continue }
         guard let shape = shape(origin), shape.rows % 3 == 0 else {

@@ -5,8 +5,7 @@ internal import Tensors
 
 /// The prediction type of a single file without a scheduler config, and the reason for it.
 struct Prediction {
-  /// `epsilon` or `v_prediction`.
-  let type: String
+  let type: PredictionType
   /// A clause that says from what the type was found.
   let reason: String
   let isCertain: Bool
@@ -24,26 +23,26 @@ struct Prediction {
     endsInNoise =
       PredictionMarkers.name(of: SingleFileFacts.zeroTerminalMarker, in: weights) != nil
     if let marker = PredictionMarkers.name(of: SingleFileFacts.velocityMarker, in: weights) {
-      (type, reason, isCertain) = ("v_prediction", "the file has the tensor '\(marker)'", true)
+      (type, reason, isCertain) = (.velocity, "the file has the tensor '\(marker)'", true)
       return
     }
     if let stated = archive.metadata["modelspec.prediction_type"]?.string {
       let isVelocity = stated.hasPrefix("v")
       (type, reason, isCertain) = (
-        isVelocity ? "v_prediction" : "epsilon",
+        isVelocity ? .velocity : .epsilon,
         "the metadata's 'modelspec.prediction_type' is '\(shown(stated))'", true
       )
       return
     }
     guard let mark = architecture.predictionMark else {
       (type, reason, isCertain) = (
-        "epsilon", "the default of the architecture; tensors do not show it", true
+        .epsilon, "the default of the architecture; tensors do not show it", true
       )
       return
     }
     if try Self.step(archive) == SingleFileFacts.epsilonStep {
       (type, reason, isCertain) = (
-        "epsilon", "training ended at step \(SingleFileFacts.epsilonStep), as of 2.1 base", true
+        .epsilon, "training ended at step \(SingleFileFacts.epsilonStep), as of 2.1 base", true
       )
       return
     }
@@ -54,14 +53,14 @@ struct Prediction {
       let isVelocity = deviation > SingleFileFacts.velocityDeviation
       let rounded = (deviation * 1e4).rounded() / 1e4
       (type, reason, isCertain) = (
-        isVelocity ? "v_prediction" : "epsilon",
+        isVelocity ? .velocity : .epsilon,
         "guessed: the standard deviation of '\(name)' is \(rounded), "
           + "\(isVelocity ? "above" : "at most") \(SingleFileFacts.velocityDeviation)", false
       )
       return
     }
     (type, reason, isCertain) = (
-      "epsilon", "guessed: the file does not show it, and Stable Diffusion 2 has both types", false
+      .epsilon, "guessed: the file does not show it, and Stable Diffusion 2 has both types", false
     )
   }
 
@@ -84,6 +83,6 @@ struct Prediction {
 
   /// The value in a model's provenance.
   var json: JSONValue {
-    ["type": .string(type), "reason": .string(reason), "certain": .bool(isCertain)]
+    ["type": type.json, "reason": .string(reason), "certain": .bool(isCertain)]
   }
 }

@@ -16,7 +16,7 @@ enum PredictionMarkers {
       let scheduler = model.scheduler
     else { return nil }
     var names: [String] = []
-    if scheduler["prediction_type"] == "v_prediction" {
+    if PredictionType(scheduler: scheduler) == .velocity {
       names.append(SingleFileFacts.velocityMarker)
     }
     if scheduler["rescale_betas_zero_snr"] == true {

@@ -110,26 +110,22 @@ package struct SingleFileReader: ModelReader {
 
   // MARK: - Defaults of the architecture
 
-  /// Sets index, scheduler and tokenizers from the architecture.
+  /// Sets index, scheduler and tokenizers from the architecture, and the scheduler's and U-Net's
+  /// members that depend on the prediction type.
   private static func derive(
     _ model: inout ModelSource, _ architecture: Architecture, _ archive: Archive,
     _ groups: TensorGroups
   ) throws {
-    model.files = model.components.flatMap { component in
-      architecture.tokenizerFiles(of: component.name)
-    }
-    guard let unet = model[ComponentName.unet] else { return }
+    model = model.completedWithArchitectureDefaults()
+    guard model[ComponentName.unet] != nil else { return }
     let origins = Dictionary(groups.unet.origins.map { ($0.name, $0.origin) }) { first, _ in first }
     let prediction = try Prediction(archive, architecture: architecture) { origins[$0] }
     model.provenance["prediction"] = prediction.json
-    model.index = architecture.index(forUNet: unet.config)
-    var scheduler = architecture.scheduler
-    scheduler["prediction_type"] = .string(prediction.type)
+    model.scheduler?[PredictionType.key] = prediction.type.json
     if prediction.endsInNoise {
-      scheduler["rescale_betas_zero_snr"] = true
-      scheduler["timestep_spacing"] = "trailing"
+      model.scheduler?["rescale_betas_zero_snr"] = true
+      model.scheduler?["timestep_spacing"] = "trailing"
     }
-    model.scheduler = scheduler
     model[ComponentName.unet]?.config["sample_size"] = .integer(
       architecture.sampleSize(prediction.type))
   }

@@ -1,13 +1,13 @@
 import Formats
+import ModelSources
 import Support
 import Tensors
 
 extension UNetWalk {
   /// Derives the config of `UNet2DConditionModel` from the names and shapes of the U-Net.
   ///
-  /// Tensors do not show the number of heads. The published families use 8 where the text is 768
-  /// wide or the projections around attentions are convolutions (Stable Diffusion 1), else heads of
-  /// width 64.
+  /// Tensors do not show the number of heads, so ``Architectures/heads(textWidth:isLinear:)``
+  /// supplies it.
   func config(
     path: String, shape: (String) -> Shape?
   ) throws(SingleFileError) -> JSONObject {
@@ -28,21 +28,25 @@ extension UNetWalk {
     }
     var config: JSONObject = [
       "_class_name": "UNet2DConditionModel", "act_fn": "silu",
-      "attention_head_dim": isLinear && text != 768
-        ? .array(channels.map { .integer(max(1, $0 / 64)) }) : 8,
+      "attention_head_dim": heads(Architectures.heads(textWidth: text, isLinear: isLinear)),
       "block_out_channels": .integers(channels),
       "center_input_sample": false,
       "down_block_types": .array(
         topology.down.map {
-          $0.attentions.contains(true) ? "CrossAttnDownBlock2D" : "DownBlock2D"
+          let type = $0.attentions.contains(true) ? UNetBlocks.Down.crossAttention : .plain
+          return .string(type.rawValue)
         }),
       "downsample_padding": 1, "flip_sin_to_cos": true, "freq_shift": 0,
       "in_channels": .integer(convIn[1]),
       "layers_per_block": folded(topology.down.map(\.attentions.count)),
       "mid_block_scale_factor": 1, "mid_block_type": midType, "norm_eps": 1e-05,
-      "norm_num_groups": .integer(groups), "out_channels": .integer(convOut[0]),
+      "norm_num_groups": .integer(normGroups(dividing: channels)),
+      "out_channels": .integer(convOut[0]),
       "up_block_types": .array(
-        topology.up.map { $0.attentions.contains(true) ? "CrossAttnUpBlock2D" : "UpBlock2D" }),
+        topology.up.map {
+          let type = $0.attentions.contains(true) ? UNetBlocks.Up.crossAttention : .plain
+          return .string(type.rawValue)
+        }),
       "use_linear_projection": .bool(isLinear),
     ]
     if let text { config["cross_attention_dim"] = .integer(text) }
@@ -61,6 +65,14 @@ extension UNetWalk {
     return config
   }
 
+  /// `attention_head_dim`, which despite its name is the number of heads.
+  private func heads(_ heads: Architecture.Heads) -> JSONValue {
+    switch heads {
+    case .count(let count): .integer(count)
+    case .width(let width): .array(channels.map { .integer(max(1, $0 / width)) })
+    }
+  }
+
   /// The LDM prefix of the first attention to the text.
   private func firstAttention(_ shape: (String) -> Shape?) -> String? {
     let diffusers = ["down_blocks", "up_blocks"].flatMap { side in
@@ -71,15 +83,9 @@ extension UNetWalk {
   }
 
   private var midType: JSONValue {
-    topology.mid.map { $0.hasAttention ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D" } ?? .null
-  }
-
-  /// The number of groups in norms: 32, or for narrow models the largest power of two below it that
-  /// divides all widths.
-  private var groups: Int {
-    var groups = 32
-    while groups > 1, channels.contains(where: { $0 % groups != 0 }) { groups /= 2 }
-    return groups
+    guard let mid = topology.mid else { return .null }
+    let type = mid.hasAttention ? UNetBlocks.Mid.crossAttention : .plain
+    return .string(type.rawValue)
   }
 
   /// Sets `transformer_layers_per_block`, and `reverse_transformer_layers_per_block` where the up

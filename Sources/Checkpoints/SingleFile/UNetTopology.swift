@@ -30,36 +30,35 @@ struct UNetTopology: Equatable {
   /// Reads the topology from a config of `UNet2DConditionModel`. Absent fields take diffusers'
   /// defaults.
   init(config: JSONObject) {
-    func types(_ field: String, _ standard: [String]) -> [String] {
-      config[field]?.array?.compactMap(\.string) ?? standard
+    func types<Block: RawRepresentable<String>>(_ field: String, _ standard: [Block]) -> [Block?] {
+      config[field]?.array?.compactMap(\.string).map { Block(rawValue: $0) } ?? standard
     }
-    let cross = "CrossAttnDownBlock2D"
-    let downTypes = types("down_block_types", [cross, cross, cross, "DownBlock2D"])
-    let upCross = "CrossAttnUpBlock2D"
-    let upTypes = types("up_block_types", ["UpBlock2D", upCross, upCross, upCross])
+    let downTypes = types("down_block_types", UNetBlocks.Down.standard)
+    let upTypes = types("up_block_types", UNetBlocks.Up.standard)
     let levels = downTypes.count
     let layers = (0..<levels).map { level in
-      let value = config["layers_per_block"] ?? 2
-      let entry = value.array.map { level < $0.count ? $0[level] : 2 } ?? value
+      let standard = UNetBlocks.standardLayers
+      let value = config["layers_per_block"] ?? .integer(standard)
+      let entry = value.array.map { level < $0.count ? $0[level] : .integer(standard) } ?? value
       // Configs are checked when a model is bound. The limit only bounds the work here.
-      return min(max(0, entry.integer ?? 2), 4096)
+      return min(max(0, entry.integer ?? standard), 4096)
     }
     down = downTypes.enumerated().map { level, type in
       Level(
-        attentions: [Bool](repeating: type == cross, count: layers[level]),
+        attentions: [Bool](repeating: type == .crossAttention, count: layers[level]),
         hasResampler: level < levels - 1)
     }
     up = upTypes.enumerated().map { index, type in
       let level = max(0, levels - 1 - index)
       return Level(
-        attentions: [Bool](repeating: type == upCross, count: layers[level] + 1),
+        attentions: [Bool](repeating: type == .crossAttention, count: layers[level] + 1),
         hasResampler: index < levels - 1)
     }
-    let type = config["mid_block_type"] ?? "UNetMidBlock2DCrossAttn"
+    let type = config["mid_block_type"]
     mid =
-      type.isNull
+      type?.isNull == true
       ? nil
-      : type.string == "UNetMidBlock2D"
+      : type?.string.flatMap({ UNetBlocks.Mid(rawValue: $0) }) == .plain
         ? Mid(resnets: 1, hasAttention: false) : Mid(resnets: 2, hasAttention: true)
   }
 

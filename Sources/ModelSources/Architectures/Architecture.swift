@@ -47,6 +47,22 @@ package struct Architecture: Sendable {
     }
   }
 
+  /// The heads of the U-Net's attentions, which its tensors do not show.
+  package enum Heads: Hashable, Sendable {
+    /// This many at every level.
+    case count(Int)
+    /// As many as have this width.
+    case width(Int)
+  }
+
+  /// An OpenCLIP text encoder without a second one, of which diffusers stores neither the last
+  /// layer nor the projection, because the U-Net attends to the penultimate states.
+  package struct ShortenedTextEncoder: Hashable, Sendable {
+    package let width: Int
+    /// Layers before the last is removed.
+    package let layers: Int
+  }
+
   /// The name in Decant's messages: `sd-v1`, `sdxl`.
   package let name: String
   /// Whether a model with these components, or a file with some of them, has this architecture.
@@ -59,9 +75,18 @@ package struct Architecture: Sendable {
   package let pipelineClass: String
   /// diffusers' pipeline class for U-Nets that take a mask and a masked image (9 input channels).
   package let inpaintingClass: String
+  /// The beginning of the names of diffusers' pipeline classes for this architecture. Where those
+  /// of several architectures fit a name, the longest one counts.
+  package let pipelinePrefix: String
   /// Further members of `model_index.json`.
   package let index: JSONObject
   package let textStates: TextStates
+  /// The width of the states that the U-Nets of published models attend to.
+  let textWidth: Int
+  let heads: Heads
+  /// The text encoder whose last layer and projection are not stored; `nil` for architectures that
+  /// use the whole.
+  let shortenedTextEncoder: ShortenedTextEncoder?
   /// `nil` for architectures without an added embedding.
   package let timeIDs: TimeIDs?
   /// The scheduler config of models that have none.
@@ -70,7 +95,7 @@ package struct Architecture: Sendable {
   /// `StableDiffusionPipeline`'s does.
   package let correctsSchedulers: Bool
   /// Sides of the training images in latent pixels, by prediction type.
-  package let sampleSize: @Sendable (_ prediction: String) -> Int
+  package let sampleSize: @Sendable (PredictionType) -> Int
   package let autoencoder: Autoencoder
   /// The small tokenizer files of each text encoder.
   let tokenizers: [String: [(file: String, text: String)]]
@@ -83,9 +108,15 @@ package struct Architecture: Sendable {
   /// published models predict the same.
   package let predictionMark: String?
   /// The `modelspec.architecture` of Stability's model specification, by prediction type.
-  package let modelSpec: @Sendable (_ prediction: String) -> String
+  package let modelSpec: @Sendable (PredictionType) -> String
   /// The `general.architecture` of GGUF files.
   package let nameInGGUF: String
+
+  /// The member of ``index`` that states ``usesZerosForEmptyPrompt``.
+  package static let zerosForEmptyPrompt = "force_zeros_for_empty_prompt"
+
+  /// Whether an absent negative prompt is encoded as zeros instead of as an empty text.
+  package var usesZerosForEmptyPrompt: Bool { index[Self.zerosForEmptyPrompt]?.bool ?? false }
 
   /// Whether an embedding of pooled text and sizes is added to the time embedding.
   package var hasAddedEmbedding: Bool { timeIDs != nil }
@@ -112,6 +143,28 @@ package enum Architectures {
   /// The architecture of a model, or of a file with some of a model's components.
   package static func of(_ components: [ModelSource.Component]) -> Architecture {
     all.first { $0.matches(components) } ?? .stableDiffusion1
+  }
+
+  /// The heads of a U-Net, from the width of the text states and whether the projections around
+  /// attentions are linear. Those of Stable Diffusion 1 are convolutions.
+  package static func heads(textWidth: Int?, isLinear: Bool) -> Architecture.Heads {
+    guard isLinear else { return Architecture.stableDiffusion1.heads }
+    let published = all.first { $0.textWidth == textWidth }
+    return (published ?? .stableDiffusionXL).heads
+  }
+
+  /// The text encoder of that width of which diffusers stores a part; `nil` where none has it.
+  package static func shortenedTextEncoder(
+    width: Int?
+  ) -> Architecture.ShortenedTextEncoder? {
+    all.lazy.compactMap(\.shortenedTextEncoder).first { $0.width == width }
+  }
+
+  /// Whether an index names a pipeline of another architecture than this one.
+  package static func pipeline(_ name: String, isForeignTo architecture: Architecture) -> Bool {
+    let prefixes = all.map(\.pipelinePrefix).filter { name.hasPrefix($0) }
+    guard let own = prefixes.max(by: { $0.count < $1.count }) else { return false }
+    return own != architecture.pipelinePrefix
   }
 }
 

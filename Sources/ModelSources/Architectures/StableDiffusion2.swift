@@ -9,9 +9,13 @@ extension Architecture {
     name: "sd-v2",
     matches: { !$0.haveAddedEmbedding && $0.haveOpenCLIPText },
     pipelineClass: "StableDiffusionPipeline", inpaintingClass: "StableDiffusionInpaintPipeline",
-    index: [:], textStates: .last, timeIDs: nil,
+    pipelinePrefix: "StableDiffusion", index: [:], textStates: .last,
+    textWidth: SingleFileFacts.openCLIPHWidth, heads: .width(64),
+    shortenedTextEncoder: ShortenedTextEncoder(
+      width: SingleFileFacts.openCLIPHWidth, layers: SingleFileFacts.openCLIPHLayers),
+    timeIDs: nil,
     scheduler: JSONObject(table: [StableDiffusion2Configs.scheduler]), correctsSchedulers: true,
-    sampleSize: { $0 == "v_prediction" ? 96 : 64 },
+    sampleSize: { $0 == .velocity ? 96 : 64 },
     autoencoder: Autoencoder(scalingFactor: SingleFileFacts.scalingFactor, needsFloat32: false),
     tokenizers: [
       ComponentName.textEncoder: tokenizerTexts(
@@ -21,7 +25,7 @@ extension Architecture {
     textPrefixes: [ComponentName.textEncoder: LDMKeys.text],
     predictionMark: SingleFileFacts.velocityBias,
     modelSpec: {
-      $0 == "v_prediction" ? "stable-diffusion-v2-768-v" : "stable-diffusion-v2-512"
+      $0 == .velocity ? "stable-diffusion-v2-768-v" : "stable-diffusion-v2-512"
     },
     // Programs that read GGUF have no separate name for Stable Diffusion 2.
     nameInGGUF: "sd1")
@@ -33,6 +37,7 @@ extension [ModelSource.Component] {
   var haveOpenCLIPText: Bool {
     if let text = first(where: { $0.name == ComponentName.textEncoder }) { return text.isOpenCLIP }
     let unet = first { $0.name == ComponentName.unet }
-    return unet?.config["cross_attention_dim"]?.integer == SingleFileFacts.openCLIPHWidth
+    return unet?.config["cross_attention_dim"]?.integer
+      == Architecture.stableDiffusion2.textWidth
   }
 }

@@ -12,7 +12,9 @@ extension Architecture {
     },
     pipelineClass: "StableDiffusionXLPipeline",
     inpaintingClass: "StableDiffusionXLInpaintPipeline",
-    index: ["force_zeros_for_empty_prompt": true], textStates: .penultimate, timeIDs: .sizes,
+    pipelinePrefix: "StableDiffusionXL", index: [Architecture.zerosForEmptyPrompt: true],
+    textStates: .penultimate, textWidth: 2048, heads: .width(64), shortenedTextEncoder: nil,
+    timeIDs: .sizes,
     scheduler: JSONObject(table: [StableDiffusionXLConfigs.scheduler]), correctsSchedulers: false,
     sampleSize: { _ in 128 }, autoencoder: autoencoderXL,
     tokenizers: [

@@ -5,28 +5,28 @@ import ModelSources
 /// U-Net removed and the rest distilled.
 extension Family {
   static let bkSDMBase = Family(
-    name: "bk-sdm-base", title: "BK-SDM Base", architecture: .stableDiffusion1, parent: "sd-v1-4",
+    name: "bk-sdm-base", title: "BK-SDM Base", architecture: .stableDiffusion1,
     template: ModelTemplate(BKSDMConfigs.base))
 
   static let bkSDMSmall = Family(
-    name: "bk-sdm-small", title: "BK-SDM Small", architecture: .stableDiffusion1, parent: "sd-v1-4",
+    name: "bk-sdm-small", title: "BK-SDM Small", architecture: .stableDiffusion1,
     template: ModelTemplate(BKSDMConfigs.small))
 
   static let bkSDMTiny = Family(
-    name: "bk-sdm-tiny", title: "BK-SDM Tiny", architecture: .stableDiffusion1, parent: "sd-v1-4",
+    name: "bk-sdm-tiny", title: "BK-SDM Tiny", architecture: .stableDiffusion1,
     template: ModelTemplate(BKSDMConfigs.tiny))
 
   static let bkSDMV2Base = Family(
     name: "bk-sdm-v2-base", title: "BK-SDM v2 Base", architecture: .stableDiffusion2,
-    parent: "sd-v2-1-base", template: ModelTemplate(BKSDMConfigs.v2Base))
+    template: ModelTemplate(BKSDMConfigs.v2Base))
 
   static let bkSDMV2Small = Family(
     name: "bk-sdm-v2-small", title: "BK-SDM v2 Small", architecture: .stableDiffusion2,
-    parent: "sd-v2-1-base", template: ModelTemplate(BKSDMConfigs.v2Small))
+    template: ModelTemplate(BKSDMConfigs.v2Small))
 
   static let bkSDMV2Tiny = Family(
     name: "bk-sdm-v2-tiny", title: "BK-SDM v2 Tiny", architecture: .stableDiffusion2,
-    parent: "sd-v2-1-base", template: ModelTemplate(BKSDMConfigs.v2Tiny))
+    template: ModelTemplate(BKSDMConfigs.v2Tiny))
 }
 
 /// Segmind's distilled models have the configs of BK-SDM's and other weights. Such a model is
@@ -34,9 +34,9 @@ extension Family {
 extension Family {
   static let segmindSmall = Family(
     name: "segmind-small-sd", title: "Segmind Small SD", architecture: .stableDiffusion1,
-    parent: "sd-v1-5", template: ModelTemplate(BKSDMConfigs.segmindSmall))
+    template: ModelTemplate(BKSDMConfigs.segmindSmall))
 
   static let segmindTiny = Family(
     name: "segmind-tiny-sd", title: "Segmind Tiny SD", architecture: .stableDiffusion1,
-    parent: "sd-v1-5", template: ModelTemplate(BKSDMConfigs.segmindTiny))
+    template: ModelTemplate(BKSDMConfigs.segmindTiny))
 }

@@ -15,7 +15,7 @@ extension Family {
     architecture: .stableDiffusion2, template: ModelTemplate(StableDiffusion2Configs.inpainting))
 
   static let stableDiffusionTurbo = Family(
-    name: "sd-turbo", title: "SD Turbo", architecture: .stableDiffusion2, parent: "sd-v2-1-base",
+    name: "sd-turbo", title: "SD Turbo", architecture: .stableDiffusion2,
     template: ModelTemplate(StableDiffusion2Configs.turbo))
 
   /// Models with the architecture of Stable Diffusion 2.x and any widths and depths.

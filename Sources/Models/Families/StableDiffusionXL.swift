@@ -8,12 +8,11 @@ extension Family {
 
   static let stableDiffusionXLTurbo = Family(
     name: "sdxl-turbo", title: "SDXL Turbo", architecture: .stableDiffusionXL,
-    parent: "sdxl-base-1.0",
     template: ModelTemplate(StableDiffusionXLConfigs.turbo))
 
   /// A latent consistency model distilled from SDXL.
   static let lcmStableDiffusionXL = Family(
-    name: "lcm-sdxl", title: "LCM SDXL", architecture: .stableDiffusionXL, parent: "sdxl-base-1.0",
+    name: "lcm-sdxl", title: "LCM SDXL", architecture: .stableDiffusionXL,
     template: ModelTemplate(StableDiffusionXLConfigs.lcm))
 
   static let stableDiffusionXLRefiner = Family(

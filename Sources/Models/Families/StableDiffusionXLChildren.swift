@@ -5,19 +5,18 @@ import ModelSources
 /// et al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005).
 extension Family {
   static let ssd1B = Family(
-    name: "ssd-1b", title: "SSD-1B", architecture: .stableDiffusionXL, parent: "sdxl-base-1.0",
+    name: "ssd-1b", title: "SSD-1B", architecture: .stableDiffusionXL,
     template: ModelTemplate(StableDiffusionXLConfigs.ssd1B))
 
   static let segmindVega = Family(
     name: "segmind-vega", title: "Segmind Vega", architecture: .stableDiffusionXL,
-    parent: "sdxl-base-1.0", template: ModelTemplate(StableDiffusionXLConfigs.vega))
+    template: ModelTemplate(StableDiffusionXLConfigs.vega))
 
   static let koala700M = Family(
     name: "koala-700m", title: "KOALA-700M", architecture: .stableDiffusionXL,
-    parent: "sdxl-base-1.0",
     template: ModelTemplate(StableDiffusionXLConfigs.koala700M))
 
   static let koala1B = Family(
-    name: "koala-1b", title: "KOALA-1B", architecture: .stableDiffusionXL, parent: "sdxl-base-1.0",
+    name: "koala-1b", title: "KOALA-1B", architecture: .stableDiffusionXL,
     template: ModelTemplate(StableDiffusionXLConfigs.koala1B))
 }

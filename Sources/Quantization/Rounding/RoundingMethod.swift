@@ -35,6 +35,9 @@ package enum RoundingMethods {
   /// The method that applies when none is named.
   package static let `default`: any RoundingMethod = MSERounding()
 
+  /// Round-to-nearest, the method to compare others with.
+  package static let nearest: any RoundingMethod = AbsmaxRounding()
+
   /// The method of that name, or `nil`.
   package static func named(_ name: String) -> (any RoundingMethod)? {
     all.first { $0.name == name }

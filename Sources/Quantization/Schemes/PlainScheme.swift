@@ -7,13 +7,15 @@ package struct PlainScheme: Scheme {
   package let summary: String
   private let kind: ElementKind
 
+  static let single = PlainScheme(.f32, ["float32", "fp32"], "float32, 4 bytes a weight")
+  static let half = PlainScheme(
+    .f16, ["float16", "fp16", "half"], "float16, 2 bytes a weight; refuses weights beyond 65504")
+
   package static let all: [any Scheme] = schemes
 
   private static let schemes = [
-    PlainScheme(.f32, ["float32", "fp32"], "float32, 4 bytes a weight"),
-    PlainScheme(
-      .f16, ["float16", "fp16", "half"],
-      "float16, 2 bytes a weight; refuses weights beyond 65504"),
+    single,
+    half,
     PlainScheme(
       .bf16, ["bfloat16"],
       "bfloat16, 2 bytes a weight; the range of float32 with 8 bits of precision"),

@@ -66,6 +66,13 @@ package enum Schemes {
   package static let all: [any Scheme] =
     PlainScheme.all + SymmetricScheme.all + Float8Scheme.all + RotatedScheme.all
 
+  /// float32.
+  package static let single: any Scheme = PlainScheme.single
+  /// float16, the scheme of weights that are not quantized unless another is chosen.
+  package static let half: any Scheme = PlainScheme.half
+  /// int8 with a scale for each output channel.
+  package static let int8: any Scheme = SymmetricScheme.int8
+
   /// The scheme of that name in any case, or `nil`.
   package static func named(_ name: String) -> (any Scheme)? {
     let name = name.lowercased()

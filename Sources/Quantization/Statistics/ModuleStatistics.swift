@@ -106,32 +106,13 @@ package struct ModuleStatistics: Sendable, Equatable {
 // MARK: - Summaries
 
 extension ModuleStatistics {
-  /// Mean square of each channel over the chosen bands and branches, all by default; `nil` when the
-  /// calibration saw no input there. Every input has the same weight.
-  package func meanSquares(
-    bands: Range<Int>? = nil, branches: [GuidanceBranch] = GuidanceBranch.allCases
-  ) -> [Double]? {
-    let cells = cells(bands, branches)
-    let count = cells.reduce(0.0) { $0 + Double(positions[$1]) }
+  /// Mean square of each channel over all bands and branches; `nil` when the calibration saw no
+  /// input. Every input has the same weight.
+  package func meanSquares() -> [Double]? {
+    let count = positions.reduce(0.0) { $0 + Double($1) }
     guard count > 0 else { return nil }
     return (0..<channels).map { channel in
-      cells.reduce(0.0) { $0 + squareSums[$1 * channels + channel].value } / count
-    }
-  }
-
-  /// Largest magnitude of each channel over the chosen bands and branches, all by default.
-  package func maxima(
-    bands: Range<Int>? = nil, branches: [GuidanceBranch] = GuidanceBranch.allCases
-  ) -> [Float] {
-    let cells = cells(bands, branches)
-    return (0..<channels).map { channel in
-      cells.reduce(0) { max($0, maxima[$1 * channels + channel]) }
-    }
-  }
-
-  private func cells(_ bands: Range<Int>?, _ branches: [GuidanceBranch]) -> [Int] {
-    (bands ?? 0..<self.bands).flatMap { band in
-      branches.map { band * GuidanceBranch.allCases.count + $0.rawValue }
+      positions.indices.reduce(0.0) { $0 + squareSums[$1 * channels + channel].value } / count
     }
   }
 }

@@ -1,4 +1,5 @@
 private import Foundation
+package import Support
 
 extension Image {
   /// Resizes as PIL does with `LANCZOS`: a windowed sinc of three lobes, scaled when the image
@@ -6,7 +7,8 @@ extension Image {
   ///
   /// If the aspect ratio changes much and the height shrinks most, Pillow 13 resizes vertically
   /// first. Intermediate levels are rounded, so a few levels then differ.
-  package func resized(width: Int, height: Int) -> Image {
+  package func resized(to size: ImageSize) -> Image {
+    let (width, height) = (size.width, size.height)
     if width == self.width, height == self.height { return self }
     let horizontal = Lanczos.kernels(from: self.width, to: width)
     var rows = [UInt8](repeating: 0, count: width * self.height * 3)

@@ -1,3 +1,4 @@
+internal import ModelSources
 package import Support
 package import Tensors
 

@@ -1,4 +1,5 @@
 private import Foundation
+internal import ModelSources
 package import Support
 package import Tensors
 

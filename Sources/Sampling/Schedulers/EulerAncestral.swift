@@ -1,3 +1,4 @@
+internal import ModelSources
 package import Support
 package import Tensors
 
@@ -30,7 +31,9 @@ package struct EulerAncestralDiscreteScheduler: EulerScheduler {
     let trainingSigmas = try NoiseSchedule(config, replacesTerminalZero: true).sigmas
     prediction = try config.predictionType()
     if prediction == .sample {
-      throw config.unsupported("prediction_type", supported: ["'epsilon'", "'v_prediction'"])
+      throw config.unsupported(
+        PredictionType.key,
+        supported: [PredictionType.epsilon, .velocity].map { "'\($0.rawValue)'" })
     }
     let spacing = try config.spacing(default: .linspace)
     let exactTimesteps = try eulerTimesteps(

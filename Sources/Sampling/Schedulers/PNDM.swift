@@ -1,3 +1,4 @@
+internal import ModelSources
 package import Support
 package import Tensors
 
@@ -41,7 +42,9 @@ package struct PNDMScheduler: Scheduler {
       try config.bool("set_alpha_to_one", default: false) ? 1 : schedule.alphasCumprod[0]
     prediction = try config.predictionType()
     if prediction == .sample {
-      throw config.unsupported("prediction_type", supported: ["'epsilon'", "'v_prediction'"])
+      throw config.unsupported(
+        PredictionType.key,
+        supported: [PredictionType.epsilon, .velocity].map { "'\($0.rawValue)'" })
     }
     let stride = training / steps
     self.stride = stride

@@ -1,4 +1,5 @@
 private import Foundation
+internal import ModelSources
 package import Support
 internal import Tensors
 
@@ -130,22 +131,12 @@ package struct SchedulerConfig: Sendable {
   }
 
   func predictionType() throws(SchedulerError) -> PredictionType {
-    try choice("prediction_type", default: .epsilon)
+    try choice(PredictionType.key, default: .standard)
   }
 
   func spacing(default standard: TimestepSpacing) throws(SchedulerError) -> TimestepSpacing {
     try choice("timestep_spacing", default: standard)
   }
-}
-
-/// What the U-Net predicts: `prediction_type` of diffusers.
-package enum PredictionType: String, CaseIterable, Sendable {
-  /// The noise.
-  case epsilon
-  /// The original sample, without noise.
-  case sample
-  /// The velocity: Salimans and Ho, arXiv 2202.00512.
-  case velocity = "v_prediction"
 }
 
 /// How timesteps are spaced: Lin et al., arXiv 2305.08891, table 2.

@@ -27,7 +27,7 @@ package struct GenerateRequest: Sendable {
   package var strength: Double?
   package var originalSize: ImageSize?
   package var targetSize: ImageSize?
-  package var crop: (x: Int, y: Int)?
+  package var crop: Crop?
 
   /// The files that the job reads besides models.
   var inputs: [String] { [latentsPath, initImagePath, maskPath].compactMap { $0 } }
@@ -82,9 +82,9 @@ package struct GenerateRequest: Sendable {
       request.width = width
       request.height = height
       request.count = count
-      request.originalSize = originalSize.map { ($0.width, $0.height) }
-      request.targetSize = targetSize.map { ($0.width, $0.height) }
-      if let crop { request.crop = (top: crop.y, left: crop.x) }
+      request.originalSize = originalSize
+      request.targetSize = targetSize
+      request.crop = crop
       request.initialImage = try initialImage
       request.latents = try latents
       return request
@@ -98,7 +98,8 @@ package struct GenerateRequest: Sendable {
         try Image(png: ByteSlice.mapping(path).array, location: path)
       }
       return InitialImage(
-        image: try image(initImagePath), strength: strength ?? (maskPath == nil ? 0.8 : 1),
+        image: try image(initImagePath),
+        strength: strength ?? InitialImage.standardStrength(hasMask: maskPath != nil),
         mask: try maskPath.map(image))
     }
   }
