@@ -17,27 +17,32 @@ package func interruptible<Result>(_ body: () throws -> Result) throws -> Result
   return result
 }
 
+/// Sees every unit of work that would begin inside ``interruptible(_:)``, on the unit's thread. Tests
+/// count units with it.
+package protocol UnitObserver: Sendable {
+  /// Whether the unit begins; otherwise it is skipped.
+  func admitsUnit() -> Bool
+}
+
 /// Decides which units of work begin inside ``interruptible(_:)``.
-struct Interruption: Sendable {
+package struct Interruption: Sendable {
   @TaskLocal fileprivate static var isEnabled = false
 
-  /// Called before each unit that would begin, on the unit's thread. The unit is skipped where it
-  /// returns `false`. Tests count units with it.
-  @TaskLocal static var onUnit: (@Sendable () -> Bool)?
+  @TaskLocal package static var observer: (any UnitObserver)?
 
   private let owner: Cancellation.Owner?
-  private let onUnit: (@Sendable () -> Bool)?
+  private let observer: (any UnitObserver)?
 
   /// Calls `body` with the interruption of the current task inside ``interruptible(_:)``, otherwise
   /// with `nil`.
   static func withCurrent(_ body: (Interruption?) -> Void) {
     guard isEnabled else { return body(nil) }
-    Cancellation.withOwner { body(Interruption(owner: $0, onUnit: onUnit)) }
+    Cancellation.withOwner { body(Interruption(owner: $0, observer: observer)) }
   }
 
   /// Whether the next unit begins: not after the task is cancelled.
   var admitsUnit: Bool {
     if owner?.isCancelled == true { return false }
-    return onUnit?() ?? true
+    return observer?.admitsUnit() ?? true
   }
 }

@@ -1,9 +1,45 @@
+import Kernels
 import Support
 import Synchronization
 import Tensors
 import Testing
 
-@testable import Kernels
+/// Counts the units of work that begin, and cancels a task before one of them.
+private final class UnitCounter: Sendable {
+  private struct State {
+    var count = 0
+    var task: Task<Void, any Error>?
+  }
+
+  private let state = Mutex(State())
+
+  var count: Int { state.withLock { $0.count } }
+
+  /// Counts a unit.
+  func add() { state.withLock { $0.count += 1 } }
+
+  /// Counts a unit. The unit with the number `last` cancels the task.
+  func add(cancellingAt last: Int) {
+    state.withLock {
+      $0.count += 1
+      if $0.count == last { $0.task?.cancel() }
+    }
+  }
+
+  func setTask(_ task: Task<Void, any Error>) { state.withLock { $0.task = task } }
+}
+
+/// Counts units, and cancels the counter's task at the unit number `last`.
+private struct CountingObserver: UnitObserver {
+  let counter: UnitCounter
+  let admits: Bool
+  var last: Int?
+
+  func admitsUnit() -> Bool {
+    if let last { counter.add(cancellingAt: last) } else { counter.add() }
+    return admits
+  }
+}
 
 /// `interruptible`.
 @Suite(.serialized) struct InterruptionTests {
@@ -39,40 +75,13 @@ import Testing
     }
   }
 
-  /// Counts the units of work that begin, and cancels a task before one of them.
-  private final class UnitCounter: Sendable {
-    private struct State {
-      var count = 0
-      var task: Task<Void, any Error>?
-    }
-
-    private let state = Mutex(State())
-
-    var count: Int { state.withLock { $0.count } }
-
-    /// Counts a unit.
-    func add() { state.withLock { $0.count += 1 } }
-
-    /// Counts a unit. The unit with the number `last` cancels the task.
-    func add(cancellingAt last: Int) {
-      state.withLock {
-        $0.count += 1
-        if $0.count == last { $0.task?.cancel() }
-      }
-    }
-
-    func setTask(_ task: Task<Void, any Error>) { state.withLock { $0.task = task } }
-  }
-
   /// A unit of a layer that takes seconds takes milliseconds. The units are counted and not run.
   @Test(arguments: Layer.allCases) func longLayersHaveManyUnits(_ layer: Layer) throws {
     let run = layer.prepared()
     let counter = UnitCounter()
-    let skip: @Sendable () -> Bool = {
-      counter.add()
-      return false
+    try Interruption.$observer.withValue(CountingObserver(counter: counter, admits: false)) {
+      try interruptible { run() }
     }
-    try Interruption.$onUnit.withValue(skip) { try interruptible { run() } }
     #expect(counter.count >= 500, "\(layer)")
   }
 
@@ -81,15 +90,12 @@ import Testing
     let run = layer.prepared()
     let (threads, last) = (2, 10)
     let counter = UnitCounter()
-    let count: @Sendable () -> Bool = {
-      counter.add(cancellingAt: last)
-      return true
-    }
+    let observer = CountingObserver(counter: counter, admits: true, last: last)
     let ready = AsyncStream<Void>.makeStream()
     let task = Task<Void, any Error> {
       for await _ in ready.stream { break }
       try Threads.withCount(threads) {
-        try Interruption.$onUnit.withValue(count) { try interruptible { run() } }
+        try Interruption.$observer.withValue(observer) { try interruptible { run() } }
       }
     }
     counter.setTask(task)
