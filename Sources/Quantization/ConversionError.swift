@@ -46,7 +46,7 @@ package struct ConversionError: RemediableError, Equatable {
         .choose(.keep, [module], purpose: "to leave it unquantized"), .act("repair the weights"),
       ])
     case .overflows(_, let limit): .storeAs(PlainScheme.names(storingMoreThan: limit))
-    case .scaleOverflowsHalf: .storeAs(["int8"])
+    case .scaleOverflowsHalf: .storeAs([Schemes.int8.name])
     case .alreadyQuantized: .quantizeOriginal
     case .notWidenable: nil
     case .meanSquares: .recalibrate

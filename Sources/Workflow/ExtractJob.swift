@@ -95,7 +95,7 @@ package struct ExtractJob: Job {
     if let encoding = alone.encodingNotHeld(by: try writer.profile(output.options)) {
       throw JobError(
         "\(output.path): \(PlanFitError(scheme: encoding.name, layout: writer.layout))",
-        remedy: .choose(.type, ["f16"]))
+        remedy: .choose(.type, [Schemes.half.name]))
     }
     try output.write(alone, by: writer, events)
     var outcome = WrittenModel(before: source, after: alone, output: output, by: writer)

@@ -30,7 +30,7 @@ import Testing
     ),
     (
       ["quantize", "model", "--type", "int8", "--dry-run", "--for", "luck"],
-      "program 'luck' is unknown; expected decant, diffusers, sdnq, checkpoint, sdcpp or comfyui"
+      "program 'luck' is unknown; expected decant, diffusers, sdnq, checkpoint, comfyui or sdcpp"
     ),
     (
       ["quantize", "model", "--type", "int8", "--dry-run", "--to", "diffusers"],
@@ -110,7 +110,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8"],
-      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to checkpoint or --to gguf, or choose --type f16"
+      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to gguf, or choose --type f16"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--calibration", "nothing"],
@@ -158,7 +158,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.safetensors", "--type", "f16", "--text-encoder-type", "INT8"],
-      "a.safetensors: a single-file checkpoint cannot hold int8 weights of component 'text_encoder'; choose --to decant or --to diffusers, or leave --text-encoder-type out"
+      "a.safetensors: a single-file checkpoint cannot hold int8 weights of component 'text_encoder'; choose --to decant or --to gguf, or leave --text-encoder-type out"
     ),
     (
       ["verify", "model", "nothing", "--quiet"], "nothing: there is no such file or folder"

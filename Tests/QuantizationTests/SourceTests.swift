@@ -189,7 +189,7 @@ struct SourceTests {
       overflow?.description
         == "vae.safetensors: tensor 'w' holds a magnitude above 3.3895e+38, which bf16 cannot "
         + "store")
-    #expect(overflow?.remedy == .act("use f32"))
+    #expect(overflow?.remedy == .storeAs(["f32"]))
   }
 
   @Test func castingKeepsIntegers() throws {

@@ -142,16 +142,18 @@ import Workflow
       for name in ["out", "out.safetensors"] {
         let output = OutputRequest(path: folder + "/" + name)
         let layout = name == "out" ? "diffusers folder" : "single-file checkpoint"
-        let layouts = Remedy.choose(.outputFormat, ["decant", "gguf"])
+        let others: [Remedy] =
+          (name == "out" ? [.choose(.program, ["sdnq"])] : [])
+          + [.choose(.outputFormat, ["decant"])]
         for (job, remedies) in [
           (
             ConvertJob(model: quantized, reading: InputOptions(), output: output, type: nil),
-            [layouts, .choose(.type, ["f16"])]
+            others + [.choose(.type, ["f16"])]
           ),
           (
             StripJob(
               model: quantized, reading: InputOptions(), output: output,
-              cut: .drops(["mid_block"])), [layouts]
+              cut: .drops(["mid_block"])), others
           ),
         ] as [(any Job, [Remedy])] {
           let log = EventLog()

@@ -26,7 +26,7 @@ import Workflow
 
   @Test(
     arguments: [
-      (nil, nil, "a.decant"), ("comfyui", nil, "a.gguf"), ("sdcpp", nil, "a.gguf"),
+      (nil, nil, "a.decant"), ("comfyui", "gguf", "a.gguf"), ("sdcpp", nil, "a.gguf"),
       (nil, "gguf", "a.gguf"), ("sdnq", nil, "a"),
     ] as [(String?, String?, String)])
   func aDryRunShowsWhatARealRunWrites(

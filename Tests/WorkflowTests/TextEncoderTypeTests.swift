@@ -169,11 +169,11 @@ import Workflow
     arguments: [
       (
         "a.gguf", "comfyui", "GGUF file for comfyui",
-        [.choose(.program, ["sdcpp"]), .choose(.outputFormat, ["decant", "diffusers"])]
+        [.choose(.program, ["sdcpp"]), .choose(.outputFormat, ["decant"])]
       ),
       (
         "a.safetensors", nil, "single-file checkpoint",
-        [.choose(.outputFormat, ["decant", "diffusers", "gguf"])]
+        [.choose(.outputFormat, ["decant", "gguf"])]
       ),
       (
         "a", nil, "diffusers folder",
