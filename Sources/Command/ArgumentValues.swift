@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Foundation
 internal import Support
 internal import Workflow
 
@@ -28,25 +29,31 @@ struct AdapterArgument: ExpressibleByArgument {
   }
 }
 
-/// A point of an image as `X,Y`, in pixels.
+/// A point of an image as `X,Y`, in pixels. Negative coordinates are refused.
 struct PointArgument: ExpressibleByArgument {
   let x: Int
   let y: Int
 
   init?(argument: String) {
     let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
-    guard parts.count == 2, let x = Int(parts[0]), let y = Int(parts[1]) else { return nil }
+    guard parts.count == 2, let x = Int(parts[0]), let y = Int(parts[1]), x >= 0,
+      y >= 0
+    else { return nil }
     self.x = x
     self.y = y
   }
 }
 
-/// A number of bytes as `500MB` or `2GB` (powers of ten), or `2GiB` (powers of two).
+/// A number of bytes as `500MB`, `2GB` or `2G` (powers of ten), or `2GiB` (powers of two).
 ///
 /// A number without a unit is one of bytes. Below a million it is refused, because a unit was
 /// probably forgotten.
 struct ByteSize {
   let bytes: Int
+
+  /// As the object of "expected".
+  static let expected =
+    "a size with a unit, such as 5GB, 500MB or 2GiB, or a number of bytes from \(leastWithoutUnit)"
 
   private static let leastWithoutUnit = 1_000_000
 
@@ -54,17 +61,14 @@ struct ByteSize {
     let text = argument.uppercased()
     let units = [
       ("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000),
-      ("GB", 1_000_000_000), ("", 1),
+      ("GB", 1_000_000_000), ("K", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("", 1),
     ]
     guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
-      let number = Double(text.dropLast(unit.count)), number > 0,
+      let number = Double(text.dropLast(unit.count).trimmingCharacters(in: .whitespaces)),
+      number > 0,
       let bytes = Int(exactly: (number * Double(factor)).rounded()), bytes > 0,
       !unit.isEmpty || bytes >= Self.leastWithoutUnit
-    else {
-      throw ValidationError(
-        "expected a size with a unit, such as 5GB, 500MB or 2GiB, or a number of bytes from "
-          + "\(Self.leastWithoutUnit)")
-    }
+    else { throw ValidationError("expected \(Self.expected)") }
     self.bytes = bytes
   }
 }
@@ -93,8 +97,8 @@ struct SeedArgument: ExpressibleByArgument, CustomStringConvertible {
   var description: String { "\(value)" }
   var defaultValueDescription: String { description }
 
-  /// States a random seed, so that the user can repeat the result.
-  var notes: [String] { isRandom ? ["--seed -1: the random seed is \(value)"] : [] }
+  /// States a random seed, so that the user can repeat the result; empty for a given one.
+  var fact: String { isRandom ? "random seed: \(value)" : "" }
 }
 
 /// A kind of arithmetic.

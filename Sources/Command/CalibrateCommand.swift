@@ -15,7 +15,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
       finished images beside the output, and --resume continues from them.
 
       Example: decant calibrate sd-v1-5/ -o sd-v1-5.calibration --steps 20 --seeds 1
-      Example: decant calibrate --merge part-1.calibration part-2.calibration -o whole.calibration
+      Example: decant calibrate --merge a.calibration b.calibration -o c.calibration
       """)
 
   @Argument(help: modelHelp, completion: .file())

@@ -5,19 +5,24 @@ private import Support
 /// Checks of the command line before it is parsed.
 ///
 /// The parser takes the value of an unknown option for a MODEL, and reports the option only if
-/// nothing else is wrong. Of two values of an option, it silently keeps the last.
+/// nothing else is wrong. Of two values of an option, it silently keeps the last. It prints the help
+/// of all commands for `help` of an unknown one.
 enum CommandLineCheck {
-  /// Refuses empty arguments, unknown options, repeated options, and `-` as an output.
+  /// Refuses empty arguments, unknown options, repeated options, values of another form than
+  /// expected, and `-` as an output.
   ///
   /// - Parameter arguments: the command line without the program's name.
   static func check(_ arguments: [String]) throws {
     try refuseEmptyArguments(arguments)
     guard let name = arguments.first, !name.hasPrefix("-") else { return }
-    guard let command = Self.command(named: name) else { return try refuseMisspelling(name) }
     let rest = arguments.dropFirst()
+    if name == "help" { return try rest.forEach(refuseUnknownTopic) }
+    guard let command = Self.command(named: name) else { return try refuseMisspelling(name) }
     guard let options = OptionTable(of: command) else { return }
     if rest.contains(where: options.isHelpRequest) { return }
-    try refuseRepetition(try options.scan(rest), of: command)
+    let given = try options.scan(rest)
+    try refuseRepetition(given, of: command)
+    try refuseWrongValues(given, of: command)
   }
 
   /// The subcommand of that name.
@@ -27,16 +32,32 @@ enum CommandLineCheck {
 
   /// Refuses a word that is almost a subcommand's name. The parser refuses all other words.
   private static func refuseMisspelling(_ name: String) throws {
-    let names = Decant.configuration.subcommands.compactMap { $0.configuration.commandName }
-    if name == "help" { return }
-    if let meant = nearestNames(to: name, among: names, within: 2).first {
-      throw ValidationError("Unexpected argument '\(name)'; did you mean \(meant)?")
-    }
+    try refuseNearName(name)
     if FileManager.default.fileExists(atPath: name) {
       throw ValidationError(
         "'\(name)' is a file or folder, but a command is expected first; for example: "
           + "decant inspect \(name)")
     }
+  }
+
+  /// Refuses a word after `help` that is not a subcommand's name.
+  private static func refuseUnknownTopic(_ name: String) throws {
+    if name.hasPrefix("-") || name == "help" || command(named: name) != nil { return }
+    try refuseNearName(name)
+    throw ValidationError(
+      "Unexpected argument '\(shown(name))'; expected \(alternatives(names)).")
+  }
+
+  /// Refuses a word and names the subcommand that is almost its name, if there is one.
+  private static func refuseNearName(_ name: String) throws {
+    if let meant = nearestNames(to: name, among: names, within: 2).first {
+      throw ValidationError("Unexpected argument '\(name)'; did you mean \(meant)?")
+    }
+  }
+
+  /// Names of the subcommands.
+  private static let names = Decant.configuration.subcommands.compactMap {
+    $0.configuration.commandName
   }
 
   /// Options whose values may be empty.
@@ -82,6 +103,20 @@ enum CommandLineCheck {
       seen[name] = option
     }
   }
+
+  /// Refuses a value of another form than its option expects.
+  private static func refuseWrongValues(
+    _ given: [GivenOption], of command: any ParsableCommand.Type
+  ) throws {
+    for option in given {
+      guard let value = option.value, let form = ValueForm.of(option.entry),
+        !form.accepts(value)
+      else { continue }
+      let place = option.spelling + (option.entry.valueName.map { " <\($0)>" } ?? "")
+      throw UsageError(
+        "The value '\(shown(value))' is invalid for '\(place)': expected \(form.expected)", command)
+    }
+  }
 }
 
 /// An argument that no command accepts.
@@ -117,7 +152,7 @@ struct UsageError: Error, CustomStringConvertible {
   var description: String {
     let name = command.configuration.commandName ?? ""
     return """
-      Error: \(message)
+      \(Decant._errorPrefix)\(message)
       Usage: \(Decant.usageString(for: command))
         See 'decant \(name) --help' for more information.
       """

@@ -3,7 +3,9 @@ internal import Workflow
 
 /// Options of every command.
 struct CommonArguments: ParsableArguments {
-  @Flag(name: .long, help: "Print nothing but errors on standard error.")
+  @Flag(
+    name: .long,
+    help: "Print no progress and no notes. Results and errors are printed nevertheless.")
   var quiet = false
 
   @Flag(

@@ -12,7 +12,7 @@ struct ConvertCommand: JobCommand {
 
       Example: decant convert sd-v1-5/ -o sd-v1-5.decant --type f16
       Example: decant convert model.safetensors -o model-folder/
-      Example: decant convert sdxl/ -o styled.safetensors --lora style.safetensors:0.8
+      Example: decant convert sdxl/ -o new.safetensors --lora style.safetensors:0.8
       """)
 
   @Argument(help: modelHelp, completion: .file())
@@ -21,6 +21,7 @@ struct ConvertCommand: JobCommand {
   @OptionGroup var output: OutputArguments
 
   @Option(
+    name: [.short, .long],
     help: ArgumentHelp(
       """
       Number type of all weights: \(plainTypeNames.joined(separator: ", ")) (default: unchanged). \
@@ -48,7 +49,7 @@ struct ConvertCommand: JobCommand {
       type: type)
   }
 
-  func commands(_ outcome: WrittenModel) -> String {
+  func text(after outcome: WrittenModel) -> String {
     outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
   }
 }

@@ -15,7 +15,7 @@ struct ExtractCommand: JobCommand {
         vae, unet     in the names of single-file checkpoints, without prefix
       Without --type and --lora, weights keep every bit.
 
-      Example: decant extract sdxl.safetensors --component clip-g -o clip_g.safetensors
+      Example: decant extract sdxl/ --component clip-g -o clip_g.safetensors
       Example: decant extract sd-v1-5/ --component vae -o vae.safetensors --type f16
       """)
 
@@ -35,6 +35,7 @@ struct ExtractCommand: JobCommand {
   var output: String
 
   @Option(
+    name: [.short, .long],
     help: ArgumentHelp(
       """
       Number type of all weights: \(plainTypeNames.joined(separator: ", ")) (default: unchanged). A \
@@ -66,7 +67,7 @@ struct ExtractCommand: JobCommand {
       type: type)
   }
 
-  func commands(_ outcome: WrittenModel) -> String {
+  func text(after outcome: WrittenModel) -> String {
     outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
   }
 }

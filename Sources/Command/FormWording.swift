@@ -2,22 +2,28 @@ internal import Support
 internal import Workflow
 
 extension ModelForms {
-  /// The forms as a table with the command that makes each.
+  /// A line of facts for each form, and below it the command that makes the form.
   var text: String {
+    if forms.isEmpty { return "\nno program that uses a GPU loads this model" }
     let fitting = forms.filter(\.fits).count
     let rows =
-      [["program", "type", "file", "memory", "fits", "command"]]
+      [["program", "type", "weights", "memory", "fits"]]
       + forms.map { form in
         [
           form.title, form.type ?? "as stored", formatted(bytes: form.bytes),
-          formatted(bytes: form.memory), form.fits ? "yes" : "no", form.command(for: model),
+          formatted(bytes: form.memory), form.fits ? "yes" : "no",
         ]
       }
+    var lines = table(rows, rightAligned: [2, 3]).split(separator: "\n").map(String.init)
+    for (index, form) in forms.enumerated() {
+      lines[index + 1] += "\n    " + form.command(for: model)
+    }
     return """
 
       \(fitting) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for one \
-      image of \(size), beside the memory of the system and of the driver:
-      \(table(rows, rightAligned: [2, 3]))
+      image of \(size);
+      the memory of the system and of the driver is not counted:
+      \(lines.joined(separator: "\n"))
       """
   }
 }
@@ -25,7 +31,8 @@ extension ModelForms {
 extension ModelForms.Form {
   /// The command line that writes the form.
   fileprivate func command(for model: String) -> String {
-    var words = ["decant", isQuantized ? "quantize" : "convert", model, "-o", output]
+    var words = ["decant", isQuantized ? "quantize" : "convert", model.asArgument]
+    words += ["-o", output.asArgument]
     if let type { words += ["--type", type] }
     if !isDefault { words += ["--for", program] }
     return words.map(\.quotedForShell).joined(separator: " ")
@@ -33,6 +40,9 @@ extension ModelForms.Form {
 }
 
 extension String {
+  /// A path that is not taken for an option.
+  var asArgument: String { hasPrefix("-") ? "./" + self : self }
+
   /// A word as a shell reads it: in quotes, where it holds more than letters, digits and
   /// punctuation of paths.
   var quotedForShell: String {

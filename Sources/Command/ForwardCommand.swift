@@ -17,7 +17,8 @@ struct ForwardCommand: JobCommand {
           hidden_states.K (0: embeddings; K: after layer K), pooler_output,
           and text_embeds from a projection
 
-      Example: decant forward sd-v1-5/ --component unet --inputs in.safetensors -o out.safetensors
+      Example: decant forward sd-v1-5/ --component unet --inputs in.safetensors \\
+        -o out.safetensors
       """)
 
   @Argument(help: modelHelp, completion: .file())

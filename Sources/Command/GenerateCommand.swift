@@ -10,17 +10,19 @@ struct GenerateCommand: JobCommand {
     discussion: """
       With --compute f32, the same seed and settings give the image that diffusers makes on the CPU.
 
-      Example: decant generate small.decant -p "a red circle" -n "blurry" --seed 42 -o circle.png
-      Example: decant generate sd-v1-5/ small.decant -p "a cat" -p "a house" --grid side-by-side.png
-      Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png --strength 0.7 -o castle.png
-      Example: decant generate inpainting/ -p "a cat" --init-image room.png --mask sofa.png -o cat.png
-      Example: decant generate sdxl-turbo/ -p "a cat" --steps 1 --guidance-scale 0 -o cat.png
-      Example: decant generate sdxl/ -p "a cat" --original-size 4096x4096 --crop 0,0 -o cat.png
-      Example: decant generate lcm/ -p "a cat" --scheduler lcm --steps 4 --guidance-scale 8 -o cat.png
+      Example: decant generate small.decant -p "a cat" -n "blurry" --seed 42 -o a.png
+      Example: decant generate sd-v1-5/ a.decant -p "a cat" -p "a dog" --grid a.png
+      Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png \\
+        --strength 0.7 -o castle.png
+      Example: decant generate inpainting/ -p "a cat" --init-image room.png \\
+        --mask sofa.png -o cat.png
+      Example: decant generate turbo/ -p "a cat" --steps 1 --cfg-scale 0 -o cat.png
+      Example: decant generate sdxl/ -p "a cat" --original-size 4096x4096 -o cat.png
+      Example: decant generate lcm/ -p "a cat" --scheduler lcm --steps 4 -o cat.png
       """)
 
   @Argument(
-    help: ArgumentHelp("\(modelHelp.abstract) With more than one, use --grid."),
+    help: ArgumentHelp("A \(modelDescription) With more than one, use --grid."),
     completion: .file())
   var model: [String]
 
@@ -63,12 +65,12 @@ struct GenerateCommand: JobCommand {
   var size: ImageSize?
 
   @Option(
-    name: [.customShort("W"), .long],
+    name: [.customShort("W"), .long], parsing: .unconditional,
     help: ArgumentHelp("Image width in pixels (default: the model's own).", valueName: "w"))
   var width: Int?
 
   @Option(
-    name: [.customShort("H"), .long],
+    name: [.customShort("H"), .long], parsing: .unconditional,
     help: ArgumentHelp("Image height in pixels (default: the model's own).", valueName: "h"))
   var height: Int?
 
@@ -86,7 +88,7 @@ struct GenerateCommand: JobCommand {
     parsing: .unconditional,
     help: ArgumentHelp(
       "How much to change --init-image: more than 0, up to 1 (default: 0.8; with --mask, 1).",
-      valueName: "s"))
+      valueName: "x"))
   var strength: Double?
 
   @Option(
@@ -157,8 +159,6 @@ struct GenerateCommand: JobCommand {
     ])
   }
 
-  var notes: [String] { seed.notes }
-
   var threads: ThreadArguments { compute.threads }
 
   func job() -> GenerateJob {
@@ -183,4 +183,6 @@ struct GenerateCommand: JobCommand {
       models: model, reading: read.value, compute: compute.compute.value, request: request,
       output: output, grid: grid, latentsOutput: saveLatents, replacing: force)
   }
+
+  func text(after outcome: GeneratedImages) -> String { seed.fact }
 }

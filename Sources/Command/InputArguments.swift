@@ -2,9 +2,12 @@ internal import ArgumentParser
 internal import Workflow
 
 /// The help of MODEL.
-let modelHelp = ArgumentHelp(
-  "A diffusers folder, or a file: .decant, .safetensors, .ckpt or .gguf. Decant recognizes it by "
-    + "its contents.")
+let modelHelp = ArgumentHelp("A \(modelDescription)")
+
+/// What a model can be, and how it is recognized.
+let modelDescription =
+  "diffusers folder, or a file: .decant, .safetensors, .ckpt, .pt, .bin or .gguf. Decant recognizes "
+  + "it by its contents."
 
 /// How a model is read.
 struct ReadArguments: ParsableArguments {

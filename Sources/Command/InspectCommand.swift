@@ -26,8 +26,8 @@ struct InspectCommand: JobCommand {
   @Option(
     help: ArgumentHelp(
       """
-      List the forms of the model, with the command, the size and the memory of each, and say \
-      which fit: 4GB, 6GiB.
+      List the forms of the model for programs that use a GPU, with the size, the memory and the \
+      command of each, and say which fit: 4GB, 6GiB.
       """, valueName: "size"), transform: ByteSize.init)
   var vram: ByteSize?
 
@@ -40,7 +40,7 @@ struct InspectCommand: JobCommand {
       model: model, reading: read.value, listsTensors: tensors, checks: check, budget: vram?.bytes)
   }
 
-  func commands(_ outcome: InspectOutcome) -> String { outcome.forms?.text ?? "" }
+  func text(after outcome: InspectOutcome) -> String { outcome.forms?.text ?? "" }
 
   func check(_ outcome: InspectOutcome) throws { try outcome.check() }
 }

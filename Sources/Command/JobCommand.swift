@@ -8,12 +8,12 @@ protocol JobCommand: AsyncParsableCommand {
   associatedtype Work: Job
   var common: CommonArguments { get }
   var threads: ThreadArguments { get }
-  /// What a user should know about the arguments, before the job runs.
-  var notes: [String] { get }
   func job() throws -> Work
-  /// Text to print after the outcome's own, with command lines of other commands. Empty by
+  /// Text to print after the outcome's own, such as command lines of other commands. Empty by
   /// default.
-  func commands(_ outcome: Work.Outcome) -> String
+  func text(after outcome: Work.Outcome) -> String
+  /// What a user should know about the outcome. Empty by default.
+  func notes(after outcome: Work.Outcome) -> [String]
   /// Checks the outcome after it is printed.
   ///
   /// - Throws: an error that ends the command with another exit code than 0.
@@ -21,9 +21,9 @@ protocol JobCommand: AsyncParsableCommand {
 }
 
 extension JobCommand {
-  var notes: [String] { [] }
+  func text(after outcome: Work.Outcome) -> String { "" }
 
-  func commands(_ outcome: Work.Outcome) -> String { "" }
+  func notes(after outcome: Work.Outcome) -> [String] { [] }
 
   func check(_ outcome: Work.Outcome) throws {}
 
@@ -32,14 +32,14 @@ extension JobCommand {
     let printer = ProgressPrinter(quiet: common.quiet, verbose: common.verbose)
     defer { printer.finish() }
     printer.showSettings(Self.settings)
-    for note in notes { printer.show(.note(note)) }
     let outcome = try await job().run(threads: threads.threads) { printer.show($0) }
+    for note in notes(after: outcome) { printer.show(.note(note)) }
     printer.finish()
     if common.json {
       try StandardStreams.printResult(outcome.jsonText)
     } else {
       let hints = outcome.suggestions.map { "hint: \($0.sentence)" }
-      let lines = [outcome.text, commands(outcome)].filter { !$0.isEmpty } + hints
+      let lines = [outcome.text, text(after: outcome)].filter { !$0.isEmpty } + hints
       if !lines.isEmpty { try StandardStreams.printResult(lines.joined(separator: "\n")) }
     }
     try check(outcome)

@@ -8,6 +8,8 @@ struct OptionTable {
     /// As they are typed: `-o`, `--output`.
     let names: [String]
     let preferredName: String
+    /// The name of the value in the help: `WxH`.
+    let valueName: String?
     /// Whether a value follows; a flag has none.
     let takesValue: Bool
     let isRepeatable: Bool
@@ -156,6 +158,7 @@ private struct Description: Decodable {
     let isRepeating: Bool
     let names: [Name]?
     let preferredName: Name?
+    let valueName: String?
     let defaultValue: String?
   }
 
@@ -168,7 +171,8 @@ extension OptionTable.Entry {
     guard let names = argument.names, let first = names.first else { return nil }
     self.init(
       names: names.map(\.typed), preferredName: (argument.preferredName ?? first).typed,
-      takesValue: argument.kind == "option", isRepeatable: argument.isRepeating,
+      valueName: argument.valueName, takesValue: argument.kind == "option",
+      isRepeatable: argument.isRepeating,
       defaultValue: argument.defaultValue)
   }
 }

@@ -13,8 +13,8 @@ extension WrittenModel {
     let lines = missingParts.map { part in
       let name = part.rawValue.replacing("-", with: "_") + ".safetensors"
       let words =
-        ["decant", "extract", model, "--component", part.rawValue]
-        + ["-o", PathParts(path).sibling(name)] + options
+        ["decant", "extract", model.asArgument, "--component", part.rawValue]
+        + ["-o", PathParts(path).sibling(name).asArgument] + options
       return "  " + words.map(\.quotedForShell).joined(separator: " ")
     }
     return (["the file holds a U-Net alone; to write the other components:"] + lines)

@@ -12,7 +12,7 @@ struct QuantizeCommand: JobCommand {
       --text-encoder-type.
 
       Example: decant quantize sd-v1-5/ --type int8 --for comfyui --dry-run
-      Example: decant quantize sd-v1-5/ -o int8.decant --type int8 --calibration sd-v1-5.calibration
+      Example: decant quantize sd15/ -o a.decant -t int8 --calibration a.calibration
       """)
 
   /// `NAME/ with --for sdnq`.
@@ -33,6 +33,7 @@ struct QuantizeCommand: JobCommand {
   var output: String?
 
   @Option(
+    name: [.short, .long],
     help: ArgumentHelp(
       "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
     completion: .list(schemeNames))
@@ -55,21 +56,14 @@ struct QuantizeCommand: JobCommand {
   @OptionGroup var quantization: QuantizationArguments
   @OptionGroup var layout: LayoutArguments
   @OptionGroup var read: InputArguments
-  @OptionGroup var compute: ComputeArguments
+  @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
   func validate() throws {
     if output == nil, !dryRun {
       throw ValidationError("No output is named; give -o OUT, or --dry-run to see the plan.")
     }
-    if compute.compute.value != .f32 {
-      throw ValidationError(
-        "--compute \(compute.compute) has no effect on quantize, which runs no model; leave it out."
-      )
-    }
   }
-
-  var threads: ThreadArguments { compute.threads }
 
   func job() -> QuantizeJob {
     return QuantizeJob(
@@ -78,7 +72,7 @@ struct QuantizeCommand: JobCommand {
       request: quantization.request(type: type), calibration: calibration)
   }
 
-  func commands(_ outcome: QuantizeOutcome) -> String {
+  func text(after outcome: QuantizeOutcome) -> String {
     guard case .written(let written) = outcome else { return "" }
     return written.commandsForMissingParts(model: model, options: Self.given(read.given))
   }

@@ -43,6 +43,8 @@ extension Remedy {
     case .reduceScale(let path):
       return "use a smaller scale, such as \(Setting.adapters.option) \(path):0.5"
     case .quantizeOriginal: return "quantize the original model"
+    case .quantizeOriginalAs(let type):
+      return "quantize the original model with `decant quantize \(Setting.type.option) \(type)`"
     case .recalibrate: return "calibrate this model"
     case .checkWeights: return "check the model's weights with `decant inspect --check`"
     case .repeatCommand: return "run the same command again to continue from there"

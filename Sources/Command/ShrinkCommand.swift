@@ -23,7 +23,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
       model; exits with code 1 if a limit is not met.
 
       Example: decant shrink sd-v1-5/ -o small.decant --type int8
-      Example: decant shrink sd-v1-5/ -o small.decant --recipe bk-sdm-small --type int8 --report report/
+      Example: decant shrink sd15/ -o a.decant --recipe bk-sdm-small --report report/
       """)
 
   @Argument(help: modelHelp, completion: .file())
@@ -32,6 +32,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
   @OptionGroup var output: OutputArguments
 
   @Option(
+    name: [.short, .long],
     help: ArgumentHelp(
       "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
     completion: .list(schemeNames))
@@ -77,7 +78,9 @@ struct ShrinkCommand: JobCommand, RunCommand {
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }
 
-  func commands(_ outcome: ShrinkOutcome) -> String {
+  func text(after outcome: ShrinkOutcome) -> String {
     outcome.written.commandsForMissingParts(model: model, options: Self.given(read.given))
   }
+
+  func notes(after outcome: ShrinkOutcome) -> [String] { cut.notes }
 }

@@ -9,7 +9,7 @@ struct StripCommand: JobCommand {
       "Removes U-Net blocks, by a recipe or by name, and accounts for every removed tensor.",
     discussion: """
       Example: decant strip sd-v1-5/ -o small/ --recipe bk-sdm-small
-      Example: decant strip sd-v1-5/ -o less/ --drop mid_block --drop down_blocks.1.resnets.1
+      Example: decant strip sd-v1-5/ -o a/ --drop mid_block down_blocks.1.resnets.1
       """)
 
   @Argument(help: modelHelp, completion: .file())
@@ -39,9 +39,11 @@ struct StripCommand: JobCommand {
       cut: try chosenCut())
   }
 
-  func commands(_ outcome: WrittenModel) -> String {
+  func text(after outcome: WrittenModel) -> String {
     outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
   }
+
+  func notes(after outcome: WrittenModel) -> [String] { cut.notes }
 }
 
 /// Blocks of the U-Net to remove, for `strip` and `shrink`.
@@ -75,6 +77,16 @@ struct StripArguments: ParsableArguments {
   var value: Cut? {
     let keeping = Dictionary(transformerBlocks.map { ($0.depth, $0.blocks) }) { $1 }
     return recipe.map { Cut.recipe($0, keeping: keeping) } ?? (drop.isEmpty ? nil : .drops(drop))
+  }
+
+  /// What a user should know about the model that was written.
+  var notes: [String] {
+    recipe == nil
+      ? []
+      : [
+        "the remaining blocks were not trained for this; images will be noisy until the model is "
+          + "distilled or fine-tuned"
+      ]
   }
 
   func validate() throws {

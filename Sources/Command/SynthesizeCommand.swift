@@ -22,6 +22,7 @@ struct SynthesizeCommand: JobCommand {
   var seed = SeedArgument(0)
 
   @Option(
+    name: [.short, .long],
     help: ArgumentHelp(
       "Number type: \(plainTypeNames.joined(separator: ", ")).", valueName: "type"),
     completion: .list(plainTypeNames))
@@ -31,10 +32,10 @@ struct SynthesizeCommand: JobCommand {
   @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
 
-  var notes: [String] { seed.notes }
-
   func job() -> SynthesizeJob {
     return SynthesizeJob(
       family: family, seed: seed.value, type: type, output: layout.request(output.output))
   }
+
+  func text(after outcome: WrittenModel) -> String { seed.fact }
 }

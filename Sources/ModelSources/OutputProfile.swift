@@ -15,6 +15,8 @@ package protocol OutputProfile: Sendable {
   var container: String { get }
   /// How the program uses memory while it makes an image.
   var memory: ProgramMemory { get }
+  /// Whether the program can compute on a GPU.
+  var usesGPU: Bool { get }
 
   // MARK: - Before writing
 
@@ -67,6 +69,7 @@ package protocol OutputProfile: Sendable {
 
 extension OutputProfile {
   package var memory: ProgramMemory { .float16Pipeline }
+  package var usesGPU: Bool { true }
 
   package func refusal(_ model: ModelSource) -> String? { nil }
 

@@ -9,6 +9,7 @@ struct PackfileProfile: OutputProfile {
   var container: String { PackfileWriter().name }
   /// Weights stay as they are stored, in the memory of the processor; activations are float32.
   var memory: ProgramMemory { ProgramMemory(activationBytes: 4) }
+  var usesGPU: Bool { false }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { encoding }
 }

@@ -33,6 +33,8 @@ package indirect enum Remedy: Hashable, Sendable {
   case reduceScale(adapter: String)
   /// Quantize the model that the weights were quantized from.
   case quantizeOriginal
+  /// Quantize that model to this type.
+  case quantizeOriginalAs(String)
   /// Make a calibration of this model.
   case recalibrate
   /// Check the model's weights for damage.

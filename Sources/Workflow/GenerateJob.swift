@@ -115,9 +115,16 @@ package struct GeneratedImages: JobOutcome {
   package var json: JSONValue {
     [
       "outputs": .strings(paths),
-      "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
+      "seed": .seed(seed),
     ]
   }
 
   package var text: String { paths.joined(separator: "\n") }
+}
+
+extension JSONValue {
+  /// A seed: an integer, or text beyond the range of integers.
+  static func seed(_ seed: UInt64) -> JSONValue {
+    Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)")
+  }
 }

@@ -37,6 +37,9 @@ package struct Inspection: JobOutcome {
   private let parts: [Part]
   private let wasChecked: Bool
   private let listsTensors: Bool
+  /// Bytes of all weights with the U-Net in int8, as `quantize` plans it; `nil` for an incomplete
+  /// model and for one that is quantized already.
+  private let int8Bytes: Int?
   /// `nil` for a file without a U-Net.
   private let memoryTable: MemoryTable?
   /// The forms in which the model can be written; `nil` where no memory was given.
@@ -53,6 +56,7 @@ package struct Inspection: JobOutcome {
     memoryTable = try source[ComponentName.unet].map { _ throws(ConfigError) in
       try MemoryTable(source)
     }
+    int8Bytes = if case .model(let model) = finding { ModelForms.int8Bytes(of: model) } else { nil }
     self.source = source
     self.finding = finding
     self.parts = parts
@@ -113,11 +117,10 @@ package struct Inspection: JobOutcome {
     return source.components.compactMap { $0.facts(in: source.location) }
   }
 
-  /// Bytes of all weights with matrices at `bits` and everything else in float16.
-  private func weightBytes(bits: Int) -> Int {
+  /// Bytes of all weights in float16.
+  private var halfBytes: Int {
     parts.flatMap(\.modules).reduce(0) { total, module in
-      let width = module.kind.isMatrix ? bits : 16
-      return total + module.weight.shape.count * width / 8 + (module.bias?.shape.count ?? 0) * 2
+      total + (module.weight.shape.count + (module.bias?.shape.count ?? 0)) * 2
     }
   }
 
@@ -141,7 +144,7 @@ package struct Inspection: JobOutcome {
       "parameters": .integer(source.components.reduce(0) { $0 + $1.weights.parameterCount }),
       "components": .array(parts.map { .object(json(of: $0)) }),
       "resident_bytes": [
-        "f16": .integer(weightBytes(bits: 16)), "int8": .integer(weightBytes(bits: 8)),
+        "f16": .integer(halfBytes), "int8": int8Bytes.map { .integer($0) } ?? .null,
       ],
     ]
     object = object.appending(rest)
@@ -234,12 +237,13 @@ package struct Inspection: JobOutcome {
   }
 
   private var memory: String {
-    let (half, codes) = (weightBytes(bits: 16), weightBytes(bits: 8))
     let weights =
-      "weights in memory: \(formatted(bytes: half)) in f16, \(formatted(bytes: codes)) in int8"
+      "weights in memory: \(formatted(bytes: halfBytes)) in f16"
+      + (int8Bytes.map { ", \(formatted(bytes: $0)) with the U-Net in int8" } ?? "")
     guard let memoryTable, !memoryTable.rows.isEmpty else { return weights }
     return weights + "\n\nmemory to make one image with the weights as they are stored"
-      + (model == nil ? ", of these components alone" : "") + ":\n" + memoryTable.text
+      + (model == nil ? ", of these components alone" : "")
+      + "\n(the program itself and its libraries are not counted):\n" + memoryTable.text
   }
 
   private var tensorLines: [String] {

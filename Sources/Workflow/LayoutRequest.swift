@@ -52,6 +52,15 @@ package struct LayoutRequest: Sendable {
     return writer
   }
 
+  /// A note where the ending of the output's name stands for another layout than the one that was
+  /// chosen.
+  func notes(on output: String, by writer: any ModelWriter) -> [String] {
+    guard kind != nil, !PathParts(output).stemAndExtension.extension.isEmpty,
+      let named = Layouts.writers.first(where: { $0.claims(output) }), named.name != writer.name
+    else { return [] }
+    return ["\(output) is a \(writer.layout); its name is that of a \(named.layout)"]
+  }
+
   /// Refuses settings and programs that the layout does not have.
   ///
   /// - Parameter output: the path that messages name; `nil` names none.
@@ -123,7 +132,8 @@ package struct LayoutRequest: Sendable {
       throw JobError(
         (output.map { "\($0): " } ?? "") + "\(error)",
         remedy: Self.remedy(
-          for: writer, else: isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)
+          for: writer,
+          else: [isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)]
         ) { (try? fitted($0, $1)) != nil && (isUNet || $1.refusal(model) == nil) })
     }
   }
@@ -137,17 +147,25 @@ package struct LayoutRequest: Sendable {
   func checkEncodings(
     _ model: ModelSource, by writer: any ModelWriter, offersTypes: Bool, output: String
   ) throws {
-    guard let encoding = model.encodingNotHeld(by: try writer.profile(options)) else { return }
+    let profile = try writer.profile(options)
+    guard let encoding = model.encodingNotHeld(by: profile) else { return }
+    // The nearest type that the layout holds, which only the original's numbers give.
+    let near = Schemes.all.first {
+      $0.encoding.isQuantized && $0.encoding == profile.accepted(encoding)
+    }
+    let others: [Remedy] =
+      (offersTypes ? [.choose(.type, [Schemes.half.name])] : [])
+      + (near.map { [.quantizeOriginalAs($0.name)] } ?? [])
     throw JobError(
       "\(output): \(PlanFitError(scheme: encoding.name, layout: title(writer)))",
-      remedy: Self.remedy(for: writer, else: offersTypes ? .choose(.type, [Schemes.half.name]) : nil) {
+      remedy: Self.remedy(for: writer, else: others) {
         model.encodingNotHeld(by: $1) == nil && $1.refusal(model) == nil
       })
   }
 
-  /// The other programs and layouts that can hold the weights, or another remedy.
+  /// The other programs and layouts that can hold the weights, and other remedies.
   private static func remedy(
-    for writer: any ModelWriter, else other: Remedy?,
+    for writer: any ModelWriter, else others: [Remedy],
     where holds: (any ModelWriter, any OutputProfile) -> Bool
   ) -> Remedy? {
     let programs = writer.profiles.filter { holds(writer, $0) }.map(\.name)
@@ -158,7 +176,7 @@ package struct LayoutRequest: Sendable {
     let remedies: [Remedy] =
       (programs.isEmpty ? [] : [.choose(.program, programs)])
       + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
-      + (other.map { [$0] } ?? [])
+      + others
     return remedies.isEmpty ? nil : .either(remedies)
   }
 }

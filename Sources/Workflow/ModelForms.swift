@@ -5,8 +5,8 @@ private import Quantization
 package import Support
 private import Tensors
 
-/// The forms in which a model can be written, each with its size and the memory that its program
-/// needs to make one image.
+/// The forms in which a model can be written for programs that use a GPU, each with its size and
+/// the memory that its program needs to make one image.
 package struct ModelForms: Sendable {
   /// One type in one program's layout.
   package struct Form: Sendable {
@@ -21,7 +21,7 @@ package struct ModelForms: Sendable {
     package let type: String?
     /// Whether weights have to be quantized for this form.
     package let isQuantized: Bool
-    /// Bytes of the weights in the file, before lossless coding.
+    /// Bytes of the weights in the file.
     package let bytes: Int
     /// Bytes that the program needs.
     package let memory: Int
@@ -29,7 +29,7 @@ package struct ModelForms: Sendable {
   }
 
   package let model: String
-  /// The bytes that must suffice.
+  /// The bytes of video memory that must suffice.
   package let budget: Int
   /// The size of the image: the model's own.
   package let size: ImageSize
@@ -43,7 +43,7 @@ package struct ModelForms: Sendable {
     // Types of equal width, and profiles of one layout that write the same file.
     var known: Set<[String]> = []
     for writer in Layouts.writers {
-      for profile in writer.profiles where profile.refusal(stored) == nil {
+      for profile in writer.profiles where profile.usesGPU && profile.refusal(stored) == nil {
         for (type, source) in try Self.variants(of: model, for: profile) {
           let file = profile.fitted(source).components
           let bytes = file.reduce(0) { total, component in
@@ -56,11 +56,13 @@ package struct ModelForms: Sendable {
           let estimate = try MemoryEstimate(source, in: profile.memory, size: size)
           let memory = estimate.peak?.total ?? 0
           guard known.insert([writer.name, "\(bytes)", "\(memory)"]).inserted else { continue }
+          let isDefault = writer.profiles.first?.name == profile.name
           forms.append(
             Form(
-              program: profile.name, title: profile.title,
-              isDefault: writer.profiles.first?.name == profile.name,
-              output: Self.outputName(stored.location, type: type, by: writer), type: type,
+              program: profile.name, title: profile.title, isDefault: isDefault,
+              output: Self.outputName(
+                stored.location, type: type, program: isDefault ? nil : profile.name, by: writer),
+              type: type,
               isQuantized: type.flatMap(Schemes.named)?.encoding.isQuantized == true,
               bytes: bytes, memory: memory, fits: memory <= budget))
         }
@@ -70,6 +72,17 @@ package struct ModelForms: Sendable {
     self.budget = budget
     self.size = size
     self.forms = forms
+  }
+
+  /// Bytes of all weights with the U-Net in int8 and the rest in float16, as the job plans it; `nil`
+  /// where the model is quantized already. Reads no weights.
+  static func int8Bytes(of model: Model) -> Int? {
+    if model.components.contains(where: \.weights.hasQuantizedTensors) { return nil }
+    let request = QuantizationRequest(type: Schemes.int8.name)
+    let quantized = try? QuantizedModel(model, request, calibration: nil, sparesOutliers: false) {
+      plan, _, _ in plan
+    }
+    return quantized?.model.components.reduce(0) { $0 + $1.weights.byteCount }
   }
 
   /// The model in each type that the program reads. Weights are encoded only if they are read.
@@ -97,12 +110,15 @@ package struct ModelForms: Sendable {
     return variants
   }
 
-  /// A name that differs from the input's: `sd15-int8.gguf`.
+  /// A name that differs from the input's and from those of other forms: `sd15-int8.gguf`,
+  /// `sd15-int8-comfyui.gguf`.
+  ///
+  /// - Parameter program: `nil` for the default of the layout.
   private static func outputName(
-    _ input: String, type: String?, by writer: any ModelWriter
+    _ input: String, type: String?, program: String?, by writer: any ModelWriter
   ) -> String {
-    let stem = PathParts(input).stemAndExtension.stem
-    return writer.outputName(stem: "\(stem)-\(type ?? "copy")")
+    let words = [PathParts(input).stemAndExtension.stem, type ?? "copy", program]
+    return writer.outputName(stem: words.compactMap { $0 }.joined(separator: "-"))
   }
 
   var json: JSONValue {

@@ -1,6 +1,7 @@
 package import ModelSources
 private import Models
 private import Quantization
+private import Support
 internal import Tensors
 
 /// Writes a full-size model of a family with random weights.
@@ -21,7 +22,9 @@ package struct SynthesizeJob: Job {
     let writer = try output.writer(besides: [])
     let source = try syntheticModel(family: family, seed: seed, type: type)
     try output.write(source, by: writer, events)
-    return WrittenModel(before: source, after: source, output: output, by: writer)
+    var outcome = WrittenModel(before: source, after: source, output: output, by: writer)
+    outcome.details.append(("seed", .seed(seed), ""))
+    return outcome
   }
 }
 

@@ -63,13 +63,15 @@ package struct OutputRequest: Sendable {
   /// Writes the model completely or not at all.
   func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
     try checkFreeSpace(for: model, by: writer)
+    // A folder that exists stands for its own layout, whatever its name.
+    let notes = layout.notes(on: path, by: writer)
     events(.stage(.writing(path)))
     try withHeapKeptSmall {
       try writer.write(model, to: path, replacing: replacing, options: options) { done, total in
         events(.progress(done: done, total: total))
       }
     }
-    for note in try writer.profile(options).notes(model) { events(.note(note)) }
+    for note in try notes + writer.profile(options).notes(model) { events(.note(note)) }
   }
 
   /// Bytes that the output takes on disk.

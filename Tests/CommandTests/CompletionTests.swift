@@ -39,6 +39,7 @@ import Testing
     ("generate a -p x --init-image p", ["picture.png"]),
     ("convert a --type ", ["f32", "f16", "bf16"]),
     ("quantize a --type int4", ["int4-g32", "int4-g64"]),
+    ("quantize a -t int4", ["int4-g32", "int4-g64"]),
     ("quantize a --rest-type b", ["bf16"]), ("quantize a --method ", ["round", "mse"]),
     ("generate a --scheduler euler", ["euler", "euler-a"]), ("generate a --sampler dd", ["ddim"]),
     ("verify a b --scheduler pn", ["pndm"]),

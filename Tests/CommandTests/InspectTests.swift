@@ -201,18 +201,54 @@ import Testing
       let ending = try expectDecant(["inspect", "model", "--vram", "4GB"], in: folder)
       for words in [
         "forms fit in 4.00 GB for one image of ",
-        "decant quantize model -o model-int8.decant --type int8\n",
-        "decant quantize model -o model-int8/ --type int8 --for sdnq\n",
-        "decant convert model -o model-f16/ --type f16\n",
+        "    decant quantize model -o model-int8-sdnq/ --type int8 --for sdnq\n",
+        "    decant convert model -o model-f16/ --type f16\n",
       ] { #expect(ending.output.contains(words), "\(ending.output)") }
+      // A .decant file runs on the processor only.
+      #expect(!ending.output.contains(".decant"), "\(ending.output)")
       let none = try expectDecant(["inspect", "model", "--vram", "1KB"], in: folder)
       #expect(none.output.contains("\n0 of "), "\(none.output)")
-      #expect(!none.output.contains("  yes  "))
+      #expect(!none.output.contains("  yes\n"))
       try expectDecant(["inspect", "model", "--vram", "much"], in: folder, exit: 2)
       // One of the commands works as it is printed.
       try expectDecant(
-        ["quantize", "model", "-o", "model-int8/", "--type", "int8", "--for", "sdnq", "--quiet"],
-        in: folder)
+        [
+          "quantize", "model", "-o", "model-int8-sdnq/", "--type", "int8", "--for", "sdnq",
+          "--quiet",
+        ], in: folder)
+    }
+  }
+
+  /// Every command writes another file, and no line of facts is longer than 80 characters.
+  @Test func commandsOfFormsHaveDifferentOutputs() throws {
+    try withTemporaryFolder { folder in
+      try FileManager.default.createSymbolicLink(
+        atPath: folder + "/x", withDestinationPath: fixture("mini-sd"))
+      let output = try expectDecant(["inspect", "x", "--vram", "4GB", "--quiet"], in: folder).output
+      for words in [
+        "    decant quantize x -o x-int8.gguf --type int8\n",
+        "    decant quantize x -o x-int8-comfyui.gguf --type int8 --for comfyui\n",
+      ] { #expect(output.contains(words), "\(output)") }
+      let lines = output.split(separator: "\n").drop { !$0.hasSuffix("fits") }
+      #expect(
+        lines.count > 2 && lines.allSatisfy { $0.hasPrefix("    ") || $0.count <= 80 }, "\(output)")
+      let outputs = lines.compactMap { line in
+        line.hasPrefix("    decant ") ? line.split(separator: " ").dropFirst(4).first : nil
+      }
+      #expect(outputs.count == lines.count / 2 && Set(outputs).count == outputs.count, "\(output)")
+    }
+  }
+
+  /// A path that begins with a hyphen is no option in the command.
+  @Test func commandsNamePathsThatBeginWithAHyphen() throws {
+    try withModel { folder in
+      try FileManager.default.moveItem(atPath: folder + "/model", toPath: folder + "/-x")
+      let ending = try expectDecant(["inspect", "--vram", "4GB", "--", "-x"], in: folder)
+      #expect(
+        ending.output.contains("    decant convert ./-x -o ./-x-f16/ --type f16\n"),
+        "\(ending.output)")
+      try expectDecant(
+        ["convert", "./-x", "-o", "./-x-f16/", "--type", "f16", "--quiet"], in: folder)
     }
   }
 
@@ -226,7 +262,7 @@ import Testing
       let quoted = path.replacing("'", with: #"'\''"#)
       #expect(
         ending.output.contains(
-          "decant quantize '\(quoted)' -o '\(quoted)-int8.decant' --type int8\n"),
+          "decant convert '\(quoted)' -o '\(quoted)-f16/' --type f16\n"),
         "\(ending.output)")
     }
   }

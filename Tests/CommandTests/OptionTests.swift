@@ -38,7 +38,7 @@ import Testing
       let ending = try expectDecant(arguments, in: folder, exit: 2)
       let lines = ending.errors.split(separator: "\n")
       #expect(
-        lines.first == "Error: Unknown option '\(option)'. Did you mean '\(near)'?",
+        lines.first == "decant: Unknown option '\(option)'. Did you mean '\(near)'?",
         "\(ending.errors)")
       #expect(lines.dropFirst().first?.hasPrefix("Usage: decant \(arguments[0]) ") == true)
       #expect(lines.last == "  See 'decant \(arguments[0]) --help' for more information.")
@@ -62,7 +62,7 @@ import Testing
     try withModel { folder in
       let ending = try expectDecant(
         ["generate", "-p", "x", "-o", "a.png"] + arguments, in: folder, exit: 2)
-      #expect(ending.errors.hasPrefix("Error: \(sentence)\n"), "\(ending.errors)")
+      #expect(ending.errors.hasPrefix("decant: \(sentence)\n"), "\(ending.errors)")
     }
   }
 
@@ -93,7 +93,7 @@ import Testing
     try withModel { folder in
       let ending = try expectDecant(
         ["generate", "model", "-p", "x", "-p", "y", "-o", "a.png"] + arguments, in: folder, exit: 2)
-      #expect(ending.errors.hasPrefix("Error: \(fact); give it once.\n"), "\(ending.errors)")
+      #expect(ending.errors.hasPrefix("decant: \(fact); give it once.\n"), "\(ending.errors)")
       #expect(try names(folder) == ["model"])
     }
   }
@@ -115,7 +115,7 @@ import Testing
       #expect(try bytes(folder + "/a.png") != bytes(folder + "/c.png"))
       let both = try expectDecant(
         generate + ["-o", "d.png", "--size", "32x16", "-W", "32"], in: folder, exit: 2)
-      #expect(both.errors.hasPrefix("Error: Give either --size WxH or -W and -H, not both.\n"))
+      #expect(both.errors.hasPrefix("decant: Give either --size WxH or -W and -H, not both.\n"))
     }
   }
 
@@ -163,11 +163,12 @@ import Testing
       let generate = [
         "generate", "model", "-p", "x", "--steps", "1", "--size", "16x16", "--seed",
       ]
-      let first = try expectDecant(generate + ["-1", "-o", "a.png"], in: folder)
-      let pattern = #/note: --seed -1: the random seed is (\d+)\n/#
-      let match = try #require(try pattern.firstMatch(in: first.errors), "\(first.errors)")
+      let first = try expectDecant(generate + ["-1", "-o", "a.png", "--quiet"], in: folder)
+      let pattern = #/^a\.png\nrandom seed: (\d+)\n$/#
+      let match = try #require(try pattern.firstMatch(in: first.output), "\(first.output)")
       let seed = String(match.1)
-      try expectDecant(generate + [seed, "-o", "b.png", "--quiet"], in: folder)
+      let given = try expectDecant(generate + [seed, "-o", "b.png", "--quiet"], in: folder)
+      #expect(given.output == "b.png\n")
       #expect(try bytes(folder + "/a.png") == bytes(folder + "/b.png"))
       let json = try expectDecant(
         generate + ["-1", "-o", "c.png", "--quiet", "--json"], in: folder)
@@ -200,7 +201,7 @@ import Testing
       try expectDecant(
         ["strip", "model", "-o", "a"], in: folder, exit: 2,
         stderr: """
-          Error: Nothing to remove; give either --recipe NAME or --drop BLOCK.
+          decant: Nothing to remove; give either --recipe NAME or --drop BLOCK.
           Usage: decant strip [<options>] <model> --output <out>
             See 'decant strip --help' for more information.
           """)
@@ -259,7 +260,7 @@ import Testing
       #expect(times.count == 1, "\(ending.errors)")
       let both = try expectDecant(
         ["inspect", "model", "--quiet", "--verbose"], in: folder, exit: 2)
-      #expect(both.errors.hasPrefix("Error: Give either --quiet or --verbose, not both.\n"))
+      #expect(both.errors.hasPrefix("decant: Give either --quiet or --verbose, not both.\n"))
     }
   }
 

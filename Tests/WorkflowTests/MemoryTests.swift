@@ -89,10 +89,19 @@ import Workflow
       }
       // Int8 rows: stock diffusers reads none.
       let int8 = folder + "/int8.decant"
-      _ = try await QuantizeJob(
+      let written = try await QuantizeJob(
         model: miniature, reading: InputOptions(), output: OutputRequest(path: int8),
         isDryRun: false, request: QuantizationRequest(type: "int8"), calibration: nil
       ).run()
+      // `inspect` states the size that `quantize` then gives.
+      let components = try #require(written.json["components"]?.array)
+      let bytes = components.compactMap { $0["bytes"]?["after"]?.integer }.reduce(0, +)
+      let inspection = try await InspectJob(
+        model: miniature, reading: InputOptions(), listsTensors: false, checks: false
+      ).run()
+      #expect(inspection.json["resident_bytes"]?["int8"]?.integer == bytes)
+      #expect(
+        inspection.text.contains("\n(the program itself and its libraries are not counted):\n"))
       let quantized = try await table(int8).compactMap { $0["program"]?.string }
       #expect(quantized.contains("decant") && quantized.contains("sdnq"))
       #expect(!quantized.contains("diffusers") && !quantized.contains("checkpoint"))
@@ -112,11 +121,14 @@ import Workflow
       }
       let all = try await forms(miniature, 1_000_000_000)
       #expect(all.forms.allSatisfy { $0.fits })
+      // Decant itself uses no GPU.
+      #expect(!all.forms.isEmpty && !all.forms.contains { $0.program == "decant" })
+      #expect(Set(all.forms.map(\.output)).count == all.forms.count)
       let none = try await forms(miniature, 1_000_000)
       #expect(none.forms.count == all.forms.count && !none.forms.contains { $0.fits })
 
       let int8 = try #require(all.forms.first { $0.program == "sdnq" && $0.type == "int8" })
-      #expect(int8.isQuantized && !int8.isDefault && int8.output == "mini-sd-int8/")
+      #expect(int8.isQuantized && !int8.isDefault && int8.output == "mini-sd-int8-sdnq/")
       let half = try #require(all.forms.first { $0.program == "diffusers" && $0.type == "f16" })
       #expect(!half.isQuantized && half.isDefault && half.bytes > int8.bytes)
       let path = folder + "/" + int8.output

@@ -1,0 +1,50 @@
+internal import ArgumentParser
+internal import Support
+private import Workflow
+
+/// The form of an option's values.
+///
+/// The parser says that a value is invalid, but not what is expected. It reports a value that
+/// begins with a hyphen as missing.
+struct ValueForm: Sendable {
+  /// As the object of "expected".
+  let expected: String
+  let accepts: @Sendable (String) -> Bool
+
+  init(_ expected: String, accepts: @escaping @Sendable (String) -> Bool) {
+    self.expected = expected
+    self.accepts = accepts
+  }
+
+  /// The form of an option's values; `nil` for text.
+  static func of(_ option: OptionTable.Entry) -> ValueForm? {
+    byOption[option.preferredName] ?? option.valueName.flatMap { byValueName[$0] }
+  }
+
+  private static let byOption = [
+    "--size": ValueForm("WIDTHxHEIGHT in pixels, multiples of 8, such as 512x512") {
+      ImageSize(argument: $0) != nil
+    }
+  ]
+
+  /// Forms by the name that a value has in the help.
+  private static let byValueName = [
+    "WxH": ValueForm("WIDTHxHEIGHT in pixels, such as 1024x1024") {
+      ImageSize(argument: $0) != nil
+    },
+    "x,y": ValueForm("X,Y in pixels from the left and the top, 0 or more, such as 0,0") {
+      PointArgument(argument: $0) != nil
+    },
+    "s": ValueForm("a whole number from 0 to \(UInt64.max), or -1 for a random one") {
+      SeedArgument(argument: $0) != nil
+    },
+    "size": ValueForm(ByteSize.expected) { (try? ByteSize(argument: $0)) != nil },
+    "depth=blocks": ValueForm("DEPTH=BLOCK,…, such as 10=0,1,2,5") {
+      KeptBlocksArgument(argument: $0) != nil
+    },
+    "n": whole, "w": whole, "h": whole, "g": number, "x": number, "dB": number,
+  ]
+
+  private static let whole = ValueForm("a whole number, 1 or more") { Int($0) != nil }
+  private static let number = ValueForm("a number, such as 0.5") { Double($0) != nil }
+}
