@@ -25,8 +25,10 @@ package struct LayoutRequest: Sendable {
     self.kind = kind
     self.numbering = numbering
     options = WriteOptions(
-      variant: variant, maxShardSize: maxShardSize, program: program,
-      numbering: numbering.flatMap(BlockNumbering.init), codes: codes)
+      variant: variant, maxShardSize: maxShardSize, program: program.map(programName),
+      numbering: numbering.flatMap { name in
+        member(named: name, of: BlockNumbering.allCases) { [$0.rawValue] }
+      }, codes: codes)
   }
 
   /// The writer for a plan without an output: that of ``kind``, else the first one that writes for
@@ -123,7 +125,8 @@ package struct LayoutRequest: Sendable {
       throw JobError(
         (output.map { "\($0): " } ?? "") + "\(error)",
         remedy: Self.remedy(
-          for: writer, else: isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)
+          for: writer,
+          else: isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)
         ) { (try? fitted($0, $1)) != nil && (isUNet || $1.refusal(model) == nil) })
     }
   }
@@ -140,7 +143,9 @@ package struct LayoutRequest: Sendable {
     guard let encoding = model.encodingNotHeld(by: try writer.profile(options)) else { return }
     throw JobError(
       "\(output): \(PlanFitError(scheme: encoding.name, layout: title(writer)))",
-      remedy: Self.remedy(for: writer, else: offersTypes ? .choose(.type, [Schemes.half.name]) : nil) {
+      remedy: Self.remedy(
+        for: writer, else: offersTypes ? .choose(.type, [Schemes.half.name]) : nil
+      ) {
         model.encodingNotHeld(by: $1) == nil && $1.refusal(model) == nil
       })
   }
