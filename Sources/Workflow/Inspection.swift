@@ -35,7 +35,7 @@ package struct Inspection: JobOutcome {
   private let source: ModelSource
   private let finding: Finding
   private let parts: [Part]
-  private let wasChecked: Bool
+  private let check: WeightCheck?
   private let listsTensors: Bool
   /// `nil` for a file without a U-Net.
   private let memoryTable: MemoryTable?
@@ -43,7 +43,7 @@ package struct Inspection: JobOutcome {
   var forms: ModelForms?
 
   init(
-    source: ModelSource, finding: Finding, wasChecked: Bool, listsTensors: Bool
+    source: ModelSource, finding: Finding, check: WeightCheck?, listsTensors: Bool
   ) throws(ConfigError) {
     var parts: [Part] = []
     for component in source.components {
@@ -56,7 +56,7 @@ package struct Inspection: JobOutcome {
     self.source = source
     self.finding = finding
     self.parts = parts
-    self.wasChecked = wasChecked
+    self.check = check
     self.listsTensors = listsTensors
   }
 
@@ -105,6 +105,11 @@ package struct Inspection: JobOutcome {
     return remedies
   }
 
+  /// What a model without all components is called.
+  private var incompleteTitle: String {
+    source.components.map(\.name) == [ComponentName.unet] ? "U-Net alone" : "incomplete model"
+  }
+
   private var hasUNet: Bool { source[ComponentName.unet] != nil }
 
   /// Facts about the components of an incomplete model: the models that they fit.
@@ -148,8 +153,7 @@ package struct Inspection: JobOutcome {
     if let memoryTable { object["memory"] = memoryTable.json }
     if let forms { object["forms"] = forms.json }
     object["provenance"] = .object(source.provenance)
-    if wasChecked { object["checked"] = true }
-    return .object(object)
+    return .object(check.map { object.appending($0.json) } ?? object)
   }
 
   private func json(of part: Part) -> JSONObject {
@@ -190,7 +194,7 @@ package struct Inspection: JobOutcome {
   // MARK: - For people
 
   package var text: String {
-    let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? "incomplete model"
+    let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? incompleteTitle
     var lines = [
       "\(source.location): \(what), \(source.layout), "
         + formatted(bytes: bytesOnDisk(source.location))
@@ -228,7 +232,7 @@ package struct Inspection: JobOutcome {
     }
     lines.append("")
     lines.append(memory)
-    if wasChecked { lines.append("checked: no errors found") }
+    if let check { lines.append(check.text) }
     if listsTensors { lines += tensorLines }
     return lines.joined(separator: "\n")
   }
