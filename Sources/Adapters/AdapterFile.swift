@@ -68,21 +68,33 @@ struct AdapterFile {
 
   // MARK: - Tensors
 
-  /// The rows and columns of a part as a matrix with the given number of rows or columns. Checks
-  /// the part's shape only.
+  /// The rows and columns of a part as a matrix. Checks the part's shape only.
+  ///
+  /// Axes of extent 1 may be added or left out, as in [rank, in, 1, 1] for [rank, in], and the axes
+  /// of a row may be flattened, as in [rank, 288] for [rank, 32, 3, 3].
+  ///
+  /// - Parameters:
+  ///   - rows: the first axis; `nil` for a rank that the part itself determines.
+  ///   - row: the other axes; `nil` for such a rank.
   func extents(
-    _ name: String, rows: Int? = nil, columns: Int? = nil
+    _ name: String, rows: Int? = nil, row: [Int]? = nil
   ) throws(AdapterError) -> (rows: Int, columns: Int) {
+    func significant(_ extents: some Sequence<Int>) -> [Int] { extents.filter { $0 != 1 } }
     let shape = weights.entry(name)?.shape ?? []
-    let count = shape.count
-    let height = rows ?? (columns.map { $0 > 0 ? count / $0 : 0 } ?? shape.rows)
-    let width = columns ?? (height > 0 ? count / height : 0)
-    guard height > 0, height * width == count else {
-      let expected = [rows.map { counted($0, "row") }, columns.map { counted($0, "column") }]
-        .compactMap { $0 }.joined(separator: " and ")
-      throw .misshapen(path: path, tensor: name, found: shape, expected: "a matrix of \(expected)")
+    let found = significant(shape.extents.dropFirst())
+    let fits =
+      if let row {
+        found == significant(row) || found == significant([row.reduce(1, *)])
+      } else {
+        found.count <= 1
+      }
+    guard shape.rank > 0, shape.count > 0, fits, rows ?? shape.rows == shape.rows else {
+      let expected = [rows.map(String.init) ?? "rank"] + (row?.map(String.init) ?? ["rank"])
+      throw .misshapen(
+        path: path, tensor: name, found: shape,
+        expected: "[\(expected.joined(separator: ", "))]")
     }
-    return (height, width)
+    return (shape.rows, shape.rowLength)
   }
 
   /// Reads a part. Refuses NaN and infinite numbers.
@@ -96,11 +108,11 @@ struct AdapterFile {
     return stored.widened()
   }
 
-  /// Reads a part as a matrix with the given number of rows or columns.
+  /// Reads a part as a matrix; see ``extents(_:rows:row:)``.
   func matrix(
-    _ name: String, rows: Int? = nil, columns: Int? = nil
+    _ name: String, rows: Int? = nil, row: [Int]? = nil
   ) throws -> Tensor {
-    let (height, width) = try extents(name, rows: rows, columns: columns)
+    let (height, width) = try extents(name, rows: rows, row: row)
     return try tensor(name).reshaped([height, width])
   }
 
@@ -110,11 +122,16 @@ struct AdapterFile {
     guard let name = module.parts[.alpha] else {
       return try settings?.factor(of: key, rank: rank) ?? 1
     }
-    let alpha = try tensor(name)
-    guard alpha.shape.count == 1 else {
-      throw AdapterError.misshapen(
-        path: path, tensor: name, found: alpha.shape, expected: "one number")
+    try checkAlpha(module)
+    return try tensor(name).values[0] / Float(max(1, rank))
+  }
+
+  /// Checks that a module's alpha, if it has one, is a single number. Reads no numbers.
+  func checkAlpha(_ module: Module) throws(AdapterError) {
+    guard let name = module.parts[.alpha] else { return }
+    let shape = weights.entry(name)?.shape ?? []
+    guard shape.count == 1 else {
+      throw .misshapen(path: path, tensor: name, found: shape, expected: "one number")
     }
-    return alpha.values[0] / Float(max(1, rank))
   }
 }

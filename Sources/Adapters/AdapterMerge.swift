@@ -87,8 +87,9 @@ package struct AdapterMerge: Sendable {
         let weights = model[place.component]?.weights
         if let shape = weights?.entry(place.module + ".weight")?.shape {
           try kind.check(module, key: key, against: shape, in: file)
+          try file.checkAlpha(module)
           if let bias = kind.bias(module) {
-            _ = try file.extents(bias, rows: shape.rows, columns: 1)
+            _ = try file.extents(bias, rows: shape.rows, row: [])
             if weights?.entry(place.module + ".bias") == nil { biases.append(bias) }
           }
         }

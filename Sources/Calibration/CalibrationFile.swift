@@ -9,7 +9,7 @@ internal import Tensors
 /// `Formats/calibration.md` specifies the file format.
 package struct CalibrationFile: Sendable, Equatable {
   package static let version = 1
-  static let metadataKey = "decant.calibration"
+  package static let metadataKey = "decant.calibration"
 
   /// The path that messages name.
   package var path: String

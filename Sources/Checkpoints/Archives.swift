@@ -25,8 +25,15 @@ protocol ArchiveFormat: Sendable {
   /// Whether the contents look like a file of this kind, damaged or not.
   func recognizes(_ contents: ByteSlice) -> Bool
 
+  /// Whether reading every tensor compares checksums.
+  func checksums(of contents: ByteSlice) -> Checksums
+
   /// Opens the file and checks everything but the tensors' numbers, which are read later.
   func open(_ path: String) throws -> Archive
+}
+
+extension ArchiveFormat {
+  func checksums(of contents: ByteSlice) -> Checksums { .absent }
 }
 
 /// The kinds of files of named tensors.
@@ -41,6 +48,14 @@ package enum Archives {
   static func format(of path: String) -> (any ArchiveFormat)? {
     guard !isFolder(path), let contents = try? ByteSlice.mapping(path) else { return nil }
     return all.first { $0.recognizes(contents) }
+  }
+
+  /// Whether reading every tensor of the file at `path` compares checksums.
+  package static func checksums(of path: String) -> Checksums {
+    guard let format = format(of: path), let contents = try? ByteSlice.mapping(path) else {
+      return .absent
+    }
+    return format.checksums(of: contents)
   }
 
   /// Opens the file at `path`.

@@ -17,11 +17,12 @@ package enum LayoutError: RemediableError, Equatable {
     case .pointer(let path):
       "\(path): \(gitLFSPointer)"
     case .notRecognized(let path, let found, let readable):
-      "\(path): \(found), expected \(readable.joined(separator: " or "))"
+      "\(path): \(found), expected a \(alternatives(readable))"
     case .notWritable(let path, _):
       "\(path): the name does not determine the output format"
     case .unknownWriter(let name, let known):
-      "unknown output format '\(shown(name))'; expected \(alternatives(known))"
+      "unknown output format '\(shown(name))'\(didYouMean(similarNames(to: name, among: known)))"
+        + "; expected \(alternatives(known))"
     }
   }
 
@@ -48,10 +49,5 @@ extension LayoutError {
 /// Describes a file or folder that is not a model.
 private func describe(_ path: String) -> String {
   if isFolder(path) { return "a folder that holds \(listed(folderContents(path)))" }
-  let contents: ByteSlice
-  do { contents = try ByteSlice.mapping(path) } catch { return "not readable (\(error))" }
-  if contents.count == 0 { return "an empty file" }
-  let head = contents[0..<min(contents.count, 32)].array
-  let first = hexadecimalText(Array(head.prefix(8)), separator: " ")
-  return "a file of \(contents.count) bytes that begins with \(first)"
+  do { return fileKind(try ByteSlice.mapping(path)) } catch { return "not readable (\(error))" }
 }

@@ -14,7 +14,7 @@ extension [any ModelReader] {
   /// - Throws: ``LayoutError``.
   package func reader(for path: String) throws(LayoutError) -> any ModelReader {
     guard let reader = first(where: { $0.recognizes(path) }) else {
-      throw .unknown(path, readable: map(\.layout))
+      throw .unknown(path, readable: flatMap(\.kinds))
     }
     return reader
   }

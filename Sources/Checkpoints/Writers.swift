@@ -1,4 +1,5 @@
 package import ModelSources
+internal import Support
 
 /// The writers of this module. Workflow adds the writer of `.decant` files.
 package enum Writers {
@@ -18,7 +19,7 @@ extension [any ModelWriter] {
     -> any ModelWriter
   {
     if let name {
-      guard let writer = first(where: { $0.name == name }) else {
+      guard let writer = member(named: name, of: self, names: { [$0.name] }) else {
         throw .unknownWriter(name: name, known: map(\.name))
       }
       return writer

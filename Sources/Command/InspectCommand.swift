@@ -20,7 +20,11 @@ struct InspectCommand: JobCommand {
   @Flag(help: "List every tensor with its shape and encoding.")
   var tensors = false
 
-  @Flag(help: "Read every byte and check it for damage.")
+  @Flag(
+    help: """
+      Read every tensor, compare checksums where the format has them, and find NaN and infinite \
+      numbers.
+      """)
   var check = false
 
   @Option(

@@ -34,6 +34,12 @@ extension Remedy {
         ? "pass \(setting.option)"
         : "choose " + values.map { "\(setting.option) \($0)" }.joined(separator: " or ")
       return choice + (purpose.isEmpty ? "" : " \(purpose)")
+    case .addComponents(let settings):
+      let options = settings.map(\.option)
+      let words = listed(options.map { $0 + " MODEL" })
+      return options.allSatisfy(isOptionOfThisCommand)
+        ? "pass \(words) to add \(options.count == 1 ? "it" : "them")"
+        : "add \(options.count == 1 ? "it" : "them") with `decant convert` and \(words)"
     case .adjust(let setting, let adjustment):
       return "choose \(adjustment.adjective) \(setting.option)"
     case .leaveOut(let setting, let others):
@@ -54,6 +60,14 @@ extension Remedy {
     case .either(let remedies): return remedies.map(\.sentence).joined(separator: ", or ")
     }
   }
+}
+
+/// Whether the command of this program's command line has the option.
+private func isOptionOfThisCommand(_ option: String) -> Bool {
+  guard let name = CommandLine.arguments.dropFirst().first,
+    let command = CommandLineCheck.command(named: name), let table = OptionTable(of: command)
+  else { return false }
+  return table.entries.contains { $0.names.contains(option) }
 }
 
 extension Remedy.Adjustment {

@@ -61,6 +61,13 @@ package protocol ModelReader: Sendable {
   ///   description names the file, what was found, and what was expected.
   func read(_ path: String, options: ReadOptions) throws -> ModelSource
 
+  /// The kinds of files and folders that the layout has, for messages: `diffusers folder`.
+  var kinds: [String] { get }
+
+  /// Whether ``check(_:progress:)`` and reading every tensor of the file or folder at `path`
+  /// compare checksums.
+  func checksums(of path: String) -> Checksums
+
   /// Verifies checksums that reading every tensor does not cover. Layouts without checksums do
   /// nothing.
   ///
@@ -68,6 +75,19 @@ package protocol ModelReader: Sendable {
   func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws
 }
 
+/// Whether reading a model compares checksums.
+package enum Checksums: String, Sendable {
+  case compared
+  /// The format has checksums that are not compared.
+  case ignored
+  /// The format has none.
+  case absent
+}
+
 extension ModelReader {
+  package var kinds: [String] { [layout] }
+
+  package func checksums(of path: String) -> Checksums { .absent }
+
   package func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws {}
 }

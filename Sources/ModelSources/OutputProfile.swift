@@ -109,7 +109,8 @@ package enum OutputProfileError: RemediableError, Equatable {
   package var description: String {
     switch self {
     case .unknown(let program, let layout, let known):
-      "unknown program '\(shown(program))' for a \(layout); expected \(alternatives(known))"
+      "unknown program '\(shown(program))'\(didYouMean(similarNames(to: program, among: known)))"
+        + " for a \(layout); expected \(alternatives(known))"
     case .notLoadable(let path, let program, let found, _):
       "\(path): \(program) cannot load \(found)"
     }

@@ -1,12 +1,13 @@
+private import ModelSources
 package import Support
 package import Tensors
 
 /// The reason why Decant cannot work with a model.
 package enum BindingError: RemediableError, Equatable {
-  /// A component that every model needs is missing.
+  /// Components that every model needs are missing.
   ///
   /// `unetIsAverage` states that the file has a moving average of the U-Net and no plain U-Net.
-  case missingComponent(location: String, name: String, found: [String], unetIsAverage: Bool)
+  case missingComponents(location: String, names: [String], found: [String], unetIsAverage: Bool)
   /// A config is invalid or asks for something that Decant cannot run.
   case config(ConfigError)
   /// Tensors are missing, unexpected, misshapen, or of an element kind that weights cannot have.
@@ -16,10 +17,13 @@ package enum BindingError: RemediableError, Equatable {
 
   package var description: String {
     switch self {
-    case .missingComponent(let location, let name, let found, let unetIsAverage):
+    case .missingComponents(let location, let missing, let found, let unetIsAverage):
       let names = found + (unetIsAverage ? ["a moving average of the unet"] : [])
       let others = names.isEmpty ? "nothing" : names.joined(separator: ", ")
-      return "\(location): component '\(name)' is missing; found \(others)"
+      let subject =
+        missing.count == 1
+        ? "component '\(missing[0])' is" : "components \(listed(missing.map { "'\($0)'" })) are"
+      return "\(location): \(subject) missing; found \(others)"
     case .config(let error):
       return error.description
     case .tensors(let location, let faults):
@@ -33,9 +37,18 @@ package enum BindingError: RemediableError, Equatable {
   }
 
   package var remedy: Remedy? {
-    guard case .missingComponent(_, _, _, unetIsAverage: true) = self else { return nil }
-    return .choose(.ema, purpose: "to read the moving average")
+    guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
+    if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
+    return .addComponents(missing.compactMap { Self.settings[$0] })
   }
+}
+
+extension BindingError {
+  /// The settings that add components.
+  private static let settings: [String: Setting] = [
+    ComponentName.unet: .unet, ComponentName.vae: .vae, ComponentName.textEncoder: .textEncoder,
+    ComponentName.textEncoder2: .textEncoder2,
+  ]
 }
 
 /// The tensors of one component that do not fit its config.

@@ -1,4 +1,12 @@
 package import ModelSources
+private import Support
+
+/// The place of a component's config for messages: its path in a diffusers folder, or the file with
+/// the component's name.
+func configPlace(of component: String, in model: String) -> String {
+  isFile(model)
+    ? "\(model) (\(component))" : "\(folderPath(model))/\(component)/config.json"
+}
 
 extension ModelSource.Component {
   /// Every layer with weights, from the component's config alone; `nil` for a component that Decant
@@ -6,7 +14,7 @@ extension ModelSource.Component {
   ///
   /// - Parameter model: the model's location. Errors name the config by its path below it.
   package func modules(in model: String) throws(ConfigError) -> [ModuleSpec]? {
-    let location = "\(model)/\(name)/config.json"
+    let location = configPlace(of: name, in: model)
     switch name {
     case ComponentName.unet: return try UNetConfig(json: config, location: location).modules
     case ComponentName.vae: return try VAEConfig(json: config, location: location).modules
@@ -41,7 +49,7 @@ extension ModelSource {
     } catch let failure {
       error = failure
     }
-    guard part, !components.isEmpty, case .missingComponent = error else { throw error }
+    guard part, !components.isEmpty, case .missingComponents = error else { throw error }
     for component in components { try component.check(in: location) }
     return nil
   }

@@ -99,7 +99,9 @@ package struct Family: Sendable {
   }
 
   /// The family of that name, or `nil`.
-  package static func named(_ name: String) -> Family? { all.first { $0.name == name } }
+  package static func named(_ name: String) -> Family? {
+    member(named: name, of: all) { [$0.name, $0.title] }
+  }
 
   /// The family of one published model: all models with its module tree and scaling factor.
   ///

@@ -68,7 +68,7 @@ extension ModelSource.Component {
   ///
   /// - Parameter model: the model's location.
   package func facts(in model: String) -> String? {
-    let place = "\(model)/\(name)/config.json"
+    let place = configPlace(of: name, in: model)
     switch name {
     case ComponentName.unet:
       guard let config = try? UNetConfig(json: config, location: place) else { return nil }

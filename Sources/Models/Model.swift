@@ -59,10 +59,14 @@ package struct Model: Sendable {
   package static func bind(_ source: ModelSource) throws(BindingError) -> Model {
     let known = source.components.filter { ModelConfigs.componentNames.contains($0.name) }
     let found = Set(known.map(\.name))
-    for names in ModelConfigs.required where found.isDisjoint(with: names) {
-      throw .missingComponent(
-        location: source.location, name: names[0], found: source.components.map(\.name),
-        unetIsAverage: names == [ComponentName.unet]
+    let missing = ModelConfigs.required.filter(found.isDisjoint).flatMap { names in
+      names == ComponentName.textEncoders
+        ? Architectures.of(source.components).textEncoders : [names[0]]
+    }
+    guard missing.isEmpty else {
+      throw .missingComponents(
+        location: source.location, names: missing, found: source.components.map(\.name),
+        unetIsAverage: missing.contains(ComponentName.unet)
           && source.movingAverage == .ignoredWithoutOthers)
     }
     let configs: ModelConfigs
@@ -112,13 +116,12 @@ package struct ModelConfigs: Sendable {
   init(
     _ components: [(name: String, className: String, config: JSONObject)], location: String
   ) throws(ConfigError) {
-    let folder = location.hasSuffix("/") ? location : location + "/"
     var textEncoders: [TextEncoderConfig] = []
     var textEncoderNames: [String] = []
     var unet: UNetConfig?
     var vae: VAEConfig?
     for (name, className, json) in components {
-      let location = "\(folder)\(name)/config.json"
+      let location = configPlace(of: name, in: location)
       switch name {
       case ComponentName.unet: unet = try UNetConfig(json: json, location: location)
       case ComponentName.vae: vae = try VAEConfig(json: json, location: location)

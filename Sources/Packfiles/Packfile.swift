@@ -97,6 +97,8 @@ package struct PackfileModelReader: ModelReader {
     return try PackfileReader(path: path).model()
   }
 
+  package func checksums(of path: String) -> Checksums { .compared }
+
   package func check(_ path: String, progress: (_ done: Int, _ total: Int) -> Void) throws {
     try Packfile.check(path, progress: progress)
   }

@@ -52,7 +52,8 @@ package struct StripError: RemediableError, Equatable {
   private var sentence: String {
     switch reason {
     case .unknownRecipe(let name, let known):
-      "unknown recipe '\(name)'; expected \(known.joined(separator: ", "))"
+      "unknown recipe '\(shown(name))'\(didYouMean(similarNames(to: name, among: known)))"
+        + "; expected \(known.joined(separator: ", "))"
     case .recipeMismatch(let recipe, let levels, let layers, let foundLevels, let foundLayers):
       "the recipe '\(recipe)' needs a U-Net of \(levels) levels with \(layers) layers each, but "
         + "\(unet) has \(foundLevels) levels with \(list(foundLayers)) layers"

@@ -1,6 +1,7 @@
 private import Formats
 package import ModelSources
 package import Models
+private import Support
 
 /// A plan that removes blocks of a U-Net (the teacher): the config of the smaller U-Net (the
 /// student), and the teacher's tensor that each of its tensors comes from.
@@ -41,8 +42,10 @@ package struct StripPlan: Sendable {
   package init(
     recipe name: String, keeping: [Int: [Int]] = [:], for teacher: UNetConfig
   ) throws(StripError) {
-    let own = StripRecipe.aliases[name] ?? name
-    guard let recipe = StripRecipe.all.first(where: { $0.name == own }) else {
+    let found = member(named: name, of: StripRecipe.all) { recipe in
+      [recipe.name] + StripRecipe.aliases.filter { $0.value == recipe.name }.keys
+    }
+    guard let recipe = found else {
       throw StripError(
         location: teacher.location,
         .unknownRecipe(

@@ -6,6 +6,12 @@ package func isFolder(_ path: String) -> Bool {
   return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
 }
 
+/// Whether `path` is a file, or a symbolic link to one.
+package func isFile(_ path: String) -> Bool {
+  var status = stat()
+  return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+}
+
 /// Whether this process may write to the file or folder at `path`.
 package func isWritable(_ path: String) -> Bool { access(path, W_OK) == 0 }
 

@@ -9,7 +9,7 @@ package enum Setting: String, CaseIterable, Sendable {
   // Output.
   case output, component, outputFormat, program, outputVariant, maximumShardSize, numbering, coding
   // Storage of weights.
-  case type, textEncoderType, keep, only, assign
+  case calibration, type, textEncoderType, keep, only, assign
   // Stripping.
   case recipe, drop
   // Sampling and measuring.
@@ -21,6 +21,8 @@ package enum Setting: String, CaseIterable, Sendable {
 package indirect enum Remedy: Hashable, Sendable {
   /// Use a setting: a switch when `values` is empty, else one of the values.
   case choose(Setting, [String] = [], purpose: String = "")
+  /// Add the components that a model lacks, each by its setting.
+  case addComponents([Setting])
   /// Use another value of a setting.
   case adjust(Setting, Adjustment)
   /// Omit a setting, or several.

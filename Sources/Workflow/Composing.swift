@@ -1,5 +1,6 @@
 private import Adapters
 private import Checkpoints
+private import Foundation
 internal import ModelSources
 internal import Models
 internal import Support
@@ -16,8 +17,19 @@ package struct AdapterInput: Sendable {
     self.scale = scale
   }
 
-  /// - Throws: ``JobError`` for a scale that is NaN or infinite.
+  /// - Throws: ``JobError`` for a scale that is NaN, infinite or not a number.
   fileprivate func request() throws -> AdapterMerge.Request {
+    // A path may contain colons, so that a scale that is not a number is read as part of it.
+    let files = FileManager.default
+    if let colon = path.lastIndex(of: ":"), !files.fileExists(atPath: path) {
+      let (file, tail) = (String(path[..<colon]), String(path[path.index(after: colon)...]))
+      if files.fileExists(atPath: file) {
+        let decimal = tail.replacing(",", with: ".")
+        throw JobError(
+          "adapter '\(shown(file))': the scale '\(shown(tail))' is not a number; expected one such "
+            + "as \(Double(decimal) == nil ? "0.8" : decimal)")
+      }
+    }
     guard scale.isFinite else {
       throw JobError("adapter '\(shown(path))': the scale is \(scale); expected a finite number")
     }
@@ -86,8 +98,7 @@ package struct Composition: Sendable {
     // Folders of single components hold neither tokenizers nor a scheduler config.
     if !parts.isEmpty { model = model.completedWithArchitectureDefaults() }
     if !adapters.isEmpty {
-      let merge = try AdapterMerge(
-        adapters.map { try $0.request() }, into: model, allowingUnused: allowsUnused)
+      let merge = try merge(into: model)
       for index in model.components.indices {
         model.components[index].weights = try merge.weights(
           of: model.components[index], as: keepingKinds ? nil : .f32,
@@ -111,6 +122,27 @@ package struct Composition: Sendable {
     }
     model.provenance["steps"] = .array((source.provenance["steps"]?.array ?? []) + steps)
     return model
+  }
+
+  /// The changes of the adapters. The error for a model in place of an adapter says so.
+  private func merge(into model: ModelSource) throws -> AdapterMerge {
+    let requests = try adapters.map { try $0.request() }
+    do {
+      return try AdapterMerge(requests, into: model, allowingUnused: allowsUnused)
+    } catch {
+      switch error {
+      case AdapterError.notAnAdapter, AdapterError.folder, LayoutError.notRecognized: break
+      default: throw error
+      }
+      for request in requests {
+        guard let names = try? Layouts.readers.read(request.path).components.map(\.name),
+          !names.isEmpty
+        else { continue }
+        let what = names.count > 1 ? "is a whole model" : "holds the component '\(names[0])'"
+        throw JobError("\(request.path): \(what), not an adapter")
+      }
+      throw error
+    }
   }
 
   /// Replaces a component of the model, or adds it, from the model at `path`.
@@ -140,7 +172,10 @@ package struct Composition: Sendable {
     if model.index["_class_name"] == nil { model.index = other.index }
     if let tokenizer, let folder = ComponentName.tokenizer(of: foundAs) {
       // The encoder was trained with its own tokenizer, so the tokenizer is taken too.
-      let files = other.files.filter { $0.path.hasPrefix(folder + "/") }
+      var files = other.files.filter { $0.path.hasPrefix(folder + "/") }
+      if files.isEmpty, isFolder(path) {
+        files = try DiffusersFolderReader.tokenizerFiles(beside: path, named: folder)
+      }
       if !files.isEmpty {
         model.files.removeAll { $0.path.hasPrefix(tokenizer + "/") }
         model.files += files.map {

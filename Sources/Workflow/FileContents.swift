@@ -1,3 +1,4 @@
+private import Calibration
 private import Checkpoints
 private import ModelSources
 internal import Support
@@ -7,32 +8,24 @@ internal import Support
 func contents(of path: String) -> String? {
   do {
     let reader = try Layouts.readers.reader(for: path)
-    guard let archive = try? Archives.open(path) else { return "a \(reader.layout)" }
-    let survey = TensorSurvey(archive.weights)
-    return "a \(archive.kind) that holds \(survey.contents)"
+    guard let archive = try? Archives.open(path) else {
+      let bytes = isFolder(path) ? nil : try? ByteSlice.mapping(path)
+      return bytes.flatMap(knownFileKind) ?? "a \(reader.layout)"
+    }
+    return "a \(archive.kind) that holds \(TensorSurvey(archive.weights).contents)"
   } catch {
     guard case .notRecognized(_, let found, _) = error else { return nil }
-    guard !isFolder(path), let head = try? ByteSlice.mapping(path) else { return found }
-    return signatures.first { head.starts(with: $0.bytes) }?.kind
-      ?? (head.isText ? "a text file" : found)
+    return found
   }
 }
 
-/// The first bytes of files that users confuse with others.
-private let signatures: [(kind: String, bytes: [UInt8])] = [
-  ("a PNG image", [0x89, 0x50, 0x4e, 0x47]), ("a JPEG image", [0xff, 0xd8, 0xff]),
-]
+/// Whether the file at `path` is a calibration, damaged or not.
+func isCalibration(_ path: String) -> Bool {
+  (try? Archives.open(path))?.metadata[CalibrationFile.metadataKey] != nil
+}
 
-extension ByteSlice {
-  fileprivate func starts(with bytes: [UInt8]) -> Bool {
-    count >= bytes.count && self[0..<bytes.count].array == bytes
-  }
-
-  /// Whether the slice begins with printable ASCII.
-  fileprivate var isText: Bool {
-    count > 0
-      && self[0..<min(count, 64)].array.allSatisfy {
-        (0x20..<0x7f).contains($0) || [9, 10, 13].contains($0)
-      }
-  }
+/// The names of a file's tensors, for a message: those of a few, else their number and the first.
+func shortlist(_ names: [String]) -> String {
+  guard names.count > 4, let first = names.first else { return listed(names) }
+  return "\(names.count) tensors, such as '\(shown(first))'"
 }

@@ -178,7 +178,7 @@ private struct Arguments {
     let missing = required.filter { file.entry($0) == nil }
     let extra = file.names.filter { !(required + optional).contains($0) }
     guard missing.isEmpty, extra.isEmpty else {
-      let found = listed(file.names)
+      let found = shortlist(file.names)
       let also =
         optional.isEmpty ? "" : " (optional, depending on the model: \(listed(optional)))"
       throw JobError(

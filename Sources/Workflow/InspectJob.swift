@@ -48,9 +48,9 @@ package struct InspectJob: Job {
     let source = try ModelSource.reading(
       model, reading, completesTokenizers: false, events)
     let finding = try Inspection.Finding(source)
-    if checks { try check(source, events) }
+    let covered = checks ? try check(source, events) : nil
     var inspection = try Inspection(
-      source: source, finding: finding, wasChecked: checks, listsTensors: listsTensors)
+      source: source, finding: finding, check: covered, listsTensors: listsTensors)
     if let budget {
       switch finding {
       case .model(let bound): inspection.forms = try ModelForms(bound, budget: budget)
@@ -67,7 +67,12 @@ package struct InspectJob: Job {
     switch error {
     case SingleFileError.adapter, LayoutError.notRecognized:
       return (try? AdapterDescription(at: model)).map {
-        .adapter(AdapterInspection($0, wasChecked: checks))
+        .adapter(
+          AdapterInspection(
+            $0,
+            check: checks
+              ? WeightCheck(checksums: Archives.checksums(of: $0.path), refusesNonfinite: true)
+              : nil))
       }
     // The file holds a U-Net, and the error says how to read it.
     case SingleFileError.averageAlone: return nil
@@ -83,9 +88,10 @@ package struct InspectJob: Job {
   }
 
   /// Checks the layout's own checksums and reads every tensor.
-  private func check(_ source: ModelSource, _ events: EventSink) throws {
+  private func check(_ source: ModelSource, _ events: EventSink) throws -> WeightCheck {
     events(.stage(.checking(model)))
-    try Layouts.readers.reader(for: model).check(model) {
+    let reader = try Layouts.readers.reader(for: model)
+    try reader.check(model) {
       events(.progress(done: $0, total: $1))
     }
     events(.stage(.checkingTensors(model)))
@@ -98,6 +104,8 @@ package struct InspectJob: Job {
         events(.progress(done: done, total: total))
       }
     }
+    return WeightCheck(
+      checksums: reader.checksums(of: model), refusesNonfinite: !reading.allowsNonfinite)
   }
 }
 
@@ -114,7 +122,7 @@ extension Inspection {
         self = .model(try Model.bind(source))
       } catch {
         switch error {
-        case .missingComponent, .unknownFamily: self = .incomplete(error.description)
+        case .missingComponents, .unknownFamily: self = .incomplete(error.description)
         case .config, .tensors: throw error
         }
       }

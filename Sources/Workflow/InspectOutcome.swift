@@ -34,11 +34,11 @@ package enum InspectOutcome: JobOutcome {
 /// The description of a file of adapters, such as a LoRA.
 package struct AdapterInspection: JobOutcome {
   private let facts: AdapterDescription
-  private let wasChecked: Bool
+  private let check: WeightCheck?
 
-  init(_ facts: AdapterDescription, wasChecked: Bool) {
+  init(_ facts: AdapterDescription, check: WeightCheck?) {
     self.facts = facts
-    self.wasChecked = wasChecked
+    self.check = check
   }
 
   private var bytes: Int { bytesOnDisk(facts.path) }
@@ -52,7 +52,7 @@ package struct AdapterInspection: JobOutcome {
     func counts(_ pairs: [(name: String, modules: Int)]) -> JSONValue {
       .object(JSONObject(pairs.map { ($0.name, .integer($0.modules)) }))
     }
-    var object: JSONObject = [
+    let object: JSONObject = [
       "path": .string(facts.path), "layout": .string(facts.container), "bytes": .integer(bytes),
       "family": .null, "adapter": true, "kinds": counts(facts.kinds),
       "not_merged": .strings(facts.unmerged),
@@ -66,8 +66,7 @@ package struct AdapterInspection: JobOutcome {
       "tensors": .integer(facts.tensors), "parameters": .integer(facts.parameters),
       "unknown_tensors": .strings(facts.unknownTensors),
     ]
-    if wasChecked { object["checked"] = true }
-    return .object(object)
+    return .object(check.map { object.appending($0.json) } ?? object)
   }
 
   package var text: String {
@@ -110,7 +109,7 @@ package struct AdapterInspection: JobOutcome {
       rows.append(["unknown", listed(Array(facts.unknownTensors.prefix(6)))])
     }
     lines.append(table(rows))
-    if wasChecked { lines.append("checked: no errors found") }
+    if let check { lines.append(check.text) }
     return lines.joined(separator: "\n")
   }
 

@@ -35,7 +35,7 @@ package struct Inspection: JobOutcome {
   private let source: ModelSource
   private let finding: Finding
   private let parts: [Part]
-  private let wasChecked: Bool
+  private let check: WeightCheck?
   private let listsTensors: Bool
   /// Bytes of all weights with the U-Net in int8, as `quantize` plans it; `nil` for an incomplete
   /// model and for one that is quantized already.
@@ -46,7 +46,7 @@ package struct Inspection: JobOutcome {
   var forms: ModelForms?
 
   init(
-    source: ModelSource, finding: Finding, wasChecked: Bool, listsTensors: Bool
+    source: ModelSource, finding: Finding, check: WeightCheck?, listsTensors: Bool
   ) throws(ConfigError) {
     var parts: [Part] = []
     for component in source.components {
@@ -60,7 +60,7 @@ package struct Inspection: JobOutcome {
     self.source = source
     self.finding = finding
     self.parts = parts
-    self.wasChecked = wasChecked
+    self.check = check
     self.listsTensors = listsTensors
   }
 
@@ -109,6 +109,11 @@ package struct Inspection: JobOutcome {
     return remedies
   }
 
+  /// What a model without all components is called.
+  private var incompleteTitle: String {
+    source.components.map(\.name) == [ComponentName.unet] ? "U-Net alone" : "incomplete model"
+  }
+
   private var hasUNet: Bool { source[ComponentName.unet] != nil }
 
   /// Facts about the components of an incomplete model: the models that they fit.
@@ -151,8 +156,7 @@ package struct Inspection: JobOutcome {
     if let memoryTable { object["memory"] = memoryTable.json }
     if let forms { object["forms"] = forms.json }
     object["provenance"] = .object(source.provenance)
-    if wasChecked { object["checked"] = true }
-    return .object(object)
+    return .object(check.map { object.appending($0.json) } ?? object)
   }
 
   private func json(of part: Part) -> JSONObject {
@@ -193,7 +197,7 @@ package struct Inspection: JobOutcome {
   // MARK: - For people
 
   package var text: String {
-    let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? "incomplete model"
+    let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? incompleteTitle
     var lines = [
       "\(source.location): \(what), \(source.layout), "
         + formatted(bytes: bytesOnDisk(source.location))
@@ -231,7 +235,7 @@ package struct Inspection: JobOutcome {
     }
     lines.append("")
     lines.append(memory)
-    if wasChecked { lines.append("checked: no errors found") }
+    if let check { lines.append(check.text) }
     if listsTensors { lines += tensorLines }
     return lines.joined(separator: "\n")
   }

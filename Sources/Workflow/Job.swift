@@ -55,9 +55,11 @@ package struct JobError: RemediableError, Equatable {
     self.remedy = remedy
   }
 
-  /// A name that is not in a list: `family 'x' is unknown; expected a, b or c`.
+  /// A name that is not in a list: `family 'x' is unknown (did you mean 'a'?); expected a or b`.
   init(unknown name: String, _ noun: String, expected names: [String]) {
-    self.init("\(noun) '\(shown(name))' is unknown; expected \(alternatives(names))")
+    self.init(
+      "\(noun) '\(shown(name))' is unknown\(didYouMean(similarNames(to: name, among: names)))"
+        + "; expected \(alternatives(names))")
   }
 }
 

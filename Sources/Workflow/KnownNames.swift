@@ -4,6 +4,7 @@ private import Models
 private import Quantization
 private import Sampling
 private import Stripping
+private import Support
 private import Tensors
 
 /// Names of the types of quantized models.
@@ -50,6 +51,13 @@ package let programNames: [String] = {
   }
   return names
 }()
+
+/// The name of the output profile that `name` stands for, in any case, also by the program's title:
+/// `sdcpp` for `stable-diffusion.cpp`. A name that stands for none stays as it is.
+package func programName(_ name: String) -> String {
+  let profiles = Layouts.writers.flatMap(\.profiles)
+  return member(named: name, of: profiles) { [$0.name, $0.title] }?.name ?? name
+}
 
 /// Names of the ways to number the blocks of a single file.
 package let numberingNames = BlockNumbering.allCases.map(\.rawValue)

@@ -25,8 +25,10 @@ package struct LayoutRequest: Sendable {
     self.kind = kind
     self.numbering = numbering
     options = WriteOptions(
-      variant: variant, maxShardSize: maxShardSize, program: program,
-      numbering: numbering.flatMap(BlockNumbering.init), codes: codes)
+      variant: variant, maxShardSize: maxShardSize, program: program.map(programName),
+      numbering: numbering.flatMap { name in
+        member(named: name, of: BlockNumbering.allCases) { [$0.rawValue] }
+      }, codes: codes)
   }
 
   /// The writer for a plan without an output: that of ``kind``, else the first one that writes for

@@ -60,13 +60,21 @@ extension ModelSource {
     completesTokenizers: Bool = true,
     _ events: EventSink = { _ in }
   ) throws -> ModelSource {
-    var source = try Layouts.readers.read(
-      path, options: ReadOptions(variant: options.variant, ema: options.ema))
+    var source: ModelSource
+    do {
+      source = try Layouts.readers.read(
+        path, options: ReadOptions(variant: options.variant, ema: options.ema))
+    } catch {
+      guard isCalibration(path) else { throw error }
+      throw JobError(
+        "\(path): is a calibration file, expected a model",
+        remedy: .choose(.calibration, purpose: "to quantize a model with it"))
+    }
     if completesTokenizers { source.addVocabularies() }
     if !options.composition.isEmpty {
       source = try options.composition.applied(
         to: source, reading: options.alone, keepingKinds: keepingKinds, events)
-      if completesTokenizers { source.addVocabularies() }
+      if completesTokenizers { source.noteMisfits(of: source.addVocabularies(), events) }
     }
     if let prediction = options.prediction { try source.predict(prediction) }
     source.noteDerivedConfigs(events)
@@ -89,18 +97,41 @@ extension ModelSource {
 
   /// Adds CLIP's vocabulary to tokenizers without one. Single files hold no vocabulary, and their
   /// models all use this one.
-  mutating func addVocabularies() {
+  ///
+  /// - Returns: the folders of those tokenizers.
+  @discardableResult
+  mutating func addVocabularies() -> [String] {
+    var completed: [String] = []
     let folders = Set(files.compactMap { $0.path.split(separator: "/").first.map(String.init) })
     for folder in ComponentName.tokenizers where folders.contains(folder) {
       if file(folder + "/vocab.json") != nil || file(folder + "/tokenizer.json") != nil { continue }
+      completed.append(folder)
       let missing = CLIPVocabulary.files(folder: folder).filter { file($0.path) == nil }
       files = (files + missing).sorted { $0.path < $1.path }
+    }
+    return completed
+  }
+
+  /// Notes text encoders with fewer embeddings than the tokens of CLIP's vocabulary, which their
+  /// tokenizers got.
+  private func noteMisfits(of tokenizers: [String], _ events: EventSink) {
+    for component in components {
+      guard let folder = ComponentName.tokenizer(of: component.name), tokenizers.contains(folder),
+        let count = component.config["vocab_size"]?.integer, count < CLIPVocabulary.count
+      else { continue }
+      events(
+        .note(
+          "\(location): no tokenizer of '\(component.name)' was found, and CLIP's has "
+            + "\(CLIPVocabulary.count) tokens, but '\(component.name)' has \(count) embeddings; the "
+            + "model cannot make images",
+          remedy: .act("take the text encoder from its diffusers folder")))
     }
   }
 
   /// Replaces the prediction type in the scheduler's config.
   private mutating func predict(_ name: String) throws {
-    guard PredictionType(rawValue: name) != nil else {
+    let type = member(named: name, of: PredictionType.allCases) { [$0.rawValue] }
+    guard let type else {
       throw JobError(unknown: name, "prediction type", expected: predictionNames)
     }
     guard scheduler != nil else {
@@ -108,9 +139,9 @@ extension ModelSource {
         "\(location): the model has no scheduler config to hold a prediction type",
         remedy: .act("add the missing components first"))
     }
-    scheduler?[PredictionType.key] = .string(name)
+    scheduler?[PredictionType.key] = .string(type.rawValue)
     provenance["prediction"] = [
-      "type": .string(name), "reason": "chosen by the user", "certain": true,
+      "type": .string(type.rawValue), "reason": "chosen by the user", "certain": true,
     ]
   }
 

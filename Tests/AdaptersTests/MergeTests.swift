@@ -361,11 +361,11 @@ import Testing
   static let faults: [(String, Shape, String, Shape, String)] = [
     (
       ".lora_A.weight", [2, 60], ".lora_B.weight", [64, 2],
-      "tensor 'unet.\(linear).lora_A.weight' is [2, 60], expected a matrix of 2 rows and 64 columns"
+      "tensor 'unet.\(linear).lora_A.weight' is [2, 60], expected [2, 64]"
     ),
     (
       ".lora_A.weight", [2, 64], ".lora_B.weight", [63, 2],
-      "tensor 'unet.\(linear).lora_B.weight' is [63, 2], expected a matrix of 64 rows"
+      "tensor 'unet.\(linear).lora_B.weight' is [63, 2], expected [64, rank]"
     ),
     (
       ".lora_A.weight", [2, 64], ".alpha", [1], "module 'unet.\(linear)' has no 'up'"

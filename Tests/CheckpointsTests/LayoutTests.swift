@@ -16,13 +16,16 @@ struct LayoutTests {
   }
 
   static let readable =
-    "expected " + Readers.all.map(\.layout).joined(separator: " or ")
+    "expected a diffusers folder, safetensors file, PyTorch file or GGUF file"
 
   @Test(
     arguments: [
       ([], "an empty file"),
       ([1, 2, 3], "a file of 3 bytes that begins with 01 02 03"),
-      (Array("hello, world".utf8), "a file of 12 bytes that begins with 68 65 6c 6c 6f 2c 20 77"),
+      (Array("hello, world".utf8), "a text file"), (Array(" <!DOCTYPE html>".utf8), "an HTML page"),
+      ([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a], "a PNG image"),
+      ([0xff, 0xd8, 0xff, 0xe0], "a JPEG image"),
+      (Array("RIFF....WEBPVP8 ".utf8), "a WebP image"),
     ] as [([UInt8], String)])
   func filesAreDescribed(bytes: [UInt8], found: String) throws {
     #expect(try refusal(bytes) == "f: \(found), \(Self.readable)")
@@ -86,6 +89,10 @@ struct LayoutTests {
 
   @Test func writersMayBeNamed() throws {
     #expect(try Writers.all.writer(for: "out.gguf", named: "diffusers").name == "diffusers")
+    #expect(try Writers.all.writer(for: "out", named: "GGUF").name == "gguf")
+    #expect(
+      message { _ = try Writers.all.writer(for: "out", named: "guf") }
+        .hasPrefix("unknown output format 'guf' (did you mean 'gguf'?); expected "))
     #expect(
       message { _ = try Writers.all.writer(for: "out", named: "zip") }
         == "unknown output format 'zip'; expected " + alternatives(Writers.all.map(\.name)))

@@ -55,6 +55,13 @@ struct SingleFileTests {
       ])
   }
 
+  @Test func aUNetWithoutBlocksIsRefused() {
+    #expect(
+      message { _ = try Readers.all.read(fixture("torch/lightning.ckpt")) }
+        == fixture("torch/lightning.ckpt") + ": the U-Net has no resnet blocks, expected tensors "
+        + "such as 'input_blocks.1.0.in_layers.2.weight'")
+  }
+
   @Test func levelsThatDoNotMirrorAreRefused() {
     #expect(
       refusal(Self.unet(up: 3))

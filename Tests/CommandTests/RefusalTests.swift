@@ -10,7 +10,7 @@ import Testing
     (["inspect", "nothing"], "nothing: there is no such file or folder"),
     (
       ["generate", "model/unet", "-p", "x", "-o", "a.png", "--quiet"],
-      "model/unet: component 'vae' is missing; found unet"
+      "model/unet: components 'vae' and 'text_encoder' are missing; found unet; pass --vae MODEL and --text-encoder MODEL to add them"
     ),
     (
       ["convert", "model", "-o", "a.decant", "--type", "int3"],
@@ -78,7 +78,7 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.decant", "--lora", "model", "--quiet"],
-      "model: holds model_index.json, scheduler, text_encoder, tokenizer, unet and vae, expected one file of pytorch_lora_weights.safetensors or adapter_model.safetensors; name the file itself"
+      "model: is a whole model, not an adapter"
     ),
     (
       ["inspect", "model", "--ema"],
@@ -90,7 +90,7 @@ import Testing
     ),
     (
       ["strip", "model", "-o", "a", "--recipe", "bk-sdm-huge"],
-      "unknown recipe 'bk-sdm-huge'; expected bk-sdm-base, bk-sdm-small, bk-sdm-tiny, ssd-1b, segmind-vega, koala-700m, koala-1b, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, segmind-small-sd, segmind-tiny-sd"
+      "unknown recipe 'bk-sdm-huge' (did you mean 'bk-sdm-base'?); expected bk-sdm-base, bk-sdm-small, bk-sdm-tiny, ssd-1b, segmind-vega, koala-700m, koala-1b, bk-sdm-v2-base, bk-sdm-v2-small, bk-sdm-v2-tiny, segmind-small-sd, segmind-tiny-sd"
     ),
     (
       ["strip", "model", "-o", "a", "--drop", "down_blocks.0.resnets.9"],
@@ -98,7 +98,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],
-      "type 'int3' is unknown; expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32, int4-g64, fp8 or int8-convrot"
+      "type 'int3' is unknown (did you mean 'int8'?); expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32, int4-g64, fp8 or int8-convrot"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],

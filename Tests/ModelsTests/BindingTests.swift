@@ -72,7 +72,27 @@ import Testing
     source[name] = nil
     let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
     #expect(error.description.hasPrefix("mini: component '\(name)' is missing; found "))
-    #expect(error.remedy == nil)
+    let settings: [String: Setting] = ["unet": .unet, "vae": .vae, "text_encoder": .textEncoder]
+    #expect(error.remedy == settings[name].map { .addComponents([$0]) })
+  }
+
+  @Test func namesAllMissingComponents() throws {
+    var source = try MiniModel.source()
+    source["vae"] = nil
+    source["text_encoder"] = nil
+    let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    #expect(
+      error.description == "mini: components 'vae' and 'text_encoder' are missing; found unet")
+    #expect(error.remedy == .addComponents([.vae, .textEncoder]))
+  }
+
+  /// In a single file, a config has no path.
+  @Test func errorsOfConfigsInAFileNameTheComponent() throws {
+    var source = try MiniModel.source()
+    source.location = #filePath
+    source["unet"]?.config["act_fn"] = "mish"
+    let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    #expect(error.description.hasPrefix("\(#filePath) (unet): 'act_fn' is \"mish\""))
   }
 
   @Test func controlCharactersInNamesAreEscaped() throws {

@@ -150,6 +150,16 @@ struct RecipeTests {
     #expect(student["reverse_transformer_layers_per_block"] == nil)
   }
 
+  @Test func recipesAreFoundInAnyCase() throws {
+    let usual = try StripPlan(recipe: "bk-sdm-small", for: try miniature())
+    let other = try StripPlan(recipe: "BK-SDM-Small", for: try miniature())
+    #expect(other.student.json == usual.student.json)
+    #expect(
+      StripError(location: "x", .unknownRecipe("bk-sdm", known: ["bk-sdm-base", "ssd-1b"]))
+        .description
+        == "unknown recipe 'bk-sdm' (did you mean 'bk-sdm-base'?); expected bk-sdm-base, ssd-1b")
+  }
+
   @Test func unknownRecipe() throws {
     #expect(
       throws: StripError(

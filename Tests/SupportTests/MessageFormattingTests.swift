@@ -35,6 +35,35 @@ struct MessageFormattingTests {
     #expect(nearestNames(to: long, among: [long, "y"], count: 1) == [long])
   }
 
+  static let list = [["sd-v1-5", "Stable Diffusion 1.5"], ["sdcpp"], ["bk-small"], ["bk-tiny"]]
+
+  @Test(
+    arguments: [
+      ("sd-v1-5", 0), ("SD-V1-5", 0), ("stable diffusion 1.5", 0), ("SDcpp", 1), ("bk_tiny", 3),
+      ("sd15", nil), ("bk", nil), ("", nil), ("-", nil),
+    ] as [(String, Int?)])
+  func namesAreFoundInAnyForm(name: String, index: Int?) {
+    #expect(member(named: name, of: Self.list) { $0 } == index.map { Self.list[$0] })
+  }
+
+  /// Names that begin with the given one, else names that differ in a third of the letters.
+  @Test(
+    arguments: [
+      ("sd15", ["sd-v1-5"]), ("bk-", []), ("bks", ["bk-small"]), ("sdccp", ["sdcpp"]),
+      ("zzz", []), ("", []),
+    ] as [(String, [String])])
+  func similarNamesAreSuggested(name: String, similar: [String]) {
+    #expect(similarMembers(to: name, of: Self.list) { $0 }.map { $0[0] } == similar)
+  }
+
+  @Test func suggestionsAreWorded() {
+    #expect(didYouMean([]) == "")
+    #expect(didYouMean(["a", "b"]) == " (did you mean 'a' or 'b'?)")
+    #expect(
+      similarNames(to: "BK-SDM", among: ["bk-sdm-base", "ssd-1b", "bk-sdm-tiny"])
+        == ["bk-sdm-base", "bk-sdm-tiny"])
+  }
+
   @Test(arguments: [(0, "0 blocks"), (1, "1 block"), (2, "2 blocks")])
   func countsHaveSingularAndPlural(count: Int, words: String) {
     #expect(counted(count, "block") == words)

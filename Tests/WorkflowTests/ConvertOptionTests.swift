@@ -46,6 +46,28 @@ import Workflow
     #expect(gguf != comfyUI)
   }
 
+  /// Names are found in any case, and programs by their titles.
+  @Test func namesInOtherForms() async throws {
+    let names = [
+      ("a.gguf", LayoutRequest(program: "comfyui"), LayoutRequest(program: "ComfyUI")),
+      (
+        "a.gguf", LayoutRequest(program: "sdcpp"), LayoutRequest(program: "stable-diffusion.cpp")
+      ),
+      (
+        "a.safetensors", LayoutRequest(numbering: "gap"),
+        LayoutRequest(kind: "Checkpoint", numbering: "GAP")
+      ),
+    ]
+    for (name, usual, other) in names {
+      #expect(
+        try await converted(miniature, name: name, layout: usual)
+          == converted(miniature, name: name, layout: other))
+    }
+    #expect(
+      try await converted(reading: InputOptions(prediction: "V_Prediction"))
+        == converted(reading: InputOptions(prediction: "v_prediction")))
+  }
+
   @Test func componentsOfOtherModels() async throws {
     let standard = try await converted()
     let composition = Composition(parts: [("vae", miniature)])

@@ -206,7 +206,9 @@ import Workflow
     let error = await #expect(throws: JobError.self) {
       _ = try await quantize(tiny, request("int3"), to: nil, isDryRun: true)
     }
-    #expect(error?.description.hasPrefix("type 'int3' is unknown; expected f32, ") == true)
+    #expect(
+      error?.description.hasPrefix("type 'int3' is unknown (did you mean 'int8'?); expected f32, ")
+        == true)
   }
 
   @Test func aDryRunShowsTheComponents() async throws {

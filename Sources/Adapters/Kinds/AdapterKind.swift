@@ -43,7 +43,7 @@ extension AdapterKind {
   func biasDelta(
     _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
   ) throws -> [Float] {
-    try file.matrix(module.part(.biasDifference, key: key, in: file), rows: count, columns: 1)
+    try file.matrix(module.part(.biasDifference, key: key, in: file), rows: count, row: [])
       .values
   }
 }

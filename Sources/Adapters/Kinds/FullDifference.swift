@@ -14,7 +14,7 @@ struct FullDifference: AdapterKind {
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
   ) throws(AdapterError) {
     guard let name = module.parts[.difference] else { return }
-    _ = try file.extents(name, rows: shape.rows, columns: shape.rowLength)
+    _ = try file.extents(name, rows: shape.rows, row: shape.row)
   }
 
   func delta(
@@ -24,6 +24,6 @@ struct FullDifference: AdapterKind {
     guard let name = module.parts[.difference] else {
       return [Float](repeating: 0, count: shape.count)
     }
-    return try file.matrix(name, rows: shape.rows, columns: shape.rowLength).values
+    return try file.matrix(name, rows: shape.rows, row: shape.row).values
   }
 }

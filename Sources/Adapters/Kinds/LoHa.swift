@@ -27,11 +27,11 @@ struct LoHa: AdapterKind {
       let outer = try module.part(outer, key: key, in: file)
       let inner = try module.part(inner, key: key, in: file)
       if let core = module.parts[core] {
-        let rank = try file.extents(outer, columns: shape.rows).rows
+        let rank = try file.extents(outer, row: [shape.rows]).rows
         try checkTucker(core, down: inner, rank: rank, shape: shape, in: file)
       } else {
         let rank = try file.extents(outer, rows: shape.rows).columns
-        _ = try file.extents(inner, rows: rank, columns: shape.rowLength)
+        _ = try file.extents(inner, rows: rank, row: shape.row)
       }
     }
   }
@@ -44,14 +44,14 @@ struct LoHa: AdapterKind {
       let inner = try module.part(inner, key: key, in: file)
       if let core = module.parts[core] {
         // In the Tucker form, both factors have the rank as their first axis.
-        let wide = try file.matrix(outer, columns: shape.rows)
+        let wide = try file.matrix(outer, row: [shape.rows])
         let turned = transposed(wide)
-        let narrow = try file.matrix(inner, columns: shape.rank > 1 ? shape[1] : 1)
+        let narrow = try file.matrix(inner, row: [shape.inputs])
         let product = try tucker(core, up: turned, down: narrow, shape: shape, in: file)
         return (product.values, wide.shape[0])
       }
       let wide = try file.matrix(outer, rows: shape.rows)
-      let narrow = try file.matrix(inner, rows: wide.shape[1], columns: shape.rowLength)
+      let narrow = try file.matrix(inner, rows: wide.shape[1], row: shape.row)
       return (matmul(wide, narrow).values, wide.shape[1])
     }
     let factor = try file.factor(module, key: key, rank: factors[0].rank)

@@ -22,7 +22,7 @@ struct LoRA: AdapterKind {
     if let mid = module.parts[.mid] {
       try checkTucker(mid, down: down, rank: rank, shape: shape, in: file)
     } else {
-      _ = try file.extents(down, rows: rank, columns: shape.rowLength)
+      _ = try file.extents(down, rows: rank, row: shape.row)
     }
   }
 
@@ -36,10 +36,10 @@ struct LoRA: AdapterKind {
     let factor = try file.factor(module, key: key, rank: rank)
     let product: Tensor
     if let mid = module.parts[.mid] {
-      let narrow = try file.matrix(down, columns: shape.rank > 1 ? shape[1] : 1)
+      let narrow = try file.matrix(down, row: [shape.inputs])
       product = try tucker(mid, up: wide, down: narrow, shape: shape, in: file)
     } else {
-      product = matmul(wide, try file.matrix(down, rows: rank, columns: shape.rowLength))
+      product = matmul(wide, try file.matrix(down, rows: rank, row: shape.row))
     }
     return product.values.map { $0 * factor }
   }
@@ -55,24 +55,33 @@ extension LoRA {
     _ module: AdapterFile.Module, key: String, count: Int, in file: AdapterFile
   ) throws -> [Float] {
     if let whole = module.parts[.biasDifference] {
-      return try file.matrix(whole, rows: count, columns: 1).values
+      return try file.matrix(whole, rows: count, row: []).values
     }
     let up = try module.part(.up, key: key, in: file)
     let rank = try file.extents(up, rows: count).columns
     let factor = try file.factor(module, key: key, rank: rank)
     let bias = try module.part(.upBias, key: key, in: file)
-    return try file.matrix(bias, rows: count, columns: 1).values.map { $0 * factor }
+    return try file.matrix(bias, rows: count, row: []).values.map { $0 * factor }
   }
+}
+
+extension Shape {
+  /// The axes of a weight after the output channels: [in] or [in, height, width].
+  var row: [Int] { Array(extents.dropFirst()) }
+
+  /// The input channels of a weight.
+  var inputs: Int { row.first ?? 1 }
+
+  /// The height and the width of a convolution's kernel; empty for a matrix.
+  var kernel: [Int] { Array(extents.dropFirst(2)) }
 }
 
 /// Checks the two inner tensors of the Tucker form against the rank of the outer one.
 func checkTucker(
   _ mid: String, down: String, rank: Int, shape: Shape, in file: AdapterFile
 ) throws(AdapterError) {
-  let inputs = shape.rank > 1 ? shape[1] : 1
-  let inner = try file.extents(down, columns: inputs).rows
-  let kernel = shape.rowLength / max(1, inputs)
-  _ = try file.extents(mid, rows: rank, columns: inner * kernel)
+  let inner = try file.extents(down, row: [shape.inputs]).rows
+  _ = try file.extents(mid, rows: rank, row: [inner] + shape.kernel)
 }
 
 /// `sum_ij up[o, i] mid[i, j, kernel] down[j, in]`, as [out, in, kernel].
@@ -82,9 +91,9 @@ func tucker(
   _ mid: String, up: Tensor, down: Tensor, shape: Shape, in file: AdapterFile
 ) throws -> Tensor {
   let (rank, inner) = (up.shape[1], down.shape[0])
-  let inputs = shape.rank > 1 ? shape[1] : 1
-  let kernel = shape.rowLength / max(1, inputs)
-  let core = try file.matrix(mid, rows: rank, columns: inner * kernel)
+  let inputs = shape.inputs
+  let kernel = shape.kernel.reduce(1, *)
+  let core = try file.matrix(mid, rows: rank, row: [inner] + shape.kernel)
   // [out, inner × kernel], then for each position of the kernel [out, inner] by [inner, in].
   let wide = matmul(up, core)
   var values = [Float](repeating: 0, count: shape.count)

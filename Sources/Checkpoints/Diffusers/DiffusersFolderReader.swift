@@ -205,6 +205,19 @@ package struct DiffusersFolderReader: ModelReader {
     return config
   }
 
+  /// The files of the tokenizer whose folder lies beside the folder of a text encoder; empty where
+  /// there is none.
+  ///
+  /// - Throws: ``DiffusersError`` for a tokenizer's folder without the files that it must have.
+  package static func tokenizerFiles(
+    beside encoder: String, named name: String
+  ) throws(DiffusersError) -> [ModelSource.File] {
+    let place = PathParts(encoder).sibling(name)
+    guard isFolder(place) else { return [] }
+    let folder = PathParts(place).folder
+    return try tokenizerFiles([name: ""], folder: folder.isEmpty ? "." : folder)
+  }
+
   private static func tokenizerFiles(
     _ parts: [String: String], folder: String
   ) throws(DiffusersError) -> [ModelSource.File] {

@@ -12,6 +12,10 @@ package struct SingleFileReader: ModelReader {
 
   package var layout: String { "single-file checkpoint" }
 
+  package var kinds: [String] { Archives.all.map(\.kind) }
+
+  package func checksums(of path: String) -> Checksums { Archives.checksums(of: path) }
+
   package func recognizes(_ path: String) -> Bool { Archives.format(of: path) != nil }
 
   /// - Throws: ``SingleFileError``, ``VariantError``, or the error of the container format.

@@ -59,7 +59,12 @@ struct UNetWalk {
     for (diffusers, other) in LDMKeys.unetModules { pairs.add(diffusers, other) }
     let down = Self.levels(input)
     let up = Self.levels(output)
-    guard down.count == up.count, !down.isEmpty else {
+    guard !down.isEmpty || !up.isEmpty else {
+      throw .topology(
+        path: path, part: "the U-Net", found: "no resnet blocks",
+        expected: "tensors such as 'input_blocks.1.0.in_layers.2.weight'")
+    }
+    guard down.count == up.count else {
       throw .topology(
         path: path, part: "the U-Net",
         found: "\(counted(down.count, "level")) down and \(up.count) up",

@@ -115,15 +115,9 @@ struct TorchRecords {
     _ contents: ByteSlice, path: String
   ) throws(TorchError) -> TorchRecords {
     let start = 2 + magic.count
-    let head = contents[0..<min(contents.count, 8)].array
     if isGitLFSPointer(contents) { throw .pointer(path: path) }
-    guard head.first == PickleOpcode.proto.rawValue else {
-      throw .notTorch(
-        path: path,
-        found: contents.count == 0
-          ? "an empty file"
-          : "a file of \(contents.count) bytes that begins with "
-            + hexadecimalText(head, separator: " "))
+    guard contents.count > 0, contents[0..<1].array == [PickleOpcode.proto.rawValue] else {
+      throw .notTorch(path: path, found: fileKind(contents))
     }
     guard contents.count > start, contents[2..<start].array == magic else {
       throw .notTorch(path: path, found: "a Python pickle without PyTorch's magic number")

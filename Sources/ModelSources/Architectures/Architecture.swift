@@ -121,6 +121,11 @@ package struct Architecture: Sendable {
   /// Whether an embedding of pooled text and sizes is added to the time embedding.
   package var hasAddedEmbedding: Bool { timeIDs != nil }
 
+  /// The names of the text encoders that a pipeline of this architecture has.
+  package var textEncoders: [String] {
+    ComponentName.textEncoders.filter { textPrefixes[$0] != nil }
+  }
+
   /// The small tokenizer files of a text encoder; empty for other components.
   package func tokenizerFiles(of component: String) -> [ModelSource.File] {
     guard let folder = ComponentName.tokenizer(of: component) else { return [] }

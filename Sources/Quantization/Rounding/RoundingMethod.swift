@@ -1,3 +1,4 @@
+private import Support
 package import Tensors
 
 /// An algorithm that chooses the integer codes and scales of a layer's weights.
@@ -40,6 +41,6 @@ package enum RoundingMethods {
 
   /// The method of that name, or `nil`.
   package static func named(_ name: String) -> (any RoundingMethod)? {
-    all.first { $0.name == name }
+    member(named: name, of: all) { [$0.name] }
   }
 }

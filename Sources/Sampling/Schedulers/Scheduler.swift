@@ -54,10 +54,8 @@ package struct SchedulerKind: Sendable {
   package let overrides: JSONObject
   let make: @Sendable (JSONObject, Int) throws(SchedulerError) -> any Scheduler
 
-  /// Every name that finds the scheduler, in the form in which names are compared.
-  fileprivate var comparableNames: [String] {
-    ([name, title, className] + aliases).map(comparableName)
-  }
+  /// Every name that finds the scheduler.
+  fileprivate var names: [String] { [name, title, className] + aliases }
 
   /// Makes the scheduler from a config, which may be another class's, with ``overrides`` applied.
   package func scheduler(
@@ -79,15 +77,13 @@ package enum Schedulers {
   /// ignored, and `++` equals `pp`. Of schedulers with the same class, the class's name finds the
   /// first.
   package static func named(_ name: String) throws(SchedulerError) -> SchedulerKind {
-    let wanted = comparableName(name)
-    if let kind = all.first(where: { $0.comparableNames.contains(wanted) }) { return kind }
-    // A third of the letters may differ, at most 3.
-    let nearest = nearestNames(
-      to: wanted, among: all.flatMap(\.comparableNames), count: 1,
-      within: min(3, (wanted.count + 1) / 3)
-    ).first
-    let kind = all.first { kind in nearest.map(kind.comparableNames.contains) ?? false }
-    throw .unknownName(name, similar: kind?.name, known: all.map(\.name))
+    // Class names end in `Scheduler`.
+    let ending = "scheduler"
+    if let kind = member(named: name, of: all, optionalEnding: ending, names: \.names) {
+      return kind
+    }
+    let similar = similarMembers(to: name, of: all, optionalEnding: ending, names: \.names).first
+    throw .unknownName(name, similar: similar?.name, known: all.map(\.name))
   }
 
   /// Finds the scheduler of a config's class. If there are more, the one whose overrides match the
@@ -167,14 +163,6 @@ package enum Schedulers {
     if keepsClass || config["clip_sample"] != nil { config["clip_sample"] = false }
     return config
   }
-}
-
-/// A scheduler's name as letters and digits in lower case, with `pp` for `++` and without the
-/// `Scheduler` of class names: `dpmpp2mkarras` for `DPM++ 2M Karras` and `dpmpp_2m_karras`.
-private func comparableName(_ name: String) -> String {
-  let letters = name.lowercased().replacing("++", with: "pp").filter { $0.isLetter || $0.isNumber }
-  let ending = "scheduler"
-  return letters.hasSuffix(ending) ? String(letters.dropLast(ending.count)) : letters
 }
 
 /// `a * x + b * y`, elementwise.

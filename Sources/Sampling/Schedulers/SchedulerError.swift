@@ -27,7 +27,7 @@ package enum SchedulerError: RemediableError, Equatable {
     switch self {
     case .unknownName(let name, let similar, let known):
       "scheduler '\(shown(name))' is unknown"
-        + (similar.map { " (did you mean '\($0)'?)" } ?? "") + "; expected \(alternatives(known))"
+        + didYouMean(similar.map { [$0] } ?? []) + "; expected \(alternatives(known))"
     case .unknownClass(let name, _):
       Self.isContinuous(name)
         ? "the scheduler config's class is '\(name)': the model was trained with EDM's continuous "

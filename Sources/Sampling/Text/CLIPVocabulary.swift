@@ -6,6 +6,9 @@ internal import Tensors
 /// The vocabulary of OpenAI's CLIP, which Stable Diffusion models up to SDXL use: 49,408 tokens,
 /// built in for checkpoints without tokenizer files.
 package enum CLIPVocabulary {
+  /// The number of tokens.
+  package static let count = 49_408
+
   /// The contents of `merges.txt`.
   package static func merges() -> [UInt8] {
     (0..<decant_clip_merges_count()).map { decant_clip_merges_byte($0) }

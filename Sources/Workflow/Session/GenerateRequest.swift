@@ -111,7 +111,7 @@ package struct GenerateRequest: Sendable {
       guard file.entry("latents") != nil else {
         throw JobError(
           "\(latentsPath): expected a tensor 'latents' [B,4,H/8,W/8], found "
-            + listed(file.names))
+            + shortlist(file.names))
       }
       let latents = try file.tensor("latents")
       guard latents.encoding.isWidenable else {

@@ -46,7 +46,7 @@ package final class ModelSession: Sendable {
     try await serve { loaded in
       let source = try self.source(&loaded, events)
       return try Inspection(
-        source: source, finding: Inspection.Finding(source), wasChecked: false,
+        source: source, finding: Inspection.Finding(source), check: nil,
         listsTensors: listsTensors)
     }
   }
