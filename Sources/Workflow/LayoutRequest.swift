@@ -102,7 +102,7 @@ package struct LayoutRequest: Sendable {
       do {
         fitted = try plan.fitting(
           profile, layout: title(writer), component: component, rest: rest,
-          reason: "a \(title(writer)) holds it as plain numbers")
+          reason: "\(profile.title) reads it as plain numbers only")
       } catch let error {
         throw isUNet
           ? error
@@ -123,7 +123,8 @@ package struct LayoutRequest: Sendable {
       throw JobError(
         (output.map { "\($0): " } ?? "") + "\(error)",
         remedy: Self.remedy(
-          for: writer, else: isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)
+          for: writer,
+          else: isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)
         ) { (try? fitted($0, $1)) != nil && (isUNet || $1.refusal(model) == nil) })
     }
   }
@@ -140,7 +141,9 @@ package struct LayoutRequest: Sendable {
     guard let encoding = model.encodingNotHeld(by: try writer.profile(options)) else { return }
     throw JobError(
       "\(output): \(PlanFitError(scheme: encoding.name, layout: title(writer)))",
-      remedy: Self.remedy(for: writer, else: offersTypes ? .choose(.type, [Schemes.half.name]) : nil) {
+      remedy: Self.remedy(
+        for: writer, else: offersTypes ? .choose(.type, [Schemes.half.name]) : nil
+      ) {
         model.encodingNotHeld(by: $1) == nil && $1.refusal(model) == nil
       })
   }
