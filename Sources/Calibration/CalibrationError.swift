@@ -28,6 +28,8 @@ package enum CalibrationError: RemediableError, Equatable {
   // Running
   case noRuns
   case unfinished(path: String, output: String)
+  /// The partial file is damaged or is another file. `fault` names it.
+  case unusablePartial(fault: String)
   case otherCalibration(path: String, what: String, found: String, expected: String)
   case otherRun(path: String, run: CalibrationRun)
   case nonfinite(module: String, timestep: Double, run: CalibrationRun)
@@ -74,6 +76,8 @@ package enum CalibrationError: RemediableError, Equatable {
       "a calibration needs at least one prompt and one seed"
     case .unfinished(let path, let output):
       "\(path) already exists, left by an interrupted calibration of \(output)"
+    case .unusablePartial(let fault):
+      "\(fault); the interrupted calibration cannot be continued"
     case .otherCalibration(let path, let what, let found, let expected):
       "\(path) belongs to another calibration, with \(what) \(found) instead of \(expected)"
     case .otherRun(let path, let run):
@@ -99,7 +103,8 @@ package enum CalibrationError: RemediableError, Equatable {
       .either([
         .choose(.resume, purpose: "to continue it"), .choose(.replace, purpose: "to start again"),
       ])
-    case .otherCalibration, .otherRun: .choose(.replace, purpose: "to start again")
+    case .unusablePartial, .otherCalibration, .otherRun:
+      .choose(.replace, purpose: "to start again")
     default: nil
     }
   }

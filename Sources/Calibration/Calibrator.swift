@@ -112,6 +112,8 @@ package struct Calibrator: Sendable {
   /// The calibration to add runs to: the partial file of an interrupted one, or an empty one.
   private func start(_ runs: [CalibrationRun]) throws -> CalibrationFile {
     guard FileManager.default.fileExists(atPath: partialPath) else { return empty }
+    // Starting again removes the partial file, and a folder is no partial file.
+    if isFolder(partialPath) { throw FileError(.create, partialPath, EISDIR) }
     guard resuming else {
       if replacing {
         // Otherwise an interrupted calibration would leave the old file as its own.
@@ -120,8 +122,13 @@ package struct Calibrator: Sendable {
       }
       throw CalibrationError.unfinished(path: partialPath, output: empty.path)
     }
-    var partial = try CalibrationFile(path: partialPath)
-    if let error = mismatch(of: partial, runs) {
+    var partial: CalibrationFile
+    do {
+      do { partial = try CalibrationFile(path: partialPath) } catch {
+        throw CalibrationError.unusablePartial(fault: "\(error)")
+      }
+      if let error = mismatch(of: partial, runs) { throw error }
+    } catch {
       guard replacing else { throw error }
       try FileManager.default.removeItem(atPath: partialPath)
       return empty

@@ -35,9 +35,9 @@ enum Main {
 
   /// Prints the error and returns its exit code.
   private static func report(_ error: any Error) -> Int32 {
-    if error is CancellationError || error is InterruptedCalibration {
+    if error is CancellationError || error is any InterruptedJob {
       let kept =
-        (error as? InterruptedCalibration).map { error in
+        (error as? any InterruptedJob).map { error in
           "; \(error)" + (error.remedy.map { "; \($0.sentence)" } ?? "")
         } ?? ""
       printError("decant: interrupted; nothing is left half written\(kept)")

@@ -22,8 +22,8 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      A text file with one prompt per line, and optionally a tab and a negative prompt (default: \
-      \(ownPromptCount) prompts of Decant's own).
+      A text file with one prompt per line, and optionally a tab and a negative prompt, or a JSON \
+      array of prompts (default: \(ownPromptCount) prompts of Decant's own).
       """, valueName: "file"),
     completion: .file())
   var prompts: String?

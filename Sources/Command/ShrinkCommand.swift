@@ -20,7 +20,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
     discussion: """
       Without --recipe and --drop, no block is removed. The verification generates \
       \(verificationPrompts) images of \(VerificationRequest.standard.steps) steps with each \
-      model; exits with code 1 if a limit is not met.
+      model; exits with code 1 if a threshold is not met.
 
       Example: decant shrink sd-v1-5/ -o small.decant --type int8
       Example: decant shrink sd15/ -o a.decant --recipe bk-sdm-small --report report/
@@ -60,6 +60,16 @@ struct ShrinkCommand: JobCommand, RunCommand {
   @OptionGroup var read: InputArguments
   @OptionGroup var compute: ComputeArguments
   @OptionGroup var common: CommonArguments
+
+  func validate() throws {
+    // The prompts are also those of the verification.
+    let idle = calibrating.given.filter { $0 != "--prompts" }
+    if calibration != nil, !idle.isEmpty {
+      throw ValidationError(
+        "\(listed(idle)) \(idle.count == 1 ? "has" : "have") no effect with --calibration, which is "
+          + "made already; leave \(idle.count == 1 ? "it" : "them") out.")
+    }
+  }
 
   var threads: ThreadArguments { compute.threads }
 

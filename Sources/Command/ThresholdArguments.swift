@@ -1,19 +1,20 @@
 internal import ArgumentParser
 internal import Workflow
 
-/// Limits that a candidate must meet, for `verify` and `shrink`.
+/// Thresholds that a candidate must meet, for `verify` and `shrink`.
 struct ThresholdArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Fail if the PSNR of an image is below this, in decibels (default: no limit).",
+      "Fail if the PSNR of an image is below this, in decibels (default: no threshold).",
       valueName: "dB"))
   var minPsnr: Double?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Fail if the SSIM of an image is below this, at most 1 (default: no limit).", valueName: "x"))
+      "Fail if the SSIM of an image is below this, at most 1 (default: no threshold).",
+      valueName: "x"))
   var minSsim: Double?
 
   @Option(
@@ -21,7 +22,7 @@ struct ThresholdArguments: ParsableArguments {
     help: ArgumentHelp(
       """
       Fail if the relative error of an image's final latents is above this; 0.1 is 10 % (default: \
-      no limit).
+      no threshold).
       """, valueName: "x"))
   var maxLatentError: Double?
 
@@ -30,7 +31,7 @@ struct ThresholdArguments: ParsableArguments {
     help: ArgumentHelp(
       """
       Fail if the relative error of a noise prediction is above this, at the reference's latents; \
-      0.1 is 10 % (default: no limit).
+      0.1 is 10 % (default: no threshold).
       """, valueName: "x"))
   var maxStepError: Double?
 

@@ -13,7 +13,7 @@ struct VerifyCommand: JobCommand, RunCommand {
     abstract: "Compares a model with its reference, by tensor, block, step and image.",
     discussion: """
       Generates the same images with both models, and compares them, their latents and every step. \
-      Exits with code 1 if a limit is not met.
+      Exits with code 1 if a threshold is not met.
 
       Example: decant verify sd-v1-5/ small.decant --report report/ --min-psnr 30
       """)

@@ -43,7 +43,19 @@ extension QuantizationPlan {
         append(rest, reason)
       }
     }
-    return QuantizationPlan(entries: fitted, method: method)
+    return QuantizationPlan(entries: fitted.map { $0.stored(by: profile) }, method: method)
+  }
+}
+
+extension QuantizationPlan.Entry {
+  /// The entry with the number type in which a program stores a tensor that is not quantized.
+  fileprivate func stored(by profile: any OutputProfile) -> Self {
+    let entry = TensorEntry(shape: shape, encoding: scheme.encoding)
+    let stored = profile.stored(entry)
+    if scheme.encoding.isQuantized || stored == entry { return self }
+    return Self(
+      tensor: tensor, module: module, shape: shape, scheme: scheme,
+      reason: "\(reason); \(profile.title) reads it as \(stored.encoding.name)", stored: stored)
   }
 }
 

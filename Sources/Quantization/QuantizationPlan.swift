@@ -46,8 +46,11 @@ package struct QuantizationPlan: Sendable {
     /// Why the tensor has this scheme, as tables show it.
     package let reason: String
 
+    /// How the output's program stores the tensor, where that differs from ``scheme``.
+    var stored: TensorEntry?
+
     /// Bytes of the stored tensor.
-    package var byteCount: Int { scheme.encoding.byteCount(for: shape) ?? 0 }
+    package var byteCount: Int { stored?.byteCount ?? scheme.encoding.byteCount(for: shape) ?? 0 }
   }
 
   /// In the order of the modules.

@@ -9,6 +9,11 @@ package enum PromptFileError: Error, Equatable, CustomStringConvertible {
   case promptMissing(path: String, line: Int)
   case tabs(path: String, line: Int)
   case repeated(path: String, line: Int, first: Int)
+  /// JSON of another kind than a list of prompts.
+  case json(path: String, found: String)
+  /// An entry of a JSON list is empty. Entries count from 1.
+  case emptyEntry(path: String, entry: Int)
+  case repeatedEntry(path: String, entry: Int, first: Int)
 
   package var description: String {
     switch self {
@@ -24,6 +29,13 @@ package enum PromptFileError: Error, Equatable, CustomStringConvertible {
         + "a negative prompt"
     case .repeated(let path, let line, let first):
       "\(path), line \(line): the prompt repeats line \(first)"
+    case .json(let path, let found):
+      "\(path): the file is JSON with \(found); expected an array of strings, or a text file with one "
+        + "prompt per line"
+    case .emptyEntry(let path, let entry):
+      "\(path): prompt \(entry) of the JSON array is empty"
+    case .repeatedEntry(let path, let entry, let first):
+      "\(path): prompt \(entry) of the JSON array repeats prompt \(first)"
     }
   }
 }
@@ -32,7 +44,8 @@ extension [Prompt] {
   /// Reads a prompt file, or takes Decant's default prompts.
   ///
   /// - Parameters:
-  ///   - path: a text file in UTF-8 with one prompt per line; `nil` takes `CalibrationPrompts`.
+  ///   - path: a text file in UTF-8 with one prompt per line, or a JSON array of strings; `nil`
+  ///     takes `CalibrationPrompts`.
   ///   - limit: the number of prompts to keep from the start; `nil` keeps all.
   /// - Throws: ``PromptFileError``, or `FileError` when the file cannot be read.
   package init(path: String?, limit: Int? = nil) throws {
@@ -43,7 +56,7 @@ extension [Prompt] {
       guard let text = String(validating: bytes, as: UTF8.self) else {
         throw PromptFileError.notUTF8(path: path)
       }
-      prompts = try [Prompt](text: text, path: path)
+      prompts = try Self.prompts(json: text, path: path) ?? [Prompt](text: text, path: path)
     } else {
       prompts = CalibrationPrompts.all.map { Prompt($0) }
     }
@@ -52,6 +65,38 @@ extension [Prompt] {
 
   /// The mark with which some editors begin a file in UTF-8.
   private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
+
+  /// The prompts of a JSON array of strings; `nil` for text that is not JSON. A line of text may
+  /// begin with a bracket too.
+  private static func prompts(
+    json text: String, path: String
+  ) throws(PromptFileError) -> [Prompt]? {
+    guard let first = text.first(where: { !$0.isWhitespace }), "[{".contains(first) else {
+      return nil
+    }
+    let value: JSONValue
+    do { value = try JSONValue(parsing: text) } catch {
+      if PathParts(path).stemAndExtension.extension.lowercased() == "json" {
+        throw .json(path: path, found: "an error: \(error)")
+      }
+      return nil
+    }
+    guard let entries = value.array else { throw .json(path: path, found: "an object") }
+    var prompts: [Prompt] = []
+    var places: [String: Int] = [:]
+    for (index, entry) in entries.enumerated() {
+      guard let text = entry.string else {
+        throw .json(path: path, found: "an array whose entry \(index + 1) is not a string")
+      }
+      if text.allSatisfy(\.isWhitespace) { throw .emptyEntry(path: path, entry: index + 1) }
+      if let first = places.updateValue(index + 1, forKey: text) {
+        throw .repeatedEntry(path: path, entry: index + 1, first: first)
+      }
+      prompts.append(Prompt(text))
+    }
+    if prompts.isEmpty { throw .noPrompts(path: path) }
+    return prompts
+  }
 
   /// Parses the text of a prompt file: one prompt per line, optionally followed by a tab and a
   /// negative prompt. Empty lines and lines that begin with `#` are skipped.

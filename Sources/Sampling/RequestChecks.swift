@@ -104,10 +104,12 @@ extension InitialImage {
   ///   - calls: U-Net calls of the scheduler for that many steps.
   /// - Throws: ``SamplingError`` if no step remains.
   func firstStep(steps: Int, calls: Int) throws(SamplingError) -> Int {
-    guard 0...1 ~= strength else { throw .strength(strength) }
+    guard 0...1 ~= strength, strength > 0 else { throw .strength(strength) }
     let kept = min(Int(Double(steps) * strength), steps)
     let first = max(steps - kept, 0)
-    guard kept > 0, first < calls else { throw .strength(strength) }
+    guard kept > 0, first < calls else {
+      throw .strengthWithoutStep(strength, steps: steps)
+    }
     return first
   }
 }

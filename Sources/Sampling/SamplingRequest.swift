@@ -62,8 +62,10 @@ package enum SamplingError: RemediableError, Equatable {
   case count(Int)
   /// The guidance scale is not finite in float32.
   case guidanceScale(Double)
-  /// The strength is out of bounds, or leaves no step.
+  /// The strength is out of bounds.
   case strength(Double)
+  /// The strength leaves no step of so few.
+  case strengthWithoutStep(Double, steps: Int)
   /// The tokenizer's sequences are longer than the text encoder's.
   case textLength(location: String, tokenizer: Int, encoder: Int)
   /// The tokenizer has a token ID outside the text encoder's embedding table.
@@ -89,7 +91,9 @@ package enum SamplingError: RemediableError, Equatable {
       "\(counted(count, "image")) at once are not supported; expected 1 to \(Self.countLimit)"
     case .guidanceScale(let scale): "the guidance scale is \(scale), expected a finite number"
     case .strength(let strength):
-      "a strength of \(strength) leaves no step to run; expected more than 0, up to 1, and at least "
+      "the strength is \(strength), expected more than 0, up to 1"
+    case .strengthWithoutStep(let strength, let steps):
+      "a strength of \(strength) leaves none of \(counted(steps, "step")); expected at least "
         + "1 / strength steps"
     case .textLength(let location, let tokenizer, let encoder):
       "\(location): the tokenizer makes sequences of \(tokenizer) tokens, "

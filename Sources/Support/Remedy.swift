@@ -41,6 +41,8 @@ package indirect enum Remedy: Hashable, Sendable {
   case recalibrate
   /// Check the model's weights for damage.
   case checkWeights
+  /// Verify the model at a path.
+  case verify(reference: String, candidate: String)
   /// Run the same job again, which continues.
   case repeatCommand
   /// Fetch the input file again.

@@ -90,7 +90,7 @@ package struct ReportPage {
         \(check.isMet ? "met" : "not met")</span></td></tr>
         """
     }
-    return table(["Threshold", "#limit", "#measured", ""], rows)
+    return table(["Measure", "#threshold", "#measured", ""], rows)
   }
 
   private var summaries: HTML {

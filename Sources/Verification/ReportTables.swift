@@ -95,6 +95,7 @@ extension ReportPage {
 
   private func fold(_ name: String, _ value: JSONValue) -> HTML {
     let isLong = value.array != nil || value.object != nil
+    if value == .null { return "" }
     return isLong
       ? "<details><summary>\(words(name))</summary><div class=\"tree\">\(tree(value))</div></details>"
       : "<p><b>\(words(name))</b> \(tree(value))</p>"
@@ -104,7 +105,7 @@ extension ReportPage {
   private func tree(_ value: JSONValue) -> HTML {
     switch value {
     case .object(let object):
-      let rows = object.members.map { member -> HTML in
+      let rows = object.members.filter { $0.value != .null }.map { member -> HTML in
         "<tr><th>\(words(member.key))</th><td>\(tree(member.value))</td></tr>"
       }
       return "<table>\(rows)</table>"
@@ -116,22 +117,37 @@ extension ReportPage {
       guard objects.count > 1, objects.allSatisfy({ $0.keys == first.keys }) else {
         return HTML(markup: values.map { tree($0).markup }.joined())
       }
+      // A column without any value is left out.
+      let keys = first.keys.filter { key in objects.contains { $0[key] != .null } }
       let rows = objects.map { object -> HTML in
-        "<tr>\(object.members.map { "<td>\(tree($0.value))</td>" as HTML })</tr>"
+        "<tr>\(keys.map { "<td>\(tree(object[$0] ?? .null))</td>" as HTML })</tr>"
       }
       return
         """
-        <div class="scroll"><table><tr>\(first.keys.map { "<th>\(words($0))</th>" as HTML })</tr>\
+        <div class="scroll"><table><tr>\(keys.map { "<th>\(words($0))</th>" as HTML })</tr>\
         \(rows)</table></div>
         """
     case .integer(let number): return "\(formatted(count: number))"
     case .number(let number): return "\(formatted(number, digits: 4))"
     case .string(let text): return "\(text)"
+    case .null: return "–"
     default: return "\(value.text())"
     }
   }
 
-  private func words(_ name: String) -> String { name.replacingOccurrences(of: "_", with: " ") }
+  /// Labels of members whose names are not words.
+  private static let labels = [
+    "sqnr_db": "SQNR (dB)",
+    "weighted_sqnr_db": "SQNR weighted by the calibration (dB)",
+    "plain_sqnr_db": "SQNR of round to nearest (dB)",
+    "plain_weighted_sqnr_db": "weighted SQNR of round to nearest (dB)",
+    "mean_clip": "mean scale, relative to round to nearest",
+    "least_clip": "smallest scale, relative to round to nearest",
+  ]
+
+  private func words(_ name: String) -> String {
+    Self.labels[name] ?? name.replacingOccurrences(of: "_", with: " ")
+  }
 
   var settings: HTML {
     let settings = report.settings
@@ -146,7 +162,7 @@ extension ReportPage {
       ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
       ("steps", "\(settings.steps) (\(counted(report.steps.count, "call")) of the U-Net)"),
       ("guidance scale", formatted(settings.guidanceScale, digits: 3)),
-      ("scheduler", settings.scheduler ?? "the reference's own"),
+      ("scheduler", settings.schedulerClass ?? settings.scheduler ?? ""),
       ("size", "\(settings.size?.width ?? 0) × \(settings.size?.height ?? 0)"),
       ("blocks compared at", "\(settings.blockSteps) steps of each run"),
       ("machine", report.machine),

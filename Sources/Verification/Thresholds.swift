@@ -1,6 +1,6 @@
 package import Support
 
-/// Limits that a candidate must meet; `nil` sets no limit.
+/// Thresholds that a candidate must meet; `nil` sets none.
 package struct VerificationThresholds: Sendable, Equatable {
   /// Lowest PSNR of any image, in decibels.
   package var minimumPSNR: Double?
@@ -31,8 +31,9 @@ package struct VerificationThresholds: Sendable, Equatable {
     /// What is measured, in words.
     package let title: String
     package let side: Side
+    /// The threshold: `limit` in `report.json`.
     package let limit: Double
-    /// `nil` if it cannot be measured, which does not meet the limit.
+    /// `nil` if it cannot be measured, which does not meet the threshold.
     package let measured: Double?
     package let unit: String
 
@@ -47,7 +48,7 @@ package struct VerificationThresholds: Sendable, Equatable {
       self.unit = unit
     }
 
-    /// Whether the limit is met. NaN does not meet a limit.
+    /// Whether the threshold is met. NaN does not meet one.
     package var isMet: Bool {
       guard let measured else { return false }
       return side == .least ? measured >= limit : measured <= limit
@@ -61,7 +62,7 @@ package struct VerificationThresholds: Sendable, Equatable {
     }
   }
 
-  /// Checks each limit against the worst value of `summary`.
+  /// Checks each threshold against the worst value of `summary`.
   func checks(_ summary: VerificationReport.Summary) -> [Check] {
     let all: [(String, String, Check.Side, Double?, Double?, String)] = [
       ("min-psnr", "least PSNR of an image", .least, minimumPSNR, summary.leastPSNR, " dB"),

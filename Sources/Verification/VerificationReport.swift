@@ -98,7 +98,7 @@ package struct VerificationReport: Sendable {
     package let results: [Result]
   }
 
-  /// The values that thresholds limit.
+  /// The values that thresholds apply to.
   package struct Summary: Sendable, Equatable {
     package let leastPSNR: Double
     /// Mean over images that are not identical; infinite if all are.

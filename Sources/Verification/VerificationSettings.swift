@@ -8,8 +8,11 @@ package struct VerificationSettings: Sendable, Equatable {
   package var seeds: [UInt64]
   package var steps: Int
   package var guidanceScale: Double
-  /// A name of `Schedulers.all`; `nil` uses the reference's scheduler config.
+  /// A name of `Schedulers.all`; `nil` uses the reference's scheduler config. A report states the
+  /// scheduler that ran.
   package var scheduler: String?
+  /// diffusers' class of the scheduler that ran; `nil` before a run.
+  package internal(set) var schedulerClass: String?
   /// `nil` is the reference's training size.
   package var size: ImageSize?
   /// Number of steps of each trajectory at which blocks are compared, spread from the first to the
@@ -41,7 +44,8 @@ package struct VerificationSettings: Sendable, Equatable {
       "seeds": .array(seeds.map { Int(exactly: $0).map { .integer($0) } ?? .string("\($0)") }),
       "steps": .integer(steps),
       "guidance_scale": .number(guidanceScale),
-      "scheduler": scheduler.map { .string($0) } ?? .null,
+      "scheduler": (schedulerClass ?? scheduler).map { .string($0) } ?? .null,
+      "scheduler_name": scheduler.map { .string($0) } ?? .null,
       "width": (size?.width).map { .integer($0) } ?? .null,
       "height": (size?.height).map { .integer($0) } ?? .null,
       "block_steps": .integer(blockSteps),

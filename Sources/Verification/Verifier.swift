@@ -99,18 +99,27 @@ package struct Verifier: Sendable {
           texts: try compareTexts(other, sampler, settings)))
     }
 
+    var resolved = settings
+    let scheduler = try reference.model.schedulerKind(for: requests[0])
+    (resolved.scheduler, resolved.schedulerClass) = (scheduler.name, scheduler.className)
     return report(
-      settings: settings, reference: reference, compared: compared, tensors: tensors,
+      settings: resolved, reference: reference, compared: compared, tensors: tensors,
       absent: absent, trajectories: trajectories, measures: measures,
       order: try blockOrder(sampler, trajectories[0]), provenance: provenance)
   }
 
   // MARK: - Checks and requests
 
-  private func checkComparable(
+  /// Checks that two models can be compared. Reads no weights.
+  package func checkComparable(
     _ candidate: Subject, with reference: Subject
   ) throws(VerificationError) {
     let (a, b) = (reference.model, candidate.model)
+    guard a.family.architecture.name == b.family.architecture.name else {
+      throw .architectures(
+        reference: reference.name, expected: a.family.title, candidate: candidate.name,
+        found: b.family.title)
+    }
     let numbers: [(String, Int, Int)] = [
       ("latent channels", a.vae.latentChannels, b.vae.latentChannels),
       ("VAE downsampling factors", a.vae.downsamplingFactor, b.vae.downsamplingFactor),

@@ -48,7 +48,7 @@ package struct CalibrateJob: Job {
 }
 
 /// A calibration that was interrupted after its first image.
-package struct InterruptedCalibration: RemediableError {
+package struct InterruptedCalibration: InterruptedJob {
   let partialPath: String
   package let remedy: Remedy?
 
@@ -90,8 +90,11 @@ func calibrate(
   let mayReuse = reusing && files.fileExists(atPath: path)
   if !mayReuse {
     // The next partial file, or the result, is written before the last partial file is deleted.
-    let copies = files.fileExists(atPath: Calibrator.partialPath(of: path)) ? 1 : 2
-    try requireSpace(copies * CalibrationFile.leastBytes(modules: unet.modules), for: path)
+    let partial = Calibrator.partialPath(of: path)
+    let isPartial = files.fileExists(atPath: partial)
+    try requireSpace(
+      (isPartial ? 1 : 2) * CalibrationFile.leastBytes(modules: unet.modules), for: path,
+      beside: isPartial ? nil : PathParts(partial).name)
   }
   let prompts = try request.prompts
   let runs = prompts.runs(seeds: request.seeds)

@@ -66,8 +66,12 @@ func cast(
 ///
 /// - Parameter noun: what messages call the type: `number type`.
 func plainScheme(_ name: String, noun: String = "number type") throws -> any Scheme {
-  guard let scheme = Schemes.named(name), !scheme.encoding.isQuantized else {
+  guard let scheme = Schemes.named(name) else {
     throw JobError(unknown: name, noun, expected: plainTypeNames)
+  }
+  if scheme.encoding.isQuantized {
+    throw JobError(
+      "\(noun) '\(shown(name))' is quantized; expected \(alternatives(plainTypeNames))")
   }
   return scheme
 }

@@ -5,19 +5,28 @@ internal import Tensors
 /// Too little free space for an output.
 package struct DiskSpaceError: RemediableError, Equatable {
   package let path: String
-  /// Bytes that writing the output takes at least, with what is written beside it.
+  /// Bytes that writing the output takes, with what is written beside it.
   package let needed: Int
+  /// Whether ``needed`` is an upper bound. Otherwise it is a lower one.
+  package let isMost: Bool
+  /// What is written beside the output at the same time, in words; `nil` for an output alone.
+  package let beside: String?
   /// Free bytes of the output's file system.
   package let free: Int
 
-  package init(path: String, needed: Int, free: Int) {
+  package init(
+    path: String, needed: Int, isMost: Bool = false, beside: String? = nil, free: Int
+  ) {
     self.path = path
     self.needed = needed
+    self.isMost = isMost
+    self.beside = beside
     self.free = free
   }
 
   package var description: String {
-    "\(path): writing it takes at least \(formatted(bytes: needed)), and "
+    "\(path): writing it" + (beside.map { ", and beside it \($0)," } ?? "")
+      + " takes \(isMost ? "up to" : "at least") \(formatted(bytes: needed)), and "
       + "\(formatted(bytes: free)) are free in its file system"
   }
 
@@ -58,16 +67,24 @@ extension OutputRequest {
 }
 
 /// - Throws: ``DiskSpaceError`` when the file system of `path` has fewer than `needed` free bytes.
-func requireSpace(_ needed: Int, for path: String) throws(DiskSpaceError) {
+///
+/// - Parameters:
+///   - isMost: whether `needed` is an upper bound instead of a lower one.
+///   - beside: what is written beside the output at the same time and counts in `needed`.
+func requireSpace(
+  _ needed: Int, for path: String, isMost: Bool = false, beside: String? = nil
+) throws(DiskSpaceError) {
   guard let free = DiskSpace.fileSystems.freeBytes(forWriting: path) else { return }
-  try requireSpace(needed, free: free, for: path)
+  try requireSpace(needed, free: free, for: path, isMost: isMost, beside: beside)
 }
 
 /// - Throws: ``DiskSpaceError`` when `free` bytes are fewer than `needed`.
 package func requireSpace(
-  _ needed: Int, free: Int, for path: String
+  _ needed: Int, free: Int, for path: String, isMost: Bool = false, beside: String? = nil
 ) throws(DiskSpaceError) {
-  if free < needed { throw DiskSpaceError(path: path, needed: needed, free: free) }
+  if free < needed {
+    throw DiskSpaceError(path: path, needed: needed, isMost: isMost, beside: beside, free: free)
+  }
 }
 
 /// A lower bound for the bytes of a file of these components, from the shapes and encodings of

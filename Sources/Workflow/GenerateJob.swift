@@ -53,6 +53,7 @@ package struct GenerateJob: Job {
     }
     // Every model is checked before the first one generates.
     for session in sessions { try await session.check(request, as: samplings, events) }
+    try await checkSpace(for: sessions, samplings, paths)
     var rows: [[Image]] = []
     var written: [String] = []
     for session in sessions {
@@ -86,6 +87,22 @@ package struct GenerateJob: Job {
       written.append(grid)
     }
     return GeneratedImages(paths: written, seed: request.seed)
+  }
+
+  /// Refuses PNG files that may not fit on their disk.
+  private func checkSpace(
+    for sessions: [ModelSession], _ samplings: [SamplingRequest], _ paths: [String]
+  ) async throws {
+    var sizes: [[ImageSize]] = []
+    for session in sessions { sizes.append(try await session.imageSizes(of: samplings)) }
+    let images = sizes.joined().reduce(0) { $0 + request.count * Image.mostBytes(ofPNG: $1) }
+    if let first = paths.first { try requireSpace(images, for: first, isMost: true) }
+    if let grid, let rows = sizes.first?.count {
+      let all = Array(sizes.joined())
+      let size = Image.contactSheetSize(
+        all.flatMap { Array(repeating: $0, count: request.count) }, columns: rows * request.count)
+      try requireSpace(Image.mostBytes(ofPNG: size), for: grid, isMost: true)
+    }
   }
 
   /// Checks that there is an output, and that no models or prompts would share one.

@@ -63,6 +63,9 @@ package struct JobError: RemediableError, Equatable {
   }
 }
 
+/// An interruption of a job that leaves results behind. The description names them.
+package protocol InterruptedJob: RemediableError {}
+
 /// A check that ran and failed: a threshold of `verify` that the candidate does not meet.
 package struct CheckNotMet: Error, Equatable, CustomStringConvertible {
   package let description: String

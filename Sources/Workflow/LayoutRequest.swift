@@ -113,7 +113,7 @@ package struct LayoutRequest: Sendable {
       do {
         fitted = try plan.fitting(
           profile, layout: title(writer), component: component, rest: rest,
-          reason: "a \(title(writer)) holds it as plain numbers")
+          reason: "\(profile.title) reads it as plain numbers only")
       } catch let error {
         throw isUNet
           ? error

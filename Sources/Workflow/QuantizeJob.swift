@@ -1,7 +1,7 @@
 internal import Calibration
 internal import ModelSources
 internal import Models
-package import Quantization
+internal import Quantization
 package import Support
 internal import Tensors
 
@@ -131,7 +131,10 @@ package struct QuantizeJob: Job {
     let quantized = try QuantizedModel(digest.watched, request, calibration: file) {
       try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
     }
-    guard let output, !isDryRun else { return .planned(quantized.plan) }
+    guard let output, !isDryRun else {
+      return .planned(
+        try PlannedModel(plan: quantized.plan, of: quantized.model, as: layout, by: writer))
+    }
     try output.write(
       quantized.model.recording([quantized.step], from: digest), by: writer, events)
     var outcome = WrittenModel(
@@ -143,12 +146,12 @@ package struct QuantizeJob: Job {
 
 /// The model that `quantize` wrote, or its plan.
 package enum QuantizeOutcome: JobOutcome {
-  case planned(ModelPlan)
+  case planned(PlannedModel)
   case written(WrittenModel)
 
   package var json: JSONValue {
     switch self {
-    case .planned(let plan): ["plan": plan.json]
+    case .planned(let plan): plan.json
     case .written(let model): model.json
     }
   }
@@ -158,5 +161,48 @@ package enum QuantizeOutcome: JobOutcome {
     case .planned(let plan): plan.text
     case .written(let model): model.text
     }
+  }
+}
+
+/// The plan of a dry run, with the output that it is for.
+package struct PlannedModel: JobOutcome {
+  private let plan: ModelPlan
+  private let layout: (name: String, title: String)
+  private let program: (name: String, title: String)
+  /// Bytes of the tensors of the plan.
+  private let bytes: Int
+  /// Bytes of all weights of the output, before lossless coding.
+  private let weightBytes: Int
+
+  /// - Parameter model: the model that a real run gives to the writer.
+  init(
+    plan: ModelPlan, of model: ModelSource, as layout: LayoutRequest, by writer: any ModelWriter
+  ) throws {
+    let profile = try writer.profile(layout.options)
+    self.plan = plan
+    self.layout = (writer.name, writer.layout)
+    program = (profile.name, profile.title)
+    bytes = plan.parts.reduce(0) { $0 + $1.plan.entries.reduce(0) { $0 + $1.byteCount } }
+    weightBytes = profile.fitted(model).components.reduce(0) { sum, component in
+      sum + component.weights.entries.reduce(0) { $0 + profile.stored($1).byteCount }
+    }
+  }
+
+  package var json: JSONValue {
+    [
+      "layout": .string(layout.name), "program": .string(program.name), "plan": plan.json,
+      "bytes": .integer(bytes), "weight_bytes": .integer(weightBytes),
+    ]
+  }
+
+  package var text: String {
+    // A layout's default program may have the layout's name.
+    let place = program.name == layout.name ? "" : " for \(program.title)"
+    return """
+      plan of a \(layout.title)\(place):
+      \(plan.text)
+      planned tensors: \(formatted(bytes: bytes)); all weights of the output: \
+      \(formatted(bytes: weightBytes))
+      """
   }
 }

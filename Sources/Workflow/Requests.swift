@@ -5,7 +5,7 @@ package import Support
 
 /// The settings that a calibration and a verification share.
 package protocol RunRequest {
-  /// A file with one prompt per line; `nil` is Decant's own list.
+  /// A file with one prompt per line, or a JSON array; `nil` is Decant's own list.
   var promptsPath: String? { get set }
   /// The number of prompts to use; `nil` is all.
   var promptLimit: Int? { get set }
@@ -21,7 +21,7 @@ package protocol RunRequest {
 
 /// The user's settings of a calibration.
 package struct CalibrationRequest: RunRequest, Sendable {
-  /// A file with one prompt per line; `nil` is Decant's own list.
+  /// A file with one prompt per line, or a JSON array; `nil` is Decant's own list.
   package var promptsPath: String?
   /// The number of prompts to use, from the start of the list; `nil` is all.
   package var promptLimit: Int?

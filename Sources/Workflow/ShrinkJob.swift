@@ -76,10 +76,14 @@ package struct ShrinkJob: Job {
     }
     let planned = try quantized(nil)
     let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
+    let beside =
+      (makesCalibration ? ["its calibration"] : [])
+      + (writer.recordsParity ? ["the copy that stores the verification's results"] : [])
     try requireSpace(
       try leastBytes(
         of: planned.model, by: writer, calibrated: makesCalibration ? bound : nil),
-      for: output.path)
+      for: output.path, beside: beside.isEmpty ? nil : listed(beside))
+    if let report { try verification.checkSpace(forReport: report, of: bound) }
     let file = try calibrationFile(calibrated, makesCalibration, events)
     let quantized = try quantized(file)
     steps.append(quantized.step)
@@ -95,19 +99,41 @@ package struct ShrinkJob: Job {
           "the verification uses prompts of the calibration, because there are too few others",
           remedy: .choose(.prompts, purpose: "with more prompts")))
     }
-    let result = try verify(source, try written(besides: source, events), request, events)
-    if let report { try result.write(to: report, replacing: output.replacing) }
-    let outcome = VerificationOutcome(report: result, path: report)
-    if writer.recordsParity {
-      events(.stage(.recording(output.path)))
-      try writer.record(parity: outcome.record, in: output.path) { done, total in
-        events(.progress(done: done, total: total))
-      }
+    let outcome: VerificationOutcome
+    do {
+      let result = try verify(source, try self.written(besides: source, events), request, events)
+      outcome = VerificationOutcome(result, report: report, replacing: output.replacing)
+      if writer.recordsParity { try record(outcome, by: writer, events) }
+    } catch is CancellationError {
+      throw InterruptedVerification(
+        path: output.path, reference: reading.composition.inputs.isEmpty ? model : nil,
+        hasCalibration: file != nil)
     }
     var written = WrittenModel(
       before: source, after: quantized.model, output: output, by: writer)
     written.details = details + [quantized.detail]
     return ShrinkOutcome(written: written, verification: outcome)
+  }
+
+  /// Stores the results in the written model, which takes a copy of it. On a full disk the model
+  /// stays as it is, and a note says so.
+  private func record(
+    _ outcome: VerificationOutcome, by writer: any ModelWriter, _ events: EventSink
+  ) throws {
+    let record = outcome.record
+    do {
+      let added = JSONValue.object(record).text().utf8.count
+      try requireSpace(output.byteCount + added, for: output.path)
+      events(.stage(.recording(output.path)))
+      try writer.record(parity: record, in: output.path) { done, total in
+        events(.progress(done: done, total: total))
+      }
+    } catch let error where error is DiskSpaceError || error is FileError {
+      events(
+        .note(
+          "the model is complete, but the results of its verification are not stored in it, which "
+            + "takes a copy: \(error)"))
+    }
   }
 
   /// The written model as a reader finds it. Components that its layout cannot hold come from
@@ -160,6 +186,25 @@ package struct ShrinkJob: Job {
     return try calibrate(
       digest, calibrating, to: path, replacing: output.replacing, resuming: true, reusing: true,
       remedy: .repeatCommand, events)
+  }
+}
+
+/// A verification that was interrupted after `shrink` wrote the model.
+package struct InterruptedVerification: InterruptedJob {
+  let path: String
+  /// The model to verify with; `nil` where `verify` cannot read the same.
+  let reference: String?
+  let hasCalibration: Bool
+
+  package var description: String { "\(path) is complete but not verified" }
+
+  package var remedy: Remedy? {
+    let again = Remedy.choose(
+      .replace,
+      purpose: "to run everything again"
+        + (hasCalibration ? ", which uses the finished calibration" : ""))
+    guard let reference else { return again }
+    return .either([.verify(reference: reference, candidate: path), again])
   }
 }
 

@@ -2,8 +2,8 @@
 ///
 /// - Parameters:
 ///   - rightAligned: indices of columns to align to the right, such as columns of numbers.
-///   - width: the most characters of a line; cells of the first column are truncated to fit, but
-///     not below 8 characters. `nil` truncates nothing.
+///   - width: the most characters of a line; cells of the first column continue on further lines
+///     to fit, with at least 8 characters in each. `nil` wraps nothing.
 package func table(
   _ rows: [[String]], rightAligned: Set<Int> = [], width: Int? = nil
 ) -> String {
@@ -15,16 +15,31 @@ package func table(
     let others = widths.dropFirst().reduce(0) { $0 + 2 + $1 }
     widths[0] = min(widths[0], max(8, width - others))
   }
-  return rows.map { row in
+  return rows.flatMap { row in
+    let names = wrapped(row.first ?? "", width: columns > 0 ? widths[0] : 0)
     var line = ""
     for (column, text) in row.enumerated() {
-      let isTooWide = text.count > widths[column]
-      let cell = isTooWide ? text.prefix(widths[column] - 1) + "…" : text
+      let cell = column == 0 ? names[0] : text
       let space = String(repeating: " ", count: widths[column] - cell.count)
       if column > 0 { line += "  " }
       line += rightAligned.contains(column) ? space + cell : cell + space
     }
     while line.last == " " { line.removeLast() }
-    return line
+    return [line] + names.dropFirst()
   }.joined(separator: "\n")
+}
+
+/// The text in pieces of at most `width` characters, split after punctuation where it is in the
+/// second half of a piece.
+private func wrapped(_ text: String, width: Int) -> [String] {
+  var pieces: [String] = []
+  var rest = Substring(text)
+  while rest.count > width {
+    var piece = rest.prefix(width)
+    let end = piece.lastIndex { "-_. ".contains($0) }.map { piece.index(after: $0) }
+    if let end, rest.distance(from: rest.startIndex, to: end) * 2 > width { piece = piece[..<end] }
+    pieces.append(String(piece))
+    rest = rest[piece.endIndex...]
+  }
+  return pieces + [String(rest)]
 }

@@ -9,7 +9,7 @@ internal import Verification
 
 /// The user's settings of a verification.
 package struct VerificationRequest: RunRequest, Sendable {
-  /// A file with one prompt per line; `nil` is Decant's own list.
+  /// A file with one prompt per line, or a JSON array; `nil` is Decant's own list.
   package var promptsPath: String?
   /// The number of prompts to use; `nil` is all.
   package var promptLimit: Int?
@@ -61,6 +61,16 @@ package struct VerificationRequest: RunRequest, Sendable {
     return sampling
   }
 
+  /// Refuses a report whose images may not fit on its disk.
+  ///
+  /// - Throws: ``DiskSpaceError``, or an error of the prompts.
+  func checkSpace(forReport path: String, of reference: Model) throws {
+    try requireSpace(
+      VerificationReport.mostImageBytes(
+        pairs: try prompts.count * seeds, models: hasBaselines ? 3 : 1,
+        size: reference.size(for: sampling)), for: path, isMost: true)
+  }
+
   /// The prompts, without ``promptsExcluded``. If too few others are left, the last prompts of the
   /// list are used as well.
   var prompts: [Prompt] {
@@ -104,20 +114,20 @@ package struct VerifyJob: Job {
     let original = try ModelSource.reading(reference, reading, events)
     let other = try ModelSource.reading(candidate, reading, events).completed(
       by: original, events)
-    let result = try verify(original, other, request, events)
-    if let report { try result.write(to: report, replacing: replacing) }
-    return VerificationOutcome(report: result, path: report)
+    let result = try verify(original, other, request, report: report, events)
+    return VerificationOutcome(result, report: report, replacing: replacing)
   }
 }
 
 /// Compares a candidate with its reference.
 ///
+/// - Parameter report: where a report will be written, whose space is checked first.
 /// - Throws: ``PromptFileError`` or another error of the prompts, ``BindingError``,
-///   ``VerificationError`` for models that cannot be compared, an error of the sampler or of the
-///   weights' source, or `CancellationError`.
+///   ``VerificationError`` for models that cannot be compared, ``DiskSpaceError``, an error of the
+///   sampler or of the weights' source, or `CancellationError`.
 func verify(
   _ reference: ModelSource, _ candidate: ModelSource, _ request: VerificationRequest,
-  _ events: EventSink
+  report: String? = nil, _ events: EventSink
 ) throws -> VerificationReport {
   let settings = VerificationSettings(
     prompts: try request.prompts, seeds: (0..<request.seeds).map { UInt64($0) },
@@ -131,13 +141,15 @@ func verify(
       name: PathParts(source.location).name, model: try Model.bind(source),
       fileBytes: bytesOnDisk(source.location), arithmetic: compute.arithmetic)
   }
-  let bound = try Model.bind(reference)
-  try bound.check(request.sampling)
-  try noteTruncation(of: settings.prompts.texts, by: bound, events)
+  let original = try subject(reference, request.referenceCompute)
+  try original.model.check(request.sampling)
+  let other = try subject(candidate, request.compute)
+  // The baselines read weights, so the models are compared first.
+  try verifier.checkComparable(other, with: original)
+  if let report { try request.checkSpace(forReport: report, of: original.model) }
+  try noteTruncation(of: settings.prompts.texts, by: original.model, events)
   let baselines =
     request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
-  let original = try subject(reference, request.referenceCompute)
-  let other = try subject(candidate, request.compute)
   events(.stage(.verifying(candidate: other.name, reference: original.name)))
   return try verifier.verify(reference: original, candidate: other, baselines: baselines) {
     events(.progress(done: $0, total: $1))
@@ -150,7 +162,7 @@ private func plainBaselines(
 ) throws -> [Verifier.Subject] {
   // A quantized reference has no baselines.
   if reference.components.contains(where: \.weights.hasQuantizedTensors) { return [] }
-  return try [(Schemes.half, "fp16"), (Schemes.int8, "int8 (to nearest)")].map {
+  return try [(Schemes.half, "fp16"), (Schemes.int8, "int8 (round)")].map {
     scheme, name in
     let request = QuantizationRequest(type: scheme.name, method: RoundingMethods.nearest.name)
     let quantized = try QuantizedModel(reference, request, calibration: nil)
@@ -164,9 +176,25 @@ package struct VerificationOutcome: JobOutcome {
   let report: VerificationReport
   /// The folder of the report; `nil` when none was written.
   let path: String?
+  /// Why the report could not be written.
+  private let fault: (any Error)?
 
-  /// - Throws: ``CheckNotMet`` with every threshold that is not met.
+  /// Writes the report, where `path` is one. An error of this is thrown by ``check()``, after a
+  /// client has shown the results.
+  init(_ report: VerificationReport, report path: String?, replacing: Bool) {
+    self.report = report
+    var fault: (any Error)?
+    if let path {
+      do { try report.write(to: path, replacing: replacing) } catch { fault = error }
+    }
+    self.fault = fault
+    self.path = fault == nil ? path : nil
+  }
+
+  /// - Throws: the error of writing the report, or ``CheckNotMet`` with every threshold that is not
+  ///   met.
   package func check() throws {
+    if let fault { throw fault }
     let unmet = report.checks.filter { !$0.isMet }
     if unmet.isEmpty { return }
     throw CheckNotMet(

@@ -168,6 +168,38 @@ struct CalibratorTests {
     }
   }
 
+  @Test func startsAgainAfterADamagedPartialFile() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c"
+      let whole = try bytes(calibrator(folder + "/whole").calibrate(runs, on: FakeSubject()).path)
+      #expect(throws: CancellationError.self) {
+        try calibrator(path).calibrate(runs, on: FakeSubject(interruptedAt: "bird"))
+      }
+      let partial = try bytes(path + ".partial")
+      for damaged in [Array(partial.dropLast(100)), [], Array("text".utf8)] {
+        try Data(damaged).write(to: URL(fileURLWithPath: path + ".partial"))
+        let error = #expect(throws: CalibrationError.self) {
+          try calibrator(path, resuming: true).calibrate(runs, on: FakeSubject())
+        }
+        #expect(error?.description.hasPrefix("\(path).partial: ") == true)
+        #expect(
+          error?.description.hasSuffix("; the interrupted calibration cannot be continued") == true)
+        #expect(error?.remedy == .choose(.replace, purpose: "to start again"))
+        _ = try calibrator(path, replacing: true, resuming: true)
+          .calibrate(runs, on: FakeSubject())
+        #expect(try bytes(path) == whole)
+        #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
+        try FileManager.default.removeItem(atPath: path)
+      }
+      // A folder of that name is never removed.
+      try FileManager.default.createDirectory(
+        atPath: path + ".partial/x", withIntermediateDirectories: true)
+      #expect(throws: FileError(.create, path + ".partial", EISDIR)) {
+        try calibrator(path, replacing: true, resuming: true).calibrate(runs, on: FakeSubject())
+      }
+    }
+  }
+
   @Test func refusesToRunWithoutPrompts() throws {
     try withTemporaryFolder { folder in
       let error = #expect(throws: CalibrationError.self) {

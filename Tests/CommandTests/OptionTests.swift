@@ -264,6 +264,28 @@ import Testing
     }
   }
 
+  /// The settings of a calibration have no effect where a file is given.
+  @Test func shrinkRefusesSettingsOfACalibrationBesideAFile() throws {
+    try withModel { folder in
+      let shrink = ["shrink", "model", "-o", "a.decant", "--calibration", "c"]
+      for (options, names) in [
+        (["--steps", "3"], "--steps has"),
+        (["--seeds", "2", "--size", "16x16"], "--size and --seeds have"),
+        (["--prompt-limit", "1"], "--prompt-limit has"),
+      ] {
+        let ending = try expectDecant(shrink + options, in: folder, exit: 2)
+        #expect(
+          ending.errors.hasPrefix("Error: \(names) no effect with --calibration, which is made "),
+          "\(ending.errors)")
+      }
+      // The prompts are those of the verification too.
+      try "a cat\n".write(toFile: folder + "/p.txt", atomically: true, encoding: .utf8)
+      try expectDecant(
+        shrink + ["--prompts", "p.txt", "--quiet"], in: folder, exit: 2,
+        stderr: "decant: cannot open c: No such file or directory")
+    }
+  }
+
   @Test func theVersion() throws {
     try withTemporaryFolder { folder in
       let ending = try expectDecant(["--version"], in: folder)

@@ -154,7 +154,11 @@ import Testing
     ),
     (
       ["extract", "model", "--component", "vae", "-o", "a.safetensors", "--type", "int8"],
-      "number type 'int8' is unknown; expected f32, f16 or bf16"
+      "number type 'int8' is quantized; expected f32, f16 or bf16"
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--type", "int8", "--rest-type", "int8"],
+      "type of the other weights 'int8' is quantized; expected f32, f16 or bf16"
     ),
     (
       ["quantize", "model", "-o", "a.safetensors", "--type", "f16", "--text-encoder-type", "INT8"],

@@ -85,6 +85,18 @@ struct ImageTests {
     #expect(bytes[37..<41].elementsEqual((isLatin1 ? "tEXt" : "iTXt").utf8))
   }
 
+  @Test("of incompressible pixels are just below the bound")
+  func largestFile() throws {
+    var state: UInt64 = 1
+    let pixels = (0..<200 * 100 * 3).map { _ -> UInt8 in
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return UInt8(truncatingIfNeeded: state >> 56)
+    }
+    let bytes = try Image(width: 200, height: 100, pixels: pixels).png().count
+    let bound = Image.mostBytes(ofPNG: ImageSize(width: 200, height: 100))
+    #expect(bytes <= bound && bound < bytes * 11 / 10, "\(bytes) and \(bound)")
+  }
+
   @Test("are written completely or not at all")
   func files() throws {
     try withTemporaryFolder { folder in

@@ -59,6 +59,52 @@ struct PromptFileTests {
     #expect(error?.description == message)
   }
 
+  @Test("may be a JSON array of strings")
+  func jsonArray() throws {
+    let prompts = try [Prompt](path: fixture("mini-sd/prompts.json"))
+    #expect(prompts.count == 96)
+    #expect(prompts.first == Prompt("a large green cross at the top on a purple background"))
+  }
+
+  @Test(
+    "of other JSON are refused",
+    arguments: [
+      (
+        #"{"prompts": ["a"]}"#,
+        "the file is JSON with an object; expected an array of strings, or a text file with one "
+          + "prompt per line"
+      ),
+      (
+        #"["a", 2]"#,
+        "the file is JSON with an array whose entry 2 is not a string; expected an array of strings, "
+          + "or a text file with one prompt per line"
+      ),
+      ("[]", "the file has no prompts; expected one prompt per line"),
+      (#"["a", " "]"#, "prompt 2 of the JSON array is empty"),
+      (#"["a", "b", "a"]"#, "prompt 3 of the JSON array repeats prompt 1"),
+    ])
+  func otherJSON(text: String, message: String) throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/p.txt"
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+      let error = #expect(throws: PromptFileError.self) { try [Prompt](path: path) }
+      #expect(error?.description == "\(path): \(message)")
+    }
+  }
+
+  @Test("of text may begin with a bracket, those that are named as JSON may not")
+  func brackets() throws {
+    try withTemporaryFolder { folder in
+      let (text, json) = (folder + "/p.txt", folder + "/p.json")
+      for path in [text, json] {
+        try "[a|b] cat\na dog\n".write(toFile: path, atomically: true, encoding: .utf8)
+      }
+      #expect(try [Prompt](path: text) == [Prompt("[a|b] cat"), Prompt("a dog")])
+      let error = #expect(throws: PromptFileError.self) { try [Prompt](path: json) }
+      #expect(error?.description.hasPrefix("\(json): the file is JSON with an error: ") == true)
+    }
+  }
+
   @Test("may repeat a prompt with another negative prompt")
   func repeatedPrompt() throws {
     #expect(try [Prompt](text: "a\na\tb", path: "p").count == 2)

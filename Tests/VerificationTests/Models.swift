@@ -56,3 +56,6 @@ func verifier(_ thresholds: VerificationThresholds = VerificationThresholds()) -
 
 /// The trained miniature, whose cross-attention dimension differs.
 func miniature() throws -> ModelSource { try Readers.all.read(fixture("mini-sd")) }
+
+/// The trained miniature of SDXL.
+func miniatureXL() throws -> ModelSource { try Readers.all.read(fixture("mini-sdxl")) }

@@ -93,6 +93,30 @@ struct ReportTests {
     #expect(!page.contains("\u{1}"))
   }
 
+  /// Members of the provenance have labels with units. Those without a value are left out.
+  @Test func provenanceHasLabelsAndNoNulls() throws {
+    var source = try smallModel().source
+    let ledger: JSONValue = [
+      ["tensor": "a", "sqnr_db": 31.5, "weighted_sqnr_db": .null, "mean_clip": 0.5],
+      ["tensor": "b", "sqnr_db": .null, "weighted_sqnr_db": .null, "mean_clip": 1.0],
+    ]
+    source.provenance = [
+      "tool": "decant test", "digest": .null,
+      "steps": [["step": "quantize", "calibration": .null, "ledger": ledger]],
+    ]
+    let model = try smallModel()
+    let page = try ReportPage(
+      try verifier().verify(
+        reference: .init(name: "original", model: model),
+        candidate: .init(name: "same", model: try Model.bind(source)))
+    ).html()
+    #expect(page.contains("<th>SQNR (dB)</th>") && page.contains("<td>–</td>"))
+    #expect(page.contains("<th>mean scale, relative to round to nearest</th>"))
+    for word in ["sqnr db", "clip", "null", "weighted by the calibration", "digest"] {
+      #expect(!page.contains(word), "\(word)")
+    }
+  }
+
   @Test func pageFetchesNothing() throws {
     let page = try ReportPage(try report()).html()
     for word in ["http:", "https:", "url(", "@import", "<link", "<iframe", "onload"] {
@@ -151,7 +175,7 @@ struct ReportTests {
     }
   }
 
-  @Test func unmeasuredValuesMeetNoLimit() {
+  @Test func unmeasuredValuesMeetNoThreshold() {
     func check(_ side: VerificationThresholds.Check.Side, _ measured: Double?) -> Bool {
       VerificationThresholds.Check(
         name: "x", title: "x", side: side, limit: 1, measured: measured, unit: ""

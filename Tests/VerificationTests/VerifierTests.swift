@@ -193,6 +193,11 @@ struct VerifierTests {
       reference: .init(name: "original", model: model, fileBytes: 5),
       candidate: .init(name: "same", model: model))
     #expect(report.settings.size == model.defaultSize)
+    let kind = try model.schedulerKind(for: SamplingRequest(prompt: ""))
+    let settings = report.json["settings"]?.object
+    #expect(settings?["scheduler"] == .string(kind.className))
+    #expect(settings?["scheduler_name"] == .string(kind.name))
+    #expect(try ReportPage(report).html().contains("<th>scheduler</th><td>\(kind.className)</td>"))
     #expect(report.reference.fileBytes == 5)
     #expect(report.reference.parameters > 0)
     #expect(report.reference.bytes == report.reference.parameters * 2)
@@ -248,6 +253,20 @@ struct VerifierTests {
       error.description
         == "b cannot be compared with a: latent channels differ: 16 (reference) and 4 (candidate)")
     #expect(error.remedy == .act("compare a model with the model that it was made from"))
+  }
+
+  @Test func modelsOfAnotherArchitecture() throws {
+    let model = try Model.bind(try miniature())
+    let other = try Model.bind(try miniatureXL())
+    let error = #expect(throws: VerificationError.self) {
+      _ = try verifier().verify(
+        reference: .init(name: "a", model: model), candidate: .init(name: "b", model: other))
+    }
+    #expect(
+      error?.description
+        == "b cannot be compared with a: a is \(model.family.title) and b is \(other.family.title), "
+        + "expected models of one architecture")
+    #expect(error?.remedy == .act("compare a model with the model that it was made from"))
   }
 
   @Test func noPromptsOrSeeds() throws {

@@ -1,6 +1,7 @@
 import Checkpoints
 import Foundation
 import ModelSources
+import Sampling
 import Support
 import TestSupport
 import Testing
@@ -11,6 +12,13 @@ import Workflow
   private struct NearlyFull: FileSystems {
     let free: Int
     func freeBytes(forWriting path: String) -> Int? { free }
+  }
+
+  /// No space is left once the file at a path exists.
+  private struct FullAfterOutput: FileSystems {
+    func freeBytes(forWriting path: String) -> Int? {
+      FileManager.default.fileExists(atPath: path) ? 0 : .max
+    }
   }
 
   /// Runs the job with `free` bytes in every file system, and returns the refusal.
@@ -59,6 +67,112 @@ import Workflow
         #expect(error?.path == output.path && error?.free == 1000, "\(job)")
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty, "\(job)")
       }
+    }
+  }
+
+  /// The partial file of an interrupted run and the next one, or the result, exist at the same time.
+  @Test func aCalibrationCountsItsPartialFile() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a.calibration"
+      let job = CalibrateJob(
+        task: .run(
+          model: tiny, reading: InputOptions(), settings: smallCalibration, resumes: false),
+        output: path, replacing: false)
+      let error = try #require(try await refusal(job, free: 1000))
+      #expect("\(error)".contains(": writing it, and beside it a.calibration.partial, takes "))
+      _ = try await job.run()
+      let bytes = 2 * (try ByteSlice.mapping(path).count)
+      #expect(error.needed < bytes && error.needed > bytes * 9 / 10)
+    }
+  }
+
+  @Test func imagesCountAsIncompressible() async throws {
+    try await withTemporaryFolder { folder in
+      var request = GenerateRequest.standard
+      (request.prompts, request.steps, request.width, request.height) = (["a", "b"], 1, 16, 16)
+      let path = folder + "/a.png"
+      let image = Image.mostBytes(ofPNG: ImageSize(width: 16, height: 16))
+      let sheet = Image.mostBytes(ofPNG: ImageSize(width: 44, height: 24))
+      for (output, grid, needed) in [(path, nil, 2 * image), (nil, path, sheet)]
+        as [(String?, String?, Int)]
+      {
+        let job = GenerateJob(
+          models: [tiny], reading: InputOptions(), compute: .f32, request: request,
+          output: output, grid: grid, latentsOutput: nil, replacing: false)
+        let error = await #expect(throws: DiskSpaceError.self) {
+          try await DiskSpace.$fileSystems.withValue(NearlyFull(free: needed - 1)) {
+            _ = try await job.run()
+          }
+        }
+        #expect(error?.needed == needed && error?.isMost == true)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+        try await DiskSpace.$fileSystems.withValue(NearlyFull(free: needed)) {
+          _ = try await job.run()
+        }
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+          try FileManager.default.removeItem(atPath: folder + "/" + name)
+        }
+      }
+    }
+  }
+
+  @Test func verificationChecksTheSpaceForItsReport() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/report"
+      let job = VerifyJob(
+        reference: tiny, candidate: tiny, reading: InputOptions(), request: smallVerification,
+        report: path, replacing: false)
+      let log = EventLog()
+      let error = await #expect(throws: DiskSpaceError.self) {
+        try await DiskSpace.$fileSystems.withValue(NearlyFull(free: 1000)) {
+          _ = try await job.run(log.add)
+        }
+      }
+      #expect(error?.path == path && error?.isMost == true)
+      #expect(!log.stages.contains { if case .verifying = $0 { true } else { false } })
+    }
+  }
+
+  /// The results are shown before the error of a report that could not be written.
+  @Test func resultsOutliveAReportThatCannotBeWritten() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/report"
+      let outcome = try await VerifyJob(
+        reference: tiny, candidate: tiny, reading: InputOptions(), request: smallVerification,
+        report: path, replacing: false
+      ).run { event in
+        // The folder appears after the job looked for it.
+        guard case .progress = event else { return }
+        try? FileManager.default.createDirectory(
+          atPath: path, withIntermediateDirectories: true)
+      }
+      #expect(outcome.text.contains("identical") && !outcome.text.contains("report:"))
+      #expect(outcome.json["report"] == nil)
+      #expect(throws: FileError(.exists, path)) { try outcome.check() }
+    }
+  }
+
+  /// A disk that is full after the first copy of the output costs the results in the file, not the
+  /// output or the results themselves.
+  @Test func aFullDiskKeepsTheShrunkModel() async throws {
+    try await withTemporaryFolder { folder in
+      let (path, whole) = (folder + "/a.decant", folder + "/b.decant")
+      _ = try await shrink(whole, method: "round").run()
+      let log = EventLog()
+      let outcome = try await DiskSpace.$fileSystems.withValue(FullAfterOutput()) {
+        try await shrink(path, method: "round").run(log.add)
+      }
+      #expect(
+        log.notes.contains {
+          $0.hasPrefix(
+            "the model is complete, but the results of its verification are not stored in it, which "
+              + "takes a copy: \(path): writing it takes at least ")
+        })
+      #expect(!log.stages.contains(.recording(path)))
+      #expect(outcome.text.contains("PSNR"))
+      let recorded = try ByteSlice.mapping(whole).count
+      #expect(try ByteSlice.mapping(path).count < recorded)
+      #expect(try weights(packed(path)) == weights(packed(whole)))
     }
   }
 

@@ -2,9 +2,11 @@ import Checkpoints
 import Foundation
 import ModelSources
 import Support
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
+import Verification
 import Workflow
 
 /// Dry runs, wrong calibrations, calibrations that are used again, and candidates of `verify` that
@@ -48,6 +50,40 @@ import Workflow
       #expect(written == plan)
       let type = name == "a.gguf" ? "int8-g32" : "int8"
       #expect(Set(plan.values.filter { $0 != "f16" }) == [type])
+    }
+  }
+
+  /// ComfyUI reads vectors as float32: the plan counts them so.
+  @Test(arguments: [
+    ("comfyui", "plan of a GGUF file for ComfyUI:\n", "ComfyUI reads it as plain numbers only"),
+    (
+      "sdcpp", "plan of a GGUF file for stable-diffusion.cpp:\n",
+      "stable-diffusion.cpp reads it as plain numbers only"
+    ),
+  ])
+  func aDryRunStatesItsOutputAndTheStoredBytes(
+    program: String, heading: String, reason: String
+  ) async throws {
+    try await withTemporaryFolder { folder in
+      let request = QuantizationRequest(type: "int8", method: "round")
+      let output = OutputRequest(path: folder + "/a.gguf", program: program)
+      let out = try await QuantizeJob(
+        model: miniature, reading: InputOptions(), output: output, isDryRun: true,
+        request: request, calibration: nil
+      ).run()
+      #expect(out.text.hasPrefix(heading) && out.text.contains(reason), "\(out.text)")
+      #expect(out.json["layout"] == "gguf" && out.json["program"] == .string(program))
+      _ = try await QuantizeJob(
+        model: miniature, reading: InputOptions(), output: output, isDryRun: false,
+        request: request, calibration: nil
+      ).run()
+      let file = try Readers.all.read(output.path)
+      let unet = try #require(file["unet"]).weights.byteCount
+      #expect(out.json["bytes"] == .integer(unet))
+      let all = file.components.reduce(0) { $0 + $1.weights.byteCount }
+      #expect(out.json["weight_bytes"] == .integer(all))
+      let planned = try #require(out.json["plan"]?.array).compactMap { $0["bytes"]?.integer }
+      #expect(planned.reduce(0, +) == unet)
     }
   }
 
@@ -128,6 +164,85 @@ import Workflow
       #expect(try await !shrink(replacing: true) { $0.compute = int8 })
       #expect(try await shrink(replacing: true))
     }
+  }
+
+  /// An interrupted verification leaves a complete model, and the message says how to verify it.
+  @Test func anInterruptedVerificationNamesItsModel() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a.decant"
+      let running = Mutex<Task<Void, any Error>?>(nil)
+      let job = ShrinkJob(
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: path), cut: nil,
+        quantization: QuantizationRequest(type: "int8"), calibration: nil,
+        calibrating: smallCalibration, verification: smallVerification, report: nil)
+      let (starts, start) = AsyncStream<Void>.makeStream()
+      let task = Task {
+        for await _ in starts { break }
+        _ = try await job.run { event in
+          if case .stage(.verifying) = event { running.withLock { $0?.cancel() } }
+        }
+      }
+      running.withLock { $0 = task }
+      start.yield()
+      let error = await #expect(throws: InterruptedVerification.self) { try await task.value }
+      #expect(error?.description == "\(path) is complete but not verified")
+      #expect(
+        error?.remedy
+          == .either([
+            .verify(reference: tiny, candidate: path),
+            .choose(
+              .replace,
+              purpose: "to run everything again, which uses the finished calibration"),
+          ]))
+      let unet = try packed(path)["unet"]
+      #expect(unet != nil)
+    }
+  }
+
+  /// Names of models are not cut, and all lines fit 80 columns.
+  @Test func theTableOfAVerificationIsComplete() async throws {
+    try await withTemporaryFolder { folder in
+      let name = "a-model-with-a-long-name-int8.decant"
+      _ = try await QuantizeJob(
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: folder + "/" + name),
+        isDryRun: false, request: QuantizationRequest(type: "int8"), calibration: nil
+      ).run()
+      var request = smallVerification
+      request.hasBaselines = true
+      let text = try await VerifyJob(
+        reference: tiny, candidate: folder + "/" + name, reading: InputOptions(),
+        request: request, report: nil, replacing: false
+      ).run().text
+      let lines = text.split(separator: "\n")
+      #expect(lines.allSatisfy { $0.count <= 80 }, "\(text)")
+      #expect(!text.contains("…") && lines.contains { $0.hasPrefix("int8 (round) ") }, "\(text)")
+      // The name's pieces begin the lines of its row.
+      var rest = name[...]
+      for line in lines {
+        let piece = line.prefix { $0 != " " }
+        if !rest.isEmpty, rest.hasPrefix(piece) { rest = rest.dropFirst(piece.count) }
+      }
+      #expect(rest.isEmpty, "\(text)")
+    }
+  }
+
+  /// Models of two architectures are refused before they are loaded.
+  @Test func modelsOfTwoArchitecturesAreNotCompared() async throws {
+    let log = EventLog()
+    let error = await #expect(throws: VerificationError.self) {
+      _ = try await VerifyJob(
+        reference: miniature, candidate: miniatureXL, reading: InputOptions(),
+        request: smallVerification, report: nil, replacing: false
+      ).run(log.add)
+    }
+    #expect(error?.description.hasPrefix("mini-sdxl cannot be compared with mini-sd: ") == true)
+    #expect(
+      !log.stages.contains {
+        switch $0 {
+        case .loading, .verifying: true
+        default: false
+        }
+      })
   }
 
   /// A U-Net alone is compared with the reference's other components. Configs that tensors do not

@@ -113,7 +113,15 @@ import Workflow
     }
     try requireSpace(100, free: 100, for: "a")
     let error = DiskSpaceError(path: "a", needed: 3_000_000_000, free: 2_000_000)
-    #expect("\(error)".contains("3.00 GB") && "\(error)".contains("2.00 MB"), "\(error)")
+    #expect(
+      "\(error)"
+        == "a: writing it takes at least 3.00 GB, and 2.00 MB are free in its file system")
+    let most = DiskSpaceError(
+      path: "a", needed: 3_000_000_000, isMost: true, beside: "b", free: 2_000_000)
+    #expect(
+      "\(most)"
+        == "a: writing it, and beside it b, takes up to 3.00 GB, and 2.00 MB are free in its file "
+        + "system")
   }
 
   @Test func anOutputTakesAtLeastItsWeights() async throws {

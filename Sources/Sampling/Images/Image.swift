@@ -1,3 +1,4 @@
+package import Support
 package import Tensors
 
 /// An RGB image with 8 bits per channel.
@@ -60,12 +61,14 @@ extension Image {
   ) -> Image {
     precondition(!images.isEmpty && columns > 0 && margin >= 0, "\(images.count) images")
     let columns = min(columns, images.count)
-    let rows = (images.count - 1) / columns + 1
     let tileWidth = images.reduce(0) { max($0, $1.width) } + margin
     let tileHeight = images.reduce(0) { max($0, $1.height) } + margin
+    let size = contactSheetSize(
+      images.map { ImageSize(width: $0.width, height: $0.height) }, columns: columns,
+      margin: margin)
     var sheet = Image(
-      width: columns * tileWidth + margin, height: rows * tileHeight + margin,
-      red: background, green: background, blue: background)
+      width: size.width, height: size.height, red: background, green: background,
+      blue: background)
     for (index, image) in images.enumerated() {
       let left = index % columns * tileWidth + margin
       let top = index / columns * tileHeight + margin
@@ -78,5 +81,16 @@ extension Image {
       }
     }
     return sheet
+  }
+
+  /// The size of ``contactSheet(_:columns:margin:background:)`` of images of these sizes.
+  package static func contactSheetSize(
+    _ sizes: [ImageSize], columns: Int, margin: Int = 4
+  ) -> ImageSize {
+    let columns = min(columns, sizes.count)
+    let rows = (sizes.count - 1) / columns + 1
+    let tileWidth = sizes.reduce(0) { max($0, $1.width) } + margin
+    let tileHeight = sizes.reduce(0) { max($0, $1.height) } + margin
+    return ImageSize(width: columns * tileWidth + margin, height: rows * tileHeight + margin)
   }
 }

@@ -1,6 +1,6 @@
 private import CPNG
 private import Foundation
-private import Support
+package import Support
 
 /// Why a PNG file cannot be read or written.
 package enum PNGError: Error, Equatable, CustomStringConvertible {
@@ -49,6 +49,13 @@ extension Image {
     if written == 0 { throw unsafe .refused(location: "the image", message: message(of: image)) }
     bytes.removeSubrange(Int(size)...)
     return PNGChunks.inserting(text, into: bytes)
+  }
+
+  /// An upper bound of the bytes of a PNG file of this size: those of incompressible pixels.
+  package static func mostBytes(ofPNG size: ImageSize) -> Int {
+    let bytes = size.height * (3 * size.width + 1)
+    // The headers of deflate blocks and of PNG chunks, and texts.
+    return bytes + bytes / 256 + 4096
   }
 
   /// Decodes a PNG of any color type and depth as 8-bit RGB. The alpha channel is dropped without

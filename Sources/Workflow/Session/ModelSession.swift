@@ -111,6 +111,14 @@ package final class ModelSession: Sendable {
     try await serve { try self.check(request, as: samplings, &$0, events) }
   }
 
+  /// The size of the images of each prompt.
+  func imageSizes(of samplings: [SamplingRequest]) async throws -> [ImageSize] {
+    try await serve { loaded in
+      let model = try self.model(&loaded) { _ in }
+      return samplings.map { model.size(for: $0) }
+    }
+  }
+
   /// Generates the images of one prompt of a request that was checked.
   ///
   /// - Parameters:
