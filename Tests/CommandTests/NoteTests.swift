@@ -55,7 +55,7 @@ import Testing
       try expectDecant(
         ["convert", "a.decant", "-o", "a.gguf"], in: folder, exit: 2,
         stderr:
-          "decant: a.gguf: a GGUF file cannot hold int8 weights; choose --to decant or --to diffusers, or choose --type f16, or quantize the original model with `decant quantize --type int8-g32`"
+          "decant: a.gguf: a GGUF file cannot hold int8 weights; choose --to decant, or choose --type f16, or quantize the original model with `decant quantize --type int8-g32`"
       )
     }
   }

@@ -275,7 +275,7 @@ import Testing
       ] {
         let ending = try expectDecant(shrink + options, in: folder, exit: 2)
         #expect(
-          ending.errors.hasPrefix("Error: \(names) no effect with --calibration, which is made "),
+          ending.errors.hasPrefix("decant: \(names) no effect with --calibration, which is made "),
           "\(ending.errors)")
       }
       // The prompts are those of the verification too.

@@ -162,7 +162,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.safetensors", "--type", "f16", "--text-encoder-type", "INT8"],
-      "a.safetensors: a single-file checkpoint cannot hold int8 weights of component 'text_encoder'; choose --to decant or --to gguf, or leave --text-encoder-type out"
+      "a.safetensors: a single-file checkpoint cannot hold int8 weights of component 'text_encoder'; choose --to decant, or leave --text-encoder-type out"
     ),
     (
       ["verify", "model", "nothing", "--quiet"], "nothing: there is no such file or folder"

@@ -55,7 +55,7 @@ import Workflow
 
   /// ComfyUI reads vectors as float32: the plan counts them so.
   @Test(arguments: [
-    ("comfyui", "plan of a GGUF file for ComfyUI:\n", "ComfyUI reads it as plain numbers only"),
+    ("comfyui", "plan of a GGUF file for ComfyUI:\n", "bias; ComfyUI reads it as f32"),
     (
       "sdcpp", "plan of a GGUF file for stable-diffusion.cpp:\n",
       "stable-diffusion.cpp reads it as plain numbers only"
