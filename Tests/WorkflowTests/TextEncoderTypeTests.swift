@@ -216,10 +216,10 @@ import Workflow
     let components = { (out: QuantizeOutcome) in
       Set(out.json["plan"]?.array?.compactMap { $0["component"]?.string } ?? [])
     }
-    #expect(components(one) == ["unet"] && one.text.contains("\n  scheme "))
+    #expect(components(one) == ["unet"] && one.text.contains("\nscheme "))
     let both = try await quantize(tiny, request("int8-g32"), to: nil, isDryRun: true)
     #expect(components(both) == ["unet", "text_encoder"])
-    #expect(both.text.contains("\n  component "), "\(both.text)")
+    #expect(both.text.contains("\ncomponent "), "\(both.text)")
     let layer = both.json["plan"]?.array?.first {
       $0["tensor"] == "text_model.encoder.layers.0.mlp.fc1.weight"
     }
