@@ -18,12 +18,6 @@ WIDTH = 32  # of each text encoder
 TIME_WIDTH = 32  # of the embedding of each of the six numbers of size and crop
 LARGEST_CROP = 40
 PADDING = "!"  # of SDXL's second tokenizer; its token 0
-# At 8 x 8 cells the middle level could read the text alone. Where it reads it weakly, the inner
-# level and the mid block do that work, as in SDXL.
-DECAYS = {
-    "unet.down_blocks.1.attentions.*.attn2.to_out.*": 0.004,
-    "unet.up_blocks.1.attentions.*.attn2.to_out.*": 0.004,
-}
 
 
 def make_networks(tokenizer):
@@ -117,5 +111,4 @@ MINIATURE = Miniature(
     paddings={"tokenizer": EOS, "tokenizer_2": PADDING},
     steps=25,
     guidance_scale=1.5,
-    decays=DECAYS,
 )

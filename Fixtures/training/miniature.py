@@ -9,7 +9,6 @@ import os
 import pathlib
 import time
 from collections.abc import Callable
-from fnmatch import fnmatch
 
 import diffusers
 import torch
@@ -56,15 +55,10 @@ class Miniature:
     paddings: dict  # of each tokenizer: the token that fills up a caption
     steps: int  # of the evaluation
     guidance_scale: float
-    decays: dict = dataclasses.field(default_factory=dict)  # by patterns of weights' names
 
     @property
     def folder(self):
         return pathlib.Path(__file__).parent.parent / self.name
-
-    def decay(self, name):
-        """The share of a weight that each training step takes away."""
-        return max((d for pattern, d in self.decays.items() if fnmatch(name, pattern)), default=0.0)
 
     def held_out(self):
         """The captions of the evaluation: never trained on."""

@@ -7,11 +7,9 @@ class Muon:
     """Orthogonalized momentum for the matrices and filters, Adam for everything else.
 
     The update of a matrix has the size that Adam's would have, so one learning rate does for both.
-    `decays` holds the share of each weight that a step takes away.
     """
 
-    def __init__(self, weights, decays, first, second, step):
-        self.decaying = [item for item in zip(weights, decays, strict=True) if item[1] > 0]
+    def __init__(self, weights, first, second, step):
         self.groups, vectors = {}, []
         for weight, momentum, square in zip(weights, first, second, strict=True):
             if weight.dim() < 2 or min(weight.shape[0], weight[0].numel()) < 16:
@@ -29,8 +27,6 @@ class Muon:
 
     @torch.no_grad()
     def step(self, rate):
-        for weight, decay in self.decaying:
-            weight.mul_(1 - decay)
         self.adam.param_groups[0]["lr"] = rate
         self.adam.step()
         for (rows, columns), members in self.groups.items():

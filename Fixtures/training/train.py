@@ -67,13 +67,7 @@ class Trainee:
         for module in self.networks["unet"].modules():
             if compiled and isinstance(module, BasicTransformerBlock):
                 module.compile()
-        named = [
-            (f"{folder}.{name}", weight)
-            for folder, network in self.networks.items()
-            for name, weight in network.named_parameters()
-        ]
-        self.weights = [weight for _, weight in named]
-        self.decays = [mini.decay(name) for name, _ in named]
+        self.weights = [w for network in self.networks.values() for w in network.parameters()]
         self.size = sum(weight.numel() for weight in self.weights)
 
     def to(self, device):
@@ -217,7 +211,7 @@ def work(rank, options, shared, barrier):
     local = [torch.nn.Parameter(weight.data) for weight in trainee.weights[owned]]
     for weight, gradient in zip(local, gradients, strict=True):
         weight.grad = gradient
-    optimizer = Muon(local, trainee.decays[owned], momenta, squares, shared["state"]["step"])
+    optimizer = Muon(local, momenta, squares, shared["state"]["step"])
     step = shared["state"]["step"]
     begun, first, mean, parent = time.time(), step, None, os.getppid()
     saved = last = begun
