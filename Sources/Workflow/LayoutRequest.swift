@@ -133,7 +133,7 @@ package struct LayoutRequest: Sendable {
     } catch let error as PlanFitError {
       throw JobError(
         (output.map { "\($0): " } ?? "") + "\(error)",
-        remedy: Self.remedy(
+        remedy: remedy(
           for: writer,
           else: [isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)]
         ) { (try? fitted($0, $1)) != nil && (isUNet || $1.refusal(model) == nil) })
@@ -160,20 +160,22 @@ package struct LayoutRequest: Sendable {
       + (near.map { [.quantizeOriginalAs($0.name)] } ?? [])
     throw JobError(
       "\(output): \(PlanFitError(scheme: encoding.name, layout: title(writer)))",
-      remedy: Self.remedy(for: writer, else: others) {
+      remedy: remedy(for: writer, else: others) {
         model.encodingNotHeld(by: $1) == nil && $1.refusal(model) == nil
       })
   }
 
   /// The other programs and layouts that can hold the weights, and other remedies.
-  private static func remedy(
+  private func remedy(
     for writer: any ModelWriter, else others: [Remedy],
     where holds: (any ModelWriter, any OutputProfile) -> Bool
   ) -> Remedy? {
     let programs = writer.profiles.filter { holds(writer, $0) }.map(\.name)
     let layouts = Layouts.writers.filter { other in
-      // Another program of the layout would have to be named as well.
-      other.name != writer.name && other.profiles.first.map { holds(other, $0) } == true
+      // The program that was named stays, and no other one is named.
+      other.name != writer.name
+        && other.profiles.first { [nil, $0.name].contains(options.program) }
+          .map { holds(other, $0) } == true
     }.map(\.name)
     let remedies: [Remedy] =
       (programs.isEmpty ? [] : [.choose(.program, programs)])

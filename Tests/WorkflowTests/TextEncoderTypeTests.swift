@@ -169,7 +169,7 @@ import Workflow
     arguments: [
       (
         "a.gguf", "comfyui", "GGUF file for comfyui",
-        [.choose(.program, ["sdcpp"]), .choose(.outputFormat, ["decant"])]
+        [.choose(.program, ["sdcpp"])]
       ),
       (
         "a.safetensors", nil, "single-file checkpoint",
