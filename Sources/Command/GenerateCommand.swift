@@ -14,7 +14,7 @@ struct GenerateCommand: JobCommand {
       Example: decant generate sd-v1-5/ a.decant -p "a cat" -p "a dog" --grid a.png
       Example: decant generate sd-v1-5/ -p "a castle" --init-image sketch.png \\
         --strength 0.7 -o castle.png
-      Example: decant generate inpainting/ -p "a cat" --init-image room.png \\
+      Example: decant generate inpainting/ -p "a cat" --init-image photo.png \\
         --mask sofa.png -o cat.png
       Example: decant generate turbo/ -p "a cat" --steps 1 --cfg-scale 0 -o cat.png
       Example: decant generate sdxl/ -p "a cat" --original-size 4096x4096 -o cat.png

@@ -53,7 +53,8 @@ import Testing
     #expect(try products(single) == work)
   }
 
-  /// Options of reading apply in this process and in the child processes of several measurements.
+  /// The options that select what is read apply to one measurement, which runs in this process, and
+  /// to two, which run in child processes.
   @Test(arguments: [
     (["--variant", "fp16"], "fp16"), (["--prediction", "luck"], "luck"),
     (["--ema"], "leave --ema out"),
@@ -70,7 +71,7 @@ import Testing
     }
   }
 
-  /// The child processes of several measurements get every option, in each of its spellings.
+  /// Each child process gets every option, however the option is spelled.
   @Test func childProcessesGetTheOptions() throws {
     try withModel { folder in
       let ending = try expectDecant(

@@ -50,7 +50,7 @@ struct SchedulerNameTests {
   func uniqueness() throws {
     var seen: Set<String> = []
     for kind in Schedulers.all {
-      // Schedulers that share a class are told apart by their names.
+      // A class name is not unique: two schedulers may have the same class.
       for name in [kind.name, kind.title] + kind.aliases {
         #expect(try Schedulers.named(name).name == kind.name, "\(name)")
       }

@@ -2,7 +2,7 @@ import Support
 import Tensors
 import Testing
 
-/// Formats beside the symmetric ones: zero points, minimums, and scales of several factors.
+/// Code formats with a zero point, with minimums, or with a scale that is a product of factors.
 struct CodeFormatTests {
   /// Three rows of 11 codes of 4 bits, from -8 to 7.
   private static let shape: Shape = [3, 11]

@@ -75,8 +75,8 @@ package struct Architecture: Sendable {
   package let pipelineClass: String
   /// diffusers' pipeline class for U-Nets that take a mask and a masked image (9 input channels).
   package let inpaintingClass: String
-  /// The beginning of the names of diffusers' pipeline classes for this architecture. Where those
-  /// of several architectures fit a name, the longest one counts.
+  /// The beginning of the names of diffusers' pipeline classes for this architecture:
+  /// `StableDiffusionXL`. A class belongs to the architecture with the longest matching beginning.
   package let pipelinePrefix: String
   /// Further members of `model_index.json`.
   package let index: JSONObject
