@@ -3,7 +3,9 @@ internal import Workflow
 
 extension ModelForms {
   /// A line of facts for each form, and below it the command that makes the form.
-  var text: String {
+  ///
+  /// - Parameter options: the options with which the model was read.
+  func text(options: [String]) -> String {
     if forms.isEmpty { return "\nno program that uses a GPU loads this model" }
     let fitting = forms.filter(\.fits).count
     let rows =
@@ -16,7 +18,7 @@ extension ModelForms {
       }
     var lines = table(rows, rightAligned: [2, 3]).split(separator: "\n").map(String.init)
     for (index, form) in forms.enumerated() {
-      lines[index + 1] += "\n    " + form.command(for: model)
+      lines[index + 1] += "\n    " + form.command(for: model, options: options)
     }
     return """
 
@@ -30,11 +32,12 @@ extension ModelForms {
 
 extension ModelForms.Form {
   /// The command line that writes the form.
-  fileprivate func command(for model: String) -> String {
+  fileprivate func command(for model: String, options: [String]) -> String {
     var words = ["decant", isQuantized ? "quantize" : "convert", model.asArgument]
     words += ["-o", output.asArgument]
     if let type { words += ["--type", type] }
     if !isDefault { words += ["--for", program] }
+    words += options
     return words.map(\.quotedForShell).joined(separator: " ")
   }
 }

@@ -44,7 +44,9 @@ struct InspectCommand: JobCommand {
       model: model, reading: read.value, listsTensors: tensors, checks: check, budget: vram?.bytes)
   }
 
-  func text(after outcome: InspectOutcome) -> String { outcome.forms?.text ?? "" }
+  func text(after outcome: InspectOutcome) -> String {
+    outcome.forms?.text(options: Self.given(read.given)) ?? ""
+  }
 
   func check(_ outcome: InspectOutcome) throws { try outcome.check() }
 }

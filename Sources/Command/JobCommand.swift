@@ -49,7 +49,7 @@ extension JobCommand {
   static func given(_ names: [String]) -> [String] {
     guard let table = OptionTable(of: Self.self) else { return [] }
     return given(table).filter { names.contains($0.entry.preferredName) }
-      .flatMap { [$0.entry.preferredName] + ($0.value.map { [$0] } ?? []) }
+      .flatMap(\.arguments)
   }
 
   private static func given(_ table: OptionTable) -> [GivenOption] {

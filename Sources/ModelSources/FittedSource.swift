@@ -20,6 +20,16 @@ extension OutputProfile {
   }
 }
 
+extension OutputProfile {
+  /// The bytes of all weights of a model in the file that the program reads, without lossless
+  /// coding. No weights are read.
+  package func storedBytes(of model: ModelSource) -> Int {
+    fitted(model).components.reduce(0) { sum, component in
+      sum + component.weights.entries.reduce(0) { $0 + stored($1).byteCount }
+    }
+  }
+}
+
 /// A component's tensors as a profile's program reads them.
 private struct FittedSource: WeightSource {
   let base: any WeightSource
@@ -46,9 +56,10 @@ private struct FittedSource: WeightSource {
     guard !widened.hasNonfinite else {
       throw WeightError(
         location: location, tensor: name,
-        found:
-          "\(tensor.encoding.name) with a number beyond 65504, and \(profile.title) reads this "
-          + "tensor as f16 only")
+        found: tensor.hasNonfinite
+          ? "NaN or infinite numbers"
+          : "\(tensor.encoding.name) with a number beyond 65504, and \(profile.title) reads this "
+            + "tensor as f16 only")
     }
     return widened
   }

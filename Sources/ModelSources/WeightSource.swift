@@ -1,3 +1,4 @@
+internal import Support
 package import Tensors
 
 /// Named tensors that are read one by one.
@@ -81,5 +82,5 @@ package struct WeightError: Error, Equatable, CustomStringConvertible {
     self.found = found
   }
 
-  package var description: String { "\(location): tensor '\(tensor)': \(found)" }
+  package var description: String { "\(location): tensor '\(shown(tensor))': \(found)" }
 }

@@ -1,3 +1,4 @@
+private import Foundation
 internal import Kernels
 package import ModelSources
 internal import Support
@@ -11,9 +12,11 @@ extension QuantizationPlan {
   /// loss, because the large weight dominates the sums of squares. Every weight of these layers is
   /// read once.
   ///
+  /// - Parameter progress: called with the weights read so far and in total.
   /// - Throws: what the weights' source throws, and `CancellationError`.
   package func sparingOutliers(
-    in weights: any WeightSource, rest: any Scheme
+    in weights: any WeightSource, rest: any Scheme,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> QuantizationPlan {
     let indices = entries.indices.filter { index in
       guard let scheme = entries[index].scheme as? any IntegerScheme, scheme.grid.groupSize == nil,
@@ -23,12 +26,16 @@ extension QuantizationPlan {
     }
     let places = indices.map { TensorPlace(source: weights, name: entries[$0].tensor) }
     var spared = entries
+    let total = indices.reduce(0) { $0 + entries[$1].shape.count }
+    var done = 0
     try produceInOrder(costs: places.map(\.cost)) { number in
       let scheme = entries[indices[number]].scheme as? any IntegerScheme
       return OutlierRow(
         in: try weights.tensor(places[number].name), largestCode: scheme?.grid.largestCode ?? 127)
     } consume: { number, outlier in
       let entry = entries[indices[number]]
+      done += entry.shape.count
+      progress(done, total)
       guard let outlier else { return }
       let decibels = (outlier.sqnr * 10).rounded() / 10
       spared[indices[number]] = Entry(
@@ -87,8 +94,12 @@ package struct OutlierRow: Equatable {
       }
     }
     let scale = largest / Double(largestCode)
-    // No error is above half a step, so that a signal of 10 dB above that needs no second pass.
-    guard signal > 0, signal < 10 * Double(row.count) * scale * scale / 4 else { return .infinity }
+    // No error is above half a step, so that a signal of more than the limit above that needs no
+    // second pass.
+    let limit = pow(10, Self.limit / 10)
+    guard signal > 0, signal < limit * Double(row.count) * scale * scale / 4 else {
+      return .infinity
+    }
     // Summed in the order of the errors, so that the ratio is exactly 1 where all are lost.
     var (others, error) = (0.0, 0.0)
     for index in row.indices where index != place {

@@ -52,7 +52,7 @@ extension QuantizationPlan.Entry {
   fileprivate func stored(by profile: any OutputProfile) -> Self {
     let entry = TensorEntry(shape: shape, encoding: scheme.encoding)
     let stored = profile.stored(entry)
-    if scheme.encoding.isQuantized || stored == entry { return self }
+    if scheme.encoding.isQuantized || stored == entry || stored == self.stored { return self }
     return Self(
       tensor: tensor, module: module, shape: shape, scheme: scheme,
       reason: "\(reason); \(profile.title) reads it as \(stored.encoding.name)", stored: stored)

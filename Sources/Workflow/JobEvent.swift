@@ -26,6 +26,8 @@ package enum Stage: Hashable, Sendable {
   case checking(String)
   /// Every tensor of the model at a path is read and its numbers are checked.
   case checkingTensors(String)
+  /// The weights of a component are read, to find rows that rounding would lose to one large weight.
+  case checkingRows(String)
   /// Images are generated with the model of that name, for a prompt of `count`. Prompts count from
   /// 0.
   case generating(model: String, prompt: Int, of: Int)

@@ -45,10 +45,7 @@ package struct ModelForms: Sendable {
     for writer in Layouts.writers {
       for profile in writer.profiles where profile.usesGPU && profile.refusal(stored) == nil {
         for (type, source) in try Self.variants(of: model, for: profile) {
-          let file = profile.fitted(source).components
-          let bytes = file.reduce(0) { total, component in
-            total + component.weights.entries.reduce(0) { $0 + profile.stored($1).byteCount }
-          }
+          let bytes = profile.storedBytes(of: source)
           // A form that is larger than the model itself is not listed.
           guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else {
             continue
@@ -79,9 +76,7 @@ package struct ModelForms: Sendable {
   static func int8Bytes(of model: Model) -> Int? {
     if model.components.contains(where: \.weights.hasQuantizedTensors) { return nil }
     let request = QuantizationRequest(type: Schemes.int8.name)
-    let quantized = try? QuantizedModel(model, request, calibration: nil, sparesOutliers: false) {
-      plan, _, _ in plan
-    }
+    let quantized = try? QuantizedModel(model, request) { plan, _, _ in plan }
     return quantized?.model.components.reduce(0) { $0 + $1.weights.byteCount }
   }
 
@@ -96,9 +91,7 @@ package struct ModelForms: Sendable {
       var request = QuantizationRequest(type: scheme.name)
       if !scheme.encoding.isQuantized { request.restType = scheme.name }
       do {
-        let quantized = try QuantizedModel(
-          model, request, calibration: nil, sparesOutliers: false
-        ) {
+        let quantized = try QuantizedModel(model, request) {
           try $0.fitting(
             profile, layout: profile.container, component: $1, rest: $2, reason: "")
         }

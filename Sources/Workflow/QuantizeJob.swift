@@ -128,9 +128,18 @@ package struct QuantizeJob: Job {
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     let digest = SourceDigest(source)
     let file = try calibration.map(CalibrationFile.reading)
-    let quantized = try QuantizedModel(digest.watched, request, calibration: file) {
-      try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
+    func quantized(
+      _ source: ModelSource, sparingOutliers events: EventSink?
+    ) throws -> QuantizedModel {
+      try QuantizedModel(source, request, calibration: file, sparingOutliers: events) {
+        try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
+      }
     }
+    if let output, !isDryRun {
+      try output.checkFreeSpace(for: quantized(source, sparingOutliers: nil).model, by: writer)
+    }
+    // A dry run writes nothing that would hold the digest.
+    let quantized = try quantized(isDryRun ? source : digest.watched, sparingOutliers: events)
     guard let output, !isDryRun else {
       return .planned(
         try PlannedModel(plan: quantized.plan, of: quantized.model, as: layout, by: writer))
@@ -183,9 +192,7 @@ package struct PlannedModel: JobOutcome {
     self.layout = (writer.name, writer.layout)
     program = (profile.name, profile.title)
     bytes = plan.parts.reduce(0) { $0 + $1.plan.entries.reduce(0) { $0 + $1.byteCount } }
-    weightBytes = profile.fitted(model).components.reduce(0) { sum, component in
-      sum + component.weights.entries.reduce(0) { $0 + profile.stored($1).byteCount }
-    }
+    weightBytes = profile.storedBytes(of: model)
   }
 
   package var json: JSONValue {

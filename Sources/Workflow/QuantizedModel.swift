@@ -21,40 +21,50 @@ struct QuantizedModel {
   private let calibration: JSONObject?
 
   init(
-    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile?,
-    fitting fit: Fitting = { plan, _, _ in plan }
+    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
+    sparingOutliers events: EventSink? = nil, fitting fit: Fitting = { plan, _, _ in plan }
   ) throws {
-    try self.init(try Model.bind(source), request, calibration: calibration, fitting: fit)
+    try self.init(
+      try Model.bind(source), request, calibration: calibration, sparingOutliers: events,
+      fitting: fit)
   }
 
-  /// - Parameter sparesOutliers: whether layers that would lose a row to one large weight are not
-  ///   quantized, which reads the weights once. Otherwise the plan depends on names and shapes alone.
+  /// - Parameters:
+  ///   - events: the events of reading the weights once, to leave out layers that would lose a row
+  ///     to one large weight. With `nil`, the plan depends on names and shapes alone.
+  ///   - fit: called before weights are read, so that its refusals come first, and again with the
+  ///     plan without those layers.
   init(
-    _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile?,
-    sparesOutliers: Bool = true, fitting fit: Fitting
+    _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
+    sparingOutliers events: EventSink? = nil, fitting fit: Fitting
   ) throws {
     let source = bound.source
     let rest = try request.restScheme()
     guard let unet = bound[ComponentName.unet] else {
       throw JobError("\(source.location): the model has no U-Net")
     }
+    try calibration?.check(against: unet.modules)
+    let components = [unet] + ComponentName.textEncoders.compactMap { bound[$0] }
+    let plans = try components.compactMap { component in
+      try request.choices(of: component.name).map { choices in
+        let plan = try QuantizationPlan(modules: component.modules, choices: choices)
+        return (component, choices, plan: try fit(plan, component.name, choices.rest))
+      }
+    }
     var parts: [ModelPlan.Part] = []
     var quantized: [String: QuantizedSource] = [:]
-    for component in [unet] + ComponentName.textEncoders.compactMap({ bound[$0] }) {
-      guard let choices = try request.choices(of: component.name) else { continue }
-      var statistics: ActivationStatistics?
-      if component.name == unet.name {
-        try calibration?.check(against: unet.modules)
-        statistics = calibration?.statistics
-      }
-      var plan = try fit(
-        try QuantizationPlan(modules: component.modules, choices: choices), component.name,
-        choices.rest)
-      if sparesOutliers {
-        plan = try plan.sparingOutliers(in: component.weights, rest: choices.rest)
+    for (component, choices, fitted) in plans {
+      var plan = fitted
+      if let events {
+        events(.stage(.checkingRows(component.name)))
+        plan = try fit(
+          try plan.sparingOutliers(in: component.weights, rest: choices.rest) {
+            events(.progress(done: $0, total: $1))
+          }, component.name, choices.rest)
       }
       quantized[component.name] = try QuantizedSource(
-        component.weights, plan: plan, statistics: statistics)
+        component.weights, plan: plan,
+        statistics: component.name == unet.name ? calibration?.statistics : nil)
       parts.append(ModelPlan.Part(component: component.name, plan: plan))
     }
     model = source.mappingWeights { component -> any WeightSource in

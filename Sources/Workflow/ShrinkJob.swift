@@ -69,12 +69,16 @@ package struct ShrinkJob: Job {
     try bound.check(calibrating.sampling)
     try bound.check(verification.sampling)
     _ = try (calibrating.prompts, verification.prompts)
-    func quantized(_ calibration: CalibrationFile?) throws -> QuantizedModel {
-      try QuantizedModel(current, quantization, calibration: calibration) {
+    func quantized(
+      _ calibration: CalibrationFile?, sparingOutliers events: EventSink?
+    ) throws -> QuantizedModel {
+      try QuantizedModel(
+        current, quantization, calibration: calibration, sparingOutliers: events
+      ) {
         try output.fitting($0, of: $1, in: current, by: writer, rest: $2)
       }
     }
-    let planned = try quantized(nil)
+    let planned = try quantized(nil, sparingOutliers: nil)
     let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
     let beside =
       (makesCalibration ? ["its calibration"] : [])
@@ -85,7 +89,7 @@ package struct ShrinkJob: Job {
       for: output.path, beside: beside.isEmpty ? nil : listed(beside))
     if let report { try verification.checkSpace(forReport: report, of: bound) }
     let file = try calibrationFile(calibrated, makesCalibration, events)
-    let quantized = try quantized(file)
+    let quantized = try quantized(file, sparingOutliers: events)
     steps.append(quantized.step)
     try output.write(
       quantized.model.recording(steps, from: digest), by: writer, events)
@@ -106,8 +110,10 @@ package struct ShrinkJob: Job {
       if writer.recordsParity { try record(outcome, by: writer, events) }
     } catch is CancellationError {
       throw InterruptedVerification(
-        path: output.path, reference: reading.composition.inputs.isEmpty ? model : nil,
-        hasCalibration: file != nil)
+        path: output.path, reference: reading.isPlain ? model : nil, hasCalibration: file != nil)
+    } catch {
+      events(.note("\(output.path) is complete but not verified"))
+      throw error
     }
     var written = WrittenModel(
       before: source, after: quantized.model, output: output, by: writer)

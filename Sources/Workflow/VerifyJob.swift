@@ -165,7 +165,7 @@ private func plainBaselines(
   return try [(Schemes.half, "fp16"), (Schemes.int8, "int8 (round)")].map {
     scheme, name in
     let request = QuantizationRequest(type: scheme.name, method: RoundingMethods.nearest.name)
-    let quantized = try QuantizedModel(reference, request, calibration: nil)
+    let quantized = try QuantizedModel(reference, request)
     return Verifier.Subject(
       name: name, model: try Model.bind(quantized.model), arithmetic: compute.arithmetic)
   }

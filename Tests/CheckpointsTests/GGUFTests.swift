@@ -148,7 +148,7 @@ struct GGUFTests {
     ),
     (
       small(extents: [8, 4]),
-      "tensor 'w' ends after the 128 bytes of the file"
+      "tensor 'w' has 128 bytes from byte 96 on, but the file has 128 bytes"
     ),
     (small(tensors: 2, repeats: 2), "the name 'w' occurs twice"),
     (small(name: ""), "tensor '' has 2 extents, expected a name and at most 4"),

@@ -43,7 +43,7 @@ struct RemedyTests {
       ])
     ),
     (GGUFError.truncated(path: "m", at: 3, reading: "a key"), .downloadAgain),
-    (GGUFError.beyondFile(path: "m", name: "w", bytes: 3), .downloadAgain),
+    (GGUFError.beyondFile(path: "m", name: "w", begin: 2, size: 2, bytes: 3), .downloadAgain),
     (
       TorchError.bigEndian(path: "m", found: "big"),
       .act("save the file on a little-endian machine")

@@ -26,7 +26,7 @@ import Testing
           == [("clip-l", "clip_l"), ("vae", "vae")].map { part, name in
             [
               "decant", "extract", "model", "--component", part, "-o", "out/\(name).safetensors",
-              "--vae", "model/vae",
+              "--vae=model/vae",
             ]
           })
       for command in commands {

@@ -7,7 +7,10 @@ import Testing
   @Test(arguments: [
     (["inspect", "model", "--check"], ["checking model", "checking the tensors of model"]),
     (["convert", "model", "-o", "a.decant"], ["writing a.decant"]),
-    (["quantize", "model", "-o", "a.decant", "--type", "int8"], ["writing a.decant"]),
+    (
+      ["quantize", "model", "-o", "a.decant", "--type", "int8"],
+      ["looking for outliers in the weights of unet", "writing a.decant"]
+    ),
     (
       ["extract", "model", "--component", "vae", "-o", "a.safetensors"],
       ["writing a.safetensors"]

@@ -39,12 +39,15 @@ class Decant:
         self.path = str(pathlib.Path(path).resolve())
 
     def run(self, *arguments):
-        """Returns the message of a refusal, or None."""
+        """Returns the message of a refusal (exit code 2), or None. Other failures are errors."""
         command = [self.path, *map(str, arguments), "--threads", "1", "--quiet", "--force"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return None
-        return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        message = (done.stderr.strip().splitlines() or [""])[-1]
+        if done.returncode != 2:
+            raise RuntimeError(f"exit code {done.returncode}: {message}")
+        return message
 
     def must(self, *arguments):
         message = self.run(*arguments)

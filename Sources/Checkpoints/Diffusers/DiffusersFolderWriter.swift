@@ -216,9 +216,9 @@ package struct DiffusersFolderWriter: ModelWriter {
     if let scheduler = model.scheduler {
       let name = DiffusersLayout.scheduler
       let className =
-        model.index[name]?.array?.last ?? scheduler["_class_name"]
-        ?? Architectures.of(model.components).scheduler["_class_name"]
-      members[name] = ["diffusers", className ?? .null]
+        model.index[name]?.array?.last?.string ?? scheduler["_class_name"]?.string
+        ?? Architectures.of(model.components).scheduler["_class_name"]?.string
+      members[name] = ["diffusers", className.map { .string($0) } ?? .null]
     }
     for name in ComponentName.tokenizers
     where model.files.contains(where: { $0.path.hasPrefix(name + "/") }) {

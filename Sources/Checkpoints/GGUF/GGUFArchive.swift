@@ -89,7 +89,8 @@ struct GGUFFile: WeightSource {
           expected: "tensors that do not overlap")
       }
       guard begin <= contents.count, size <= contents.count - begin else {
-        throw .beyondFile(path: path, name: name, bytes: contents.count)
+        throw .beyondFile(
+          path: path, name: name, begin: begin, size: size, bytes: contents.count)
       }
       end = begin + size
       placed[name] = Place(

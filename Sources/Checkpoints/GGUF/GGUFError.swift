@@ -10,7 +10,7 @@ package enum GGUFError: RemediableError, Equatable {
   case malformed(path: String, what: String, found: String, expected: String)
   case tensor(path: String, name: String, found: String, expected: String)
   /// A tensor that ends after the last byte of the file.
-  case beyondFile(path: String, name: String, bytes: Int)
+  case beyondFile(path: String, name: String, begin: Int, size: Int, bytes: Int)
   case duplicateName(path: String, name: String)
   case unsupportedType(path: String, name: String, type: UInt32, known: [String])
 
@@ -29,8 +29,9 @@ package enum GGUFError: RemediableError, Equatable {
       "\(path): \(what) is \(found), expected \(expected)"
     case .tensor(let path, let name, let found, let expected):
       "\(path): tensor '\(shown(name))' \(found), expected \(expected)"
-    case .beyondFile(let path, let name, let bytes):
-      "\(path): tensor '\(shown(name))' ends after the \(bytes) bytes of the file"
+    case .beyondFile(let path, let name, let begin, let size, let bytes):
+      "\(path): tensor '\(shown(name))' has \(size) bytes from byte \(begin) on, but the file has "
+        + "\(bytes) bytes"
     case .duplicateName(let path, let name):
       "\(path): the name '\(shown(name))' occurs twice"
     case .unsupportedType(let path, let name, let type, let known):

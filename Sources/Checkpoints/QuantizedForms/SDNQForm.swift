@@ -14,7 +14,10 @@ import Tensors
 /// SDNQ 0.2.8.
 struct SDNQForm: QuantizedForm {
   let method = "sdnq"
-  var readable: String { "'\(method)' with 'weights_dtype' 'int8' and no groups" }
+  var readable: String {
+    "'\(method)' with 'weights_dtype' 'int8' and no groups, where '\(SDNQGroups.configMember)' may "
+      + "list layers of int8 or int4 in groups"
+  }
 
   static let weightSuffix = ".weight"
   private static let scaleSuffix = ".scale"
@@ -53,7 +56,7 @@ struct SDNQForm: QuantizedForm {
       grouped[tensor] = groups
     }
     var joints = try Self.joints(weights, without: grouped, path: path)
-    for (tensor, groups) in grouped {
+    for (tensor, groups) in grouped.sorted(by: { $0.key < $1.key }) {
       joints[tensor] = try groups.joint(tensor, weights, path: path)
     }
     return JoinedSource(weights, joints: joints)
