@@ -210,7 +210,10 @@ struct SDNQTests {
       #"{"quant_method": "sdnq", "weights_dtype": "int8", "group_size": 32}"#,
       "by 'sdnq' with 'group_size' 32; expected 'sdnq' with 'weights_dtype' 'int8' and no groups, where 'modules_quant_config' may list layers of int8 or int4 in groups"
     ),
-    ("7", "by a number; expected 'sdnq' with 'weights_dtype' 'int8' and no groups, where 'modules_quant_config' may list layers of int8 or int4 in groups"),
+    (
+      "7",
+      "by a number; expected 'sdnq' with 'weights_dtype' 'int8' and no groups, where 'modules_quant_config' may list layers of int8 or int4 in groups"
+    ),
   ]) func otherBackEndsAreRefused(config: String, sentence: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
