@@ -74,7 +74,7 @@ package struct ModelSource: Sendable {
   /// Whether the configs were derived from names and shapes of tensors, which do not determine
   /// every member.
   package var configsAreDerived = false
-  /// What readers and transforms left out, changed, added or assumed, in that order of events.
+  /// What readers and transforms left out, changed, added or assumed, in the order in which they did so.
   package var changes: [ModelChange] = []
   /// Computes members to add to the provenance, or to replace there. Called after the last tensor
   /// was read, because transforms have their results only then.
