@@ -26,6 +26,17 @@ func multiply(
     Int32(a.stride), b.base, Int32(b.stride), keep, c, Int32(stride))
 }
 
+/// `c = aᵀ b` on the calling thread; `a` is [k, m], `b` [k, n] and `c` [m, n].
+func multiplyTransposed(
+  _ a: Matrix, _ b: Matrix, into c: UnsafeMutablePointer<Float>, stride: Int,
+  m: Int, n: Int, k: Int
+) {
+  _ = openBLASOnOneThread
+  cblas_sgemm(
+    CblasRowMajor, CblasTrans, CblasNoTrans, Int32(m), Int32(n), Int32(k), 1, a.base,
+    Int32(a.stride), b.base, Int32(b.stride), 0, c, Int32(stride))
+}
+
 /// The matrix product of `a` [M, K] and `b` [K, N]: [M, N].
 package func matmul(_ a: Tensor, _ b: Tensor) -> Tensor {
   precondition(

@@ -1,0 +1,210 @@
+import Kernels
+import Support
+import Tensors
+import Testing
+
+/// Second moments, their factor, and codes with error feedback, each against its definition.
+struct ErrorFeedbackTests {
+  /// Inputs with strong correlations: each is a mix of its neighbours.
+  private static func inputs(rows: Int, count: Int, seed: Int) -> [Float] {
+    var noise = Numbers(seed: seed)
+    var values: [Float] = []
+    for _ in 0..<rows {
+      var last: Float = 0
+      for input in 0..<count {
+        last = 0.7 * last + noise.float() * Float(1 + input % 5)
+        values.append(last)
+      }
+    }
+    return values
+  }
+
+  /// The full matrix of second moments, in float64.
+  private static func moments(_ rows: [Float], count: Int) -> [[Double]] {
+    var sums = [[Double]](repeating: [Double](repeating: 0, count: count), count: count)
+    for start in stride(from: 0, to: rows.count, by: count) {
+      for i in 0..<count {
+        for j in 0..<count { sums[i][j] += Double(rows[start + i]) * Double(rows[start + j]) }
+      }
+    }
+    return sums
+  }
+
+  @Test(arguments: [(1, 3), (40, 24), (513, 300)])
+  func `moments are sums of products`(rows: Int, count: Int) {
+    let values = Self.inputs(rows: rows, count: count, seed: 1)
+    let expected = Self.moments(values, count: count)
+    var found = InputMoments(count: count)
+    found.add(Array(values.prefix(rows / 2 * count)))
+    found.add(Array(values.suffix((rows - rows / 2) * count)))
+    var one = InputMoments(count: count)
+    Threads.withCount(1) {
+      one.add(Array(values.prefix(rows / 2 * count)))
+      one.add(Array(values.suffix((rows - rows / 2) * count)))
+    }
+    #expect(one.sums == found.sums)
+    for i in 0..<count {
+      for j in 0...i {
+        let value = found.sums[i * (i + 1) / 2 + j]
+        let scale = (expected[i][i] * expected[j][j]).squareRoot()
+        #expect(abs(value - expected[i][j]) <= 1e-5 * scale)
+      }
+    }
+  }
+
+  @Test func `weights of rows scale the moments`() {
+    let values = Self.inputs(rows: 6, count: 4, seed: 2)
+    var (plain, weighted) = (InputMoments(count: 4), InputMoments(count: 4))
+    plain.add(values)
+    weighted.add(values, weight: 2.5)
+    #expect(weighted.sums == plain.sums.map { $0 * 2.5 })
+  }
+
+  /// GPTQ as its paper has it: the Cholesky factor of the inverse, in float64.
+  private static func textbook(
+    _ weights: [Float], _ moments: [[Double]], damping: Double, scale: Float, limit: Float
+  ) -> [Int8] {
+    let count = moments.count
+    let mean = (0..<count).reduce(0) { $0 + moments[$1][$1] } / Double(count)
+    let order = (0..<count).sorted { (moments[$1][$1], $0) < (moments[$0][$0], $1) }
+    var matrix = order.map { i in order.map { j in moments[i][j] } }
+    for i in 0..<count { matrix[i][i] += damping * mean }
+    let factor = upperFactor(inverse(matrix))
+    var values = order.map { Double(weights[$0]) }
+    var codes = [Int8](repeating: 0, count: count)
+    for i in 0..<count {
+      let code = (Float(values[i]) / scale).rounded(.toNearestOrEven)
+      let clamped = min(limit, max(-limit, code))
+      codes[order[i]] = Int8(clamped)
+      let error = (values[i] - Double(clamped * scale)) / factor[i][i]
+      for j in i..<count { values[j] -= error * factor[i][j] }
+    }
+    return codes
+  }
+
+  private static func inverse(_ matrix: [[Double]]) -> [[Double]] {
+    let count = matrix.count
+    var rows = matrix.indices.map { i in matrix[i] + matrix.indices.map { $0 == i ? 1 : 0 } }
+    for i in 0..<count {
+      let pivot = rows[i][i]
+      rows[i] = rows[i].map { $0 / pivot }
+      for j in 0..<count where j != i {
+        let multiple = rows[j][i]
+        rows[j] = zip(rows[j], rows[i]).map { $0 - multiple * $1 }
+      }
+    }
+    return rows.map { Array($0.suffix(count)) }
+  }
+
+  /// The upper triangular U with `matrix = Uᵀ U`.
+  private static func upperFactor(_ matrix: [[Double]]) -> [[Double]] {
+    let count = matrix.count
+    var factor = [[Double]](repeating: [Double](repeating: 0, count: count), count: count)
+    for i in 0..<count {
+      let squares = (0..<i).reduce(0) { $0 + factor[$1][i] * factor[$1][i] }
+      factor[i][i] = (matrix[i][i] - squares).squareRoot()
+      for j in i + 1..<max(i + 1, count) {
+        let products = (0..<i).reduce(0) { $0 + factor[$1][i] * factor[$1][j] }
+        factor[i][j] = (matrix[i][j] - products) / factor[i][i]
+      }
+    }
+    return factor
+  }
+
+  @Test func `codes are those of GPTQ's inverse form`() throws {
+    let (count, rows) = (200, 70)
+    let values = Self.inputs(rows: 900, count: count, seed: 3)
+    var moments = InputMoments(count: count)
+    moments.add(values)
+    let expected = Self.moments(values, count: count)
+    var noise = Numbers(seed: 4)
+    let weights = (0..<rows * count).map { _ in noise.float() }
+    let tensor = StoredTensor(shape: [rows, count], floats: weights, as: .f32)
+    let scales = (0..<rows).map { row in
+      weights[row * count..<(row + 1) * count].map(abs).max()! / 127
+    }
+    let factor = try #require(moments.factored(damping: 0.01))
+    let found = codesWithErrorFeedback(
+      of: tensor, scales: scales, limit: 127, groupSize: nil,
+      factors: [(Array(0..<count), factor)])
+    let single = Threads.withCount(1) {
+      codesWithErrorFeedback(
+        of: tensor, scales: scales, limit: 127, groupSize: nil,
+        factors: [(Array(0..<count), factor)])
+    }
+    #expect(found == single)
+    var same = 0
+    for row in 0..<rows {
+      let codes = Self.textbook(
+        Array(weights[row * count..<(row + 1) * count]), expected, damping: 0.01,
+        scale: scales[row], limit: 127)
+      same += (0..<count).count { codes[$0] == found[row * count + $0] }
+    }
+    // Float32 sums decide a few values that lie between two codes.
+    #expect(Double(same) > 0.995 * Double(rows * count))
+  }
+
+  @Test func `feedback lowers the error of the output`() throws {
+    let (count, rows) = (96, 8)
+    let values = Self.inputs(rows: 400, count: count, seed: 5)
+    var moments = InputMoments(count: count)
+    moments.add(values)
+    var noise = Numbers(seed: 6)
+    let weights = (0..<rows * count).map { _ in noise.float() }
+    let tensor = StoredTensor(shape: [rows, count], floats: weights, as: .f32)
+    let scales = [Float](repeating: 0.4, count: rows * 3)
+    func outputError(_ codes: [Int8]) -> Double {
+      var sum = 0.0
+      for start in stride(from: 0, to: values.count, by: count) {
+        for row in 0..<rows {
+          var output: Float = 0
+          for input in 0..<count {
+            let index = row * count + input
+            output += values[start + input] * (weights[index] - Float(codes[index]) * 0.4)
+          }
+          sum += Double(output * output)
+        }
+      }
+      return sum
+    }
+    func codes(_ factors: [(inputs: [Int], factor: InputFactor)]) -> [Int8] {
+      codesWithErrorFeedback(
+        of: tensor, scales: scales, limit: 7, groupSize: 32, factors: factors)
+    }
+    let factor = try #require(moments.factored(damping: 0.003))
+    let plain = codes([])
+    #expect(plain == weights.map { Int8(max(-7, min(7, ($0 / 0.4).rounded(.toNearestOrEven)))) })
+    #expect(outputError(codes([(Array(0..<count), factor)])) < 0.5 * outputError(plain))
+    // Two halves, each with its own factor, lie between.
+    let halves = try [0..<48, 48..<96].map { range in
+      var part = InputMoments(count: 48)
+      part.add(
+        stride(from: 0, to: values.count, by: count).flatMap {
+          Array(values[$0 + range.lowerBound..<$0 + range.upperBound])
+        })
+      return (inputs: Array(range), factor: try #require(part.factored(damping: 0.003)))
+    }
+    #expect(outputError(codes(halves)) < 0.7 * outputError(plain))
+  }
+
+  @Test func `inputs that are always zero are rounded to nearest`() throws {
+    var values = Self.inputs(rows: 50, count: 8, seed: 7)
+    for start in stride(from: 0, to: values.count, by: 8) { values[start + 3] = 0 }
+    var moments = InputMoments(count: 8)
+    moments.add(values)
+    let factor = try #require(moments.factored(damping: 0.01))
+    #expect(Set(factor.order) == Set([0, 1, 2, 4, 5, 6, 7]))
+    let weights: [Float] = [0.31, -0.9, 0.52, 0.77, 0.11, -0.2, 0.6, 0.05]
+    let codes = codesWithErrorFeedback(
+      of: StoredTensor(shape: [1, 8], floats: weights, as: .f32), scales: [0.1], limit: 127,
+      groupSize: nil, factors: [(Array(0..<8), factor)])
+    #expect(codes[3] == 8)
+  }
+
+  @Test func `a matrix that is not positive definite has no factor`() {
+    var moments = InputMoments(count: 3)
+    moments.add([1, 1, 1])
+    #expect(moments.factored(damping: 0) == nil)
+    #expect(moments.factored(damping: 0.1) != nil)
+  }
+}
