@@ -47,13 +47,13 @@ package enum CalibrationError: RemediableError, Equatable {
     case .malformedMetadata(let path, let error):
       "\(path): the calibration's metadata is not JSON: \(error)"
     case .missingTensor(let path, let tensor):
-      "\(path): tensor '\(tensor)' is missing, but 'modules' lists its module"
+      "\(path): tensor '\(tensor)' is missing, but the metadata lists its module or call"
     case .unexpectedTensor(let path, let tensor):
-      "\(path): tensor '\(tensor)' belongs to no module of 'modules'"
+      "\(path): tensor '\(tensor)' belongs to no module of 'modules' and no call of 'calls'"
     case .tensor(let path, let tensor, let found, let expected):
       "\(path): tensor '\(tensor)' is \(found.encoding.name) \(found.shape), expected \(expected)"
     case .value(let path, let tensor, let found):
-      "\(path): tensor '\(tensor)' holds \(found), expected finite magnitudes of at least 0"
+      "\(path): tensor '\(tensor)' holds \(found), expected finite numbers, and magnitudes of at least 0"
     case .repeatedRun(let path, let run):
       "\(path): 'runs' lists \(run.description) twice"
     case .incomplete(let path, let runs):

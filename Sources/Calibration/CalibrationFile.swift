@@ -3,12 +3,12 @@ package import Quantization
 package import Support
 internal import Tensors
 
-/// A calibration in memory: activation statistics with the model, settings and runs that they come
-/// from.
+/// A calibration in memory: activation statistics and recorded calls, with the model, settings and
+/// runs that they come from.
 ///
 /// `Formats/calibration.md` specifies the file format.
 package struct CalibrationFile: Sendable, Equatable {
-  package static let version = 1
+  package static let version = 2
   package static let metadataKey = "decant.calibration"
 
   /// The path that messages name.
@@ -22,6 +22,8 @@ package struct CalibrationFile: Sendable, Equatable {
   /// The runs that the statistics come from, sorted, none twice.
   package internal(set) var runs: [CalibrationRun]
   package internal(set) var statistics: ActivationStatistics
+  /// The recorded calls, sorted by run and step. Files of version 1 have none.
+  package internal(set) var calls: [ReferenceCall]
 
   /// A calibration without runs.
   package init(
@@ -30,12 +32,13 @@ package struct CalibrationFile: Sendable, Equatable {
   ) {
     self.init(
       path: path, tool: tool, isComplete: false, model: model, settings: settings, runs: [],
-      statistics: ActivationStatistics(modules: modules, bands: bands))
+      statistics: ActivationStatistics(modules: modules, bands: bands), calls: [])
   }
 
   init(
     path: String, tool: String, isComplete: Bool, model: CalibratedModel,
-    settings: CalibrationSettings, runs: [CalibrationRun], statistics: ActivationStatistics
+    settings: CalibrationSettings, runs: [CalibrationRun], statistics: ActivationStatistics,
+    calls: [ReferenceCall]
   ) {
     self.path = path
     self.tool = tool
@@ -44,15 +47,18 @@ package struct CalibrationFile: Sendable, Equatable {
     self.settings = settings
     self.runs = runs
     self.statistics = statistics
+    self.calls = calls
   }
 
-  /// Adds the statistics of one run.
+  /// Adds the statistics and the recorded calls of one run.
   mutating func add(
-    _ run: CalibrationRun, _ added: ActivationStatistics
+    _ run: CalibrationRun, _ added: ActivationStatistics, _ calls: [ReferenceCall]
   ) throws(CalibrationError) {
     if let module = statistics.merge(added) { throw .overflow(module: module) }
     runs.append(run)
     runs.sort()
+    self.calls.append(contentsOf: calls)
+    self.calls.sort()
   }
 
   /// The calibration in the provenance of a quantized model.
@@ -120,8 +126,10 @@ extension CalibrationFile {
       for run in file.runs { owners[run] = file.path }
       if let module = result.statistics.merge(file.statistics) { throw .overflow(module: module) }
       result.runs += file.runs
+      result.calls += file.calls
     }
     result.runs.sort()
+    result.calls.sort()
     result.path = path
     result.tool = tool
     return result
@@ -146,6 +154,7 @@ extension CalibrationFile {
     compare("the component", model.component, other.model.component)
     compare("the model's digest", model.digest, other.model.digest)
     compare("steps", settings.steps, other.settings.steps)
+    compare("recorded steps", settings.recordedSteps, other.settings.recordedSteps)
     compare("the scheduler", settings.scheduler, other.settings.scheduler)
     compare("the guidance scale", settings.guidanceScale, other.settings.guidanceScale)
     compare("the width", settings.size.width, other.settings.size.width)

@@ -25,7 +25,9 @@ extension CalibrationFile {
     }
     let reader = MetadataReader(path: path, name: Self.metadataKey)
     let object = try reader.object(value)
-    if let version = object["version"], version != .integer(Self.version) {
+    // Files of version 1 have no recorded calls.
+    let hasCalls = object["version"] != 1
+    if let version = object["version"], hasCalls, version != .integer(Self.version) {
       throw CalibrationError.version(path: path, found: version.text())
     }
     let metadata = try reader.members(
@@ -33,15 +35,17 @@ extension CalibrationFile {
       [
         "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
         "modules", "runs",
-      ])
+      ] + (hasCalls ? ["calls"] : []))
+    let runs = try reader.runs(metadata)
+    let calls = hasCalls ? try reader.calls(metadata, runs, file) : []
     self.init(
       path: path,
       tool: try reader.string(metadata, "tool"),
       isComplete: try reader.bool(metadata, "complete"),
       model: try reader.model(metadata),
-      settings: try reader.settings(metadata),
-      runs: try reader.runs(metadata),
-      statistics: try reader.statistics(metadata, file))
+      settings: try reader.settings(metadata, hasCalls: hasCalls),
+      runs: runs,
+      statistics: try reader.statistics(metadata, file, calls: calls), calls: calls)
   }
 }
 
@@ -128,14 +132,20 @@ private struct MetadataReader {
       digest: try string(object, "digest", of: "model"))
   }
 
-  func settings(_ metadata: JSONObject) throws(CalibrationError) -> CalibrationSettings {
-    let names = ["steps", "scheduler", "guidance_scale", "width", "height"]
+  func settings(
+    _ metadata: JSONObject, hasCalls: Bool
+  ) throws(CalibrationError) -> CalibrationSettings {
+    let names =
+      ["steps", "scheduler", "guidance_scale", "width", "height"]
+      + (hasCalls ? ["recorded_steps"] : [])
     let object = try child(metadata, "settings", names)
     guard let guidance = object["guidance_scale"]?.number else {
       throw refuse("settings.guidance_scale", object["guidance_scale"], "a number")
     }
     return CalibrationSettings(
       steps: try integer(object, "steps", of: "settings"),
+      recordedSteps: hasCalls
+        ? try integer(object, "recorded_steps", of: "settings", from: 0) : 0,
       scheduler: try string(object, "scheduler", of: "settings"), guidanceScale: guidance,
       size: ImageSize(
         width: try integer(object, "width", of: "settings"),
@@ -165,8 +175,67 @@ private struct MetadataReader {
     return runs
   }
 
+  /// The recorded calls, in the order of the file.
+  func calls(
+    _ metadata: JSONObject, _ runs: [CalibrationRun], _ file: SafetensorsFile
+  ) throws -> [ReferenceCall] {
+    guard let values = metadata["calls"]?.array else {
+      throw refuse("calls", metadata["calls"], "an array")
+    }
+    let calls = try values.enumerated().map { index, value in
+      let name = "calls[\(index)]"
+      guard let object = value.object else { throw refuse(name, value, "an object") }
+      let call = try members(object, ["run", "step", "timestep"], of: name)
+      let run = try integer(call, "run", of: name, from: 0)
+      guard runs.indices.contains(run) else {
+        throw refuse(name + ".run", call["run"], "the index of a run")
+      }
+      guard let timestep = call["timestep"]?.number, timestep.isFinite else {
+        throw refuse(name + ".timestep", call["timestep"], "a finite number")
+      }
+      let input = try tensor(.input, of: index, file)
+      func prediction(_ part: CallTensor) throws -> Tensor {
+        let tensor = try tensor(part, of: index, file)
+        // Inpainting models take more channels than they predict.
+        if tensor.shape.extents.suffix(2) == input.shape.extents.suffix(2) { return tensor }
+        throw CalibrationError.tensor(
+          path: path, tensor: part.name(of: index),
+          found: TensorEntry(shape: tensor.shape, encoding: .plain(.f32)),
+          expected: "the height and width of \(input.shape)")
+      }
+      let hasGuidance = file.entry(CallTensor.unconditional.name(of: index)) != nil
+      return ReferenceCall(
+        run: runs[run], step: try integer(call, "step", of: name, from: 0),
+        timestep: Float(timestep), input: input,
+        unconditional: hasGuidance ? try prediction(.unconditional) : nil,
+        conditional: try prediction(.conditional))
+    }
+    for (index, pair) in zip(calls, calls.dropFirst()).enumerated() where !(pair.0 < pair.1) {
+      throw refuse("calls[\(index + 1)]", values[index + 1], "a call after calls[\(index)]")
+    }
+    return calls
+  }
+
+  private func tensor(
+    _ part: CallTensor, of index: Int, _ file: SafetensorsFile
+  ) throws -> Tensor {
+    let name = part.name(of: index)
+    guard let entry = file.entry(name) else {
+      throw CalibrationError.missingTensor(path: path, tensor: name)
+    }
+    guard entry.encoding == .plain(.f32), entry.shape.rank == 4, entry.shape[0] == 1 else {
+      throw CalibrationError.tensor(
+        path: path, tensor: name, found: entry, expected: "f32 [1, channels, height, width]")
+    }
+    let values = try file.tensor(name).floats()
+    if let value = values.first(where: { !$0.isFinite }) {
+      throw CalibrationError.value(path: path, tensor: name, found: value)
+    }
+    return Tensor(shape: entry.shape, values: values)
+  }
+
   func statistics(
-    _ metadata: JSONObject, _ file: SafetensorsFile
+    _ metadata: JSONObject, _ file: SafetensorsFile, calls: [ReferenceCall]
   ) throws -> ActivationStatistics {
     guard let boundaries = metadata["bands"]?.array?.map(\.integer),
       let bands = TimestepBands(boundaries: boundaries.compactMap { $0 }),
@@ -188,6 +257,10 @@ private struct MetadataReader {
     for name in names.compactMap({ $0 }) {
       known.formUnion(StatisticsTensor.allCases.map { $0.name(of: name) })
       modules.append((name, try module(name, bands: bands.count, file)))
+    }
+    for (index, call) in calls.enumerated() {
+      known.formUnion(
+        CallTensor.allCases.filter { $0.tensor(of: call) != nil }.map { $0.name(of: index) })
     }
     if let tensor = file.names.first(where: { !known.contains($0) }) {
       throw CalibrationError.unexpectedTensor(path: path, tensor: tensor)

@@ -4,13 +4,22 @@ package import Support
 /// The sampling settings of a calibration, shared by all of its runs.
 package struct CalibrationSettings: Sendable, Equatable {
   package var steps: Int
+  /// The number of steps of each run whose calls are recorded.
+  package var recordedSteps: Int
   /// The scheduler's name: `ddim`.
   package var scheduler: String
   package var guidanceScale: Double
   package var size: ImageSize
 
-  package init(steps: Int, scheduler: String, guidanceScale: Double, size: ImageSize) {
+  /// Enough steps to see the noise levels of a run.
+  package static let standardRecordedSteps = 8
+
+  package init(
+    steps: Int, recordedSteps: Int = standardRecordedSteps, scheduler: String,
+    guidanceScale: Double, size: ImageSize
+  ) {
     self.steps = steps
+    self.recordedSteps = recordedSteps
     self.scheduler = scheduler
     self.guidanceScale = guidanceScale
     self.size = size
@@ -18,9 +27,9 @@ package struct CalibrationSettings: Sendable, Equatable {
 
   package var json: JSONObject {
     [
-      "steps": .integer(steps), "scheduler": .string(scheduler),
-      "guidance_scale": .number(guidanceScale), "width": .integer(size.width),
-      "height": .integer(size.height),
+      "steps": .integer(steps), "recorded_steps": .integer(recordedSteps),
+      "scheduler": .string(scheduler), "guidance_scale": .number(guidanceScale),
+      "width": .integer(size.width), "height": .integer(size.height),
     ]
   }
 }

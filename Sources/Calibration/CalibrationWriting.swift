@@ -12,13 +12,17 @@ extension CalibrationFile {
   /// - Parameter replacing: whether to replace an existing file.
   package func write(replacing: Bool) throws {
     try writeSafetensors(
-      StatisticsSource(location: path, statistics: statistics),
+      tensors,
       metadata: [Self.metadataKey: JSONValue.object(metadata).text()], to: path,
       replacing: replacing)
   }
 
   /// Bytes that the file takes at least: those of its tensors.
-  package var leastBytes: Int { StatisticsSource(location: path, statistics: statistics).byteCount }
+  package var leastBytes: Int { tensors.byteCount }
+
+  private var tensors: CalibrationTensors {
+    CalibrationTensors(location: path, statistics: statistics, calls: calls)
+  }
 
   /// Bytes that the file of a calibration of these modules takes at least.
   package static func leastBytes(
@@ -46,6 +50,13 @@ extension CalibrationFile {
       "histogram": .object(Self.histogram),
       "modules": .strings(statistics.names),
       "runs": .array(runs.map { .object($0.json) }),
+      "calls": .array(
+        calls.map { call in
+          [
+            "run": .integer(runs.firstIndex(of: call.run) ?? 0), "step": .integer(call.step),
+            "timestep": .number(Double(call.timestep)),
+          ]
+        }),
     ]
   }
 
@@ -100,15 +111,30 @@ enum StatisticsTensor: String, CaseIterable {
   }
 }
 
-/// Statistics as named tensors, each made on access.
-private struct StatisticsSource: WeightSource {
+/// Statistics and calls as named tensors, each made on access.
+private struct CalibrationTensors: WeightSource {
   let location: String
-  let statistics: ActivationStatistics
+  private let statistics: ActivationStatistics
+  /// The tensors of the calls in their order, and by name.
+  private let callNames: [String]
+  private let callTensors: [String: Tensor]
+
+  init(location: String, statistics: ActivationStatistics, calls: [ReferenceCall]) {
+    self.location = location
+    self.statistics = statistics
+    let named = calls.enumerated().flatMap { index, call in
+      CallTensor.allCases.compactMap { part in
+        part.tensor(of: call).map { (part.name(of: index), $0) }
+      }
+    }
+    callNames = named.map(\.0)
+    callTensors = Dictionary(uniqueKeysWithValues: named)
+  }
 
   var names: [String] {
     statistics.names.flatMap { module in
       StatisticsTensor.allCases.map { $0.name(of: module) }
-    }
+    } + callNames
   }
 
   private func locate(_ name: String) -> (ModuleStatistics, StatisticsTensor)? {
@@ -120,7 +146,10 @@ private struct StatisticsSource: WeightSource {
   }
 
   func entry(_ name: String) -> TensorEntry? {
-    locate(name).map { module, tensor in
+    if let tensor = callTensors[name] {
+      return TensorEntry(shape: tensor.shape, encoding: .plain(.f32))
+    }
+    return locate(name).map { module, tensor in
       TensorEntry(
         shape: tensor.shape(channels: module.channels, bands: module.bands),
         encoding: .plain(tensor.kind))
@@ -128,6 +157,9 @@ private struct StatisticsSource: WeightSource {
   }
 
   func tensor(_ name: String) throws -> StoredTensor {
+    if let tensor = callTensors[name] {
+      return StoredTensor(shape: tensor.shape, floats: tensor.values, as: .f32)
+    }
     guard let (module, tensor) = locate(name) else {
       throw absent(name)
     }

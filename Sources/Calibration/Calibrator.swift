@@ -12,8 +12,11 @@ package protocol CalibrationSubject: Sendable {
   /// Runs the sampler through its last U-Net call. Before each call it calls
   /// ``StatisticsCollector/begin(timestep:branches:)``, and the collector observes the U-Net.
   ///
+  /// - Returns: the recorded steps of the run, in their order.
   /// - Throws: the errors of the sampler, and `CancellationError` between two steps.
-  func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws
+  func perform(
+    _ run: CalibrationRun, observedBy collector: StatisticsCollector
+  ) throws -> [ReferenceCall]
 }
 
 /// Makes a calibration file run by run, and resumes after an interruption.
@@ -84,8 +87,8 @@ package struct Calibrator: Sendable {
       try Cancellation.check()
       let collector = StatisticsCollector(
         modules: modules, bands: empty.statistics.bands, run: run, onCall: counter.advance)
-      try subject.perform(run, observedBy: collector)
-      try file.add(run, collector.finish())
+      let calls = try subject.perform(run, observedBy: collector)
+      try file.add(run, collector.finish(), calls)
       try write(file, as: partialPath, replacing: true)
     }
     file.isComplete = true

@@ -2,6 +2,7 @@ internal import Execution
 internal import ModelSources
 private import Models
 internal import Quantization
+private import Support
 package import Sampling
 
 /// Performs calibration runs with the reference sampler. It does not decode the latents.
@@ -12,38 +13,37 @@ package struct SamplerSubject: CalibrationSubject {
   private let sampler: Sampler
   private let request: SamplingRequest
 
-  /// - Parameter request: the settings of all runs; prompts and seeds are those of each run.
+  /// Indices of the steps of a run that are recorded.
+  private let recordedSteps: Set<Int>
+
+  /// - Parameters:
+  ///   - request: the settings of all runs; prompts and seeds are those of each run.
+  ///   - recordedSteps: the number of steps of a run to record, spread evenly.
   /// - Throws: `SchedulerError` for an unknown scheduler, or for a number of steps that the
   ///   scheduler does not support.
-  package init(_ sampler: Sampler, _ request: SamplingRequest) throws {
+  package init(
+    _ sampler: Sampler, _ request: SamplingRequest,
+    recordedSteps: Int = CalibrationSettings.standardRecordedSteps
+  ) throws {
     settings = CalibrationSettings(
-      steps: request.steps, scheduler: try sampler.model.schedulerKind(for: request).name,
+      steps: request.steps, recordedSteps: recordedSteps,
+      scheduler: try sampler.model.schedulerKind(for: request).name,
       guidanceScale: request.guidanceScale, size: sampler.size(for: request))
     // PNDM calls the U-Net more than once in some steps.
     callsPerRun = try sampler.scheduler(for: request).timesteps.count
+    self.recordedSteps = spread(recordedSteps, over: callsPerRun)
     self.sampler = sampler
     self.request = request
   }
 
   package func perform(
     _ run: CalibrationRun, observedBy collector: StatisticsCollector
-  ) throws {
+  ) throws -> [ReferenceCall] {
     var request = request
     request.setPrompt(Prompt(run.prompt, negativePrompt: run.negativePrompt))
     request.seed = run.seed
-    _ = try sampler.denoise(request, observer: CallObserver(collector))
-  }
-}
-
-/// Passes the timestep and branches of each U-Net call to the collector.
-private final class CallObserver: SamplingObserver {
-  private let collector: StatisticsCollector
-
-  init(_ collector: StatisticsCollector) { self.collector = collector }
-
-  func activationObserver(for call: UNetCall) -> (any ActivationObserver)? {
-    collector.begin(
-      timestep: Double(call.timestep), branches: call.branches)
-    return collector
+    let recorder = CallRecorder(collector, run: run, recording: recordedSteps)
+    _ = try sampler.denoise(request, observer: recorder)
+    return recorder.calls
   }
 }

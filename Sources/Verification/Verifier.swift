@@ -72,7 +72,7 @@ package struct Verifier: Sendable {
       settings,
       scheduler: reference.model.scheduler ?? reference.model.family.architecture.scheduler)
     let stepCount = try sampler.scheduler(for: requests[0]).timesteps.count
-    let blockSteps = Self.spread(settings.blockSteps, over: stepCount)
+    let blockSteps = spread(settings.blockSteps, over: stepCount)
 
     var done = 0
     let perImage = stepCount + compared.count * (2 * stepCount + blockSteps.count)
@@ -159,13 +159,6 @@ package struct Verifier: Sendable {
         return request
       }
     }
-  }
-
-  /// `wanted` indices below `count`, evenly spread from the first to the last.
-  static func spread(_ wanted: Int, over count: Int) -> Set<Int> {
-    let wanted = min(wanted, count)
-    guard wanted > 1 else { return wanted == 1 ? [count / 2] : [] }
-    return Set((0..<wanted).map { $0 * (count - 1) / (wanted - 1) })
   }
 
   // MARK: - Tensors and texts

@@ -41,12 +41,16 @@ struct FileTests {
       let path = folder + "/c.safetensors"
       let file = try calibrator(path).calibrate([runs[0], runs[1]], on: FakeSubject())
       let tensors = try SafetensorsFile(path: path)
+      // The second call of each run has no unconditional prediction.
+      let callNames = (0..<6).flatMap { index in
+        ["conditional", "input"].map { "calls.\(index).\($0)" }
+          + (index % 3 == 1 ? [] : ["calls.\(index).unconditional"])
+      }
       #expect(
-        tensors.names.sorted() == [
-          "block.linear.energy", "block.linear.histogram", "block.linear.maximum",
-          "block.linear.positions", "conv_in.energy", "conv_in.histogram", "conv_in.maximum",
-          "conv_in.positions",
-        ])
+        tensors.names.sorted()
+          == ["energy", "histogram", "maximum", "positions"].map { "block.linear.\($0)" }
+          + callNames
+          + ["energy", "histogram", "maximum", "positions"].map { "conv_in.\($0)" })
       func entry(_ name: String) -> TensorEntry? { tensors.entry(name) }
       #expect(entry("conv_in.maximum") == TensorEntry(shape: [4, 2, 3], encoding: .plain(.f32)))
       #expect(entry("conv_in.energy") == TensorEntry(shape: [4, 2, 3, 2], encoding: .plain(.u64)))
@@ -72,14 +76,15 @@ struct FileTests {
       #expect(
         metadata.keys == [
           "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
-          "modules", "runs",
+          "modules", "runs", "calls",
         ])
-      #expect(metadata["version"] == 1)
+      #expect(metadata["version"] == 2)
       #expect(metadata["complete"] == true)
       #expect(metadata["model"] == ["component": "unet", "digest": "abc"])
       #expect(
         metadata["settings"] == [
-          "steps": 3, "scheduler": "ddim", "guidance_scale": 7.5, "width": 64, "height": 64,
+          "steps": 3, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": 7.5,
+          "width": 64, "height": 64,
         ])
       #expect(metadata["modules"] == ["conv_in", "block.linear"])
       #expect(
@@ -87,6 +92,35 @@ struct FileTests {
           ["prompt": "cat", "negative_prompt": "", "seed": 1],
           ["prompt": "dog", "negative_prompt": "", "seed": 0],
         ])
+    }
+  }
+
+  @Test func keepsCalls() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/c"
+      let file = try calibrator(path).calibrate([runs[0], runs[1]], on: FakeSubject())
+      #expect(file.calls.map(\.step) == [0, 1, 2, 0, 1, 2])
+      #expect(file.calls.map(\.run.prompt) == ["cat", "cat", "cat", "dog", "dog", "dog"])
+      #expect(try CalibrationFile(path: path) == file)
+    }
+  }
+
+  /// A file of version 1 has statistics and no calls.
+  @Test func readsVersion1() throws {
+    try withTemporaryFolder { folder in
+      let path = try Self.changed(
+        folder,
+        metadata: { metadata in
+          metadata["version"] = 1
+          metadata["calls"] = nil
+          var settings = metadata["settings"]?.object ?? [:]
+          settings["recorded_steps"] = nil
+          metadata["settings"] = .object(settings)
+        }, tensors: { $0.removeAll { $0.0.hasPrefix("calls.") } })
+      let file = try CalibrationFile(path: path)
+      #expect(file.calls.isEmpty)
+      #expect(file.settings.recordedSteps == 0)
+      #expect(file.statistics["conv_in"] != nil)
     }
   }
 
@@ -107,7 +141,7 @@ struct FileTests {
   }
 
   static let metadataCases: [(String, JSONValue?, String)] = [
-    ("version", 2, "calibration version 2, expected 1"),
+    ("version", 3, "calibration version 3, expected 2"),
     ("tool", nil, "'tool' of the calibration is absent, expected a value"),
     ("tool", 3, "'tool' of the calibration is 3, expected a string"),
     ("extra", 1, "'extra' of the calibration is 1, expected no member of this name"),
@@ -119,12 +153,18 @@ struct FileTests {
     ),
     (
       "settings",
-      ["steps": 0, "scheduler": "ddim", "guidance_scale": 1, "width": 8, "height": 8],
+      [
+        "steps": 0, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": 1, "width": 8,
+        "height": 8,
+      ],
       "'settings.steps' of the calibration is 0, expected an integer of at least 1"
     ),
     (
       "settings",
-      ["steps": 1, "scheduler": "ddim", "guidance_scale": "x", "width": 8, "height": 8],
+      [
+        "steps": 1, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": "x", "width": 8,
+        "height": 8,
+      ],
       "'settings.guidance_scale' of the calibration is \"x\", expected a number"
     ),
     (
@@ -149,10 +189,30 @@ struct FileTests {
       "runs", [["prompt": "a", "negative_prompt": "", "seed": -1]],
       "'runs[0].seed' of the calibration is -1, expected an integer of at least 0"
     ),
-    ("modules", ["conv_in"], "tensor 'block.linear.energy' belongs to no module of 'modules'"),
+    (
+      "modules", ["conv_in"],
+      "tensor 'block.linear.energy' belongs to no module of 'modules' and no call of 'calls'"
+    ),
+    (
+      "calls", [["run": 1, "step": 0, "timestep": 1]],
+      "'calls[0].run' of the calibration is 1, expected the index of a run"
+    ),
+    (
+      "calls", [["run": 0, "step": 0, "timestep": "late"]],
+      "'calls[0].timestep' of the calibration is \"late\", expected a finite number"
+    ),
+    (
+      "calls",
+      [["run": 0, "step": 1, "timestep": 9], ["run": 0, "step": 0, "timestep": 9]],
+      "'calls[1]' of the calibration is {\"run\":0,\"step\":0,\"timestep\":9}, expected a call "
+        + "after calls[0]"
+    ),
+    (
+      "calls", [], "tensor 'calls.0.input' belongs to no module of 'modules' and no call of 'calls'"
+    ),
     (
       "modules", ["conv_in", "block.linear", "more"],
-      "tensor 'more.maximum' is missing, but 'modules' lists its module"
+      "tensor 'more.maximum' is missing, but the metadata lists its module or call"
     ),
     (
       "bands", [0, 1000],
@@ -171,11 +231,11 @@ struct FileTests {
 
   /// Every member of the metadata is required.
   @Test func refusesEveryAbsentMember() throws {
-    let settings = ["steps", "scheduler", "guidance_scale", "width", "height"]
+    let settings = ["steps", "recorded_steps", "scheduler", "guidance_scale", "width", "height"]
     let paths: [[String]] =
       [
         "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
-        "modules", "runs",
+        "modules", "runs", "calls",
       ].map { [$0] } + settings.map { ["settings", $0] }
       + ["component", "digest"].map { ["model", $0] }
       + ["bins", "octaves", "bins_per_octave"].map { ["histogram", $0] }

@@ -158,9 +158,12 @@ extension CalibratorTests {
     struct Renaming: CalibrationSubject {
       let names: [String]
       var callsPerRun: Int { 1 }
-      func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws {
+      func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws
+        -> [ReferenceCall]
+      {
         collector.begin(timestep: 0, branches: [.conditional])
         collector.willRun(module: names[0], input: Tensor(zeros: [1, 3, 2, 2]))
+        return []
       }
     }
     return try calibrator(path, modules: modules)

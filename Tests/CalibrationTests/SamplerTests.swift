@@ -91,7 +91,7 @@ struct SamplerTests {
     ) throws -> ActivationStatistics {
       let collector = StatisticsCollector(
         modules: model.unet.modules, bands: TimestepBands(), run: run)
-      try subject.perform(run, observedBy: collector)
+      _ = try subject.perform(run, observedBy: collector)
       return try collector.finish()
     }
     let run = CalibrationRun(prompt: "a red circle", negativePrompt: "", seed: 1)

@@ -73,7 +73,9 @@ struct FakeSubject: CalibrationSubject {
   /// Runs of this prompt are interrupted at their last call.
   var interruptedAt: String?
 
-  func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws {
+  func perform(_ run: CalibrationRun, observedBy collector: StatisticsCollector) throws
+    -> [ReferenceCall]
+  {
     var state = run.prompt.utf8.reduce(run.seed &* 77 &+ 1) { $0 &* 31 &+ UInt64($1) }
     func numbers(_ shape: Shape) -> Tensor {
       Tensor(
@@ -83,13 +85,20 @@ struct FakeSubject: CalibrationSubject {
           return Float(Int64(bitPattern: state) >> 40) / 0x1p20
         })
     }
+    var calls: [ReferenceCall] = []
     for call in 0..<3 {
       if call == 2, run.prompt == interruptedAt { throw CancellationError() }
       collector.begin(
         timestep: Double(900 - 400 * call), branches: [.unconditional, .conditional])
       collector.willRun(module: "conv_in", input: numbers([2, 3, 4, 4]))
       collector.willRun(module: "block.linear", input: numbers([14, 5]))
+      calls.append(
+        ReferenceCall(
+          run: run, step: call, timestep: Float(900 - 400 * call), input: numbers([1, 3, 4, 4]),
+          unconditional: call == 1 ? nil : numbers([1, 2, 4, 4]),
+          conditional: numbers([1, 2, 4, 4])))
     }
+    return calls
   }
 }
 
