@@ -61,10 +61,10 @@ struct Convolution: Sendable {
     _ spec: ConvolutionSpec, _ weights: any WeightSource, _ arithmetic: Arithmetic
   ) throws {
     name = spec.module.name
-    stride = spec.stride
+    stride = spec.window.stride
     padding = Padding(
-      top: spec.paddingBefore, left: spec.paddingBefore, bottom: spec.paddingAfter,
-      right: spec.paddingAfter)
+      top: spec.window.paddingBefore, left: spec.window.paddingBefore,
+      bottom: spec.window.paddingAfter, right: spec.window.paddingAfter)
     let (weight, bias) = try load(spec.module, from: weights)
     self.weight = LayerWeight(weight, arithmetic)
     self.bias = bias

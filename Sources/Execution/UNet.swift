@@ -230,7 +230,7 @@ package struct UNet: Sendable {
 extension UNetSpec {
   /// Whether all downsamplers pad the image with zeros on all sides.
   fileprivate var downsamplesWithPadding: Bool {
-    downBlocks.allSatisfy { $0.downsampler?.conv.paddingBefore != 0 }
+    downBlocks.allSatisfy { $0.downsampler?.conv.window.paddingBefore != 0 }
   }
 }
 

@@ -66,7 +66,7 @@ package struct InputMoments: Sendable {
 }
 
 /// The triangular factor of the second moments of some inputs, with which errors are fed back.
-package struct InputFactor: Sendable {
+package struct InputFactor: Sendable, Equatable {
   /// The inputs in the order in which they are rounded: the largest mean square first. Inputs that
   /// were always zero are left out.
   package let order: [Int]

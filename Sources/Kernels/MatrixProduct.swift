@@ -37,6 +37,16 @@ func multiplyTransposed(
     Int32(a.stride), b.base, Int32(b.stride), 0, c, Int32(stride))
 }
 
+/// `a = a r` on the calling thread, for an upper triangular `r`; `a` is [m, n] and `r` [n, n], by rows.
+func multiplyByUpperTriangle(
+  _ a: UnsafeMutablePointer<Float>, stride: Int, _ r: UnsafePointer<Float>, m: Int, n: Int
+) {
+  _ = openBLASOnOneThread
+  cblas_strmm(
+    CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, Int32(m), Int32(n), 1, r,
+    Int32(n), a, Int32(stride))
+}
+
 /// The matrix product of `a` [M, K] and `b` [K, N]: [M, N].
 package func matmul(_ a: Tensor, _ b: Tensor) -> Tensor {
   precondition(

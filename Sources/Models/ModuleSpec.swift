@@ -42,9 +42,12 @@ package struct ModuleSpec: Hashable, Sendable {
   package let weight: TensorSpec
   /// `nil` for a layer without bias.
   package let bias: TensorSpec?
+  /// How a convolution steps over its input; `nil` for other layers.
+  package let window: ConvolutionWindow?
 
   package init(
-    name: String, kind: Kind, role: Role, block: String, weight: TensorSpec, bias: TensorSpec?
+    name: String, kind: Kind, role: Role, block: String, weight: TensorSpec, bias: TensorSpec?,
+    window: ConvolutionWindow? = nil
   ) {
     self.name = name
     self.kind = kind
@@ -52,11 +55,22 @@ package struct ModuleSpec: Hashable, Sendable {
     self.block = block
     self.weight = weight
     self.bias = bias
+    self.window = window
   }
 
   package var tensors: [TensorSpec] { [weight] + (bias.map { [$0] } ?? []) }
 
   package var parameterCount: Int { tensors.reduce(0) { $0 + $1.shape.count } }
+
+  /// A name that layers with the same input share: the projections of self-attention to queries,
+  /// keys and values, and those of cross-attention to keys and values. Other layers have their own.
+  package var inputName: String {
+    let parts = name.split(separator: ".")
+    guard let last = parts.last, let attention = parts.dropLast().last else { return name }
+    let shared = attention == "attn1" ? ["to_q", "to_k", "to_v"] : ["to_k", "to_v"]
+    guard shared.contains(String(last)) else { return name }
+    return parts.dropLast().joined(separator: ".") + ".to_k"
+  }
 }
 
 /// The name and shape of a tensor that a component must have.
@@ -91,14 +105,26 @@ extension [ModuleSpec] {
 
 // MARK: - Layers
 
-/// A two-dimensional convolution with a square kernel.
-package struct ConvolutionSpec: Hashable, Sendable {
-  package let module: ModuleSpec
+/// How a convolution steps over its input.
+package struct ConvolutionWindow: Hashable, Sendable {
   package let stride: Int
   /// Zeros above and left of the image.
   package let paddingBefore: Int
   /// Zeros below and right of the image.
   package let paddingAfter: Int
+
+  package init(stride: Int, paddingBefore: Int, paddingAfter: Int) {
+    self.stride = stride
+    self.paddingBefore = paddingBefore
+    self.paddingAfter = paddingAfter
+  }
+}
+
+/// A two-dimensional convolution with a square kernel.
+package struct ConvolutionSpec: Hashable, Sendable {
+  /// Its ``ModuleSpec/window`` is ``window``.
+  package let module: ModuleSpec
+  package let window: ConvolutionWindow
 }
 
 /// A matrix product over the last axis, with an optional bias.
@@ -137,13 +163,14 @@ struct ModuleList {
 
   /// - Parameter part: the layer's name within the block; empty where the block is a single layer.
   private mutating func record(
-    _ part: String, _ kind: ModuleSpec.Kind, _ role: ModuleSpec.Role, weight: Shape, bias: Bool
+    _ part: String, _ kind: ModuleSpec.Kind, _ role: ModuleSpec.Role, weight: Shape, bias: Bool,
+    window: ConvolutionWindow? = nil
   ) -> ModuleSpec {
     let name = part.isEmpty ? block : block + "." + part
     let module = ModuleSpec(
       name: name, kind: kind, role: role, block: block,
       weight: TensorSpec(name: name + ".weight", shape: weight),
-      bias: bias ? TensorSpec(name: name + ".bias", shape: [weight[0]]) : nil)
+      bias: bias ? TensorSpec(name: name + ".bias", shape: [weight[0]]) : nil, window: window)
     modules.append(module)
     return module
   }
@@ -152,19 +179,26 @@ struct ModuleList {
     _ part: String, from input: Int, to output: Int, kernel: Int = 3, stride: Int = 1,
     role: ModuleSpec.Role = .convolution
   ) -> ConvolutionSpec {
-    ConvolutionSpec(
-      module: record(
-        part, .convolution, role, weight: [output, input, kernel, kernel], bias: true),
-      stride: stride, paddingBefore: (kernel - 1) / 2, paddingAfter: (kernel - 1) / 2)
+    convolution(
+      part, role, weight: [output, input, kernel, kernel],
+      ConvolutionWindow(
+        stride: stride, paddingBefore: (kernel - 1) / 2, paddingAfter: (kernel - 1) / 2))
   }
 
   /// A convolution that halves both sides. With `padding` 0, as in diffusers' `Downsample2D`, one
   /// row and one column of zeros follow the image and none precede it.
   mutating func downsampling(_ part: String, channels: Int, padding: Int) -> ConvolutionSpec {
+    convolution(
+      part, .convolution, weight: [channels, channels, 3, 3],
+      ConvolutionWindow(stride: 2, paddingBefore: padding, paddingAfter: max(1, padding)))
+  }
+
+  private mutating func convolution(
+    _ part: String, _ role: ModuleSpec.Role, weight: Shape, _ window: ConvolutionWindow
+  ) -> ConvolutionSpec {
     ConvolutionSpec(
-      module: record(
-        part, .convolution, .convolution, weight: [channels, channels, 3, 3], bias: true),
-      stride: 2, paddingBefore: padding, paddingAfter: max(1, padding))
+      module: record(part, .convolution, role, weight: weight, bias: true, window: window),
+      window: window)
   }
 
   mutating func linear(

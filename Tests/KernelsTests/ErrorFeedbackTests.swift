@@ -111,70 +111,104 @@ struct ErrorFeedbackTests {
     return factor
   }
 
+  /// Codes of rounding to nearest on given scales, with sums of no use.
+  private static func plain(
+    _ weights: [Float], length: Int, scales: [Float], limit: Float, groupSize: Int
+  ) -> SymmetricCodes {
+    let groups = (length - 1) / groupSize + 1
+    let codes = weights.indices.map { index in
+      let scale = scales[index / length * groups + index % length / groupSize]
+      return Int8(max(-limit, min(limit, (weights[index] / scale).rounded(.toNearestOrEven))))
+    }
+    return SymmetricCodes(
+      codes: codes, scales: scales, ratios: scales.map { _ in 1 }, chosen: RoundingSums(),
+      plain: RoundingSums())
+  }
+
   @Test func `codes are those of GPTQ's inverse form`() throws {
     let (count, rows) = (200, 70)
     let values = Self.inputs(rows: 900, count: count, seed: 3)
     var moments = InputMoments(count: count)
     moments.add(values)
     let expected = Self.moments(values, count: count)
-    var noise = Numbers(seed: 4)
-    let weights = (0..<rows * count).map { _ in noise.float() }
+    var numbers = Numbers(seed: 4)
+    let weights = numbers.floats(rows * count)
     let tensor = StoredTensor(shape: [rows, count], floats: weights, as: .f32)
-    let scales = (0..<rows).map { row in
-      weights[row * count..<(row + 1) * count].map(abs).max()! / 127
+    let scales = try (0..<rows).map { row in
+      try #require(weights[row * count..<(row + 1) * count].map(abs).max()) / 127
     }
+    let start = Self.plain(weights, length: count, scales: scales, limit: 127, groupSize: count)
     let factor = try #require(moments.factored(damping: 0.01))
-    let found = codesWithErrorFeedback(
-      of: tensor, scales: scales, limit: 127, groupSize: nil,
-      factors: [(Array(0..<count), factor)])
-    let single = Threads.withCount(1) {
-      codesWithErrorFeedback(
-        of: tensor, scales: scales, limit: 127, groupSize: nil,
-        factors: [(Array(0..<count), factor)])
+    let blocks = [FeedbackBlock(inputs: Array(0..<count), factor: factor)]
+    func codes() -> SymmetricCodes {
+      feedingErrorsBack(
+        blocks, of: tensor, starting: start, plain: start, limit: 127, groupSize: nil)
     }
-    #expect(found == single)
+    let found = codes()
+    let single = Threads.withCount(1) { codes() }
+    #expect(found.codes == single.codes)
+    #expect(found.chosen == single.chosen)
     var same = 0
     for row in 0..<rows {
       let codes = Self.textbook(
         Array(weights[row * count..<(row + 1) * count]), expected, damping: 0.01,
         scale: scales[row], limit: 127)
-      same += (0..<count).count { codes[$0] == found[row * count + $0] }
+      same += (0..<count).count { codes[$0] == found.codes[row * count + $0] }
     }
     // Float32 sums decide a few values that lie between two codes.
     #expect(Double(same) > 0.995 * Double(rows * count))
   }
 
-  @Test func `feedback lowers the error of the output`() throws {
+  @Test func `feedback lowers the error of the output, which is measured`() throws {
     let (count, rows) = (96, 8)
     let values = Self.inputs(rows: 400, count: count, seed: 5)
     var moments = InputMoments(count: count)
     moments.add(values)
-    var noise = Numbers(seed: 6)
-    let weights = (0..<rows * count).map { _ in noise.float() }
+    var numbers = Numbers(seed: 6)
+    let weights = numbers.floats(rows * count)
     let tensor = StoredTensor(shape: [rows, count], floats: weights, as: .f32)
-    let scales = [Float](repeating: 0.4, count: rows * 3)
-    func outputError(_ codes: [Int8]) -> Double {
+    let scales = [Float](repeating: 0.25, count: rows * 3)
+    /// The squared error of the layer's output, or its squared output for `nil`.
+    func outputSquares(_ codes: [Int8]?) -> Double {
       var sum = 0.0
       for start in stride(from: 0, to: values.count, by: count) {
         for row in 0..<rows {
-          var output: Float = 0
+          var output = 0.0
           for input in 0..<count {
             let index = row * count + input
-            output += values[start + input] * (weights[index] - Float(codes[index]) * 0.4)
+            let rounded = codes.map { Float($0[index]) * 0.25 } ?? 0
+            output += Double(values[start + input]) * Double(weights[index] - rounded)
           }
-          sum += Double(output * output)
+          sum += output * output
         }
       }
       return sum
     }
-    func codes(_ factors: [(inputs: [Int], factor: InputFactor)]) -> [Int8] {
-      codesWithErrorFeedback(
-        of: tensor, scales: scales, limit: 7, groupSize: 32, factors: factors)
+    let start = Self.plain(weights, length: count, scales: scales, limit: 7, groupSize: 32)
+    func codes(_ blocks: [FeedbackBlock]) -> SymmetricCodes {
+      feedingErrorsBack(
+        blocks, of: tensor, starting: start, plain: start, limit: 7, groupSize: 32)
     }
-    let factor = try #require(moments.factored(damping: 0.003))
-    let plain = codes([])
-    #expect(plain == weights.map { Int8(max(-7, min(7, ($0 / 0.4).rounded(.toNearestOrEven)))) })
-    #expect(outputError(codes([(Array(0..<count), factor)])) < 0.5 * outputError(plain))
+    #expect(codes([]).codes == start.codes)
+    let factor = try #require(moments.factored(damping: 1e-4))
+    let found = codes([FeedbackBlock(inputs: Array(0..<count), factor: factor)])
+    let plainError = outputSquares(start.codes)
+    #expect(outputSquares(found.codes) < 0.5 * plainError)
+    // The factor is of the moments divided by the mean of their diagonal, with damping.
+    let unit = moments.squares.reduce(0, +) / Double(count)
+    for (sum, expected) in [
+      (found.chosen.weightedError, outputSquares(found.codes)),
+      (found.plain.weightedError, plainError),
+      (found.chosen.weightedSignal, outputSquares(nil)),
+      (found.plain.weightedSignal, outputSquares(nil)),
+    ] {
+      #expect(abs(sum * unit - expected) < 0.02 * expected)
+    }
+    let squaredError = weights.indices.reduce(0.0) {
+      let error = Double(weights[$1]) - Double(found.codes[$1]) * 0.25
+      return $0 + error * error
+    }
+    #expect(abs(found.chosen.error - squaredError) < 1e-5 * squaredError)
     // Two halves, each with its own factor, lie between.
     let halves = try [0..<48, 48..<96].map { range in
       var part = InputMoments(count: 48)
@@ -182,12 +216,13 @@ struct ErrorFeedbackTests {
         stride(from: 0, to: values.count, by: count).flatMap {
           Array(values[$0 + range.lowerBound..<$0 + range.upperBound])
         })
-      return (inputs: Array(range), factor: try #require(part.factored(damping: 0.003)))
+      return FeedbackBlock(
+        inputs: Array(range), factor: try #require(part.factored(damping: 1e-4)))
     }
-    #expect(outputError(codes(halves)) < 0.7 * outputError(plain))
+    #expect(outputSquares(codes(halves).codes) < 0.7 * plainError)
   }
 
-  @Test func `inputs that are always zero are rounded to nearest`() throws {
+  @Test func `inputs that are always zero keep their codes`() throws {
     var values = Self.inputs(rows: 50, count: 8, seed: 7)
     for start in stride(from: 0, to: values.count, by: 8) { values[start + 3] = 0 }
     var moments = InputMoments(count: 8)
@@ -195,10 +230,12 @@ struct ErrorFeedbackTests {
     let factor = try #require(moments.factored(damping: 0.01))
     #expect(Set(factor.order) == Set([0, 1, 2, 4, 5, 6, 7]))
     let weights: [Float] = [0.31, -0.9, 0.52, 0.77, 0.11, -0.2, 0.6, 0.05]
-    let codes = codesWithErrorFeedback(
-      of: StoredTensor(shape: [1, 8], floats: weights, as: .f32), scales: [0.1], limit: 127,
-      groupSize: nil, factors: [(Array(0..<8), factor)])
-    #expect(codes[3] == 8)
+    let start = Self.plain(weights, length: 8, scales: [0.1], limit: 127, groupSize: 8)
+    let found = feedingErrorsBack(
+      [FeedbackBlock(inputs: Array(0..<8), factor: factor)],
+      of: StoredTensor(shape: [1, 8], floats: weights, as: .f32), starting: start, plain: start,
+      limit: 127, groupSize: nil)
+    #expect(found.codes[3] == 8)
   }
 
   @Test func `a matrix that is not positive definite has no factor`() {

@@ -10,11 +10,13 @@ struct MSERounding: RoundingMethod {
     "the scale with the least squared error, weighted by the calibration if given"
   let usesStatistics = true
 
+  /// Scales to try, relative to that of round-to-nearest.
+  static let ratios = (0...40).map { 1 - Float($0) / 100 }
+
   func round(
     _ weights: StoredTensor, to grid: QuantizationGrid, statistics: LayerStatistics?
   ) -> RoundedWeights {
     RoundedWeights(
-      searching: weights, on: grid, ratios: (0...40).map { 1 - Float($0) / 100 },
-      statistics: statistics)
+      searching: weights, on: grid, ratios: Self.ratios, statistics: statistics)
   }
 }

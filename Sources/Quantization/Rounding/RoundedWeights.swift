@@ -21,7 +21,8 @@ package struct RoundedWeights: Sendable {
 package struct RoundingFigures: Sendable, Equatable {
   /// Signal to quantization noise, in decibels.
   package var sqnr: Double
-  /// The same with each square times the mean square of the weight's input; `nil` without a
+  /// The same with each square times the mean square of the weight's input or, where the second
+  /// moments of the inputs are known, of the layer's output without bias; `nil` without a
   /// calibration.
   package var weightedSQNR: Double?
   /// ``sqnr`` of round-to-nearest in the same encoding.
@@ -97,14 +98,26 @@ extension RoundedWeights {
     searching weights: StoredTensor, on grid: QuantizationGrid, ratios: [Float],
     statistics: LayerStatistics?
   ) {
-    let search = ScaleSearch(
+    self.init(
+      symmetricCodes(
+        of: weights, meanSquares: statistics?.meanSquares,
+        search: ScaleSearch(grid, ratios: ratios)),
+      isCalibrated: statistics != nil)
+  }
+
+  /// - Parameter isCalibrated: whether the weighted sums were measured.
+  init(_ codes: SymmetricCodes, isCalibrated: Bool) {
+    self.init(
+      codes: codes.codes, scales: codes.scales,
+      figures: RoundingFigures(codes, isCalibrated: isCalibrated))
+  }
+}
+
+extension ScaleSearch {
+  init(_ grid: QuantizationGrid, ratios: [Float]) {
+    self.init(
       limit: grid.largestCode, groupSize: grid.groupSize, halfScales: grid.scaleKind == .f16,
       ratios: ratios)
-    let result = symmetricCodes(
-      of: weights, meanSquares: statistics?.meanSquares, search: search)
-    self.init(
-      codes: result.codes, scales: result.scales,
-      figures: RoundingFigures(result, isCalibrated: statistics != nil))
   }
 }
 

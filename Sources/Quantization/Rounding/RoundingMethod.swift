@@ -14,6 +14,14 @@ package protocol RoundingMethod: Sendable {
   /// Whether calibration statistics change the result.
   var usesStatistics: Bool { get }
 
+  /// Whether the method needs the second moments of the layer's inputs
+  /// (``LayerStatistics/feedback``).
+  var usesMoments: Bool { get }
+
+  /// The method that rounds a layer with these statistics: itself, or another one where it lacks
+  /// what it needs.
+  func applied(with statistics: LayerStatistics?) -> any RoundingMethod
+
   /// Rounds the weights of one layer to integer codes. The scheme measures the error of a result
   /// without figures.
   ///
@@ -26,11 +34,18 @@ package protocol RoundingMethod: Sendable {
   ) -> RoundedWeights
 }
 
+extension RoundingMethod {
+  package var usesMoments: Bool { false }
+
+  package func applied(with statistics: LayerStatistics?) -> any RoundingMethod { self }
+}
+
 /// Every rounding method, by name.
 package enum RoundingMethods {
   package static let all: [any RoundingMethod] = [
     AbsmaxRounding(),
     MSERounding(),
+    GPTQRounding(),
   ]
 
   /// The method that applies when none is named.
