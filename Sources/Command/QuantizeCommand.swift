@@ -63,6 +63,7 @@ struct QuantizeCommand: JobCommand {
     if output == nil, !dryRun {
       throw ValidationError("No output is named; give -o OUT, or --dry-run to see the plan.")
     }
+    try quantization.check(type: type)
   }
 
   func job() -> QuantizeJob {
@@ -85,6 +86,13 @@ let typeHelp =
 
 /// Choices of quantization, for `quantize` and `shrink`.
 struct QuantizationArguments: ParsableArguments {
+  @Flag(
+    help: ArgumentHelp(
+      "Rotate groups of the U-Net's weights before they are rounded (ConvRot): "
+        + rotatedTypes.map { "--type \($0.type) becomes \($0.rotated)" }.joined(separator: ", ")
+        + "."))
+  var convrot = false
+
   @Option(
     help: ArgumentHelp(
       """
@@ -128,9 +136,19 @@ struct QuantizationArguments: ParsableArguments {
     completion: .list(plainTypeNames))
   var restType: String = defaultRestType
 
+  /// Refuses --convrot with a type whose weights are not rotated. An unknown type is left to the
+  /// job.
+  func check(type: String) throws {
+    let name = typeName(type)
+    guard convrot, schemeNames.contains(name), rotatedTypeName(name) == nil else { return }
+    let types = alternatives(rotatedTypes.map(\.type))
+    throw ValidationError("--convrot needs --type \(types), not \(name).")
+  }
+
   func request(type: String) -> QuantizationRequest {
     QuantizationRequest(
-      type: type, textEncoderType: textEncoderType, method: method, keep: keep, only: only,
+      type: (convrot ? rotatedTypeName(type) : nil) ?? type, textEncoderType: textEncoderType,
+      method: method, keep: keep, only: only,
       assign: assign, restType: restType)
   }
 }

@@ -62,6 +62,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
   @OptionGroup var common: CommonArguments
 
   func validate() throws {
+    try quantization.check(type: type)
     // The prompts are also those of the verification.
     let idle = calibrating.given.filter { $0 != "--prompts" }
     if calibration != nil, !idle.isEmpty {

@@ -17,8 +17,10 @@ package func interruptible<Result>(_ body: () throws -> Result) throws -> Result
   return result
 }
 
-/// Sees every unit of work that would begin inside ``interruptible(_:)``, on the unit's thread. Tests
-/// count units with it.
+/// Sees every unit of work that would begin inside ``interruptible(_:)``, on the unit's thread.
+///
+/// Tests count units with it: that a layer has many units, and that none begins after a
+/// cancellation. Neither shows in a result, and times depend on the machine.
 package protocol UnitObserver: Sendable {
   /// Whether the unit begins; otherwise it is skipped.
   func admitsUnit() -> Bool

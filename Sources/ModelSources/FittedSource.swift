@@ -1,4 +1,5 @@
-import Tensors
+internal import Support
+package import Tensors
 
 extension OutputProfile {
   /// The ``prepared(_:)`` form of the ``widened(_:)`` model.
@@ -17,6 +18,42 @@ extension OutputProfile {
         base: component.weights, profile: self, component: component.name)
     }
     return model
+  }
+}
+
+extension OutputProfile {
+  /// The first quantized tensor that the program does not read in its encoding; `nil` where it reads
+  /// all. No weights are read.
+  ///
+  /// In a ``fitted(_:)`` model, these are the tensors that cannot be written for the program.
+  package func firstUnread(in model: ModelSource) -> UnreadTensor? {
+    for component in model.components {
+      for name in component.weights.names {
+        guard let entry = component.weights.entry(name), entry.encoding.isQuantized else {
+          continue
+        }
+        if accepted(entry.encoding) != entry.encoding
+          || !holds(entry, of: name, in: component.name)
+        {
+          return UnreadTensor(
+            component: component.name, tensor: name, encoding: entry.encoding)
+        }
+      }
+    }
+    return nil
+  }
+}
+
+/// A quantized tensor in an encoding that a program does not read.
+package struct UnreadTensor: Equatable {
+  package let component: String
+  package let tensor: String
+  package let encoding: TensorEncoding
+
+  package init(component: String, tensor: String, encoding: TensorEncoding) {
+    self.component = component
+    self.tensor = tensor
+    self.encoding = encoding
   }
 }
 
@@ -52,15 +89,31 @@ private struct FittedSource: WeightSource {
   func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
     guard isWidened(name, tensor.entry) else { return tensor }
-    let widened = tensor.converted(to: .f16)
-    guard !widened.hasNonfinite else {
-      throw WeightError(
-        location: location, tensor: name,
-        found: tensor.hasNonfinite
-          ? "NaN or infinite numbers"
-          : "\(tensor.encoding.name) with a number beyond 65504, and \(profile.title) reads this "
-            + "tensor as f16 only")
+    return try tensor.half(
+      named: name, in: location, from: tensor.encoding.name,
+      because: "\(profile.title) reads this tensor as f16 only")
+  }
+}
+
+extension StoredTensor {
+  /// The numbers of a quantized tensor in float16.
+  ///
+  /// - Parameters:
+  ///   - name: the tensor's name in its source, whose location is `location`.
+  ///   - encoding: what the tensor is stored as, for messages: `int8`.
+  ///   - reason: why it becomes float16, as a clause.
+  /// - Throws: ``WeightError`` for numbers that float16 does not hold.
+  package func half(
+    named name: String, in location: String, from encoding: String, because reason: String
+  ) throws(WeightError) -> StoredTensor {
+    do { return try narrowed(to: .f16) } catch {
+      let found =
+        switch error {
+        case .nonfinite: "NaN or infinite numbers"
+        case .overflows(let limit):
+          "\(encoding) with a number beyond \(formatted(Double(limit), digits: 5)), and \(reason)"
+        }
+      throw WeightError(location: location, tensor: name, found: found)
     }
-    return widened
   }
 }

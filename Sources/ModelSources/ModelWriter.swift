@@ -119,6 +119,12 @@ extension ModelWriter {
     return profile
   }
 
+  /// The layout in messages, with the program where its name says more: `GGUF file for ComfyUI`,
+  /// `diffusers folder`.
+  package func title(for profile: any OutputProfile) -> String {
+    profile.name == name ? layout : "\(layout) for \(profile.title)"
+  }
+
   /// Refuses a model that the output's program cannot load. Reads configs and no weights, so that
   /// a job can call it before any long computation.
   package func checkLoadable(

@@ -61,16 +61,12 @@ package struct OutlierRow: Equatable {
   package init?(in weights: StoredTensor, largestCode: Int) {
     let length = weights.shape.rowLength
     guard length > 1 else { return nil }
-    let step = max(1, (1 << 16) / length)
-    var floats = [Float](repeating: 0, count: min(step, weights.shape.rows) * length)
     var worst: (row: Int, sqnr: Double)?
-    for first in stride(from: 0, to: weights.shape.rows, by: step) {
-      let rows = first..<min(first + step, weights.shape.rows)
-      var target = floats.mutableSpan
-      weights.widen(rows: rows, into: &target)
+    weights.forEachRun { rows, floats in
       for row in rows {
-        let start = (row - first) * length
-        let sqnr = Self.sqnr(of: floats[start..<start + length], largestCode: largestCode)
+        let start = (row - rows.lowerBound) * length
+        let sqnr = Self.sqnr(
+          of: floats.extracting(start..<start + length), largestCode: largestCode)
         if sqnr < min(Self.limit, worst?.sqnr ?? .infinity) { worst = (row, sqnr) }
       }
     }
@@ -80,9 +76,9 @@ package struct OutlierRow: Equatable {
 
   /// The SQNR of a row without its largest weight; infinite where it is above ``limit`` for
   /// certain.
-  private static func sqnr(of row: ArraySlice<Float>, largestCode: Int) -> Double {
+  private static func sqnr(of row: Span<Float>, largestCode: Int) -> Double {
     var largest = 0.0
-    var place = row.startIndex
+    var place = 0
     var signal = 0.0
     for index in row.indices {
       let magnitude = Double(abs(row[index]))

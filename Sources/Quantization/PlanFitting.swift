@@ -1,4 +1,5 @@
 package import ModelSources
+private import Support
 internal import Tensors
 
 extension QuantizationPlan {
@@ -65,15 +66,26 @@ package struct PlanFitError: Error, Equatable, CustomStringConvertible {
   package let layout: String
   /// The component that the output cannot hold in the scheme, where it can hold others.
   package let component: String?
+  /// The first tensor in the scheme, where a model has it already.
+  package let tensor: String?
 
   package init(scheme: String, layout: String, component: String? = nil) {
     self.scheme = scheme
     self.layout = layout
     self.component = component
+    tensor = nil
+  }
+
+  package init(_ unread: UnreadTensor, layout: String) {
+    scheme = unread.encoding.name
+    self.layout = layout
+    component = unread.component
+    tensor = unread.tensor
   }
 
   package var description: String {
-    let place = component.map { " of component '\($0)'" } ?? ""
-    return "a \(layout) cannot hold \(scheme) weights\(place)"
+    "a \(layout) cannot hold \(scheme) weights"
+      + (tensor.map { ", such as tensor '\(shown($0))'" } ?? "")
+      + (component.map { " of component '\($0)'" } ?? "")
   }
 }

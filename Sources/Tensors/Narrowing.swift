@@ -51,15 +51,26 @@ extension StoredTensor {
     let bytes = ByteSlice(count: shape.count * width) { target in
       guard let base = target.baseAddress else { return }
       forEachRun { rows, floats in
-        narrow(floats, as: kind, into: base + rows.lowerBound * length * width)
+        floats.withUnsafeBufferPointer {
+          narrow($0, as: kind, into: base + rows.lowerBound * length * width)
+        }
       }
     }
     return StoredTensor(shape: shape, encoding: .plain(kind), parts: [bytes])
   }
 
+  /// ``converted(to:)`` for numbers that `kind` must hold.
+  ///
+  /// - Throws: ``NarrowingError`` for numbers that are not finite, or not in `kind`.
+  package func narrowed(to kind: ElementKind) throws(NarrowingError) -> StoredTensor {
+    let narrow = converted(to: kind)
+    guard narrow.hasNonfinite else { return narrow }
+    throw hasNonfinite ? .nonfinite : .overflows(limit: kind.largestMagnitude)
+  }
+
   /// Calls `body` with the float32 numbers of one run of rows after another. A run fits the
   /// processor's cache, or is a single row.
-  func forEachRun(_ body: (Range<Int>, UnsafeBufferPointer<Float>) -> Void) {
+  package func forEachRun(_ body: (Range<Int>, Span<Float>) -> Void) {
     let length = shape.rowLength
     guard shape.count > 0 else { return }
     let step = min(shape.rows, max(1, (1 << 16) / length))
@@ -68,7 +79,9 @@ extension StoredTensor {
       while row < shape.rows {
         let rows = row..<min(row + step, shape.rows)
         widen(rows: rows, into: buffer)
-        body(rows, UnsafeBufferPointer(rebasing: buffer[..<(rows.count * length)]))
+        body(
+          rows,
+          Span(_unsafeElements: UnsafeBufferPointer(rebasing: buffer[..<(rows.count * length)])))
         row = rows.upperBound
       }
     }
@@ -85,7 +98,7 @@ extension StoredTensor {
         other.widen(rows: rows, into: $0)
         $1 = floats.count
       }
-      body(Span(_unsafeElements: floats), widened.span)
+      body(floats, widened.span)
     }
   }
 }
@@ -105,4 +118,22 @@ private func narrow(
 extension ElementKind {
   /// Whether float32 numbers can be rounded to this kind.
   fileprivate var isNarrowable: Bool { self == .f32 || self == .f16 || self == .bf16 }
+
+  /// The largest finite number of f16 and bf16; that of float32 for other kinds.
+  package var largestMagnitude: Float {
+    switch self {
+    case .f16: Float(Float16.greatestFiniteMagnitude)
+    // The upper half of a float32 with the largest exponent.
+    case .bf16: Float(bitPattern: 0x7f7f_0000)
+    default: .greatestFiniteMagnitude
+    }
+  }
+}
+
+/// Why numbers cannot be stored in a floating-point kind.
+package enum NarrowingError: Error, Equatable {
+  /// A number is NaN or infinite.
+  case nonfinite
+  /// All numbers are finite, and a magnitude is above `limit`, the largest that the kind stores.
+  case overflows(limit: Float)
 }

@@ -13,8 +13,8 @@ extension StoredTensor {
     let codes = ByteSlice(count: weights.shape.count) { target in
       weights.forEachRun { rows, floats in
         let first = rows.lowerBound * length
-        for (index, number) in floats.enumerated() {
-          target[first + index] = float8Code(of: number / scale)
+        for index in floats.indices {
+          target[first + index] = float8Code(of: floats[index] / scale)
         }
       }
     }
@@ -26,7 +26,7 @@ extension StoredTensor {
   private var largestMagnitude: Float {
     var largest: Float = 0
     forEachRun { _, floats in
-      for number in floats { largest = max(largest, abs(number)) }
+      for index in floats.indices { largest = max(largest, abs(floats[index])) }
     }
     return largest
   }

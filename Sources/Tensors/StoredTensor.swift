@@ -41,6 +41,19 @@ package struct StoredTensor: Sendable {
     }
   }
 
+  /// The tensor of some rows, in the same encoding. Its bytes are those of this tensor.
+  ///
+  /// - Precondition: the tensor has a rank of at least 1, and these rows.
+  package func rows(_ rows: Range<Int>) -> StoredTensor {
+    var parts = parts
+    for index in parts.indices where index == 0 || !encoding.hasOneScale {
+      let width = shape.rows == 0 ? 0 : parts[index].count / shape.rows
+      parts[index] = parts[index][rows.lowerBound * width..<rows.upperBound * width]
+    }
+    return StoredTensor(
+      shape: Shape([rows.count] + shape.extents.dropFirst()), encoding: encoding, parts: parts)
+  }
+
   /// The tensor widened to float32.
   package func widened() -> Tensor { Tensor(shape: shape, values: floats()) }
 

@@ -110,6 +110,10 @@ package enum TensorEncoding: Hashable, Sendable {
   /// Whether the tensor has codes with scales.
   package var isQuantized: Bool { if case .plain = self { false } else { true } }
 
+  /// Whether one part is a scale for all numbers. In other encodings, every part has bytes for each
+  /// row.
+  package var hasOneScale: Bool { if case .scaled = self { true } else { false } }
+
   /// The format of integer codes; `nil` for other encodings.
   package var codeFormat: CodeFormat? {
     if case .codes(let format) = self { format } else { nil }

@@ -75,12 +75,15 @@ extension CalibrationFile {
 ///   - reusing: whether a finished calibration at `path` that would not change is returned as it
 ///     is.
 ///   - remedy: how a user continues after an interruption.
+///   - checkSpace: called before a calibration is computed in place of one at `path` that cannot be
+///     used again, to check the space that more than the calibration needs.
 /// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image,
 ///   ``CalibrationError``, ``DiskSpaceError``, ``JobError`` or ``BindingError`` for a model that
 ///   cannot run, or an error of the prompts, the sampler or the weights' source.
 func calibrate(
   _ digest: SourceDigest, _ request: CalibrationRequest, to path: String, replacing: Bool,
-  resuming: Bool, reusing: Bool, remedy: Remedy, _ events: @escaping EventSink
+  resuming: Bool, reusing: Bool, remedy: Remedy, checkSpace: () throws -> Void = {},
+  _ events: @escaping EventSink
 ) throws -> CalibrationFile {
   let model = try Model.bind(digest.watched)
   guard let unet = model[ComponentName.unet] else {
@@ -88,7 +91,7 @@ func calibrate(
   }
   let files = FileManager.default
   let mayReuse = reusing && files.fileExists(atPath: path)
-  if !mayReuse {
+  func requireOwnSpace() throws {
     // The next partial file, or the result, is written before the last partial file is deleted.
     let partial = Calibrator.partialPath(of: path)
     let isPartial = files.fileExists(atPath: partial)
@@ -96,6 +99,7 @@ func calibrate(
       (isPartial ? 1 : 2) * CalibrationFile.leastBytes(modules: unet.modules), for: path,
       beside: isPartial ? nil : PathParts(partial).name)
   }
+  if !mayReuse { try requireOwnSpace() }
   let prompts = try request.prompts
   let runs = prompts.runs(seeds: request.seeds)
   try model.check(request.sampling)
@@ -108,9 +112,16 @@ func calibrate(
     path: path, tool: request.compute.calibrationTool,
     model: CalibratedModel(digest: unetDigest), settings: subject.settings,
     modules: unet.modules, replacing: replacing, resuming: resuming)
-  if mayReuse, let finished = calibrator.finished(runs) {
-    events(.note("\(path) is a calibration of this model with these settings and is used again"))
-    return finished
+  if mayReuse {
+    if let finished = calibrator.finished(runs) {
+      events(.note("\(path) is a calibration of this model with these settings and is used again"))
+      return finished
+    }
+    // Where it may not be replaced, the calibrator refuses it.
+    if replacing {
+      try checkSpace()
+      try requireOwnSpace()
+    }
   }
   events(.stage(.calibrating(images: runs.count, size: subject.settings.size)))
   do {

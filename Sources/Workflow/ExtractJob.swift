@@ -92,9 +92,10 @@ package struct ExtractJob: Job {
         cast($0.weights, of: $0.name, to: scheme, model: bound, events)
       }
     }
-    if let encoding = alone.encodingNotHeld(by: try writer.profile(output.options)) {
+    let profile = try writer.profile(output.options)
+    if let unread = profile.firstUnread(in: profile.fitted(alone)) {
       throw JobError(
-        "\(output.path): \(PlanFitError(scheme: encoding.name, layout: writer.layout))",
+        "\(output.path): \(PlanFitError(unread, layout: writer.title(for: profile)))",
         remedy: .choose(.type, [Schemes.half.name]))
     }
     try output.write(alone, by: writer, events)

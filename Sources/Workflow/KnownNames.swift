@@ -40,6 +40,18 @@ package let defaultRoundingMethod = RoundingMethods.default.name
 /// `FP16`. A name that stands for no scheme stays as it is.
 package func typeName(_ name: String) -> String { Schemes.named(name)?.name ?? name }
 
+/// The name of the type that stores weights as `name` does, but rotated; `nil` where there is none.
+/// That of a type of rotated weights is its own name.
+package func rotatedTypeName(_ name: String) -> String? {
+  Schemes.named(name).flatMap(Schemes.rotating)?.name
+}
+
+/// The types of weights that are not rotated, each with the type of the same weights rotated.
+package let rotatedTypes: [(type: String, rotated: String)] = Schemes.all.compactMap { scheme in
+  guard let rotated = Schemes.rotating(scheme), rotated.name != scheme.name else { return nil }
+  return (scheme.name, rotated.name)
+}
+
 /// Names of the layouts that Decant writes.
 package let writerNames = Layouts.writers.map(\.name)
 

@@ -87,11 +87,6 @@ package struct LayoutRequest: Sendable {
     }
   }
 
-  /// The layout in messages, with the program where one is chosen: `GGUF file for comfyui`.
-  private func title(_ writer: any ModelWriter) -> String {
-    writer.layout + (options.program.map { " for \($0)" } ?? "")
-  }
-
   /// The plan of a component with the encodings that the layout can hold.
   ///
   /// Of a U-Net, layers that the program does not read quantized become plain numbers. A plan for
@@ -112,7 +107,7 @@ package struct LayoutRequest: Sendable {
       let fitted: QuantizationPlan
       do {
         fitted = try plan.fitting(
-          profile, layout: title(writer), component: component, rest: rest,
+          profile, layout: writer.title(for: profile), component: component, rest: rest,
           reason: "\(profile.title) reads it as plain numbers only")
       } catch let error {
         throw isUNet
@@ -124,7 +119,8 @@ package struct LayoutRequest: Sendable {
       guard isUNet || !changesNothing else {
         let entry = plan.entries.first(where: \.scheme.encoding.isQuantized) ?? plan.entries.first
         throw PlanFitError(
-          scheme: entry?.scheme.name ?? "", layout: title(writer), component: component)
+          scheme: entry?.scheme.name ?? "", layout: writer.title(for: profile),
+          component: component)
       }
       return fitted
     }
@@ -150,18 +146,18 @@ package struct LayoutRequest: Sendable {
     _ model: ModelSource, by writer: any ModelWriter, offersTypes: Bool, output: String
   ) throws {
     let profile = try writer.profile(options)
-    guard let encoding = model.encodingNotHeld(by: profile) else { return }
+    guard let unread = profile.firstUnread(in: profile.fitted(model)) else { return }
     // The nearest type that the layout holds, which only the original's numbers give.
     let near = Schemes.all.first {
-      $0.encoding.isQuantized && $0.encoding == profile.accepted(encoding)
+      $0.encoding.isQuantized && $0.encoding == profile.accepted(unread.encoding)
     }
     let others: [Remedy] =
       (offersTypes ? [.choose(.type, [Schemes.half.name])] : [])
       + (near.map { [.quantizeOriginalAs($0.name)] } ?? [])
     throw JobError(
-      "\(output): \(PlanFitError(scheme: encoding.name, layout: title(writer)))",
+      "\(output): \(PlanFitError(unread, layout: writer.title(for: profile)))",
       remedy: remedy(for: writer, else: others) {
-        model.encodingNotHeld(by: $1) == nil && $1.refusal(model) == nil
+        $1.firstUnread(in: $1.fitted(model)) == nil && $1.refusal(model) == nil
       })
   }
 
@@ -182,19 +178,5 @@ package struct LayoutRequest: Sendable {
       + (layouts.isEmpty ? [] : [.choose(.outputFormat, layouts)])
       + others
     return remedies.isEmpty ? nil : .either(remedies)
-  }
-}
-
-extension ModelSource {
-  /// The first encoding of a quantized tensor that the profile's program does not read; `nil` where
-  /// it reads all.
-  func encodingNotHeld(by profile: any OutputProfile) -> TensorEncoding? {
-    for component in profile.fitted(self).components {
-      for entry in component.weights.entries
-      where entry.encoding.isQuantized && profile.accepted(entry.encoding) != entry.encoding {
-        return entry.encoding
-      }
-    }
-    return nil
   }
 }

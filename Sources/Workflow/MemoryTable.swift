@@ -2,7 +2,6 @@ private import Checkpoints
 internal import ModelSources
 internal import Models
 internal import Support
-private import Tensors
 
 /// The memory that each program needs to make one image with a model as it is stored.
 struct MemoryTable {
@@ -19,7 +18,8 @@ struct MemoryTable {
   /// - Parameter model: a model with a U-Net; other components may be missing.
   init(_ model: ModelSource) throws(ConfigError) {
     var rows: [Row] = []
-    for profile in Layouts.writers.flatMap(\.profiles) where profile.reads(model) {
+    for profile in Layouts.writers.flatMap(\.profiles)
+    where profile.refusal(model) == nil && profile.firstUnread(in: model) == nil {
       var estimates: [MemoryEstimate] = []
       for size in Self.sizes {
         estimates.append(try MemoryEstimate(model, in: profile.memory, size: size))
@@ -58,22 +58,6 @@ struct MemoryTable {
         + [row.estimates.last?.peak?.name.rawValue ?? ""]
     }
     return table([heading] + lines, rightAligned: [2, 3], width: 80)
-  }
-}
-
-extension OutputProfile {
-  /// Whether the program loads the model and reads every quantized tensor in its encoding.
-  func reads(_ model: ModelSource) -> Bool {
-    refusal(model) == nil
-      && model.components.allSatisfy { component in
-        component.weights.names.allSatisfy { name in
-          guard let entry = component.weights.entry(name), entry.encoding.isQuantized else {
-            return true
-          }
-          return accepted(entry.encoding) == entry.encoding
-            && holds(entry, of: name, in: component.name)
-        }
-      }
   }
 }
 

@@ -86,7 +86,9 @@ package struct ModelForms: Sendable {
   ) throws -> [(type: String?, source: ModelSource)] {
     var variants: [(type: String?, source: ModelSource)] = []
     let isQuantized = model.components.contains(where: \.weights.hasQuantizedTensors)
-    if isQuantized, profile.reads(model.source) { variants.append((nil, model.source)) }
+    if isQuantized, profile.firstUnread(in: model.source) == nil {
+      variants.append((nil, model.source))
+    }
     for scheme in Schemes.all where !(isQuantized && scheme.encoding.isQuantized) {
       var request = QuantizationRequest(type: scheme.name)
       if !scheme.encoding.isQuantized { request.restType = scheme.name }

@@ -176,8 +176,12 @@ package enum QuantizeOutcome: JobOutcome {
 /// The plan of a dry run, with the output that it is for.
 package struct PlannedModel: JobOutcome {
   private let plan: ModelPlan
-  private let layout: (name: String, title: String)
-  private let program: (name: String, title: String)
+  /// The name of the layout.
+  private let layout: String
+  /// The name of the program.
+  private let program: String
+  /// The layout with the program, in messages.
+  private let title: String
   /// Bytes of the tensors of the plan.
   private let bytes: Int
   /// Bytes of all weights of the output, before lossless coding.
@@ -189,27 +193,26 @@ package struct PlannedModel: JobOutcome {
   ) throws {
     let profile = try writer.profile(layout.options)
     self.plan = plan
-    self.layout = (writer.name, writer.layout)
-    program = (profile.name, profile.title)
+    self.layout = writer.name
+    program = profile.name
+    title = writer.title(for: profile)
     bytes = plan.parts.reduce(0) { $0 + $1.plan.entries.reduce(0) { $0 + $1.byteCount } }
     weightBytes = profile.storedBytes(of: model)
   }
 
   package var json: JSONValue {
     [
-      "layout": .string(layout.name), "program": .string(program.name), "plan": plan.json,
+      "layout": .string(layout), "program": .string(program), "plan": plan.json,
       "bytes": .integer(bytes), "weight_bytes": .integer(weightBytes),
     ]
   }
 
   package var text: String {
-    // A layout's default program may have the layout's name.
-    let place = program.name == layout.name ? "" : " for \(program.title)"
-    return """
-      plan of a \(layout.title)\(place):
-      \(plan.text)
-      planned tensors: \(formatted(bytes: bytes)); all weights of the output: \
-      \(formatted(bytes: weightBytes))
-      """
+    """
+    plan of a \(title):
+    \(plan.text)
+    planned tensors: \(formatted(bytes: bytes)); all weights of the output: \
+    \(formatted(bytes: weightBytes))
+    """
   }
 }

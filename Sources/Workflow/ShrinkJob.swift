@@ -80,15 +80,21 @@ package struct ShrinkJob: Job {
     }
     let planned = try quantized(nil, sparingOutliers: nil)
     let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
-    let beside =
-      (makesCalibration ? ["its calibration"] : [])
-      + (writer.recordsParity ? ["the copy that stores the verification's results"] : [])
-    try requireSpace(
-      try leastBytes(
-        of: planned.model, by: writer, calibrated: makesCalibration ? bound : nil),
-      for: output.path, beside: beside.isEmpty ? nil : listed(beside))
+    func checkSpace(calibrated model: Model?) throws {
+      let beside =
+        (model == nil ? [] : ["its calibration"])
+        + (writer.recordsParity ? ["the copy that stores the verification's results"] : [])
+      try requireSpace(
+        try leastBytes(of: planned.model, by: writer, calibrated: model),
+        for: output.path, beside: beside.isEmpty ? nil : listed(beside))
+    }
+    // Whether a calibration that exists can be used again, only its digest shows.
+    let exists = FileManager.default.fileExists(atPath: calibrationPath)
+    try checkSpace(calibrated: makesCalibration && !exists ? bound : nil)
     if let report { try verification.checkSpace(forReport: report, of: bound) }
-    let file = try calibrationFile(calibrated, makesCalibration, events)
+    let file = try calibrationFile(calibrated, makesCalibration, events) {
+      try checkSpace(calibrated: bound)
+    }
     let quantized = try quantized(file, sparingOutliers: events)
     steps.append(quantized.step)
     try output.write(
@@ -160,8 +166,7 @@ package struct ShrinkJob: Job {
     of planned: ModelSource, by writer: any ModelWriter, calibrated model: Model?
   ) throws -> Int {
     let unet = model?[ComponentName.unet]
-    let exists = FileManager.default.fileExists(atPath: calibrationPath)
-    let calibration = exists ? 0 : CalibrationFile.leastBytes(modules: unet?.modules ?? [])
+    let calibration = CalibrationFile.leastBytes(modules: unet?.modules ?? [])
     let written = try output.leastBytes(of: planned, by: writer)
     // The first copy replaces an existing output, whose space is then free for the second one.
     let second = writer.recordsParity ? max(0, written - output.byteCount) : 0
@@ -182,8 +187,11 @@ package struct ShrinkJob: Job {
 
   /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses
   /// none.
+  ///
+  /// - Parameter checkSpace: called before a new one is computed in place of another.
   private func calibrationFile(
-    _ digest: SourceDigest, _ makesCalibration: Bool, _ events: @escaping EventSink
+    _ digest: SourceDigest, _ makesCalibration: Bool, _ events: @escaping EventSink,
+    checkSpace: () throws -> Void
   ) throws -> CalibrationFile? {
     if let calibration { return try CalibrationFile.reading(calibration) }
     guard makesCalibration else { return nil }
@@ -191,7 +199,7 @@ package struct ShrinkJob: Job {
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
     return try calibrate(
       digest, calibrating, to: path, replacing: output.replacing, resuming: true, reusing: true,
-      remedy: .repeatCommand, events)
+      remedy: .repeatCommand, checkSpace: checkSpace, events)
   }
 }
 

@@ -67,8 +67,19 @@ package struct VerificationRequest: RunRequest, Sendable {
   func checkSpace(forReport path: String, of reference: Model) throws {
     try requireSpace(
       VerificationReport.mostImageBytes(
-        pairs: try prompts.count * seeds, models: hasBaselines ? 3 : 1,
+        pairs: try prompts.count * seeds, models: 1 + baselines(of: reference.source).count,
         size: reference.size(for: sampling)), for: path, isMost: true)
+  }
+
+  /// What the candidate should improve on: the reference in these schemes, rounded to nearest. A
+  /// quantized reference has no baselines.
+  fileprivate func baselines(
+    of reference: ModelSource
+  ) -> [(name: String, scheme: any Scheme)] {
+    if !hasBaselines || reference.components.contains(where: \.weights.hasQuantizedTensors) {
+      return []
+    }
+    return [("fp16", Schemes.half), ("int8 (round)", Schemes.int8)]
   }
 
   /// The prompts, without ``promptsExcluded``. If too few others are left, the last prompts of the
@@ -148,26 +159,15 @@ func verify(
   try verifier.checkComparable(other, with: original)
   if let report { try request.checkSpace(forReport: report, of: original.model) }
   try noteTruncation(of: settings.prompts.texts, by: original.model, events)
-  let baselines =
-    request.hasBaselines ? try plainBaselines(of: reference, request.compute) : []
+  let baselines = try request.baselines(of: reference).map { name, scheme in
+    let request = QuantizationRequest(type: scheme.name, method: RoundingMethods.nearest.name)
+    return Verifier.Subject(
+      name: name, model: try Model.bind(try QuantizedModel(reference, request).model),
+      arithmetic: other.arithmetic)
+  }
   events(.stage(.verifying(candidate: other.name, reference: original.name)))
   return try verifier.verify(reference: original, candidate: other, baselines: baselines) {
     events(.progress(done: $0, total: $1))
-  }
-}
-
-/// The reference in fp16 and in int8 by round to nearest: what a candidate should improve on.
-private func plainBaselines(
-  of reference: ModelSource, _ compute: Compute
-) throws -> [Verifier.Subject] {
-  // A quantized reference has no baselines.
-  if reference.components.contains(where: \.weights.hasQuantizedTensors) { return [] }
-  return try [(Schemes.half, "fp16"), (Schemes.int8, "int8 (round)")].map {
-    scheme, name in
-    let request = QuantizationRequest(type: scheme.name, method: RoundingMethods.nearest.name)
-    let quantized = try QuantizedModel(reference, request)
-    return Verifier.Subject(
-      name: name, model: try Model.bind(quantized.model), arithmetic: compute.arithmetic)
   }
 }
 

@@ -152,6 +152,27 @@ struct ComfyUIFormTests {
     #expect(tensor.floats() == [2, 4, 6, 8, 0.5, -0.5, 0.5, 0.5])
   }
 
+  /// Layers that no encoding holds are refused where float16 does not hold them either.
+  @Test(
+    arguments: [
+      (
+        1000,
+        "F8_E4M3 with a number beyond 65504, and layers with such groups or scales are read as f16"
+      ),
+      (.infinity, "NaN or infinite numbers"),
+    ] as [(Float, String)])
+  func numbersBeyondFloat16AreNamed(scale: Float, found: String) throws {
+    // 0x7E is 448.
+    let codes = StoredTensor(
+      shape: [2, 2], encoding: .plain(.f8e4m3),
+      parts: [ByteSlice([0x38, 0x38, 0x7E, 0x38] as [UInt8])])
+    let source = layer(
+      #"{"format": "float8_e4m3fn"}"#, codes: codes,
+      scales: StoredTensor(shape: [2, 1], floats: [1, scale]))
+    let error = #expect(throws: WeightError.self) { try joined(source).tensor("a.weight") }
+    #expect(error?.description == "f.safetensors: tensor 'a.weight': \(found)")
+  }
+
   @Test(arguments: [
     ("{}", "'format' null, expected 'format' 'int8_tensorwise' or 'float8_e4m3fn'"),
     (#"{"format": "nvfp4"}"#, #"'format' "nvfp4", expected "#),

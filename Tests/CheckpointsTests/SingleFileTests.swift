@@ -341,6 +341,32 @@ struct SingleFileTests {
     #expect(text.weights.entry("text_projection.weight")?.shape == [4, 2])
     #expect(text.config["projection_dim"] == 4)
     #expect(text.config["hidden_act"] == "gelu")
+    // The rows of float8 codes share a scale, which each third keeps.
+    let float8 = StoredTensor(scalingToFloat8: counted([6, 2]))
+    let stacked = MemorySource(
+      location: "f",
+      weights.names.map { name in
+        (
+          name,
+          name.hasSuffix("in_proj_weight") ? float8 : counted(weights.entry(name)?.shape ?? [])
+        )
+      })
+    let narrow = try SingleFileReader().model(
+      of: Archive(weights: stacked, kind: "safetensors file"), path: "f")
+    let thirds = try #require(narrow["text_encoder_2"]).weights
+    let found = try ["q", "k", "v"].flatMap {
+      try thirds.tensor(layer + "\($0)_proj.weight").floats()
+    }
+    #expect(found == float8.floats())
+    // Three scales cannot become one.
+    let refused = message {
+      _ = try CheckpointWriter().profile(WriteOptions()).tensors(
+        of: narrow, options: WriteOptions())
+    }
+    #expect(
+      refused.hasPrefix(
+        "f: tensor '\(layer)q_proj.weight' is fp8, whose numbers share one scale, and '"),
+      "\(refused)")
     let odd = MemorySource(
       location: "f", [(prefix + "transformer.resblocks.0.attn.in_proj_weight", counted([5, 2]))])
     #expect(

@@ -139,6 +139,46 @@ import Testing
     }
   }
 
+  /// The flag is another way to choose the type, of `shrink` too, whose type has a default.
+  @Test func convrotIsAType() throws {
+    try withModel { folder in
+      func written(_ name: String, _ arguments: [String]) throws -> Data {
+        try expectDecant(
+          ["quantize", "model", "-o", name, "--quiet"] + arguments, in: folder)
+        return try bytes(folder + "/" + name)
+      }
+      let rotated = try written("a.decant", ["--type", "int8-convrot"])
+      for (index, arguments) in [
+        ["--type", "int8", "--convrot"], ["--convrot", "-t", "I8"], ["--type", "convrot"],
+        ["--type", "convrot", "--convrot"],
+      ].enumerated() {
+        #expect(try written("b\(index).decant", arguments) == rotated, "\(arguments)")
+      }
+      #expect(try written("c.decant", ["--type", "int8"]) != rotated)
+      try expectDecant(
+        ["shrink", "model", "-o", "d", "--for", "sdnq", "--convrot", "--quiet"], in: folder,
+        exit: 2,
+        stderr:
+          "decant: d: a diffusers folder for diffusers with SDNQ cannot hold int8-convrot weights; choose --type f16"
+      )
+    }
+  }
+
+  /// An unknown type is named as such.
+  @Test(arguments: [
+    ("quantize", "Q4_0", "--convrot needs --type int8, not int4-g32."),
+    ("shrink", "fp16", "--convrot needs --type int8, not f16."),
+    ("quantize", "luck", "type 'luck' is unknown; expected f32, "),
+  ])
+  func convrotNeedsAType(command: String, type: String, sentence: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        [command, "model", "-o", "a.decant", "--type", type, "--convrot"], in: folder, exit: 2)
+      #expect(ending.errors.hasPrefix("decant: " + sentence), "\(ending.errors)")
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
   @Test func typesOfOtherOptionsHaveUsualNamesToo() throws {
     try withModel { folder in
       func written(_ name: String, _ arguments: [String]) throws -> Data {
@@ -303,6 +343,8 @@ import Testing
     ("convert", "(default: unchanged)"), ("quantize", "int8-g32 (q8_0, q8)"),
     ("extract", "(default: unchanged)"), ("quantize", "(default: --rest-type)"),
     ("quantize", "NAME/ with --for sdnq"), ("convert", "NAME.gguf (GGUF file)"),
+    ("quantize", "(ConvRot): --type int8 becomes int8-convrot."),
+    ("shrink", "(ConvRot): --type int8 becomes int8-convrot."),
     ("shrink", "segmind-tiny-sd"), ("strip", "segmind-tiny-sd"),
     ("inspect", "1 to 1024 (default: one per processor)"),
   ])

@@ -71,5 +71,9 @@ struct PlanFittingTests {
     let other = PlanFitError(scheme: "int8", layout: "test file", component: "text_encoder")
     #expect(
       other.description == "a test file cannot hold int8 weights of component 'text_encoder'")
+    let unread = UnreadTensor(component: "vae", tensor: "a.weight", encoding: .float8)
+    #expect(
+      PlanFitError(unread, layout: "test file").description
+        == "a test file cannot hold fp8 weights, such as tensor 'a.weight' of component 'vae'")
   }
 }

@@ -21,6 +21,17 @@ struct SchemeTests {
     // ggml's names of the same encodings.
     #expect(Schemes.named("q8_0")?.name == "int8-g32")
     #expect(Schemes.named("q4_0")?.name == "int4-g32")
+    // Case and punctuation do not matter.
+    #expect(Schemes.named("INT8_G32")?.name == "int8-g32")
+    #expect(Schemes.named("FP8-E4M3FN")?.name == "fp8")
+  }
+
+  /// Of the schemes, int8 alone has a form for rotated weights.
+  @Test func schemesOfRotatedWeights() {
+    let rotated = Schemes.all.compactMap { scheme in
+      Schemes.rotating(scheme).map { [scheme.name, $0.name] }
+    }
+    #expect(rotated == [["int8", "int8-convrot"], ["int8-convrot", "int8-convrot"]])
   }
 
   /// The rounding noise of normal weights whose largest lies 3.2 to 4.4 standard deviations out.

@@ -25,6 +25,21 @@ struct NarrowingTests {
     #expect(narrowed == values.map { Float16($0).bitPattern })
   }
 
+  /// Numbers that a kind must hold are refused with the reason.
+  @Test func numbersThatAKindDoesNotHoldAreRefused() throws {
+    func narrowed(_ value: Float, _ kind: ElementKind) throws(NarrowingError) -> [Float] {
+      try StoredTensor(shape: [2], floats: [1, value]).narrowed(to: kind).floats()
+    }
+    #expect(try narrowed(65504, .f16) == [1, 65504])
+    #expect(throws: NarrowingError.overflows(limit: 65504)) { try narrowed(1e6, .f16) }
+    #expect(throws: NarrowingError.nonfinite) { try narrowed(.nan, .f16) }
+    #expect(throws: NarrowingError.nonfinite) { try narrowed(-.infinity, .f32) }
+    #expect(throws: NarrowingError.overflows(limit: ElementKind.bf16.largestMagnitude)) {
+      try narrowed(.greatestFiniteMagnitude, .bf16)
+    }
+    #expect(try narrowed(1e6, .f32) == [1, 1e6])
+  }
+
   @Test func everyHalfRoundTrips() {
     let codes = (0...UInt16.max).filter { !Float16(bitPattern: $0).isNaN }
     let values = codes.map { Float(Float16(bitPattern: $0)) }

@@ -161,6 +161,7 @@ import Workflow
         isDryRun: false, request: QuantizationRequest(type: "int8-g32", method: "round"),
         calibration: nil
       ).run()
+      let first = try firstQuantized(quantized)
       for name in ["out", "out.safetensors"] {
         let output = OutputRequest(path: folder + "/" + name)
         let layout = name == "out" ? "diffusers folder" : "single-file checkpoint"
@@ -181,7 +182,9 @@ import Workflow
           let log = EventLog()
           let error = await #expect(throws: JobError.self) { _ = try await job.run(log.add) }
           #expect(
-            error?.description == "\(output.path): a \(layout) cannot hold int8-g32 weights")
+            error?.description
+              == "\(output.path): a \(layout) cannot hold int8-g32 weights, such as tensor "
+              + "'\(first)' of component 'unet'")
           #expect(error?.remedy == .either(remedies))
           #expect(log.isEmpty)
         }

@@ -33,10 +33,12 @@ import Workflow
     return error
   }
 
-  private func shrink(_ path: String, method: String, program: String? = nil) -> ShrinkJob {
+  private func shrink(
+    _ path: String, method: String, program: String? = nil, replacing: Bool = false
+  ) -> ShrinkJob {
     ShrinkJob(
       model: tiny, reading: InputOptions(),
-      output: OutputRequest(path: path, program: program), cut: nil,
+      output: OutputRequest(path: path, replacing: replacing, program: program), cut: nil,
       quantization: QuantizationRequest(type: "int8", method: method), calibration: nil,
       calibrating: smallCalibration, verification: smallVerification, report: nil)
   }
@@ -86,6 +88,27 @@ import Workflow
     }
   }
 
+  /// A calibration that `shrink` cannot use again is made again, which takes space for the old and
+  /// the new one.
+  @Test func aCalibrationOfSomethingElseIsNoSpaceSaved() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a.decant"
+      let job = shrink(path, method: "mse", replacing: true)
+      let needed = try #require(try await refusal(job, free: 0)).needed
+      try Data("else".utf8).write(to: URL(fileURLWithPath: path + ".calibration"))
+      let log = EventLog()
+      let error = await #expect(throws: DiskSpaceError.self) {
+        try await DiskSpace.$fileSystems.withValue(NearlyFull(free: needed - 1)) {
+          _ = try await job.run(log.add)
+        }
+      }
+      #expect(error?.path == path && error?.needed == needed)
+      #expect("\(error as Any)".contains("beside it its calibration"))
+      #expect(!log.stages.contains { if case .calibrating = $0 { true } else { false } })
+      #expect(!FileManager.default.fileExists(atPath: path))
+    }
+  }
+
   @Test func imagesCountAsIncompressible() async throws {
     try await withTemporaryFolder { folder in
       var request = GenerateRequest.standard
@@ -130,6 +153,31 @@ import Workflow
       }
       #expect(error?.path == path && error?.isMost == true)
       #expect(!log.stages.contains { if case .verifying = $0 { true } else { false } })
+    }
+  }
+
+  /// A report has images of the reference, the difference, the candidate and each baseline. A
+  /// quantized reference has no baselines.
+  @Test func aReportCountsItsBaselines() async throws {
+    try await withTemporaryFolder { folder in
+      let quantized = folder + "/a.decant"
+      _ = try await quantize(quantized).run()
+      func needed(_ reference: String, baselines: Bool) async throws -> Int {
+        var request = smallVerification
+        request.hasBaselines = baselines
+        let job = VerifyJob(
+          reference: reference, candidate: tiny, reading: InputOptions(), request: request,
+          report: folder + "/report", replacing: false)
+        let error = await #expect(throws: DiskSpaceError.self) {
+          try await DiskSpace.$fileSystems.withValue(NearlyFull(free: 0)) {
+            _ = try await job.run()
+          }
+        }
+        return try #require(error).needed
+      }
+      let three = try await needed(tiny, baselines: false)
+      #expect(try await needed(tiny, baselines: true) * 3 == three * 5)
+      #expect(try await needed(quantized, baselines: true) == three)
     }
   }
 
@@ -224,6 +272,9 @@ import Workflow
       #expect(try await needed(shrink(file, method: "round")) == 2 * written)
       let calibration = try await needed(shrink(file, method: "mse")) - 2 * written
       #expect(calibration > 0)
+      // A calibration that exists may be used again.
+      try Data().write(to: URL(fileURLWithPath: file + ".calibration"))
+      #expect(try await needed(shrink(file, method: "mse")) == 2 * written)
       // GGUF files do not store the results.
       let unet = try await needed(quantize(part, program: "comfyui"))
       let whole = try await needed(shrink(part, method: "mse", program: "comfyui"))

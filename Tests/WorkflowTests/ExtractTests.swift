@@ -195,9 +195,11 @@ import Workflow
       let error = await #expect(throws: JobError.self) {
         try await extract(.unet, of: quantized, to: path)
       }
+      let first = try firstQuantized(quantized)
       #expect(
         error?.description
-          == "\(path): a safetensors file of one component cannot hold int8 weights")
+          == "\(path): a safetensors file of one component cannot hold int8 weights, such as tensor "
+          + "'\(first)' of component 'unet'")
       #expect(error?.remedy == .choose(.type, ["f16"]))
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.decant"])
       try await extract(.unet, of: quantized, to: path, type: "f16")

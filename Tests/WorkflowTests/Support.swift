@@ -119,6 +119,13 @@ func packed(_ path: String) throws -> ModelSource {
   try PackfileModelReader().read(path, options: ReadOptions())
 }
 
+/// The name of the first quantized tensor of the U-Net in a `.decant` file.
+func firstQuantized(_ path: String) throws -> String {
+  let weights = try #require(try packed(path)["unet"]).weights
+  let names = weights.names.filter(weights.isQuantized)
+  return try #require(names.first)
+}
+
 /// The bytes, encoding and shape of every weight, by name.
 func weights(_ model: ModelSource) throws -> [String: [String]] {
   var all: [String: [String]] = [:]

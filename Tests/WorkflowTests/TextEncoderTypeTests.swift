@@ -168,7 +168,7 @@ import Workflow
   @Test(
     arguments: [
       (
-        "a.gguf", "comfyui", "GGUF file for comfyui",
+        "a.gguf", "comfyui", "GGUF file for ComfyUI",
         [.choose(.program, ["sdcpp"])]
       ),
       (
@@ -195,11 +195,12 @@ import Workflow
     let narrow = try await refusal(request("int4-g64"), "a.gguf", nil)
     #expect(
       narrow.description
-        == "OUT: a GGUF file cannot hold int4-g64 weights of component 'text_encoder'")
+        == "OUT: a GGUF file for stable-diffusion.cpp cannot hold int4-g64 weights of component "
+        + "'text_encoder'")
     let plain = try await refusal(request("f32"), "a.gguf", "comfyui")
     #expect(
       plain.description
-        == "OUT: a GGUF file for comfyui cannot hold f32 weights of component 'text_encoder'")
+        == "OUT: a GGUF file for ComfyUI cannot hold f32 weights of component 'text_encoder'")
   }
 
   @Test func unknownTypesAreRefused() async throws {

@@ -69,7 +69,7 @@ package struct ComfyUIForm: QuantizedFileForm {
     _ layer: String, _ weights: any WeightSource, path: String
   ) throws -> JoinedSource.Joint {
     let (weight, scale, description) = (layer + weight, layer + scale, layer + description)
-    @Sendable func fault(_ tensor: String, _ found: String) -> WeightError {
+    func fault(_ tensor: String, _ found: String) -> WeightError {
       WeightError(location: path, tensor: tensor, found: found)
     }
     func entry(_ name: String, _ isExpected: (TensorEntry) -> Bool, _ expected: String) throws
@@ -103,27 +103,31 @@ package struct ComfyUIForm: QuantizedFileForm {
     ) { base in
       let codes = try base.tensor(weight)
       var values = try base.tensor(scale).floats()
-      if kept == .float8 {
-        return StoredTensor(
-          shape: codes.shape, encoding: .float8, parts: codes.parts + [ByteSlice(values)])
+      func layer(_ encoding: TensorEncoding) -> StoredTensor {
+        StoredTensor(
+          shape: codes.shape, encoding: encoding, parts: codes.parts + [ByteSlice(values)])
       }
+      if kept == .float8 { return layer(.float8) }
       if values.count != rows { values = [Float](repeating: values[0], count: rows) }
-      if let kept {
-        return StoredTensor(
-          shape: codes.shape, encoding: kept, parts: codes.parts + [ByteSlice(values)])
-      }
-      var floats = codes.floats()
-      let length = codes.shape.rowLength
-      for (row, value) in values.enumerated() {
-        for index in row * length..<(row + 1) * length { floats[index] *= value }
-      }
+      if let kept { return layer(kept) }
+      var floats = form.isInt8 ? layer(.int8).floats() : float8Rows(codes, scales: values)
       if let size = form.rotationSize {
         var span = floats.mutableSpan
         rotate(&span, groupSize: size)
       }
-      let tensor = StoredTensor(shape: codes.shape, floats: floats).converted(to: .f16)
-      if tensor.hasNonfinite { throw fault(weight, "a number that float16 does not hold") }
-      return tensor
+      return try StoredTensor(shape: codes.shape, floats: floats).half(
+        named: weight, in: path, from: kind.rawValue,
+        because: "layers with such groups or scales are read as f16")
+    }
+  }
+
+  /// The numbers of float8 codes with a scale for each row, which no encoding has.
+  private static func float8Rows(_ codes: StoredTensor, scales: [Float]) -> [Float] {
+    scales.enumerated().flatMap { row, scale in
+      let codes = codes.rows(row..<row + 1)
+      return StoredTensor(
+        shape: codes.shape, encoding: .float8, parts: codes.parts + [ByteSlice([scale])]
+      ).floats()
     }
   }
 }

@@ -5,6 +5,12 @@ package import Tensors
 /// A source that stores tensors of another one as several plain tensors, such as codes and scales.
 ///
 /// ``JoinedSource`` is its inverse.
+///
+/// Each piece reads the whole tensor, so a layer that is quantized as it is read is quantized once
+/// for its scales and once for its codes. Safetensors files hold the wide numbers of all tensors
+/// first: the scales of every layer precede the codes of the first one. To keep the codes until
+/// then would keep the model in memory. The scales alone would not save the second pass, because
+/// rounding methods choose codes and scales together.
 package struct SplitSource: WeightSource {
   /// One of the tensors that a tensor is stored as.
   package struct Piece {

@@ -89,6 +89,12 @@ struct MappedSource: WeightSource {
           expected:
             "the element kind and row length of \(sources.dropFirst().joined(separator: ", "))")
       }
+      if first.encoding.hasOneScale {
+        throw .unsupported(
+          path: base.location,
+          found: "tensor '\(shown(sources[0]))' is \(first.encoding.name), whose numbers share one "
+            + "scale, and '\(shown(name))' would need those of \(sources.count) tensors")
+      }
       let rows = entries.reduce(0) { $0 + $1.shape.rows }
       return TensorEntry(
         shape: Shape([rows] + first.shape.extents.dropFirst()), encoding: first.encoding)
@@ -105,12 +111,7 @@ struct MappedSource: WeightSource {
     switch origin {
     case .tensor(let source, _): parts = try base.tensor(source).parts
     case .rows(let source, let rows):
-      let tensor = try base.tensor(source)
-      // Every part is stored in row-major order.
-      parts = tensor.parts.map { part in
-        let width = tensor.shape.rows == 0 ? 0 : part.count / tensor.shape.rows
-        return part[rows.lowerBound * width..<rows.upperBound * width]
-      }
+      parts = try base.tensor(source).rows(rows).parts
     case .transposed(let source):
       let tensor = try base.tensor(source)
       parts = tensor.parts.map { part in

@@ -64,27 +64,24 @@ extension RoundingFigures {
     of candidate: StoredTensor, reference weights: StoredTensor, plain: RoundingFigures? = nil,
     statistics: LayerStatistics?
   ) {
-    var (signal, error, weightedSignal, weightedError) = (0.0, 0.0, 0.0, 0.0)
+    var measures = ErrorMeasures()
+    var (signal, error) = (0.0, 0.0)
     let meanSquares = statistics?.meanSquares
     weights.forEachRun(beside: candidate) { weights, found in
+      measures.add(reference: weights, candidate: found)
+      guard let meanSquares else { return }
       // A run is of whole rows.
       for index in 0..<weights.count {
         let weight = Double(weights[index])
         let difference = Double(found[index]) - weight
-        signal += weight * weight
-        error += difference * difference
-        if let meanSquares {
-          let meanSquare = Double(meanSquares[index % meanSquares.count])
-          weightedSignal += meanSquare * weight * weight
-          weightedError += meanSquare * difference * difference
-        }
+        let meanSquare = Double(meanSquares[index % meanSquares.count])
+        signal += meanSquare * weight * weight
+        error += meanSquare * difference * difference
       }
     }
-    let sqnr = decibels(signal: signal, error: error)
-    let weighted =
-      meanSquares == nil ? nil : decibels(signal: weightedSignal, error: weightedError)
+    let weighted = meanSquares == nil ? nil : decibels(signal: signal, error: error)
     self.init(
-      sqnr: sqnr, weightedSQNR: weighted, plainSQNR: plain?.sqnr ?? sqnr,
+      sqnr: measures.sqnr, weightedSQNR: weighted, plainSQNR: plain?.sqnr ?? measures.sqnr,
       plainWeightedSQNR: plain.map(\.weightedSQNR) ?? weighted)
   }
 }

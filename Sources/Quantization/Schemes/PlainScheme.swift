@@ -43,26 +43,18 @@ package struct PlainScheme: Scheme {
 
   /// Converts `weights` to ``encoding`` without measuring the error.
   func rounded(_ weights: StoredTensor) throws(SchemeError) -> StoredTensor {
-    let tensor = weights.converted(to: kind)
-    if kind != .f32, tensor.hasNonfinite, !weights.hasNonfinite {
-      throw .overflows(limit: largestMagnitude)
-    }
-    return tensor
-  }
-
-  /// The largest finite number of the element kind.
-  private var largestMagnitude: Float {
-    switch kind {
-    case .f16: Float(Float16.greatestFiniteMagnitude)
-    // The upper half of a float32 with the largest exponent.
-    case .bf16: Float(bitPattern: 0x7f7f_0000)
-    default: .greatestFiniteMagnitude
+    if kind == .f32 { return weights.converted(to: kind) }
+    do { return try weights.narrowed(to: kind) } catch {
+      switch error {
+      case .nonfinite: return weights.converted(to: kind)
+      case .overflows(let limit): throw .overflows(limit: limit)
+      }
     }
   }
 
   /// The names of the schemes that store larger magnitudes than `limit`, the smallest first.
   static func names(storingMoreThan limit: Float) -> [String] {
-    schemes.filter { $0.largestMagnitude > limit }
-      .sorted { $0.largestMagnitude < $1.largestMagnitude }.map(\.name)
+    schemes.filter { $0.kind.largestMagnitude > limit }
+      .sorted { $0.kind.largestMagnitude < $1.kind.largestMagnitude }.map(\.name)
   }
 }

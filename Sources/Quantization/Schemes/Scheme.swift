@@ -1,3 +1,4 @@
+private import Support
 package import Tensors
 
 /// A way of storing weights: `f16`, `int8`, `int4-g32`.
@@ -73,10 +74,17 @@ package enum Schemes {
   /// int8 with a scale for each output channel.
   package static let int8: any Scheme = SymmetricScheme.int8
 
-  /// The scheme of that name in any case, or `nil`.
+  /// The scheme of that name, or `nil`. Case and punctuation do not matter.
   package static func named(_ name: String) -> (any Scheme)? {
-    let name = name.lowercased()
-    return all.first { $0.name == name || $0.aliases.contains(name) }
+    member(named: name, of: all) { [$0.name] + $0.aliases }
+  }
+
+  /// The scheme that stores weights as `scheme` does, but rotated; `nil` where there is none. That
+  /// of a scheme of rotated weights is the scheme itself.
+  package static func rotating(_ scheme: any Scheme) -> (any Scheme)? {
+    scheme.encoding.codeFormat.flatMap { format in
+      all.first { $0.encoding.codeFormat?.isRotation(of: format) == true }
+    }
   }
 }
 

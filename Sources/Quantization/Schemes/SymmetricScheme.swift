@@ -34,8 +34,7 @@ package struct SymmetricScheme: IntegerScheme {
       summary =
         "int\(bits) with a scale for every \(groupSize) weights of a row, \(rate) bits a weight"
     } else {
-      let rate = bits == 8 ? "1 byte" : "\(bits) bits"
-      summary = "int\(bits) with a scale per output channel, \(rate) a weight"
+      summary = "int\(bits) with a scale per output channel, \(bits) bits a weight"
     }
   }
 

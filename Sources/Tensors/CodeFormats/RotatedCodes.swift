@@ -7,6 +7,15 @@ extension CodeFormat {
     name: "int8-convrot", bits: 8,
     scales: [Factor(part: "scales", kind: .f32, runLength: nil)], isRotated: true)
 
+  /// Whether the format stores rotated weights in the codes and factors of `other`.
+  package func isRotation(of other: CodeFormat) -> Bool {
+    isRotated
+      && self
+        == CodeFormat(
+          name: name, bits: other.bits, zeroPoint: other.zeroPoint, scales: other.scales,
+          minimums: other.minimums, isRotated: true)
+  }
+
   /// The weights in a rotated group of rows of `length` weights: the largest power of 4 from 16 to
   /// 256 that divides the length; `nil` where none does.
   package static func rotationSize(for length: Int) -> Int? {
