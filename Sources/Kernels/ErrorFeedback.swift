@@ -24,7 +24,8 @@ package struct FeedbackBlock: Sendable, Equatable {
 /// `q_i` is the nearest value to `w_i + (sum of e_j R_ji) / R_ii`. Inputs that no block holds keep the
 /// codes that they have. Errors of one block do not influence another.
 ///
-/// Results do not depend on the number of threads.
+/// Results do not depend on the number of threads. Inside ``interruptible(_:)`` they have no meaning
+/// once the task is cancelled.
 ///
 /// - Parameters:
 ///   - weights: output channels by inputs. All are finite.
@@ -49,7 +50,7 @@ package func feedingErrorsBack(
   codes.withUnsafeMutableBufferPointer { codes in
     sums.withUnsafeMutableBufferPointer { sums in
       let (codes, sums) = (DisjointSlices(codes), DisjointSlices(sums))
-      parallel(tiles, scratch: rowsOfTile * (length + 2 * longest)) { index, memory in
+      interruptibleParallel(tiles, scratch: rowsOfTile * (length + 2 * longest)) { index, memory in
         let range = index * rowsOfTile..<min(rows, (index + 1) * rowsOfTile)
         let tile = FeedbackTile(
           weights: memory, fedBack: memory + rowsOfTile * length,

@@ -1,4 +1,3 @@
-private import COpenBLAS
 internal import Support
 internal import Tensors
 
@@ -112,20 +111,4 @@ extension InputMoments {
     matrix.reverse()
     return InputFactor(order: order, values: matrix)
   }
-}
-
-/// Replaces the lower triangle of a symmetric matrix by its Cholesky factor `L`, with `matrix = L
-/// Lᵀ`. The numbers above the diagonal are not used.
-///
-/// - Parameter matrix: [size, size], by rows.
-/// - Returns: whether the matrix is positive definite.
-func choleskyFactor(of matrix: inout [Float], size: Int) -> Bool {
-  var (order, result) = (Int32(size), Int32(0))
-  // A lower triangle by rows is an upper triangle by columns.
-  matrix.withUnsafeMutableBufferPointer { matrix in
-    withUnsafePointer(to: &order) { order in
-      spotrf_("U", order, matrix.baseAddress, order, &result, 1)
-    }
-  }
-  return result == 0
 }

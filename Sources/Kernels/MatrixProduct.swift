@@ -5,7 +5,7 @@ package import Tensors
 
 /// Makes OpenBLAS compute each product on the calling thread, because Decant has its own threads.
 /// Concurrent calls share only a table of buffers, which OpenBLAS locks.
-private let openBLASOnOneThread: Void = openblas_set_num_threads(1)
+let openBLASOnOneThread: Void = openblas_set_num_threads(1)
 
 /// A row-major matrix in memory: a pointer to its first number, and the numbers from row to row.
 struct Matrix {

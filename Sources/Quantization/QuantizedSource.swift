@@ -6,17 +6,22 @@ package struct QuantizedSource: WeightSource {
   private let base: any WeightSource
   private let plan: QuantizationPlan
   private let statistics: ActivationStatistics?
+  private let rounded: RoundedLayers
   package let ledger: QuantizationLedger
 
-  /// - Parameter statistics: calibration statistics of the component's modules.
+  /// - Parameters:
+  ///   - statistics: calibration statistics of the component's modules.
+  ///   - rounded: layers that are rounded already, in the encodings of the plan.
   /// - Throws: ``ConversionError`` when a tensor to quantize is already quantized, or when the
   ///   statistics have another number of input channels.
   package init(
-    _ base: any WeightSource, plan: QuantizationPlan, statistics: ActivationStatistics? = nil
+    _ base: any WeightSource, plan: QuantizationPlan, statistics: ActivationStatistics? = nil,
+    rounded: RoundedLayers = RoundedLayers()
   ) throws(ConversionError) {
     self.base = base
     self.plan = plan
     self.statistics = statistics
+    self.rounded = rounded
     ledger = QuantizationLedger(names: base.names)
     for entry in plan.entries where entry.scheme.encoding.isQuantized {
       func refuse(_ reason: ConversionError.Reason) -> ConversionError {
@@ -45,22 +50,30 @@ package struct QuantizedSource: WeightSource {
   package func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
     guard tensor.encoding.isFloatingPoint, let entry = plan[name] else { return tensor }
-    let scheme = entry.scheme
-    let isQuantized = scheme.encoding.isQuantized
-    let layer =
-      isQuantized
-      ? statistics?[entry.module].flatMap { LayerStatistics($0, shape: tensor.shape) } : nil
-    let encoded = try namingErrors(of: tensor, name: name, location: location, scheme: scheme) {
-      () throws(SchemeError) in
-      try scheme.encode(tensor, method: plan.method, statistics: layer)
-    }
+    let layer = try rounded[name] ?? encode(tensor, name: name, by: entry)
+    let encoded = layer.encoded
     ledger.add(
       QuantizationLedger.Record(
         tensor: name, shape: tensor.shape, before: tensor.encoding,
         after: encoded.tensor.encoding, bytesBefore: tensor.byteCount,
         bytesAfter: encoded.tensor.byteCount,
-        method: scheme.encoding.codeFormat == nil ? nil : plan.method.name,
+        method: entry.scheme.encoding.codeFormat == nil ? nil : layer.method,
         figures: encoded.figures, reason: entry.reason))
     return encoded.tensor
+  }
+
+  private func encode(
+    _ tensor: StoredTensor, name: String, by entry: QuantizationPlan.Entry
+  ) throws -> RoundedLayers.Layer {
+    let scheme = entry.scheme
+    let statistics =
+      scheme.encoding.isQuantized
+      ? statistics?[entry.module].flatMap { LayerStatistics($0, shape: tensor.shape) } : nil
+    let method = plan.method.applied(with: statistics)
+    let encoded = try namingErrors(of: tensor, name: name, location: location, scheme: scheme) {
+      () throws(SchemeError) in
+      try scheme.encode(tensor, method: method, statistics: statistics)
+    }
+    return RoundedLayers.Layer(encoded: encoded, method: method.name)
   }
 }

@@ -1,0 +1,211 @@
+internal import Execution
+private import Kernels
+package import Models
+package import Quantization
+package import Sampling
+internal import Support
+internal import Tensors
+
+/// Rounds layers with the second moments of their inputs, which recorded calls give.
+///
+/// The moments of all layers do not fit in memory (28 GB for SD 1), so layers are rounded group by
+/// group: for each group the original U-Net runs all calls again, and the moments of the group's
+/// layers are summed. Rounded layers go to a ``RoundingSpool``.
+package struct MomentRounding: Sendable {
+  private let sampler: Sampler
+  private let calibration: CalibrationFile
+  private let component: Model.Component
+  private let plan: QuantizationPlan
+  private let memory: Int
+  private let spool: RoundingSpool
+
+  /// - Parameters:
+  ///   - sampler: the sampler of the original model.
+  ///   - calibration: a calibration with recorded calls.
+  ///   - component: the U-Net, with the original weights.
+  ///   - memory: bytes that moments and their factors may take.
+  package init(
+    _ sampler: Sampler, _ calibration: CalibrationFile, _ component: Model.Component,
+    plan: QuantizationPlan, memory: Int, spool: RoundingSpool
+  ) {
+    self.sampler = sampler
+    self.calibration = calibration
+    self.component = component
+    self.plan = plan
+    self.memory = memory
+    self.spool = spool
+  }
+
+  /// A layer to round.
+  private struct Layer {
+    /// The index of its entry in the plan.
+    let index: Int
+    let entry: QuantizationPlan.Entry
+    let module: ModuleSpec
+  }
+
+  /// Layers that share an input, and bytes of its moments.
+  private struct Input {
+    var layers: [Layer]
+    let byteCount: Int
+  }
+
+  /// Bytes that the moments of one layer may take. The factor takes as many.
+  private var memoryOfLayer: Int { memory / 3 }
+
+  /// The layers that the plan rounds to integers and that are not in `done`, in groups whose moments
+  /// fit.
+  private func groups(without done: [String: RoundedLayers.Layer]) -> [[Input]] {
+    let modules = Dictionary(uniqueKeysWithValues: component.modules.map { ($0.name, $0) })
+    var inputs: [Input] = []
+    var places: [String: Int] = [:]
+    for (index, entry) in plan.entries.enumerated() {
+      guard entry.scheme is any IntegerScheme, done[entry.tensor] == nil,
+        let module = modules[entry.module], module.weight.name == entry.tensor
+      else { continue }
+      let layer = Layer(index: index, entry: entry, module: module)
+      if let place = places[module.inputName] {
+        inputs[place].layers.append(layer)
+      } else {
+        places[module.inputName] = inputs.count
+        inputs.append(
+          Input(
+            layers: [layer],
+            byteCount: LayerMoments.byteCount(of: module, memory: memoryOfLayer)))
+      }
+    }
+    var groups: [[Input]] = []
+    var bytes = 0
+    for input in inputs {
+      if groups.isEmpty || bytes + input.byteCount > memory - memoryOfLayer {
+        groups.append([])
+        bytes = 0
+      }
+      groups[groups.count - 1].append(input)
+      bytes += input.byteCount
+    }
+    return groups
+  }
+
+  /// Rounds the layers that the spool does not hold yet.
+  ///
+  /// - Parameter progress: called with the units of work done and in total: calls of the U-Net and
+  ///   layers.
+  /// - Throws: `CancellationError`, or an error of the sampler, the weights or the spool. The spool
+  ///   keeps the finished layers.
+  package func run(
+    progress: (_ done: Int, _ total: Int) -> Void
+  ) throws -> RoundedLayers {
+    var finished = spool.layers(of: plan)
+    let groups = groups(without: finished)
+    let layerCount = groups.joined().reduce(0) { $0 + $1.layers.count }
+    let total = groups.count * calibration.calls.count + layerCount
+    var done = 0
+    func count() {
+      done += 1
+      progress(done, total)
+    }
+    let conditionings = try conditionings()
+    for group in groups {
+      var moments = try moments(of: group, conditionings, progress: count)
+      for input in group {
+        let blocks = try moments.removeValue(forKey: input.layers[0].module.name).map(feedback)
+        for layer in input.layers {
+          let rounded = try round(layer, blocks ?? [])
+          try spool.add(rounded, at: layer.index)
+          count()
+        }
+      }
+    }
+    finished = spool.layers(of: plan)
+    return RoundedLayers(finished)
+  }
+
+  /// The text states of each run.
+  private func conditionings() throws -> [CalibrationRun: Sampler.Conditioning] {
+    var found: [CalibrationRun: Sampler.Conditioning] = [:]
+    for call in calibration.calls where found[call.run] == nil {
+      found[call.run] = try sampler.conditioning(for: calibration.request(for: call.run))
+    }
+    return found
+  }
+
+  private func moments(
+    of group: [Input], _ conditionings: [CalibrationRun: Sampler.Conditioning],
+    progress: () -> Void
+  ) throws -> [String: LayerMoments] {
+    let collector = MomentCollector(
+      modules: group.map(\.layers[0].module), calls: calibration.calls.count,
+      memory: memoryOfLayer)
+    for (index, call) in calibration.calls.enumerated() {
+      guard let conditioning = conditionings[call.run] else { continue }
+      collector.begin(
+        call: index, branches: conditioning.unconditional == nil ? 1 : 2,
+        guidanceScale: conditioning.guidanceScale)
+      _ = try sampler.predict(
+        call.input, timestep: call.timestep, conditioning: conditioning, step: call.step,
+        observer: MomentObserver(collector))
+      progress()
+    }
+    return collector.finish()
+  }
+
+  /// Factors the moments of a layer, with more damping where they are not positive definite. A block
+  /// that stays so is left out, and its weights are rounded to nearest.
+  private func feedback(_ moments: LayerMoments) throws -> [FeedbackBlock] {
+    try moments.blocks.compactMap { inputs, sums in
+      var damping = damping(rows: moments.rows, inputs: inputs.count)
+      while damping < 10 {
+        try Cancellation.check()
+        let factor = try interruptible { sums.factored(damping: damping) }
+        if let factor { return FeedbackBlock(inputs: inputs, factor: factor) }
+        damping *= 10
+      }
+      return nil
+    }
+  }
+
+  /// The damping relative to the mean of the diagonal: more where the moments are less certain
+  /// (measured on a model with 5 million weights).
+  private func damping(rows: Int, inputs: Int) -> Double {
+    if rows < inputs { return 0.1 }
+    return Set(calibration.calls.map(\.run)).count < 24 ? 0.01 : 0.003
+  }
+
+  private func round(_ layer: Layer, _ feedback: [FeedbackBlock]) throws -> RoundedLayers.Layer {
+    let name = layer.entry.tensor
+    let weights = try component.weights.tensor(name)
+    let statistics = calibration.statistics[layer.module.name].flatMap {
+      LayerStatistics($0, shape: weights.shape, feedback: feedback)
+    }
+    let method = plan.method.applied(with: statistics)
+    let encoded = try interruptible {
+      try layer.entry.encode(
+        weights, method: method, statistics: statistics, location: component.weights.location)
+    }
+    return RoundedLayers.Layer(encoded: encoded, method: method.name)
+  }
+}
+
+/// Gives the collector to each U-Net call.
+private final class MomentObserver: SamplingObserver {
+  private let collector: MomentCollector
+
+  init(_ collector: MomentCollector) { self.collector = collector }
+
+  func activationObserver(for call: UNetCall) -> (any ActivationObserver)? { collector }
+}
+
+extension CalibrationFile {
+  /// The sampler's request of a run.
+  package func request(for run: CalibrationRun) -> SamplingRequest {
+    var request = SamplingRequest(prompt: "")
+    request.setPrompt(Prompt(run.prompt, negativePrompt: run.negativePrompt))
+    request.seed = run.seed
+    request.steps = settings.steps
+    request.guidanceScale = settings.guidanceScale
+    request.scheduler = settings.scheduler
+    request.setSize(settings.size)
+    return request
+  }
+}

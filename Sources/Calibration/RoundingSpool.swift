@@ -1,0 +1,117 @@
+private import Checkpoints
+private import Foundation
+internal import ModelSources
+package import Quantization
+package import Support
+internal import Tensors
+
+/// A folder of layers that are rounded already, one safetensors file for each, so that an interrupted
+/// rounding continues where it was.
+///
+/// The folder is removed when the output is written.
+package struct RoundingSpool: Sendable {
+  package let path: String
+  /// Identifies the weights, the plan and the calls. Layers of another key are not used.
+  private let key: String
+
+  private static let metadataKey = "decant.rounded"
+
+  /// - Parameters:
+  ///   - path: the folder, which is created when the first layer is added.
+  ///   - key: everything that the layers depend on.
+  package init(path: String, key: JSONValue) {
+    self.path = path
+    self.key = hexadecimalText(SHA256.digest(of: Array(key.text().utf8)))
+  }
+
+  /// The layers in the folder with these encodings, by the names of their weights. Files of another
+  /// key and damaged files are left out.
+  ///
+  /// - Parameter plan: the plan of the component.
+  package func layers(of plan: QuantizationPlan) -> [String: RoundedLayers.Layer] {
+    var found: [String: RoundedLayers.Layer] = [:]
+    for (index, entry) in plan.entries.enumerated() {
+      guard let layer = layer(at: file(of: index), for: entry) else { continue }
+      found[entry.tensor] = layer
+    }
+    return found
+  }
+
+  /// Adds a layer.
+  ///
+  /// - Parameter index: the index of its entry in the plan.
+  func add(_ layer: RoundedLayers.Layer, at index: Int) throws {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    let file = file(of: index)
+    let parts = layer.encoded.tensor.parts.enumerated().map { index, bytes in
+      ("\(index)", StoredTensor(shape: [bytes.count], encoding: .plain(.u8), parts: [bytes]))
+    }
+    let facts: JSONObject = [
+      "key": .string(key), "method": .string(layer.method), "figures": layer.encoded.figures.json,
+    ]
+    try writeSafetensors(
+      MemorySource(location: file, parts),
+      metadata: [Self.metadataKey: JSONValue.object(facts).text()], to: file, replacing: true)
+  }
+
+  /// Removes the folder.
+  package func remove() { try? FileManager.default.removeItem(atPath: path) }
+
+  private func file(of index: Int) -> String { path + "/\(index).safetensors" }
+
+  private func layer(at path: String, for entry: QuantizationPlan.Entry) -> RoundedLayers.Layer? {
+    guard isFile(path), let file = try? SafetensorsFile(path: path),
+      let text = file.metadata[Self.metadataKey], let value = try? JSONValue(parsing: text),
+      let facts = value.object, facts["key"] == .string(key),
+      let method = facts["method"]?.string, let stored = facts["figures"],
+      let figures = RoundingFigures(stored)
+    else { return nil }
+    let encoding = entry.scheme.encoding
+    guard let sizes = encoding.partSizes(for: entry.shape) else { return nil }
+    var parts: [ByteSlice] = []
+    for (index, size) in sizes.enumerated() {
+      guard let part = try? file.tensor("\(index)").parts.first, part.count == size else {
+        return nil
+      }
+      parts.append(part)
+    }
+    return RoundedLayers.Layer(
+      encoded: EncodedTensor(
+        tensor: StoredTensor(shape: entry.shape, encoding: encoding, parts: parts),
+        figures: figures), method: method)
+  }
+}
+
+extension RoundingFigures {
+  fileprivate var json: JSONValue {
+    func number(_ value: Double?) -> JSONValue {
+      // JSON has no infinity: no number changed.
+      value.map { $0 == .infinity ? "infinite" : .number($0) } ?? .null
+    }
+    var object: JSONObject = [
+      "sqnr": number(sqnr), "weighted_sqnr": number(weightedSQNR), "plain_sqnr": number(plainSQNR),
+      "plain_weighted_sqnr": number(plainWeightedSQNR),
+    ]
+    if let clip {
+      object["mean_clip"] = .number(clip.mean)
+      object["least_clip"] = .number(clip.least)
+    }
+    return .object(object)
+  }
+
+  /// - Returns: `nil` for JSON of another form.
+  fileprivate init?(_ json: JSONValue) {
+    guard let object = json.object else { return nil }
+    func number(_ name: String) -> Double? {
+      object[name] == "infinite" ? .infinity : object[name]?.number
+    }
+    guard let sqnr = number("sqnr"), let plain = number("plain_sqnr") else { return nil }
+    var clip: Clip?
+    if let mean = number("mean_clip"), let least = number("least_clip") {
+      clip = Clip(mean: mean, least: least)
+    }
+    self.init(
+      sqnr: sqnr, weightedSQNR: number("weighted_sqnr"), plainSQNR: plain,
+      plainWeightedSQNR: number("plain_weighted_sqnr"), clip: clip)
+  }
+}
