@@ -2,40 +2,77 @@ internal import Support
 internal import Workflow
 
 extension ModelForms {
-  /// A line of facts for each form, and below it the command that makes the form.
+  /// The forms that fit, by program, each with the command that makes it, and the others in short.
   ///
   /// - Parameter options: the options with which the model was read.
   func text(options: [String]) -> String {
     if forms.isEmpty { return "\nno program that uses a GPU loads this model" }
-    let fitting = forms.filter(\.fits).count
-    let rows =
-      [["program", "type", "weights", "memory", "fits"]]
-      + forms.map { form in
-        [
-          form.title, form.type ?? "as stored", formatted(bytes: form.bytes),
-          formatted(bytes: form.memory), form.fits ? "yes" : "no",
-        ]
-      }
-    var lines = table(rows, rightAligned: [2, 3]).split(separator: "\n").map(String.init)
-    for (index, form) in forms.enumerated() {
-      lines[index + 1] += "\n    " + form.command(for: model, options: options)
-    }
-    return """
+    let fitting = forms.filter(\.fits)
+    let heading = """
 
-      \(fitting) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for one \
-      image of \(size);
-      the memory of the system and of the driver is not counted:
-      \(lines.joined(separator: "\n"))
+      \(fitting.count) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for \
+      one image of \(size);
+      the memory of the system and of the driver is not counted.
+      1 GB is 10^9 bytes; a GPU with 4 GiB has 4.29 GB.
       """
+    return [
+      heading, text(fitting, options: options), textWithoutCommands(forms.filter { !$0.fits }),
+    ]
+    .filter { !$0.isEmpty }.joined(separator: "\n\n")
+  }
+
+  private func text(_ forms: [Form], options: [String]) -> String {
+    if forms.isEmpty { return "" }
+    var rows = [["least rounding error first", "weights", "memory"]]
+    var commands: [String?] = [nil]
+    var program = ""
+    for form in forms {
+      if form.title != program {
+        rows.append([form.title])
+        commands.append(nil)
+        program = form.title
+      }
+      let row = ["  " + form.types, formatted(bytes: form.bytes), formatted(bytes: form.memory)]
+      rows.append(row + (form.note.isEmpty ? [] : [form.note]))
+      commands.append(form.command(for: model, options: options))
+    }
+    let lines = table(rows, rightAligned: [1, 2]).split(separator: "\n")
+    return zip(lines, commands).map { line, command in
+      line + (command.map { "\n    " + $0 } ?? "")
+    }.joined(separator: "\n")
+  }
+
+  private func textWithoutCommands(_ forms: [Form]) -> String {
+    if forms.isEmpty { return "" }
+    return table(
+      [["too large", "weights", "memory"]]
+        + forms.map { form in
+          [
+            "\(form.title), \(form.types)", formatted(bytes: form.bytes),
+            formatted(bytes: form.memory),
+          ]
+        }, rightAligned: [1, 2])
   }
 }
 
 extension ModelForms.Form {
+  /// The types of the weights.
+  fileprivate var types: String {
+    (type ?? "as stored") + (textEncoderType.map { ", text encoders \($0)" } ?? "")
+  }
+
+  /// What the sizes do not show; empty for most forms.
+  fileprivate var note: String {
+    [isUNetAlone ? "U-Net alone" : nil, plainConvolutionType.map { "convolutions stay \($0)" }]
+      .compactMap { $0 }.joined(separator: ", ")
+  }
+
   /// The command line that writes the form.
   fileprivate func command(for model: String, options: [String]) -> String {
     var words = ["decant", isQuantized ? "quantize" : "convert", model.asArgument]
     words += ["-o", output.asArgument]
     if let type { words += ["--type", type] }
+    if let textEncoderType { words += ["--text-encoder-type", textEncoderType] }
     if !isDefault { words += ["--for", program] }
     words += options
     return words.map(\.quotedForShell).joined(separator: " ")

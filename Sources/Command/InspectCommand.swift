@@ -30,8 +30,9 @@ struct InspectCommand: JobCommand {
   @Option(
     help: ArgumentHelp(
       """
-      List the forms of the model for programs that use a GPU, with the size, the memory and the \
-      command of each, and say which fit: 4GB, 6GiB.
+      List the forms of the model for programs that use a GPU, instead of the blocks: those that \
+      fit in this memory, with the command for each, then the others. 4GB is 4*10^9 bytes; 4GiB, \
+      as GPUs have it, is 4.29GB.
       """, valueName: "size"), transform: ByteSize.init)
   var vram: ByteSize?
 

@@ -47,14 +47,16 @@ extension Remedy {
     case .storeAs(let types): return "use \(alternatives(types))"
     case .renameOutput: return "give another name"
     case .reduceScale(let path):
-      return "use a smaller scale, such as \(Setting.adapters.option) \(path):0.5"
+      let value = (path.asArgument + ":0.5").quotedForShell
+      return "use a smaller scale, such as \(Setting.adapters.option) \(value)"
     case .quantizeOriginal: return "quantize the original model"
     case .quantizeOriginalAs(let type):
       return "quantize the original model with `decant quantize \(Setting.type.option) \(type)`"
     case .recalibrate: return "calibrate this model"
     case .checkWeights: return "check the model's weights with `decant inspect --check`"
     case .verify(let reference, let candidate):
-      let words = ["decant", "verify", reference, candidate].map(\.quotedForShell)
+      let words = ["decant", "verify", reference.asArgument, candidate.asArgument]
+        .map(\.quotedForShell)
       return "run `\(words.joined(separator: " "))`"
     case .repeatCommand: return "run the same command again to continue from there"
     case .downloadAgain: return "download it again"

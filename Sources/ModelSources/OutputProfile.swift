@@ -9,7 +9,8 @@ package import Tensors
 package protocol OutputProfile: Sendable {
   /// The name that a user chooses: `comfyui`.
   var name: String { get }
-  /// The program's name in messages: `ComfyUI`.
+  /// The program's name in messages and tables: `ComfyUI`. Profiles of one program in two layouts
+  /// have different titles.
   var title: String { get }
   /// The layout that it reads: a ``ModelWriter/name``.
   var container: String { get }

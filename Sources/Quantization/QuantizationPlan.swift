@@ -49,6 +49,9 @@ package struct QuantizationPlan: Sendable {
     /// How the output's program stores the tensor, where that differs from ``scheme``.
     var stored: TensorEntry?
 
+    /// The name of the number type or encoding in the output.
+    package var storedType: String { stored?.encoding.name ?? scheme.name }
+
     /// Bytes of the stored tensor.
     package var byteCount: Int { stored?.byteCount ?? scheme.encoding.byteCount(for: shape) ?? 0 }
   }
@@ -176,9 +179,11 @@ package struct PlanError: RemediableError, Equatable {
 // MARK: - Output
 
 extension QuantizationPlan {
-  /// A row of a summary of the plan: the tensors with the same scheme and reason.
+  /// A row of a summary of the plan: the tensors with the same scheme, stored type and reason.
   package struct Group: Sendable, Equatable {
     package let scheme: String
+    /// The name of the number type or encoding in the output, where that differs from `scheme`.
+    package let storedType: String
     package let reason: String
     package var tensors: Int
     package var parameters: Int
@@ -189,11 +194,12 @@ extension QuantizationPlan {
   package var groups: [Group] {
     var groups: [[String]: Group] = [:]
     for entry in entries {
-      let key = [entry.scheme.name, entry.reason]
+      let key = [entry.scheme.name, entry.storedType, entry.reason]
       var group =
         groups[key]
         ?? Group(
-          scheme: entry.scheme.name, reason: entry.reason, tensors: 0, parameters: 0, byteCount: 0)
+          scheme: entry.scheme.name, storedType: entry.storedType, reason: entry.reason, tensors: 0,
+          parameters: 0, byteCount: 0)
       group.tensors += 1
       group.parameters += entry.shape.count
       group.byteCount += entry.byteCount
@@ -210,7 +216,8 @@ extension QuantizationPlan {
       entries.map {
         [
           "tensor": .string($0.tensor), "scheme": .string($0.scheme.name),
-          "reason": .string($0.reason), "bytes": .integer($0.byteCount),
+          "stored_as": .string($0.storedType), "reason": .string($0.reason),
+          "bytes": .integer($0.byteCount),
         ]
       })
   }

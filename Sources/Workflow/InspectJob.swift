@@ -48,14 +48,13 @@ package struct InspectJob: Job {
     let source = try ModelSource.reading(
       model, reading, completesTokenizers: false, events)
     let finding = try Inspection.Finding(source)
+    // The forms need a complete model. That refusal comes before the check, which reads all weights.
+    if budget != nil, case .incomplete(let problem) = finding { throw problem }
     let covered = checks ? try check(source, events) : nil
     var inspection = try Inspection(
       source: source, finding: finding, check: covered, listsTensors: listsTensors)
-    if let budget {
-      switch finding {
-      case .model(let bound): inspection.forms = try ModelForms(bound, budget: budget)
-      case .incomplete(let problem): throw JobError(problem)
-      }
+    if let budget, case .model(let bound) = finding {
+      inspection.forms = try ModelForms(bound, budget: budget)
     }
     return inspection
   }
@@ -114,7 +113,7 @@ extension Inspection {
   enum Finding {
     case model(Model)
     /// A valid model that cannot be run: components are missing, or no family matches.
-    case incomplete(String)
+    case incomplete(BindingError)
 
     /// - Throws: ``BindingError`` when tensors do not match the configs.
     init(_ source: ModelSource) throws(BindingError) {
@@ -122,7 +121,7 @@ extension Inspection {
         self = .model(try Model.bind(source))
       } catch {
         switch error {
-        case .missingComponents, .unknownFamily: self = .incomplete(error.description)
+        case .missingComponents, .unknownFamily: self = .incomplete(error)
         case .config, .tensors: throw error
         }
       }

@@ -139,7 +139,7 @@ package struct Inspection: JobOutcome {
       "family": model.map { .string($0.family.name) } ?? .null,
       "family_title": model.map { .string($0.family.title) } ?? .null,
     ]
-    if case .incomplete(let problem) = finding { object["problem"] = .string(problem) }
+    if case .incomplete(let problem) = finding { object["problem"] = .string(problem.description) }
     if let doubt = model?.indexDoubt { object["index_doubt"] = .string(doubt) }
     let rest: JSONObject = [
       "prediction_type": .string(prediction.name),
@@ -202,7 +202,7 @@ package struct Inspection: JobOutcome {
       "\(source.location): \(what), \(source.layout), "
         + formatted(bytes: bytesOnDisk(source.location))
     ]
-    if case .incomplete(let problem) = finding { lines.append(problem) }
+    if case .incomplete(let problem) = finding { lines.append(problem.description) }
     if let doubt = model?.indexDoubt { lines.append(doubt) }
     if hasUNet {
       lines.append(
@@ -224,7 +224,8 @@ package struct Inspection: JobOutcome {
       ])
     }
     lines.append(table(rows, rightAligned: [1, 2, 3]))
-    for part in parts where part.component.name == ComponentName.unet {
+    // The forms are the answer to a budget; the table of blocks would push it off the screen.
+    for part in parts where forms == nil && part.component.name == ComponentName.unet {
       lines.append("")
       lines.append(
         table(

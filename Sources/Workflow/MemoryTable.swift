@@ -25,7 +25,7 @@ struct MemoryTable {
         estimates.append(try MemoryEstimate(model, in: profile.memory, size: size))
       }
       // A program may read several layouts.
-      let isKnown = rows.contains { $0.profile.title == profile.title && $0.estimates == estimates }
+      let isKnown = rows.contains { $0.profile.name == profile.name && $0.estimates == estimates }
       if !isKnown { rows.append(Row(profile: profile, estimates: estimates)) }
     }
     self.rows = rows

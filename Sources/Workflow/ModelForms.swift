@@ -1,31 +1,44 @@
 private import Checkpoints
 internal import ModelSources
 internal import Models
-private import Quantization
+internal import Quantization
 package import Support
 private import Tensors
 
 /// The forms in which a model can be written for programs that use a GPU, each with its size and
 /// the memory that its program needs to make one image.
 package struct ModelForms: Sendable {
-  /// One type in one program's layout.
+  /// Types in one program's layout.
   package struct Form: Sendable {
     /// The name of the program's output profile.
     package let program: String
     package let title: String
+    /// The name of the layout.
+    package let layout: String
     /// Whether the program is the default of its layout.
     package let isDefault: Bool
     /// A name for the output, from which its layout follows.
     package let output: String
-    /// `nil` for the types as they are stored.
+    /// The type of the U-Net's weights; `nil` for all types as they are stored.
     package let type: String?
+    /// The type of the text encoders' linear layers; `nil` where no type is requested for them.
+    package let textEncoderType: String?
     /// Whether weights have to be quantized for this form.
     package let isQuantized: Bool
+    /// Whether the file holds the U-Net and no other component.
+    package let isUNetAlone: Bool
+    /// The type of the convolutions, where the form saves little because none is quantized; `nil`
+    /// elsewhere.
+    package let plainConvolutionType: String?
     /// Bytes of the weights in the file.
     package let bytes: Int
+    /// Bytes of the file's weights and of the components that the program loads from other files.
+    fileprivate let wholeBytes: Int
     /// Bytes that the program needs.
     package let memory: Int
     package let fits: Bool
+    /// The place of the types in the order of preference.
+    fileprivate let rank: Int
   }
 
   package let model: String
@@ -33,42 +46,32 @@ package struct ModelForms: Sendable {
   package let budget: Int
   /// The size of the image: the model's own.
   package let size: ImageSize
+  /// Those that fit, then the others; in each half by program, and for each program in the order of
+  /// preference, which is that of rounding errors.
   package let forms: [Form]
 
   /// - Parameter model: a complete model.
   init(_ model: Model, budget: Int) throws {
-    let stored = model.source
-    let size = model.defaultSize
     var forms: [Form] = []
-    // Types of equal width, and profiles of one layout that write the same file.
-    var known: Set<[String]> = []
     for writer in Layouts.writers {
-      for profile in writer.profiles where profile.usesGPU && profile.refusal(stored) == nil {
-        for (type, source) in try Self.variants(of: model, for: profile) {
-          let bytes = profile.storedBytes(of: source)
-          // A form that is larger than the model itself is not listed.
-          guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else {
-            continue
-          }
-          let estimate = try MemoryEstimate(source, in: profile.memory, size: size)
-          let memory = estimate.peak?.total ?? 0
-          guard known.insert([writer.name, "\(bytes)", "\(memory)"]).inserted else { continue }
-          let isDefault = writer.profiles.first?.name == profile.name
-          forms.append(
-            Form(
-              program: profile.name, title: profile.title, isDefault: isDefault,
-              output: Self.outputName(
-                stored.location, type: type, program: isDefault ? nil : profile.name, by: writer),
-              type: type,
-              isQuantized: type.flatMap(Schemes.named)?.encoding.isQuantized == true,
-              bytes: bytes, memory: memory, fits: memory <= budget))
+      for profile in writer.profiles
+      where profile.usesGPU && profile.refusal(model.source) == nil {
+        let maker = FormMaker(model: model, profile: profile, writer: writer, budget: budget)
+        for (rank, type) in FormMaker.types.enumerated() {
+          guard let form = try maker.form(type, rank: 2 * rank), form.isUseful(besides: forms)
+          else { continue }
+          forms.append(form)
+          guard let smaller = try maker.formWithQuantizedText(form, type, rank: 2 * rank + 1),
+            smaller.isUseful(besides: forms)
+          else { continue }
+          forms.append(smaller)
         }
       }
     }
-    self.model = stored.location
+    self.model = model.source.location
     self.budget = budget
-    self.size = size
-    self.forms = forms
+    self.size = model.defaultSize
+    self.forms = forms.filter(\.fits) + forms.filter { !$0.fits }
   }
 
   /// Bytes of all weights with the U-Net in int8 and the rest in float16, as the job plans it; `nil`
@@ -80,42 +83,6 @@ package struct ModelForms: Sendable {
     return quantized?.model.components.reduce(0) { $0 + $1.weights.byteCount }
   }
 
-  /// The model in each type that the program reads. Weights are encoded only if they are read.
-  private static func variants(
-    of model: Model, for profile: any OutputProfile
-  ) throws -> [(type: String?, source: ModelSource)] {
-    var variants: [(type: String?, source: ModelSource)] = []
-    let isQuantized = model.components.contains(where: \.weights.hasQuantizedTensors)
-    if isQuantized, profile.firstUnread(in: model.source) == nil {
-      variants.append((nil, model.source))
-    }
-    for scheme in Schemes.all where !(isQuantized && scheme.encoding.isQuantized) {
-      var request = QuantizationRequest(type: scheme.name)
-      if !scheme.encoding.isQuantized { request.restType = scheme.name }
-      do {
-        let quantized = try QuantizedModel(model, request) {
-          try $0.fitting(
-            profile, layout: profile.container, component: $1, rest: $2, reason: "")
-        }
-        variants.append((scheme.name, quantized.model))
-      } catch is PlanFitError {
-        continue
-      }
-    }
-    return variants
-  }
-
-  /// A name that differs from the input's and from those of other forms: `sd15-int8.gguf`,
-  /// `sd15-int8-comfyui.gguf`.
-  ///
-  /// - Parameter program: `nil` for the default of the layout.
-  private static func outputName(
-    _ input: String, type: String?, program: String?, by writer: any ModelWriter
-  ) -> String {
-    let words = [PathParts(input).stemAndExtension.stem, type ?? "copy", program]
-    return writer.outputName(stem: words.compactMap { $0 }.joined(separator: "-"))
-  }
-
   var json: JSONValue {
     let size = size.members.appending(["budget": .integer(budget)])
     return .object(
@@ -124,11 +91,136 @@ package struct ModelForms: Sendable {
           forms.map { form in
             [
               "program": .string(form.program), "title": .string(form.title),
-              "output": .string(form.output), "type": form.type.map { .string($0) } ?? .null,
+              "layout": .string(form.layout), "output": .string(form.output),
+              "type": form.type.map { .string($0) } ?? .null,
+              "text_encoder_type": form.textEncoderType.map { .string($0) } ?? .null,
+              "unet_alone": .bool(form.isUNetAlone),
+              "plain_convolutions": form.plainConvolutionType.map { .string($0) } ?? .null,
               "bytes": .integer(form.bytes), "memory": .integer(form.memory),
               "fits": .bool(form.fits),
             ]
           })
       ]))
+  }
+}
+
+extension ModelForms.Form {
+  /// Whether the form differs from those that are preferred to it.
+  ///
+  /// It does not where it is the file of another program of the layout, or where it saves less than
+  /// 3 % of the size and of the memory of a preferred form, and both fit or neither does.
+  fileprivate func isUseful(besides others: [Self]) -> Bool {
+    !others.contains { other in
+      let isSameFile =
+        other.layout == layout && other.bytes == bytes && other.memory == memory
+      let savesLittle =
+        100 * wholeBytes >= 97 * other.wholeBytes && 100 * memory >= 97 * other.memory
+      return isSameFile
+        || other.program == program && other.rank <= rank && savesLittle && other.fits == fits
+    }
+  }
+}
+
+/// Makes the forms of a model for one program.
+private struct FormMaker {
+  let model: Model
+  let profile: any OutputProfile
+  let writer: any ModelWriter
+  let budget: Int
+
+  /// `nil`, the types as they are stored, then those of the widest codes, which have the smallest
+  /// rounding errors. Of equal width, those that most programs know come first.
+  static let types: [(any Scheme)?] =
+    [nil]
+    + Schemes.all.enumerated().sorted {
+      ($1.element.bits, $0.offset) < ($0.element.bits, $1.offset)
+    }
+    .map(\.element)
+
+  /// Reads no weights.
+  ///
+  /// - Returns: `nil` where the program does not read the type, where the model has wider numbers
+  ///   only, and where the form is larger than the model itself.
+  func form(_ type: (any Scheme)?, text: (any Scheme)? = nil, rank: Int) throws -> ModelForms.Form?
+  {
+    let stored = model.source
+    let isStoredQuantized = stored.components.contains(where: \.weights.hasQuantizedTensors)
+    let isQuantized = type?.encoding.isQuantized == true
+    var (source, plan): (ModelSource, QuantizationPlan?) = (stored, nil)
+    if let type {
+      if isStoredQuantized, isQuantized { return nil }
+      var request = QuantizationRequest(type: type.name, textEncoderType: text?.name)
+      if !isQuantized { request.restType = type.name }
+      guard let quantized = try QuantizedModel(model, request, for: profile) else { return nil }
+      (source, plan) = (quantized.model, quantized.plan[ComponentName.unet])
+      if !isQuantized, !isStoredQuantized, source.unetBytes > stored.unetBytes { return nil }
+    } else if !isStoredQuantized || !profile.reads(stored) {
+      return nil
+    }
+    let bytes = profile.storedBytes(of: source)
+    guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else { return nil }
+    let estimate = try MemoryEstimate(source, in: profile.memory, size: model.defaultSize)
+    let memory = estimate.peak?.total ?? 0
+    let held = Set(profile.prepared(source).components.map(\.name))
+    let loadedBesides = source.components.filter { !held.contains($0.name) }
+    let isDefault = writer.profiles.first?.name == profile.name
+    return ModelForms.Form(
+      program: profile.name, title: profile.title, layout: writer.name, isDefault: isDefault,
+      output: outputName(type, text: text, program: isDefault ? nil : profile.name),
+      type: type?.name, textEncoderType: text?.name, isQuantized: isQuantized,
+      isUNetAlone: held == [ComponentName.unet] && !loadedBesides.isEmpty,
+      plainConvolutionType: plan?.plainConvolutionType, bytes: bytes,
+      wholeBytes: bytes + loadedBesides.reduce(0) { $0 + $1.weights.byteCount }, memory: memory,
+      fits: memory <= budget, rank: rank)
+  }
+
+  /// The form with int8 text encoders, where these are in memory all the time; `nil` unless it fits
+  /// and `form` does not, or it saves more than 10 % of the memory.
+  func formWithQuantizedText(
+    _ form: ModelForms.Form, _ type: (any Scheme)?, rank: Int
+  ) throws -> ModelForms.Form? {
+    guard form.isQuantized, profile.memory.residency == .allComponents,
+      let smaller = try self.form(type, text: Schemes.int8, rank: rank)
+    else { return nil }
+    return smaller.fits && !form.fits || 10 * smaller.memory < 9 * form.memory ? smaller : nil
+  }
+
+  /// A name that differs from the input's and from those of other forms: `sd15-int8.gguf`,
+  /// `sd15-int8-comfyui.gguf`.
+  ///
+  /// - Parameter program: `nil` for the default of the layout.
+  private func outputName(
+    _ type: (any Scheme)?, text: (any Scheme)?, program: String?
+  ) -> String {
+    let stem = PathParts(model.source.location).stemAndExtension.stem
+    let words = [stem, type?.name ?? "copy", text.map { "text-\($0.name)" }, program]
+    return writer.outputName(stem: words.compactMap { $0 }.joined(separator: "-"))
+  }
+}
+
+extension ModelSource {
+  fileprivate var unetBytes: Int { self[ComponentName.unet]?.weights.byteCount ?? 0 }
+}
+
+extension Scheme {
+  /// The width of a stored number or code.
+  fileprivate var bits: Int {
+    encoding.codeFormat?.bits ?? 8 * (encoding.numberWidths.first ?? 0)
+  }
+}
+
+extension QuantizedModel {
+  /// The model as one program's output holds it. Reads no weights.
+  ///
+  /// - Returns: `nil` where the program reads nothing near a type of the request.
+  init?(_ bound: Model, _ request: QuantizationRequest, for profile: any OutputProfile) throws {
+    do {
+      try self.init(bound, request) {
+        try $0.fitting(
+          profile, layout: profile.container, component: $1, rest: $2, reason: "")
+      }
+    } catch is PlanFitError {
+      return nil
+    }
   }
 }

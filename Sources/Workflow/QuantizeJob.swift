@@ -140,6 +140,9 @@ package struct QuantizeJob: Job {
     }
     // A dry run writes nothing that would hold the digest.
     let quantized = try quantized(isDryRun ? source : digest.watched, sparingOutliers: events)
+    if let note = try request.savingNote(quantized.plan, of: source, as: layout, by: writer) {
+      events(.note(note))
+    }
     guard let output, !isDryRun else {
       return .planned(
         try PlannedModel(plan: quantized.plan, of: quantized.model, as: layout, by: writer))

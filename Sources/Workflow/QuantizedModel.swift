@@ -165,7 +165,7 @@ extension ModelPlan {
     for part in parts {
       rows += part.plan.groups.map { group in
         (areSeveral ? [part.component] : []) + [
-          group.scheme, "\(group.tensors)", formatted(count: group.parameters),
+          group.storedType, "\(group.tensors)", formatted(count: group.parameters),
           formatted(bytes: group.byteCount), group.reason,
         ]
       }
@@ -177,7 +177,8 @@ extension ModelPlan {
 extension QuantizationPlan.Group {
   fileprivate var json: JSONValue {
     [
-      "scheme": .string(scheme), "reason": .string(reason), "tensors": .integer(tensors),
+      "scheme": .string(scheme), "stored_as": .string(storedType), "reason": .string(reason),
+      "tensors": .integer(tensors),
       "parameters": .integer(parameters), "bytes": .integer(byteCount),
     ]
   }

@@ -79,6 +79,11 @@ package struct ShrinkJob: Job {
       }
     }
     let planned = try quantized(nil, sparingOutliers: nil)
+    if let note = try quantization.savingNote(
+      planned.plan, of: current, as: output.layout, by: writer)
+    {
+      events(.note(note))
+    }
     let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
     func checkSpace(calibrated model: Model?) throws {
       let beside =

@@ -49,7 +49,9 @@ package struct WrittenModel: JobOutcome {
       return Part(
         name: component.name, parametersBefore: old?.parameterCount ?? 0,
         parametersAfter: component.weights.parameterCount, bytesBefore: old?.byteCount ?? 0,
-        bytesAfter: component.weights.byteCount)
+        bytesAfter: component.weights.entries.reduce(0) {
+          $0 + (profile?.stored($1) ?? $1).byteCount
+        })
     }
   }
 

@@ -15,12 +15,14 @@ struct OutputProfileTests {
     for writer in Writers.all {
       #expect(writer.profiles.allSatisfy { $0.container == writer.name })
     }
+    let titles = OutputProfiles.all.map(\.title)
+    #expect(Set(titles).count == titles.count, "\(titles)")
   }
 
   @Test func theFirstProfileIsTheDefault() throws {
     let writer = GGUFWriter()
     #expect(try writer.profile(WriteOptions()).name == "sdcpp")
-    #expect(try writer.profile(WriteOptions(program: "comfyui")).title == "ComfyUI")
+    #expect(try writer.profile(WriteOptions(program: "comfyui")).title == "ComfyUI-GGUF")
     let error = #expect(throws: OutputProfileError.self) {
       try writer.profile(WriteOptions(program: "sdnq"))
     }
@@ -122,7 +124,7 @@ struct OutputProfileTests {
       notes["checkpoint"] == [
         ["ComfyUI and diffusers' from_single_file ignore \(end)"], ["ComfyUI ignores \(end)"],
       ])
-    #expect(notes["gguf"] == [["ComfyUI ignores \(end)"]])
+    #expect(notes["gguf"] == [["ComfyUI-GGUF ignores \(end)"]])
     #expect(notes["diffusers"] == [[], []])
     let plain = stableDiffusion2("epsilon", layers: 2)
     #expect(OutputProfiles.all.allSatisfy { $0.notes(plain).isEmpty })

@@ -201,6 +201,7 @@ import Testing
       let ending = try expectDecant(["inspect", "model", "--vram", "4GB"], in: folder)
       for words in [
         "forms fit in 4.00 GB for one image of ",
+        "\n1 GB is 10^9 bytes; a GPU with 4 GiB has 4.29 GB.",
         "    decant quantize model -o model-int8-sdnq/ --type int8 --for sdnq\n",
         "    decant convert model -o model-f16/ --type f16\n",
       ] { #expect(ending.output.contains(words), "\(ending.output)") }
@@ -208,7 +209,10 @@ import Testing
       #expect(!ending.output.contains(".decant"), "\(ending.output)")
       let none = try expectDecant(["inspect", "model", "--vram", "1KB"], in: folder)
       #expect(none.output.contains("\n0 of "), "\(none.output)")
-      #expect(!none.output.contains("  yes\n"))
+      #expect(!none.output.contains("    decant "), "\(none.output)")
+      #expect(none.output.contains("\ndiffusers with SDNQ, int8 "), "\(none.output)")
+      // The forms replace the table of blocks.
+      #expect(!none.output.contains("U-Net block"), "\(none.output)")
       try expectDecant(["inspect", "model", "--vram", "much"], in: folder, exit: 2)
       // One of the commands works as it is printed.
       try expectDecant(
@@ -229,13 +233,101 @@ import Testing
         "    decant quantize x -o x-int8.gguf --type int8\n",
         "    decant quantize x -o x-int8-comfyui.gguf --type int8 --for comfyui\n",
       ] { #expect(output.contains(words), "\(output)") }
-      let lines = output.split(separator: "\n").drop { !$0.hasSuffix("fits") }
+      let lines = output.split(separator: "\n").drop { !$0.hasPrefix("least rounding error first") }
       #expect(
         lines.count > 2 && lines.allSatisfy { $0.hasPrefix("    ") || $0.count <= 80 }, "\(output)")
-      let outputs = lines.compactMap { line in
-        line.hasPrefix("    decant ") ? line.split(separator: " ").dropFirst(4).first : nil
+      let commands = lines.filter { $0.hasPrefix("    decant ") }
+      let outputs = commands.compactMap { $0.split(separator: " ").dropFirst(4).first }
+      #expect(outputs.count == commands.count && Set(outputs).count == outputs.count, "\(output)")
+      #expect(output.contains("13 of 13 forms fit in "), "\(output)")
+      // Each program has its own heading, with its forms below.
+      let headings = lines.dropFirst().filter { !$0.hasPrefix("  ") }.map(String.init)
+      #expect(
+        headings == [
+          "diffusers", "diffusers with SDNQ", "programs for single-file checkpoints", "ComfyUI",
+          "stable-diffusion.cpp", "ComfyUI-GGUF", "diffusers (GGUF)",
+        ], "\(output)")
+      #expect(output.contains(" U-Net alone\n    decant quantize x -o x-int8-comfyui.gguf "))
+      #expect(
+        output.contains(
+          " convolutions stay f16\n    decant quantize x -o x-int8-comfyui.safetensors "))
+    }
+  }
+
+  /// What does not fit comes last and has no command. Text encoders in int8 make a form fit.
+  @Test func formsThatFitComeFirst() throws {
+    try withTemporaryFolder { folder in
+      try FileManager.default.createSymbolicLink(
+        atPath: folder + "/x", withDestinationPath: fixture("mini-sd"))
+      let output = try expectDecant(["inspect", "x", "--vram", "9.3MB", "--quiet"], in: folder)
+        .output
+      for words in [
+        " forms fit in 9.30 MB for one image of 64x64;\n",
+        "\n  int8, text encoders int8 ",
+        "    decant quantize x -o x-int8-text-int8-sdnq/ --type int8 --text-encoder-type int8 --for sdnq\n",
+        "\ntoo large ", "\ndiffusers, f16 ", "\nstable-diffusion.cpp, int8 ",
+      ] { #expect(output.contains(words), "\(output)") }
+      let halves = output.components(separatedBy: "\ntoo large ")
+      #expect(halves.count == 2 && !halves[1].contains("decant "), "\(output)")
+      #expect(!halves[0].contains("convert x -o x-f16/"), "\(output)")
+      try expectDecant(
+        [
+          "quantize", "x", "-o", "x-int8-text-int8-sdnq/", "--type", "int8",
+          "--text-encoder-type", "int8", "--for", "sdnq", "--method", "round", "--quiet",
+        ], in: folder)
+    }
+  }
+
+  /// A U-Net alone has no forms, because making an image takes the other components.
+  @Test func formsNeedACompleteModel() throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        ["inspect", "model/unet", "--vram", "4GB", "--check"], in: folder, exit: 2,
+        stderr:
+          "decant: model/unet: components 'vae' and 'text_encoder' are missing; found unet; pass --vae MODEL and --text-encoder MODEL to add them"
+      )
+      #expect(ending.output.isEmpty)
+      let whole = try expectDecant(
+        [
+          "inspect", "model/unet", "--vram", "4GB", "--vae", "model/vae", "--text-encoder",
+          "model/text_encoder", "--quiet",
+        ], in: folder)
+      let command =
+        "decant convert model/unet -o unet-f16.safetensors --type f16 --vae=model/vae --text-encoder=model/text_encoder\n"
+      #expect(whole.output.contains("    " + command), "\(whole.output)")
+    }
+  }
+
+  /// A shell runs the commands as they are printed, also for paths with spaces.
+  @Test func commandsRunInAShell() throws {
+    try withModel { folder in
+      for name in ["it's my model", "my vae"] {
+        try FileManager.default.createSymbolicLink(
+          atPath: folder + "/" + name,
+          withDestinationPath: fixture("golden/pipeline") + (name == "my vae" ? "/vae" : ""))
       }
-      #expect(outputs.count == lines.count / 2 && Set(outputs).count == outputs.count, "\(output)")
+      let ending = try expectDecant(
+        ["inspect", "it's my model", "--vae", "my vae", "--vram", "4GB", "--quiet"], in: folder)
+      let lines = ending.output.split(separator: "\n").filter { $0.hasPrefix("    decant ") }
+      let refusal = try expectDecant(["my vae"], in: folder, exit: 2)
+      #expect(
+        refusal.errors.contains("for example: decant inspect 'my vae'\n"), "\(refusal.errors)")
+      let program = try #require(Decant.path)
+      for (line, output) in [
+        (lines.first { $0.contains("--type int8 --for sdnq") }, "it's my model-int8-sdnq"),
+        (lines.first { $0.contains("-o 'it'\\''s my model-f16/'") }, "it's my model-f16"),
+      ] {
+        let command = try #require(line, "\(ending.output)")
+        let shell = Process()
+        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+        shell.currentDirectoryURL = URL(fileURLWithPath: folder)
+        shell.arguments = ["-c", "decant() { '\(program)' \"$@\" --quiet; }\n" + command]
+        shell.standardOutput = FileHandle.nullDevice
+        try shell.run()
+        shell.waitUntilExit()
+        #expect(shell.terminationStatus == 0, "\(command)")
+        #expect(FileManager.default.fileExists(atPath: folder + "/" + output), "\(command)")
+      }
     }
   }
 

@@ -47,6 +47,39 @@ import Testing
     }
   }
 
+  /// Where a program reads no quantized convolutions, another layout may save more.
+  @Test func aFormThatSavesLittleIsNoted() throws {
+    try withMiniature { folder in
+      func notes(_ arguments: [String]) throws -> [String] {
+        let ending = try expectDecant(
+          ["quantize", "mini", "--type", "int8", "--dry-run"] + arguments, in: folder)
+        return ending.errors.split(separator: "\n").filter { $0.hasPrefix("note: ") }
+          .map(String.init)
+      }
+      let stay = "note: convolutions stay f16, because "
+      let native = try notes(["--for", "comfyui", "-o", "a.safetensors"])
+      #expect(
+        native == [
+          stay + "ComfyUI reads them as plain numbers: the U-Net takes 9.33 MB (11.0 MB in f16); "
+            + "in a GGUF file for ComfyUI-GGUF it takes 6.00 MB"
+        ])
+      let gguf = try notes(["-o", "a.gguf"])
+      #expect(
+        gguf == [
+          stay + "stable-diffusion.cpp reads them as plain numbers: the U-Net takes 9.36 MB "
+            + "(11.0 MB in f16)"
+        ])
+      // The last is the user's own choice of layers.
+      for arguments in [
+        ["--for", "comfyui", "-o", "a.gguf"], ["-o", "a.decant"],
+        ["-o", "a.gguf", "--only", "*.attn1.*"],
+      ] {
+        let others = try notes(arguments)
+        #expect(others.isEmpty, "\(arguments)")
+      }
+    }
+  }
+
   /// Int8 rows are not blocks of 32 weights, and only the original gives those.
   @Test func anotherQuantizationNeedsTheOriginal() throws {
     try withMiniature { folder in

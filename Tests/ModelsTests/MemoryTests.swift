@@ -57,11 +57,16 @@ import Testing
     #expect(try phase(.unet, of: large, in: program, side: 1024).activations == 855_482_368)
   }
 
-  /// In W8A8, a layer's inputs are int8 and its sums int32, in the U-Net alone.
+  /// In W8A8, a layer's inputs are int8 and its sums int32, in a quantized U-Net alone.
   @Test func integerProductsHoldTheirSums() throws {
     var program = ProgramMemory.float16Pipeline
-    let model = try model("sd-v1-5")
+    var model = try model("sd-v1-5")
     #expect(try phase(.unet, of: model, in: program, side: 512).activations == 136_616_960)
+    program.quantizedProducts = .integers
+    #expect(try phase(.unet, of: model, in: program, side: 512).activations == 136_616_960)
+    let unet = try #require(model["unet"])
+    model["unet"]?.weights = Reencoded(base: unet.weights) { $0.rank == 2 ? .int8 : .plain(.f16) }
+    program.quantizedProducts = .asStored
     let decoder = try phase(.decoder, of: model, in: program, side: 512)
     program.quantizedProducts = .integers
     #expect(try phase(.unet, of: model, in: program, side: 512).activations == 181_181_440)

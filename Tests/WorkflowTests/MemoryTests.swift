@@ -80,6 +80,8 @@ import Workflow
       let plain = try await table(miniature)
       let names = plain.compactMap { $0["program"]?.string }
       #expect(Set(["decant", "diffusers", "checkpoint"]).isSubset(of: names))
+      // ComfyUI needs as much from either layout.
+      #expect(Set(names).count == names.count, "\(names)")
       for row in plain {
         let sizes = try #require(row["sizes"]?.array)
         #expect(sizes.map { $0["width"] } == [512, 1024])
@@ -117,13 +119,31 @@ import Workflow
           budget: budget
         ).run()
         #expect(outcome.json["forms"]?["budget"]?.integer == budget)
-        return try #require(outcome.forms)
+        let forms = try #require(outcome.forms)
+        let rows = try #require(outcome.json["forms"]?["rows"]?.array)
+        #expect(rows.map { $0["output"]?.string } == forms.forms.map(\.output))
+        #expect(rows.map { $0["title"]?.string } == forms.forms.map(\.title))
+        return forms
       }
       let all = try await forms(miniature, 1_000_000_000)
       #expect(all.forms.allSatisfy { $0.fits })
       // Decant itself uses no GPU.
       #expect(!all.forms.isEmpty && !all.forms.contains { $0.program == "decant" })
       #expect(Set(all.forms.map(\.output)).count == all.forms.count)
+      // Neither f32 nor a type that saves less than 3 % of a better one.
+      let types = Set(all.forms.compactMap(\.type))
+      #expect(types == ["f16", "int8", "int4-g32"], "\(types)")
+      for program in Set(all.forms.map(\.title)) {
+        let sizes = all.forms.filter { $0.title == program }.map(\.bytes)
+        let sorted = sizes.sorted(by: >)
+        #expect(sizes == sorted, "\(program)")
+      }
+      let alone = all.forms.filter(\.isUNetAlone)
+      #expect(Set(alone.map(\.title)) == ["ComfyUI-GGUF"] && !alone.isEmpty)
+      let plain = all.forms.filter { $0.plainConvolutionType == "f16" }
+      #expect(
+        Set(plain.map(\.title)) == ["ComfyUI", "stable-diffusion.cpp", "diffusers (GGUF)"])
+      #expect(plain.allSatisfy { $0.isQuantized })
       let none = try await forms(miniature, 1_000_000)
       #expect(none.forms.count == all.forms.count && !none.forms.contains { $0.fits })
 
@@ -151,10 +171,51 @@ import Workflow
     }
   }
 
+  /// Forms that fit come first. Text encoders are quantized where only that makes a form fit.
+  @Test func textEncodersAreQuantizedWhereThatHelps() async throws {
+    func forms(_ budget: Int) async throws -> [ModelForms.Form] {
+      let outcome = try await InspectJob(
+        model: miniature, reading: InputOptions(), listsTensors: false, checks: false,
+        budget: budget
+      ).run()
+      return try #require(outcome.forms).forms
+    }
+    let all = try await forms(1_000_000_000)
+    #expect(!all.contains { $0.program == "sdnq" && $0.textEncoderType != nil })
+    let int8 = try #require(all.first { $0.program == "sdnq" && $0.type == "int8" })
+    let tight = try await forms(int8.memory - 1)
+    let fit = tight.map(\.fits)
+    let count = fit.count { $0 }
+    #expect(count > 0 && count < fit.count && fit.prefix(count).allSatisfy { $0 }, "\(fit)")
+    let sdnq = tight.filter { $0.program == "sdnq" }
+    #expect(sdnq.map(\.fits) == [true, true, false], "\(sdnq)")
+    let text = sdnq[0]
+    #expect(text.type == "int8" && text.textEncoderType == "int8")
+    #expect(text.output == "mini-sd-int8-text-int8-sdnq/")
+    #expect(sdnq[1].type == "int4-g32" && sdnq[1].textEncoderType == nil)
+    #expect(sdnq[2].memory == int8.memory)
+    // ComfyUI does not read them quantized, and holds one component at a time.
+    #expect(!tight.contains { $0.program == "comfyui" && $0.textEncoderType != nil })
+
+    try await withTemporaryFolder { folder in
+      let request = QuantizationRequest(type: "int8", textEncoderType: "int8", method: "round")
+      let written = try await QuantizeJob(
+        model: miniature, reading: InputOptions(),
+        output: OutputRequest(path: folder + "/" + text.output, program: "sdnq"),
+        isDryRun: false, request: request, calibration: nil
+      ).run()
+      #expect(written.json["memory"]?["bytes"]?.integer == text.memory)
+    }
+  }
+
+  /// The refusal names the components to add, and comes before the check.
   @Test func onlyACompleteModelHasForms() async throws {
     let job = InspectJob(
-      model: miniature + "/unet", reading: InputOptions(), listsTensors: false, checks: false,
+      model: miniature + "/unet", reading: InputOptions(), listsTensors: false, checks: true,
       budget: 1)
-    await #expect(throws: JobError.self) { try await job.run() }
+    let log = EventLog()
+    let error = await #expect(throws: BindingError.self) { try await job.run(log.add) }
+    #expect(error?.remedy == .addComponents([.vae, .textEncoder]))
+    #expect(log.stages.isEmpty)
   }
 }

@@ -53,16 +53,19 @@ import Workflow
     }
   }
 
-  /// ComfyUI reads vectors as float32: the plan counts them so.
+  /// ComfyUI reads vectors as float32: the plan states and counts them so, and so does the summary.
   @Test(arguments: [
-    ("comfyui", "plan of a GGUF file for ComfyUI:\n", "bias; ComfyUI reads it as f32"),
+    (
+      "comfyui", "plan of a GGUF file for ComfyUI-GGUF:\n",
+      "bias; ComfyUI-GGUF reads it as f32", "f32"
+    ),
     (
       "sdcpp", "plan of a GGUF file for stable-diffusion.cpp:\n",
-      "stable-diffusion.cpp reads it as plain numbers only"
+      "stable-diffusion.cpp reads it as plain numbers only", "f16"
     ),
   ])
   func aDryRunStatesItsOutputAndTheStoredBytes(
-    program: String, heading: String, reason: String
+    program: String, heading: String, reason: String, vectors: String
   ) async throws {
     try await withTemporaryFolder { folder in
       let request = QuantizationRequest(type: "int8", method: "round")
@@ -73,17 +76,31 @@ import Workflow
       ).run()
       #expect(out.text.hasPrefix(heading) && out.text.contains(reason), "\(out.text)")
       #expect(out.json["layout"] == "gguf" && out.json["program"] == .string(program))
-      _ = try await QuantizeJob(
+      let written = try await QuantizeJob(
         model: miniature, reading: InputOptions(), output: output, isDryRun: false,
         request: request, calibration: nil
       ).run()
       let file = try Readers.all.read(output.path)
-      let unet = try #require(file["unet"]).weights.byteCount
+      let weights = try #require(file["unet"]).weights
+      let unet = weights.byteCount
       #expect(out.json["bytes"] == .integer(unet))
       let all = file.components.reduce(0) { $0 + $1.weights.byteCount }
       #expect(out.json["weight_bytes"] == .integer(all))
       let planned = try #require(out.json["plan"]?.array).compactMap { $0["bytes"]?.integer }
       #expect(planned.reduce(0, +) == unet)
+      let types = try #require(out.json["plan"]?.array).map { entry in
+        (entry["tensor"]?.string ?? "", entry["stored_as"]?.string ?? "")
+      }
+      #expect(types.allSatisfy { weights.entry($0.0)?.encoding.name == $0.1 })
+      #expect(types.contains { $0.0 == "conv_in.bias" && $0.1 == vectors })
+      let groups = try #require(written.json["quantize"]?["plan"]?.array)
+      #expect(groups.contains { $0["reason"]?.string?.hasPrefix("bias") == true })
+      for group in groups where group["reason"]?.string?.hasPrefix("bias") == true {
+        #expect(group["scheme"] == "f16" && group["stored_as"] == .string(vectors))
+      }
+      let parts = try #require(written.json["components"]?.array)
+      let part = try #require(parts.first { $0["name"] == "unet" })
+      #expect(part["bytes"]?["after"] == .integer(unet))
     }
   }
 

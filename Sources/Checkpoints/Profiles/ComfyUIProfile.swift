@@ -9,7 +9,7 @@ import Tensors
 /// Metadata states their original shapes.
 struct ComfyUIProfile: OutputProfile {
   let name = "comfyui"
-  let title = "ComfyUI"
+  let title = "ComfyUI-GGUF"
   var container: String { GGUFWriter().name }
 
   /// ComfyUI unloads components when memory is scarce, and decodes in tiles of 64 latent pixels when

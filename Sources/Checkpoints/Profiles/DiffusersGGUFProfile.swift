@@ -9,7 +9,7 @@ import Tensors
 /// convolutions and vectors as plain numbers only.
 struct DiffusersGGUFProfile: OutputProfile {
   let name = "diffusers"
-  let title = "diffusers"
+  let title = "diffusers (GGUF)"
   var container: String { GGUFWriter().name }
 
   func refusal(_ model: ModelSource) -> String? {

@@ -71,19 +71,29 @@ package struct MemoryEstimate: Hashable, Sendable {
     // The activations of a text are a few megabytes.
     if !texts.isEmpty { add(.text, texts, activations: 0) }
     if let unet, let component = model[ComponentName.unet] {
+      // Weights that are not quantized are multiplied as floating-point numbers.
+      let isQuantized = component.largestQuantizedCount > 0
       var walk = ActivationWalk(
-        program, batch: program.batchesGuidance ? 2 : 1, width: program.activationBytes)
+        isQuantized ? program : program.withoutIntegers,
+        batch: program.batchesGuidance ? 2 : 1, width: program.activationBytes)
       walk.unet(UNetSpec(unet), latent: size.latent(by: factor))
       add(.unet, [component], activations: walk.peak)
     }
     if let vae, let component = model[ComponentName.vae] {
-      var floats = program
-      if floats.quantizedProducts == .integers { floats.quantizedProducts = .asStored }
-      var walk = ActivationWalk(floats, batch: 1, width: decoderWidth)
+      var walk = ActivationWalk(program.withoutIntegers, batch: 1, width: decoderWidth)
       walk.decoder(VAESpec(vae).decoder, latent: size.tile(program.decoderTile).latent(by: factor))
       add(.decoder, [component], activations: walk.peak)
     }
     self.phases = phases
+  }
+}
+
+extension ProgramMemory {
+  /// The program where it multiplies floating-point numbers only.
+  fileprivate var withoutIntegers: ProgramMemory {
+    var copy = self
+    if quantizedProducts == .integers { copy.quantizedProducts = .asStored }
+    return copy
   }
 }
 
