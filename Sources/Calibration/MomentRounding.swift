@@ -1,5 +1,6 @@
 internal import Execution
 private import Kernels
+internal import ModelSources
 package import Models
 package import Quantization
 package import Sampling

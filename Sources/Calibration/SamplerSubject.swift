@@ -2,8 +2,8 @@ internal import Execution
 internal import ModelSources
 private import Models
 internal import Quantization
-private import Support
 package import Sampling
+private import Support
 
 /// Performs calibration runs with the reference sampler. It does not decode the latents.
 package struct SamplerSubject: CalibrationSubject {

@@ -104,10 +104,19 @@ struct QuantizationArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How weights are rounded. \(roundingMethodSummaries.joined(separator: "; ")).",
+      "How weights are rounded. \(roundingMethodSummaries.joined(separator: "; ")) (default: "
+        + "\(defaultRoundingMethods.withCalibration) with a calibration, else "
+        + "\(defaultRoundingMethods.without)).",
       valueName: "method"),
     completion: .list(roundingMethodNames))
-  var method: String = defaultRoundingMethod
+  var method: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Memory that \(defaultRoundingMethods.withCalibration) may use, such as 6GB; with more, it "
+        + "runs the model fewer times (default: a quarter of the machine's).",
+      valueName: "size"), transform: ByteSize.init)
+  var memory: ByteSize?
 
   @Option(
     parsing: .upToNextOption,
@@ -148,7 +157,7 @@ struct QuantizationArguments: ParsableArguments {
   func request(type: String) -> QuantizationRequest {
     QuantizationRequest(
       type: (convrot ? rotatedTypeName(type) : nil) ?? type, textEncoderType: textEncoderType,
-      method: method, keep: keep, only: only,
+      method: method, memory: memory?.bytes, keep: keep, only: only,
       assign: assign, restType: restType)
   }
 }

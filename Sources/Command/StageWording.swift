@@ -15,6 +15,8 @@ extension Stage {
     case .calibrating(let images, let size):
       "calibrating with \(counted(images, "image")) of \(size.width)x\(size.height)"
     case .writing(let path): "writing \(path)"
+    case .rounding(let calls):
+      "rounding the layers of unet with \(counted(calls, "recorded call"))"
     case .checkingRows(let component): "looking for outliers in the weights of \(component)"
     case .recording(let path): "storing the results of the verification in \(path)"
     case .verifying(let candidate, let reference): "verifying \(candidate) against \(reference)"

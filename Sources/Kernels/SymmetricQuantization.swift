@@ -14,6 +14,16 @@ package struct SymmetricCodes: Sendable {
   package let chosen: RoundingSums
   /// The sums of rounding to nearest, whose scale maps the largest magnitude to the largest code.
   package let plain: RoundingSums
+
+  package init(
+    codes: [Int8], scales: [Float], ratios: [Float], chosen: RoundingSums, plain: RoundingSums
+  ) {
+    self.codes = codes
+    self.scales = scales
+    self.ratios = ratios
+    self.chosen = chosen
+    self.plain = plain
+  }
 }
 
 /// The sums of squares of weights and of their rounding errors, in float64.
@@ -23,6 +33,15 @@ package struct RoundingSums: Sendable, Equatable {
   /// The sums with every square multiplied by the mean square of its input; 0 without calibration.
   package var weightedSignal = 0.0
   package var weightedError = 0.0
+
+  package init(
+    signal: Double = 0, error: Double = 0, weightedSignal: Double = 0, weightedError: Double = 0
+  ) {
+    self.signal = signal
+    self.error = error
+    self.weightedSignal = weightedSignal
+    self.weightedError = weightedError
+  }
 }
 
 /// The grid of codes, and the candidates for the scale of each group.

@@ -26,7 +26,7 @@ package struct QuantizationPlan: Sendable {
     package var exceptions: [PlanException]
 
     package init(
-      scheme: any Scheme, method: any RoundingMethod = RoundingMethods.default,
+      scheme: any Scheme, method: any RoundingMethod = RoundingMethods.standard(hasMoments: false),
       rest: any Scheme = Schemes.half
     ) {
       self.scheme = scheme

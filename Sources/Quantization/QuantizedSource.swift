@@ -65,15 +65,27 @@ package struct QuantizedSource: WeightSource {
   private func encode(
     _ tensor: StoredTensor, name: String, by entry: QuantizationPlan.Entry
   ) throws -> RoundedLayers.Layer {
-    let scheme = entry.scheme
     let statistics =
-      scheme.encoding.isQuantized
+      entry.scheme.encoding.isQuantized
       ? statistics?[entry.module].flatMap { LayerStatistics($0, shape: tensor.shape) } : nil
     let method = plan.method.applied(with: statistics)
-    let encoded = try namingErrors(of: tensor, name: name, location: location, scheme: scheme) {
-      () throws(SchemeError) in
-      try scheme.encode(tensor, method: method, statistics: statistics)
-    }
+    let encoded = try entry.encode(
+      tensor, method: method, statistics: statistics, location: location)
     return RoundedLayers.Layer(encoded: encoded, method: method.name)
+  }
+}
+
+extension QuantizationPlan.Entry {
+  /// The weights in the entry's scheme.
+  ///
+  /// - Parameter location: the weights' file, for errors.
+  package func encode(
+    _ weights: StoredTensor, method: any RoundingMethod, statistics: LayerStatistics?,
+    location: String
+  ) throws(ConversionError) -> EncodedTensor {
+    try namingErrors(of: weights, name: tensor, location: location, scheme: scheme) {
+      () throws(SchemeError) in
+      try scheme.encode(weights, method: method, statistics: statistics)
+    }
   }
 }

@@ -1,5 +1,3 @@
-package import Tensors
-
 /// Layers of a component that were rounded before the output is written, because their method needs
 /// more than the weights.
 package struct RoundedLayers: Sendable {

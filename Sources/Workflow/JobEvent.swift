@@ -28,6 +28,8 @@ package enum Stage: Hashable, Sendable {
   case checkingTensors(String)
   /// The weights of a component are read, to find rows that rounding would lose to one large weight.
   case checkingRows(String)
+  /// The layers of the U-Net are rounded, with the inputs that they have in recorded calls.
+  case rounding(calls: Int)
   /// Images are generated with the model of that name, for a prompt of `count`. Prompts count from
   /// 0.
   case generating(model: String, prompt: Int, of: Int)

@@ -34,7 +34,10 @@ package let roundingMethodNames = RoundingMethods.all.map(\.name)
 package let roundingMethodSummaries = RoundingMethods.all.map { "\($0.name): \($0.summary)" }
 
 /// The name of the default rounding method.
-package let defaultRoundingMethod = RoundingMethods.default.name
+package let defaultRoundingMethods = (
+  withCalibration: RoundingMethods.standard(hasMoments: true).name,
+  without: RoundingMethods.standard(hasMoments: false).name
+)
 
 /// The name of the scheme that `name` stands for, in any case and under any usual name: `f16` for
 /// `FP16`. A name that stands for no scheme stays as it is.

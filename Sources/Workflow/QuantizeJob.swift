@@ -10,7 +10,11 @@ package struct QuantizationRequest: Sendable {
   package var type: String
   /// The type of the text encoders' linear layers; `nil` stores text encoders as ``restType``.
   package var textEncoderType: String?
-  package var method: String
+  /// `nil` is ``RoundingMethods/standard(hasMoments:)``.
+  package var method: String?
+  /// Bytes that a method may take for what it measures of layers; `nil` is a quarter of the
+  /// machine's memory.
+  package var memory: Int?
   package var keep: [String]
   package var only: [String]
   /// `pattern=type`.
@@ -18,13 +22,14 @@ package struct QuantizationRequest: Sendable {
   package var restType: String
 
   package init(
-    type: String, textEncoderType: String? = nil, method: String = defaultRoundingMethod,
-    keep: [String] = [], only: [String] = [], assign: [String] = [],
+    type: String, textEncoderType: String? = nil, method: String? = nil,
+    memory: Int? = nil, keep: [String] = [], only: [String] = [], assign: [String] = [],
     restType: String = defaultRestType
   ) {
     self.type = typeName(type)
     self.textEncoderType = textEncoderType.map(typeName)
     self.method = method
+    self.memory = memory
     self.keep = keep
     self.only = only
     self.assign = assign.map(Self.withTypeName)
@@ -40,12 +45,17 @@ package struct QuantizationRequest: Sendable {
 
   /// The settings of a component with every name resolved; `nil` for a component that is stored as
   /// ``restType``. Patterns are those of the U-Net's modules.
-  func choices(of component: String) throws -> QuantizationPlan.Choices? {
-    if component == ComponentName.unet { return try unetChoices() }
+  ///
+  /// - Parameter hasCalls: whether a calibration with recorded calls is at hand.
+  /// - Throws: ``JobError`` for an unknown name, and for a method that needs recorded calls.
+  func choices(
+    of component: String, hasCalls: Bool
+  ) throws -> QuantizationPlan.Choices? {
+    if component == ComponentName.unet { return try unetChoices(hasCalls: hasCalls) }
     guard let textEncoderType, ComponentName.textEncoders.contains(component) else { return nil }
     let scheme = try scheme(textEncoderType)
     return QuantizationPlan.Choices(
-      scheme: scheme, method: try roundingMethod(),
+      scheme: scheme, method: try roundingMethod(hasCalls: hasCalls),
       rest: scheme.encoding.isQuantized ? try restScheme() : scheme)
   }
 
@@ -54,16 +64,22 @@ package struct QuantizationRequest: Sendable {
     try plainScheme(restType, noun: "type of the other weights")
   }
 
-  private func roundingMethod() throws -> any RoundingMethod {
+  private func roundingMethod(hasCalls: Bool) throws -> any RoundingMethod {
+    guard let method else { return RoundingMethods.standard(hasMoments: hasCalls) }
     guard let found = RoundingMethods.named(method) else {
       throw JobError(
         unknown: method, "rounding method", expected: roundingMethodNames)
     }
+    if found.usesMoments, !hasCalls {
+      throw JobError(
+        "the rounding method \(found.name) needs a calibration with recorded calls",
+        remedy: .choose(.calibration, purpose: "with a file that `decant calibrate` wrote"))
+    }
     return found
   }
 
-  private func unetChoices() throws -> QuantizationPlan.Choices {
-    let method = try roundingMethod()
+  private func unetChoices(hasCalls: Bool) throws -> QuantizationPlan.Choices {
+    let method = try roundingMethod(hasCalls: hasCalls)
     var choices = QuantizationPlan.Choices(
       scheme: try scheme(type), method: method, rest: try restScheme())
     choices.keep = keep.map(ModulePattern.init)
@@ -131,7 +147,10 @@ package struct QuantizeJob: Job {
     func quantized(
       _ source: ModelSource, sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
-      try QuantizedModel(source, request, calibration: file, sparingOutliers: events) {
+      try QuantizedModel(
+        source, request, calibration: file, sparingOutliers: events,
+        spool: isDryRun ? nil : output.map { RoundingSpool.path(beside: $0.path) }
+      ) {
         try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
       }
     }
@@ -149,6 +168,7 @@ package struct QuantizeJob: Job {
     }
     try output.write(
       quantized.model.recording([quantized.step], from: digest), by: writer, events)
+    quantized.removeSpool()
     var outcome = WrittenModel(
       before: source, after: quantized.model, output: output, by: writer)
     outcome.details.append(quantized.detail)

@@ -19,24 +19,29 @@ struct QuantizedModel {
   private let ledgers: [(component: String, ledger: QuantizationLedger)]
   private let request: QuantizationRequest
   private let calibration: JSONObject?
+  private let spool: RoundingSpool?
 
   init(
     _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
-    sparingOutliers events: EventSink? = nil, fitting fit: Fitting = { plan, _, _ in plan }
+    sparingOutliers events: EventSink? = nil, spool: String? = nil,
+    fitting fit: Fitting = { plan, _, _ in plan }
   ) throws {
     try self.init(
       try Model.bind(source), request, calibration: calibration, sparingOutliers: events,
-      fitting: fit)
+      spool: spool, fitting: fit)
   }
 
   /// - Parameters:
   ///   - events: the events of reading the weights once, to leave out layers that would lose a row
-  ///     to one large weight. With `nil`, the plan depends on names and shapes alone.
+  ///     to one large weight, and of rounding layers by a method that measures their inputs. With
+  ///     `nil`, the plan depends on names and shapes alone.
+  ///   - spool: the folder for layers that are rounded before the output is written; `nil` rounds
+  ///     none ahead.
   ///   - fit: called before weights are read, so that its refusals come first, and again with the
   ///     plan without those layers.
   init(
     _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
-    sparingOutliers events: EventSink? = nil, fitting fit: Fitting
+    sparingOutliers events: EventSink? = nil, spool: String? = nil, fitting fit: Fitting
   ) throws {
     let source = bound.source
     let rest = try request.restScheme()
@@ -46,13 +51,16 @@ struct QuantizedModel {
     try calibration?.check(against: unet.modules)
     let components = [unet] + ComponentName.textEncoders.compactMap { bound[$0] }
     let plans = try components.compactMap { component in
-      try request.choices(of: component.name).map { choices in
+      try request.choices(
+        of: component.name, hasCalls: calibration?.calls.isEmpty == false
+      ).map { choices in
         let plan = try QuantizationPlan(modules: component.modules, choices: choices)
         return (component, choices, plan: try fit(plan, component.name, choices.rest))
       }
     }
     var parts: [ModelPlan.Part] = []
     var quantized: [String: QuantizedSource] = [:]
+    var roundingSpool: RoundingSpool?
     for (component, choices, fitted) in plans {
       var plan = fitted
       if let events {
@@ -62,9 +70,18 @@ struct QuantizedModel {
             events(.progress(done: $0, total: $1))
           }, component.name, choices.rest)
       }
+      let isUNet = component.name == unet.name
+      var rounded = RoundedLayers()
+      if let events, let spool, isUNet, plan.method.usesMoments, plan.quantizes, let calibration {
+        let folder = RoundingSpool(plan, calibration, memory: request.memoryLimit, path: spool)
+        rounded = try roundedLayers(
+          of: component, in: bound, plan, calibration, memory: request.memoryLimit,
+          spool: folder, events)
+        roundingSpool = folder
+      }
       quantized[component.name] = try QuantizedSource(
-        component.weights, plan: plan,
-        statistics: component.name == unet.name ? calibration?.statistics : nil)
+        component.weights, plan: plan, statistics: isUNet ? calibration?.statistics : nil,
+        rounded: rounded)
       parts.append(ModelPlan.Part(component: component.name, plan: plan))
     }
     model = source.mappingWeights { component -> any WeightSource in
@@ -77,11 +94,16 @@ struct QuantizedModel {
     }
     self.request = request
     self.calibration = calibration?.provenance
+    self.spool = roundingSpool
   }
+
+  /// Removes the layers that were rounded ahead. Called when the output is written.
+  func removeSpool() { spool?.remove() }
 
   var step: ProvenanceStep {
     var facts: JSONObject = [
-      "type": .string(request.type), "method": .string(request.method),
+      "type": .string(request.type),
+      "method": plan.parts.first.map { .string($0.plan.method.name) } ?? .null,
       "rest_type": .string(request.restType),
       "keep": .strings(request.keep),
       "only": .strings(request.only),

@@ -145,7 +145,7 @@ struct RoundingTests {
       let weights = try base.tensor(tensor)
       return RecordingMethod.Call(
         shape: weights.shape, firstWeight: weights.floats()[0], grid: grid,
-        statistics: meanSquares.map(LayerStatistics.init(meanSquares:)))
+        statistics: meanSquares.map { LayerStatistics(meanSquares: $0) })
     }
     let rows = QuantizationGrid(largestCode: 127, groupSize: nil, scaleKind: .f32)
     let groups = QuantizationGrid(largestCode: 7, groupSize: 32, scaleKind: .f16)

@@ -49,6 +49,11 @@ package struct RoundingFigures: Sendable, Equatable {
   package struct Clip: Sendable, Equatable {
     package var mean: Double
     package var least: Double
+
+    package init(mean: Double, least: Double) {
+      self.mean = mean
+      self.least = least
+    }
   }
 }
 

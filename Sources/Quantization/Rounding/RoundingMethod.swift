@@ -49,7 +49,11 @@ package enum RoundingMethods {
   ]
 
   /// The method that applies when none is named.
-  package static let `default`: any RoundingMethod = MSERounding()
+  ///
+  /// - Parameter hasMoments: whether the second moments of layers' inputs can be measured.
+  package static func standard(hasMoments: Bool) -> any RoundingMethod {
+    hasMoments ? GPTQRounding() : MSERounding()
+  }
 
   /// Round-to-nearest, the method to compare others with.
   package static let nearest: any RoundingMethod = AbsmaxRounding()

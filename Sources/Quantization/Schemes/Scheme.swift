@@ -92,6 +92,11 @@ package enum Schemes {
 package struct EncodedTensor: Sendable {
   package let tensor: StoredTensor
   package let figures: RoundingFigures
+
+  package init(tensor: StoredTensor, figures: RoundingFigures) {
+    self.tensor = tensor
+    self.figures = figures
+  }
 }
 
 /// Why a scheme cannot store a tensor. ``ConversionError`` adds the tensor's name.
