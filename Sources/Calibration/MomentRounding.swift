@@ -106,7 +106,7 @@ package struct MomentRounding: Sendable {
       done += 1
       progress(done, total)
     }
-    let conditionings = try conditionings()
+    let conditionings = try sampler.conditionings(of: calibration.calls, in: calibration)
     for group in groups {
       var moments = try moments(of: group, conditionings, progress: count)
       for input in group {
@@ -120,15 +120,6 @@ package struct MomentRounding: Sendable {
     }
     finished = spool.layers(of: plan)
     return RoundedLayers(finished)
-  }
-
-  /// The text states of each run.
-  private func conditionings() throws -> [CalibrationRun: Sampler.Conditioning] {
-    var found: [CalibrationRun: Sampler.Conditioning] = [:]
-    for call in calibration.calls where found[call.run] == nil {
-      found[call.run] = try sampler.conditioning(for: calibration.request(for: call.run))
-    }
-    return found
   }
 
   private func moments(
