@@ -46,7 +46,7 @@ package struct InspectJob: Job {
 
   private func inspect(_ events: EventSink) throws -> Inspection {
     let source = try ModelSource.reading(
-      model, reading, completesTokenizers: false, events)
+      model, reading, completesTokenizers: false, changes: .described, events)
     let finding = try Inspection.Finding(source)
     let covered = checks ? try check(source, events) : nil
     var inspection = try Inspection(
