@@ -35,7 +35,7 @@ package struct AdapterMerge: Sendable {
       var changes = merged.sorted { $0.key < $1.key }.map { component, count in
         ModelChange(
           .changed, component: component,
-          "\(counted(count, "module")) by \(names) of \(path), scale \(formatted(scale, digits: 3))",
+          "\(counted(count, "module")) by \(names) of \(path), scale \(scale)",
           isRequested: true)
       }
       if !unused.isEmpty {

@@ -1,6 +1,7 @@
 internal import Formats
 internal import ModelSources
 internal import Models
+internal import Support
 internal import Tensors
 
 /// Finds the models that an adapter was made for, from the names and shapes of its modules.
@@ -9,11 +10,13 @@ enum AdapterOrigin {
   /// fit any family, or no more than fit the model itself.
   ///
   /// - Parameter own: the number of modules that fit the model.
+  /// - Throws: `CancellationError`, or ``ConfigError`` for an invalid table of configs.
   static func families(of file: AdapterFile, exceeding own: Int) throws -> [Family] {
     var best = max(own, file.modules.count * 9 / 10)
     var found: [Family] = []
     for family in Family.all {
       guard let template = family.template else { continue }
+      try Cancellation.check()
       let targets = try AdapterTargets(of: template, named: family.name)
       let fitting = count(of: file, fitting: targets)
       if fitting > best {
