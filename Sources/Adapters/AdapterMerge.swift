@@ -50,7 +50,7 @@ package struct AdapterMerge: Sendable {
           ModelChange(
             .assumed,
             "alpha equals the rank in \(counted(withoutAlpha.count, "module")) of "
-              + "\(path), which states no alpha", names: withoutAlpha))
+              + "\(path), which states no alpha", names: withoutAlpha, isRequested: true))
       }
       return changes
     }

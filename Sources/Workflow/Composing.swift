@@ -152,24 +152,3 @@ package struct Composition: Sendable {
     }
   }
 }
-
-extension AdapterMerge.Account {
-  /// What merging the file changed, and what of it the model has no place for. Merging is refused
-  /// where something is unused, unless the user allows that.
-  fileprivate var changes: [ModelChange] {
-    let name = PathParts(path).name
-    let counts = merged.sorted { $0.key < $1.key }.map {
-      "\(counted($0.value, "module")) of \($0.key)"
-    }
-    let merging = ModelChange(
-      .changed, "\(shown(name)) is merged into \(listed(counts)) with scale \(scale)",
-      isRequested: true)
-    if unused.isEmpty { return [merging] }
-    return [
-      merging,
-      ModelChange(
-        .leftOut, "\(unused.count) of \(shown(name)), for which the model has no place",
-        names: unused, isRequested: true),
-    ]
-  }
-}
