@@ -31,26 +31,27 @@ package struct AdapterMerge: Sendable {
 
     /// What merging the file changes in the model, for its list of changes.
     package var changes: [ModelChange] {
+      let file = shown(PathParts(path).name)
       let names = listed(kinds.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key))
       var changes = merged.sorted { $0.key < $1.key }.map { component, count in
         ModelChange(
           .changed, component: component,
-          "\(counted(count, "module")) by \(names) of \(path), scale \(scale)",
+          "\(counted(count, "module")) by \(names) of \(file), scale \(scale)",
           isRequested: true)
       }
       if !unused.isEmpty {
         changes.append(
           ModelChange(
             .leftOut,
-            "\(counted(unused.count, "module")) or tensors of \(path) for which the model "
-              + "has no place", names: unused, isRequested: true))
+            "\(unused.count) of \(file), for which the model has no place", names: unused,
+            isRequested: true))
       }
       if !withoutAlpha.isEmpty {
         changes.append(
           ModelChange(
             .assumed,
             "alpha equals the rank in \(counted(withoutAlpha.count, "module")) of "
-              + "\(path), which states no alpha", names: withoutAlpha, isRequested: true))
+              + "\(file), which states no alpha", names: withoutAlpha, isRequested: true))
       }
       return changes
     }

@@ -311,7 +311,7 @@ import Workflow
         let texts = written.listedChanges.map(\.text)
         #expect(
           texts.first
-            == "changed: style.safetensors is merged into 1 module of unet with scale 0.5")
+            == "changed: unet: 1 module by LoRA of style.safetensors, scale 0.5")
         #expect(
           texts.last?.hasPrefix(
             "left out: 1 of style.safetensors, for which the model has no place: ")
