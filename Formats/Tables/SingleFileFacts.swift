@@ -32,4 +32,6 @@ package enum SingleFileFacts {
   package static let continuous = [
     "edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min",
   ]
+  /// The beginning of the names of diffusers' schedulers for this noise: `EDMEulerScheduler`.
+  package static let continuousSchedulers = "EDM"
 }

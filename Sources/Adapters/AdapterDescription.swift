@@ -58,7 +58,7 @@ package struct AdapterDescription: Sendable {
     var width: Int?
     for (key, module) in file.modules {
       let own = AdapterKinds.of(module)
-      if let refused = AdapterKeys.unmerged.first(where: { module.has($0.part) })?.kind {
+      if let refused = file.unmerged(module)?.kind {
         kinds.append(refused)
         unmerged.insert(refused)
       } else {
@@ -70,7 +70,7 @@ package struct AdapterDescription: Sendable {
         default: break
         }
       }
-      let ranked = own.first?.ranked.flatMap { module.parts[$0] }
+      let ranked = own.lazy.compactMap(\.ranked).first.flatMap { module.parts[$0] }
       if let rank = extent(ranked, 0) { ranks.append(rank) }
       // An invalid alpha is left out here. `check` and merging refuse it.
       if let name = module.parts[.alpha], file.weights.entry(name)?.shape.count == 1,
@@ -78,7 +78,7 @@ package struct AdapterDescription: Sendable {
       {
         alphas.insert(Double(alpha))
       }
-      if Self.flat(key).hasSuffix("attn2_to_k"), let inputs = extent(ranked, 1) {
+      if Self.flat(module.name).hasSuffix("attn2_to_k"), let inputs = extent(ranked, 1) {
         width = width ?? inputs
       }
     }
@@ -88,7 +88,7 @@ package struct AdapterDescription: Sendable {
     self.ranks = Self.counted(ranks).map { (rank: $0, modules: $1) }
     self.alphas = alphas.sorted()
     textWidth = width
-    let keys = file.modules.map(\.key)
+    let keys = file.modules.map(\.module.name)
     components = Self.counted(keys.map(Self.component)).map { (name: $0, modules: $1) }
     targets = Self.counted(keys.map(Self.target)).map { (name: $0, modules: $1) }
   }
@@ -124,22 +124,27 @@ package struct AdapterDescription: Sendable {
 
   /// A module's name with underscores instead of dots, as in kohya's files.
   private static func flat(_ key: String) -> String {
-    String(key.map { $0 == "." ? "_" : $0 }).replacing("_processor_", with: "_")
+    flattened(key).replacing("_processor_", with: "_")
   }
 
   /// The component of a module, derived from its name in the file; `unknown` where it is unclear.
   private static func component(_ key: String) -> String {
-    var name = flat(key)
-    let wrapper = flat(AdapterKeys.wrapper)
-    if name.hasPrefix(wrapper) { name.removeFirst(wrapper.count) }
+    let name = flat(key)
     let first = ComponentName.textEncoder
     // The second encoder's name begins with that of the first.
-    let encoders = zip(ComponentName.textEncoders, AdapterKeys.kohyaTextEncoders).reversed()
+    let encoders = ComponentName.textEncoders.indices.reversed().flatMap { index in
+      ([AdapterKeys.kohyaTextEncoders[index], ComponentName.textEncoders[index] + "_"]
+        + AdapterKeys.oneTrainerTextEncoders[index] + AdapterKeys.comfyUITextEncoders[index])
+        .map { (flattened($0), ComponentName.textEncoders[index]) }
+    }
     let prefixes =
-      encoders.flatMap { [($1, $0), ($0 + "_", $0)] }
-      + [(AdapterKeys.kohyaTextEncoder, first), (flat(AdapterKeys.textModel), first)]
-      + [AdapterKeys.kohyaUNet, "unet_", "down_blocks_", "up_blocks_", "mid_block_"]
-      .map { ($0, ComponentName.unet) } + [("transformer_", "transformer")]
+      encoders
+      + [AdapterKeys.kohyaTextEncoder, AdapterKeys.textModel].map { (flattened($0), first) }
+      + ([
+        AdapterKeys.kohyaUNet, AdapterKeys.simpleTunerUNet, AdapterKeys.comfyUIUNet,
+        ComponentName.unet + "_",
+      ] + AdapterKeys.blocks).map { (flattened($0), ComponentName.unet) }
+      + [("transformer_", "transformer")]
     guard let found = prefixes.first(where: { name.hasPrefix($0.0) })?.1 else { return "unknown" }
     // kohya's names call the transformers of other models a U-Net, too.
     let isOther = ["double_blocks_", "single_blocks_", "joint_blocks_"].contains {

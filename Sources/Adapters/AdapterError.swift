@@ -10,6 +10,20 @@ package enum AdapterError: RemediableError, Equatable {
   case unsupported(path: String, kind: String, tensor: String)
   /// Adapters for modules that the model does not have.
   case unused(path: String, model: String, modules: [String])
+  /// An adapter that fits other families than that of the model.
+  ///
+  /// - Parameters:
+  ///   - title: the title of the model's family.
+  ///   - fitting: the number of modules that fit the model, of `modules` in the file.
+  ///   - lacksOthers: whether the model does not have the other modules; they have other shapes
+  ///     otherwise.
+  case otherFamily(
+    path: String, families: [String], model: String, title: String, fitting: Int, modules: Int,
+    lacksOthers: Bool)
+  /// An adapter for a model that is none of Stable Diffusion.
+  case foreign(path: String, kind: String, model: String, modules: [String])
+  /// Two tensors for the same part of a module.
+  case ambiguous(path: String, module: String, names: [String])
   /// Tensors that belong to no kind of adapter.
   case unknownTensors(path: String, tensors: [String])
   /// A method of PEFT that Decant does not merge.
@@ -42,12 +56,20 @@ package enum AdapterError: RemediableError, Equatable {
       "\(path): adapts \(counted(modules.count, "module")) that \(model) does not have: "
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
         + "another model"
+    case .otherFamily(let path, let families, let model, let title, let fitting, let modules, _):
+      "\(path): was made for \(Self.some(families)); \(model) is \(title) and fits "
+        + "\(fitting) of \(counted(modules, "module"))"
+    case .foreign(let path, let kind, let model, let modules):
+      "\(path): was made for \(kind); \(model) has none of its modules: "
+        + "\(listed(Array(modules.prefix(4))))\(modules.count > 4 ? ", …" : "")"
+    case .ambiguous(let path, let module, let names):
+      "\(path): module '\(shown(module))' has two tensors for the same part: \(listed(names))"
     case .unknownTensors(let path, let tensors):
       "\(path): holds \(counted(tensors.count, "tensor")) that "
         + "\(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
         + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
     case .method(let path, let found, let known):
-      "\(path): the peft_type is '\(shown(found))', expected \(known.joined(separator: " or "))"
+      "\(path): the peft_type is '\(shown(found))', expected \(alternatives(known))"
     case .methodOfOthers(let path, let found, let module, let kind):
       "\(path): the peft_type is '\(shown(found))', but module '\(shown(module))' has the tensors "
         + "of \(kind)"
@@ -78,12 +100,25 @@ package enum AdapterError: RemediableError, Equatable {
   }
 
   /// The remedy for an adapter of a kind that Decant does not merge.
-  package static let mergeElsewhere = Remedy.act("merge it with the program that made it")
+  package static let mergeElsewhere = Remedy.act(
+    "merge it with the program that made it, and read the merged model")
+
+  private static let mergeIntoOther = "merge it into a model that it was made for"
+
+  /// The first names of a list, and the number of the others.
+  private static func some(_ names: [String]) -> String {
+    guard names.count > 3 else { return alternatives(names) }
+    return alternatives(names.prefix(2) + ["\(names.count - 2) more"])
+  }
 
   package var remedy: Remedy? {
     switch self {
     case .unsupported, .method: Self.mergeElsewhere
     case .unused, .unknownTensors, .biases: .choose(.allowUnused, purpose: "to merge the rest")
+    case .otherFamily(_, _, _, _, let fitting, _, true) where fitting > 0:
+      .either([.act(Self.mergeIntoOther), .choose(.allowUnused, purpose: "to merge the rest")])
+    case .otherFamily, .foreign: .act(Self.mergeIntoOther)
+    case .ambiguous: .act("keep one of them in the file")
     case .quantized: .act("merge into the original model, and quantize after that")
     case .overflow(let paths, _, _, _):
       .either([

@@ -8,6 +8,8 @@ internal import Tensors
 struct AdapterFile {
   /// The names of the tensors of one module, by part.
   struct Module {
+    /// The module's name without what PyTorch, PEFT and trainers add.
+    let name: String
     var parts: [AdapterPart: String] = [:]
 
     func has(_ part: AdapterPart) -> Bool { parts[part] != nil }
@@ -44,9 +46,11 @@ struct AdapterFile {
       let place = places[key] ?? modules.count
       if place == modules.count {
         places[key] = place
-        modules.append((key, Module()))
+        modules.append((key, Module(name: AdapterKeys.unwrapped(key))))
       }
-      modules[place].module.parts[part] = name
+      if let other = modules[place].module.parts.updateValue(name, forKey: part) {
+        throw AdapterError.ambiguous(path: path, module: key, names: [other, name])
+      }
     }
     guard !modules.isEmpty else {
       throw AdapterError.notAnAdapter(path: path, examples: Array(weights.names.prefix(4)))
@@ -64,6 +68,35 @@ struct AdapterFile {
     }
     guard found.count == 1 else { throw .folder(path: place, found: names) }
     return place + (place.hasSuffix("/") ? "" : "/") + found[0]
+  }
+
+  // MARK: - Kinds
+
+  /// The kind of a module's tensors that Decant does not merge, with one of the tensors; `nil` for
+  /// other modules.
+  func unmerged(_ module: Module) -> (kind: String, tensor: String)? {
+    for (part, kind) in AdapterKeys.unmerged {
+      guard let tensor = module.parts[part] else { continue }
+      // LyCORIS's BOFT has the same name, and one axis more.
+      let isButterfly = part == .blocksOFT && (weights.entry(tensor)?.shape.rank ?? 0) > 3
+      return (isButterfly ? AdapterKeys.butterflyOFT : kind, tensor)
+    }
+    return nil
+  }
+
+  /// Refuses kinds that Decant does not merge, and those that the settings do not allow.
+  func checkKinds() throws(AdapterError) {
+    for (key, module) in modules {
+      if let (kind, tensor) = unmerged(module) {
+        throw .unsupported(path: path, kind: kind, tensor: tensor)
+      }
+      if let refusal = settings?.refusal(of: key, kinds: AdapterKinds.of(module)) { throw refusal }
+      if settings?.usesDoRA(module.name) == true, !module.has(.scaleDoRA),
+        !module.has(.magnitudeDoRA)
+      {
+        throw .missing(path: path, module: key, part: .magnitudeDoRA)
+      }
+    }
   }
 
   // MARK: - Tensors
@@ -118,12 +151,21 @@ struct AdapterFile {
 
   /// The factor of a product: alpha / rank, with the alpha of the module's tensor or of the
   /// settings; 1 without an alpha.
-  func factor(_ module: Module, key: String, rank: Int) throws -> Float {
+  ///
+  /// - Parameter rank: `nil` for a product of whole factors. Then the module's alpha has no effect,
+  ///   and the rank of the settings is used.
+  func factor(_ module: Module, rank: Int?) throws -> Float {
     guard let name = module.parts[.alpha] else {
-      return try settings?.factor(of: key, rank: rank) ?? 1
+      return try settings?.factor(of: module.name, rank: rank) ?? 1
     }
     try checkAlpha(module)
+    guard let rank else { return 1 }
     return try tensor(name).values[0] / Float(max(1, rank))
+  }
+
+  /// Whether the file determines the factor of a module's product.
+  func hasFactor(_ module: Module) -> Bool {
+    module.has(.alpha) || settings?.alpha != nil
   }
 
   /// Checks that a module's alpha, if it has one, is a single number. Reads no numbers.

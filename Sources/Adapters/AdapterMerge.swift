@@ -1,5 +1,3 @@
-private import Checkpoints
-private import Formats
 package import ModelSources
 internal import Models
 internal import Support
@@ -24,8 +22,39 @@ package struct AdapterMerge: Sendable {
     package let scale: Double
     /// The number of changed modules, by component.
     package let merged: [String: Int]
+    /// The number of changed modules, by kind of adapter.
+    package let kinds: [String: Int]
     /// Modules and biases that the model does not have, and tensors that belong to no adapter.
     package let unused: [String]
+    /// Modules without an alpha, whose product is added as it is.
+    package let withoutAlpha: [String]
+
+    /// What merging the file changes in the model, for its list of changes.
+    package var changes: [ModelChange] {
+      let file = shown(PathParts(path).name)
+      let names = listed(kinds.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key))
+      var changes = merged.sorted { $0.key < $1.key }.map { component, count in
+        ModelChange(
+          .changed, component: component,
+          "\(counted(count, "module")) by \(names) of \(file), scale \(scale)",
+          isRequested: true)
+      }
+      if !unused.isEmpty {
+        changes.append(
+          ModelChange(
+            .leftOut,
+            "\(unused.count) of \(file), for which the model has no place", names: unused,
+            isRequested: true))
+      }
+      if !withoutAlpha.isEmpty {
+        changes.append(
+          ModelChange(
+            .assumed,
+            "alpha equals the rank in \(counted(withoutAlpha.count, "module")) of "
+              + "\(file), which states no alpha", names: withoutAlpha, isRequested: true))
+      }
+      return changes
+    }
   }
 
   private struct Change: Sendable {
@@ -47,95 +76,137 @@ package struct AdapterMerge: Sendable {
   package init(
     _ requests: [Request], into model: ModelSource, allowingUnused: Bool = false
   ) throws {
-    let table = try Self.table(of: model)
+    let targets = try AdapterTargets(of: model)
     var changes: [String: [String: [Change]]] = [:]
     var accounts: [Account] = []
     for request in requests {
       let file = try AdapterFile(request.path)
-      // Kinds that Decant does not merge have tensors that the others do not have.
-      for (key, module) in file.modules {
-        if let (part, kind) = AdapterKeys.unmerged.first(where: { module.has($0.part) }) {
-          throw AdapterError.unsupported(
-            path: file.path, kind: kind, tensor: module.parts[part] ?? key)
-        }
-        if let refusal = file.settings?.refusal(of: key, kinds: AdapterKinds.of(module)) {
-          throw refusal
-        }
-      }
+      try file.checkKinds()
       guard file.unknownTensors.isEmpty || allowingUnused else {
         throw AdapterError.unknownTensors(path: file.path, tensors: file.unknownTensors)
       }
-      var unused: [String] = []
-      var biases: [String] = []
+      let placed = try Self.placed(file, targets)
+      let fitted: Fitted
+      do {
+        fitted = try Self.fitted(placed, of: file, in: model, scale: Float(request.scale))
+        guard placed.unused.isEmpty || allowingUnused, !fitted.changes.isEmpty else {
+          throw AdapterError.unused(
+            path: file.path, model: model.location, modules: placed.unused)
+        }
+      } catch let error as AdapterError {
+        throw try Self.explained(error, file, targets, model)
+      }
+      guard fitted.biases.isEmpty || allowingUnused else {
+        throw AdapterError.biases(
+          path: file.path, model: model.location, tensors: fitted.biases)
+      }
       var merged: [String: Int] = [:]
-      for (key, module) in file.modules {
-        try Cancellation.check()
-        guard let place = table[key] else {
-          unused.append(key)
-          continue
-        }
-        let kinds = AdapterKinds.of(module)
-        guard let kind = kinds.first else {
-          throw AdapterError.incomplete(
-            path: file.path, module: key, tensors: module.parts.values.sorted(),
-            kinds: AdapterKinds.all.map(\.name))
-        }
-        if kinds.count > 1 {
-          throw AdapterError.unsupported(
-            path: file.path, kind: "two kinds in one module", tensor: key)
-        }
-        let weights = model[place.component]?.weights
-        if let shape = weights?.entry(place.module + ".weight")?.shape {
-          try kind.check(module, key: key, against: shape, in: file)
-          try file.checkAlpha(module)
-          if let bias = kind.bias(module) {
-            _ = try file.extents(bias, rows: shape.rows, row: [])
-            if weights?.entry(place.module + ".bias") == nil { biases.append(bias) }
-          }
-        }
-        changes[place.component, default: [:]][place.module, default: []].append(
-          Change(
-            file: file, key: key, module: module, kind: kind, scale: Float(request.scale)))
+      var kinds: [String: Int] = [:]
+      for (place, change) in fitted.changes {
+        changes[place.component, default: [:]][place.module, default: []].append(change)
         merged[place.component, default: 0] += 1
-      }
-      guard unused.isEmpty || allowingUnused, !merged.isEmpty else {
-        throw AdapterError.unused(path: file.path, model: model.location, modules: unused)
-      }
-      guard biases.isEmpty || allowingUnused else {
-        throw AdapterError.biases(path: file.path, model: model.location, tensors: biases)
+        kinds[change.kind.name, default: 0] += 1
       }
       accounts.append(
         Account(
-          path: request.path, scale: request.scale, merged: merged,
-          unused: unused + biases + file.unknownTensors))
+          path: request.path, scale: request.scale, merged: merged, kinds: kinds,
+          unused: placed.unused + fitted.biases + file.unknownTensors,
+          withoutAlpha: fitted.changes.map(\.change).filter {
+            $0.kind.takesAlpha && !file.hasFactor($0.module)
+          }.map(\.key)))
     }
     self.changes = changes
     self.accounts = accounts
   }
 
-  /// The modules of the model by every name that a file may use for them.
-  private static func table(
-    of model: ModelSource
-  ) throws -> [String: (component: String, module: String)] {
-    var table: [String: (component: String, module: String)] = [:]
-    let encoders = model.components.filter { ComponentName.textEncoders.contains($0.name) }.count
-    for component in model.components where component.name != ComponentName.vae {
-      let modules = (try component.modules(in: model.location) ?? []).filter(\.kind.isMatrix)
-      let ldm =
-        component.name == ComponentName.unet
-        ? LDMModules.names(of: component.config, modules: modules.map(\.name)) : [:]
-      for module in modules {
-        for naming in AdapterNamings.all {
-          let keys = naming.keys(
-            module.name, component: component.name, isAlone: encoders == 1,
-            ldmName: ldm[module.name])
-          for key in keys where table[key] == nil {
-            table[key] = (component.name, module.name)
-          }
+  // MARK: - Checks before weights are read
+
+  /// The modules of a file by their places in the model, in the order of the file.
+  private struct Placed {
+    var modules: [(place: AdapterTargets.Place, key: String, module: AdapterFile.Module)] = []
+    /// Names of modules that the model does not have.
+    var unused: [String] = []
+  }
+
+  private struct Fitted {
+    var changes: [(place: AdapterTargets.Place, change: Change)] = []
+    /// Tensors for biases that the model does not have.
+    var biases: [String] = []
+  }
+
+  /// Looks up the modules of a file. Tensors of one module under several names are one module.
+  private static func placed(
+    _ file: AdapterFile, _ targets: AdapterTargets
+  ) throws -> Placed {
+    var placed = Placed()
+    var indices: [AdapterTargets.Place: Int] = [:]
+    for (key, module) in file.modules {
+      try Cancellation.check()
+      guard let place = targets.place(of: module.name) else {
+        placed.unused.append(key)
+        continue
+      }
+      guard let index = indices[place] else {
+        indices[place] = placed.modules.count
+        placed.modules.append((place, key, module))
+        continue
+      }
+      for (part, tensor) in module.parts {
+        if let other = placed.modules[index].module.parts.updateValue(tensor, forKey: part) {
+          throw AdapterError.ambiguous(
+            path: file.path, module: place.module, names: [other, tensor])
         }
       }
     }
-    return table
+    return placed
+  }
+
+  /// Checks the kinds and shapes of modules against the weights of the model.
+  private static func fitted(
+    _ placed: Placed, of file: AdapterFile, in model: ModelSource, scale: Float
+  ) throws -> Fitted {
+    var fitted = Fitted()
+    for (place, key, module) in placed.modules {
+      try Cancellation.check()
+      let kind = try AdapterKinds.merging(module, key: key, in: file)
+      let weights = model[place.component]?.weights
+      if let shape = weights?.entry(place.module + ".weight")?.shape {
+        try kind.check(module, key: key, against: shape, in: file)
+        try file.checkAlpha(module)
+        if let bias = kind.bias(module) {
+          _ = try file.extents(bias, rows: shape.rows, row: [])
+          if weights?.entry(place.module + ".bias") == nil { fitted.biases.append(bias) }
+        }
+      }
+      fitted.changes.append(
+        (place, Change(file: file, key: key, module: module, kind: kind, scale: scale)))
+    }
+    return fitted
+  }
+
+  /// The error for an adapter that does not fit the model: names the model that it was made for,
+  /// where its modules tell.
+  private static func explained(
+    _ error: AdapterError, _ file: AdapterFile, _ targets: AdapterTargets, _ model: ModelSource
+  ) throws -> AdapterError {
+    let lacksOthers: Bool
+    switch error {
+    case .unused: lacksOthers = true
+    case .misshapen: lacksOthers = false
+    default: return error
+    }
+    let own = AdapterOrigin.count(of: file, fitting: targets)
+    let families = try AdapterOrigin.families(of: file, exceeding: own)
+    if !families.isEmpty {
+      return .otherFamily(
+        path: file.path, families: families.map(\.title), model: model.location,
+        title: AdapterOrigin.title(of: model), fitting: own, modules: file.modules.count,
+        lacksOthers: lacksOthers)
+    }
+    guard case .unused(let path, let location, let modules) = error, own == 0,
+      let kind = AdapterOrigin.foreignKind(of: modules)
+    else { return error }
+    return .foreign(path: path, kind: kind, model: location, modules: modules)
   }
 
   /// The component's weights with all changes added in float32.
@@ -205,7 +276,8 @@ package struct AdapterMerge: Sendable {
     func tensor(_ name: String) throws -> StoredTensor {
       let stored = try base.tensor(name)
       guard let (changes, isBias) = changes(of: name) else { return stored }
-      var values = stored.floats()
+      let own = Tensor(shape: stored.shape, values: stored.floats())
+      var values = own.values
       for change in changes {
         try Cancellation.check()
         let delta =
@@ -213,7 +285,7 @@ package struct AdapterMerge: Sendable {
           ? try change.kind.biasDelta(
             change.module, key: change.key, count: stored.shape.rows, in: change.file)
           : try change.kind.delta(
-            change.module, key: change.key, of: stored.shape, in: change.file)
+            change.module, key: change.key, of: own, in: change.file)
         for index in values.indices { values[index] += change.scale * delta[index] }
       }
       let kind = kind(of: stored.entry)

@@ -17,7 +17,8 @@ struct AdapterSettings {
       return
     }
     let config = PathParts(path).sibling("adapter_config.json")
-    guard let bytes = try? ByteSlice.mapping(config) else { return nil }
+    guard isFile(config) else { return nil }
+    let bytes = try ByteSlice.mapping(config)
     guard let text = String(validating: bytes.array, as: UTF8.self) else {
       throw AdapterError.settings(path: config, found: "invalid UTF-8")
     }
@@ -62,35 +63,59 @@ struct AdapterSettings {
     return object
   }
 
+  /// Whether the norms of a module's sums are part of the adapter.
+  ///
+  /// - Parameter module: the module's name, with or without its component.
+  func usesDoRA(_ module: String) -> Bool { members[prefix(of: module) + "use_dora"]?.bool == true }
+
+  /// The prefix of the members that concern a module. diffusers stores the settings of all
+  /// components in one object, with the component as a prefix.
+  private func prefix(of module: String) -> String {
+    ([ComponentName.unet] + ComponentName.textEncoders).map { $0 + "." }.first {
+      module.hasPrefix($0) && members[$0 + "lora_alpha"] != nil
+    } ?? ""
+  }
+
   /// The factor of a module's product: `alpha / rank`, or `alpha / sqrt(rank)` for rank-stabilized
   /// LoRA (Kalajdzievski, 2023); `nil` without an alpha.
   ///
-  /// - Parameter key: the module's name in the file, with or without its component.
-  func factor(of key: String, rank: Int) throws(AdapterError) -> Float? {
-    // diffusers stores the settings of all components in one object, with the component as a
-    // prefix.
-    let component = ([ComponentName.unet] + ComponentName.textEncoders).first {
-      key.hasPrefix($0 + ".")
+  /// - Parameters:
+  ///   - module: the module's name, with or without its component.
+  ///   - rank: `nil` for that of the settings.
+  func factor(of module: String, rank: Int?) throws(AdapterError) -> Float? {
+    let prefix = prefix(of: module)
+    // PEFT's LoHa and LoKr have `alpha`.
+    guard let standard = members[prefix + "lora_alpha"] ?? members[prefix + "alpha"] else {
+      return nil
     }
-    let prefix = component.flatMap { members[$0 + ".lora_alpha"] == nil ? nil : $0 + "." } ?? ""
-    if members[prefix + "use_dora"]?.bool == true {
-      throw .unsupported(path: location, kind: "DoRA", tensor: key)
-    }
-    // PEFT's LoHa has `alpha`.
-    let standard = members[prefix + "lora_alpha"] ?? members[prefix + "alpha"]
-    guard let standard else { return nil }
-    var alpha = standard
-    for (pattern, value) in members[prefix + "alpha_pattern"]?.object?.members ?? []
-    where try Self.matches(pattern, key, location) {
-      alpha = value
-      break
-    }
+    let alpha =
+      try value(for: module, in: members[prefix + "alpha_pattern"]?.object) ?? standard
     guard let number = alpha.number, number.isFinite else {
       throw .settings(path: location, found: "an alpha that is not a number")
     }
-    let divisor = Double(max(1, rank))
+    var divisor = Double(max(1, rank ?? 1))
+    if rank == nil {
+      let rank =
+        try value(for: module, in: members[prefix + "rank_pattern"]?.object)
+        ?? members[prefix + "r"]
+      guard let rank = rank?.integer, rank > 0 else {
+        throw .settings(path: location, found: "no rank 'r'")
+      }
+      divisor = Double(rank)
+    }
     let isStabilized = members[prefix + "use_rslora"]?.bool == true
     return Float(number / (isStabilized ? divisor.squareRoot() : divisor))
+  }
+
+  /// The value of the first pattern that matches a module.
+  private func value(
+    for module: String, in patterns: JSONObject?
+  ) throws(AdapterError) -> JSONValue? {
+    for (pattern, value) in patterns?.members ?? []
+    where try Self.matches(pattern, module, location) {
+      return value
+    }
+    return nil
   }
 
   /// PEFT's rule: a pattern is a regular expression for the end of a module's name. Patterns with

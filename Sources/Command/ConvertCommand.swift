@@ -31,6 +31,7 @@ struct ConvertCommand: JobCommand {
   var type: String?
 
   @OptionGroup var layout: LayoutArguments
+  @OptionGroup var strict: StrictArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
@@ -45,11 +46,11 @@ struct ConvertCommand: JobCommand {
 
   func job() -> ConvertJob {
     return ConvertJob(
-      model: model, reading: read.value, output: layout.request(output.output),
+      model: model, reading: read.value, output: layout.request(output.output, strict),
       type: type)
   }
 
   func text(after outcome: WrittenModel) -> String {
-    outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
+    outcome.furtherText(model: model, options: Self.given(read.given))
   }
 }

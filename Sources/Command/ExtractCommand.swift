@@ -68,6 +68,6 @@ struct ExtractCommand: JobCommand {
   }
 
   func text(after outcome: WrittenModel) -> String {
-    outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
+    outcome.furtherText(model: model, options: Self.given(read.given))
   }
 }

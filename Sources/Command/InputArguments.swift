@@ -54,8 +54,8 @@ struct InputArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Merge a LoRA or LoHa with this scale (default: 1): a file, or a folder that diffusers or \
-      PEFT saved. Can be repeated.
+      Merge a LoRA, DoRA, LoHa or LoKr with this scale (default: 1): a file, or a folder that \
+      diffusers or PEFT saved. Can be repeated.
       """, valueName: "file[:scale]"),
     completion: .file())
   var lora: [AdapterArgument] = []

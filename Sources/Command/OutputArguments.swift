@@ -65,6 +65,13 @@ struct LayoutArguments: ParsableArguments {
   @Flag(help: "Replace an existing output.")
   var force = false
 
+  /// - Parameter strict: how changes that the user did not ask for are handled.
+  func value(_ strict: StrictArguments) -> LayoutRequest {
+    var value = value
+    value.isStrict = strict.strict
+    return value
+  }
+
   var value: LayoutRequest {
     LayoutRequest(
       kind: to, variant: outputVariant, maxShardSize: maxShardSize?.bytes, program: program,
@@ -74,4 +81,19 @@ struct LayoutArguments: ParsableArguments {
   func request(_ path: String) -> OutputRequest {
     OutputRequest(path: path, layout: value, replacing: force)
   }
+
+  /// - Parameter strict: how changes that the user did not ask for are handled.
+  func request(_ path: String, _ strict: StrictArguments) -> OutputRequest {
+    OutputRequest(path: path, layout: value(strict), replacing: force)
+  }
+}
+
+/// How changes to a model that the user did not ask for are handled.
+struct StrictArguments: ParsableArguments {
+  @Flag(
+    help: """
+      Refuse, before anything is written, a model of which something would be left out, changed or \
+      assumed that no option asks for. Defaults that the output needs are added nevertheless.
+      """)
+  var strict = false
 }

@@ -2,6 +2,20 @@ internal import Support
 internal import Workflow
 
 extension WrittenModel {
+  /// The number of changes that are listed.
+  private static let mostChanges = 10
+
+  /// The model's changes, then ``commandsForMissingParts(model:options:)``.
+  func furtherText(model: String, options: [String]) -> String {
+    let more = listedChanges.count - Self.mostChanges
+    let lines =
+      listedChanges.prefix(Self.mostChanges).map { change in
+        change.text + (change.remedy.map { "; \($0.sentence)" } ?? "")
+      } + (more > 0 ? ["and \(more) more; --json lists all"] : [])
+    return (lines + [commandsForMissingParts(model: model, options: options)])
+      .filter { !$0.isEmpty }.joined(separator: "\n")
+  }
+
   /// The command lines that write what a program needs beside a U-Net alone, next to it; empty for
   /// other outputs.
   ///

@@ -55,6 +55,7 @@ struct QuantizeCommand: JobCommand {
 
   @OptionGroup var quantization: QuantizationArguments
   @OptionGroup var layout: LayoutArguments
+  @OptionGroup var strict: StrictArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
@@ -69,13 +70,14 @@ struct QuantizeCommand: JobCommand {
   func job() -> QuantizeJob {
     return QuantizeJob(
       model: model, reading: read.value,
-      output: output.map(layout.request), layout: layout.value, isDryRun: dryRun,
+      output: output.map { layout.request($0, strict) }, layout: layout.value(strict),
+      isDryRun: dryRun,
       request: quantization.request(type: type), calibration: calibration)
   }
 
   func text(after outcome: QuantizeOutcome) -> String {
     guard case .written(let written) = outcome else { return "" }
-    return written.commandsForMissingParts(model: model, options: Self.given(read.given))
+    return written.furtherText(model: model, options: Self.given(read.given))
   }
 }
 

@@ -57,6 +57,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
   var report: String?
 
   @OptionGroup var layout: LayoutArguments
+  @OptionGroup var strict: StrictArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var compute: ComputeArguments
   @OptionGroup var common: CommonArguments
@@ -81,7 +82,8 @@ struct ShrinkCommand: JobCommand, RunCommand {
     var run = calibrating.request
     run.compute = compute.compute.value
     return ShrinkJob(
-      model: model, reading: read.value, output: layout.request(output.output), cut: cut.value,
+      model: model, reading: read.value, output: layout.request(output.output, strict),
+      cut: cut.value,
       quantization: quantization.request(type: type), calibration: calibration,
       calibrating: run, verification: verification,
       report: report.map(folderPath))
@@ -90,7 +92,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }
 
   func text(after outcome: ShrinkOutcome) -> String {
-    outcome.written.commandsForMissingParts(model: model, options: Self.given(read.given))
+    outcome.written.furtherText(model: model, options: Self.given(read.given))
   }
 
   func notes(after outcome: ShrinkOutcome) -> [String] { cut.notes }

@@ -20,6 +20,7 @@ struct StripCommand: JobCommand {
   @OptionGroup var cut: StripArguments
 
   @OptionGroup var layout: LayoutArguments
+  @OptionGroup var strict: StrictArguments
   @OptionGroup var read: InputArguments
   @OptionGroup var threads: ThreadArguments
   @OptionGroup var common: CommonArguments
@@ -35,12 +36,12 @@ struct StripCommand: JobCommand {
 
   func job() throws -> StripJob {
     return StripJob(
-      model: model, reading: read.value, output: layout.request(output.output),
+      model: model, reading: read.value, output: layout.request(output.output, strict),
       cut: try chosenCut())
   }
 
   func text(after outcome: WrittenModel) -> String {
-    outcome.commandsForMissingParts(model: model, options: Self.given(read.given))
+    outcome.furtherText(model: model, options: Self.given(read.given))
   }
 
   func notes(after outcome: WrittenModel) -> [String] { cut.notes }

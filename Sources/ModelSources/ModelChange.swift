@@ -15,6 +15,8 @@ package struct ModelChange: Sendable, Equatable {
     case added
     /// The input does not determine a fact, and this value was taken.
     case assumed
+    /// Something that an option asks to change is in the model as it is in the input.
+    case kept
   }
 
   package let kind: Kind
@@ -25,21 +27,40 @@ package struct ModelChange: Sendable, Equatable {
   package let summary: String
   /// The names of the tensors or files concerned, as they are in the input; may be empty.
   package let names: [String]
-  /// Whether an option of the user asks for the change, such as `--vae`.
+  /// Whether the user asks for the change, by an option that replaces a component, for example.
   package let isRequested: Bool
+  /// What a user can do about the change; `nil` where nothing is needed.
+  package let remedy: Remedy?
 
   /// The number of names that are listed.
   private static let listedNames = 20
 
   package init(
     _ kind: Kind, component: String? = nil, _ summary: String, names: [String] = [],
-    isRequested: Bool = false
+    isRequested: Bool = false, remedy: Remedy? = nil
   ) {
     self.kind = kind
     self.component = component
     self.summary = summary
     self.names = names
     self.isRequested = isRequested
+    self.remedy = remedy
+  }
+
+  /// Whether a user who wants to lose nothing must know of the change before anything is written:
+  /// the user did not ask for it, and it leaves out, changes or assumes something. Additions that a
+  /// layout needs lose nothing.
+  package var isUnexpected: Bool {
+    switch kind {
+    case .leftOut, .changed, .assumed: !isRequested
+    case .added, .kept: false
+    }
+  }
+
+  /// The same change of another component.
+  package func of(_ component: String) -> ModelChange {
+    ModelChange(
+      kind, component: component, summary, names: names, isRequested: isRequested, remedy: remedy)
   }
 
   /// One line: `left out: unet: 2 tensors that no component uses: 'a', 'b'`.

@@ -13,14 +13,19 @@ package struct ModelSource: Sendable {
     package var className: String
     package var config: JSONObject
     package var weights: any WeightSource
+    /// Whether the config was derived from names and shapes of tensors, which do not determine
+    /// every member.
+    package var configIsDerived: Bool
 
     package init(
-      name: String, className: String, config: JSONObject, weights: any WeightSource
+      name: String, className: String, config: JSONObject, weights: any WeightSource,
+      configIsDerived: Bool = false
     ) {
       self.name = name
       self.className = className
       self.config = config
       self.weights = weights
+      self.configIsDerived = configIsDerived
     }
   }
 
@@ -29,10 +34,13 @@ package struct ModelSource: Sendable {
     /// The path in a diffusers folder: `tokenizer/vocab.json`.
     package let path: String
     package let bytes: ByteSlice
+    /// Whether no input holds the file, which is a default of an architecture.
+    package let isDefault: Bool
 
-    package init(path: String, bytes: ByteSlice) {
+    package init(path: String, bytes: ByteSlice, isDefault: Bool = false) {
       self.path = path
       self.bytes = bytes
+      self.isDefault = isDefault
     }
   }
 
@@ -71,10 +79,13 @@ package struct ModelSource: Sendable {
   package var files: [File]
   /// The model's origin and the steps that changed it.
   package var provenance: JSONObject
-  /// Whether the configs were derived from names and shapes of tensors, which do not determine
-  /// every member.
-  package var configsAreDerived = false
-  /// What readers and transforms left out, changed, added or assumed, in the order in which they did so.
+  /// Whether ``index`` and ``scheduler`` are defaults of an architecture, which no input states.
+  package var indexIsDefault = false
+  package var schedulerIsDefault = false
+  /// What the file of the U-Net shows of its prediction type, where no scheduler config states it.
+  package var predictionEvidence: PredictionEvidence?
+  /// What readers and transforms left out, changed, added or assumed, in the order in which they did
+  /// so.
   package var changes: [ModelChange] = []
   /// Computes members to add to the provenance, or to replace there. Called after the last tensor
   /// was read, because transforms have their results only then.
@@ -91,6 +102,13 @@ package struct ModelSource: Sendable {
     self.scheduler = scheduler
     self.files = files
     self.provenance = provenance
+  }
+
+  /// Whether the config of a component was derived from tensors. Assigning marks the configs of all
+  /// components.
+  package var configsAreDerived: Bool {
+    get { components.contains(where: \.configIsDerived) }
+    set { for index in components.indices { components[index].configIsDerived = newValue } }
   }
 
   /// The complete provenance. Writers call it after the last tensor was read.

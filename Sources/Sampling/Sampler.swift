@@ -233,6 +233,10 @@ package struct Sampler: Sendable {
       sampler: kind.title, guidanceScale: request.guidanceScale, seed: request.seed,
       width: size.width,
       height: size.height, model: name)
+    parameters.adapters = model.source.mergedAdapters.map { adapter in
+      GenerationParameters.Adapter(
+        name: PathParts(adapter.file).stemAndExtension.stem, scale: adapter.scale)
+    }
     parameters.denoisingStrength = request.initialImage?.strength
     parameters.isMasked = request.initialImage?.mask != nil
     if request.count > 1 {

@@ -8,6 +8,7 @@ package enum Setting: String, CaseIterable, Sendable {
   case adapters, allowUnused, unet, vae, textEncoder, textEncoder2
   // Output.
   case output, component, outputFormat, program, outputVariant, maximumShardSize, numbering, coding
+  case strict
   // Storage of weights.
   case calibration, type, textEncoderType, keep, only, assign
   // Stripping.

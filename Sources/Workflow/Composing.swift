@@ -84,18 +84,20 @@ package struct Composition: Sendable {
   /// - Throws: ``JobError`` for a missing component or a scale, ``AdapterError``, or an error of
   ///   reading the other models.
   func applied(
-    to source: ModelSource, reading: InputOptions, keepingKinds: Bool, _ events: EventSink
+    to source: ModelSource, reading: InputOptions, keepingKinds: Bool
   ) throws -> ModelSource {
     var model = source
     var steps: [JSONValue] = []
+    if !parts.isEmpty { try model.takeSchedulerBesideFolder() }
     for (component, path) in parts {
-      try exchange(component, of: &model, for: path, reading)
+      let other = try Self.model(path, reading)
+      try model.exchange(component, for: other, at: path)
       steps.append([
         "step": "exchange", "component": .string(component),
         "source": .string(PathParts(path).name),
       ])
     }
-    // Folders of single components hold neither tokenizers nor a scheduler config.
+    // What a part showed alone may mean something else in the whole.
     if !parts.isEmpty { model = model.completedWithArchitectureDefaults() }
     if !adapters.isEmpty {
       let merge = try merge(into: model)
@@ -105,23 +107,28 @@ package struct Composition: Sendable {
           allowsNonfinite: reading.allowsNonfinite)
       }
       for account in merge.accounts {
+        model.changes += account.changes
         let merged = account.merged.sorted { $0.key < $1.key }
-        let counts = merged.map { "\(counted($0.value, "module")) of \($0.key)" }.joined(
-          separator: ", ")
-        events(
-          .note(
-            "\(account.path): merged into \(counts)"
-              + (account.unused.isEmpty ? "" : "; \(account.unused.count) ignored")))
         steps.append([
-          "step": "merge", "adapter": .string(PathParts(account.path).name),
+          "step": .string(ModelSource.mergeStep),
+          "adapter": .string(PathParts(account.path).name),
           "scale": .number(account.scale),
           "modules": .object(JSONObject(merged.map { ($0.key, .integer($0.value)) })),
           "unused": .integer(account.unused.count),
         ])
       }
     }
-    model.provenance["steps"] = .array((source.provenance["steps"]?.array ?? []) + steps)
+    let earlier = source.provenance[ModelSource.stepsFact]?.array ?? []
+    model.provenance[ModelSource.stepsFact] = .array(earlier + steps)
     return model
+  }
+
+  /// The model from which a component is taken. Choices of how to read a model are those of the model
+  /// that the component is put into.
+  private static func model(_ path: String, _ reading: InputOptions) throws -> ModelSource {
+    var options = reading
+    (options.variant, options.ema, options.prediction) = (nil, false, nil)
+    return try ModelSource.reading(path, options, changes: .ofReaders)
   }
 
   /// The changes of the adapters. The error for a model in place of an adapter says so.
@@ -143,60 +150,5 @@ package struct Composition: Sendable {
       }
       throw error
     }
-  }
-
-  /// Replaces a component of the model, or adds it, from the model at `path`.
-  private func exchange(
-    _ name: String, of model: inout ModelSource, for path: String, _ reading: InputOptions
-  ) throws {
-    var options = reading
-    (options.variant, options.ema, options.prediction) = (nil, false, nil)
-    let other = try ModelSource.reading(path, options)
-    // A single text encoder in a file can be the first or the second one.
-    let tokenizer = ComponentName.tokenizer(of: name)
-    let alone = other.components.filter { ComponentName.textEncoders.contains($0.name) }
-    guard var part = other[name] ?? (tokenizer != nil && alone.count == 1 ? alone[0] : nil) else {
-      throw JobError(
-        "\(path): expected a component '\(name)', found "
-          + listed(other.components.map(\.name)))
-    }
-    let foundAs = part.name
-    part = ModelSource.Component(
-      name: name, className: part.className, config: part.config, weights: part.weights)
-    if let own = model[name], other.configsAreDerived {
-      part = part.withConfig(of: own, in: path)
-    }
-    model[name] = part
-    model.components.sort { $0.name < $1.name }
-    if model.scheduler == nil { model.scheduler = other.scheduler }
-    if model.index["_class_name"] == nil { model.index = other.index }
-    if let tokenizer, let folder = ComponentName.tokenizer(of: foundAs) {
-      // The encoder was trained with its own tokenizer, so the tokenizer is taken too.
-      var files = other.files.filter { $0.path.hasPrefix(folder + "/") }
-      if files.isEmpty, isFolder(path) {
-        files = try DiffusersFolderReader.tokenizerFiles(beside: path, named: folder)
-      }
-      if !files.isEmpty {
-        model.files.removeAll { $0.path.hasPrefix(tokenizer + "/") }
-        model.files += files.map {
-          ModelSource.File(path: tokenizer + $0.path.dropFirst(folder.count), bytes: $0.bytes)
-        }
-        model.files.sort { $0.path < $1.path }
-      }
-    }
-  }
-}
-
-extension ModelSource.Component {
-  /// The component with the config of `other` if its tensors match that config, else unchanged.
-  ///
-  /// Configs derived from tensors lack what tensors do not show, such as the number of heads and
-  /// the latents' scaling factor.
-  ///
-  /// - Parameter location: the path of the component's model.
-  func withConfig(of other: ModelSource.Component, in location: String) -> ModelSource.Component {
-    let fitting = ModelSource.Component(
-      name: name, className: other.className, config: other.config, weights: weights)
-    return (try? fitting.check(in: location)) == nil ? self : fitting
   }
 }

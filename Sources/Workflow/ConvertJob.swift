@@ -22,44 +22,24 @@ package struct ConvertJob: Job {
   package func perform(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
     let scheme = try type.map { try plainScheme($0) }
-    let source = try ModelSource.reading(model, reading, keepingKinds: type == nil, events)
+    let source = try ModelSource.reading(
+      model, reading, keepingKinds: type == nil, changes: .listed, events)
     // A model that lacks a tensor is refused now, not when the output is next read.
     let bound = try source.bound(orPart: writer.holdsParts)
     try output.checkLoadable(source, by: writer)
     if bound == nil {
       events(.note("\(model) is a part of a model: \(listed(source.components.map(\.name)))"))
-      if source.movingAverage == .ignoredWithoutOthers {
-        events(
-          .note(
-            "the moving average of a U-Net is left out",
-            remedy: .choose(.ema, purpose: "to read it")))
-      }
     }
     let digest = SourceDigest(source)
-    let converted = digest.watched.mappingWeights { component in
-      guard let scheme else { return component.weights }
-      return cast(component.weights, of: component.name, to: scheme, model: bound, events)
-    }
+    let converted = scheme.map { digest.watched.cast(to: $0, of: bound) } ?? digest.watched
     try output.checkEncodings(converted, by: writer, offersTypes: true)
+    try output.layout.checkChanges(of: converted, by: writer)
     var facts: JSONObject = [:]
     if let scheme { facts["type"] = .string(scheme.name) }
     try output.write(
       converted.recording([ProvenanceStep("convert", facts)], from: digest), by: writer, events)
     return WrittenModel(before: source, after: converted, output: output, by: writer)
   }
-}
-
-/// A component's weights in a plain number type. An autoencoder that overflows in float16 keeps its
-/// own types.
-func cast(
-  _ weights: any WeightSource, of component: String, to scheme: any Scheme, model: Model?,
-  _ events: EventSink
-) -> any WeightSource {
-  if scheme.encoding == .plain(.f16), model?.overflowsHalf(component) == true {
-    events(.note("\(component): keeps its number types, because it overflows in float16"))
-    return weights
-  }
-  return CastingSource(weights, to: scheme)
 }
 
 /// The scheme of plain floating-point numbers of that name.

@@ -76,7 +76,8 @@ package struct ExtractJob: Job {
           + ".safetensors", remedy: .act("give it that ending"))
     }
     let scheme = try type.map { try plainScheme($0) }
-    let source = try ModelSource.reading(model, reading, keepingKinds: type == nil, events)
+    let source = try ModelSource.reading(
+      model, reading, keepingKinds: type == nil, changes: .listed, events)
     guard let component = part.component(of: source) else {
       throw JobError(
         "\(model): the model has no \(part.rawValue)",
@@ -87,11 +88,8 @@ package struct ExtractJob: Job {
     let bound = try? Model.bind(source)
     var alone = source
     alone.components = [component]
-    if let scheme {
-      alone = alone.mappingWeights {
-        cast($0.weights, of: $0.name, to: scheme, model: bound, events)
-      }
-    }
+    alone.changes.removeAll { $0.component != nil && $0.component != component.name }
+    if let scheme { alone = alone.cast(to: scheme, of: bound) }
     let profile = try writer.profile(output.options)
     if let unread = profile.firstUnread(in: profile.fitted(alone)) {
       throw JobError(

@@ -46,7 +46,7 @@ package struct InspectJob: Job {
 
   private func inspect(_ events: EventSink) throws -> Inspection {
     let source = try ModelSource.reading(
-      model, reading, completesTokenizers: false, events)
+      model, reading, completesTokenizers: false, changes: .described, events)
     let finding = try Inspection.Finding(source)
     // The forms need a complete model. That refusal comes before the check, which reads all weights.
     if budget != nil, case .incomplete(let problem) = finding { throw problem }

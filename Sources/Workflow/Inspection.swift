@@ -68,8 +68,8 @@ package struct Inspection: JobOutcome {
 
   /// The U-Net's prediction type, the reason for it, and whether the tensors leave it open.
   private var prediction: (name: String, reason: String, isCertain: Bool) {
-    if let noted = source.provenance["prediction"]?.object, let name = noted["type"]?.string {
-      return (name, noted["reason"]?.string ?? "", noted["certain"]?.bool ?? false)
+    if let noted = source.prediction {
+      return (noted.type.rawValue, noted.reason, noted.isCertain)
     }
     if let written = source.scheduler?[PredictionType.key]?.string {
       return (written, "from the scheduler's config", true)
@@ -106,7 +106,17 @@ package struct Inspection: JobOutcome {
     if hasUNet, !prediction.isCertain {
       remedies.append(.choose(.prediction, purpose: "if the U-Net predicts another type"))
     }
-    return remedies
+    return remedies + source.changes.compactMap(\.remedy)
+  }
+
+  /// The number of changes that are printed.
+  private static let listedChanges = 10
+
+  /// What reading left out, changed, added or assumed.
+  private var changeLines: [String] {
+    let more = source.changes.count - Self.listedChanges
+    return source.changes.prefix(Self.listedChanges).map(\.text)
+      + (more > 0 ? ["and \(counted(more, "more change"))"] : [])
   }
 
   /// What a model without all components is called.
@@ -155,6 +165,7 @@ package struct Inspection: JobOutcome {
     object = object.appending(rest)
     if let memoryTable { object["memory"] = memoryTable.json }
     if let forms { object["forms"] = forms.json }
+    object["changes"] = .array(source.changes.map(\.json))
     object["provenance"] = .object(source.provenance)
     return .object(check.map { object.appending($0.json) } ?? object)
   }
@@ -211,6 +222,7 @@ package struct Inspection: JobOutcome {
           + "); scheduler \(source.scheduler?["_class_name"]?.string ?? "none")")
     }
     if let average = movingAverage { lines.append(average) }
+    lines += changeLines
     lines += partFacts
     if let size = model?.defaultSize { lines.append("images of \(size.width)x\(size.height)") }
     lines.append("")

@@ -11,6 +11,8 @@ package struct LayoutRequest: Sendable {
   /// The name of a numbering, as it was requested.
   private let numbering: String?
   var options: WriteOptions
+  /// Whether a model with changes that the user did not ask for is refused.
+  package var isStrict = false
 
   /// - Parameters:
   ///   - variant: the variant in the names of a diffusers folder's weight files.

@@ -154,7 +154,7 @@ private struct FormMaker {
       guard let quantized = try QuantizedModel(model, request, for: profile) else { return nil }
       (source, plan) = (quantized.model, quantized.plan[ComponentName.unet])
       if !isQuantized, !isStoredQuantized, source.unetBytes > stored.unetBytes { return nil }
-    } else if !isStoredQuantized || !profile.reads(stored) {
+    } else if !isStoredQuantized || profile.firstUnread(in: stored) != nil {
       return nil
     }
     let bytes = profile.storedBytes(of: source)

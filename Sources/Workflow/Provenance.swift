@@ -7,7 +7,8 @@ package let toolVersion = "0.2.0"
 /// One step of a model's provenance: what a job did to the model.
 ///
 /// Provenance has three members: `tool`, `source` (the model that was read first, with the digest
-/// of its weights) and `steps`, to which each job appends its own.
+/// of its weights) and `steps`, to which each job appends its own. The first step of a job has
+/// `changes` where something was left out, changed or assumed that the user did not ask for.
 struct ProvenanceStep: Sendable {
   let name: String
   /// Facts that are known when the job starts.
@@ -35,7 +36,7 @@ extension ModelSource {
   func recording(_ steps: [ProvenanceStep], from digest: SourceDigest) -> ModelSource {
     var copy = self
     let original = digest.source
-    let earlier = original.provenance["steps"]?.array ?? []
+    let earlier = original.provenance[Self.stepsFact]?.array ?? []
     // A model that Decant wrote keeps the source from which it was made.
     let first = original.provenance["source"]?.object
     var found: JSONObject = [
@@ -46,14 +47,23 @@ extension ModelSource {
     }
     // Facts that a file states about itself are kept in the next file.
     copy.provenance = [:]
-    for fact in ["metadata", "prediction"] { copy.provenance[fact] = provenance[fact] }
+    for fact in ["metadata", Prediction.fact] { copy.provenance[fact] = provenance[fact] }
+    // Files without a provenance name the merged adapters.
+    let merges = original.mergeSteps
+    if !merges.isEmpty { copy.provenance[Self.stepsFact] = .array(merges) }
+    let changes = original.changes.filter(\.isUnexpected)
     copy.lateProvenance = { [found] in
       var source = first ?? found
       if first == nil { source["sha256"] = .string(try digest.hexadecimal()) }
+      var own = steps.map(\.json)
+      if !changes.isEmpty, var first = own.first?.object {
+        first["changes"] = .array(changes.map(\.json))
+        own[0] = .object(first)
+      }
       return [
         "tool": .string("decant \(toolVersion)"),
         "source": .object(source),
-        "steps": .array(earlier + steps.map(\.json)),
+        Self.stepsFact: .array(earlier + own),
       ]
     }
     return copy

@@ -140,7 +140,8 @@ package struct QuantizeJob: Job {
       try output?.writer(
         besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
       ?? layout.writer()
-    let source = try ModelSource.reading(model, reading, events)
+    let source = try ModelSource.reading(
+      model, reading, changes: isDryRun ? .noted : .listed, events)
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     let digest = SourceDigest(source)
     let file = try calibration.map(CalibrationFile.reading)
@@ -154,9 +155,9 @@ package struct QuantizeJob: Job {
         try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
       }
     }
-    if let output, !isDryRun {
-      try output.checkFreeSpace(for: quantized(source, sparingOutliers: nil).model, by: writer)
-    }
+    let planned = try quantized(source, sparingOutliers: nil).model
+    try layout.checkChanges(of: planned, by: writer)
+    if let output, !isDryRun { try output.checkFreeSpace(for: planned, by: writer) }
     // A dry run writes nothing that would hold the digest.
     let quantized = try quantized(isDryRun ? source : digest.watched, sparingOutliers: events)
     if let note = try request.savingNote(quantized.plan, of: source, as: layout, by: writer) {

@@ -84,10 +84,13 @@ struct QuantizedModel {
         rounded: rounded)
       parts.append(ModelPlan.Part(component: component.name, plan: plan))
     }
-    model = source.mappingWeights { component -> any WeightSource in
+    var model = source.mappingWeights { component -> any WeightSource in
       quantized[component.name]
-        ?? cast(component.weights, of: component.name, to: rest, model: bound) { _ in }
+        ?? (keepsTypes(component.name, rest, bound)
+          ? component.weights : CastingSource(component.weights, to: rest))
     }
+    model.addKeptTypes(rest, bound)
+    self.model = model
     plan = ModelPlan(parts)
     ledgers = parts.compactMap { part in
       quantized[part.component].map { (part.component, $0.ledger) }

@@ -60,9 +60,10 @@ extension ModelSource {
   ///   - keepingKinds: whether weights that adapters are merged into keep their number type. They
   ///     are float32 otherwise, for a job that converts them next.
   ///   - completesTokenizers: whether tokenizers without a vocabulary get CLIP's.
+  ///   - changes: what happens with the changes of reading.
   static func reading(
     _ path: String, _ options: InputOptions, keepingKinds: Bool = false,
-    completesTokenizers: Bool = true,
+    completesTokenizers: Bool = true, changes: ChangeReport = .noted,
     _ events: EventSink = { _ in }
   ) throws -> ModelSource {
     var source: ModelSource
@@ -78,26 +79,14 @@ extension ModelSource {
     if completesTokenizers { source.addVocabularies() }
     if !options.composition.isEmpty {
       source = try options.composition.applied(
-        to: source, reading: options.alone, keepingKinds: keepingKinds, events)
-      if completesTokenizers { source.noteMisfits(of: source.addVocabularies(), events) }
+        to: source, reading: options.alone, keepingKinds: keepingKinds)
+      if completesTokenizers { source.addMisfits(of: source.addVocabularies()) }
     }
     if let prediction = options.prediction { try source.predict(prediction) }
-    source.noteDerivedConfigs(events)
+    if changes != .ofReaders { source.addChangesOfReading(isDescribed: changes == .described) }
+    if changes == .noted { source.noteChanges(events) }
     if options.allowsNonfinite { return source }
     return source.mappingWeights { FiniteSource($0.weights) }
-  }
-
-  /// Notes a single file without configs whose sizes are those of no published model: its tensors
-  /// do not determine the configs.
-  private func noteDerivedConfigs(_ events: EventSink) {
-    guard configsAreDerived, let family = try? Model.bind(self).family, family.template == nil
-    else { return }
-    events(
-      .note(
-        "\(location): the file holds no configs, and no published model has these sizes "
-          + "(\(family.name)); what the tensors do not show is assumed, such as the number of "
-          + "attention heads",
-        remedy: .act("use the model's diffusers folder if there is one")))
   }
 
   /// Adds CLIP's vocabulary to tokenizers without one. Single files hold no vocabulary, and their
@@ -112,21 +101,23 @@ extension ModelSource {
       if file(folder + "/vocab.json") != nil || file(folder + "/tokenizer.json") != nil { continue }
       completed.append(folder)
       let missing = CLIPVocabulary.files(folder: folder).filter { file($0.path) == nil }
+        .map { ModelSource.File(path: $0.path, bytes: $0.bytes, isDefault: true) }
       files = (files + missing).sorted { $0.path < $1.path }
     }
     return completed
   }
 
-  /// Notes text encoders with fewer embeddings than the tokens of CLIP's vocabulary, which their
-  /// tokenizers got.
-  private func noteMisfits(of tokenizers: [String], _ events: EventSink) {
+  /// Adds the changes of text encoders with fewer embeddings than the tokens of CLIP's vocabulary,
+  /// which their tokenizers got.
+  private mutating func addMisfits(of tokenizers: [String]) {
     for component in components {
       guard let folder = ComponentName.tokenizer(of: component.name), tokenizers.contains(folder),
         let count = component.config["vocab_size"]?.integer, count < CLIPVocabulary.count
       else { continue }
-      events(
-        .note(
-          "\(location): no tokenizer of '\(component.name)' was found, and CLIP's has "
+      changes.append(
+        ModelChange(
+          .added, component: component.name,
+          "no tokenizer of '\(component.name)' was found, and CLIP's has "
             + "\(CLIPVocabulary.count) tokens, but '\(component.name)' has \(count) embeddings; the "
             + "model cannot make images",
           remedy: .act("take the text encoder from its diffusers folder")))
@@ -144,10 +135,16 @@ extension ModelSource {
         "\(location): the model has no scheduler config to hold a prediction type",
         remedy: .act("add the missing components first"))
     }
-    scheduler?[PredictionType.key] = .string(type.rawValue)
-    provenance["prediction"] = [
-      "type": .string(type.rawValue), "reason": "chosen by the user", "certain": true,
-    ]
+    var evidence = predictionEvidence ?? PredictionEvidence()
+    evidence.chosen = type
+    predictionEvidence = evidence
+    provenance[Prediction.fact] = evidence.statedPrediction?.json
+    scheduler?[PredictionType.key] = type.json
+    // Defaults such as the size of the images depend on the type.
+    if schedulerIsDefault || configsAreDerived { self = completedWithArchitectureDefaults() }
+    changes.append(
+      ModelChange(
+        .changed, component: ComponentName.unet, "predicts \(type.rawValue)", isRequested: true))
   }
 
   /// The model with what it lacks to generate images taken from `reference`: the autoencoder, the
@@ -171,6 +168,7 @@ extension ModelSource {
       // Tensors show neither the number of heads nor the scheduler.
       copy[ComponentName.unet] = unet.withConfig(of: other, in: location)
       copy.scheduler = reference.scheduler ?? scheduler
+      copy.schedulerIsDefault = false
     }
     copy.scheduler = copy.scheduler ?? reference.scheduler
     copy.files += reference.files.filter { file($0.path) == nil }

@@ -49,7 +49,7 @@ package struct ShrinkJob: Job {
       try refuseReport(report, replacing: output.replacing, inputs: inputs + [output.path])
     }
     if isFolder(calibrationPath) { throw FileError(.create, calibrationPath, EISDIR) }
-    let source = try ModelSource.reading(model, reading, events)
+    let source = try ModelSource.reading(model, reading, changes: .listed, events)
     let digest = SourceDigest(source)
     // The same digest names the model of the calibration, unless blocks are stripped.
     var calibrated = digest
@@ -84,6 +84,7 @@ package struct ShrinkJob: Job {
     {
       events(.note(note))
     }
+    try output.layout.checkChanges(of: planned.model, by: writer)
     let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
     func checkSpace(calibrated model: Model?) throws {
       let beside =
@@ -160,7 +161,8 @@ package struct ShrinkJob: Job {
   ) throws -> ModelSource {
     let options = InputOptions(
       variant: output.options.variant, allowsNonfinite: reading.allowsNonfinite)
-    return try ModelSource.reading(output.path, options).completed(by: source, events)
+    return try ModelSource.reading(output.path, options, changes: .listed)
+      .completed(by: source, events)
   }
 
   /// The free bytes that the job needs at least: for the calibration, the output, and the copy of

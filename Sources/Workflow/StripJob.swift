@@ -31,11 +31,13 @@ package struct StripJob: Job {
 
   package func perform(_ events: @escaping EventSink) async throws -> WrittenModel {
     let writer = try output.writer(besides: [model] + reading.composition.inputs)
-    let source = try ModelSource.reading(model, reading, keepingKinds: true, events)
+    let source = try ModelSource.reading(
+      model, reading, keepingKinds: true, changes: .listed, events)
     let digest = SourceDigest(source)
     let stripped = try StrippedModel(digest.watched, cut)
     try output.checkLoadable(stripped.model, by: writer)
     try output.checkEncodings(stripped.model, by: writer, offersTypes: false)
+    try output.layout.checkChanges(of: stripped.model, by: writer)
     try output.write(stripped.model.recording([stripped.step], from: digest), by: writer, events)
     var outcome = WrittenModel(
       before: source, after: stripped.model, output: output, by: writer)

@@ -22,6 +22,8 @@ package struct WrittenModel: JobOutcome {
   package let isPart: Bool
   /// What a program needs beside an output that is a U-Net alone; empty for other outputs.
   package let missingParts: [ModelPart]
+  /// What the output lacks, or has otherwise than the input.
+  private let changes: [ModelChange]
   /// `nil` for a part of a model.
   package internal(set) var memory: OutputMemory?
   /// Further results of the job, such as a ledger.
@@ -39,6 +41,7 @@ package struct WrittenModel: JobOutcome {
     bytesOfOutput = output.byteCount
     let profile = try? writer.profile(output.options)
     memory = profile.flatMap { OutputMemory(of: after, in: $0, besides: before) }
+    changes = (try? output.layout.changes(of: after, by: writer)) ?? after.changes
     let names = Set((profile?.prepared(after) ?? after).components.map(\.name))
     let held = (profile?.widened(after) ?? after).components.filter { names.contains($0.name) }
     isPart = held.count < before.components.count
@@ -75,8 +78,16 @@ package struct WrittenModel: JobOutcome {
       object["missing_parts"] = .array(missingParts.map { .string($0.rawValue) })
     }
     if let memory { object["memory"] = memory.json }
+    object["changes"] = .array(changes.map(\.json))
     for detail in details { object[detail.name] = detail.json }
     return .object(object)
+  }
+
+  /// The changes, each on a line, with what a user can do about it: first those that the user did not
+  /// ask for and that lose or assume something.
+  package var listedChanges: [(text: String, remedy: Remedy?)] {
+    let ordered = changes.filter(\.isUnexpected) + changes.filter { !$0.isUnexpected }
+    return ordered.map { ($0.text, $0.remedy) }
   }
 
   /// The size of the output beside that of the input. A part of a model is compared with the same

@@ -90,7 +90,7 @@ import Testing
         : type == "LOHA"
           ? "\(folder)/adapter_config.json: the peft_type is 'LOHA', but module "
             + "'base_model.model.\(Self.linear)' has the tensors of LoRA"
-          : "\(folder)/adapter_config.json: the peft_type is '\(type)', expected LOHA or LORA"
+          : "\(folder)/adapter_config.json: the peft_type is '\(type)', expected LOHA, LOKR or LORA"
       #expect(refusal(folder, model) == expected)
     }
   }
@@ -187,10 +187,20 @@ import Testing
     ],
     [("lora_down.weight", [2, 64]), ("lora_up.weight", [64, 2]), ("lora_mid.weight", [2, 3])],
     // The numbers of elements would fit.
-    [("lora_down.weight", [4, 640]), ("lora_up.weight", [640, 4])],
+    [("lora_down.weight", [4, 192]), ("lora_up.weight", [192, 4])],
     [("lora_down.weight", [64, 2]), ("lora_up.weight", [64, 2])],
     [("lora_down.weight", [2, 8, 8]), ("lora_up.weight", [64, 2])],
     [("diff", [32, 128])],
+    [("lokr_w1", [3, 2]), ("lokr_w2", [16, 32])],
+    [("lokr_w1", [4, 2]), ("lokr_w2", [16, 16])],
+    [("lokr_w1", [4, 2]), ("lokr_w2_a", [16, 2]), ("lokr_w2_b", [3, 32])],
+    [("lokr_w1_a", [4, 2]), ("lokr_w1_b", [3, 2]), ("lokr_w2", [16, 32])],
+    [
+      ("lora_down.weight", [2, 64]), ("lora_up.weight", [64, 2]), ("dora_scale", [63, 1]),
+    ],
+    [
+      ("lora_A.weight", [2, 64]), ("lora_B.weight", [64, 2]), ("lora_magnitude_vector", [63]),
+    ],
     [
       ("hada_w1_a", [128, 1]), ("hada_w1_b", [2, 64]), ("hada_w2_a", [64, 2]),
       ("hada_w2_b", [2, 64]),

@@ -8,11 +8,10 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Adapters of every naming and kind, merged into a narrow model and compared with explicit sums.
+/// Adapters merged into a narrow model and compared with explicit sums.
 @Suite struct MergeTests {
   private static let linear = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
   private static let convolution = "down_blocks.0.resnets.0.conv1"
-  private static let text = "text_model.encoder.layers.1.mlp.fc1"
 
   private func model(_ family: String = "sd-v1-4", _ kind: ElementKind = .f32) throws -> ModelSource
   {
@@ -83,62 +82,6 @@ import Testing
 
   private func expect(_ found: [Float], _ expected: [Float]) {
     #expect(relativeError(found, expected) < 1e-6)
-  }
-
-  static let namings: [(String, String, String)] = [
-    (
-      "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q", ".lora_down.weight",
-      ".lora_up.weight"
-    ),
-    (
-      "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q", ".lora_down.weight",
-      ".lora_up.weight"
-    ),
-    ("unet." + linear, ".lora_A.weight", ".lora_B.weight"),
-    ("unet." + linear, ".lora.down.weight", ".lora.up.weight"),
-    (linear, ".lora_A.weight", ".lora_B.weight"),
-    ("base_model.model." + linear, ".lora_A.weight", ".lora_B.weight"),
-    ("base_model.model." + linear, ".lora_A.default.weight", ".lora_B.default.weight"),
-    (
-      "down_blocks.1.attentions.0.transformer_blocks.0.attn1.processor.to_q", "_lora.down.weight",
-      "_lora.up.weight"
-    ),
-    (
-      "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.processor.to_q",
-      "_lora.down.weight", "_lora.up.weight"
-    ),
-  ]
-
-  @Test(arguments: namings) func everyNamingIsKnown(key: String, down: String, up: String) throws {
-    let model = try model()
-    let weight = try #require(try model["unet"]?.weights.tensor(Self.linear + ".weight"))
-    let (a, b) = (counting([2, 64]), counting([64, 2], from: 3))
-    let found = try merged([(key + down, a), (key + up, b)], into: model, scale: 0.5)
-    expect(
-      try found.tensor(Self.linear + ".weight").floats(), expected(weight, b, a, factor: 0.5))
-    // Nothing else is touched.
-    let other = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k.weight"
-    #expect(try found.tensor(other).floats() == model["unet"]?.weights.tensor(other).floats())
-  }
-
-  @Test(arguments: [
-    ("sd-v1-4", "text_encoder", "lora_te_text_model_encoder_layers_1_mlp_fc1"),
-    ("sd-v1-4", "text_encoder", "text_encoder.text_model.encoder.layers.1.mlp.fc1"),
-    ("sd-v1-4", "text_encoder", "text_encoder.encoder.layers.1.mlp.fc1"),
-    ("sdxl-base-1.0", "text_encoder", "lora_te1_text_model_encoder_layers_1_mlp_fc1"),
-    ("sdxl-base-1.0", "text_encoder_2", "lora_te2_text_model_encoder_layers_1_mlp_fc1"),
-    ("sdxl-base-1.0", "text_encoder_2", "text_encoder_2.text_model.encoder.layers.1.mlp.fc1"),
-    ("sdxl-refiner-1.0", "text_encoder_2", "lora_te_text_model_encoder_layers_1_mlp_fc1"),
-  ]) func textEncodersAreAdapted(family: String, component: String, key: String) throws {
-    let model = try model(family)
-    let weight = try #require(try model[component]?.weights.tensor(Self.text + ".weight"))
-    let (a, b) = (counting([3, weight.shape[1]]), counting([weight.shape[0], 3]))
-    let found = try merged(
-      [
-        (key + ".lora_down.weight", a), (key + ".lora_up.weight", b), (key + ".alpha", scalar(1.5)),
-      ],
-      into: model, component: component)
-    expect(try found.tensor(Self.text + ".weight").floats(), expected(weight, b, a, factor: 0.5))
   }
 
   @Test func convolutionsAndAlphas() throws {
@@ -378,18 +321,25 @@ import Testing
     ),
     (
       ".lokr_t2", [64, 2], ".alpha", [1],
-      "module 'unet.\(linear)' has only unet.\(linear).alpha and unet.\(linear).lokr_t2, expected "
-        + "the tensors of LoHa, LoRA or whole difference"
+      "module 'unet.\(linear)' has no 'lokr_w1_a'"
     ),
     (
-      ".dora_scale", [64], ".lora_B.weight", [64, 2],
-      "tensor 'unet.\(linear).dora_scale' is of DoRA, which Decant does not merge"
+      ".dora_scale", [64], ".lora_B.weight", [64, 2], "module 'unet.\(linear)' has no 'down'"
     ),
     (
-      ".lokr_w1", [64], ".lokr_w2", [64, 2],
-      "tensor 'unet.\(linear).lokr_w1' is of LoKr, which Decant does not merge"
+      ".dora_scale", [64], ".alpha", [1],
+      "module 'unet.\(linear)' has only unet.\(linear).alpha and unet.\(linear).dora_scale, "
+        + "expected the tensors of LoHa, LoKr, LoRA or whole difference"
     ),
-    // Tensors of kinds that Decant does not merge, together with tensors of other names.
+    // Kinds that Decant does not merge; two have tensors of other names too.
+    (
+      ".oft_blocks", [4, 16, 16], ".rescale", [64],
+      "tensor 'unet.\(linear).oft_blocks' is of OFT, which Decant does not merge"
+    ),
+    (
+      ".oft_blocks", [2, 4, 16, 16], ".alpha", [1],
+      "tensor 'unet.\(linear).oft_blocks' is of BOFT, which Decant does not merge"
+    ),
     (
       ".a1.weight", [2, 64], ".b1.weight", [64, 2],
       "tensor 'unet.\(linear).a1.weight' is of GLoRA, which Decant does not merge"
@@ -455,8 +405,21 @@ import Testing
     #expect(AdapterError.unknownTensors(path: "a", tensors: ["x"]).remedy == rest)
     #expect(AdapterError.biases(path: "a", model: "m", tensors: ["x"]).remedy == rest)
     #expect(
-      AdapterError.unsupported(path: "a", kind: "LoKr", tensor: "x").remedy
-        == .act("merge it with the program that made it"))
+      AdapterError.unsupported(path: "a", kind: "OFT", tensor: "x").remedy
+        == .act("merge it with the program that made it, and read the merged model"))
+    let elsewhere = Remedy.act("merge it into a model that it was made for")
+    for (fitting, lacks) in [(0, true), (3, false), (3, true)] {
+      #expect(
+        AdapterError.otherFamily(
+          path: "a", families: ["x"], model: "m", title: "t", fitting: fitting, modules: 9,
+          lacksOthers: lacks
+        ).remedy == (fitting > 0 && lacks ? .either([elsewhere, rest]) : elsewhere))
+    }
+    #expect(
+      AdapterError.foreign(path: "a", kind: "x", model: "m", modules: []).remedy == elsewhere)
+    #expect(
+      AdapterError.ambiguous(path: "a", module: "x", names: []).remedy
+        == .act("keep one of them in the file"))
     #expect(AdapterError.folder(path: "a", found: []).remedy == .act("name the file itself"))
     #expect(
       AdapterError.quantized(path: "a", tensor: "x", encoding: "int8").remedy

@@ -29,7 +29,12 @@ struct DiffusersReaderTests {
             "unet": ["unet/diffusion_pytorch_model.safetensors"],
             "vae": ["vae/diffusion_pytorch_model.safetensors"],
           ],
-          "left_out": ["feature_extractor", "safety_checker"],
+        ])
+      #expect(
+        model.changes == [
+          ModelChange(
+            .leftOut, "components that Decant does not read",
+            names: ["feature_extractor", "safety_checker"])
         ])
       for (component, tensors) in [("unet", TinyFolder.unet), ("vae", TinyFolder.vae)] {
         let weights = try #require(model[component]).weights

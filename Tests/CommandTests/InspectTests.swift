@@ -126,13 +126,13 @@ import Testing
     try withTemporaryFolder { folder in
       try write(
         [
-          ("lora_unet_down_blocks_0_attentions_0_proj_in.lokr_w1", [2, 2]),
-          ("lora_unet_down_blocks_0_attentions_0_proj_in.lokr_w2", [2, 2]),
+          ("lora_unet_down_blocks_0_attentions_0_proj_in.oft_blocks", [2, 2, 2]),
+          ("lora_unet_down_blocks_0_attentions_0_proj_in.rescale", [2, 2]),
         ],
         to: folder + "/a.safetensors")
       let ending = try expectDecant(["inspect", "a.safetensors"], in: folder)
       #expect(
-        ending.output.contains("not a model by itself; Decant cannot merge LoKr"),
+        ending.output.contains("not a model by itself; Decant cannot merge OFT"),
         "\(ending.output)")
     }
   }

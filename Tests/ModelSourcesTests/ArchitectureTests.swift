@@ -31,6 +31,11 @@ struct ArchitectureTests {
       ([("unet", ["cross_attention_dim": 1024]), ("text_encoder", [:])], "sd-v1"),
       ([("text_encoder", gelu)], "sd-v2"),
       ([("unet", added)], "sdxl"),
+      ([("unet", ["addition_embed_type": "text_time", "cross_attention_dim": 2048])], "sdxl"),
+      (
+        [("unet", ["addition_embed_type": "text_time", "cross_attention_dim": 1280])],
+        "sdxl-refiner"
+      ),
       ([("unet", added), ("text_encoder", [:]), ("text_encoder_2", gelu)], "sdxl"),
       ([("unet", added), ("text_encoder_2", gelu)], "sdxl-refiner"),
       ([("text_encoder_2", gelu)], "sdxl-refiner"),

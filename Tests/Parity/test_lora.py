@@ -3,7 +3,7 @@
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from peft import LoraConfig, get_peft_model
+from peft import LoKrConfig, LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from diffusers.utils import convert_state_dict_to_diffusers, convert_state_dict_to_kohya
 from safetensors.torch import load_file, save_file
@@ -168,3 +168,67 @@ def test_peft_folder_with_biases(tmp_path):
     assert any("lora_B.bias" in key for key in load_file(tmp_path / "lora" / "adapter_model.safetensors"))
     pipeline.unet = model.merge_and_unload()
     compare(tmp_path / "model", pipeline, tmp_path, "--lora", tmp_path / "lora")
+
+
+LAYERS = ["to_q", "to_out.0", "ff.net.2", "proj_in", "conv1", "time_emb_proj"]
+
+
+def test_dora_of_peft(tmp_path):
+    """`use_dora`: matrices and convolutions, with magnitudes that are not the weights' own norms."""
+    pipeline = make_family("sd-v1", 9)
+    pipeline.save_pretrained(tmp_path / "model")
+    config = LoraConfig(r=4, lora_alpha=7, target_modules=LAYERS, use_dora=True, init_lora_weights=False)
+    model = get_peft_model(pipeline.unet, config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_magnitude_vector" in name:
+                parameter.mul_(1 + 0.2 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path / "lora")
+    assert any("magnitude" in key for key in load_file(tmp_path / "lora" / "adapter_model.safetensors"))
+    pipeline.unet = model.merge_and_unload()
+    compare(tmp_path / "model", pipeline, tmp_path, "--lora", tmp_path / "lora")
+
+
+@pytest.mark.parametrize("options", [
+    dict(r=3), dict(r=3, decompose_both=True, decompose_factor=8), dict(r=32),
+    dict(r=3, decompose_factor=2, use_effective_conv2d=True),
+    dict(r=2, rank_pattern={"to_q": 32}, alpha_pattern={"conv1": 5}),
+])
+def test_lokr_of_peft(tmp_path, options):
+    """PEFT scales by alpha / r also where both factors are whole."""
+    pipeline = make_family("sd-v1", 10)
+    pipeline.save_pretrained(tmp_path / "model")
+    config = LoKrConfig(alpha=7, target_modules=LAYERS, init_weights=False, **options)
+    model = get_peft_model(pipeline.unet, config)
+    model.save_pretrained(tmp_path / "lora")
+    pipeline.unet = model.merge_and_unload()
+    compare(tmp_path / "model", pipeline, tmp_path, "--lora", tmp_path / "lora")
+
+
+FORMS = {
+    "plain": lambda state: state,
+    "state_dict": lambda state: {"state_dict": state, "epoch": 3},
+    "module": lambda state: {"module": state},
+    "model": lambda state: {"model": state},
+    "compiled": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+    "distributed": lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pickles_of_trainers(tmp_path, form):
+    """The dictionaries that `torch.save` gets; every one is the same adapter."""
+    pipeline = make_family("sd-v1", 13)
+    pipeline.save_pretrained(tmp_path / "model")
+    states, _ = trained(pipeline)
+    torch.save(FORMS[form](states), tmp_path / "adapter.pt")
+    save_file(states, tmp_path / "adapter.safetensors")
+    for name in ["adapter.pt", "adapter.safetensors"]:
+        run("convert", tmp_path / "model", "-o", f"{tmp_path / name}-merged/", "--quiet",
+            "--lora", tmp_path / name)
+    files = [tmp_path / f"{name}-merged" / "unet" / "diffusion_pytorch_model.safetensors"
+             for name in ["adapter.pt", "adapter.safetensors"]]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    original = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    assert not torch.allclose(load_file(files[0])[name], load_file(original)[name], atol=1e-3)

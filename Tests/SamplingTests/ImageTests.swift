@@ -207,6 +207,19 @@ struct GenerationParametersTests {
     #expect(GenerationParameters(text: parameters.text) == parameters)
   }
 
+  @Test("name merged adapters beside the model, not in the prompt")
+  func adapters() {
+    var parameters = Self.plain
+    parameters.adapters = [.init(name: "style", scale: 0.8)]
+    #expect(parameters.text.hasSuffix("Model: sd-v1-4, LoRA: style 0.8, Version: Decant"))
+    #expect(!parameters.text.contains("<lora:"))
+    #expect(GenerationParameters(text: parameters.text) == parameters)
+    parameters.adapters += [.init(name: "a, b: c", scale: -1), .init(name: "d e", scale: 1)]
+    #expect(
+      parameters.text.hasSuffix(#"LoRA: "style 0.8, a, b: c -1, d e 1", Version: Decant"#))
+    #expect(GenerationParameters(text: parameters.text) == parameters)
+  }
+
   @Test("of another program are read as far as known")
   func foreign() throws {
     let text = """

@@ -98,9 +98,9 @@ import Workflow
     }
   }
 
-  /// Configs that are derived from tensors are noted where no published model has the sizes, and the
+  /// Configs that are derived from tensors are listed where no published model has the sizes, and the
   /// moving average is another U-Net.
-  @Test func theMovingAverageAndTheNoteOfDerivedConfigs() async throws {
+  @Test func theMovingAverageAndDerivedConfigs() async throws {
     try await withTemporaryFolder { folder in
       let (plain, both) = (folder + "/a.safetensors", folder + "/b.safetensors")
       _ = try await ConvertJob(
@@ -118,36 +118,48 @@ import Workflow
       // Without metadata, the file holds no configs.
       try writeSafetensors(MemorySource(location: both, tensors), to: both)
 
-      func unet(_ path: String, ema: Bool) async throws -> (weights: Data?, notes: [String]) {
+      func unet(_ path: String, ema: Bool) async throws -> (weights: Data?, changes: [String]) {
         let log = EventLog()
         let output = OutputRequest(path: folder + "/out", replacing: true)
-        _ = try await ConvertJob(
+        let written = try await ConvertJob(
           model: path, reading: InputOptions(ema: ema), output: output, type: nil
         ).run(log.add)
+        // What the result lists is not noted as well.
+        #expect(log.notes.isEmpty)
         let weights = try contents(output.path)["unet/diffusion_pytorch_model.safetensors"]
-        return (weights, log.notes)
+        return (weights, written.listedChanges.map(\.text))
       }
+      let derived =
+        "added: configs, scheduler and tokenizers, which the input does not state; no published model "
+        + "has these sizes (sd-v1-custom), so that what the tensors do not show is assumed, such as the "
+        + "number of attention heads"
       let last = try await unet(both, ema: false)
       let average = try await unet(both, ema: true)
       #expect(last.weights != average.weights)
       #expect(
-        last.notes == [
-          "\(both): the file holds no configs, and no published model has these sizes "
-            + "(sd-v1-custom); what the tensors do not show is assumed, such as the number of "
-            + "attention heads"
+        last.changes == ["left out: unet: the moving average (EMA) of its weights", derived])
+      #expect(
+        average.changes == [
+          "left out: unet: the weights of the last training step, because their moving average "
+            + "(EMA) is read", derived,
         ])
       // Decant stores the configs in the files that it writes.
-      #expect(try await unet(plain, ema: false).notes.isEmpty)
-      // Every job that reads the file notes it.
-      let log = EventLog()
-      _ = try await InspectJob(
+      #expect(try await unet(plain, ema: false).changes.isEmpty)
+      // Every job that writes the model lists it, `inspect` describes it, and others note it.
+      let inspected = try await InspectJob(
         model: both, reading: InputOptions(), listsTensors: false, checks: false
-      ).run(log.add)
-      _ = try await StripJob(
+      ).run()
+      #expect(inspected.text.contains("\n\(derived)\n"))
+      let stripped = try await StripJob(
         model: both, reading: InputOptions(), output: OutputRequest(path: folder + "/s"),
         cut: .drops(["mid_block"])
-      ).run(log.add)
-      #expect(log.notes == last.notes + last.notes)
+      ).run()
+      #expect(stripped.listedChanges.map(\.text) == last.changes)
+      let log = EventLog()
+      let session = ModelSession(
+        path: both, reading: InputOptions(), settings: ComputeSettings(compute: .f32))
+      _ = try await session.inspect { log.add($0) }
+      #expect(log.notes == ["\(both): \(derived)"])
     }
   }
 
@@ -181,10 +193,12 @@ import Workflow
         ] as [(any Job, [Remedy])] {
           let log = EventLog()
           let error = await #expect(throws: JobError.self) { _ = try await job.run(log.add) }
+          // Stripping lists tensors in the order of the modules.
+          let tensor = job is StripJob ? "down_blocks.0.resnets.0.conv1.weight" : first
           #expect(
             error?.description
               == "\(output.path): a \(layout) cannot hold int8-g32 weights, such as tensor "
-              + "'\(first)' of component 'unet'")
+              + "'\(tensor)' of component 'unet'")
           #expect(error?.remedy == .either(remedies))
           #expect(log.isEmpty)
         }

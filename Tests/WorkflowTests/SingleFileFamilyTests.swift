@@ -46,6 +46,40 @@ import Testing
     }
   }
 
+  /// Without the metadata that Decant writes, every program's layout shows the same facts: configs,
+  /// pipeline class, scheduler and prediction type. A U-Net alone shows those of the U-Net.
+  @Test(arguments: families, [false, true])
+  func everyLayoutShowsTheSameFacts(name: String, isVelocity: Bool) throws {
+    let family = try #require(Family.named(name))
+    var model = try #require(try family.synthesize(seed: 0, kind: .f16))
+    if isVelocity {
+      // Only SDXL has marks for it.
+      guard family.architecture.hasAddedEmbedding else { return }
+      model.scheduler?["prediction_type"] = "v_prediction"
+      model.scheduler?["rescale_betas_zero_snr"] = true
+    }
+    func read(_ profile: any OutputProfile) throws -> ModelSource {
+      let sources = try profile.tensors(of: profile.fitted(model), options: WriteOptions())
+      let archive = Archive(weights: JoinedSource(sources: sources), kind: "safetensors file")
+      return try SingleFileReader().model(of: WithoutVelocity.archive(archive), path: "m")
+    }
+    let expected = try read(CheckpointWriter().profiles[0])
+    #expect(
+      expected.scheduler?["prediction_type"] == (isVelocity ? "v_prediction" : "epsilon"))
+    #expect(expected.scheduler?["rescale_betas_zero_snr"] == (isVelocity ? true : nil))
+    let profiles = [CheckpointWriter().profiles, GGUFWriter().profiles].joined()
+    for profile in profiles where profile.refusal(model) == nil {
+      let found = try read(profile)
+      #expect(found.scheduler == expected.scheduler, "\(profile.name)")
+      #expect(found.index == expected.index, "\(profile.name)")
+      #expect(found.prediction?.type == expected.prediction?.type)
+      #expect(found.prediction?.isCertain == expected.prediction?.isCertain)
+      for component in found.components {
+        #expect(component.config == expected[component.name]?.config, "\(component.name)")
+      }
+    }
+  }
+
   /// Training code stores the names of moving averages without dots, which the reader restores.
   @Test(arguments: families)
   func aMovingAverageAlone(name: String) throws {

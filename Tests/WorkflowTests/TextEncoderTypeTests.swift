@@ -168,7 +168,7 @@ import Workflow
   @Test(
     arguments: [
       (
-        "a.gguf", "comfyui", "GGUF file for ComfyUI",
+        "a.gguf", "comfyui", "GGUF file for ComfyUI-GGUF",
         [.choose(.program, ["sdcpp"])]
       ),
       (
@@ -200,7 +200,7 @@ import Workflow
     let plain = try await refusal(request("f32"), "a.gguf", "comfyui")
     #expect(
       plain.description
-        == "OUT: a GGUF file for ComfyUI cannot hold f32 weights of component 'text_encoder'")
+        == "OUT: a GGUF file for ComfyUI-GGUF cannot hold f32 weights of component 'text_encoder'")
   }
 
   @Test func unknownTypesAreRefused() async throws {

@@ -13,6 +13,13 @@ protocol AdapterKind: Sendable {
   /// Whether a module's tensors are of this kind.
   func recognizes(_ module: AdapterFile.Module) -> Bool
 
+  /// Whether an alpha scales the kind's changes.
+  var takesAlpha: Bool { get }
+
+  /// Whether the kind scales the sum of the weight and another kind's change. The module has the
+  /// tensors of both.
+  var scalesSum: Bool { get }
+
   /// The part with one row for each rank and one column for each input of the layer; `nil` for
   /// kinds without a rank.
   var ranked: AdapterPart? { get }
@@ -22,9 +29,11 @@ protocol AdapterKind: Sendable {
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
   ) throws(AdapterError)
 
-  /// The numbers to add to a weight of the shape, row-major.
+  /// The numbers to add to a weight, row-major.
+  ///
+  /// - Parameter weight: the model's own weight, without other adapters.
   func delta(
-    _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
+    _ module: AdapterFile.Module, key: String, of weight: Tensor, in file: AdapterFile
   ) throws -> [Float]
 
   /// The name of the tensor that changes the module's bias; `nil` where there is none.
@@ -37,6 +46,9 @@ protocol AdapterKind: Sendable {
 }
 
 extension AdapterKind {
+  var takesAlpha: Bool { true }
+  var scalesSum: Bool { false }
+
   // Adapters of any kind may also change the bias.
   func bias(_ module: AdapterFile.Module) -> String? { module.parts[.biasDifference] }
 
@@ -51,15 +63,36 @@ extension AdapterKind {
 /// The kinds of adapters that Decant merges.
 enum AdapterKinds {
   static let all: [any AdapterKind] = [
+    DoRA(),
     LoHa(),
+    LoKr(),
     LoRA(),
     FullDifference(),
   ]
 
-  /// The kinds of a module's tensors, derived from their names.
+  /// The kinds of a module's tensors, derived from their names. One that scales sums comes first.
   static func of(_ module: AdapterFile.Module) -> [any AdapterKind] {
     let kinds = all.filter { $0.recognizes(module) }
     return kinds.isEmpty && module.has(.biasDifference) ? [FullDifference()] : kinds
+  }
+
+  /// The kind that computes a module's change.
+  ///
+  /// - Throws: ``AdapterError`` for a module of no kind or of several.
+  static func merging(
+    _ module: AdapterFile.Module, key: String, in file: AdapterFile
+  ) throws(AdapterError) -> any AdapterKind {
+    let kinds = of(module)
+    let changes = kinds.filter { !$0.scalesSum }
+    guard let change = changes.first else {
+      throw .incomplete(
+        path: file.path, module: key, tensors: module.parts.values.sorted(),
+        kinds: all.filter { !$0.scalesSum }.map(\.name))
+    }
+    if changes.count > 1 {
+      throw .unsupported(path: file.path, kind: "two kinds in one module", tensor: key)
+    }
+    return kinds.first(where: \.scalesSum) ?? change
   }
 
   /// The methods of PEFT that Decant merges.

@@ -37,8 +37,9 @@ struct LoHa: AdapterKind {
   }
 
   func delta(
-    _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
+    _ module: AdapterFile.Module, key: String, of weight: Tensor, in file: AdapterFile
   ) throws -> [Float] {
+    let shape = weight.shape
     let factors = try Self.factors.map { outer, inner, core -> (values: [Float], rank: Int) in
       let outer = try module.part(outer, key: key, in: file)
       let inner = try module.part(inner, key: key, in: file)
@@ -54,7 +55,7 @@ struct LoHa: AdapterKind {
       let narrow = try file.matrix(inner, rows: wide.shape[1], row: shape.row)
       return (matmul(wide, narrow).values, wide.shape[1])
     }
-    let factor = try file.factor(module, key: key, rank: factors[0].rank)
+    let factor = try file.factor(module, rank: factors[0].rank)
     return zip(factors[0].values, factors[1].values).map { $0 * $1 * factor }
   }
 }

@@ -27,13 +27,14 @@ struct LoRA: AdapterKind {
   }
 
   func delta(
-    _ module: AdapterFile.Module, key: String, of shape: Shape, in file: AdapterFile
+    _ module: AdapterFile.Module, key: String, of weight: Tensor, in file: AdapterFile
   ) throws -> [Float] {
+    let shape = weight.shape
     let down = try module.part(.down, key: key, in: file)
     let up = try module.part(.up, key: key, in: file)
     let wide = try file.matrix(up, rows: shape.rows)
     let rank = wide.shape[1]
-    let factor = try file.factor(module, key: key, rank: rank)
+    let factor = try file.factor(module, rank: rank)
     let product: Tensor
     if let mid = module.parts[.mid] {
       let narrow = try file.matrix(down, row: [shape.inputs])
@@ -59,7 +60,7 @@ extension LoRA {
     }
     let up = try module.part(.up, key: key, in: file)
     let rank = try file.extents(up, rows: count).columns
-    let factor = try file.factor(module, key: key, rank: rank)
+    let factor = try file.factor(module, rank: rank)
     let bias = try module.part(.upBias, key: key, in: file)
     return try file.matrix(bias, rows: count, row: []).values.map { $0 * factor }
   }

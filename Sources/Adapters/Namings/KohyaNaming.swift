@@ -7,12 +7,13 @@ struct KohyaNaming: AdapterNaming {
   func keys(
     _ module: String, component: String, isAlone: Bool, ldmName: String?
   ) -> [String] {
-    func flat(_ name: String) -> String { String(name.map { $0 == "." ? "_" : $0 }) }
     if component == ComponentName.unet {
-      return ([module] + [ldmName].compactMap { $0 }).map { AdapterKeys.kohyaUNet + flat($0) }
+      return ([module] + [ldmName].compactMap { $0 }).map { AdapterKeys.kohyaUNet + flattened($0) }
     }
     guard let index = ComponentName.textEncoders.firstIndex(of: component) else { return [] }
     let prefix = AdapterKeys.kohyaTextEncoders[index]
-    return (isAlone ? [AdapterKeys.kohyaTextEncoder, prefix] : [prefix]).map { $0 + flat(module) }
+    return (isAlone ? [AdapterKeys.kohyaTextEncoder, prefix] : [prefix]).map {
+      $0 + flattened(module)
+    }
   }
 }

@@ -1,20 +1,15 @@
 import Formats
 import ModelSources
 
-/// diffusers' `save_lora_weights` and PEFT: the module's name with dots, after the component's name
-/// or after PEFT's prefix.
+/// diffusers' `save_lora_weights` and PEFT: the module's name with dots, after the component's name.
+/// PEFT's files do not name the component, which is a U-Net or a single text encoder.
 struct PEFTNaming: AdapterNaming {
   func keys(
     _ module: String, component: String, isAlone: Bool, ldmName: String?
   ) -> [String] {
-    var keys = ["\(component).\(module)", "\(AdapterKeys.wrapper)\(component).\(module)"]
-    // Current versions of transformers have no `text_model.` prefix.
-    if module.hasPrefix(AdapterKeys.textModel) {
-      keys.append("\(component).\(module.dropFirst(AdapterKeys.textModel.count))")
-    }
-    // PEFT's files of a text encoder do not name the component.
-    if component != ComponentName.unet, isAlone { keys.append(AdapterKeys.wrapper + module) }
-    if component == ComponentName.unet { keys += [module, AdapterKeys.wrapper + module] }
-    return keys
+    if component == ComponentName.unet { return ["\(component).\(module)", module] }
+    guard isAlone else { return ["\(component).\(module)"] }
+    // A single text encoder is the first one in files, also where it is OpenCLIP's.
+    return ["\(component).\(module)", "\(ComponentName.textEncoder).\(module)", module]
   }
 }

@@ -1,12 +1,12 @@
 private import Foundation
 package import ModelSources
-internal import Support
+package import Support
 internal import Tensors
 
 /// Reads folders in the layout of diffusers' `save_pretrained` and the Hugging Face Hub.
 ///
 /// Reads the components that the index lists. Leaves out the safety checker and the feature
-/// extractor, and lists them in the provenance. The folder of one component is read as a model with
+/// extractor, and lists them in the model's changes. The folder of one component is read as a model with
 /// that component only.
 package struct DiffusersFolderReader: ModelReader {
   package init() {}
@@ -65,15 +65,21 @@ package struct DiffusersFolderReader: ModelReader {
     let known = Set(
       kinds.map(\.name) + ComponentName.tokenizers + [DiffusersLayout.scheduler])
     let left = parts.keys.filter { !known.contains($0) }.sorted()
-    if !left.isEmpty { provenance["left_out"] = .strings(left) }
     if files.contains(DiffusersLayout.provenanceFile) {
       for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }
     }
 
-    return ModelSource(
+    var model = ModelSource(
       location: folder, layout: layout, index: index, components: components,
       scheduler: try Self.scheduler(parts, folder: folder),
       files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
+    if !left.isEmpty {
+      model.changes.append(
+        ModelChange(
+          .leftOut, "\(left.count == 1 ? "a component" : "components") that Decant does not read",
+          names: left))
+    }
+    return model
   }
 
   private static func component(
@@ -216,6 +222,16 @@ package struct DiffusersFolderReader: ModelReader {
     guard isFolder(place) else { return [] }
     let folder = PathParts(place).folder
     return try tokenizerFiles([name: ""], folder: folder.isEmpty ? "." : folder)
+  }
+
+  /// The scheduler config whose folder lies beside the folder of a component; `nil` where there is
+  /// none.
+  package static func scheduler(beside component: String) throws(DiffusersError) -> JSONObject? {
+    let name = DiffusersLayout.scheduler
+    let place = PathParts(component).sibling(name)
+    guard isFolder(place) else { return nil }
+    let folder = PathParts(place).folder
+    return try scheduler([name: ""], folder: folder.isEmpty ? "." : folder)
   }
 
   private static func tokenizerFiles(

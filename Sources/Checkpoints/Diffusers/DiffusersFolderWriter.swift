@@ -121,7 +121,7 @@ package struct DiffusersFolderWriter: ModelWriter {
     // The provenance is complete after the last tensor was read. Without a step of Decant's it
     // holds only the reader's notes, which are not stored.
     let provenance = try model.completedProvenance()
-    if provenance["steps"] != nil {
+    if provenance[ModelSource.stepsFact] != nil, provenance["source"]?.object != nil {
       let file = try folder.file(DiffusersLayout.provenanceFile)
       try file.write(Self.text(provenance))
       try file.commit()

@@ -7,6 +7,10 @@ import Support
 ///     decant.config   {"index": …, "scheduler": …,
 ///                      "components": {"unet": {"class": …, "config": …}},
 ///                      "files": {"tokenizer/tokenizer_config.json": …}}
+///
+/// What was assumed stays marked: `"derived": true` of a component whose config was derived from its
+/// tensors, and `"prediction"` where the prediction type is a guess. `"steps"` are those of the
+/// provenance that merged adapters.
 struct CarriedConfig {
   static let key = "decant.config"
   /// Tokenizer files that are always stored.
@@ -21,6 +25,8 @@ struct CarriedConfig {
 
   let index: JSONObject
   let scheduler: JSONObject?
+  private let prediction: JSONValue?
+  private let steps: [JSONValue]
   private let components: JSONObject
   let files: [ModelSource.File]
 
@@ -43,6 +49,8 @@ struct CarriedConfig {
     self.index = index
     self.components = components
     scheduler = object["scheduler"]?.object
+    prediction = object[Prediction.fact]
+    steps = object[Self.steps]?.array?.filter { $0.object != nil } ?? []
     files = (object["files"]?.object?.members ?? []).compactMap { name, value in
       // Only the paths that Decant writes are read, so no path leads elsewhere.
       guard let text = value.string, Self.isCarried(name) else { return nil }
@@ -63,6 +71,20 @@ struct CarriedConfig {
     return (className, config)
   }
 
+  private static let derived = "derived"
+  private static let steps = "steps"
+
+  /// Marks in the model what was assumed when the file was written, and adds the steps that merged
+  /// adapters.
+  func restoreNotes(of model: inout ModelSource) {
+    for index in model.components.indices {
+      let known = components[model.components[index].name]?.object
+      model.components[index].configIsDerived = known == nil || known?[Self.derived]?.bool == true
+    }
+    if Prediction(json: prediction) != nil { model.provenance[Prediction.fact] = prediction }
+    if !steps.isEmpty { model.provenance[ModelSource.stepsFact] = .array(steps) }
+  }
+
   /// The metadata text of `model`.
   static func text(of model: ModelSource) -> String {
     // A tokenizer is stored only with its text encoder.
@@ -78,16 +100,22 @@ struct CarriedConfig {
       String(validating: file.bytes.array, as: UTF8.self).map { (file.path, JSONValue.string($0)) }
     }
     let components = model.components.map { component in
-      (
-        component.name,
-        ["class": .string(component.className), "config": .object(component.config)] as JSONValue
-      )
+      var members: JSONObject = [
+        "class": .string(component.className), "config": .object(component.config),
+      ]
+      if component.configIsDerived { members[derived] = true }
+      return (component.name, JSONValue.object(members))
     }
-    let whole: JSONObject = [
+    var whole: JSONObject = [
       "index": .object(model.index),
       "scheduler": model.scheduler.map { .object($0) } ?? .null,
       "components": .object(JSONObject(components)), "files": .object(JSONObject(files)),
     ]
+    if let prediction = model.prediction, !prediction.isCertain {
+      whole[Prediction.fact] = prediction.json
+    }
+    let merges = model.mergeSteps
+    if !merges.isEmpty { whole[steps] = .array(merges) }
     return JSONValue.object(whole).text()
   }
 }

@@ -52,13 +52,22 @@ package struct CheckpointWriter: ModelWriter {
     }
     metadata[CarriedConfig.key] = CarriedConfig.text(of: model)
     guard model[ComponentName.unet] != nil else { return metadata }
+    // A guess is not stated as a fact, neither as a type nor by an architecture that implies one.
+    guard model.prediction?.isCertain != false else {
+      metadata[PredictionEvidence.metadataKey] = nil
+      return metadata
+    }
     let prediction = PredictionType(scheduler: model.scheduler)
     let stated = model.scheduler?[PredictionType.key]?.string ?? prediction.rawValue
-    let architecture = Architectures.of(model.components).modelSpec(prediction)
-    let standard = [
-      "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": architecture,
-      "modelspec.prediction_type": prediction == .velocity ? "v" : stated,
-    ]
+    let modelSpec = Architectures.of(model.components).modelSpec
+    let architecture = "modelspec.architecture"
+    // The source's metadata may state another type than the scheduler's config or the user.
+    metadata[PredictionEvidence.metadataKey] = prediction == .velocity ? "v" : stated
+    let written = PredictionType.allCases.map { modelSpec($0) }
+    if let stated = metadata[architecture], written.contains(stated) {
+      metadata[architecture] = modelSpec(prediction)
+    }
+    let standard = ["modelspec.sai_model_spec": "1.0.0", architecture: modelSpec(prediction)]
     return metadata.merging(standard) { stated, _ in stated }
   }
 }

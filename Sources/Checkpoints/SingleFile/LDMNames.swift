@@ -15,7 +15,7 @@ enum LDMNames {
 
   /// The renamed weights of every component, and the ``PredictionMarkers``.
   ///
-  /// - Throws: ``SingleFileError`` for a component or tensor that single files cannot hold.
+  /// - Throws: ``SingleFileError`` for a component, tensor or scheduler that single files cannot hold.
   static func sources(
     of model: ModelSource, numbering: BlockNumbering, dialect: Dialect = .original
   ) throws(SingleFileError) -> [any WeightSource] {
@@ -31,7 +31,9 @@ enum LDMNames {
         throw .unknownComponent(path: model.location, component: component.name)
       }
     }
-    if let markers = PredictionMarkers.source(of: model, architecture) { sources.append(markers) }
+    if let markers = try PredictionMarkers.source(of: model, architecture) {
+      sources.append(markers)
+    }
     return sources
   }
 

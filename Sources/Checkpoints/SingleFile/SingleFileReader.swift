@@ -66,8 +66,13 @@ package struct SingleFileReader: ModelReader {
         : (isAverageAlone ? .ignoredWithoutOthers : .ignored)
       model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
     }
-    model.configsAreDerived = carried == nil
-    if carried == nil { try Self.derive(&model, architecture, archive, groups) }
+    if let carried {
+      carried.restoreNotes(of: &model)
+    } else {
+      model.configsAreDerived = true
+      model.predictionEvidence = try Self.predictionEvidence(archive, groups)
+      model = model.completedWithArchitectureDefaults()
+    }
     return model
   }
 
@@ -75,7 +80,10 @@ package struct SingleFileReader: ModelReader {
     _ archive: Archive, _ groups: TensorGroups, path: String
   ) throws(SingleFileError) {
     let names = archive.weights.names
-    if let mark = SingleFileFacts.continuous.first(where: { archive.weights.entry($0) != nil }) {
+    let marks = SingleFileFacts.continuous.lazy.compactMap {
+      PredictionMarkers.name(of: $0, in: archive.weights)
+    }
+    if let mark = marks.first {
       throw .unsupported(
         path: path,
         found: "tensor '\(mark)' marks a model trained with EDM's continuous noise, which no "
@@ -112,25 +120,12 @@ package struct SingleFileReader: ModelReader {
     return provenance
   }
 
-  // MARK: - Defaults of the architecture
-
-  /// Sets index, scheduler and tokenizers from the architecture, and the scheduler's and U-Net's
-  /// members that depend on the prediction type.
-  private static func derive(
-    _ model: inout ModelSource, _ architecture: Architecture, _ archive: Archive,
-    _ groups: TensorGroups
-  ) throws {
-    model = model.completedWithArchitectureDefaults()
-    guard model[ComponentName.unet] != nil else { return }
+  /// What the file shows of the U-Net's prediction type; `nil` without a U-Net.
+  private static func predictionEvidence(
+    _ archive: Archive, _ groups: TensorGroups
+  ) throws -> PredictionEvidence? {
+    if groups.unet.isEmpty { return nil }
     let origins = Dictionary(groups.unet.origins.map { ($0.name, $0.origin) }) { first, _ in first }
-    let prediction = try Prediction(archive, architecture: architecture) { origins[$0] }
-    model.provenance["prediction"] = prediction.json
-    model.scheduler?[PredictionType.key] = prediction.type.json
-    if prediction.endsInNoise {
-      model.scheduler?["rescale_betas_zero_snr"] = true
-      model.scheduler?["timestep_spacing"] = "trailing"
-    }
-    model[ComponentName.unet]?.config["sample_size"] = .integer(
-      architecture.sampleSize(prediction.type))
+    return try PredictionEvidence(archive) { origins[$0] }
   }
 }

@@ -25,6 +25,13 @@ package struct Architecture: Sendable {
     case sizes
     /// Original height and width, crop top and left, aesthetic score.
     case sizesAndScore
+
+    package var count: Int {
+      switch self {
+      case .sizes: 6
+      case .sizesAndScore: 5
+      }
+    }
   }
 
   /// Facts of the autoencoder that its tensors do not show.
@@ -82,7 +89,7 @@ package struct Architecture: Sendable {
   package let index: JSONObject
   package let textStates: TextStates
   /// The width of the states that the U-Nets of published models attend to.
-  let textWidth: Int
+  package let textWidth: Int
   let heads: Heads
   /// The text encoder whose last layer and projection are not stored; `nil` for architectures that
   /// use the whole.
@@ -130,7 +137,8 @@ package struct Architecture: Sendable {
   package func tokenizerFiles(of component: String) -> [ModelSource.File] {
     guard let folder = ComponentName.tokenizer(of: component) else { return [] }
     return (tokenizers[component] ?? []).map { file, text in
-      ModelSource.File(path: "\(folder)/\(file)", bytes: ByteSlice([UInt8](text.utf8)))
+      ModelSource.File(
+        path: "\(folder)/\(file)", bytes: ByteSlice([UInt8](text.utf8)), isDefault: true)
     }
   }
 }
@@ -187,6 +195,11 @@ extension [ModelSource.Component] {
   var haveAddedEmbedding: Bool {
     let unet = first { $0.name == ComponentName.unet }
     return unet?.config["addition_embed_type"]?.string != nil || has(ComponentName.textEncoder2)
+  }
+
+  /// The width of the text that the U-Net takes; `nil` without a U-Net.
+  var textWidth: Int? {
+    first { $0.name == ComponentName.unet }?.config["cross_attention_dim"]?.integer
   }
 }
 

@@ -36,8 +36,6 @@ extension [ModelSource.Component] {
   /// U-Net takes decides.
   var haveOpenCLIPText: Bool {
     if let text = first(where: { $0.name == ComponentName.textEncoder }) { return text.isOpenCLIP }
-    let unet = first { $0.name == ComponentName.unet }
-    return unet?.config["cross_attention_dim"]?.integer
-      == Architecture.stableDiffusion2.textWidth
+    return textWidth == Architecture.stableDiffusion2.textWidth
   }
 }

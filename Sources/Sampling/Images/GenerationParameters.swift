@@ -7,6 +7,10 @@ private import Tensors
 ///     a photo of a cat
 ///     Negative prompt: blurry
 ///     Steps: 25, Sampler: PLMS, CFG scale: 7.5, Seed: 42, Size: 512x512, Model: sd-v1-4, Version: Decant
+///
+/// Adapters that were merged into the model follow the model: `LoRA: "style 0.8, detail 0.5"`. They
+/// are not written as `<lora:style:0.8>` in the prompt, because a program that reads the text would then
+/// add them to the model again.
 package struct GenerationParameters: Sendable, Equatable {
   package var prompt: String
   package var negativePrompt: String
@@ -18,6 +22,8 @@ package struct GenerationParameters: Sendable, Equatable {
   package var width: Int
   package var height: Int
   package var model: String
+  /// The adapters that were merged into the model, in order.
+  package var adapters: [Adapter] = []
   package var version = "Decant"
   /// Strength of image-to-image; `nil` without an initial image.
   package var denoisingStrength: Double?
@@ -34,6 +40,17 @@ package struct GenerationParameters: Sendable, Equatable {
     package init(size: Int, position: Int) {
       self.size = size
       self.position = position
+    }
+  }
+
+  package struct Adapter: Sendable, Equatable {
+    /// The file's name without its extension.
+    package var name: String
+    package var scale: Double
+
+    package init(name: String, scale: Double) {
+      self.name = name
+      self.scale = scale
     }
   }
 
@@ -60,6 +77,10 @@ package struct GenerationParameters: Sendable, Equatable {
       ("Seed", String(seed)), ("Size", "\(width)x\(height)"), ("Model", model),
       ("Version", version),
     ]
+    if !adapters.isEmpty {
+      let list = adapters.map { "\($0.name) \(Self.number($0.scale))" }.joined(separator: ", ")
+      members.insert((Self.adaptersMember, list), at: members.count - 1)
+    }
     if let denoisingStrength {
       let strength = ("Denoising strength", Self.number(denoisingStrength))
       members.insert(strength, at: members.count - 1)
@@ -94,6 +115,7 @@ package struct GenerationParameters: Sendable, Equatable {
     sampler = members["Sampler"] ?? ""
     guidanceScale = members["CFG scale"].flatMap { Double($0) } ?? 1
     model = members["Model"] ?? ""
+    adapters = members[Self.adaptersMember].map(Self.adapters) ?? []
     version = members["Version"] ?? ""
     denoisingStrength = members["Denoising strength"].flatMap { Double($0) }
     isMasked = members["Mask blur"] != nil
@@ -114,6 +136,22 @@ package struct GenerationParameters: Sendable, Equatable {
   }
 
   private static let negativePrefix = "Negative prompt: "
+  private static let adaptersMember = "LoRA"
+
+  /// Parses `style 0.8, detail 0.5`. A name may contain commas.
+  private static func adapters(_ list: String) -> [Adapter] {
+    var adapters: [Adapter] = []
+    var name = ""
+    for piece in list.split(separator: ", ", omittingEmptySubsequences: false) {
+      name += (name.isEmpty ? "" : ", ") + piece
+      guard let space = name.lastIndex(of: " "),
+        let scale = Double(name[name.index(after: space)...])
+      else { continue }
+      adapters.append(Adapter(name: String(name[..<space]), scale: scale))
+      name = ""
+    }
+    return adapters
+  }
 
   /// A value, in quotes if it holds a separator, as in A1111.
   private static func quoted(_ value: String) -> String {

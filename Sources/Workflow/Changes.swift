@@ -1,0 +1,210 @@
+internal import ModelSources
+internal import Models
+internal import Quantization
+internal import Support
+internal import Tensors
+
+/// What happens with the changes of reading a model.
+enum ChangeReport {
+  /// Those that a user of the model should know are noted.
+  case noted
+  /// They are listed in the job's result.
+  case listed
+  /// As ``listed``, of a description that states the moving average and the prediction type itself.
+  case described
+  /// Only the changes of readers and of transforms are kept, for a model of which a part is used.
+  case ofReaders
+}
+
+// MARK: - Reading
+
+extension ModelSource {
+  /// Adds what reading left out, added or assumed, as far as the model's facts show it.
+  ///
+  /// - Parameter isDescribed: whether the result states the moving average and the prediction type
+  ///   itself.
+  mutating func addChangesOfReading(isDescribed: Bool) {
+    let found =
+      isDescribed
+      ? [changeOfDefaults] : [changeOfMovingAverage, changeOfDefaults, changeOfPrediction]
+    changes += found.compactMap { $0 }
+  }
+
+  private var changeOfMovingAverage: ModelChange? {
+    let unet = ComponentName.unet
+    switch movingAverage {
+    case .ignored:
+      return ModelChange(
+        .leftOut, component: unet, "the moving average (EMA) of its weights",
+        remedy: .choose(.ema, purpose: "to read it instead"))
+    case .ignoredWithoutOthers:
+      return ModelChange(
+        .leftOut, component: unet, "the moving average of a U-Net, without other weights of it",
+        remedy: .choose(.ema, purpose: "to read it"))
+    case .read:
+      return ModelChange(
+        .leftOut, component: unet,
+        "the weights of the last training step, because their moving average (EMA) is read",
+        isRequested: true)
+    case .readWithoutOthers:
+      return ModelChange(
+        .changed, component: unet,
+        "the moving average (EMA) of the weights is read; the file holds no others",
+        isRequested: true)
+    case nil: return nil
+    }
+  }
+
+  /// The change of a guessed prediction type, which other programs and outputs take for a fact.
+  private var changeOfPrediction: ModelChange? {
+    guard self[ComponentName.unet] != nil, let prediction, !prediction.isCertain else { return nil }
+    return ModelChange(
+      .assumed, component: ComponentName.unet,
+      "predicts \(prediction.type.rawValue) (\(prediction.reason))",
+      remedy: .choose(.prediction, purpose: "if it predicts another type"))
+  }
+
+  /// The change of configs, scheduler and tokenizers that no input holds.
+  private var changeOfDefaults: ModelChange? {
+    let tokenizers = ComponentName.tokenizers.contains { folder in
+      let own = files.filter { $0.path.hasPrefix(folder + "/") }
+      return !own.isEmpty && own.allSatisfy(\.isDefault)
+    }
+    let parts = [
+      (configsAreDerived, "configs"), (schedulerIsDefault, "scheduler"), (tokenizers, "tokenizers"),
+    ].filter(\.0).map(\.1)
+    guard !parts.isEmpty else { return nil }
+    let family = configsAreDerived ? (try? Model.bind(self))?.family : nil
+    if let family, family.template == nil {
+      return ModelChange(
+        .added,
+        "\(listed(parts)), which the input does not state; no published model has these sizes "
+          + "(\(family.name)), so that what the tensors do not show is assumed, such as the number of "
+          + "attention heads", remedy: .act("use the model's diffusers folder if there is one"))
+    }
+    // An autoencoder alone fits more than one architecture.
+    let architecture =
+      self[ComponentName.unet] == nil ? "" : " of \(Architectures.of(components).name)"
+    return ModelChange(.added, "\(listed(parts))\(architecture), which the input does not state")
+  }
+
+  /// Notes the changes that a user of the model should know, where no list of changes is printed.
+  func noteChanges(_ events: EventSink) {
+    for change in changes where change.isNotable {
+      events(.note("\(location): \(change.text)", remedy: change.remedy))
+    }
+  }
+}
+
+extension ModelChange {
+  /// Whether images may be other than a user expects because of the change.
+  fileprivate var isNotable: Bool {
+    switch kind {
+    case .changed, .assumed: true
+    case .added: remedy != nil
+    case .leftOut, .kept: false
+    }
+  }
+}
+
+// MARK: - Number types
+
+extension ModelSource {
+  /// The model in a plain number type. An autoencoder that overflows in float16 keeps its own types.
+  ///
+  /// - Parameter model: the bound model; `nil` for a part of a model.
+  func cast(to scheme: any Scheme, of model: Model?) -> ModelSource {
+    var copy = mappingWeights { component in
+      keepsTypes(component.name, scheme, model)
+        ? component.weights : CastingSource(component.weights, to: scheme)
+    }
+    copy.changes.append(
+      ModelChange(.changed, "all weights become \(scheme.name)", isRequested: true))
+    copy.addKeptTypes(scheme, model)
+    return copy
+  }
+
+  /// Adds the changes of components that keep their number types.
+  mutating func addKeptTypes(_ scheme: any Scheme, _ model: Model?) {
+    for component in components where keepsTypes(component.name, scheme, model) {
+      changes.append(
+        ModelChange(
+          .kept, component: component.name,
+          "its number types, because it overflows in float16"))
+    }
+  }
+}
+
+/// Whether a component keeps its number types, because it overflows in that type.
+func keepsTypes(_ component: String, _ scheme: any Scheme, _ model: Model?) -> Bool {
+  scheme.encoding == .plain(.f16) && model?.overflowsHalf(component) == true
+}
+
+// MARK: - Writing
+
+extension LayoutRequest {
+  /// The changes of a model, followed by what the layout's program does not get as it is in the model.
+  ///
+  /// Reads no weights.
+  func changes(of model: ModelSource, by writer: any ModelWriter) throws -> [ModelChange] {
+    let profile = try writer.profile(options)
+    let widened = profile.widened(model)
+    let held = Set(profile.prepared(widened).components.map(\.name))
+    var changes = model.changes
+    let missing = model.components.map(\.name).filter { !held.contains($0) }
+    if !missing.isEmpty {
+      changes.append(
+        ModelChange(
+          .leftOut, "components that \(profile.title) loads from files of their own",
+          names: missing, isRequested: options.program != nil))
+    }
+    for component in widened.components where held.contains(component.name) {
+      guard let weights = model[component.name]?.weights else { continue }
+      let plain = weights.names.filter {
+        weights.entry($0)?.encoding != component.weights.entry($0)?.encoding
+      }
+      if !plain.isEmpty {
+        changes.append(
+          ModelChange(
+            .changed, component: component.name,
+            "quantized tensors become f16, because \(profile.title) reads them as plain numbers only",
+            names: plain))
+      }
+      // Other types that a program does not read become wider ones.
+      let narrowed = weights.names.filter { name in
+        guard let entry = weights.entry(name), entry.encoding == .plain(.f64) else { return false }
+        return profile.stored(entry).encoding != entry.encoding
+      }
+      if !narrowed.isEmpty {
+        changes.append(
+          ModelChange(
+            .changed, component: component.name,
+            "tensors in f64 become f32, because \(profile.title) does not read f64",
+            names: narrowed))
+      }
+    }
+    return changes
+  }
+
+  /// Refuses a model with changes that the user did not ask for, where the request is strict. Jobs
+  /// call it before any long computation and before they write.
+  ///
+  /// - Throws: ``JobError``.
+  func checkChanges(of model: ModelSource, by writer: any ModelWriter) throws {
+    guard isStrict else { return }
+    let unexpected = try changes(of: model, by: writer).filter(\.isUnexpected)
+    guard !unexpected.isEmpty else { return }
+    var remedies: [Remedy] = []
+    for case let remedy? in unexpected.map(\.remedy) where !remedies.contains(remedy) {
+      remedies.append(remedy)
+    }
+    let most = 5
+    let more = unexpected.count - most
+    throw JobError(
+      "\(model.location): \(counted(unexpected.count, "change")) to the model "
+        + "\(unexpected.count == 1 ? "was" : "were") not requested: "
+        + unexpected.prefix(most).map(\.text).joined(separator: "; ")
+        + (more > 0 ? "; and \(more) more" : ""),
+      remedy: .either(remedies + [.leaveOut(.strict)]))
+  }
+}

@@ -1,0 +1,216 @@
+import ModelSources
+import Support
+import Tensors
+import Testing
+
+/// Facts that follow from the architecture of a model, however it was put together.
+struct DefaultTests {
+  private func component(
+    _ name: String, _ config: JSONObject = [:], isDerived: Bool = true
+  ) -> ModelSource.Component {
+    ModelSource.Component(
+      name: name, className: "", config: config, weights: MemorySource(location: name, []),
+      configIsDerived: isDerived)
+  }
+
+  private func model(_ components: [ModelSource.Component]) -> ModelSource {
+    ModelSource(
+      location: "m", layout: "memory", index: [:], components: components, scheduler: nil,
+      files: [])
+  }
+
+  private static let added: JSONObject = [
+    "addition_embed_type": "text_time", "projection_class_embeddings_input_dim": 2816,
+    "addition_time_embed_dim": 256,
+  ]
+
+  @Test func derivedAutoencodersFollowTheArchitecture() {
+    for (unet, factor, upcast) in [
+      ([:], 0.18215, nil), (Self.added, 0.13025, true),
+    ] as [(JSONObject, Double, JSONValue?)] {
+      // Alone, an autoencoder has the facts of Stable Diffusion 1.
+      var source = model([component("vae")]).completedWithArchitectureDefaults()
+      #expect(source["vae"]?.config["scaling_factor"] == 0.18215)
+      source["unet"] = component("unet", unet)
+      let whole = source.completedWithArchitectureDefaults()
+      #expect(whole["vae"]?.config["scaling_factor"] == .number(factor))
+      #expect(whole["vae"]?.config["force_upcast"] == upcast)
+      // What a file states wins.
+      source["vae"] = component("vae", ["scaling_factor": 0.5], isDerived: false)
+      let stated = source.completedWithArchitectureDefaults()
+      #expect(stated["vae"]?.config == ["scaling_factor": 0.5])
+    }
+  }
+
+  /// A U-Net of the refiner is taken for SDXL's until its text encoder shows the architecture.
+  @Test func defaultsAreReplacedWhenTheArchitectureChanges() {
+    var source = model([component("unet", Self.added)]).completedWithArchitectureDefaults()
+    #expect(source.index["_class_name"] == "StableDiffusionXLPipeline" && source.indexIsDefault)
+    #expect(source.index["force_zeros_for_empty_prompt"] == true)
+    source["text_encoder_2"] = component("text_encoder_2", ["projection_dim": 1536])
+    let refiner = source.completedWithArchitectureDefaults()
+    #expect(refiner.index["_class_name"] == "StableDiffusionXLImg2ImgPipeline")
+    #expect(refiner.index["force_zeros_for_empty_prompt"] == false)
+    #expect(refiner.index["requires_aesthetics_score"] == true)
+    // (2816 - 1536) / 5
+    #expect(refiner["unet"]?.config["addition_time_embed_dim"] == 256)
+    var base = refiner
+    base["text_encoder_2"] = nil
+    base = base.completedWithArchitectureDefaults()
+    #expect(base.index["requires_aesthetics_score"] == nil)
+    #expect(base.index["_class_name"] == "StableDiffusionXLPipeline")
+  }
+
+  /// The width of the sinusoids is what the pooled text leaves for each time id.
+  @Test func theWidthOfTimeIDsFollowsFromThePooledText() {
+    for (inputs, pooled, width) in [(2816, 1280, 256), (128, 80, 8), (127, 80, 256)] {
+      var unet = Self.added
+      unet["projection_class_embeddings_input_dim"] = .integer(inputs)
+      let source = model([
+        component("text_encoder"),
+        component("text_encoder_2", ["projection_dim": .integer(pooled)]), component("unet", unet),
+      ]).completedWithArchitectureDefaults()
+      #expect(source["unet"]?.config["addition_time_embed_dim"] == .integer(width))
+    }
+  }
+
+  @Test func thePredictionTypeFollowsFromTheArchitecture() {
+    let mark = Architecture.stableDiffusion2.predictionMark ?? ""
+    var evidence = PredictionEvidence()
+    evidence.statistics[mark] = .init(tensor: "t", deviation: 0.2)
+    var source = model([component("unet", ["cross_attention_dim": 64])])
+    source.predictionEvidence = evidence
+    let first = source.completedWithArchitectureDefaults()
+    #expect(first.scheduler?["prediction_type"] == "epsilon" && first.schedulerIsDefault)
+    #expect(first.prediction?.isCertain == true)
+    #expect(first["unet"]?.config["sample_size"] == 64)
+    var second = first
+    second["text_encoder"] = component("text_encoder", ["hidden_act": "gelu"])
+    second = second.completedWithArchitectureDefaults()
+    #expect(second.scheduler?["prediction_type"] == "v_prediction")
+    #expect(second.prediction?.isCertain == false)
+    #expect(second["unet"]?.config["sample_size"] == 96)
+    // A choice of the user is certain, and a scheduler config that a file states stays.
+    evidence.chosen = .sample
+    second.predictionEvidence = evidence
+    second = second.completedWithArchitectureDefaults()
+    #expect(second.scheduler?["prediction_type"] == "sample")
+    #expect(second.prediction?.isCertain == true)
+    second.scheduler = ["prediction_type": "v_prediction"]
+    second.schedulerIsDefault = false
+    second = second.completedWithArchitectureDefaults()
+    #expect(second.scheduler == ["prediction_type": "v_prediction"])
+    // What was found before does not describe this config.
+    #expect(second.prediction == nil)
+  }
+
+  /// A folder of a U-Net holds a config and no scheduler.
+  @Test func aConfigWithoutASchedulerIsAGuessForStableDiffusion2() {
+    for (width, size, type, isCertain) in [
+      (1024, 96, "v_prediction", false), (1024, 64, "epsilon", false), (768, 96, "epsilon", true),
+    ] {
+      let source = model([
+        component(
+          "unet", ["cross_attention_dim": .integer(width), "sample_size": .integer(size)],
+          isDerived: false)
+      ]).completedWithArchitectureDefaults()
+      #expect(source.scheduler?["prediction_type"] == .string(type))
+      #expect(source.prediction?.isCertain == isCertain)
+      #expect(source["unet"]?.config["sample_size"] == .integer(size))
+    }
+  }
+
+  @Test func evidenceHasAnOrder() {
+    var evidence = PredictionEvidence()
+    func found(_ architecture: Architecture = .stableDiffusion2) -> [String] {
+      let prediction = evidence.prediction(for: architecture)
+      return [prediction.type.rawValue, prediction.isCertain ? "certain" : "guess"]
+    }
+    #expect(found() == ["epsilon", "guess"] && !evidence.shows(for: .stableDiffusion2))
+    #expect(found(.stableDiffusionXL) == ["epsilon", "certain"])
+    let mark = Architecture.stableDiffusion2.predictionMark ?? ""
+    evidence.statistics[mark] = .init(tensor: "t", deviation: 0.0900001)
+    #expect(found() == ["v_prediction", "guess"])
+    #expect(evidence.shows(for: .stableDiffusion2) && !evidence.shows(for: .stableDiffusion1))
+    #expect(found(.stableDiffusion1) == ["epsilon", "certain"])
+    evidence.step = 875_000
+    #expect(found() == ["epsilon", "certain"])
+    for (stated, type) in [
+      ("v", "v_prediction"), ("v_prediction", "v_prediction"), ("sample", "sample"),
+      ("epsilon", "epsilon"), ("eps", "epsilon"),
+    ] {
+      evidence.stated = stated
+      #expect(found(.stableDiffusion1) == [type, "certain"])
+    }
+    // An unknown word states nothing.
+    evidence.stated = "flow"
+    #expect(evidence.statedPrediction == nil && found() == ["epsilon", "certain"])
+    evidence.marker = "v_pred"
+    #expect(found() == ["v_prediction", "certain"])
+    evidence.chosen = .epsilon
+    #expect(found() == ["epsilon", "certain"])
+  }
+
+  @Test func predictionsAreReadBack() {
+    let guess = Prediction(.velocity, reason: "guessed: a", isCertain: false)
+    #expect(Prediction(json: guess.json) == guess)
+    for value in [nil, .null, "v_prediction", ["type": "flow"]] as [JSONValue?] {
+      #expect(Prediction(json: value) == nil)
+    }
+  }
+
+  @Test func defaultTokenizersFollowTheArchitectureAndOthersStay() {
+    func texts(_ source: ModelSource) -> [String] {
+      source.files.map { String(decoding: $0.bytes.array, as: UTF8.self) }
+    }
+    let clip = component("text_encoder", ["hidden_act": "quick_gelu"])
+    let first = model([clip]).completedWithArchitectureDefaults()
+    #expect(first.files.allSatisfy(\.isDefault) && first.files.count == 2)
+    var second = first
+    second["text_encoder"] = component("text_encoder", ["hidden_act": "gelu"])
+    second = second.completedWithArchitectureDefaults()
+    #expect(second.files.map(\.path) == first.files.map(\.path))
+    #expect(texts(second) != texts(first))
+    second.files[0] = ModelSource.File(path: second.files[0].path, bytes: ByteSlice([UInt8(1)]))
+    second["text_encoder"] = clip
+    #expect(texts(second.completedWithArchitectureDefaults()) == texts(second))
+  }
+}
+
+/// The list of what reading left out, changed, added or assumed.
+struct ModelChangeTests {
+  @Test func unexpectedChangesLoseOrAssumeSomething() {
+    for kind in ModelChange.Kind.allCases {
+      let isLoss = [.leftOut, .changed, .assumed].contains(kind)
+      #expect(ModelChange(kind, "a").isUnexpected == isLoss)
+      #expect(!ModelChange(kind, "a", isRequested: true).isUnexpected)
+    }
+  }
+
+  @Test func linesNameThreeAndJSONTwenty() {
+    let change = ModelChange(
+      .leftOut, component: "vae", "tensors", names: (1...25).map { "t\($0)" },
+      remedy: .renameOutput)
+    #expect(change.text == "left out: vae: tensors: 't1', 't2', 't3' and 22 more")
+    let json = change.json.object
+    #expect(json?["kind"] == "left_out" && json?["component"] == "vae")
+    #expect(json?["count"] == 25 && json?["requested"] == false)
+    #expect(json?["names"]?.array?.count == 20)
+    let other = change.of("unet")
+    #expect(other.component == "unet" && other.remedy == .renameOutput)
+    #expect(ModelChange(.kept, "a").text == "kept: a")
+  }
+
+  @Test func mergedAdaptersAreStepsOfTheProvenance() {
+    var model = ModelSource(
+      location: "m", layout: "", index: [:], components: [], scheduler: nil, files: [])
+    #expect(model.mergedAdapters.isEmpty)
+    model.provenance["steps"] = [
+      ["step": "convert"], ["step": "merge", "adapter": "a.safetensors", "scale": 0.5],
+      ["step": "merge", "adapter": "b"], ["step": "merge"],
+    ]
+    #expect(model.mergedAdapters.map(\.file) == ["a.safetensors", "b"])
+    #expect(model.mergedAdapters.map(\.scale) == [0.5, 1])
+    #expect(model.mergeSteps.count == 3)
+  }
+}
