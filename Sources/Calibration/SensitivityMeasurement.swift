@@ -1,6 +1,6 @@
 internal import ModelSources
 package import Models
-package import Sampling
+internal import Sampling
 internal import Support
 internal import Tensors
 

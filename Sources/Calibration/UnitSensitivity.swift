@@ -1,5 +1,6 @@
 package import Models
-internal import Support
+private import Quantization
+private import Tensors
 
 /// A part of the U-Net whose rounding is measured alone: a resnet, a transformer block, or a layer.
 package struct SensitivityUnit: Sendable, Equatable {
