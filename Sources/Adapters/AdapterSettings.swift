@@ -18,8 +18,10 @@ struct AdapterSettings {
     }
     let config = PathParts(path).sibling("adapter_config.json")
     guard let bytes = try? ByteSlice.mapping(config) else { return nil }
-    guard let text = String(validating: bytes.array, as: UTF8.self) else {
-      throw AdapterError.settings(path: config, found: "invalid UTF-8")
+    let text: String
+    do { text = try String(fileText: bytes.array) } catch {
+      throw AdapterError.settings(
+        path: config, found: error == .notUTF8 ? "invalid UTF-8" : "\(error)")
     }
     location = config
     members = try Self.parsed(text, config)

@@ -206,9 +206,9 @@ package struct Inspection: JobOutcome {
     if let doubt = model?.indexDoubt { lines.append(doubt) }
     if hasUNet {
       lines.append(
-        "predicts \(prediction.name) (\(prediction.reason)"
+        "predicts \(shown(prediction.name)) (\(shown(prediction.reason))"
           + (prediction.isCertain ? "" : "; the tensors do not show it")
-          + "); scheduler \(source.scheduler?["_class_name"]?.string ?? "none")")
+          + "); scheduler \(shown(source.scheduler?["_class_name"]?.string ?? "none"))")
     }
     if let average = movingAverage { lines.append(average) }
     lines += partFacts
