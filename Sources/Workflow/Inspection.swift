@@ -199,7 +199,7 @@ package struct Inspection: JobOutcome {
   package var text: String {
     let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? incompleteTitle
     var lines = [
-      "\(source.location): \(what), \(source.layout), "
+      "\(shown(source.location, limit: .max)): \(what), \(source.layout), "
         + formatted(bytes: bytesOnDisk(source.location))
     ]
     if case .incomplete(let problem) = finding { lines.append(problem) }

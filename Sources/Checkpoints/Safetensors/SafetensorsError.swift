@@ -60,7 +60,8 @@ package enum SafetensorsError: RemediableError, Equatable {
     case .tooManyTensors(let path, let limit):
       return "\(path): the header has more than \(limit) tensors, which no model has"
     case .longName(let path, let name, let limit):
-      return Self.about(path, name) + "the name has \(name.utf8.count) bytes, expected at most \(limit)"
+      return Self.about(path, name)
+        + "the name has \(name.utf8.count) bytes, expected at most \(limit)"
     case .metadataTooLong(let path, let limit):
       return "\(path): '__metadata__' has more than \(limit) members"
     case .metadataNotObject(let path, let found):

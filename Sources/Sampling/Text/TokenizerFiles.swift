@@ -173,7 +173,8 @@ struct TokenizerFiles {
     for json in whole["added_tokens"]?.array ?? [] {
       guard let token = AddedToken(json, isSpecial: false), let id = json.object?["id"] else {
         throw malformed(
-          "tokenizer.json", "an added token", shown(json.text()), "an object with 'content' and 'id'")
+          "tokenizer.json", "an added token", shown(json.text()),
+          "an object with 'content' and 'id'")
       }
       listed.append((token, try tokenID(id, of: token.content, in: "tokenizer.json")))
     }
