@@ -18,10 +18,8 @@ struct AdapterSettings {
     }
     let config = PathParts(path).sibling("adapter_config.json")
     guard let bytes = try? ByteSlice.mapping(config) else { return nil }
-    let text: String
-    do { text = try String(fileText: bytes.array) } catch {
-      throw AdapterError.settings(
-        path: config, found: error == .notUTF8 ? "invalid UTF-8" : "\(error)")
+    guard let text = try? String(fileText: bytes.array) else {
+      throw AdapterError.settings(path: config, found: "invalid UTF-8")
     }
     location = config
     members = try Self.parsed(text, config)

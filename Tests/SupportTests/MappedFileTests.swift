@@ -106,9 +106,10 @@ struct MappedFileTests {
         let slice = try ByteSlice.mapping(path)
         shorten(path, to: 100)
         let output = try ReplacingFile(path: folder + "/out", replacing: false)
+        // With a byte before it, the slice exceeds the buffer, so a system call reads the file.
+        try output.write([1])
         try output.write(slice)
-        try output.write(slice)
-        #expect(output.offset == 2 * Self.count)
+        #expect(output.offset == 1 + Self.count)
         #expect(throws: FileError.shortened(path, bytes: 100, opened: Self.count)) {
           try output.commit()
         }
