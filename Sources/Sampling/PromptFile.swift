@@ -53,7 +53,7 @@ extension [Prompt] {
     if let path {
       var bytes = try ByteSlice.mapping(path).array
       if bytes.starts(with: Self.byteOrderMark) { bytes.removeFirst(Self.byteOrderMark.count) }
-      guard let text = String(validating: bytes, as: UTF8.self) else {
+      guard let text = try? String(fileText: bytes) else {
         throw PromptFileError.notUTF8(path: path)
       }
       prompts = try Self.prompts(json: text, path: path) ?? [Prompt](text: text, path: path)

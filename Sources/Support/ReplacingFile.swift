@@ -1,3 +1,4 @@
+private import CKernels
 private import CLinux
 private import Foundation
 
@@ -70,8 +71,15 @@ package final class ReplacingFile {
   package func write(_ slice: ByteSlice) throws(FileError) { try write(slice.bytes) }
 
   /// Flushes the file to the disk, renames it to its final name, and flushes the folder.
+  ///
+  /// - Throws: ``FileError`` when a file that the job mapped became shorter or was changed, which
+  ///   removes the sibling, or when a call fails.
   package func commit() throws(FileError) {
     try flush()
+    do { try MappedFiles.current?.check() } catch {
+      discard()
+      throw error
+    }
     guard fsync(descriptor) == 0 else { throw FileError(.write, path, errno) }
     close(descriptor)
     descriptor = -1
@@ -101,11 +109,18 @@ package final class ReplacingFile {
 
   private func writeThrough(_ raw: UnsafeRawBufferPointer) throws(FileError) {
     var rest = raw
+    var isTouched = false
     while let base = rest.baseAddress, !rest.isEmpty {
       let written = Foundation.write(descriptor, base, min(rest.count, 1 << 30))
       if written < 0 {
         if errno == EINTR { continue }
         let code = errno
+        if code == EFAULT, !isTouched {
+          // The bytes are those of a mapped file that became shorter; `commit` reports it.
+          decant_touch_pages(base, rest.count)
+          isTouched = true
+          continue
+        }
         discard()
         throw FileError(.write, path, code)
       }

@@ -44,7 +44,11 @@ package final class ReplacingFolder {
   ///
   /// - Parameter exchanging: `false` skips the exchange, as on a file system without support for
   ///   it.
+  ///
+  /// - Throws: ``FileError`` when a file that the job mapped became shorter or was changed, or when a
+  ///   call fails.
   package func commit(exchanging: Bool = true) throws(FileError) {
+    try MappedFiles.current?.check()
     // Committing a file flushes the file's folder. This flushes the folder of the subfolders'
     // names.
     syncFolder(of: staging + "/.")

@@ -7,7 +7,7 @@ import Testing
   private func shell(_ line: String, in folder: String) throws -> (code: Int32, output: String) {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    process.arguments = ["-c", "DECANT=\"$1\"; " + line, "sh", try #require(Decant.path)]
+    process.arguments = ["-c", "DECANT=\"$1\"; " + line, "sh", try #require(builtProgram)]
     process.currentDirectoryURL = URL(fileURLWithPath: folder)
     let output = Pipe()
     process.standardOutput = output

@@ -13,7 +13,10 @@ package enum SafetensorsError: RemediableError, Equatable {
   /// The header does not begin with `{`. `found` is `nil` where the header is empty.
   case headerStart(path: String, found: UInt8?)
   case headerNotJSON(path: String, JSONError)
+  case tooManyTensors(path: String, limit: Int)
+  case longName(path: String, name: String, limit: Int)
   case metadataNotObject(path: String, found: String)
+  case metadataTooLong(path: String, limit: Int)
   case metadataNotString(path: String, member: String, found: String)
   case tensorNotObject(path: String, tensor: String, found: String)
   case missingMember(path: String, tensor: String, member: String)
@@ -54,6 +57,13 @@ package enum SafetensorsError: RemediableError, Equatable {
       return "\(path): the header \(seen), expected '{'; this is not a safetensors file"
     case .headerNotJSON(let path, let error):
       return "\(path): the header is invalid JSON: \(error)"
+    case .tooManyTensors(let path, let limit):
+      return "\(path): the header has more than \(limit) tensors, which no model has"
+    case .longName(let path, let name, let limit):
+      return Self.about(path, name)
+        + "the name has \(name.utf8.count) bytes, expected at most \(limit)"
+    case .metadataTooLong(let path, let limit):
+      return "\(path): '__metadata__' has more than \(limit) members"
     case .metadataNotObject(let path, let found):
       return "\(path): '__metadata__' is \(found), expected an object"
     case .metadataNotString(let path, let member, let found):

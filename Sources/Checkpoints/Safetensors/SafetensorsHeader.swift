@@ -11,7 +11,8 @@ import Tensors
 /// The header is an object: `__metadata__` (optional, strings by name), and for each tensor its
 /// `dtype`, `shape` and `data_offsets` [begin, end), counted from the data's first byte.
 /// The checks are those of <https://github.com/huggingface/safetensors>. In addition, unknown
-/// members and more dimensions than PyTorch allows are errors.
+/// members and more dimensions than PyTorch allows are errors, and the number and the names of
+/// tensors are limited.
 struct SafetensorsHeader {
   /// A tensor's description.
   struct Item {
@@ -27,6 +28,8 @@ struct SafetensorsHeader {
   static let lengthLimit = 100_000_000
   /// PyTorch's limit on the number of dimensions.
   static let rankLimit = 64
+  /// The most members of `__metadata__`.
+  static let metadataLimit = 10_000
   static let metadataName = "__metadata__"
 
   let metadata: [String: String]
@@ -105,6 +108,12 @@ extension SafetensorsHeader {
       if name == metadataName {
         metadata = try readMetadata(&reader, path: path)
       } else {
+        guard items.count < TensorLimits.count else {
+          throw .tooManyTensors(path: path, limit: TensorLimits.count)
+        }
+        guard name.utf8.count <= TextLimits.tensorName else {
+          throw .longName(path: path, name: name, limit: TextLimits.tensorName)
+        }
         items.append(try readItem(name, &reader, path: path))
       }
     }
@@ -144,6 +153,9 @@ extension SafetensorsHeader {
     var seen: Set<String> = []
     try step(&reader, path) { text throws(JSONError) in try text.beginObject() }
     while let name = try nextName(&reader, seen: &seen, path: path) {
+      guard metadata.count < metadataLimit else {
+        throw .metadataTooLong(path: path, limit: metadataLimit)
+      }
       let kind = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
       guard kind == "a string" else {
         throw .metadataNotString(path: path, member: name, found: kind)

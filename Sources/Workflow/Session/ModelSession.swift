@@ -19,6 +19,8 @@ package final class ModelSession: Sendable {
   private let requests = RequestQueue()
   private let queue: ComputeQueue
   private let loaded = Mutex(Loaded())
+  /// The files of the model, which are mapped as long as it is loaded.
+  private let files = MappedFiles()
 
   /// What the session keeps between requests.
   private struct Loaded {
@@ -137,7 +139,9 @@ package final class ModelSession: Sendable {
     _ body: @Sendable (inout Loaded) throws -> Result
   ) async throws -> Result {
     try await requests.run {
-      try await queue.run { try self.loaded.withLock { try body(&$0) } }
+      try await queue.run {
+        try await self.files.recording { try self.loaded.withLock { try body(&$0) } }
+      }
     }
   }
 
