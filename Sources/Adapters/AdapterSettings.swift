@@ -18,7 +18,7 @@ struct AdapterSettings {
     }
     let config = PathParts(path).sibling("adapter_config.json")
     guard let bytes = try? ByteSlice.mapping(config) else { return nil }
-    guard let text = String(validating: bytes.array, as: UTF8.self) else {
+    guard let text = String(validating: bytes.withoutByteOrderMark.array, as: UTF8.self) else {
       throw AdapterError.settings(path: config, found: "invalid UTF-8")
     }
     location = config

@@ -39,16 +39,8 @@ package enum BindingError: RemediableError, Equatable {
   package var remedy: Remedy? {
     guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
     if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
-    return .addComponents(missing.compactMap { Self.settings[$0] })
+    return .addComponents(missing.compactMap(ComponentName.setting))
   }
-}
-
-extension BindingError {
-  /// The settings that add components.
-  private static let settings: [String: Setting] = [
-    ComponentName.unet: .unet, ComponentName.vae: .vae, ComponentName.textEncoder: .textEncoder,
-    ComponentName.textEncoder2: .textEncoder2,
-  ]
 }
 
 /// The tensors of one component that do not fit its config.
@@ -67,14 +59,25 @@ package struct ComponentFaults: Equatable, Sendable {
     package let encoding: String
   }
 
+  /// A tensor that changes what a layer computes in a way that Decant does not know.
+  package struct UnknownForm: Equatable, Sendable {
+    package let name: String
+    package let shape: Shape
+    /// The layer's name: `conv_in`.
+    package let layer: String
+  }
+
   package let component: String
   package var missing: [TensorSpec] = []
+  /// Tensors of layers that the config does not have, and others beside missing tensors.
   package var unexpected: [TensorSpec] = []
   package var misshapen: [Misshapen] = []
   package var unusable: [Unusable] = []
+  package var unknownForms: [UnknownForm] = []
 
   package var isEmpty: Bool {
     missing.isEmpty && unexpected.isEmpty && misshapen.isEmpty && unusable.isEmpty
+      && unknownForms.isEmpty
   }
 
   /// The number of faults of each kind that a message names.
@@ -84,6 +87,7 @@ package struct ComponentFaults: Equatable, Sendable {
     let counts = [
       (missing.count, "missing"), (unexpected.count, "unexpected"),
       (misshapen.count, "misshapen"), (unusable.count, "unusable"),
+      (unknownForms.count, "of an unknown form"),
     ]
     return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
   }
@@ -107,6 +111,10 @@ package struct ComponentFaults: Equatable, Sendable {
       }
       + lines(unusable, "unusable") {
         "'\($0.name)': weights cannot be of kind \($0.encoding)"
+      }
+      + lines(unknownForms, "unknown form") {
+        "'\(shown($0.name))' \(shown($0.shape.description)) changes what layer "
+          + "'\(shown($0.layer))' computes"
       }
   }
 }

@@ -32,7 +32,9 @@ extension ModelSource.Component {
     let modules: [ModuleSpec]?
     do { modules = try self.modules(in: model) } catch { throw .config(error) }
     guard let modules else { return }
-    let faults = Model.Component(name: name, modules: modules, weights: weights).faults()
+    let faults = TensorComparison(
+      Model.Component(name: name, modules: modules, weights: weights)
+    ).faults
     guard faults.isEmpty else { throw .tensors(location: model, [faults]) }
   }
 }

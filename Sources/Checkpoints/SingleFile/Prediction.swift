@@ -15,14 +15,15 @@ struct Prediction {
 
   /// - Parameters:
   ///   - architecture: the model's architecture.
+  ///   - markers: the names in the file of the tensors that mark a type.
   ///   - unetName: a tensor's name in the file, by its name in the LDM layout.
   init(
-    _ archive: Archive, architecture: Architecture, unetName: (String) -> String?
+    _ archive: Archive, architecture: Architecture, markers: [String: String],
+    unetName: (String) -> String?
   ) throws {
     let weights = archive.weights
-    endsInNoise =
-      PredictionMarkers.name(of: SingleFileFacts.zeroTerminalMarker, in: weights) != nil
-    if let marker = PredictionMarkers.name(of: SingleFileFacts.velocityMarker, in: weights) {
+    endsInNoise = markers[SingleFileFacts.zeroTerminalMarker] != nil
+    if let marker = markers[SingleFileFacts.velocityMarker] {
       (type, reason, isCertain) = (.velocity, "the file has the tensor '\(marker)'", true)
       return
     }

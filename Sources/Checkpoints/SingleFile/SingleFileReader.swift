@@ -30,9 +30,9 @@ package struct SingleFileReader: ModelReader {
   package func model(
     of archive: Archive, path: String, options: ReadOptions = ReadOptions()
   ) throws -> ModelSource {
-    var groups = TensorGroups(archive.weights)
-    let isAverageAlone = groups.unet.isEmpty && groups.hasMovingAverage
-    if isAverageAlone, options.ema { groups.takeMovingAverage() }
+    var groups = TensorGroups(archive.weights, average: options.ema)
+    let isAverageAlone = groups.isAverageAlone
+    if isAverageAlone, options.ema, !groups.isAverage { groups.takeMovingAverage() }
     try Self.checkKind(archive, groups, path: path)
     if options.ema, !groups.hasMovingAverage { throw SingleFileError.noMovingAverage(path: path) }
     let carried = try CarriedConfig(archive.metadata, path: path)
@@ -44,7 +44,8 @@ package struct SingleFileReader: ModelReader {
     if !groups.unet.isEmpty {
       do {
         components.append(
-          try builder.unet(groups.unet, average: options.ema && !isAverageAlone))
+          try builder.unet(
+            groups.unet, average: options.ema && !isAverageAlone && !groups.isAverage))
       } catch {
         // Other models may use block names of a U-Net.
         let survey = TensorSurvey(archive.weights)
@@ -66,6 +67,7 @@ package struct SingleFileReader: ModelReader {
         : (isAverageAlone ? .ignoredWithoutOthers : .ignored)
       model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
     }
+    model.changes += Self.changes(groups, average: options.ema && !isAverageAlone)
     model.configsAreDerived = carried == nil
     if carried == nil { try Self.derive(&model, architecture, archive, groups) }
     return model
@@ -112,6 +114,28 @@ package struct SingleFileReader: ModelReader {
     return provenance
   }
 
+  /// What was removed from names, and the tensors that belong to no component.
+  ///
+  /// - Parameter average: whether the moving average was read in place of other weights.
+  private static func changes(_ groups: TensorGroups, average: Bool) -> [ModelChange] {
+    var changes = groups.changes
+    if !groups.leftOut.isEmpty {
+      changes.append(
+        ModelChange(
+          .leftOut, "\(counted(groups.leftOut.count, "tensor")) of no component",
+          names: groups.leftOut))
+    }
+    let (found, whole) = (groups.averages.count, groups.unet.origins.count)
+    if !average, !groups.isAverageAlone, found > 0, found < whole {
+      changes.append(
+        ModelChange(
+          .leftOut, component: ComponentName.unet,
+          "an incomplete moving average, which has \(found) of \(whole) tensors",
+          names: groups.averages))
+    }
+    return changes
+  }
+
   // MARK: - Defaults of the architecture
 
   /// Sets index, scheduler and tokenizers from the architecture, and the scheduler's and U-Net's
@@ -123,7 +147,9 @@ package struct SingleFileReader: ModelReader {
     model = model.completedWithArchitectureDefaults()
     guard model[ComponentName.unet] != nil else { return }
     let origins = Dictionary(groups.unet.origins.map { ($0.name, $0.origin) }) { first, _ in first }
-    let prediction = try Prediction(archive, architecture: architecture) { origins[$0] }
+    let prediction = try Prediction(archive, architecture: architecture, markers: groups.markers) {
+      origins[$0]
+    }
     model.provenance["prediction"] = prediction.json
     model.scheduler?[PredictionType.key] = prediction.type.json
     if prediction.endsInNoise {
