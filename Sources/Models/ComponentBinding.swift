@@ -55,4 +55,20 @@ extension ModelSource {
     for component in components { try component.check(in: location) }
     return nil
   }
+
+  /// The components that Decant runs, each with its module list. Tensors are not checked.
+  ///
+  /// - Throws: ``BindingError/config(_:)``.
+  package func componentsWithModules() throws(BindingError) -> [Model.Component] {
+    var known: [Model.Component] = []
+    for component in components {
+      let modules: [ModuleSpec]?
+      do { modules = try component.modules(in: location) } catch { throw .config(error) }
+      if let modules {
+        known.append(
+          Model.Component(name: component.name, modules: modules, weights: component.weights))
+      }
+    }
+    return known
+  }
 }

@@ -155,6 +155,7 @@ package struct Inspection: JobOutcome {
     object = object.appending(rest)
     if let memoryTable { object["memory"] = memoryTable.json }
     if let forms { object["forms"] = forms.json }
+    if !source.changes.isEmpty { object["changes"] = .array(source.changes.map(\.json)) }
     object["provenance"] = .object(source.provenance)
     return .object(check.map { object.appending($0.json) } ?? object)
   }
@@ -212,6 +213,7 @@ package struct Inspection: JobOutcome {
     }
     if let average = movingAverage { lines.append(average) }
     lines += partFacts
+    lines += source.changes.map(\.text)
     if let size = model?.defaultSize { lines.append("images of \(size.width)x\(size.height)") }
     lines.append("")
     var rows = [["component", "parameters", "weights", "tensors", "stored as"]]
