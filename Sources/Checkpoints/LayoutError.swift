@@ -65,12 +65,18 @@ extension LayoutError {
     if !exists, let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) {
       return .danglingLink(path: path, target: target)
     }
-    let name = PathParts(path).name
+    let parts = PathParts(path)
     let endings = exists && !isEmptyFile(path) ? wholeSizeEndings : unfinishedEndings
-    let leftover = endings.map { name + $0 }.first {
-      FileManager.default.fileExists(atPath: PathParts(path).sibling($0))
+    let leftover = endings.map { parts.name + $0 }.first {
+      FileManager.default.fileExists(atPath: parts.sibling($0))
     }
     return leftover.map { .unfinished(path: path, leftover: $0) }
+  }
+
+  /// The name of a file without the ending that a download program appends until it is complete;
+  /// `nil` for other files.
+  static func wholeName(ofUnfinished file: String) -> String? {
+    unfinishedEndings.first { file.hasSuffix($0) }.map { String(file.dropLast($0.count)) }
   }
 }
 

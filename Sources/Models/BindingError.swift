@@ -48,6 +48,8 @@ package struct ComponentFaults: Equatable, Sendable {
   /// A tensor of another shape than the config implies.
   package struct Misshapen: Equatable, Sendable {
     package let name: String
+    /// The name in the file.
+    package let storedName: String
     package let found: Shape
     package let expected: Shape
   }
@@ -61,6 +63,7 @@ package struct ComponentFaults: Equatable, Sendable {
 
   /// A tensor that changes what a layer computes in a way that Decant does not know.
   package struct UnknownForm: Equatable, Sendable {
+    /// The name in the file.
     package let name: String
     package let shape: Shape
     /// The layer's name: `conv_in`.
@@ -87,7 +90,7 @@ package struct ComponentFaults: Equatable, Sendable {
     let counts = [
       (missing.count, "missing"), (unexpected.count, "unexpected"),
       (misshapen.count, "misshapen"), (unusable.count, "unusable"),
-      (unknownForms.count, "of an unknown form"),
+      (unknownForms.count, "in an unknown storage form"),
     ]
     return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
   }
@@ -107,14 +110,15 @@ package struct ComponentFaults: Equatable, Sendable {
         "'\(shown($0.name))' \(shown($0.shape.description))"
       }
       + lines(misshapen, "misshapen") {
-        "'\($0.name)': found \(shown($0.found.description)), expected \($0.expected)"
+        let stored = $0.storedName == $0.name ? "" : " ('\(shown($0.storedName))' in the file)"
+        return "'\($0.name)'\(stored): found \(shown($0.found.description)), expected \($0.expected)"
       }
       + lines(unusable, "unusable") {
         "'\($0.name)': weights cannot be of kind \($0.encoding)"
       }
-      + lines(unknownForms, "unknown form") {
-        "'\(shown($0.name))' \(shown($0.shape.description)) changes what layer "
-          + "'\(shown($0.layer))' computes"
+      + lines(unknownForms, "unknown storage form") {
+        "of layer '\(shown($0.layer))': found '\(shown($0.name))' "
+          + "\(shown($0.shape.description)) beside its weight"
       }
   }
 }

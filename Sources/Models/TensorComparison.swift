@@ -34,7 +34,9 @@ struct TensorComparison {
       }
       if entry.shape != tensor.shape {
         faults.misshapen.append(
-          .init(name: tensor.name, found: entry.shape, expected: tensor.shape))
+          .init(
+            name: tensor.name, storedName: weights.storedName(tensor.name), found: entry.shape,
+            expected: tensor.shape))
       } else if !(entry.encoding.isFloatingPoint && entry.encoding.isWidenable) {
         faults.unusable.append(.init(name: tensor.name, encoding: entry.encoding.name))
       }
@@ -43,7 +45,7 @@ struct TensorComparison {
     for name in weights.names where !expected.contains(name) {
       let shape = weights.entry(name)?.shape ?? []
       if let layer = Self.layer(changedBy: name, among: layers) {
-        faults.unknownForms.append(.init(name: name, shape: shape, layer: layer))
+        faults.unknownForms.append(.init(name: weights.storedName(name), shape: shape, layer: layer))
       } else if !faults.missing.isEmpty
         || Self.patterns[component.name]?.contains(Self.pattern(name)) == true
       {

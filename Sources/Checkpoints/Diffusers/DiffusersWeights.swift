@@ -117,6 +117,12 @@ struct DiffusersWeights {
 
   /// Throws an error that states what the folder holds instead of weights.
   private func refuseAbsent() throws(DiffusersError) -> Never {
+    for file in files {
+      guard let whole = LayoutError.wholeName(ofUnfinished: file),
+        [kind.stem, kind.pickleStem].contains(where: { whole.hasPrefix($0 + ".") })
+      else { continue }
+      throw .absent(.unfinished(path: "\(folder)/\(whole)", leftover: file))
+    }
     let lookedFor = kind.stem + ".safetensors"
     for (stem, `extension`) in [(kind.stem, "safetensors"), (kind.pickleStem, "bin")] {
       let shard = files.first {

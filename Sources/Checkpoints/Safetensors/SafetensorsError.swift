@@ -84,8 +84,8 @@ package enum SafetensorsError: RemediableError, Equatable {
       return Self.about(path, tensor) + "data_offsets span \(found) bytes, "
         + "shape \(shown(shape.description)) of \(kind.rawValue) takes \(expected)"
     case .beyondFile(let path, let tensor, let end, let available):
-      return "\(path): the file ends after \(available) of \(end) bytes, within tensor "
-        + "'\(shown(tensor))' or before it"
+      return "\(path): the file ends after \(available) of \(end) bytes, at tensor "
+        + "'\(shown(tensor))'"
     case .overlap(let path, let tensor, let begin, let other, let otherEnd):
       return Self.about(path, tensor) + "begins at byte \(begin) of the data, within tensor "
         + "'\(shown(other))', which ends at \(otherEnd)"

@@ -45,12 +45,12 @@ package enum SingleFileError: RemediableError, Equatable {
       "\(path): tensors '\(shown(first))' and '\(shown(second))' both map to '\(shown(tensor))', "
         + "expected one"
     case .noMovingAverage(let path):
-      "\(path): holds no moving average of the weights (model_ema.…)"
+      "\(path): holds no moving average of the weights (EMA)"
     case .incompleteAverage(let path, let found, let expected, let missing):
-      "\(path): the moving average of the U-Net (model_ema.…) is incomplete: it has \(found) of "
+      "\(path): the moving average of the U-Net (EMA) is incomplete: it has \(found) of "
         + "\(expected) tensors, without '\(shown(missing))'"
     case .averageAlone(let path):
-      "\(path): holds a moving average of a U-Net (model_ema.…) and no plain weights"
+      "\(path): holds a moving average of a U-Net (EMA) and no other weights of it"
     case .malformedConfig(let path, let found):
       "\(path): the metadata's 'decant.config' is \(found)"
     case .unsupported(let path, let found):
