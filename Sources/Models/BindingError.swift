@@ -111,7 +111,8 @@ package struct ComponentFaults: Equatable, Sendable {
       }
       + lines(misshapen, "misshapen") {
         let stored = $0.storedName == $0.name ? "" : " ('\(shown($0.storedName))' in the file)"
-        return "'\($0.name)'\(stored): found \(shown($0.found.description)), expected \($0.expected)"
+        let found = shown($0.found.description)
+        return "'\($0.name)'\(stored): found \(found), expected \($0.expected)"
       }
       + lines(unusable, "unusable") {
         "'\($0.name)': weights cannot be of kind \($0.encoding)"

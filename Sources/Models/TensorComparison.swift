@@ -45,7 +45,8 @@ struct TensorComparison {
     for name in weights.names where !expected.contains(name) {
       let shape = weights.entry(name)?.shape ?? []
       if let layer = Self.layer(changedBy: name, among: layers) {
-        faults.unknownForms.append(.init(name: weights.storedName(name), shape: shape, layer: layer))
+        faults.unknownForms.append(
+          .init(name: weights.storedName(name), shape: shape, layer: layer))
       } else if !faults.missing.isEmpty
         || Self.patterns[component.name]?.contains(Self.pattern(name)) == true
       {

@@ -187,6 +187,16 @@ struct NamePrefixTests {
     }
   }
 
+  /// Marks of noise that no scheduler supports are seen below any prefix.
+  @Test(arguments: ["", "module.", "model.diffusion_model."])
+  func unsupportedNoiseIsRefused(prefix: String) {
+    var tensors = Self.ldm(prefix == "module." ? prefix : Self.unet)
+    tensors[prefix + "edm_mean"] = [4]
+    #expect(
+      message { _ = try read(tensors) }.hasPrefix(
+        "f: tensor 'edm_mean' marks a model trained with EDM's continuous noise"))
+  }
+
   @Test func tensorsOfNoComponentAreListed() throws {
     var tensors = Self.ldm()
     tensors["foo.bar"] = [1]

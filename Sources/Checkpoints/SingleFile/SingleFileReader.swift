@@ -77,7 +77,11 @@ package struct SingleFileReader: ModelReader {
     _ archive: Archive, _ groups: TensorGroups, path: String
   ) throws(SingleFileError) {
     let names = archive.weights.names
-    if let mark = SingleFileFacts.continuous.first(where: { archive.weights.entry($0) != nil }) {
+    // The marks may be below a prefix.
+    let mark = SingleFileFacts.continuous.first { mark in
+      names.contains { $0 == mark || $0.hasSuffix("." + mark) }
+    }
+    if let mark {
       throw .unsupported(
         path: path,
         found: "tensor '\(mark)' marks a model trained with EDM's continuous noise, which no "
