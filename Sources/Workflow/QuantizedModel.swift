@@ -20,31 +20,47 @@ struct QuantizedModel {
   private let request: QuantizationRequest
   private let calibration: JSONObject?
 
+  /// - Parameter part: whether the source may be a part of a model that has a U-Net.
   init(
-    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
-    sparingOutliers events: EventSink? = nil, fitting fit: Fitting = { plan, _, _ in plan }
+    _ source: ModelSource, _ request: QuantizationRequest, orPart part: Bool = false,
+    calibration: CalibrationFile? = nil, sparingOutliers events: EventSink? = nil,
+    fitting fit: Fitting = { plan, _, _ in plan }
   ) throws {
+    let bound = try source.bound(orPart: part)
     try self.init(
-      try Model.bind(source), request, calibration: calibration, sparingOutliers: events,
-      fitting: fit)
+      source, try bound?.components ?? source.componentsWithModules(), of: bound, request,
+      calibration: calibration, sparingOutliers: events, fitting: fit)
   }
 
-  /// - Parameters:
-  ///   - events: the events of reading the weights once, to leave out layers that would lose a row
-  ///     to one large weight. With `nil`, the plan depends on names and shapes alone.
-  ///   - fit: called before weights are read, so that its refusals come first, and again with the
-  ///     plan without those layers.
   init(
     _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
     sparingOutliers events: EventSink? = nil, fitting fit: Fitting
   ) throws {
-    let source = bound.source
+    try self.init(
+      bound.source, bound.components, of: bound, request, calibration: calibration,
+      sparingOutliers: events, fitting: fit)
+  }
+
+  /// - Parameters:
+  ///   - all: the checked components of the source.
+  ///   - bound: the model; `nil` for a part of one.
+  ///   - events: the events of reading the weights once, to leave out layers that would lose a row
+  ///     to one large weight. With `nil`, the plan depends on names and shapes alone.
+  ///   - fit: called before weights are read, so that its refusals come first, and again with the
+  ///     plan without those layers.
+  private init(
+    _ source: ModelSource, _ all: [Model.Component], of bound: Model?,
+    _ request: QuantizationRequest, calibration: CalibrationFile?,
+    sparingOutliers events: EventSink?, fitting fit: Fitting
+  ) throws {
     let rest = try request.restScheme()
-    guard let unet = bound[ComponentName.unet] else {
+    guard let unet = all.first(where: { $0.name == ComponentName.unet }) else {
       throw JobError("\(source.location): the model has no U-Net")
     }
     try calibration?.check(against: unet.modules)
-    let components = [unet] + ComponentName.textEncoders.compactMap { bound[$0] }
+    let components =
+      [unet]
+      + ComponentName.textEncoders.compactMap { name in all.first { $0.name == name } }
     let plans = try components.compactMap { component in
       try request.choices(of: component.name).map { choices in
         let plan = try QuantizationPlan(modules: component.modules, choices: choices)

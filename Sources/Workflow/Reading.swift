@@ -69,7 +69,11 @@ extension ModelSource {
     var source: ModelSource
     do {
       source = try Layouts.readers.read(
-        path, options: ReadOptions(variant: options.variant, ema: options.ema))
+        path,
+        options: ReadOptions(
+          variant: options.variant, ema: options.ema,
+          replaced: Set(options.composition.parts.map(\.component)))
+      ).withoutUnusedTensors()
     } catch {
       guard isCalibration(path) else { throw error }
       throw JobError(
@@ -211,6 +215,7 @@ private final class FiniteSource: WeightSource {
   var location: String { base.location }
   var names: [String] { base.names }
   func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+  func storedName(_ name: String) -> String { base.storedName(name) }
 
   func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)

@@ -30,6 +30,8 @@ package enum SafetensorsError: RemediableError, Equatable {
   case offsetsReversed(path: String, tensor: String, begin: Int, end: Int)
   case sizeDisagrees(
     path: String, tensor: String, shape: Shape, kind: ElementKind, found: Int, expected: Int)
+  /// The file ends within a tensor. `end` and `available` are the bytes that the file should have
+  /// and those that it has.
   case beyondFile(path: String, tensor: String, end: Int, available: Int)
   case overlap(path: String, tensor: String, begin: Int, other: String, otherEnd: Int)
   case hole(path: String, tensor: String, begin: Int, expected: Int)
@@ -92,8 +94,8 @@ package enum SafetensorsError: RemediableError, Equatable {
       return Self.about(path, tensor) + "data_offsets span \(found) bytes, "
         + "shape \(shown(shape.description)) of \(kind.rawValue) takes \(expected)"
     case .beyondFile(let path, let tensor, let end, let available):
-      return Self.about(path, tensor) + "ends at byte \(end) of the data, the file holds only "
-        + "\(available)"
+      return "\(path): the file ends after \(available) of \(end) bytes, at tensor "
+        + "'\(shown(tensor))'"
     case .overlap(let path, let tensor, let begin, let other, let otherEnd):
       return Self.about(path, tensor) + "begins at byte \(begin) of the data, within tensor "
         + "'\(shown(other))', which ends at \(otherEnd)"
@@ -110,7 +112,7 @@ package enum SafetensorsError: RemediableError, Equatable {
   package var remedy: Remedy? {
     switch self {
     case .pointer: .pullFromGitLFS
-    case .tooShort, .beyondFile: .downloadAgain
+    case .tooShort, .headerBeyondFile, .beyondFile: .downloadAgain
     default: nil
     }
   }

@@ -61,20 +61,25 @@ struct SafetensorsHeader {
     var reader = JSONReader(text.bytes)
     var (metadata, items) = try Self.read(&reader, path: path)
     items.sort { ($0.begin, $0.end) < ($1.begin, $1.end) }
-    try Self.checkContiguous(items, available: contents.count - dataStart, path: path)
+    try Self.checkContiguous(items, dataStart: dataStart, of: contents.count, path: path)
     self.metadata = metadata
     self.items = items
   }
 
   /// Checks that every byte of the data belongs to exactly one tensor.
+  ///
+  /// - Parameter bytes: the size of the file.
   private static func checkContiguous(
-    _ items: [Item], available: Int, path: String
+    _ items: [Item], dataStart: Int, of bytes: Int, path: String
   ) throws(SafetensorsError) {
+    let available = bytes - dataStart
     var position = 0
     var previous = ""
     for item in items {
       guard item.end <= available else {
-        throw .beyondFile(path: path, tensor: item.name, end: item.end, available: available)
+        let end = items.reduce(0) { max($0, $1.end) }
+        throw .beyondFile(
+          path: path, tensor: item.name, end: dataStart.addingSaturating(end), available: bytes)
       }
       guard item.begin >= position else {
         throw .overlap(
@@ -258,5 +263,13 @@ extension SafetensorsHeader {
         path: path, tensor: name, shape: shape, kind: kind, found: end - begin, expected: size)
     }
     return Item(name: name, kind: kind, shape: shape, begin: begin, end: end)
+  }
+}
+
+extension Int {
+  /// The sum, or the largest number where it overflows.
+  fileprivate func addingSaturating(_ other: Int) -> Int {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
   }
 }

@@ -57,6 +57,22 @@ struct ZIPArchive {
   }
 }
 
+extension ZIPArchive {
+  /// The names of all entries, also of compressed ones; empty for an archive without a valid
+  /// directory.
+  static func names(_ contents: ByteSlice) -> [String] {
+    guard let directory = try? ZIPEnd(contents).directory else { return [] }
+    var reader = ZIPFields(contents, in: directory)
+    var names: [String] = []
+    while !reader.isAtEnd {
+      guard let item = try? reader.directoryEntry(index: names.count, allowsCompression: true)
+      else { break }
+      names.append(item.name)
+    }
+    return names
+  }
+}
+
 /// Why a ZIP archive cannot be read.
 package enum ZIPFault: RemediableError, Equatable {
   case noEnd
@@ -217,7 +233,9 @@ private struct ZIPFields {
   }
 
   /// Reads an entry of the directory, including its ZIP64 fields.
-  mutating func directoryEntry(index: Int) throws(ZIPFault) -> ZIPItem {
+  mutating func directoryEntry(
+    index: Int, allowsCompression: Bool = false
+  ) throws(ZIPFault) -> ZIPItem {
     guard left >= 46, u32() == 0x0201_4b50 else { throw .brokenDirectory(entry: index) }
     skip(4)
     let (flags, method) = (u16(), u16())
@@ -256,8 +274,10 @@ private struct ZIPFields {
     position = extraEnd + commentLength
     guard volume == 0 else { throw .manyVolumes }
     guard flags & 1 == 0 else { throw .encrypted(name) }
-    guard method == 0 else { throw .compressed(name, method: method) }
-    guard stored == full else { throw .sizesDisagree(name, stored: stored, full: full) }
+    guard method == 0 || allowsCompression else { throw .compressed(name, method: method) }
+    guard stored == full || allowsCompression else {
+      throw .sizesDisagree(name, stored: stored, full: full)
+    }
     guard start <= UInt64(Int32.max) << 24 else {
       throw .beyondDirectory(name, end: start, limit: 0)
     }

@@ -237,7 +237,7 @@ struct TokenizerFiles {
   private func object(_ name: String) throws(TokenizerError) -> JSONObject? {
     guard let bytes = file(name) else { return nil }
     let value: JSONValue
-    do { value = try JSONValue(parsing: bytes.bytes) } catch {
+    do { value = try JSONValue(parsing: bytes.withoutByteOrderMark.bytes) } catch {
       throw .notJSON(path: path(name), error)
     }
     guard let object = value.object else {
