@@ -59,7 +59,7 @@ package struct SingleFileReader: ModelReader {
     var model = ModelSource(
       location: path, layout: layout, index: carried?.index ?? [:], components: components,
       scheduler: carried?.scheduler, files: carried?.files ?? [],
-      provenance: Self.provenance(archive, groups))
+      provenance: Self.provenance(archive))
     if groups.hasMovingAverage {
       let fate: ModelSource.MovingAverage =
         options.ema
@@ -102,9 +102,7 @@ package struct SingleFileReader: ModelReader {
     throw .notAModel(path: path, kind: archive.kind, survey: TensorSurvey(archive.weights))
   }
 
-  private static func provenance(
-    _ archive: Archive, _ groups: TensorGroups
-  ) -> JSONObject {
+  private static func provenance(_ archive: Archive) -> JSONObject {
     var provenance: JSONObject = ["container": .string(archive.kind)]
     // Metadata of training and merging tools is kept for the next file.
     let kept = archive.metadata.members.filter {
