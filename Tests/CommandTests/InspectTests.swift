@@ -312,7 +312,7 @@ import Testing
       let refusal = try expectDecant(["my vae"], in: folder, exit: 2)
       #expect(
         refusal.errors.contains("for example: decant inspect 'my vae'\n"), "\(refusal.errors)")
-      let program = try #require(Decant.path)
+      let program = try #require(builtProgram)
       for (line, output) in [
         (lines.first { $0.contains("--type int8 --for sdnq") }, "it's my model-int8-sdnq"),
         (lines.first { $0.contains("-o 'it'\\''s my model-f16/'") }, "it's my model-f16"),
