@@ -10,11 +10,15 @@ package struct FileError: RemediableError, Equatable {
     case rename = "cannot rename"
     /// The output exists and may not be replaced.
     case exists = "already exists"
+    // Something that is no output.
+    case isDevice = "is a device"
+    case isPipe = "is a pipe"
+    case isSocket = "is a socket"
   }
 
   package let operation: Operation
   package let path: String
-  /// `errno` of the call; 0 for ``Operation/exists``.
+  /// `errno` of the call; 0 where no call failed.
   package let code: Int32
 
   package init(_ operation: Operation, _ path: String, _ code: Int32 = 0) {
@@ -24,11 +28,20 @@ package struct FileError: RemediableError, Equatable {
   }
 
   package var description: String {
-    if operation == .exists { return "\(path) \(operation.rawValue)" }
-    return "\(operation.rawValue) \(path): \(String(cString: strerror(code)))"
+    switch operation {
+    case .exists: "\(path) \(operation.rawValue)"
+    case .isDevice, .isPipe, .isSocket:
+      "\(path) \(operation.rawValue); outputs are files and folders"
+    case .open, .map, .create, .write, .rename:
+      "\(operation.rawValue) \(path): \(String(cString: strerror(code)))"
+    }
   }
 
   package var remedy: Remedy? {
-    operation == .exists ? .choose(.replace, purpose: "to replace it") : nil
+    switch operation {
+    case .exists: .choose(.replace, purpose: "to replace it")
+    case .isDevice, .isPipe, .isSocket: .renameOutput
+    case .open, .map, .create, .write, .rename: nil
+    }
   }
 }
