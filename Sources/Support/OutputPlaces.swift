@@ -97,7 +97,7 @@ struct Temporary {
   ///   - destination: the path that it gets when it is complete.
   ///   - mode: its permissions.
   init(
-    of destination: String, shownAs path: String, isFolder: Bool, mode: mode_t
+    of destination: String, shownAs path: String, isFolder: Bool, mode: UInt32
   ) throws(FileError) {
     while true {
       let place = temporaryPath(of: destination)

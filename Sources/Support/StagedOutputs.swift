@@ -23,11 +23,22 @@ package final class StagedOutputs {
 
   deinit { discard() }
 
-  /// The path at which to write an output. Its name is that of the output.
+  /// Writes an output in its temporary folder.
   ///
+  /// - Parameter body: writes a file or folder at `place`, whose name is that of the output.
+  /// - Returns: `place`.
   /// - Throws: ``FileError`` when `path` exists and may not be replaced, or is no output, or when the
-  ///   temporary folder cannot be created.
-  package func stage(_ path: String) throws(FileError) -> String {
+  ///   temporary folder cannot be created; the errors of `body`.
+  @discardableResult
+  package func write(
+    _ path: String, _ body: (_ place: String) throws -> Void
+  ) throws -> String {
+    let place = try stage(path)
+    do { try body(place) } catch let error as FileError { throw unstaged(error) }
+    return place
+  }
+
+  private func stage(_ path: String) throws(FileError) -> String {
     let path = folderPath(path)
     try checkOutputName(path)
     if !replacing, access(path, F_OK) == 0 { throw FileError(.exists, path) }
