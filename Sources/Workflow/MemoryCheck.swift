@@ -1,4 +1,3 @@
-private import Execution
 internal import ModelSources
 internal import Models
 internal import Sampling

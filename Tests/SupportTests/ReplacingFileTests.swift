@@ -236,9 +236,7 @@ struct ReplacingFileTests {
       .appendingPathComponent("decant-test-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    setenv("DECANT_TEST_FOLDER", folder, 1)
-    await #expect(processExitsWith: .signal(SIGKILL)) {
-      let folder = ProcessInfo.processInfo.environment["DECANT_TEST_FOLDER"] ?? ""
+    await #expect(processExitsWith: .signal(SIGKILL)) { [folder = folder as String] in
       let file = try ReplacingFile(path: folder + "/a", replacing: false)
       let model = try ReplacingFolder(path: folder + "/b", replacing: false)
       let staged = StagedOutputs(replacing: false)
