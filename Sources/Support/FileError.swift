@@ -15,6 +15,10 @@ package struct FileError: RemediableError, Equatable {
     case shortened = "the file became shorter while it was read"
     /// Another program wrote to a mapped file.
     case changed = "the file was changed while it was read"
+    /// Something that is no output.
+    case isDevice = "is a device"
+    case isPipe = "is a pipe"
+    case isSocket = "is a socket"
   }
 
   package let operation: Operation
@@ -43,6 +47,8 @@ package struct FileError: RemediableError, Equatable {
     case .exists: "\(path) \(operation.rawValue)"
     case .shortened: "\(path): \(operation.rawValue): \(bytes) bytes, was \(openedBytes)"
     case .changed: "\(path): \(operation.rawValue)"
+    case .isDevice, .isPipe, .isSocket:
+      "\(path) \(operation.rawValue); outputs are files and folders"
     case .open, .map, .create, .write, .rename, .read:
       "\(operation.rawValue) \(path): \(String(cString: strerror(code)))"
     }
@@ -52,7 +58,8 @@ package struct FileError: RemediableError, Equatable {
     switch operation {
     case .exists: .choose(.replace, purpose: "to replace it")
     case .shortened, .changed: .act("try again when no other program writes to it")
-    default: nil
+    case .isDevice, .isPipe, .isSocket: .renameOutput
+    case .open, .map, .create, .write, .rename, .read: nil
     }
   }
 }

@@ -20,11 +20,6 @@ package struct InputOptions: Sendable {
   /// Components of other models and adapters that are put into the model.
   package var composition: Composition
 
-  /// Whether a model is read as it is stored, with no choice of the user.
-  var isPlain: Bool {
-    variant == nil && !ema && prediction == nil && !allowsNonfinite && composition.inputs.isEmpty
-  }
-
   package init(
     variant: String? = nil, ema: Bool = false, prediction: String? = nil,
     allowsNonfinite: Bool = false, composition: Composition = Composition()

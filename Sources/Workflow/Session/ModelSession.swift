@@ -178,7 +178,10 @@ package final class ModelSession: Sendable {
     _ events: EventSink
   ) throws {
     let model = try model(&loaded, events)
-    for sampling in samplings { try model.check(sampling) }
+    for sampling in samplings {
+      try model.check(sampling)
+      try model.checkMemory(for: sampling, images: samplings.count * sampling.count)
+    }
     try noteTruncation(
       of: request.prompts + [request.negativePrompt].compactMap { $0 }, by: model, events)
     if let first = samplings.first { noteResizing(first, of: request, model, events) }
@@ -189,6 +192,8 @@ package final class ModelSession: Sendable {
     _ loaded: inout Loaded, _ events: EventSink
   ) throws -> Generation {
     let sampler = try sampler(&loaded, events)
+    // Weights that are not stored as they are used take memory since the request was checked.
+    try sampler.model.checkMemory(for: sampling, images: sampling.count)
     let name = PathParts(path).name
     events(.stage(.generating(model: name, prompt: index, of: count)))
     let observer = reportsLatents ? StepLatents() : nil
