@@ -11,7 +11,7 @@ VENV := .venv-parity
 CONSUMERS_VENV := .venv-consumers
 FORMATTED := Package.swift Sources Tests Formats
 
-.PHONY: all build demo test parity consumers bench format lint system clean
+.PHONY: all build demo test fuzz parity consumers bench format lint system clean
 
 all: build
 
@@ -37,6 +37,17 @@ format:
 test: system lint
 	$(SWIFT) build $(CONFIG) --build-tests
 	$(SWIFT) test $(CONFIG) --skip-build
+
+# Reads damaged and hostile files with every reader, or with one, and fails for each input that ends
+# in a crash, takes too long or too much memory, or prints control characters. It saves these inputs in
+# .build/fuzz. FIRST is the number of the first input; a number always gives the same one:
+#   make fuzz SECONDS=600 [READER=gguf] [FIRST=0]
+SECONDS ?= 600
+FIRST ?= $(shell date +%s)000
+fuzz: system
+	$(SWIFT) build $(CONFIG) --build-tests
+	DECANT_FUZZ_SECONDS=$(SECONDS) DECANT_FUZZ_READER=$(READER) DECANT_FUZZ_FIRST=$(FIRST) \
+	  $(SWIFT) test $(CONFIG) --skip-build --filter FuzzTests
 
 parity: build $(VENV)/ready
 	$(VENV)/bin/python -m pytest -q Tests/Parity

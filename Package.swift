@@ -136,5 +136,6 @@ let package = Package(
         "ModelSources", "Tensors", "Support",
       ]),
     tests("Command", on: ["Command"]),
+    tests("Fuzz", on: ["Command", "Packfiles", "Support"]),
   ]
 )

@@ -7,7 +7,8 @@ package struct KeyRule: Sendable {
   package let from: String
   /// `nil` drops the tensor.
   package let to: String?
-  /// Whether a 1x1 convolution's weight [out, in, 1, 1] is read as a matrix [out, in].
+  /// Whether a 1x1 convolution's weight [out, in, 1, 1] is read as a matrix [out, in], and a vector
+  /// [1, C, 1, 1] or [C, 1, 1] as [C].
   package let flattens: Bool
 
   package init(_ from: String, _ to: String?, flattens: Bool = false) {
@@ -28,16 +29,20 @@ package enum DiffusersKeys {
     KeyRule("final_layer_norm.**", "text_model.final_layer_norm.**"),
   ]
 
-  /// Attentions of the autoencoder. Published files of Stable Diffusion 1.x and 2.x have the names
-  /// from before diffusers 0.12, and some store the matrices as 1x1 convolutions.
-  package static let autoencoder = [
-    KeyRule("**.attentions.*.query.*", "**.attentions.*.to_q.*", flattens: true),
-    KeyRule("**.attentions.*.key.*", "**.attentions.*.to_k.*", flattens: true),
-    KeyRule("**.attentions.*.value.*", "**.attentions.*.to_v.*", flattens: true),
-    KeyRule("**.attentions.*.proj_attn.*", "**.attentions.*.to_out.0.*", flattens: true),
-    KeyRule("**.attentions.*.to_q.*", "**.attentions.*.to_q.*", flattens: true),
-    KeyRule("**.attentions.*.to_k.*", "**.attentions.*.to_k.*", flattens: true),
-    KeyRule("**.attentions.*.to_v.*", "**.attentions.*.to_v.*", flattens: true),
-    KeyRule("**.attentions.*.to_out.0.*", "**.attentions.*.to_out.0.*", flattens: true),
+  /// The modules of an autoencoder's attention, each with the names that other versions and programs
+  /// have for it: the LDM layout (`q`, `proj_out`), diffusers before 0.12 (`query`, `proj_attn`), and
+  /// converters that renamed a tensor twice (`to_to_q`).
+  package static let autoencoderAttention: [(name: String, others: [String])] = [
+    ("group_norm", ["norm"]), ("to_q", ["q", "query", "to_to_q"]),
+    ("to_k", ["k", "key", "to_to_k"]), ("to_v", ["v", "value", "to_to_v"]),
+    ("to_out.0", ["proj_out", "proj_attn", "to_out", "to_to_out.0"]),
   ]
+
+  /// Attentions of the autoencoder. Their matrices may be stored as 1x1 convolutions, and their
+  /// vectors with extents of 1 around.
+  package static let autoencoder = autoencoderAttention.flatMap { current, others in
+    ([current] + others).map {
+      KeyRule("**.attentions.*.\($0).*", "**.attentions.*.\(current).*", flattens: true)
+    }
+  }
 }

@@ -21,6 +21,8 @@ package enum LDMKeys {
   /// The moving average of the weights, and that of the U-Net. Names have no dots after the latter.
   package static let average = "model_ema."
   package static let averageUNet = "model_ema.diffusion_model"
+  /// Numbers of the average that are no weights.
+  package static let averageFacts = ["model_ema.decay", "model_ema.num_updates"]
 
   // MARK: - The U-Net
 

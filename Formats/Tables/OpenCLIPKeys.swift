@@ -25,7 +25,8 @@ package enum OpenCLIPKeys {
 
   /// The prefix of the stacked weight and bias of a layer's attention, and the modules in the order
   /// in which they are stacked.
-  package static let stack = "attn.in_proj_"
+  package static let stackModule = "attn.in_proj"
+  package static let stack = stackModule + "_"
   package static let stacked = ["q_proj", "k_proj", "v_proj"]
   package static let stackKinds = ["weight", "bias"]
 

@@ -24,6 +24,29 @@ package enum SingleFileKeys {
     ("logit_scale", .text),
   ]
 
+  /// One tensor of each component, by which the component is found where all of its names have an
+  /// unknown prefix. A name precedes all names that are its endings.
+  package static let anchors: [(tensor: String, group: Group)] = [
+    ("input_blocks.0.0.weight", .unet), ("time_embedding.linear_1.weight", .unet),
+    ("encoder.conv_in.weight", .vae), ("decoder.conv_in.weight", .vae),
+    ("text_model.embeddings.token_embedding.weight", .text),
+    ("embeddings.token_embedding.weight", .text), ("token_embedding.weight", .text),
+  ]
+
+  /// Parts that wrappers of PyTorch (`torch.compile`, FSDP, activation checkpointing) insert anywhere
+  /// in a name. No module of a model has such a name.
+  package static let wrapperParts = [
+    "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
+  ]
+
+  /// Words between dots and underscores of prefixes that mark a moving average of the weights.
+  package static let averageWords = ["ema", "averaged"]
+
+  /// Widths of the text encoders of SDXL, CLIP-L and OpenCLIP-G, which tell them apart in files of
+  /// one encoder. CLIP-L is the only encoder of Stable Diffusion 1.
+  package static let firstTextWidth = 768
+  package static let secondTextWidth = 1280
+
   /// First parts of names that only group components, such as `model.diffusion_model`.
   package static let wrappers = [
     "model", "conditioner", "cond_stage_model", "text_encoders", "unet", "transformer",

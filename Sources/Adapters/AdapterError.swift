@@ -120,13 +120,19 @@ package enum AdapterError: RemediableError, Equatable {
     case .otherFamily, .foreign: .act(Self.mergeIntoOther)
     case .ambiguous: .act("keep one of them in the file")
     case .quantized: .act("merge into the original model, and quantize after that")
-    case .overflow(let paths, _, _, _):
-      .either([
-        .reduceScale(adapter: paths[0]),
-        .choose(.type, [ElementKind.f32, .bf16].map { TensorEncoding.plain($0).name }),
-      ])
+    case .overflow(let paths, _, _, let kind):
+      Self.wider(than: kind).isEmpty
+        ? .reduceScale(adapter: paths[0])
+        : .either([.reduceScale(adapter: paths[0]), .choose(.type, Self.wider(than: kind))])
     case .folder: .act("name the file itself")
     default: nil
     }
+  }
+
+  /// The types that store larger numbers than the type of this name, for a tensor that overflows it.
+  private static func wider(than kind: String) -> [String] {
+    let types: [ElementKind] = [.f32, .bf16, .f16]
+    let names = types.map { TensorEncoding.plain($0).name }
+    return Array(names.prefix { $0 != kind }.prefix(2))
   }
 }

@@ -19,7 +19,7 @@ struct AdapterSettings {
     let config = PathParts(path).sibling("adapter_config.json")
     guard isFile(config) else { return nil }
     let bytes = try ByteSlice.mapping(config)
-    guard let text = String(validating: bytes.array, as: UTF8.self) else {
+    guard let text = try? String(fileText: bytes.withoutByteOrderMark.array) else {
       throw AdapterError.settings(path: config, found: "invalid UTF-8")
     }
     location = config

@@ -76,16 +76,19 @@ BODY void winograd_input(const float *images, const struct decant_tiling *tiling
           continue;
         }
         const float *row = plane + y * width;
+        /* The number in column x: in a padded copy where the strip leaves the image. */
+        const float *left = padded;
         if (x < 0 || x + length > width) {
           ptrdiff_t from = x < 0 ? -x : 0, to = width - x < length ? width - x : length;
           for (ptrdiff_t j = 0; j < from; j++) padded[j] = 0;
           for (ptrdiff_t j = from; j < to; j++) padded[j] = row[x + j];
           for (ptrdiff_t j = to; j < length; j++) padded[j] = 0;
-          row = padded - x;
+        } else {
+          left = row + x;
         }
         for (size_t done = 0; done < strip->count; done += 16) {
           size_t some = strip->count - done < 16 ? strip->count - done : 16;
-          take_apart(row + x + 4 * (ptrdiff_t)done, some, places + done);
+          take_apart(left + 4 * done, some, places + done);
         }
       }
     }

@@ -8,4 +8,5 @@ extern int sync_file_range(int descriptor, long offset, long count, unsigned fla
 
 extern int renameat2(
     int old_folder, const char *old_path, int new_folder, const char *new_path, unsigned flags);
+#define DECANT_RENAME_NOREPLACE 1u
 #define DECANT_RENAME_EXCHANGE 2u

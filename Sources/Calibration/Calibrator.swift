@@ -51,7 +51,9 @@ package struct Calibrator: Sendable {
   package var partialPath: String { Self.partialPath(of: empty.path) }
 
   /// The ``partialPath`` of a calibration that is written to `path`.
-  package static func partialPath(of path: String) -> String { path + ".partial" }
+  package static func partialPath(of path: String) -> String {
+    siblingPath(of: path, ending: ".partial")
+  }
 
   /// The calibration that exists at the output's path, where this one would write the same bytes:
   /// made by the same program from the same model, settings and runs; `nil` otherwise.

@@ -63,6 +63,7 @@ package enum Archives {
   /// - Throws: ``LayoutError`` for a file of an unknown kind, the errors of its kind's reader,
   ///   and ``WeightError`` for quantized weights that do not fit their form.
   package static func open(_ path: String) throws -> Archive {
+    if let fault = LayoutError.downloadFault(of: path) { throw fault }
     guard let format = format(of: path) else {
       throw LayoutError.unknown(path, readable: all.map(\.kind))
     }

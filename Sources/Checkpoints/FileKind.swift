@@ -2,12 +2,14 @@ package import Support
 
 /// What a file that holds no model is: `a PNG image`, `an empty file`.
 package func fileKind(_ contents: ByteSlice) -> String {
-  if contents.count == 0 { return "an empty file" }
+  if contents.count == 0 { return emptyFile }
   if let kind = knownFileKind(contents) { return kind }
   let first = contents[0..<min(contents.count, 8)].array
   return "a file of \(contents.count) bytes that begins with "
     + hexadecimalText(first, separator: " ")
 }
+
+private let emptyFile = "an empty file"
 
 /// The kind of a file that users confuse with models, from its first bytes; `nil` for others.
 package func knownFileKind(_ contents: ByteSlice) -> String? {
@@ -15,12 +17,35 @@ package func knownFileKind(_ contents: ByteSlice) -> String? {
   let signature = signatures.first { _, offset, bytes in head.dropFirst(offset).starts(with: bytes)
   }
   if let signature { return signature.kind }
-  let isText = head.allSatisfy { (0x20..<0x7f).contains($0) || [9, 10, 13].contains($0) }
-  guard isText, !head.isEmpty else { return nil }
-  let text = String(decoding: head, as: UTF8.self).lowercased().drop { $0.isWhitespace }
-  let isPage = ["<!doctype html", "<html"].contains { text.hasPrefix($0) }
-  return isPage ? "an HTML page" : "a text file"
+  let text = ByteSlice(head).withoutByteOrderMark.array
+  let isText = text.allSatisfy { (0x20..<0x7f).contains($0) || [9, 10, 13].contains($0) }
+  guard isText, !text.isEmpty else { return nil }
+  let words = String(decoding: text, as: UTF8.self).trimmingPrefix { $0.isWhitespace }
+  let lowercase = words.lowercased()
+  if ["<!doctype html", "<html"].contains(where: lowercase.hasPrefix) { return ErrorPage.html }
+  if lowercase.hasPrefix("<?xml") { return ErrorPage.xml }
+  if words.hasPrefix("{") || words.hasPrefix("[") {
+    return "\(ErrorPage.json) that begins with \(shown(String(words), limit: 40))"
+  }
+  return "a text file"
 }
+
+/// Kinds of files that servers send in place of the file that was requested.
+enum ErrorPage {
+  static let html = "an HTML page"
+  static let xml = "an XML text"
+  static let json = "a JSON text"
+
+  /// Whether a file of this kind, with the name of a file of tensors, is what a failed download
+  /// leaves.
+  static func isLeft(_ kind: String, at path: String) -> Bool {
+    ([html, xml, json, emptyFile].contains { kind.hasPrefix($0) })
+      && tensorFileExtensions.contains(PathParts(path).stemAndExtension.extension.lowercased())
+  }
+}
+
+/// The extensions of files of named tensors.
+let tensorFileExtensions = ["safetensors", "ckpt", "pt", "pth", "bin", "gguf"]
 
 private let signatures: [(kind: String, offset: Int, bytes: [UInt8])] = [
   ("a PNG image", 0, [0x89, 0x50, 0x4e, 0x47]), ("a JPEG image", 0, [0xff, 0xd8, 0xff]),

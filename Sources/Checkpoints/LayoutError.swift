@@ -6,6 +6,10 @@ package enum LayoutError: RemediableError, Equatable {
   case nothingThere(path: String)
   /// A file that Git LFS left in place of the weights.
   case pointer(path: String)
+  /// A symbolic link to a file that does not exist.
+  case danglingLink(path: String, target: String)
+  /// A file that a download program left, beside or in place of the whole file.
+  case unfinished(path: String, leftover: String)
   case notRecognized(path: String, found: String, readable: [String])
   case notWritable(path: String, writable: [String])
   case unknownWriter(name: String, known: [String])
@@ -16,6 +20,10 @@ package enum LayoutError: RemediableError, Equatable {
       "\(path): there is no such file or folder"
     case .pointer(let path):
       "\(path): \(gitLFSPointer)"
+    case .danglingLink(let path, let target):
+      "\(path): a symbolic link to '\(shown(target))', which does not exist"
+    case .unfinished(let path, let leftover):
+      "\(path): the download is not finished, as the file '\(shown(leftover))' shows"
     case .notRecognized(let path, let found, let readable):
       "\(path): \(found), expected a \(alternatives(readable))"
     case .notWritable(let path, _):
@@ -30,6 +38,10 @@ package enum LayoutError: RemediableError, Equatable {
     switch self {
     case .notWritable(_, let writable): .choose(.outputFormat, writable)
     case .pointer: .pullFromGitLFS
+    case .danglingLink, .unfinished: .downloadAgain
+    case .notRecognized(let path, let found, _):
+      ErrorPage.isLeft(found, at: path)
+        ? .downloadAgain : isFolder(path) ? nameAModelFile(in: path) : nil
     default: nil
     }
   }
@@ -38,12 +50,53 @@ package enum LayoutError: RemediableError, Equatable {
 extension LayoutError {
   /// The error for a file or folder of a kind that is not `readable`.
   static func unknown(_ path: String, readable: [String]) -> LayoutError {
+    if let fault = downloadFault(of: path) { return fault }
     guard FileManager.default.fileExists(atPath: path) else { return .nothingThere(path: path) }
     if let contents = try? ByteSlice.mapping(path), isGitLFSPointer(contents) {
       return .pointer(path: path)
     }
     return .notRecognized(path: path, found: describe(path), readable: readable)
   }
+
+  /// What is wrong with a file that was not downloaded, or not to its end; `nil` for other files
+  /// and where nothing of the name exists.
+  static func downloadFault(of path: String) -> LayoutError? {
+    let exists = FileManager.default.fileExists(atPath: path)
+    if !exists, let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) {
+      return .danglingLink(path: path, target: target)
+    }
+    let parts = PathParts(path)
+    let endings = exists && !isEmptyFile(path) ? wholeSizeEndings : unfinishedEndings
+    let leftover = endings.map { parts.name + $0 }.first {
+      FileManager.default.fileExists(atPath: parts.sibling($0))
+    }
+    return leftover.map { .unfinished(path: path, leftover: $0) }
+  }
+
+  /// The name of a file without the ending that a download program appends until it is complete;
+  /// `nil` for other files.
+  static func wholeName(ofUnfinished file: String) -> String? {
+    unfinishedEndings.first { file.hasSuffix($0) }.map { String(file.dropLast($0.count)) }
+  }
+}
+
+/// What browsers and download programs append to the name of a file until it is complete.
+private let unfinishedEndings = [".incomplete", ".part", ".crdownload", ".aria2", ".download"]
+/// The same for programs that give a file its whole size at once and fill it later.
+private let wholeSizeEndings = [".aria2"]
+
+private func isEmptyFile(_ path: String) -> Bool {
+  isFile(path) && (try? ByteSlice.mapping(path))?.count == 0
+}
+
+/// The remedy for a folder that is no model and holds files of tensors; `nil` for other folders.
+func nameAModelFile(in folder: String) -> Remedy? {
+  let files = folderContents(folder).filter {
+    tensorFileExtensions.contains(PathParts($0).stemAndExtension.extension.lowercased())
+  }
+  guard let first = files.first else { return nil }
+  let name = "\(folderPath(folder))/\(shown(first))"
+  return .act(files.count == 1 ? "name the file \(name)" : "name one of its files, such as \(name)")
 }
 
 /// Describes a file or folder that is not a model.

@@ -11,8 +11,9 @@ package enum Readers {
 extension [any ModelReader] {
   /// The reader that recognizes the file or folder at `path`.
   ///
-  /// - Throws: ``LayoutError``.
+  /// - Throws: ``LayoutError``, also for a file whose download is not finished.
   package func reader(for path: String) throws(LayoutError) -> any ModelReader {
+    if let fault = LayoutError.downloadFault(of: path) { throw fault }
     guard let reader = first(where: { $0.recognizes(path) }) else {
       throw .unknown(path, readable: flatMap(\.kinds))
     }

@@ -9,10 +9,14 @@ private import Support
 /// of all commands for `help` of an unknown one.
 enum CommandLineCheck {
   /// Refuses empty arguments, unknown options, repeated options, values of another form than
-  /// expected, and `-` as an output.
+  /// expected, and `-` as an output. Refuses names that are not UTF-8 text.
   ///
   /// - Parameter arguments: the command line without the program's name.
   static func check(_ arguments: [String]) throws {
+    if let argument = ProcessArguments.firstNotUTF8 { throw ArgumentError.notUTF8(argument) }
+    if let folder = ProcessArguments.workingFolderNotUTF8 {
+      throw ArgumentError.workingFolderNotUTF8(folder)
+    }
     try refuseEmptyArguments(arguments)
     guard let name = arguments.first, !name.hasPrefix("-") else { return }
     let rest = arguments.dropFirst()
@@ -125,6 +129,10 @@ enum ArgumentError: Error, CustomStringConvertible {
   case empty(option: String?)
   /// `-` where the name of an output is expected.
   case standardOutput(option: String)
+  /// An argument that is not UTF-8 text, with its other bytes escaped.
+  case notUTF8(String)
+  /// A working folder whose path is not UTF-8 text.
+  case workingFolderNotUTF8(String)
 
   var description: String {
     switch self {
@@ -134,6 +142,12 @@ enum ArgumentError: Error, CustomStringConvertible {
       "an argument is empty where the name of a file or folder is expected; is a variable not set?"
     case .standardOutput(let option):
       "\(option) -: outputs are files or folders, not standard output; give a name"
+    case .notUTF8(let argument):
+      "the argument '\(shown(argument))' is not UTF-8 text, as names of files and prompts must be; "
+        + "rename the file, or give it a symbolic link with another name"
+    case .workingFolderNotUTF8(let folder):
+      "the working folder '\(shown(folder))' has a name that is not UTF-8 text; run the command in "
+        + "another folder"
     }
   }
 }

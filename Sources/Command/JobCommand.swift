@@ -38,7 +38,7 @@ extension JobCommand {
     if common.json {
       try StandardStreams.printResult(outcome.jsonText)
     } else {
-      let hints = outcome.suggestions.map { "hint: \($0.sentence)" }
+      let hints = outcome.suggestions.map { bounded(message: "hint: \($0.sentence)") }
       let lines = [outcome.text, text(after: outcome)].filter { !$0.isEmpty } + hints
       if !lines.isEmpty { try StandardStreams.printResult(lines.joined(separator: "\n")) }
     }

@@ -40,7 +40,7 @@ enum Main {
         (error as? any InterruptedJob).map { error in
           "; \(error)" + (error.remedy.map { "; \($0.sentence)" } ?? "")
         } ?? ""
-      printError("decant: interrupted; nothing is left half written\(kept)")
+      printError(bounded(message: "decant: interrupted; nothing is left half written\(kept)"))
       return 130
     }
     if let usage = error as? UsageError {
@@ -48,18 +48,18 @@ enum Main {
       return 2
     }
     if let check = error as? CheckNotMet {
-      printError("decant: \(check)")
+      printError(bounded(message: "decant: \(check)"))
       return 1
     }
     if Decant.exitCode(for: error) == .success {
-      print(Decant.fullMessage(for: error))
+      try? StandardStreams.printResult(Decant.fullMessage(for: error))
       return 0
     }
     if Decant.exitCode(for: error) == .validationFailure {
       printError(Decant.fullMessage(for: error))
     } else {
       let remedy = (error as? any RemediableError)?.remedy.map { "; \($0.sentence)" } ?? ""
-      printError("decant: \(error)\(remedy)")
+      printError(bounded(message: "decant: \(error)\(remedy)"))
     }
     return 2
   }
@@ -97,7 +97,5 @@ enum Main {
   }
 }
 
-/// Writes to standard error. Ignores a closed or full stream.
-func printError(_ line: String, terminator: String = "\n") {
-  try? FileHandle.standardError.write(contentsOf: Data((line + terminator).utf8))
-}
+/// Writes to standard error; see `StandardStreams`, which alone prints.
+func printError(_ line: String) { StandardStreams.printError(line) }

@@ -34,14 +34,15 @@ final class ProgressPrinter: Sendable {
       switch event {
       case .stage(let stage):
         endStage(&state)
-        state.stage = stage.phrase
+        state.stage = bounded(message: stage.phrase)
         state.started = .now
         state.shown = isTerminal ? .now - .seconds(60) : .now
         state.lastPercent = -1
         if !isTerminal || isVerbose { printError("\(state.stage) …") }
       case .note(let text, let remedy):
         clear(&state)
-        printError("note: \(text)" + (remedy.map { "; \($0.sentence)" } ?? ""))
+        printError(
+          bounded(message: "note: \(text)" + (remedy.map { "; \($0.sentence)" } ?? "")))
       case .progress(let done, let total):
         progress(done, max(1, total), &state)
       case .latents: break
@@ -63,7 +64,7 @@ final class ProgressPrinter: Sendable {
   }
 
   private func clear(_ state: inout State) {
-    if state.hasBar { write("\r\u{1b}[K") }
+    if state.hasBar { StandardStreams.redraw("") }
     state.hasBar = false
   }
 
@@ -76,9 +77,8 @@ final class ProgressPrinter: Sendable {
       state.hasBar = true
       let filled = percent * 24 / 100
       let bar = String(repeating: "█", count: filled) + String(repeating: "·", count: 24 - filled)
-      write(
-        "\r\u{1b}[K\(state.stage) \(bar) \(percent) %\(remaining(done, total, now - state.started))"
-      )
+      StandardStreams.redraw(
+        "\(state.stage) \(bar) \(percent) %\(remaining(done, total, now - state.started))")
     } else if now - state.shown > .seconds(isVerbose ? 1 : 10), percent > state.lastPercent {
       state.shown = now
       state.lastPercent = percent
@@ -90,9 +90,5 @@ final class ProgressPrinter: Sendable {
     guard done > 0, total > done, elapsed > .seconds(2) else { return "" }
     let seconds = Int((elapsed * Double(total - done) / Double(done)).components.seconds)
     return seconds >= 60 ? ", \(seconds / 60) min \(seconds % 60) s left" : ", \(seconds) s left"
-  }
-
-  private func write(_ text: String) {
-    printError(text, terminator: "")
   }
 }

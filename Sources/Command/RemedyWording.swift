@@ -5,6 +5,7 @@ extension Setting {
   var option: String {
     switch self {
     case .replace: "--force"
+    case .skipVerification: "--no-verify"
     case .maximumShardSize: "--max-shard-size"
     case .outputFormat: "--to"
     case .program: "--for"
@@ -54,10 +55,6 @@ extension Remedy {
       return "quantize the original model with `decant quantize \(Setting.type.option) \(type)`"
     case .recalibrate: return "calibrate this model"
     case .checkWeights: return "check the model's weights with `decant inspect --check`"
-    case .verify(let reference, let candidate):
-      let words = ["decant", "verify", reference.asArgument, candidate.asArgument]
-        .map(\.quotedForShell)
-      return "run `\(words.joined(separator: " "))`"
     case .repeatCommand: return "run the same command again to continue from there"
     case .downloadAgain: return "download it again"
     case .pullFromGitLFS: return "run `git lfs pull`"

@@ -20,7 +20,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
     discussion: """
       Without --recipe and --drop, no block is removed. The verification generates \
       \(verificationPrompts) images of \(VerificationRequest.standard.steps) steps with each \
-      model; exits with code 1 if a threshold is not met.
+      model; exits with code 1 if a threshold is not met, which keeps the model.
 
       Example: decant shrink sd-v1-5/ -o small.decant --type int8
       Example: decant shrink sd15/ -o a.decant --recipe bk-sdm-small --report report/
@@ -56,6 +56,11 @@ struct ShrinkCommand: JobCommand, RunCommand {
     completion: .directory)
   var report: String?
 
+  @Flag(
+    name: .customLong("no-verify"),
+    help: "Write the model without a verification (default: it gets its name after one).")
+  var skipsVerification = false
+
   @OptionGroup var layout: LayoutArguments
   @OptionGroup var strict: StrictArguments
   @OptionGroup var read: InputArguments
@@ -64,12 +69,20 @@ struct ShrinkCommand: JobCommand, RunCommand {
 
   func validate() throws {
     try quantization.check(type: type)
-    // The prompts are also those of the verification.
-    let idle = calibrating.given.filter { $0 != "--prompts" }
-    if calibration != nil, !idle.isEmpty {
+    func refuse(_ idle: [String], with reason: String) throws {
+      if idle.isEmpty { return }
       throw ValidationError(
-        "\(listed(idle)) \(idle.count == 1 ? "has" : "have") no effect with --calibration, which is "
-          + "made already; leave \(idle.count == 1 ? "it" : "them") out.")
+        "\(listed(idle)) \(idle.count == 1 ? "has" : "have") no effect with \(reason); leave "
+          + "\(idle.count == 1 ? "it" : "them") out.")
+    }
+    if calibration != nil {
+      // The prompts are also those of the verification.
+      try refuse(
+        calibrating.given.filter { $0 != "--prompts" || skipsVerification },
+        with: "--calibration, which is made already")
+    }
+    if skipsVerification {
+      try refuse(thresholds.given + (report == nil ? [] : ["--report"]), with: "--no-verify")
     }
   }
 
@@ -85,11 +98,11 @@ struct ShrinkCommand: JobCommand, RunCommand {
       model: model, reading: read.value, output: layout.request(output.output, strict),
       cut: cut.value,
       quantization: quantization.request(type: type), calibration: calibration,
-      calibrating: run, verification: verification,
+      calibrating: run, verification: skipsVerification ? nil : verification,
       report: report.map(folderPath))
   }
 
-  func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification.check() }
+  func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification?.check() }
 
   func text(after outcome: ShrinkOutcome) -> String {
     outcome.written.furtherText(model: model, options: Self.given(read.given))

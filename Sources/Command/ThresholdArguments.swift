@@ -54,6 +54,14 @@ struct ThresholdArguments: ParsableArguments {
     }
   }
 
+  /// Names of the options that are given.
+  var given: [String] {
+    [
+      ("--min-psnr", minPsnr), ("--min-ssim", minSsim), ("--max-latent-error", maxLatentError),
+      ("--max-step-error", maxStepError),
+    ].filter { $0.1 != nil }.map(\.0)
+  }
+
   func apply(to request: inout VerificationRequest) {
     request.minimumPSNR = minPsnr
     request.minimumSSIM = minSsim

@@ -1,3 +1,5 @@
+package import Support
+
 /// Names of a pipeline's components: the names of their folders in a diffusers folder.
 ///
 /// Component names are strings, because a model may have components with other names. Decant keeps
@@ -17,5 +19,16 @@ package enum ComponentName {
   /// The folder of a text encoder's tokenizer; `nil` for other components.
   package static func tokenizer(of component: String) -> String? {
     textEncoders.firstIndex(of: component).map { tokenizers[$0] }
+  }
+
+  /// The setting that adds or replaces a component; `nil` for a component without one.
+  package static func setting(of component: String) -> Setting? {
+    switch component {
+    case unet: .unet
+    case vae: .vae
+    case textEncoder: .textEncoder
+    case textEncoder2: .textEncoder2
+    default: nil
+    }
   }
 }

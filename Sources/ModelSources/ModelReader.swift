@@ -8,10 +8,14 @@ package struct ReadOptions: Sendable, Equatable {
   /// Whether to read the exponential moving average of the weights instead of the weights of the
   /// last training step, where a file holds both.
   package var ema: Bool
+  /// Components that other models replace. Where they cannot be read, a folder is read without
+  /// them.
+  package var replaced: Set<String>
 
-  package init(variant: String? = nil, ema: Bool = false) {
+  package init(variant: String? = nil, ema: Bool = false, replaced: Set<String> = []) {
     self.variant = variant
     self.ema = ema
+    self.replaced = replaced
   }
 }
 

@@ -21,6 +21,14 @@ package protocol WeightSource: Sendable {
   ///
   /// - Throws: an error that names the file and the tensor.
   func tensor(_ name: String) throws -> StoredTensor
+
+  /// The name of a tensor in the file that it was read from, for messages; `name` where the source
+  /// renames nothing. Of several tensors that a tensor is computed from, the first.
+  func storedName(_ name: String) -> String
+}
+
+extension WeightSource {
+  package func storedName(_ name: String) -> String { name }
 }
 
 extension WeightSource {

@@ -39,16 +39,8 @@ package enum BindingError: RemediableError, Equatable {
   package var remedy: Remedy? {
     guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
     if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
-    return .addComponents(missing.compactMap { Self.settings[$0] })
+    return .addComponents(missing.compactMap(ComponentName.setting))
   }
-}
-
-extension BindingError {
-  /// The settings that add components.
-  private static let settings: [String: Setting] = [
-    ComponentName.unet: .unet, ComponentName.vae: .vae, ComponentName.textEncoder: .textEncoder,
-    ComponentName.textEncoder2: .textEncoder2,
-  ]
 }
 
 /// The tensors of one component that do not fit its config.
@@ -56,6 +48,8 @@ package struct ComponentFaults: Equatable, Sendable {
   /// A tensor of another shape than the config implies.
   package struct Misshapen: Equatable, Sendable {
     package let name: String
+    /// The name in the file.
+    package let storedName: String
     package let found: Shape
     package let expected: Shape
   }
@@ -67,14 +61,26 @@ package struct ComponentFaults: Equatable, Sendable {
     package let encoding: String
   }
 
+  /// A tensor that changes what a layer computes in a way that Decant does not know.
+  package struct UnknownForm: Equatable, Sendable {
+    /// The name in the file.
+    package let name: String
+    package let shape: Shape
+    /// The layer's name: `conv_in`.
+    package let layer: String
+  }
+
   package let component: String
   package var missing: [TensorSpec] = []
+  /// Tensors of layers that the config does not have, and others beside missing tensors.
   package var unexpected: [TensorSpec] = []
   package var misshapen: [Misshapen] = []
   package var unusable: [Unusable] = []
+  package var unknownForms: [UnknownForm] = []
 
   package var isEmpty: Bool {
     missing.isEmpty && unexpected.isEmpty && misshapen.isEmpty && unusable.isEmpty
+      && unknownForms.isEmpty
   }
 
   /// The number of faults of each kind that a message names.
@@ -84,6 +90,7 @@ package struct ComponentFaults: Equatable, Sendable {
     let counts = [
       (missing.count, "missing"), (unexpected.count, "unexpected"),
       (misshapen.count, "misshapen"), (unusable.count, "unusable"),
+      (unknownForms.count, "in an unknown storage form"),
     ]
     return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
   }
@@ -103,10 +110,16 @@ package struct ComponentFaults: Equatable, Sendable {
         "'\(shown($0.name))' \(shown($0.shape.description))"
       }
       + lines(misshapen, "misshapen") {
-        "'\($0.name)': found \(shown($0.found.description)), expected \($0.expected)"
+        let stored = $0.storedName == $0.name ? "" : " ('\(shown($0.storedName))' in the file)"
+        let found = shown($0.found.description)
+        return "'\($0.name)'\(stored): found \(found), expected \($0.expected)"
       }
       + lines(unusable, "unusable") {
         "'\($0.name)': weights cannot be of kind \($0.encoding)"
+      }
+      + lines(unknownForms, "unknown storage form") {
+        "of layer '\(shown($0.layer))': found '\(shown($0.name))' "
+          + "\(shown($0.shape.description)) beside its weight"
       }
   }
 }

@@ -32,7 +32,9 @@ extension ModelSource.Component {
     let modules: [ModuleSpec]?
     do { modules = try self.modules(in: model) } catch { throw .config(error) }
     guard let modules else { return }
-    let faults = Model.Component(name: name, modules: modules, weights: weights).faults()
+    let faults = TensorComparison(
+      Model.Component(name: name, modules: modules, weights: weights)
+    ).faults
     guard faults.isEmpty else { throw .tensors(location: model, [faults]) }
   }
 }
@@ -52,5 +54,21 @@ extension ModelSource {
     guard part, !components.isEmpty, case .missingComponents = error else { throw error }
     for component in components { try component.check(in: location) }
     return nil
+  }
+
+  /// The components that Decant runs, each with its module list. Tensors are not checked.
+  ///
+  /// - Throws: ``BindingError/config(_:)``.
+  package func componentsWithModules() throws(BindingError) -> [Model.Component] {
+    var known: [Model.Component] = []
+    for component in components {
+      let modules: [ModuleSpec]?
+      do { modules = try component.modules(in: location) } catch { throw .config(error) }
+      if let modules {
+        known.append(
+          Model.Component(name: component.name, modules: modules, weights: component.weights))
+      }
+    }
+    return known
   }
 }

@@ -53,7 +53,9 @@ package struct Model: Sendable {
   /// Reads the configs of `source`, finds its family, and checks every tensor of every component
   /// against the module tree, without reading weights.
   ///
-  /// Components that are not part of a family, such as a safety checker, are not checked.
+  /// Components that are not part of a family, such as a safety checker, are not checked. Tensors
+  /// that a component does not use are no faults; ``ModelSource/withoutUnusedTensors()`` removes
+  /// them.
   ///
   /// - Throws: ``BindingError``. One error lists the faulty tensors of all components.
   package static func bind(_ source: ModelSource) throws(BindingError) -> Model {
@@ -87,7 +89,7 @@ package struct Model: Sendable {
         name: component.name, modules: configs.modules(of: component.name),
         weights: component.weights)
     }
-    let faults = components.map { $0.faults() }.filter { !$0.isEmpty }
+    let faults = components.map { TensorComparison($0).faults }.filter { !$0.isEmpty }
     guard faults.isEmpty else { throw .tensors(location: source.location, faults) }
     return Model(source: source, family: family, configs: configs, components: components)
   }
@@ -175,31 +177,6 @@ package struct ModelConfigs: Sendable {
       ("vae latent channels", "\(vae.latentChannels)"),
       ("text encoder width", encoders.joined(separator: " and ")),
     ]
-  }
-}
-
-extension Model.Component {
-  /// Compares the component's tensors with its module tree.
-  func faults() -> ComponentFaults {
-    var faults = ComponentFaults(component: name)
-    var expected: Set<String> = []
-    for tensor in modules.tensors {
-      expected.insert(tensor.name)
-      guard let entry = weights.entry(tensor.name) else {
-        faults.missing.append(tensor)
-        continue
-      }
-      if entry.shape != tensor.shape {
-        faults.misshapen.append(
-          .init(name: tensor.name, found: entry.shape, expected: tensor.shape))
-      } else if !(entry.encoding.isFloatingPoint && entry.encoding.isWidenable) {
-        faults.unusable.append(.init(name: tensor.name, encoding: entry.encoding.name))
-      }
-    }
-    for name in weights.names where !expected.contains(name) {
-      faults.unexpected.append(TensorSpec(name: name, shape: weights.entry(name)?.shape ?? []))
-    }
-    return faults
   }
 }
 

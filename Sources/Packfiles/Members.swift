@@ -80,6 +80,7 @@ struct Members {
 /// `string` in quotes for a message, cut after 80 characters. Unlike ``shown(_:limit:)``, it
 /// escapes backslashes too, so that different names look different.
 func quoted(_ string: String) -> String {
-  let short = string.count > 80 ? string.prefix(80) + "…" : Substring(string)
-  return "'" + String(short).debugDescription.dropFirst().dropLast() + "'"
+  let scalars = string.unicodeScalars
+  let short = String(String.UnicodeScalarView(scalars.prefix(80)))
+  return "'" + short.debugDescription.dropFirst().dropLast() + (scalars.count > 80 ? "…'" : "'")
 }

@@ -107,6 +107,7 @@ private struct PackedWeights: WeightSource {
     guard let tensor = tensors[name] else {
       throw absent(name)
     }
+    try reader.contents.checkUnchanged()
     return StoredTensor(
       shape: tensor.entry.shape, encoding: tensor.entry.encoding,
       parts: try tensor.regions.enumerated().map { index, region in

@@ -5,6 +5,8 @@ internal import Tensors
 /// Why a prompt file cannot be read.
 package enum PromptFileError: Error, Equatable, CustomStringConvertible {
   case notUTF8(path: String)
+  /// More bytes than the limit.
+  case tooLong(path: String, limit: Int)
   case noPrompts(path: String)
   case promptMissing(path: String, line: Int)
   case tabs(path: String, line: Int)
@@ -19,6 +21,8 @@ package enum PromptFileError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .notUTF8(let path):
       "\(path): the prompt file is not UTF-8 text"
+    case .tooLong(let path, let limit):
+      "\(path): the prompt file has more than \(formatted(bytes: limit)); expected one prompt per line"
     case .noPrompts(let path):
       "\(path): the file has no prompts; expected one prompt per line"
     case .promptMissing(let path, let line):
@@ -43,25 +47,28 @@ package enum PromptFileError: Error, Equatable, CustomStringConvertible {
 extension [Prompt] {
   /// Reads a prompt file, or takes Decant's default prompts.
   ///
-  /// - Parameters:
-  ///   - path: a text file in UTF-8 with one prompt per line, or a JSON array of strings; `nil`
-  ///     takes `CalibrationPrompts`.
-  ///   - limit: the number of prompts to keep from the start; `nil` keeps all.
-  /// - Throws: ``PromptFileError``, or `FileError` when the file cannot be read.
-  package init(path: String?, limit: Int? = nil) throws {
+  /// - Parameter path: a text file in UTF-8 with one prompt per line, or a JSON array of strings, of
+  ///   at most ``byteLimit``; a pipe is read to its end. `nil` takes `CalibrationPrompts`.
+  /// - Throws: ``PromptFileError``, `FileError` when the file cannot be read, or `CancellationError`.
+  package init(path: String?) throws {
     let prompts: [Prompt]
     if let path {
-      var bytes = try ByteSlice.mapping(path).array
+      guard var bytes = try bytesToEnd(ofFileOrPipe: path, limit: Self.byteLimit) else {
+        throw PromptFileError.tooLong(path: path, limit: Self.byteLimit)
+      }
       if bytes.starts(with: Self.byteOrderMark) { bytes.removeFirst(Self.byteOrderMark.count) }
-      guard let text = String(validating: bytes, as: UTF8.self) else {
+      guard let text = try? String(fileText: bytes) else {
         throw PromptFileError.notUTF8(path: path)
       }
       prompts = try Self.prompts(json: text, path: path) ?? [Prompt](text: text, path: path)
     } else {
       prompts = CalibrationPrompts.all.map { Prompt($0) }
     }
-    self = Array(prompts.prefix(limit ?? prompts.count))
+    self = prompts
   }
+
+  /// The most bytes of a prompt file: hundreds of thousands of prompts.
+  package static let byteLimit = 16 << 20
 
   /// The mark with which some editors begin a file in UTF-8.
   private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]

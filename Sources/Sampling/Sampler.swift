@@ -12,9 +12,10 @@ package import Tensors
 /// stored and are widened when they are used. Results do not depend on the number of threads.
 package struct Sampler: Sendable {
   package let model: Model
-  /// Most latent pixels per U-Net call, summed over images, which bounds memory. The default fits
-  /// four images of 512 x 512.
-  package var latentPixelsPerCall = 4 * 64 * 64
+  /// Most latent pixels per U-Net call, summed over images, which bounds memory.
+  package var latentPixelsPerCall = Self.standardPixelsPerCall
+  /// Fits four images of 512 x 512.
+  package static let standardPixelsPerCall = 4 * 64 * 64
 
   let prompts: PromptEncoder
   private let arithmetic: Arithmetic

@@ -141,3 +141,12 @@ private final class MemoryOwner: ByteOwner, @unchecked Sendable {
 
   deinit { buffer.deallocate() }
 }
+
+extension ByteSlice {
+  /// The bytes of a text without the UTF-8 byte order mark with which some editors begin files.
+  package var withoutByteOrderMark: ByteSlice {
+    let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+    guard count >= mark.count, self[0..<mark.count].array == mark else { return self }
+    return self[mark.count..<count]
+  }
+}

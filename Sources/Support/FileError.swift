@@ -10,12 +10,24 @@ package struct FileError: RemediableError, Equatable {
     case rename = "cannot rename"
     /// The output exists and may not be replaced.
     case exists = "already exists"
+    case read = "cannot read"
+    /// A mapped file lost bytes after it was opened.
+    case shortened = "the file became shorter while it was read"
+    /// Another program wrote to a mapped file.
+    case changed = "the file was changed while it was read"
+    /// Something that is no output.
+    case isDevice = "is a device"
+    case isPipe = "is a pipe"
+    case isSocket = "is a socket"
   }
 
   package let operation: Operation
   package let path: String
-  /// `errno` of the call; 0 for ``Operation/exists``.
+  /// `errno` of the call; 0 where no call failed.
   package let code: Int32
+  /// The file's bytes for ``Operation/shortened``: now, and when it was opened.
+  private var bytes = 0
+  private var openedBytes = 0
 
   package init(_ operation: Operation, _ path: String, _ code: Int32 = 0) {
     self.operation = operation
@@ -23,12 +35,31 @@ package struct FileError: RemediableError, Equatable {
     self.code = code
   }
 
+  /// A file that has `bytes` bytes, and had `opened` when it was opened.
+  package static func shortened(_ path: String, bytes: Int, opened: Int) -> FileError {
+    var error = FileError(.shortened, path)
+    (error.bytes, error.openedBytes) = (bytes, opened)
+    return error
+  }
+
   package var description: String {
-    if operation == .exists { return "\(path) \(operation.rawValue)" }
-    return "\(operation.rawValue) \(path): \(String(cString: strerror(code)))"
+    switch operation {
+    case .exists: "\(path) \(operation.rawValue)"
+    case .shortened: "\(path): \(operation.rawValue): \(bytes) bytes, was \(openedBytes)"
+    case .changed: "\(path): \(operation.rawValue)"
+    case .isDevice, .isPipe, .isSocket:
+      "\(path) \(operation.rawValue); outputs are files and folders"
+    case .open, .map, .create, .write, .rename, .read:
+      "\(operation.rawValue) \(path): \(String(cString: strerror(code)))"
+    }
   }
 
   package var remedy: Remedy? {
-    operation == .exists ? .choose(.replace, purpose: "to replace it") : nil
+    switch operation {
+    case .exists: .choose(.replace, purpose: "to replace it")
+    case .shortened, .changed: .act("try again when no other program writes to it")
+    case .isDevice, .isPipe, .isSocket: .renameOutput
+    case .open, .map, .create, .write, .rename, .read: nil
+    }
   }
 }

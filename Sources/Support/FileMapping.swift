@@ -2,10 +2,13 @@ private import Foundation
 
 /// A file that is mapped into memory, read-only.
 ///
+/// Where the file loses bytes meanwhile, they read as zeros, and ``MappedFiles`` reports it.
+///
 /// Unchecked: the mapping never changes, and accesses only read it.
 package final class FileMapping: ByteOwner, @unchecked Sendable {
   let buffer: UnsafeRawBufferPointer
   package let path: String
+  private let opened: OpenedFile
 
   /// Maps a whole regular file.
   ///
@@ -29,9 +32,17 @@ package final class FileMapping: ByteOwner, @unchecked Sendable {
       buffer = UnsafeRawBufferPointer(start: address, count: size)
     }
     self.path = path
+    opened = OpenedFile(path, status, at: buffer)
+    MappedFiles.current?.add(opened)
+  }
+
+  /// - Throws: ``FileError`` when the file became shorter or was changed after it was opened.
+  package func check() throws(FileError) {
+    if let failure = opened.failure { throw failure }
   }
 
   deinit {
+    opened.close()
     if let base = buffer.baseAddress {
       munmap(UnsafeMutableRawPointer(mutating: base), buffer.count)
     }
@@ -78,6 +89,9 @@ extension ByteSlice {
     return ByteSlice(
       MappedWindow(file, start..<start + range.count), start: start, count: range.count)
   }
+
+  /// For a slice of a mapped file, see ``FileMapping/check()``.
+  package func checkUnchanged() throws(FileError) { try mapping?.check() }
 
   /// The bytes of the file at `path`, mapped into memory.
   package static func mapping(_ path: String) throws(FileError) -> ByteSlice {

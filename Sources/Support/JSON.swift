@@ -63,9 +63,15 @@ package enum JSONValue: Hashable, Sendable {
 }
 
 /// The members of a JSON object, in the order in which they were written.
-package struct JSONObject: Hashable, Sendable {
-  package private(set) var keys: [String] = []
-  private var values: [String: JSONValue] = [:]
+package struct JSONObject: Sendable {
+  package typealias Member = (key: String, value: JSONValue)
+
+  package private(set) var members: [Member] = []
+  /// The index of each member by its name; empty for few members, which are searched in order. A
+  /// dictionary for each small object would take several times the memory.
+  private var places: [String: Int] = [:]
+  /// The most members that are searched in order.
+  private static let fewMembers = 8
 
   package init() {}
 
@@ -73,27 +79,58 @@ package struct JSONObject: Hashable, Sendable {
     for (key, value) in members { self[key] = value }
   }
 
+  /// The names of the members.
+  package var keys: [String] { members.map(\.key) }
+
+  package var count: Int { members.count }
+
+  package var isEmpty: Bool { members.isEmpty }
+
   /// The member's value: `.null` when it is written as null, `nil` when it is absent.
   ///
   /// Assigning `nil` removes the member. A new member is appended.
   package subscript(key: String) -> JSONValue? {
-    get { values[key] }
+    get { place(of: key).map { members[$0].value } }
     set {
-      let isKnown = values[key] != nil
-      values[key] = newValue
-      switch (isKnown, newValue) {
-      case (false, _?): keys.append(key)
-      case (true, nil): keys.removeAll { $0 == key }
-      default: break
+      switch (place(of: key), newValue) {
+      case (let place?, let value?): members[place].value = value
+      case (let place?, nil):
+        members.remove(at: place)
+        if !places.isEmpty { findPlaces() }
+      case (nil, let value?):
+        members.append((key, value))
+        if !places.isEmpty {
+          places[key] = members.count - 1
+        } else if members.count > Self.fewMembers {
+          findPlaces()
+        }
+      case (nil, nil): break
       }
     }
   }
 
-  package var members: [(key: String, value: JSONValue)] {
-    keys.compactMap { key in values[key].map { (key, $0) } }
+  private func place(of key: String) -> Int? {
+    places.isEmpty ? members.firstIndex { $0.key == key } : places[key]
   }
 
-  package var isEmpty: Bool { keys.isEmpty }
+  private mutating func findPlaces() {
+    places = [:]
+    for (index, member) in members.enumerated() { places[member.key] = index }
+  }
+}
+
+extension JSONObject: Hashable {
+  package static func == (a: JSONObject, b: JSONObject) -> Bool {
+    a.members.elementsEqual(b.members) { $0.key == $1.key && $0.value == $1.value }
+  }
+
+  package func hash(into hasher: inout Hasher) {
+    hasher.combine(members.count)
+    for (key, value) in members {
+      hasher.combine(key)
+      hasher.combine(value)
+    }
+  }
 }
 
 extension JSONObject: ExpressibleByDictionaryLiteral {
@@ -178,7 +215,8 @@ extension JSONValue {
       case "\n": output += "\\n"
       case "\r": output += "\\r"
       case "\t": output += "\\t"
-      case "\u{0}"..<"\u{20}":
+      // JSON requires an escape below 0x20 alone. The others get one because terminals obey them.
+      case _ where scalar.isControl:
         output += "\\u" + hexadecimalText(UInt16(scalar.value))
       default: output.unicodeScalars.append(scalar)
       }

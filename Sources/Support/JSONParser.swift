@@ -9,6 +9,11 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
     case duplicateName(String)
     case tooDeep(limit: Int)
     case trailingBytes
+    // Limits.
+    case tooLong(bytes: Int, limit: Int)
+    case tooManyValues(limit: Int)
+    case longName(limit: Int)
+    case combiningMarks(limit: Int)
   }
 
   package let reason: Reason
@@ -28,20 +33,34 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
       case .invalidUTF8: "a string is not UTF-8"
       case .invalidEscape: "a string holds an invalid escape"
       case .invalidNumber: "a number is malformed or too large"
-      case .duplicateName(let name): "the name '\(name)' occurs twice in one object"
+      case .duplicateName(let name): "the name '\(shown(name))' occurs twice in one object"
       case .tooDeep(let limit): "nested deeper than \(limit) levels"
       case .trailingBytes: "something follows the value"
+      case .tooLong(let bytes, let limit):
+        "the text has \(bytes) bytes, expected at most \(limit)"
+      case .tooManyValues(let limit): "more than \(limit) values"
+      case .longName(let limit): "a name of more than \(limit) bytes"
+      case .combiningMarks(let limit):
+        "a string with more than \(limit) combining marks in a row"
       }
     return "\(what) (at byte \(offset))"
   }
 }
 
 extension JSONValue {
+  /// The most bytes of a text: those of a safetensors header.
+  private static let textLimit = 100_000_000
+
   /// Parses JSON (RFC 8259) in UTF-8, strictly: without duplicate names, without text after the
-  /// value, and at most 64 levels deep. Time and memory are linear in the length of the text.
+  /// value, and at most 64 levels deep. Time is linear in the length of the text, and memory is at
+  /// most twice the length of its strings and 200 bytes for each value. ``JSONReader`` has the
+  /// limits of values and names.
   ///
   /// - Parameter acceptingInfinity: see ``JSONReader/acceptsInfinity``.
   package init(parsing bytes: RawSpan, acceptingInfinity: Bool = false) throws(JSONError) {
+    if bytes.byteCount > Self.textLimit {
+      throw JSONError(reason: .tooLong(bytes: bytes.byteCount, limit: Self.textLimit), offset: 0)
+    }
     var reader = JSONReader(bytes)
     reader.acceptsInfinity = acceptingInfinity
     self = try reader.value()

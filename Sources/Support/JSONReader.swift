@@ -21,6 +21,11 @@ package struct JSONReader: ~Escapable {
   /// 8259 does not allow them.
   package var acceptsInfinity = false
   private static let depthLimit = 64
+  /// The most values that one call of ``value()`` reads, with the values inside them. A tokenizer of
+  /// CLIP has 200,000.
+  package static let valueLimit = 1_000_000
+  /// The values that the running call of ``value()`` may still read.
+  private var valuesLeft = 0
 
   @_lifetime(copy bytes)
   package init(_ bytes: RawSpan) { self.bytes = bytes }
@@ -55,6 +60,9 @@ package struct JSONReader: ~Escapable {
     guard try isNext(after: count, end: UInt8(ascii: "}")) else { return nil }
     nameOffset = offset
     let name = try string()
+    guard name.utf8.count <= TextLimits.name else {
+      throw JSONError(reason: .longName(limit: TextLimits.name), offset: nameOffset)
+    }
     skipSpace()
     try expect(UInt8(ascii: ":"))
     return name
@@ -94,11 +102,17 @@ package struct JSONReader: ~Escapable {
 
   // MARK: Values
 
-  /// Reads the next value, at most 64 levels deep and without duplicate names.
-  package mutating func value() throws(JSONError) -> JSONValue { try value(depth: 0) }
+  /// Reads the next value: at most 64 levels deep, without duplicate names, and with at most
+  /// ``valueLimit`` values inside it.
+  package mutating func value() throws(JSONError) -> JSONValue {
+    valuesLeft = Self.valueLimit
+    return try value(depth: 0)
+  }
 
   private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
     if depth > Self.depthLimit { throw error(.tooDeep(limit: Self.depthLimit)) }
+    if valuesLeft == 0 { throw error(.tooManyValues(limit: Self.valueLimit)) }
+    valuesLeft -= 1
     skipSpace()
     guard let byte = peek() else { throw error(.unexpectedEnd) }
     switch byte {
@@ -124,7 +138,7 @@ package struct JSONReader: ~Escapable {
   private mutating func object(depth: Int) throws(JSONError) -> JSONObject {
     var object = JSONObject()
     try beginObject()
-    while let name = try nextName(after: object.keys.count) {
+    while let name = try nextName(after: object.count) {
       if object[name] != nil { throw JSONError(reason: .duplicateName(name), offset: nameOffset) }
       object[name] = try value(depth: depth + 1)
     }
@@ -148,10 +162,14 @@ package struct JSONReader: ~Escapable {
       let byte = try next()
       switch byte {
       case UInt8(ascii: "\""):
-        guard let string = String(validating: units, as: UTF8.self) else {
-          throw JSONError(reason: .invalidUTF8, offset: start)
+        do { return try String(fileText: units) } catch {
+          switch error {
+          case .notUTF8: throw JSONError(reason: .invalidUTF8, offset: start)
+          case .combiningMarks:
+            throw JSONError(
+              reason: .combiningMarks(limit: TextLimits.combiningMarks), offset: start)
+          }
         }
-        return string
       case UInt8(ascii: "\\"): try escape(into: &units)
       case 0..<0x20:
         offset -= 1

@@ -4,13 +4,65 @@ package func shown(_ text: String, limit: Int = 120) -> String {
   var result = ""
   for (index, scalar) in text.unicodeScalars.enumerated() {
     if index == limit { return result + "…" }
-    if scalar.properties.generalCategory == .control {
-      result += "\\u{\(String(scalar.value, radix: 16))}"
+    if scalar.isControl {
+      result += scalar.escape
     } else {
       result.unicodeScalars.append(scalar)
     }
   }
   return result
+}
+
+/// A whole message, of bounded length. Only line breaks before an indented line stay, so text of a
+/// file that no function escaped cannot look like a message of its own.
+package func bounded(message: String) -> String {
+  let limit = 20_000
+  let scalars = Array(message.unicodeScalars.prefix(limit + 1))
+  var result = ""
+  for (index, scalar) in scalars.prefix(limit).enumerated() {
+    let beginsIndentedLine =
+      scalar == "\n" && scalars[(index + 1)...].starts(with: "  ".unicodeScalars)
+    if scalar.isControl, !beginsIndentedLine {
+      result += scalar.escape
+    } else {
+      result.unicodeScalars.append(scalar)
+    }
+  }
+  return scalars.count > limit ? result + "…" : result
+}
+
+/// Text for a terminal: line breaks and tabs stay, other control characters are escaped.
+///
+/// Everything that is printed passes through this function last. A name with control characters
+/// therefore never reaches the terminal, even where a message forgets ``shown(_:limit:)``.
+package func escapedForTerminal(_ text: String) -> String {
+  func isEscaped(_ scalar: Unicode.Scalar) -> Bool {
+    scalar.isControl && scalar != "\n" && scalar != "\t"
+  }
+  guard text.unicodeScalars.contains(where: isEscaped) else { return text }
+  var result = ""
+  for scalar in text.unicodeScalars {
+    if isEscaped(scalar) {
+      result += scalar.escape
+    } else {
+      result.unicodeScalars.append(scalar)
+    }
+  }
+  return result
+}
+
+extension Unicode.Scalar {
+  /// Whether a terminal may obey the scalar instead of showing it: control characters, the two
+  /// separators of lines and paragraphs, and those that change the direction of the text.
+  var isControl: Bool {
+    switch value {
+    case 0..<0x20, 0x7f...0x9f, 0x2028...0x202e, 0x2066...0x2069: true
+    default: false
+    }
+  }
+
+  /// `\u{1b}`
+  fileprivate var escape: String { "\\u{\(String(value, radix: 16))}" }
 }
 
 /// A list of names for a message: `a, b and c`. It names at most 12 and counts the rest.

@@ -2,7 +2,7 @@
 ///
 /// The command line presents a setting as an option (`--force`), a server as a field of a request.
 package enum Setting: String, CaseIterable, Sendable {
-  case replace, resume
+  case replace, resume, skipVerification
   // Input.
   case variant, ema, prediction, allowNonfinite
   case adapters, allowUnused, unet, vae, textEncoder, textEncoder2
@@ -42,8 +42,6 @@ package indirect enum Remedy: Hashable, Sendable {
   case recalibrate
   /// Check the model's weights for damage.
   case checkWeights
-  /// Verify the model at a path.
-  case verify(reference: String, candidate: String)
   /// Run the same job again, which continues.
   case repeatCommand
   /// Fetch the input file again.

@@ -1,15 +1,18 @@
+private import CKernels
 private import CLinux
 private import Foundation
 
 /// A file that is written to a temporary sibling and put in its place by ``commit()``.
 ///
 /// Until then an existing file stays unchanged. Without a commit, the sibling is removed when the
-/// object is deallocated.
+/// object is deallocated, or by the next run if the process is killed. At a symbolic link, the link
+/// stays and its target is written. A file that is replaced gives the new one its permissions, and
+/// its owner where permitted.
 package final class ReplacingFile {
   /// The path of the file, as messages name it.
   package let path: String
-  /// The path to which the file is renamed. For a file of a ``ReplacingFolder`` it differs from
-  /// ``path``.
+  /// The path to which the file is renamed. For a symbolic link and for a file of a
+  /// ``ReplacingFolder`` it differs from ``path``.
   private let destination: String
   private let replacing: Bool
   private let temporary: String
@@ -26,17 +29,17 @@ package final class ReplacingFile {
   private static let batchSize = 32 << 20
 
   /// - Throws: ``FileError`` when `path` exists and `replacing` is false, when `path` is not a
-  ///   regular file, or when the sibling cannot be created.
+  ///   regular file, when its name is too long, or when the sibling cannot be created.
   package convenience init(path: String, replacing: Bool) throws(FileError) {
+    try checkOutputName(path)
     var status = stat()
     if stat(path, &status) == 0 {
       if !replacing { throw FileError(.exists, path) }
-      // A file must not replace a device or a folder.
-      guard status.st_mode & S_IFMT == S_IFREG else {
-        throw FileError(.create, path, status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
-      }
+      if status.st_mode & S_IFMT == S_IFDIR { throw FileError(.create, path, EISDIR) }
     }
-    try self.init(at: path, shownAs: path, replacing: replacing)
+    let destination = try outputDestination(of: path)
+    Temporary.removeAbandoned(of: destination)
+    try self.init(at: destination, shownAs: path, replacing: replacing)
   }
 
   /// - Parameter shown: the path for messages. For a file of a ``ReplacingFolder`` it is the path
@@ -47,9 +50,12 @@ package final class ReplacingFile {
     path = shown
     self.replacing = replacing
     self.destination = destination
-    temporary = siblingPath(of: destination)
-    descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw FileError(.create, shown, errno) }
+    // The permissions of a file that is replaced may be narrower; until the commit, the content is
+    // the user's alone.
+    let isReplacing = replacing && access(destination, F_OK) == 0
+    let sibling = try Temporary(
+      of: destination, shownAs: shown, isFolder: false, mode: isReplacing ? 0o600 : 0o644)
+    (temporary, descriptor) = (sibling.path, sibling.descriptor)
     pending.reserveCapacity(Self.bufferSize)
   }
 
@@ -70,26 +76,26 @@ package final class ReplacingFile {
   package func write(_ slice: ByteSlice) throws(FileError) { try write(slice.bytes) }
 
   /// Flushes the file to the disk, renames it to its final name, and flushes the folder.
+  ///
+  /// - Throws: ``FileError`` when a file that the job mapped became shorter or was changed, which
+  ///   removes the sibling, or when a call fails.
   package func commit() throws(FileError) {
     try flush()
+    do { try MappedFiles.current?.check() } catch {
+      discard()
+      throw error
+    }
     guard fsync(descriptor) == 0 else { throw FileError(.write, path, errno) }
+    do throws(FileError) {
+      _ = try place(
+        temporary, at: destination, shownAs: path, replacing: replacing, exchanging: false)
+    } catch {
+      discard()
+      throw error
+    }
     close(descriptor)
     descriptor = -1
-    defer { syncFolder(of: destination) }
-    if !replacing {
-      // Unlike a rename, a hard link never replaces a file that was created in the meantime.
-      let isLinked = link(temporary, destination) == 0
-      let code = errno
-      if isLinked || code == EEXIST { unlink(temporary) }
-      if isLinked { return }
-      if code == EEXIST { throw FileError(.exists, path) }
-      // Some file systems do not support hard links.
-    }
-    guard rename(temporary, destination) == 0 else {
-      let code = errno
-      unlink(temporary)
-      throw FileError(.rename, path, code)
-    }
+    syncFolder(of: destination)
   }
 
   private func flush() throws(FileError) {
@@ -101,11 +107,18 @@ package final class ReplacingFile {
 
   private func writeThrough(_ raw: UnsafeRawBufferPointer) throws(FileError) {
     var rest = raw
+    var isTouched = false
     while let base = rest.baseAddress, !rest.isEmpty {
       let written = Foundation.write(descriptor, base, min(rest.count, 1 << 30))
       if written < 0 {
         if errno == EINTR { continue }
         let code = errno
+        if code == EFAULT, !isTouched {
+          // The bytes are those of a mapped file that became shorter; `commit` reports it.
+          decant_touch_pages(base, rest.count)
+          isTouched = true
+          continue
+        }
         discard()
         throw FileError(.write, path, code)
       }
@@ -126,15 +139,8 @@ package final class ReplacingFile {
 
   private func discard() {
     guard descriptor >= 0 else { return }
+    unlink(temporary)
     close(descriptor)
     descriptor = -1
-    unlink(temporary)
   }
-}
-
-/// An unused name in the same folder: `.name.1f3a….partial`.
-func siblingPath(of path: String) -> String {
-  let parts = PathParts(path)
-  let tag = String(UInt64.random(in: .min ... .max), radix: 16)
-  return parts.sibling(".\(parts.name).\(tag).partial")
 }

@@ -1,28 +1,37 @@
-private import CLinux
 private import Foundation
 
 /// A folder that is written to a temporary sibling and put in its place by ``commit(exchanging:)``.
 ///
 /// Until then an existing folder stays unchanged. Without a commit, the sibling is removed when the
-/// object is deallocated.
+/// object is deallocated, or by the next run if the process is killed. At a symbolic link, the link
+/// stays and the folder that it points to is written.
 package final class ReplacingFolder {
   package let path: String
+  /// The path to which the folder is renamed. For a symbolic link it differs from ``path``.
+  private let destination: String
   private let replacing: Bool
-  /// The temporary folder. Files that are written to it move with the commit.
-  package let staging: String
+  private let temporary: Temporary
   private var isCommitted = false
 
-  /// - Throws: ``FileError`` when `path` exists and `replacing` is false, or when the sibling
-  ///   cannot be created.
+  /// - Throws: ``FileError`` when `path` exists and `replacing` is false, when its name is too long, or
+  ///   when the sibling cannot be created.
   package init(path: String, replacing: Bool) throws(FileError) {
     self.path = folderPath(path)
     self.replacing = replacing
+    try checkOutputName(self.path)
     if !replacing, access(self.path, F_OK) == 0 { throw FileError(.exists, self.path) }
-    staging = siblingPath(of: self.path)
-    guard mkdir(staging, 0o755) == 0 else { throw FileError(.create, self.path, errno) }
+    destination = try outputDestination(of: self.path)
+    Temporary.removeAbandoned(of: destination)
+    temporary = try Temporary(of: destination, shownAs: self.path, isFolder: true, mode: 0o755)
   }
 
-  deinit { if !isCommitted { removeTree(staging) } }
+  deinit {
+    if !isCommitted { removeTree(temporary.path) }
+    close(temporary.descriptor)
+  }
+
+  /// The temporary folder. Files that are written to it move with the commit.
+  package var staging: String { temporary.path }
 
   /// Creates a file in the folder, and the subfolders that its name contains.
   package func file(_ name: String) throws(FileError) -> ReplacingFile {
@@ -36,47 +45,23 @@ package final class ReplacingFolder {
     return try ReplacingFile(at: staging + "/" + name, shownAs: shown, replacing: false)
   }
 
-  /// Puts the folder in its place, then removes the folder that it replaces.
+  /// Puts the folder in its place, then removes the folder that it replaces. Files that it replaces
+  /// give the new ones their permissions, and their owners where permitted.
   ///
-  /// The new and the old folder are exchanged in one step, so that a complete folder is at `path`
-  /// at every moment. Some file systems do not support the exchange. There, the old folder is
-  /// renamed first, and `path` does not exist until the second rename.
+  /// - Parameter exchanging: `false` does not exchange both folders in one step, as on a file system
+  ///   without support for it.
   ///
-  /// - Parameter exchanging: `false` skips the exchange, as on a file system without support for
-  ///   it.
+  /// - Throws: ``FileError`` when a file that the job mapped became shorter or was changed, or when a
+  ///   call fails.
   package func commit(exchanging: Bool = true) throws(FileError) {
+    try MappedFiles.current?.check()
     // Committing a file flushes the file's folder. This flushes the folder of the subfolders'
     // names.
     syncFolder(of: staging + "/.")
-    let isReplacing = replacing && access(path, F_OK) == 0
-    var removed: String?
-    if isReplacing, exchanging, try exchangePlaces() {
-      removed = staging
-    } else {
-      let old = siblingPath(of: path)
-      if isReplacing, rename(path, old) != 0 { throw FileError(.rename, path, errno) }
-      guard rename(staging, path) == 0 else {
-        let code = errno
-        if isReplacing { rename(old, path) }
-        throw FileError(.rename, path, code)
-      }
-      if isReplacing { removed = old }
-    }
+    let placement = try place(
+      staging, at: destination, shownAs: path, replacing: replacing, exchanging: exchanging)
     isCommitted = true
-    syncFolder(of: path)
-    if let removed { removeTree(removed) }
-  }
-
-  /// Exchanges the names of the new and the old folder.
-  ///
-  /// - Returns: `false` when the kernel or the file system does not support it.
-  private func exchangePlaces() throws(FileError) -> Bool {
-    if renameat2(AT_FDCWD, staging, AT_FDCWD, path, DECANT_RENAME_EXCHANGE) == 0 { return true }
-    let code = errno
-    if [EINVAL, ENOSYS, ENOTSUP].contains(code) { return false }
-    throw FileError(.rename, path, code)
+    syncFolder(of: destination)
+    if case .moved(let old) = placement { removeTree(old) }
   }
 }
-
-/// Removes a file, a symbolic link, or a folder with its contents. Errors are ignored.
-private func removeTree(_ path: String) { try? FileManager.default.removeItem(atPath: path) }

@@ -10,13 +10,14 @@ package enum StandardStreams {
     }
   }
 
-  /// Writes a line of results to standard output.
+  /// Writes a line of results, or several, to standard output. Control characters other than line
+  /// breaks and tabs are escaped.
   ///
   /// A reader that closes the pipe early, as `head` does, is not an error.
   ///
   /// - Throws: ``FileError`` when the write fails, for example because the disk is full.
   package static func printResult(_ line: String) throws(FileError) {
-    var rest = ArraySlice((line + "\n").utf8)
+    var rest = ArraySlice((escapedForTerminal(line) + "\n").utf8)
     while !rest.isEmpty {
       let written = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
       if written < 0 {
@@ -26,5 +27,18 @@ package enum StandardStreams {
       }
       rest = rest.dropFirst(written)
     }
+  }
+
+  /// Writes a line, or several, to standard error, and ignores a closed or full stream. Control
+  /// characters other than line breaks and tabs are escaped.
+  package static func printError(_ line: String) { writeError(escapedForTerminal(line) + "\n") }
+
+  /// Redraws the last line of a terminal: `line` takes the place of what ``redraw(_:)`` drew before.
+  package static func redraw(_ line: String) {
+    writeError("\r\u{1b}[K" + bounded(message: line))
+  }
+
+  private static func writeError(_ text: String) {
+    try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
   }
 }

@@ -125,6 +125,7 @@ package struct BenchJob: Job {
     request.guidanceScale = guidanceScale
     request.setSize(self.size)
     try model.check(request)
+    try model.checkMemory(for: request, images: request.count)
     let sampler = try Sampler(model, arithmetic: measurement.compute.arithmetic)
     let size = sampler.size(for: request)
     events(.stage(.measuring(model: name, compute: nil)))

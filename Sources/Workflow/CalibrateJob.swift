@@ -32,6 +32,8 @@ package struct CalibrateJob: Job {
         output, replacing: replacing,
         inputs: [model] + reading.composition.inputs + [settings.promptsPath].compactMap { $0 })
       let digest = SourceDigest(try ModelSource.reading(model, reading, events))
+      var settings = settings
+      try settings.readPrompts()
       let file = try calibrate(
         digest, settings, to: output, replacing: replacing, resuming: resumes, reusing: false,
         remedy: .choose(.resume, purpose: "to continue from there"), events)
@@ -103,6 +105,7 @@ func calibrate(
   let prompts = try request.prompts
   let runs = prompts.runs(seeds: request.seeds)
   try model.check(request.sampling)
+  try model.checkMemory(for: request.sampling, images: 0)
   try noteTruncation(of: prompts.texts, by: model, events)
   events(.stage(.reading([model.source.location])))
   let unetDigest = try digest.hexadecimal(of: [ComponentName.unet])

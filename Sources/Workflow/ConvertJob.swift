@@ -27,9 +27,7 @@ package struct ConvertJob: Job {
     // A model that lacks a tensor is refused now, not when the output is next read.
     let bound = try source.bound(orPart: writer.holdsParts)
     try output.checkLoadable(source, by: writer)
-    if bound == nil {
-      events(.note("\(model) is a part of a model: \(listed(source.components.map(\.name)))"))
-    }
+    if bound == nil { source.notePart(events) }
     let digest = SourceDigest(source)
     let converted = scheme.map { digest.watched.cast(to: $0, of: bound) } ?? digest.watched
     try output.checkEncodings(converted, by: writer, offersTypes: true)
@@ -39,6 +37,13 @@ package struct ConvertJob: Job {
     try output.write(
       converted.recording([ProvenanceStep("convert", facts)], from: digest), by: writer, events)
     return WrittenModel(before: source, after: converted, output: output, by: writer)
+  }
+}
+
+extension ModelSource {
+  /// Notes that the source is a part of a model.
+  func notePart(_ events: EventSink) {
+    events(.note("\(location) is a part of a model: \(listed(components.map(\.name)))"))
   }
 }
 

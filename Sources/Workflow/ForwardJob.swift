@@ -47,6 +47,7 @@ package struct ForwardJob: Job {
       output, replacing: replacing, inputs: [model, inputs] + reading.composition.inputs)
     let arguments = try Arguments(SafetensorsFile(path: inputs), of: component)
     let part = try self.part(of: try ModelSource.reading(model, reading))
+    try checkMemory(for: part, arguments)
     events(.stage(.computing(component)))
     let results: [(String, Tensor)]
     do {
@@ -69,6 +70,37 @@ package struct ForwardJob: Job {
     }
     try part.check(in: source.location)
     return part
+  }
+
+  /// Refuses inputs for which the memory does not suffice. Inputs of another rank than the component
+  /// takes are refused when it runs.
+  private func checkMemory(for part: ModelSource.Component, _ arguments: Arguments) throws {
+    guard let name = component.inputs.required.first, let shape = arguments.shape(name),
+      shape.rank == (component.isText ? 2 : 4)
+    else { return }
+    let (config, location) = (part.config, part.weights.location)
+    let batch = shape[0]
+    func size() -> ImageSize { ImageSize(width: shape[3], height: shape[2]) }
+    let activations =
+      switch component {
+      case .unet:
+        LeastActivations.unet(
+          try UNetConfig(json: config, location: location), latent: size(), batch: batch)
+      case .vaeDecoder:
+        LeastActivations.decoder(
+          try VAEConfig(json: config, location: location), latent: size(), batch: batch)
+      case .vaeEncoder:
+        LeastActivations.encoder(
+          try VAEConfig(json: config, location: location), image: size(), batch: batch)
+      case .textEncoder, .textEncoder2:
+        LeastActivations.text(
+          try TextEncoderConfig(json: config, location: location, className: part.className),
+          tokens: shape[1], batch: batch)
+      }
+    try requireMemory(
+      for: "\(inputs): computing '\(name)' \(shape)",
+      [ComponentMemory(name: component.rawValue, activations: activations)],
+      remedy: .act("use a smaller input"))
   }
 
   private func evaluate(
@@ -153,6 +185,8 @@ extension ForwardJob.Component {
     }
   }
 
+  fileprivate var isText: Bool { [.textEncoder, .textEncoder2].contains(self) }
+
   /// The names of the component's arguments; those in `optional` may be absent.
   fileprivate var inputs: (required: [String], optional: [String]) {
     switch self {
@@ -186,6 +220,8 @@ private struct Arguments {
     }
     self.file = file
   }
+
+  func shape(_ name: String) -> Shape? { file.entry(name)?.shape }
 
   func tensor(_ name: String) throws -> Tensor {
     let tensor = try file.tensor(name)

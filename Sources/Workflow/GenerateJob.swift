@@ -4,7 +4,7 @@ internal import Sampling
 package import Support
 internal import Tensors
 
-/// Generates images with the reference sampler.
+/// Generates images with the reference sampler. Its outputs appear all or none.
 package struct GenerateJob: Job {
   private let models: [String]
   private let reading: InputOptions
@@ -54,6 +54,8 @@ package struct GenerateJob: Job {
     // Every model is checked before the first one generates.
     for session in sessions { try await session.check(request, as: samplings, events) }
     try await checkSpace(for: sessions, samplings, paths)
+    // The outputs appear together.
+    let staged = StagedOutputs(replacing: replacing)
     var rows: [[Image]] = []
     var written: [String] = []
     for session in sessions {
@@ -64,16 +66,15 @@ package struct GenerateJob: Job {
         row += generation.images
         guard models.count == 1 else { continue }
         if let latentsOutput {
-          try writeSafetensors(
-            MemorySource(
-              location: latentsOutput, [("latents", StoredTensor(generation.latents))]),
-            to: latentsOutput, replacing: replacing)
+          let latents = MemorySource(
+            location: latentsOutput, [("latents", StoredTensor(generation.latents))])
+          try staged.write(latentsOutput) { try writeSafetensors(latents, to: $0) }
           written.append(latentsOutput)
         }
         for (number, image) in generation.images.enumerated() where output != nil {
           let file = paths[index * request.count + number]
           let parameters = (GenerationParameters.keyword, generation.parameters[number].text)
-          try image.write(to: file, text: [parameters], replacing: replacing)
+          try staged.write(file) { try image.write(to: $0, text: [parameters], replacing: false) }
           written.append(file)
         }
       }
@@ -82,10 +83,12 @@ package struct GenerateJob: Job {
       await session.unload()
     }
     if let grid, let columns = rows.first?.count {
-      try Image.contactSheet(rows.flatMap { $0 }, columns: columns)
-        .write(to: grid, replacing: replacing)
+      let sheet = Image.contactSheet(rows.flatMap { $0 }, columns: columns)
+      try staged.write(grid) { try sheet.write(to: $0, replacing: false) }
       written.append(grid)
     }
+    try Cancellation.check()
+    try staged.commit()
     return GeneratedImages(paths: written, seed: request.seed)
   }
 

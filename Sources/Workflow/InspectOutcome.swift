@@ -75,7 +75,7 @@ package struct AdapterInspection: JobOutcome {
     }
     let modules = facts.kinds.reduce(0) { $0 + $1.modules }
     var lines = [
-      "\(facts.path): adapters (\(listed(facts.kinds.map(\.name)))) for "
+      "\(shown(facts.path, limit: .max)): adapters (\(listed(facts.kinds.map(\.name)))) for "
         + "\(counted(modules, "module")), \(facts.container), \(formatted(bytes: bytes))",
       facts.unmerged.isEmpty
         ? "not a model by itself"
@@ -166,7 +166,7 @@ package struct TensorInspection: JobOutcome {
 
   package var text: String {
     var lines = [
-      "\(path): not a model, \(kind), \(formatted(bytes: bytesOnDisk(path))), "
+      "\(shown(path, limit: .max)): not a model, \(kind), \(formatted(bytes: bytesOnDisk(path))), "
         + "\(counted(survey.tensors, "tensor")), \(formatted(count: survey.parameters)) numbers"
     ]
     if let foreignKind = survey.foreignKind { lines.append("looks like \(foreignKind)") }

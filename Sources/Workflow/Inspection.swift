@@ -210,16 +210,16 @@ package struct Inspection: JobOutcome {
   package var text: String {
     let what = model.map { "\($0.family.title) (\($0.family.name))" } ?? incompleteTitle
     var lines = [
-      "\(source.location): \(what), \(source.layout), "
+      "\(shown(source.location, limit: .max)): \(what), \(source.layout), "
         + formatted(bytes: bytesOnDisk(source.location))
     ]
     if case .incomplete(let problem) = finding { lines.append(problem.description) }
     if let doubt = model?.indexDoubt { lines.append(doubt) }
     if hasUNet {
       lines.append(
-        "predicts \(prediction.name) (\(prediction.reason)"
+        "predicts \(shown(prediction.name)) (\(shown(prediction.reason))"
           + (prediction.isCertain ? "" : "; the tensors do not show it")
-          + "); scheduler \(source.scheduler?["_class_name"]?.string ?? "none")")
+          + "); scheduler \(shown(source.scheduler?["_class_name"]?.string ?? "none"))")
     }
     if let average = movingAverage { lines.append(average) }
     lines += changeLines

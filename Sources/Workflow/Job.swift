@@ -30,11 +30,13 @@ extension Job {
   ///     that of the task, which is one per processor unless a caller sets it. Results do not
   ///     depend on it.
   ///   - events: receives the job's events, on the job's thread.
-  /// - Throws: ``JobError`` for another number of threads, the job's errors, or
-  ///   `CancellationError`.
+  /// - Throws: ``JobError`` for another number of threads, ``FileError`` for an input that changed
+  ///   while it was read, the job's errors, or `CancellationError`.
   package func run(threads: Int? = nil, _ events: @escaping EventSink) async throws -> Outcome {
     try checkThreads(threads)
-    return try await ComputeQueue(threads: threads).run { try await perform(events) }
+    return try await ComputeQueue(threads: threads).run {
+      try await MappedFiles().recording { try await perform(events) }
+    }
   }
 }
 

@@ -48,10 +48,11 @@ struct KernelBench {
       func add(
         _ name: String, _ compute: Arithmetic, _ products: Int, peak: Double? = nil,
         _ body: () -> Void
-      ) {
+      ) throws {
         body()
         let seconds =
-          (0..<5).map { _ in
+          try (0..<5).map { _ in
+            try Cancellation.check()
             let start = ContinuousClock.now
             body()
             return (ContinuousClock.now - start).seconds
@@ -65,21 +66,21 @@ struct KernelBench {
 
       let conv = "convolution 3x3, \(channels) channels, \(side)x\(side)"
       let products = 9 * channels * channels * pixels
-      add(conv, .f32, products) { _ = convolve(x, weight: window, bias: nil, winograd: true) }
-      add(conv, .f32Direct, products) { _ = convolve(x, weight: window, bias: nil) }
-      add(conv, .int8, products) { _ = convolve(x, weight: codes, bias: nil) }
+      try add(conv, .f32, products) { _ = convolve(x, weight: window, bias: nil, winograd: true) }
+      try add(conv, .f32Direct, products) { _ = convolve(x, weight: window, bias: nil) }
+      try add(conv, .int8, products) { _ = convolve(x, weight: codes, bias: nil) }
       let linear = "projection, \(channels) to \(channels), \(pixels) tokens"
-      add(linear, .f32, channels * channels * pixels) {
+      try add(linear, .f32, channels * channels * pixels) {
         _ = project(tokens, weight: square, bias: nil)
       }
-      add(linear, .int8, channels * channels * pixels) {
+      try add(linear, .int8, channels * channels * pixels) {
         _ = project(tokens, weight: squareCodes, bias: nil)
       }
       let gated = "gated projection, \(channels) to 2 x \(4 * channels), \(pixels) tokens"
-      add(gated, .f32, 8 * channels * channels * pixels) {
+      try add(gated, .f32, 8 * channels * channels * pixels) {
         _ = project(tokens, weight: gate, bias: nil, gated: true)
       }
-      add(gated, .int8, 8 * channels * channels * pixels) {
+      try add(gated, .int8, 8 * channels * channels * pixels) {
         _ = project(tokens, weight: gateCodes, bias: nil)
       }
       let attending =
@@ -88,7 +89,7 @@ struct KernelBench {
         // With int8 weights, attention computes in bfloat16, at twice the rate of float32, if the
         // processor has bfloat16 products, and in float32 otherwise.
         let peak = halves && hasBFloat16Products ? 2 * peaks.f32 : peaks.f32
-        add(attending, compute, 2 * channels * pixels * pixels, peak: peak) {
+        try add(attending, compute, 2 * channels * pixels * pixels, peak: peak) {
           _ = attention(
             query: tokens, key: tokens, value: tokens, heads: shape.heads, bfloat16: halves)
         }

@@ -143,13 +143,14 @@ package struct QuantizeJob: Job {
     let source = try ModelSource.reading(
       model, reading, changes: isDryRun ? .noted : .listed, events)
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
+    if try source.bound(orPart: writer.holdsParts) == nil { source.notePart(events) }
     let digest = SourceDigest(source)
     let file = try calibration.map(CalibrationFile.reading)
     func quantized(
       _ source: ModelSource, sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
       try QuantizedModel(
-        source, request, calibration: file, sparingOutliers: events,
+        source, request, orPart: writer.holdsParts, calibration: file, sparingOutliers: events,
         spool: isDryRun ? nil : output.map { RoundingSpool.path(beside: $0.path) }
       ) {
         try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)

@@ -21,17 +21,31 @@ struct QuantizedModel {
   private let calibration: JSONObject?
   private let spool: RoundingSpool?
 
+  /// - Parameter part: whether the source may be a part of a model that has a U-Net.
   init(
-    _ source: ModelSource, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
-    sparingOutliers events: EventSink? = nil, spool: String? = nil,
+    _ source: ModelSource, _ request: QuantizationRequest, orPart part: Bool = false,
+    calibration: CalibrationFile? = nil, sparingOutliers events: EventSink? = nil,
+    spool: String? = nil,
     fitting fit: Fitting = { plan, _, _ in plan }
   ) throws {
+    let bound = try source.bound(orPart: part)
     try self.init(
-      try Model.bind(source), request, calibration: calibration, sparingOutliers: events,
-      spool: spool, fitting: fit)
+      source, try bound?.components ?? source.componentsWithModules(), of: bound, request,
+      calibration: calibration, sparingOutliers: events, spool: spool, fitting: fit)
+  }
+
+  init(
+    _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
+    sparingOutliers events: EventSink? = nil, spool: String? = nil, fitting fit: Fitting
+  ) throws {
+    try self.init(
+      bound.source, bound.components, of: bound, request, calibration: calibration,
+      sparingOutliers: events, spool: spool, fitting: fit)
   }
 
   /// - Parameters:
+  ///   - all: the checked components of the source.
+  ///   - bound: the model; `nil` for a part of one.
   ///   - events: the events of reading the weights once, to leave out layers that would lose a row
   ///     to one large weight, and of rounding layers by a method that measures their inputs. With
   ///     `nil`, the plan depends on names and shapes alone.
@@ -39,20 +53,22 @@ struct QuantizedModel {
   ///     none ahead.
   ///   - fit: called before weights are read, so that its refusals come first, and again with the
   ///     plan without those layers.
-  init(
-    _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
-    sparingOutliers events: EventSink? = nil, spool: String? = nil, fitting fit: Fitting
+  private init(
+    _ source: ModelSource, _ all: [Model.Component], of bound: Model?,
+    _ request: QuantizationRequest, calibration: CalibrationFile?,
+    sparingOutliers events: EventSink?, spool: String?, fitting fit: Fitting
   ) throws {
-    let source = bound.source
     let rest = try request.restScheme()
-    guard let unet = bound[ComponentName.unet] else {
+    guard let unet = all.first(where: { $0.name == ComponentName.unet }) else {
       throw JobError("\(source.location): the model has no U-Net")
     }
     try calibration?.check(against: unet.modules)
-    let components = [unet] + ComponentName.textEncoders.compactMap { bound[$0] }
+    let components =
+      [unet]
+      + ComponentName.textEncoders.compactMap { name in all.first { $0.name == name } }
     let plans = try components.compactMap { component in
       try request.choices(
-        of: component.name, hasCalls: calibration?.calls.isEmpty == false
+        of: component.name, hasCalls: bound != nil && calibration?.calls.isEmpty == false
       ).map { choices in
         let plan = try QuantizationPlan(modules: component.modules, choices: choices)
         return (component, choices, plan: try fit(plan, component.name, choices.rest))
@@ -72,7 +88,9 @@ struct QuantizedModel {
       }
       let isUNet = component.name == unet.name
       var rounded = RoundedLayers()
-      if let events, let spool, isUNet, plan.method.usesMoments, plan.quantizes, let calibration {
+      if let events, let spool, let bound, isUNet, plan.method.usesMoments, plan.quantizes,
+        let calibration
+      {
         let folder = RoundingSpool(plan, calibration, memory: request.memoryLimit, path: spool)
         rounded = try roundedLayers(
           of: component, in: bound, plan, calibration, memory: request.memoryLimit,

@@ -20,11 +20,6 @@ package struct InputOptions: Sendable {
   /// Components of other models and adapters that are put into the model.
   package var composition: Composition
 
-  /// Whether a model is read as it is stored, with no choice of the user.
-  var isPlain: Bool {
-    variant == nil && !ema && prediction == nil && !allowsNonfinite && composition.inputs.isEmpty
-  }
-
   package init(
     variant: String? = nil, ema: Bool = false, prediction: String? = nil,
     allowsNonfinite: Bool = false, composition: Composition = Composition()
@@ -69,7 +64,11 @@ extension ModelSource {
     var source: ModelSource
     do {
       source = try Layouts.readers.read(
-        path, options: ReadOptions(variant: options.variant, ema: options.ema))
+        path,
+        options: ReadOptions(
+          variant: options.variant, ema: options.ema,
+          replaced: Set(options.composition.parts.map(\.component)))
+      ).withoutUnusedTensors()
     } catch {
       guard isCalibration(path) else { throw error }
       throw JobError(
@@ -211,6 +210,7 @@ private final class FiniteSource: WeightSource {
   var location: String { base.location }
   var names: [String] { base.names }
   func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+  func storedName(_ name: String) -> String { base.storedName(name) }
 
   func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)

@@ -23,6 +23,8 @@ package protocol RunRequest {
 package struct CalibrationRequest: RunRequest, Sendable {
   /// A file with one prompt per line, or a JSON array; `nil` is Decant's own list.
   package var promptsPath: String?
+  /// The prompts of ``promptsPath``, once they are read.
+  private(set) var allPrompts: [Prompt]?
   /// The number of prompts to use, from the start of the list; `nil` is all.
   package var promptLimit: Int?
   package let limitsPromptFiles: Bool
@@ -48,7 +50,13 @@ package struct CalibrationRequest: RunRequest, Sendable {
     return request
   }
 
+  /// Reads the prompts once, because a pipe cannot be read again.
+  mutating func readPrompts() throws { allPrompts = try [Prompt](path: promptsPath) }
+
   var prompts: [Prompt] {
-    get throws { try [Prompt](path: promptsPath, limit: promptLimit) }
+    get throws {
+      let all = try allPrompts ?? [Prompt](path: promptsPath)
+      return Array(all.prefix(promptLimit ?? all.count))
+    }
   }
 }

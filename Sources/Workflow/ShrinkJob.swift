@@ -9,6 +9,9 @@ internal import Tensors
 private import Verification
 
 /// Strips, calibrates, quantizes, writes and verifies a model in one job.
+///
+/// The output gets its name after the verification. A model that does not meet its thresholds is kept,
+/// and its parity record says so.
 package struct ShrinkJob: Job {
   private let model: String
   private let reading: InputOptions
@@ -17,17 +20,18 @@ package struct ShrinkJob: Job {
   private let quantization: QuantizationRequest
   private let calibration: String?
   private let calibrating: CalibrationRequest
-  private let verification: VerificationRequest
+  private let verification: VerificationRequest?
   private let report: String?
 
   /// - Parameters:
   ///   - cut: the blocks to strip first; `nil` strips none.
   ///   - calibration: a calibration file; `nil` makes one next to the output.
+  ///   - verification: `nil` writes the model without a verification.
   ///   - report: the folder for the report; `nil` writes no report.
   package init(
     model: String, reading: InputOptions, output: OutputRequest, cut: Cut?,
     quantization: QuantizationRequest, calibration: String?, calibrating: CalibrationRequest,
-    verification: VerificationRequest, report: String?
+    verification: VerificationRequest?, report: String?
   ) {
     self.model = model
     self.reading = reading
@@ -43,7 +47,7 @@ package struct ShrinkJob: Job {
   package func perform(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
     let inputs =
       [model] + reading.composition.inputs
-      + [calibration, calibrating.promptsPath, verification.promptsPath].compactMap { $0 }
+      + [calibration, calibrating.promptsPath, verification?.promptsPath].compactMap { $0 }
     let writer = try output.writer(besides: inputs)
     if let report {
       try refuseReport(report, replacing: output.replacing, inputs: inputs + [output.path])
@@ -67,13 +71,17 @@ package struct ShrinkJob: Job {
     try output.checkLoadable(current, by: writer)
     let bound = try Model.bind(current)
     try bound.check(calibrating.sampling)
-    try bound.check(verification.sampling)
-    _ = try (calibrating.prompts, verification.prompts)
+    if let verification { try bound.check(verification.sampling) }
+    var calibrating = calibrating
+    try calibrating.readPrompts()
+    var verification = verification
+    try verification?.readPrompts(else: calibrating)
     func quantized(
       _ calibration: CalibrationFile?, sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
       try QuantizedModel(
-        current, quantization, calibration: calibration, sparingOutliers: events
+        current, quantization, calibration: calibration, sparingOutliers: events,
+        spool: RoundingSpool.path(beside: output.path)
       ) {
         try output.fitting($0, of: $1, in: current, by: writer, rest: $2)
       }
@@ -86,104 +94,148 @@ package struct ShrinkJob: Job {
     }
     try output.layout.checkChanges(of: planned.model, by: writer)
     let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
+    let storesResults = writer.recordsParity && verification != nil
     func checkSpace(calibrated model: Model?) throws {
       let beside =
         (model == nil ? [] : ["its calibration"])
-        + (writer.recordsParity ? ["the copy that stores the verification's results"] : [])
+        + (storesResults ? ["the copy that stores the verification's results"] : [])
       try requireSpace(
-        try leastBytes(of: planned.model, by: writer, calibrated: model),
+        try leastBytes(
+          of: planned.model, by: writer, calibrated: model, copies: storesResults ? 2 : 1),
         for: output.path, beside: beside.isEmpty ? nil : listed(beside))
     }
     // Whether a calibration that exists can be used again, only its digest shows.
     let exists = FileManager.default.fileExists(atPath: calibrationPath)
     try checkSpace(calibrated: makesCalibration && !exists ? bound : nil)
-    if let report { try verification.checkSpace(forReport: report, of: bound) }
-    let file = try calibrationFile(calibrated, makesCalibration, events) {
+    if makesCalibration { try bound.checkMemory(for: calibrating.sampling, images: 0) }
+    try verification?.checkMemory(for: bound)
+    if let report { try verification?.checkSpace(forReport: report, of: bound) }
+    let file = try calibrationFile(calibrated, calibrating, makesCalibration, events) {
       try checkSpace(calibrated: bound)
     }
-    let quantized = try quantized(file, sparingOutliers: events)
-    steps.append(quantized.step)
-    try output.write(
-      quantized.model.recording(steps, from: digest), by: writer, events)
+    verification?.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
+    let kept = makesCalibration ? calibrationPath : nil
+    do {
+      let quantized = try quantized(file, sparingOutliers: events)
+      steps.append(quantized.step)
+      let result = try write(
+        quantized.model.recording(steps, from: digest), by: writer, verifying: verification,
+        against: source, calibration: kept, events)
+      quantized.removeSpool()
+      var written = WrittenModel(
+        before: source, after: quantized.model, output: output, by: writer)
+      written.details = details + [quantized.detail]
+      return ShrinkOutcome(
+        written: written,
+        verification: result.map {
+          VerificationOutcome($0, report: report, replacing: output.replacing)
+        })
+    } catch is CancellationError where kept != nil {
+      throw InterruptedShrink(path: output.path, isVerifying: false, calibration: kept)
+    }
+  }
 
-    var request = verification
-    request.promptsPath = request.promptsPath ?? calibrating.promptsPath
-    request.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
+  /// Writes the model, verifies it, stores the results in it, and only then gives it its name.
+  ///
+  /// - Parameters:
+  ///   - request: `nil` only writes.
+  ///   - calibration: the calibration file that this job made.
+  /// - Returns: the results of the verification.
+  private func write(
+    _ model: ModelSource, by writer: any ModelWriter, verifying request: VerificationRequest?,
+    against source: ModelSource, calibration: String?, _ events: EventSink
+  ) throws -> VerificationReport? {
+    guard let request else {
+      try output.write(model, by: writer, events)
+      return nil
+    }
+    let staged = StagedOutputs(replacing: output.replacing)
+    let place = try staged.write(output.path) { place in
+      try output.write(model, by: writer, to: place, events)
+    }
     if try request.prompts.contains(where: { request.promptsExcluded.contains($0.prompt) }) {
       events(
         .note(
           "the verification uses prompts of the calibration, because there are too few others",
           remedy: .choose(.prompts, purpose: "with more prompts")))
     }
-    let outcome: VerificationOutcome
+    let result: VerificationReport
     do {
-      let result = try verify(source, try self.written(besides: source, events), request, events)
-      outcome = VerificationOutcome(result, report: report, replacing: output.replacing)
-      if writer.recordsParity { try record(outcome, by: writer, events) }
+      result = try verify(
+        source, try written(at: place, besides: source, events), request,
+        candidateBytes: bytesOnDisk(place), events)
+      if writer.recordsParity { try record(result, at: place, of: staged, by: writer, events) }
+      try Cancellation.check()
     } catch is CancellationError {
-      throw InterruptedVerification(
-        path: output.path, reference: reading.isPlain ? model : nil, hasCalibration: file != nil)
+      throw InterruptedShrink(path: output.path, isVerifying: true, calibration: calibration)
     } catch {
-      events(.note("\(output.path) is complete but not verified"))
+      events(
+        .note(
+          "the verification failed, and \(output.path) is not written",
+          remedy: .writeUnverified))
       throw error
     }
-    var written = WrittenModel(
-      before: source, after: quantized.model, output: output, by: writer)
-    written.details = details + [quantized.detail]
-    return ShrinkOutcome(written: written, verification: outcome)
+    try staged.commit()
+    return result
   }
 
-  /// Stores the results in the written model, which takes a copy of it. On a full disk the model
-  /// stays as it is, and a note says so.
+  /// Stores the results in the staged model, which takes a copy of it. On a full disk the model stays
+  /// as it is, and a note says so.
   private func record(
-    _ outcome: VerificationOutcome, by writer: any ModelWriter, _ events: EventSink
+    _ result: VerificationReport, at place: String, of staged: StagedOutputs,
+    by writer: any ModelWriter, _ events: EventSink
   ) throws {
-    let record = outcome.record
-    do {
-      let added = JSONValue.object(record).text().utf8.count
-      try requireSpace(output.byteCount + added, for: output.path)
-      events(.stage(.recording(output.path)))
-      try writer.record(parity: record, in: output.path) { done, total in
-        events(.progress(done: done, total: total))
-      }
-    } catch let error where error is DiskSpaceError || error is FileError {
+    let record = result.record
+    func note(_ error: any Error) {
       events(
         .note(
           "the model is complete, but the results of its verification are not stored in it, which "
             + "takes a copy: \(error)"))
     }
+    do {
+      let added = JSONValue.object(record).text().utf8.count
+      try requireSpace(bytesOnDisk(place) + added, for: output.path)
+      events(.stage(.recording(output.path)))
+      try writer.record(parity: record, in: place) { done, total in
+        events(.progress(done: done, total: total))
+      }
+    } catch let error as DiskSpaceError {
+      note(error)
+    } catch let error as FileError {
+      note(staged.unstaged(error))
+    }
   }
 
-  /// The written model as a reader finds it. Components that its layout cannot hold come from
-  /// `source`.
+  /// The staged model as a reader finds it, with the path of the output. Components that its layout
+  /// cannot hold come from `source`.
   private func written(
-    besides source: ModelSource, _ events: EventSink
+    at place: String, besides source: ModelSource, _ events: EventSink
   ) throws -> ModelSource {
     let options = InputOptions(
       variant: output.options.variant, allowsNonfinite: reading.allowsNonfinite)
-    return try ModelSource.reading(output.path, options, changes: .listed)
-      .completed(by: source, events)
+    var model = try ModelSource.reading(place, options, changes: .listed)
+    model.location = output.path
+    return model.completed(by: source, events)
   }
 
-  /// The free bytes that the job needs at least: for the calibration, the output, and the copy of
-  /// the output that stores the verification's results.
+  /// The free bytes that the job needs at least: for the calibration and the output. An existing
+  /// output stays until the new one is complete.
   ///
-  /// - Parameter model: the model that is calibrated; `nil` when no calibration is made.
+  /// - Parameters:
+  ///   - model: the model that is calibrated; `nil` when no calibration is made.
+  ///   - copies: the copies of the output on the disk at once: storing the verification's results
+  ///     takes a second one.
   private func leastBytes(
-    of planned: ModelSource, by writer: any ModelWriter, calibrated model: Model?
+    of planned: ModelSource, by writer: any ModelWriter, calibrated model: Model?, copies: Int
   ) throws -> Int {
     let unet = model?[ComponentName.unet]
     let calibration = CalibrationFile.leastBytes(modules: unet?.modules ?? [])
-    let written = try output.leastBytes(of: planned, by: writer)
-    // The first copy replaces an existing output, whose space is then free for the second one.
-    let second = writer.recordsParity ? max(0, written - output.byteCount) : 0
-    return calibration + written + second
+    return calibration + copies * (try output.leastBytes(of: planned, by: writer))
   }
 
   /// The file of a calibration that this job makes: next to the output.
   private var calibrationPath: String {
-    let output = PathParts(output.path)
-    return output.sibling(output.name + ".calibration")
+    siblingPath(of: output.path, ending: ".calibration")
   }
 
   /// Whether the job makes a calibration: the user gives none, and the U-Net's plan uses one.
@@ -197,7 +249,8 @@ package struct ShrinkJob: Job {
   ///
   /// - Parameter checkSpace: called before a new one is computed in place of another.
   private func calibrationFile(
-    _ digest: SourceDigest, _ makesCalibration: Bool, _ events: @escaping EventSink,
+    _ digest: SourceDigest, _ request: CalibrationRequest, _ makesCalibration: Bool,
+    _ events: @escaping EventSink,
     checkSpace: () throws -> Void
   ) throws -> CalibrationFile? {
     if let calibration { return try CalibrationFile.reading(calibration) }
@@ -205,38 +258,45 @@ package struct ShrinkJob: Job {
     let path = calibrationPath
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
     return try calibrate(
-      digest, calibrating, to: path, replacing: output.replacing, resuming: true, reusing: true,
+      digest, request, to: path, replacing: output.replacing, resuming: true, reusing: true,
       remedy: .repeatCommand, checkSpace: checkSpace, events)
   }
 }
 
-/// A verification that was interrupted after `shrink` wrote the model.
-package struct InterruptedVerification: InterruptedJob {
+/// A job that was interrupted after its calibration, or in its verification. The model is not kept.
+package struct InterruptedShrink: InterruptedJob {
   let path: String
-  /// The model to verify with; `nil` where `verify` cannot read the same.
-  let reference: String?
-  let hasCalibration: Bool
+  let isVerifying: Bool
+  /// The calibration that the job made, with which the same job continues; `nil` where it made none.
+  let calibration: String?
 
-  package var description: String { "\(path) is complete but not verified" }
+  package var description: String {
+    "\(path) is not written" + (isVerifying ? ", because its verification was interrupted" : "")
+      + (calibration.map { "; \($0) is kept" } ?? "")
+  }
 
   package var remedy: Remedy? {
-    let again = Remedy.choose(
-      .replace,
-      purpose: "to run everything again"
-        + (hasCalibration ? ", which uses the finished calibration" : ""))
-    guard let reference else { return again }
-    return .either([.verify(reference: reference, candidate: path), again])
+    let again: [Remedy] = calibration == nil ? [] : [.repeatCommand]
+    return .either(again + (isVerifying ? [.writeUnverified] : []))
   }
+}
+
+extension Remedy {
+  fileprivate static let writeUnverified = Remedy.choose(
+    .skipVerification, purpose: "to write it without a verification")
 }
 
 /// The model that `shrink` wrote, and its verification.
 package struct ShrinkOutcome: JobOutcome {
   package let written: WrittenModel
-  package let verification: VerificationOutcome
+  /// `nil` for a model that was written without a verification.
+  package let verification: VerificationOutcome?
 
   package var json: JSONValue {
-    ["written": written.json, "verification": verification.json]
+    ["written": written.json, "verification": verification?.json ?? .null]
   }
 
-  package var text: String { written.text + "\n\n" + verification.text }
+  package var text: String {
+    [written.text, verification?.text].compactMap { $0 }.joined(separator: "\n\n")
+  }
 }

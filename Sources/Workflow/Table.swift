@@ -1,4 +1,7 @@
-/// Formats rows as columns separated by two spaces, each as wide as its widest cell.
+private import Support
+
+/// Formats rows as columns separated by two spaces, each as wide as its widest cell. Control
+/// characters of cells are escaped, so that each row is one line.
 ///
 /// - Parameters:
 ///   - rightAligned: indices of columns to align to the right, such as columns of numbers.
@@ -7,6 +10,7 @@
 package func table(
   _ rows: [[String]], rightAligned: Set<Int> = [], width: Int? = nil
 ) -> String {
+  let rows = rows.map { $0.map { shown($0, limit: .max) } }
   let columns = rows.map(\.count).max() ?? 0
   var widths = (0..<columns).map { column in
     rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0

@@ -11,6 +11,8 @@ internal import Verification
 package struct VerificationRequest: RunRequest, Sendable {
   /// A file with one prompt per line, or a JSON array; `nil` is Decant's own list.
   package var promptsPath: String?
+  /// The prompts of ``promptsPath``, once they are read.
+  private var allPrompts: [Prompt]?
   /// The number of prompts to use; `nil` is all.
   package var promptLimit: Int?
   package let limitsPromptFiles: Bool
@@ -61,6 +63,13 @@ package struct VerificationRequest: RunRequest, Sendable {
     return sampling
   }
 
+  /// Refuses images that take more memory than the process can get.
+  ///
+  /// - Throws: ``MemoryError``, or an error of the prompts.
+  func checkMemory(for reference: Model) throws {
+    try reference.checkMemory(for: sampling, images: 2 * (try prompts.count) * seeds)
+  }
+
   /// Refuses a report whose images may not fit on its disk.
   ///
   /// - Throws: ``DiskSpaceError``, or an error of the prompts.
@@ -82,11 +91,21 @@ package struct VerificationRequest: RunRequest, Sendable {
     return [("fp16", Schemes.half), ("int8 (round)", Schemes.int8)]
   }
 
+  /// Reads the prompts once, because a pipe cannot be read again. Without a file of its own, the
+  /// verification uses the prompts of the calibration.
+  mutating func readPrompts(else calibration: CalibrationRequest? = nil) throws {
+    if promptsPath == nil, let calibration {
+      (promptsPath, allPrompts) = (calibration.promptsPath, calibration.allPrompts)
+    } else {
+      allPrompts = try [Prompt](path: promptsPath)
+    }
+  }
+
   /// The prompts, without ``promptsExcluded``. If too few others are left, the last prompts of the
   /// list are used as well.
   var prompts: [Prompt] {
     get throws {
-      let all = try [Prompt](path: promptsPath)
+      let all = try allPrompts ?? [Prompt](path: promptsPath)
       let others = all.filter { !promptsExcluded.contains($0.prompt) }
       let excluded = all.filter { promptsExcluded.contains($0.prompt) }
       guard let promptLimit else { return others.isEmpty ? all : others }
@@ -125,6 +144,8 @@ package struct VerifyJob: Job {
     let original = try ModelSource.reading(reference, reading, events)
     let other = try ModelSource.reading(candidate, reading, events).completed(
       by: original, events)
+    var request = request
+    try request.readPrompts()
     let result = try verify(original, other, request, report: report, events)
     return VerificationOutcome(result, report: report, replacing: replacing)
   }
@@ -132,13 +153,15 @@ package struct VerifyJob: Job {
 
 /// Compares a candidate with its reference.
 ///
-/// - Parameter report: where a report will be written, whose space is checked first.
+/// - Parameters:
+///   - candidateBytes: the size of the candidate's files; `nil` measures those at its location.
+///   - report: where a report will be written, whose space is checked first.
 /// - Throws: ``PromptFileError`` or another error of the prompts, ``BindingError``,
 ///   ``VerificationError`` for models that cannot be compared, ``DiskSpaceError``, an error of the
 ///   sampler or of the weights' source, or `CancellationError`.
 func verify(
   _ reference: ModelSource, _ candidate: ModelSource, _ request: VerificationRequest,
-  report: String? = nil, _ events: EventSink
+  candidateBytes: Int? = nil, report: String? = nil, _ events: EventSink
 ) throws -> VerificationReport {
   let settings = VerificationSettings(
     prompts: try request.prompts, seeds: (0..<request.seeds).map { UInt64($0) },
@@ -147,14 +170,17 @@ func verify(
   let verifier = Verifier(
     settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
     machine: "\(machineName()), \(counted(Threads.count, "thread"))")
-  func subject(_ source: ModelSource, _ compute: Compute) throws -> Verifier.Subject {
+  func subject(
+    _ source: ModelSource, bytes: Int? = nil, _ compute: Compute
+  ) throws -> Verifier.Subject {
     Verifier.Subject(
       name: PathParts(source.location).name, model: try Model.bind(source),
-      fileBytes: bytesOnDisk(source.location), arithmetic: compute.arithmetic)
+      fileBytes: bytes ?? bytesOnDisk(source.location), arithmetic: compute.arithmetic)
   }
   let original = try subject(reference, request.referenceCompute)
   try original.model.check(request.sampling)
-  let other = try subject(candidate, request.compute)
+  try request.checkMemory(for: original.model)
+  let other = try subject(candidate, bytes: candidateBytes, request.compute)
   // The baselines read weights, so the models are compared first.
   try verifier.checkComparable(other, with: original)
   if let report { try request.checkSpace(forReport: report, of: original.model) }
@@ -168,6 +194,20 @@ func verify(
   events(.stage(.verifying(candidate: other.name, reference: original.name)))
   return try verifier.verify(reference: original, candidate: other, baselines: baselines) {
     events(.progress(done: $0, total: $1))
+  }
+}
+
+extension VerificationReport {
+  /// The part that a `.decant` file keeps: the measurements, without images and tensors.
+  var record: JSONObject {
+    let whole = json
+    var record: JSONObject = [:]
+    for name in ["tool", "machine", "settings", "thresholds", "met"] { record[name] = whole[name] }
+    record["results"] = .array(
+      compared.enumerated().map { index, subject in
+        ["name": .string(subject.name), "summary": summary(of: index).json]
+      })
+    return record
   }
 }
 
@@ -205,18 +245,6 @@ package struct VerificationOutcome: JobOutcome {
             + "at \(check.side == .least ? "least" : "most") "
             + "\(formatted(check.limit, digits: 4))\(check.unit) is required"
         }.joined(separator: "; "))
-  }
-
-  /// The part that a `.decant` file keeps: the measurements, without images and tensors.
-  var record: JSONObject {
-    let whole = report.json
-    var record: JSONObject = [:]
-    for name in ["tool", "machine", "settings", "thresholds", "met"] { record[name] = whole[name] }
-    record["results"] = .array(
-      report.compared.enumerated().map { index, subject in
-        ["name": .string(subject.name), "summary": report.summary(of: index).json]
-      })
-    return record
   }
 
   package var json: JSONValue {

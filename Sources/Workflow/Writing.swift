@@ -61,13 +61,19 @@ package struct OutputRequest: Sendable {
   }
 
   /// Writes the model completely or not at all.
-  func write(_ model: ModelSource, by writer: any ModelWriter, _ events: EventSink) throws {
+  ///
+  /// - Parameter staged: the place of the output in ``StagedOutputs``, which gives it its name later.
+  func write(
+    _ model: ModelSource, by writer: any ModelWriter, to staged: String? = nil, _ events: EventSink
+  ) throws {
     try checkFreeSpace(for: model, by: writer)
     // A folder that exists stands for its own layout, whatever its name.
     let notes = layout.notes(on: path, by: writer)
     events(.stage(.writing(path)))
     try withHeapKeptSmall {
-      try writer.write(model, to: path, replacing: replacing, options: options) { done, total in
+      try writer.write(
+        model, to: staged ?? path, replacing: staged == nil && replacing, options: options
+      ) { done, total in
         events(.progress(done: done, total: total))
       }
     }
@@ -86,7 +92,8 @@ enum OutputNature {
   case either
 }
 
-/// Refuses an output that is an input, is inside an input, contains one, or exists already.
+/// Refuses an output that is an input, is inside an input, contains one, exists already, or cannot be
+/// written under its name.
 ///
 /// - Parameter refuseEvenReplacing: called for an existing output before the check of `replacing`,
 ///   to refuse what is never replaced.
@@ -97,6 +104,7 @@ func refuseOverwriting(
   refuseEvenReplacing: () throws -> Void = {}
 ) throws {
   if path.isEmpty { throw JobError("the output has an empty name", remedy: .renameOutput) }
+  try checkOutputName(path)
   let output = resolved(path)
   for input in inputs where output == resolved(input) || output.hasPrefix(resolved(input) + "/") {
     throw JobError(

@@ -190,15 +190,16 @@ struct SingleFileTests {
   @Test func missingVariantsAndAveragesAreRefused() {
     #expect(
       refusal(Self.unet(), options: ReadOptions(ema: true))
-        == "holds no moving average of the weights (model_ema.…)")
+        == "holds no moving average of the weights (EMA)")
     #expect(
       refusal([("model_ema.diffusion_modelinput_blocks00weight", [8, 4, 3, 3])])
-        == "holds a moving average of a U-Net (model_ema.…) and no plain weights")
+        == "holds a moving average of a U-Net (EMA) and no other weights of it")
     #expect(
       refusal(
         Self.unet() + [("model_ema.diffusion_modelout2weight", [4, 8, 3, 3])],
         options: ReadOptions(ema: true))
-        == "tensor 'model_ema.diffusion_modelinput_blocks00weight' is missing")
+        == "the moving average of the U-Net (EMA) is incomplete: it has 1 of 7 tensors, without "
+        + "'model_ema.diffusion_modelinput_blocks00weight'")
     #expect(
       message {
         _ = try SingleFileReader().read("x", options: ReadOptions(variant: "fp16"))
@@ -289,6 +290,7 @@ struct SingleFileTests {
         .adapter(path: "f", examples: []), .choose(.adapters, purpose: "to merge them into a model")
       ),
       (.noMovingAverage(path: "f"), .leaveOut(.ema)),
+      (.incompleteAverage(path: "f", found: 1, expected: 2, missing: "w"), .leaveOut(.ema)),
       (.averageAlone(path: "f"), .choose(.ema, purpose: "to read it")),
       (.malformedConfig(path: "f", found: "not JSON"), .act("convert the model again")),
       (.notAModel(path: "f", kind: "safetensors file", survey: survey), nil),

@@ -157,6 +157,14 @@ struct ZIPHostileTests {
       torchRefusal(zip(Self.good, between: [0])).contains("expected an end at byte \(size - 21)"))
   }
 
+  /// As many entries as a directory of 64 MiB holds, without their number.
+  @Test(.timeLimit(.minutes(1))) func theNumberOfEntriesIsLimited() {
+    let entries = (0..<101_002).map { ZIPSample("m/\($0)", []) }
+    #expect(
+      torchRefusal(zip(entries, count: 1)).contains(
+        "the ZIP archive's directory holds 101001 entries, expected 1"))
+  }
+
   /// The ZIP64 fields of an archive, with their locator.
   private func wide(
     count: Int, size: Int, start: Int, place: Int, length: Int = 44, other: Int = 0
@@ -197,7 +205,10 @@ struct ZIPHostileTests {
         "their length does not lead"
       ),
       (wide(count: 4, size: size, start: start, place: end), "holds 3 entries, expected 4"),
-      (wide(count: .max, size: size, start: start, place: end), "expected \(Int.max)"),
+      (
+        wide(count: .max, size: size, start: start, place: end),
+        "the ZIP archive's directory announces \(Int.max) entries, expected at most 101000"
+      ),
       (wide(count: 3, size: .max, start: .max, place: end), "directory has \(Int.max) bytes"),
       (
         wide(count: 3, size: -1, start: start, place: end),

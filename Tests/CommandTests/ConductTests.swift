@@ -172,6 +172,47 @@ import Testing
     }
   }
 
+  /// A step of this size takes many seconds.
+  @Test(arguments: signals)
+  func anInterruptEndsAStep(signal: Int32) throws {
+    try withModel { folder in
+      let running = try Decant.start(
+        ["generate", "model", "-p", "x", "-o", "a.png", "--steps", "2", "--size", "2048x2048"],
+        in: folder)
+      try running.waitFor("generating with model")
+      Thread.sleep(forTimeInterval: 0.5)
+      let start = ContinuousClock.now
+      kill(running.process.processIdentifier, signal)
+      #expect(try running.end().code == 130)
+      // Within a second, where other tests leave it a processor.
+      #expect(ContinuousClock.now - start < .seconds(5))
+    }
+  }
+
+  @Test func whatTheMemoryDoesNotHoldIsRefused() throws {
+    try withModel { folder in
+      let generate = ["-p", "x", "-o", "a.png", "--steps", "1", "--size", "8192x8192"]
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      // A limit of 4 GiB, in KiB.
+      process.arguments =
+        ["-c", "ulimit -v 4194304 && exec \"$0\" generate model \"$@\"", try #require(builtProgram)]
+        + generate
+      process.currentDirectoryURL = URL(fileURLWithPath: folder)
+      let errors = Pipe()
+      process.standardError = errors
+      try process.run()
+      let message = String(
+        decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 2)
+      #expect(
+        message.contains("decant: making an image of 8192x8192 takes at least "), "\(message)")
+      #expect(message.hasSuffix(" are free; choose a smaller --size\n"), "\(message)")
+      #expect(try names(folder) == ["model"])
+    }
+  }
+
   /// `bench` measures more than one model in child processes.
   @Test func anInterruptEndsAMeasurement() throws {
     try withModel { folder in

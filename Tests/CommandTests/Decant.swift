@@ -9,26 +9,7 @@ struct Ending {
   let errors: String
 }
 
-/// The built program. It lies in the folder of the test bundle and has the name of the product, or of
-/// the target in a package without products.
 enum Decant {
-  static let path: String? = {
-    var places =
-      [CommandLine.arguments[0]] + CommandLine.arguments.filter { $0.hasSuffix(".xctest") }
-    places.append(Bundle.main.bundlePath + "/x")
-    if let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
-      places.append(path)
-    }
-    for place in places {
-      let folder = URL(fileURLWithPath: place).deletingLastPathComponent()
-      for name in ["decant", "Command"] {
-        let path = folder.appendingPathComponent(name).path
-        if FileManager.default.isExecutableFile(atPath: path) { return path }
-      }
-    }
-    return nil
-  }()
-
   /// Starts the program in `folder`.
   ///
   /// - Parameter environment: variables in addition to those of this process.
@@ -36,7 +17,8 @@ enum Decant {
     _ arguments: [String], in folder: String, environment: [String: String] = [:]
   ) throws -> Running {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: try #require(path, "the program was not built"))
+    process.executableURL = URL(
+      fileURLWithPath: try #require(builtProgram, "the program was not built"))
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.currentDirectoryURL = URL(fileURLWithPath: folder)

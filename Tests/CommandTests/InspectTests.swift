@@ -165,14 +165,14 @@ import Testing
       try expectDecant(
         ["inspect", "a.safetensors", "--ema"], in: folder, exit: 2,
         stderr:
-          "decant: a.safetensors: holds no moving average of the weights (model_ema.…); leave --ema out"
+          "decant: a.safetensors: holds no moving average of the weights (EMA); leave --ema out"
       )
       try write(
         [("model_ema.diffusion_modelout2weight", [4, 8])], to: folder + "/alone.safetensors")
       let alone = try expectDecant(
         ["inspect", "alone.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: alone.safetensors: holds a moving average of a U-Net (model_ema.…) and no plain weights; pass --ema to read it"
+          "decant: alone.safetensors: holds a moving average of a U-Net (EMA) and no other weights of it; pass --ema to read it"
       )
       #expect(alone.output.isEmpty)
       // Averages beside the plain weights: empty tensors, which are never read.
@@ -312,7 +312,7 @@ import Testing
       let refusal = try expectDecant(["my vae"], in: folder, exit: 2)
       #expect(
         refusal.errors.contains("for example: decant inspect 'my vae'\n"), "\(refusal.errors)")
-      let program = try #require(Decant.path)
+      let program = try #require(builtProgram)
       for (line, output) in [
         (lines.first { $0.contains("--type int8 --for sdnq") }, "it's my model-int8-sdnq"),
         (lines.first { $0.contains("-o 'it'\\''s my model-f16/'") }, "it's my model-f16"),

@@ -326,6 +326,27 @@ import Testing
     }
   }
 
+  /// Without a verification there is nothing to measure.
+  @Test func shrinkRefusesSettingsOfAVerificationWithoutOne() throws {
+    try withModel { folder in
+      let shrink = ["shrink", "model", "-o", "a.decant", "--no-verify"]
+      for (options, names) in [
+        (["--min-psnr", "3"], "--min-psnr has no effect with --no-verify; leave it out."),
+        (
+          ["--max-step-error", "1", "--report", "r"],
+          "--max-step-error and --report have no effect with --no-verify; leave them out."
+        ),
+        (
+          ["--calibration", "c", "--prompts", "p"],
+          "--prompts has no effect with --calibration, which is made already; leave it out."
+        ),
+      ] {
+        let ending = try expectDecant(shrink + options, in: folder, exit: 2)
+        #expect(ending.errors.hasPrefix("decant: \(names)\n"), "\(ending.errors)")
+      }
+    }
+  }
+
   @Test func theVersion() throws {
     try withTemporaryFolder { folder in
       let ending = try expectDecant(["--version"], in: folder)

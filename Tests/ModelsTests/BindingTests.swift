@@ -99,8 +99,10 @@ import Testing
     var source = try MiniModel.source()
     let unet = try #require(source["unet"])
     let name = "\u{1b}[31m" + String(repeating: "x", count: 1000)
+    // Beside a missing tensor, others are listed.
     source["unet"]?.weights = AlteredWeights(
-      base: unet.weights, replaced: [name: StoredTensor(shape: [1], floats: [0])])
+      base: unet.weights, renamed: ["conv_out.bias": nil],
+      replaced: [name: StoredTensor(shape: [1], floats: [0])])
     let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
     #expect(error.description.contains("unexpected '\\u{1b}[31mxxx"))
     #expect(!error.description.contains("\u{1b}"))

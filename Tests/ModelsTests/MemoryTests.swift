@@ -43,6 +43,30 @@ import Testing
     #expect(abs(Double(bytes) / Double(measured) - 1) < 0.001)
   }
 
+  /// What Decant itself takes at least. `measured` is the growth of its resident memory in float32 from
+  /// a smaller image, on Zen 4, scaled to this one.
+  @Test func leastActivationsAreBelowThoseOfDecant() throws {
+    let model = try Model.bind(try model("sd-v1-5"))
+    let latent = ImageSize(width: 64, height: 64)
+    let image = ImageSize(width: 512, height: 512)
+    for (bound, bytes, measured) in [
+      (LeastActivations.unet(model.unet, latent: latent, batch: 2), 136_616_960, 188_300_000),
+      (LeastActivations.decoder(model.vae, latent: latent), 604_028_928, 633_600_000),
+      (LeastActivations.encoder(model.vae, image: image), 360_011_092, 406_800_000),
+    ] {
+      #expect(bound == bytes)
+      #expect(bound < measured && bound > measured / 3 * 2)
+    }
+    let text = try #require(model.source["text_encoder"])
+    let config = try TextEncoderConfig(
+      json: text.config, location: "", className: text.className)
+    #expect(LeastActivations.text(config, tokens: 77, batch: 2) == 2 * 77 * 768 * 12 * 4)
+    // A damaged request may ask for any number.
+    let wide = ImageSize(width: 1 << 40, height: 1 << 40)
+    #expect(LeastActivations.unet(model.unet, latent: wide, batch: .max) > 1 << 46)
+    #expect(LeastActivations.encoder(model.vae, image: wide) > 1 << 46)
+  }
+
   /// A matrix of scores and unfolded inputs, as stable-diffusion.cpp has them.
   @Test func scoresAndUnfoldedInputsCount() throws {
     let program = ProgramMemory(

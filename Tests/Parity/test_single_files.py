@@ -1,6 +1,7 @@
 """Single files: `from_single_file` loads those of decant, and decant reads those of diffusers and torch."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from diffusers import (
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from conftest import run
+from conftest import facts, run
 from random_models import FAMILIES, make_family
 
 NAMES = list(FAMILIES)
@@ -130,3 +131,99 @@ def test_prediction_types_and_their_reasons(files, tmp_path):
     run("convert", tmp_path / "a.safetensors", "-o", f"{tmp_path / 'b'}/", "--prediction", "epsilon", "--quiet")
     scheduler = json.loads((tmp_path / "b" / "scheduler" / "scheduler_config.json").read_text())
     assert scheduler["prediction_type"] == "epsilon"
+
+
+WRAPPERS = {
+    "data-parallel": torch.nn.DataParallel,
+    "compiled": torch.compile,
+    "compiled-data-parallel": lambda module: torch.compile(torch.nn.DataParallel(module)),
+    "averaged": torch.optim.swa_utils.AveragedModel,
+    "module-list": lambda module: torch.nn.ModuleDict({"student": module}),
+}
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pickle", "nested pickle", "folder"])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_components_below_wrappers_of_torch(files, tmp_path, wrapper, form):
+    """The names that wrappers of torch give to a component's tensors are read as the component's own."""
+    pipeline, folder, _ = files["sd-v1"]
+    for name in ("unet", "vae", "text_encoder"):
+        component = getattr(pipeline, name)
+        state = {key: value.contiguous() for key, value in WRAPPERS[wrapper](component).state_dict().items()}
+        path = tmp_path / name
+        if form == "folder":
+            shutil.copytree(folder / name, path)
+            stem = "model" if name == "text_encoder" else "diffusion_pytorch_model"
+            save_file(state, path / f"{stem}.safetensors", metadata={"format": "pt"})
+        elif form == "safetensors":
+            save_file(state, path)
+        else:
+            torch.save({"model": {"state_dict": state}} if form == "nested pickle" else state, path)
+        part = "text-encoder" if name == "text_encoder" else name
+        outputs = []
+        for source in (folder / name, path):
+            outputs.append(tmp_path / f"{name}-{len(outputs)}.safetensors")
+            run("extract", source, "--component", part, "-o", outputs[-1], "--quiet")
+        equal(load_file(outputs[1]), load_file(outputs[0]))
+        changes = facts("inspect", path)["changes"]
+        assert any(change["kind"] == "changed" for change in changes), changes
+
+
+ATTENTIONS = {
+    "ldm": ["norm", "q", "k", "v", "proj_out"],
+    "old": ["group_norm", "query", "key", "value", "proj_attn"],
+    "new": ["group_norm", "to_q", "to_k", "to_v", "to_out.0"],
+    "twice": ["norm", "to_to_q", "to_to_k", "to_to_v", "to_out.0"],
+}
+
+
+@pytest.mark.parametrize("shape", ["matrix", "kernel", "vectors of rank 4"])
+@pytest.mark.parametrize("naming", ATTENTIONS)
+def test_every_naming_of_the_attention(files, tmp_path, naming, shape):
+    """In single files and folders, with matrices as matrices or 1x1 convolutions."""
+    pipeline, folder, file = files["sd-v1"]
+
+    def renamed(state, names):
+        out = {}
+        for key, value in state.items():
+            if ".attn_1." in key or ".attentions." in key:
+                for old, new in zip(names, ATTENTIONS[naming]):
+                    if f".{old}." in key:
+                        key = key.replace(f".{old}.", f".{new}.")
+                        break
+                if value.ndim == 1:
+                    value = value[None, :, None, None] if shape == "vectors of rank 4" else value
+                else:
+                    value = value.reshape(value.shape[:2] if shape == "matrix" else (*value.shape[:2], 1, 1))
+            out[key] = value.contiguous()
+        return out
+
+    save_file(renamed(load_file(file), ATTENTIONS["ldm"]), tmp_path / "theirs.safetensors")
+    shutil.copytree(folder, tmp_path / "theirs")
+    weights = "vae/diffusion_pytorch_model.safetensors"
+    save_file(renamed(load_file(folder / weights), ATTENTIONS["new"]), tmp_path / "theirs" / weights)
+    for source in ("theirs.safetensors", "theirs"):
+        run("convert", tmp_path / source, "-o", f"{tmp_path / 'out'}/", "--quiet", "--force")
+        equal(load_file(tmp_path / "out" / weights), pipeline.vae.state_dict())
+
+
+def test_full_clip_models_are_text_encoders(tmp_path):
+    """A file of transformers' CLIPModel: the text encoder is read, the rest is listed."""
+    from transformers import CLIPConfig, CLIPModel
+
+    sizes = {"hidden_size": 768, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 12}
+    text = {**sizes, "vocab_size": 99, "max_position_embeddings": 77}
+    vision = {**sizes, "image_size": 32, "patch_size": 16}
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=768))
+    state = {key: value.contiguous() for key, value in model.state_dict().items()}
+    save_file(state, tmp_path / "clip.safetensors")
+    found = facts("inspect", tmp_path / "clip.safetensors")
+    assert [part["name"] for part in found["components"]] == ["text_encoder"]
+    left = {name for change in found["changes"] if change["kind"] == "left_out" for name in change["names"]}
+    assert any(name.startswith("vision_model.") for name in left)
+    run("extract", tmp_path / "clip.safetensors", "--component", "text-encoder", "-o", tmp_path / "t.safetensors", "--quiet")
+    expected = {
+        key: value for key, value in state.items()
+        if key.startswith("text_model.") and not key.endswith("position_ids")
+    }
+    equal(load_file(tmp_path / "t.safetensors"), expected)

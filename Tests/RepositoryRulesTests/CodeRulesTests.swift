@@ -51,10 +51,36 @@ struct CodeRulesTests {
     }
   }
 
-  /// Only Command prints. Other modules report by events and results.
+  /// Only Command prints, through functions that escape control characters. Other modules report by
+  /// events and results.
   @Test func onlyTheCommandPrints() throws {
-    for file in try Repository.files("Sources") where !file.path.hasPrefix("Sources/Command/") {
-      #expect(!file.code.contains("print("), "\(file) prints")
+    let place = "Sources/Support/StandardStreams.swift"
+    let prints =
+      #/\b(print|debugPrint|dump|puts|fputs|putchar|fwrite)\(|FileHandle\.standard|STD(OUT|ERR)_FILENO/#
+    for file in try Repository.files("Sources") where file.path != place {
+      #expect(!file.code.contains(prints), "\(file) prints")
+      if file.path.hasPrefix("Sources/Command/") { continue }
+      #expect(!file.code.contains(#/\bprint(Error|Result)\(/#), "\(file) prints")
+    }
+    let streams = try Repository.file(place).code
+    #expect(streams.contains("printResult(") && streams.contains("escapedForTerminal(line)"))
+  }
+
+  /// One initializer makes texts of the bytes of files; it refuses texts that take long to compare.
+  @Test func textsOfFilesAreMadeInOnePlace() throws {
+    // Bytes that Decant made, of a fixed short length, or of another process.
+    let others = [
+      "Sources/Checkpoints/Diffusers/HubCache.swift", "Sources/Checkpoints/FileKind.swift",
+      "Sources/Checkpoints/Torch/TorchRecords.swift",
+      "Sources/Sampling/Images/PNG.swift", "Sources/Sampling/Images/PNGChunks.swift",
+      "Sources/Sampling/Text/CLIPTokenizer.swift", "Sources/Sampling/Text/CLIPVocabulary.swift",
+      "Sources/Support/JSONReader.swift", "Sources/Workflow/ChildProcess.swift",
+    ]
+    for file in try Repository.files("Sources") where file.path != "Sources/Support/FileText.swift"
+    {
+      #expect(!file.code.contains("String(validating:"), "\(file) makes a text")
+      if others.contains(file.path) { continue }
+      #expect(!file.code.contains("String(decoding:"), "\(file) makes a text")
     }
   }
 

@@ -39,6 +39,21 @@ struct ImageTests {
     #expect(texts[1].text == "日本語")
   }
 
+  /// Texts are keys and values that are compared.
+  @Test("skip texts that are slow to compare", .timeLimit(.minutes(1)))
+  func hostileTexts() throws {
+    let marks = "a" + String(repeating: "\u{300}\u{323}", count: 100_000)
+    let bytes = try Self.small.png(text: [("a", marks), ("b", "日本語")])
+    let texts = try PNGChunks.texts(bytes, location: "test")
+    #expect(texts.map(\.keyword) == ["b"])
+  }
+
+  @Test("name chunks without control characters")
+  func chunkNames() {
+    let error = PNGError.damaged(location: "x", chunk: "\u{1b}[2J", offset: 8)
+    #expect(error.description == #"x: PNG chunk '\u{1b}[2J' at byte 8 is truncated or damaged"#)
+  }
+
   /// Files of make_families.py; PIL drops the lower half of sixteen bits, libpng rounds.
   @Test("are read from PNGs of all color types as PIL reads them")
   func kinds() throws {
@@ -171,7 +186,7 @@ struct ImageTests {
 @Suite("Generation parameters")
 struct GenerationParametersTests {
   static let plain = GenerationParameters(
-    prompt: "a cat, sitting\nin the sun", negativePrompt: "blurry, \"ugly\"", steps: 25,
+    prompt: "a cat, sitting in the sun", negativePrompt: "blurry, \"ugly\"", steps: 25,
     sampler: "DPM++ 2M Karras", guidanceScale: 7.5, seed: 1 << 63, width: 512, height: 768,
     model: "sd-v1-4")
 
@@ -179,8 +194,7 @@ struct GenerationParametersTests {
   func text() {
     #expect(
       Self.plain.text == """
-        a cat, sitting
-        in the sun
+        a cat, sitting in the sun
         Negative prompt: blurry, "ugly"
         Steps: 25, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 9223372036854775808, \
         Size: 512x768, Model: sd-v1-4, Version: Decant
@@ -218,6 +232,22 @@ struct GenerationParametersTests {
     #expect(
       parameters.text.hasSuffix(#"LoRA: "style 0.8, a, b: c -1, d e 1", Version: Decant"#))
     #expect(GenerationParameters(text: parameters.text) == parameters)
+  }
+
+  /// Readers take a line for the negative prompt or the settings wherever it is.
+  @Test("have prompts on one line", arguments: ["\n", "\r\n", "\r", "\u{2028}", "\u{85}"])
+  func forgedLines(lineBreak: String) throws {
+    var parameters = Self.plain
+    parameters.prompt =
+      "a" + lineBreak + "Negative prompt: b" + lineBreak + "Steps: 1, Seed: 2, Size: 3x4"
+    parameters.negativePrompt = "c" + lineBreak + lineBreak + "Steps: 1, Seed: 2, Size: 3x4"
+    #expect(
+      parameters.text.hasPrefix(
+        "a Negative prompt: b Steps: 1, Seed: 2, Size: 3x4\nNegative prompt: c  Steps: 1, Seed: 2, "
+          + "Size: 3x4\nSteps: 25, "))
+    let read = try #require(GenerationParameters(text: parameters.text))
+    #expect(read.steps == 25 && read.seed == 1 << 63 && read.width == 512)
+    #expect(read.negativePrompt == "c  Steps: 1, Seed: 2, Size: 3x4")
   }
 
   @Test("of another program are read as far as known")

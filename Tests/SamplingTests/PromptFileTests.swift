@@ -110,24 +110,57 @@ struct PromptFileTests {
     #expect(try [Prompt](text: "a\na\tb", path: "p").count == 2)
   }
 
-  @Test("are read up to a limit")
+  @Test("are read up to a limit of bytes")
   func limit() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/prompts.txt"
-      try write("a\nb\tc\nd\n", to: path)
-      #expect(try [Prompt](path: path).map(\.prompt) == ["a", "b", "d"])
+      let comment = "#" + String(repeating: "x", count: [Prompt].byteLimit - 2) + "\n"
+      try write(comment, to: path)
+      #expect(throws: PromptFileError.noPrompts(path: path)) { try [Prompt](path: path) }
+      try write(comment + "a", to: path)
+      let error = #expect(throws: PromptFileError.self) { try [Prompt](path: path) }
       #expect(
-        try [Prompt](path: path, limit: 2) == [Prompt("a"), Prompt("b", negativePrompt: "c")])
-      #expect(try [Prompt](path: path, limit: 9).count == 3)
+        error?.description
+          == "\(path): the prompt file has more than 16.8 MB; expected one prompt per line")
+      // An endless one.
+      #expect(throws: PromptFileError.tooLong(path: "/dev/zero", limit: [Prompt].byteLimit)) {
+        try [Prompt](path: "/dev/zero")
+      }
     }
+  }
+
+  /// A program may write to a pipe later, and in pieces.
+  @Test("may be pipes")
+  func pipes() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/pipe"
+      #expect(mkfifo(path, 0o600) == 0)
+      let writer = Process()
+      writer.executableURL = URL(fileURLWithPath: "/bin/sh")
+      writer.arguments = [
+        "-c", "sleep 0.3; (printf 'a\\nb\\t'; sleep 0.3; printf 'c\\n') >\"$0\"", path,
+      ]
+      try writer.run()
+      #expect(try [Prompt](path: path) == [Prompt("a"), Prompt("b", negativePrompt: "c")])
+      writer.waitUntilExit()
+    }
+  }
+
+  /// Nobody writes to the pipe.
+  @Test("that are pipes do not block a cancelled task")
+  func cancelledPipe() async throws {
+    let path = FileManager.default.temporaryDirectory
+      .appendingPathComponent("decant-test-\(UUID().uuidString)").path
+    #expect(mkfifo(path, 0o600) == 0)
+    defer { unlink(path) }
+    let task = Task { try [Prompt](path: path) }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
   }
 
   @Test("default to Decant's list")
   func defaults() throws {
     #expect(try [Prompt](path: nil).map(\.prompt) == CalibrationPrompts.all)
-    #expect(
-      try [Prompt](path: nil, limit: 3).map(\.prompt)
-        == Array(CalibrationPrompts.all.prefix(3)))
   }
 
   @Test("must exist and be UTF-8")

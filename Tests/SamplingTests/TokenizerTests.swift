@@ -159,6 +159,22 @@ struct TokenizerTests {
         "model/tokenizer/tokenizer.json: 'model' is missing, expected an object with 'vocab' and "
           + "'merges'"
       ),
+      (
+        ["vocab.json": #"{"a\u001b\n": -1}"#, "merges.txt": smallMerges],
+        #"model/tokenizer/vocab.json: the ID of token 'a\u{1b}\u{a}' is -1, expected 0 or more"#
+      ),
+      (
+        ["vocab.json": smallVocabulary, "merges.txt": "#version: 0.2\n\u{1b}[2J\n"],
+        #"model/tokenizer/merges.txt: line 2 is '\u{1b}[2J', expected two tokens"#
+      ),
+      (
+        [
+          "vocab.json": smallVocabulary,
+          "merges.txt": "a" + String(repeating: "\u{300}", count: 31) + " b\n",
+        ],
+        "model/tokenizer/merges.txt: the text is a text with more than 30 combining marks in a row, "
+          + "expected UTF-8"
+      ),
     ] as [([String: String], String)])
   func refusals(files: [String: String], sentence: String) {
     do throws(TokenizerError) {
@@ -167,5 +183,38 @@ struct TokenizerTests {
     } catch {
       #expect(error.description == sentence)
     }
+  }
+
+  /// Each added token is looked for at each place of a prompt.
+  @Test("limits the added tokens and the merges", .timeLimit(.minutes(1)))
+  func limits() {
+    func message(_ files: [String: String]) -> String {
+      do throws(TokenizerError) {
+        _ = try CLIPTokenizer(files: files.map { Self.file($0, $1) }, location: "model")
+        return "no error"
+      } catch { return error.description }
+    }
+    func added(_ count: Int) -> String {
+      "{" + (0..<count).map { "\"t\($0)\": \($0 + 10)" }.joined(separator: ", ") + "}"
+    }
+    var files = ["vocab.json": Self.smallVocabulary, "merges.txt": Self.smallMerges]
+    // With the start and the end token.
+    files["added_tokens.json"] = added(9998)
+    #expect(message(files) == "no error")
+    files["added_tokens.json"] = added(9999)
+    #expect(
+      message(files)
+        == "model/tokenizer/tokenizer_config.json: the number of added tokens is 10001, expected at "
+        + "most 10000")
+    files["added_tokens.json"] = nil
+    files["special_tokens_map.json"] =
+      #"{"extra_special_tokens": ["#
+      + [String](repeating: "\"a\"", count: 200_000)
+      .joined(separator: ",") + "]}"
+    #expect(message(files) == "no error")
+    files["merges.txt"] = String(repeating: "a b</w>\n", count: (16 << 20) / 8 + 1)
+    #expect(
+      message(files)
+        == "model/tokenizer/merges.txt: the length is 16777224 bytes, expected at most 16777216")
   }
 }

@@ -90,6 +90,65 @@ struct JSONParsingTests {
     }
   }
 
+  /// The number of values, the length of a name and of the text, and the runs of combining marks
+  /// are limited, which bounds memory and time.
+  @Test func refusesTextsBeyondTheLimits() throws {
+    func reason(_ text: String) -> JSONError.Reason? {
+      do {
+        _ = try JSONValue(parsing: text)
+        return nil
+      } catch { return error.reason }
+    }
+    let ones = String(repeating: "1,", count: 999_998)
+    #expect(reason("[" + ones + "1]") == nil)
+    #expect(reason("[" + ones + "1,1]") == .tooManyValues(limit: 1_000_000))
+    let objects = String(repeating: "{\"a\":[]},", count: 499_999)
+    #expect(reason("[" + objects + "1]") == .tooManyValues(limit: 1_000_000))
+    let name = String(repeating: "n", count: 65_535)
+    #expect(reason("{\"\(name)\":1}") == nil)
+    #expect(reason("{\"\(name)n\":1}") == .longName(limit: 65_535))
+    #expect(reason("[\"\(name)n\"]") == nil)
+    let marks = String(repeating: "\u{300}", count: 31)
+    for text in [
+      "[\"\(marks)\"]", "{\"\(marks)\":1}", #"["\#(String(repeating: #"\u0300"#, count: 31))"]"#,
+    ] {
+      #expect(reason(text) == .combiningMarks(limit: 30))
+    }
+    #expect(
+      reason(String(repeating: " ", count: 100_000_001))
+        == .tooLong(bytes: 100_000_001, limit: 100_000_000))
+  }
+
+  /// Objects with few and with many members, which are found in different ways.
+  @Test(arguments: [1, 7, 8, 9, 10, 100])
+  func findsReplacesAndRemovesMembers(count: Int) {
+    var object = JSONObject((0..<count).map { ("k\($0)", .integer($0)) })
+    let names = (0..<count).map { "k\($0)" }
+    #expect(object.keys == names && object.count == count)
+    #expect(names.map { object[$0] } == (0..<count).map { .integer($0) })
+    #expect(object["k\(count)"] == nil)
+    object["k0"] = "new"
+    object["z"] = nil
+    #expect(object.keys == names && object["k0"] == "new")
+    object["k0"] = nil
+    #expect(object.keys == Array(names.dropFirst()) && object["k0"] == nil)
+    for index in 1..<max(1, count) { #expect(object["k\(index)"] == .integer(index)) }
+    object["k0"] = 0
+    #expect(object.keys == names.dropFirst() + ["k0"])
+    // The order of members counts.
+    let original = JSONObject((0..<count).map { ("k\($0)", .integer($0)) })
+    #expect((object == original) == (count == 1))
+    #expect(Set([object, object, original]).count == (count == 1 ? 1 : 2))
+  }
+
+  /// Terminals obey some characters that JSON allows in strings.
+  @Test func writesControlCharactersAsEscapes() throws {
+    let text = "a\u{1b}\u{7f}\u{9b}\u{2028}\u{202e}\u{2066}é\u{200d}"
+    let written = JSONValue.string(text).text()
+    #expect(written == "\"a\\u001b\\u007f\\u009b\\u2028\\u202e\\u2066é\u{200d}\"")
+    #expect(try JSONValue(parsing: written) == .string(text))
+  }
+
   /// Many members must not take quadratic time.
   @Test(.timeLimit(.minutes(1))) func takesLinearTime() throws {
     let text = "{" + (0..<200_000).map { "\"k\($0)\":\($0)" }.joined(separator: ",") + "}"
@@ -106,6 +165,16 @@ struct JSONParsingTests {
       (.duplicateName("a"), "the name 'a' occurs twice in one object (at byte 7)"),
       (.tooDeep(limit: 64), "nested deeper than 64 levels (at byte 7)"),
       (.trailingBytes, "something follows the value (at byte 7)"),
+      (.duplicateName("a\u{1b}"), #"the name 'a\u{1b}' occurs twice in one object (at byte 7)"#),
+      (
+        .tooLong(bytes: 10, limit: 9), "the text has 10 bytes, expected at most 9 (at byte 7)"
+      ),
+      (.tooManyValues(limit: 9), "more than 9 values (at byte 7)"),
+      (.longName(limit: 9), "a name of more than 9 bytes (at byte 7)"),
+      (
+        .combiningMarks(limit: 9),
+        "a string with more than 9 combining marks in a row (at byte 7)"
+      ),
     ] as [(JSONError.Reason, String)])
   func describesTheReason(reason: JSONError.Reason, text: String) {
     #expect(JSONError(reason: reason, offset: 7).description == text)

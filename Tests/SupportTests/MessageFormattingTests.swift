@@ -9,6 +9,33 @@ struct MessageFormattingTests {
     #expect(shown("12345", limit: 4) == "1234…")
   }
 
+  /// Characters that change the direction of a text, and separators of lines, are escaped too.
+  @Test(arguments: [
+    ("a\u{9b}31m", #"a\u{9b}31m"#), ("a\u{202e}b", #"a\u{202e}b"#), ("\u{2028}", #"\u{2028}"#),
+    ("\u{2066}", #"\u{2066}"#), ("\u{7f}", #"\u{7f}"#), ("a\r\n", #"a\u{d}\u{a}"#),
+    ("é日😀\u{200d}", "é日😀\u{200d}"),
+  ])
+  func whatTerminalsObeyIsEscaped(text: String, escaped: String) {
+    #expect(shown(text) == escaped)
+  }
+
+  /// Line breaks and tabs of tables stay.
+  @Test func printedTextKeepsItsLayout() {
+    #expect(escapedForTerminal("a\tb\n  c") == "a\tb\n  c")
+    #expect(escapedForTerminal("a\r\u{1b}[2J\nb") == #"a\u{d}\u{1b}[2J"# + "\nb")
+  }
+
+  /// A message has line breaks before indented lines alone, so a name cannot forge one.
+  @Test func messagesAreBounded() {
+    #expect(
+      bounded(message: "m: faults\n  unet: 'a'\n  vae: 'b'") == "m: faults\n  unet: 'a'\n  vae: 'b'"
+    )
+    #expect(bounded(message: "m: 'x\ndecant: forged'") == #"m: 'x\u{a}decant: forged'"#)
+    #expect(bounded(message: "a\t\u{1b}b\n") == #"a\u{9}\u{1b}b\u{a}"#)
+    let long = bounded(message: String(repeating: "a", count: 50_000_000))
+    #expect(long.count == 20_001 && long.hasSuffix("…"))
+  }
+
   @Test func namesAreListed() {
     #expect(listed([]) == "nothing")
     #expect(listed(["a"]) == "a")

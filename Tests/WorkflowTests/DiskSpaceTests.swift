@@ -3,6 +3,7 @@ import Foundation
 import ModelSources
 import Sampling
 import Support
+import Synchronization
 import TestSupport
 import Testing
 import Workflow
@@ -14,11 +15,13 @@ import Workflow
     func freeBytes(forWriting path: String) -> Int? { free }
   }
 
-  /// No space is left once the file at a path exists.
-  private struct FullAfterOutput: FileSystems {
-    func freeBytes(forWriting path: String) -> Int? {
-      FileManager.default.fileExists(atPath: path) ? 0 : .max
-    }
+  /// No space is left once it is full.
+  private final class Filling: FileSystems {
+    private let isFull = Mutex(false)
+
+    func fill() { isFull.withLock { $0 = true } }
+
+    func freeBytes(forWriting path: String) -> Int? { isFull.withLock { $0 } ? 0 : .max }
   }
 
   /// Runs the job with `free` bytes in every file system, and returns the refusal.
@@ -34,13 +37,14 @@ import Workflow
   }
 
   private func shrink(
-    _ path: String, method: String, program: String? = nil, replacing: Bool = false
+    _ path: String, method: String, program: String? = nil, replacing: Bool = false,
+    verification: VerificationRequest? = smallVerification
   ) -> ShrinkJob {
     ShrinkJob(
       model: tiny, reading: InputOptions(),
       output: OutputRequest(path: path, replacing: replacing, program: program), cut: nil,
       quantization: QuantizationRequest(type: "int8", method: method), calibration: nil,
-      calibrating: smallCalibration, verification: smallVerification, report: nil)
+      calibrating: smallCalibration, verification: verification, report: nil)
   }
 
   private func quantize(_ path: String, program: String? = nil) -> QuantizeJob {
@@ -207,8 +211,12 @@ import Workflow
       let (path, whole) = (folder + "/a.decant", folder + "/b.decant")
       _ = try await shrink(whole, method: "round").run()
       let log = EventLog()
-      let outcome = try await DiskSpace.$fileSystems.withValue(FullAfterOutput()) {
-        try await shrink(path, method: "round").run(log.add)
+      let disk = Filling()
+      let outcome = try await DiskSpace.$fileSystems.withValue(disk) {
+        try await shrink(path, method: "round").run { event in
+          log.add(event)
+          if case .stage(.verifying) = event { disk.fill() }
+        }
       }
       #expect(
         log.notes.contains {
@@ -279,6 +287,15 @@ import Workflow
       let unet = try await needed(quantize(part, program: "comfyui"))
       let whole = try await needed(shrink(part, method: "mse", program: "comfyui"))
       #expect(whole == unet + calibration)
+
+      // An existing output stays until the new one is complete, and so gives no space.
+      _ = try await shrink(file, method: "round").run()
+      #expect(
+        try await needed(shrink(file, method: "round", replacing: true)) == 2 * written)
+      // Without a verification there are no results to store.
+      #expect(
+        try await needed(shrink(folder + "/b.decant", method: "round", verification: nil))
+          == written)
     }
   }
 }

@@ -183,36 +183,75 @@ import Workflow
     }
   }
 
-  /// An interrupted verification leaves a complete model, and the message says how to verify it.
-  @Test func anInterruptedVerificationNamesItsModel() async throws {
+  /// The error of a job that is cancelled when a stage begins.
+  private func interrupted(
+    _ job: ShrinkJob, at isReached: @escaping @Sendable (Stage) -> Bool
+  ) async throws -> InterruptedShrink {
+    let running = Mutex<Task<Void, any Error>?>(nil)
+    let (starts, start) = AsyncStream<Void>.makeStream()
+    let task = Task {
+      for await _ in starts { break }
+      _ = try await job.run { event in
+        guard case .stage(let stage) = event, isReached(stage) else { return }
+        running.withLock { $0?.cancel() }
+      }
+    }
+    running.withLock { $0 = task }
+    start.yield()
+    let error = await #expect(throws: InterruptedShrink.self) { try await task.value }
+    return try #require(error)
+  }
+
+  private func shrink(_ path: String, _ quantization: QuantizationRequest) -> ShrinkJob {
+    ShrinkJob(
+      model: tiny, reading: InputOptions(), output: OutputRequest(path: path), cut: nil,
+      quantization: quantization, calibration: nil, calibrating: smallCalibration,
+      verification: smallVerification, report: nil)
+  }
+
+  /// An interrupted verification leaves no model. The message names the calibration, which the same
+  /// command uses again.
+  @Test func anInterruptedVerificationKeepsItsCalibration() async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/a.decant"
-      let running = Mutex<Task<Void, any Error>?>(nil)
-      let job = ShrinkJob(
-        model: tiny, reading: InputOptions(), output: OutputRequest(path: path), cut: nil,
-        quantization: QuantizationRequest(type: "int8"), calibration: nil,
-        calibrating: smallCalibration, verification: smallVerification, report: nil)
-      let (starts, start) = AsyncStream<Void>.makeStream()
-      let task = Task {
-        for await _ in starts { break }
-        _ = try await job.run { event in
-          if case .stage(.verifying) = event { running.withLock { $0?.cancel() } }
-        }
+      let isVerifying: @Sendable (Stage) -> Bool = {
+        if case .verifying = $0 { true } else { false }
       }
-      running.withLock { $0 = task }
-      start.yield()
-      let error = await #expect(throws: InterruptedVerification.self) { try await task.value }
-      #expect(error?.description == "\(path) is complete but not verified")
+      let skipping = Remedy.choose(
+        .skipVerification, purpose: "to write it without a verification")
+      let plain = try await interrupted(
+        shrink(path, QuantizationRequest(type: "int8", method: "round")), at: isVerifying)
       #expect(
-        error?.remedy
-          == .either([
-            .verify(reference: tiny, candidate: path),
-            .choose(
-              .replace,
-              purpose: "to run everything again, which uses the finished calibration"),
-          ]))
-      let unet = try packed(path)["unet"]
-      #expect(unet != nil)
+        plain.description == "\(path) is not written, because its verification was interrupted")
+      #expect(plain.remedy == .either([skipping]))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+
+      let job = shrink(path, QuantizationRequest(type: "int8"))
+      let error = try await interrupted(job, at: isVerifying)
+      #expect(
+        error.description
+          == "\(path) is not written, because its verification was interrupted; "
+          + "\(path).calibration is kept")
+      #expect(error.remedy == .either([.repeatCommand, skipping]))
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.decant.calibration"])
+      let log = EventLog()
+      _ = try await job.run(log.add)
+      #expect(!log.stages.contains { if case .calibrating = $0 { true } else { false } })
+    }
+  }
+
+  /// The same while the model is written.
+  @Test func anInterruptionAfterTheCalibrationNamesIt() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a.decant"
+      let error = try await interrupted(shrink(path, QuantizationRequest(type: "int8"))) {
+        if case .writing = $0 { true } else { false }
+      }
+      #expect(error.description == "\(path) is not written; \(path).calibration is kept")
+      #expect(error.remedy == .either([.repeatCommand]))
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.decant.calibration"])
     }
   }
 

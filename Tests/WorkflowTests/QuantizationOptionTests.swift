@@ -77,7 +77,8 @@ import Workflow
         quantization: QuantizationRequest(type: "int8"), calibration: nil,
         calibrating: calibrating, verification: smallVerification, report: nil
       ).run()
-      let verified = out.verification.json["settings"]?["prompts"]?.array?.compactMap(\.string)
+      let verified = try #require(out.verification).json["settings"]?["prompts"]?.array?.compactMap(
+        \.string)
       #expect(verified == ["a blue square"])
       let header = String(
         decoding: try ByteSlice.mapping(path + ".calibration").array.prefix(1 << 20),

@@ -148,7 +148,8 @@ import Workflow
         try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
           == ["report", "small.decant", "small.decant.calibration"])
       #expect(out.written.bytesOfOutput < out.written.bytesOfInput * 45 / 100)
-      let psnr = try #require(summary(out.verification)?["least_psnr_db"]?.number)
+      let verified = try #require(out.verification)
+      let psnr = try #require(summary(verified)?["least_psnr_db"]?.number)
       #expect(psnr > 5)
 
       let model = try packed(path)

@@ -1,10 +1,12 @@
 /* SIMD loops of Decant. Every loop has a portable form and, where it is faster, forms for x86-64
-   instruction sets, which are chosen at run time. No function allocates or fails. */
+   instruction sets, which are chosen at run time. No loop allocates or fails. */
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "mapping.h"
 
 /* The instruction set whose forms run: 0 portable, 1 AVX2 with FMA and BMI2, 2 AVX-512, 3 AVX-512
    with VNNI, 4 AVX-512 with VNNI and BF16. The environment variable DECANT_SIMD lowers it by name

@@ -1,9 +1,16 @@
+internal import ModelSources
 package import Support
 internal import Tensors
 
 /// Why a folder is not a valid diffusers model.
 package enum DiffusersError: RemediableError, Equatable {
   case unreadable(FileError)
+  /// A file that was not downloaded, or not to its end.
+  case absent(LayoutError)
+  /// The branch of a cached repository leads to a commit that is not there.
+  case missingSnapshot(branch: String, commit: String, found: [String])
+  /// A cached repository without a branch `main`, and with no commit or several.
+  case ambiguousSnapshot(folder: String, found: [String])
   /// A folder without `model_index.json`; `found` lists its contents.
   case missingIndex(folder: String, found: [String])
   case notJSON(path: String, JSONError)
@@ -34,6 +41,14 @@ package enum DiffusersError: RemediableError, Equatable {
     switch self {
     case .unreadable(let error):
       return error.description
+    case .absent(let error):
+      return error.description
+    case .missingSnapshot(let branch, let commit, let found):
+      return "\(branch): leads to the snapshot '\(shown(commit))', which does not exist; "
+        + "found \(listed(found))"
+    case .ambiguousSnapshot(let folder, let found):
+      return "\(folder): the cached repository has no refs/main and "
+        + (found.isEmpty ? "no snapshot" : "several snapshots: \(listed(found))")
     case .missingIndex(let folder, let found):
       return "\(folder): no model_index.json, which a diffusers folder has; "
         + "the folder holds \(listed(found))"
@@ -90,12 +105,27 @@ package enum DiffusersError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .missingIndex: .act("name the folder of the whole pipeline")
+    case .absent(let error): error.remedy
+    case .missingSnapshot: .downloadAgain
+    case .ambiguousSnapshot(let folder, let found):
+      found.isEmpty
+        ? .downloadAgain : .act("name one of them, such as \(folder)/snapshots/\(found[0])")
+    case .missingIndex(let folder, _):
+      nameAModelFile(in: folder) ?? .act("name the folder of the whole pipeline")
+    case .missingComponents(_, let missing, _): Self.adding(missing)
+    case .missingFolder(_, let component): Self.adding([component])
+    case .missingFile(_, let component, _, _): Self.adding([component])
     case .malformedProvenance: .act("delete the file if the model's history does not matter")
     case .ambiguousVariant(_, _, let found): .choose(.variant, found)
     case .missingShard: .downloadAgain
     case .averaged: .leaveOut(.ema)
     default: nil
     }
+  }
+
+  /// The remedy that adds components; `nil` where one of them has no setting.
+  private static func adding(_ components: [String]) -> Remedy? {
+    let settings = components.compactMap(ComponentName.setting)
+    return settings.count == components.count ? .addComponents(settings) : nil
   }
 }

@@ -13,10 +13,10 @@ package struct DiffusersFolderReader: ModelReader {
 
   package var layout: String { DiffusersLayout.name }
 
-  /// A folder with an index, a config or a component's folder.
+  /// A folder with an index, a config or a component's folder, or a cached repository.
   package func recognizes(_ path: String) -> Bool {
     let files = folderContents(path)
-    return files.contains(DiffusersLayout.indexFile)
+    return HubCache.isRepository(path) || files.contains(DiffusersLayout.indexFile)
       || files.contains(DiffusersLayout.configFile)
       || DiffusersLayout.components.contains { kind in
         files.contains(kind.name) && isFolder(path + "/" + kind.name)
@@ -26,7 +26,8 @@ package struct DiffusersFolderReader: ModelReader {
   /// - Throws: ``DiffusersError`` or ``VariantError``, or ``SafetensorsError`` or ``TorchError`` for
   ///   a file of weights.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
-    let folder = folderPath(path)
+    var folder = folderPath(path)
+    if HubCache.isRepository(folder) { folder = try HubCache.snapshot(of: folder) }
     let files = folderContents(folder)
     if options.ema { throw DiffusersError.averaged(folder: folder) }
     guard files.contains(DiffusersLayout.indexFile) else {
@@ -35,10 +36,12 @@ package struct DiffusersFolderReader: ModelReader {
     }
     let index = try readObject(folder + "/" + DiffusersLayout.indexFile)
     let parts = try Self.parts(index, folder: folder)
-    try Self.checkComplete(parts, folder: folder)
+    try Self.checkComplete(parts, without: options.replaced, folder: folder)
 
     let kinds = DiffusersLayout.components.filter { parts[$0.name] != nil }
-    let weights = try kinds.map { try Self.weights($0, folder: folder) }
+    let weights = try kinds.compactMap { kind in
+      try Self.unlessReplaced(kind, options) { try Self.weights(kind, folder: folder) }
+    }
     if let variant = options.variant,
       !weights.contains(where: { $0.choices.contains { $0.variant == variant } })
     {
@@ -48,13 +51,18 @@ package struct DiffusersFolderReader: ModelReader {
     var components: [ModelSource.Component] = []
     var opened: [String: JSONValue] = [:]
     var variants = JSONObject()
+    var changes: [ModelChange] = []
     for weight in weights {
-      let choice = try weight.choose(options.variant)
-      let (component, names) = try Self.component(
-        weight, choice, className: parts[weight.kind.name] ?? "")
-      components.append(component)
-      opened[weight.kind.name] = .array(names.map { .string("\(weight.kind.name)/\($0)") })
-      if let variant = choice.variant { variants[weight.kind.name] = .string(variant) }
+      let read = try Self.unlessReplaced(weight.kind, options) {
+        try Self.component(
+          weight, options.variant, className: parts[weight.kind.name] ?? "")
+      }
+      guard let read else { continue }
+      components.append(read.component)
+      changes += read.changes
+      opened[weight.kind.name] = .array(
+        read.files.map { .string("\(weight.kind.name)/\($0)") })
+      if let variant = read.variant { variants[weight.kind.name] = .string(variant) }
     }
 
     var provenance: JSONObject = [
@@ -65,6 +73,11 @@ package struct DiffusersFolderReader: ModelReader {
     let known = Set(
       kinds.map(\.name) + ComponentName.tokenizers + [DiffusersLayout.scheduler])
     let left = parts.keys.filter { !known.contains($0) }.sorted()
+    let used = left.filter { !DiffusersLayout.absentParts.contains($0) }
+    if !used.isEmpty {
+      changes.append(
+        ModelChange(.leftOut, "components that Decant does not run", names: used))
+    }
     if files.contains(DiffusersLayout.provenanceFile) {
       for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }
     }
@@ -73,26 +86,41 @@ package struct DiffusersFolderReader: ModelReader {
       location: folder, layout: layout, index: index, components: components,
       scheduler: try Self.scheduler(parts, folder: folder),
       files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
-    if !left.isEmpty {
-      model.changes.append(
-        ModelChange(
-          .leftOut, "\(left.count == 1 ? "a component" : "components") that Decant does not read",
-          names: left))
-    }
+    model.changes = changes
     return model
   }
 
+  /// Reads a component, or nothing where it cannot be read and another model replaces it.
+  private static func unlessReplaced<Value>(
+    _ kind: DiffusersLayout.ComponentKind, _ options: ReadOptions, _ read: () throws -> Value
+  ) throws -> Value? {
+    do { return try read() } catch {
+      guard options.replaced.contains(kind.name) else { throw error }
+      return nil
+    }
+  }
+
+  /// A component that was read, and from what.
+  private struct Opened {
+    let component: ModelSource.Component
+    let files: [String]
+    let variant: String?
+    let changes: [ModelChange]
+  }
+
   private static func component(
-    _ weights: DiffusersWeights, _ choice: DiffusersWeights.Choice, className: String
-  ) throws -> (component: ModelSource.Component, files: [String]) {
-    let (source, files) = try weights.open(choice)
+    _ weights: DiffusersWeights, _ variant: String?, className: String
+  ) throws -> Opened {
+    let choice = try weights.choose(variant)
+    let opened = try weights.open(choice)
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
     let (config, restored) = try QuantizedForms.restored(
-      try readObject(path), source, path: path)
-    return (
-      ModelSource.Component(
-        name: weights.kind.name, className: className, config: config, weights: restored), files
-    )
+      try readObject(path), opened.weights, path: path)
+    return Opened(
+      component: ModelSource.Component(
+        name: weights.kind.name, className: className, config: config, weights: restored),
+      files: opened.files, variant: choice.variant,
+      changes: weights.changes(reading: choice, for: variant) + opened.changes)
   }
 
   /// Reads the folder of one component; `nil` where the folder is no component's.
@@ -112,20 +140,21 @@ package struct DiffusersFolderReader: ModelReader {
         folder: folder, found: className, known: DiffusersLayout.components.flatMap(\.classes))
     }
     let weights = DiffusersWeights(folder: folder, kind: kind, files: files)
-    let choice = try weights.choose(options.variant)
-    if let variant = options.variant, choice.variant != variant {
+    let read = try component(weights, options.variant, className: className)
+    if let variant = options.variant, read.variant != variant {
       throw VariantError(
         path: folder, component: kind.name, variant: variant, known: weights.variants)
     }
-    let (component, names) = try component(weights, choice, className: className)
     var provenance: JSONObject = [
       "source": .string(folder), "layout": .string(DiffusersLayout.name),
-      "weights": [kind.name: .strings(names)],
+      "weights": [kind.name: .strings(read.files)],
     ]
-    if let variant = choice.variant { provenance["variants"] = [kind.name: .string(variant)] }
-    return ModelSource(
-      location: folder, layout: DiffusersLayout.name, index: [:], components: [component],
+    if let variant = read.variant { provenance["variants"] = [kind.name: .string(variant)] }
+    var model = ModelSource(
+      location: folder, layout: DiffusersLayout.name, index: [:], components: [read.component],
       scheduler: nil, files: [], provenance: provenance)
+    model.changes = read.changes
+    return model
   }
 
   /// The provenance that Decant stored with the folder. It replaces the reader's own.
@@ -163,12 +192,16 @@ package struct DiffusersFolderReader: ModelReader {
   }
 
   /// Refuses an index without a component for each role: text encoder, U-Net and autoencoder.
+  ///
+  /// - Parameter replaced: components that come from other models.
   private static func checkComplete(
-    _ parts: [String: String], folder: String
+    _ parts: [String: String], without replaced: Set<String>, folder: String
   ) throws(DiffusersError) {
     let roles = Dictionary(grouping: DiffusersLayout.components, by: \.role)
     let missing = roles.values
-      .filter { kinds in !kinds.contains { parts[$0.name] != nil } }
+      .filter { kinds in
+        !kinds.contains { parts[$0.name] != nil || replaced.contains($0.name) }
+      }
       .map { $0[0].name }
     guard missing.isEmpty else {
       throw .missingComponents(
@@ -249,6 +282,7 @@ package struct DiffusersFolderReader: ModelReader {
           found: found.sorted())
       }
       for file in DiffusersLayout.tokenizerFiles where found.contains(file) {
+        if let fault = LayoutError.downloadFault(of: "\(place)/\(file)") { throw .absent(fault) }
         do {
           files.append(
             ModelSource.File(

@@ -29,6 +29,8 @@ enum DiffusersLayout {
     /// The same for pickled weights.
     let pickleStem: String
     let rules: [KeyRule]
+    /// The kind by which its tensors are found below an unknown prefix.
+    let group: SingleFileKeys.Group
     /// The role. A model needs at least one component of each role.
     let role: String
     /// The classes that identify the component in a folder without an index.
@@ -39,19 +41,20 @@ enum DiffusersLayout {
     ComponentKind(
       name: ComponentName.textEncoder, library: "transformers", stem: "model",
       pickleStem: "pytorch_model",
-      rules: DiffusersKeys.textEncoder, role: "text encoder", classes: ["CLIPTextModel"]),
+      rules: DiffusersKeys.textEncoder, group: .text, role: "text encoder",
+      classes: ["CLIPTextModel"]),
     ComponentKind(
       name: ComponentName.textEncoder2, library: "transformers", stem: "model",
       pickleStem: "pytorch_model",
-      rules: DiffusersKeys.textEncoder, role: "text encoder",
+      rules: DiffusersKeys.textEncoder, group: .text, role: "text encoder",
       classes: ["CLIPTextModelWithProjection"]),
     ComponentKind(
       name: ComponentName.unet, library: "diffusers", stem: "diffusion_pytorch_model",
-      pickleStem: "diffusion_pytorch_model", rules: [], role: ComponentName.unet,
+      pickleStem: "diffusion_pytorch_model", rules: [], group: .unet, role: ComponentName.unet,
       classes: ["UNet2DConditionModel"]),
     ComponentKind(
       name: ComponentName.vae, library: "diffusers", stem: "diffusion_pytorch_model",
-      pickleStem: "diffusion_pytorch_model", rules: DiffusersKeys.autoencoder,
+      pickleStem: "diffusion_pytorch_model", rules: DiffusersKeys.autoencoder, group: .vae,
       role: ComponentName.vae,
       classes: ["AutoencoderKL"]),
   ]

@@ -117,6 +117,12 @@ struct DiffusersWeights {
 
   /// Throws an error that states what the folder holds instead of weights.
   private func refuseAbsent() throws(DiffusersError) -> Never {
+    for file in files {
+      guard let whole = LayoutError.wholeName(ofUnfinished: file),
+        [kind.stem, kind.pickleStem].contains(where: { whole.hasPrefix($0 + ".") })
+      else { continue }
+      throw .absent(.unfinished(path: "\(folder)/\(whole)", leftover: file))
+    }
     let lookedFor = kind.stem + ".safetensors"
     for (stem, `extension`) in [(kind.stem, "safetensors"), (kind.pickleStem, "bin")] {
       let shard = files.first {
@@ -133,8 +139,17 @@ struct DiffusersWeights {
       lookedFor: [lookedFor, lookedFor + ".index.json", kind.pickleStem + ".bin"], found: files)
   }
 
-  /// Opens the weights of `choice`, under the names of current versions, and lists their files.
-  func open(_ choice: Choice) throws -> (weights: any WeightSource, files: [String]) {
+  /// The weights of a component under the names of current versions.
+  struct Opened {
+    let weights: any WeightSource
+    /// The names of the files that were read.
+    let files: [String]
+    /// What was changed in the names.
+    let changes: [ModelChange]
+  }
+
+  /// Opens the weights of `choice`.
+  func open(_ choice: Choice) throws -> Opened {
     let path = "\(folder)/\(choice.file)"
     let base: any WeightSource
     var names = [choice.file]
@@ -145,7 +160,12 @@ struct DiffusersWeights {
     } else {
       base = try Self.open(path)
     }
-    do { return (try RenamedSource(base, rules: kind.rules), names) } catch {
+    let wrappers = NameWrappers(base.names, around: kind.group)
+    do {
+      return Opened(
+        weights: try RenamedSource(base, rules: kind.rules, wrappers: wrappers), files: names,
+        changes: wrappers.changes(of: kind.name))
+    } catch {
       throw DiffusersError.collision(
         path: path, tensor: error.name, first: error.first, second: error.second)
     }
@@ -153,9 +173,39 @@ struct DiffusersWeights {
 }
 
 extension DiffusersWeights {
-  /// Opens one weight file. Its extension decides the format, as in diffusers.
+  /// What is said of the choice: another set of weights than the one that was requested.
+  ///
+  /// - Parameter variant: the variant that was requested; `nil` for plain weights.
+  func changes(reading choice: Choice, for variant: String?) -> [ModelChange] {
+    if choice.variant == variant { return [] }
+    let summary =
+      switch (variant, choice.variant) {
+      case (let wanted?, _): "no variant '\(shown(wanted))'; the plain weights were read"
+      case (nil, let found): "no plain weights; the variant '\(found ?? "")' was read"
+      }
+    let file = "\(kind.name)/\(choice.file)"
+    return [ModelChange(.assumed, component: kind.name, summary, names: [file])]
+  }
+
+  /// Opens one weight file. Its contents decide the format; where they are of no format, its
+  /// extension does, as in diffusers.
+  ///
+  /// - Throws: ``LayoutError`` for a file that was not downloaded and for one of another kind, and
+  ///   the errors of the format's reader.
   static func open(_ path: String) throws -> any WeightSource {
-    path.hasSuffix(".bin") ? try TorchFile(path: path) : try SafetensorsFile(path: path)
+    if let fault = LayoutError.downloadFault(of: path) { throw fault }
+    let format = Archives.format(of: path)
+    if format is TorchArchive { return try TorchFile(path: path) }
+    if format is SafetensorsArchive { return try SafetensorsFile(path: path) }
+    let isPickle = path.hasSuffix(".bin")
+    if let contents = try? ByteSlice.mapping(path), !isGitLFSPointer(contents),
+      contents.count == 0 || knownFileKind(contents) != nil
+    {
+      throw LayoutError.notRecognized(
+        path: path, found: fileKind(contents),
+        readable: [isPickle ? TorchArchive().kind : SafetensorsArchive().kind])
+    }
+    return isPickle ? try TorchFile(path: path) : try SafetensorsFile(path: path)
   }
 }
 
@@ -242,9 +292,14 @@ func readObject(
   _ path: String, acceptingInfinity: Bool = false
 ) throws(DiffusersError) -> JSONObject {
   let bytes: ByteSlice
+  if let fault = LayoutError.downloadFault(of: path) { throw .absent(fault) }
   do { bytes = try ByteSlice.mapping(path) } catch { throw .unreadable(error) }
+  if isGitLFSPointer(bytes) { throw .absent(.pointer(path: path)) }
   let value: JSONValue
-  do { value = try JSONValue(parsing: bytes.bytes, acceptingInfinity: acceptingInfinity) } catch {
+  do {
+    value = try JSONValue(
+      parsing: bytes.withoutByteOrderMark.bytes, acceptingInfinity: acceptingInfinity)
+  } catch {
     throw .notJSON(path: path, error)
   }
   guard let object = value.object else { throw .notObject(path: path, found: value.kind) }

@@ -62,41 +62,43 @@ struct KeyCollision: Error, Equatable {
   let second: String
 }
 
-/// A source with tensors renamed by rules.
+/// A source with tensors renamed by rules, after the wrappers around the names were removed.
 struct RenamedSource: WeightSource {
   let names: [String]
   private let base: any WeightSource
   private let origins: [String: (name: String, entry: TensorEntry, flattened: Bool)]
 
-  init(_ base: any WeightSource, rules: [KeyRule]) throws(KeyCollision) {
+  init(
+    _ base: any WeightSource, rules: [KeyRule], wrappers: NameWrappers
+  ) throws(KeyCollision) {
     var names: [String] = []
     var origins: [String: (name: String, entry: TensorEntry, flattened: Bool)] = [:]
     for origin in base.names {
-      guard case .named(let name, let flattens) = KeyRule.apply(rules, to: origin),
-        let entry = base.entry(origin)
-      else { continue }
+      let outcome = KeyRule.apply(rules, to: wrappers.removed(from: origin))
+      guard case .named(let name, let flattens) = outcome, let entry = base.entry(origin) else {
+        continue
+      }
       if let other = origins[name] {
         throw KeyCollision(name: name, first: other.name, second: origin)
       }
       names.append(name)
-      let matrix = flattens ? Self.matrix(entry) : nil
-      origins[name] = (origin, matrix ?? entry, matrix != nil)
+      let shape = flattens ? KeyRule.flattened(entry.shape, of: name) : entry.shape
+      origins[name] = (
+        origin, TensorEntry(shape: shape, encoding: entry.encoding), shape != entry.shape
+      )
     }
     self.base = base
     self.names = names
     self.origins = origins
   }
 
-  /// The entry of a 1×1 convolution kernel as a matrix; `nil` for other shapes.
-  private static func matrix(_ entry: TensorEntry) -> TensorEntry? {
-    guard entry.shape.rank == 4, entry.shape[2] == 1, entry.shape[3] == 1 else { return nil }
-    return TensorEntry(
-      shape: [entry.shape[0], entry.shape[1]], encoding: entry.encoding)
-  }
-
   var location: String { base.location }
 
   func entry(_ name: String) -> TensorEntry? { origins[name]?.entry }
+
+  func storedName(_ name: String) -> String {
+    origins[name].map { base.storedName($0.name) } ?? name
+  }
 
   func tensor(_ name: String) throws -> StoredTensor {
     guard let origin = origins[name] else {
@@ -106,5 +108,22 @@ struct RenamedSource: WeightSource {
     guard origin.flattened else { return tensor }
     return StoredTensor(
       shape: origin.entry.shape, encoding: tensor.encoding, parts: tensor.parts)
+  }
+}
+
+extension KeyRule {
+  /// The shape of an attention's weight or bias without the extents of 1 that some files have: a
+  /// kernel [out, in, 1, 1] as a matrix [out, in], a bias or a norm's weight [1, C, 1, 1] or
+  /// [C, 1, 1] as [C]. Other shapes do not change.
+  static func flattened(_ shape: Shape, of name: String) -> Shape {
+    guard let last = name.split(separator: ".").last, ["weight", "bias"].contains(last) else {
+      return shape
+    }
+    if last == "weight", !name.contains("norm.") {
+      let isKernel = shape.rank > 2 && shape.extents.dropFirst(2).allSatisfy { $0 == 1 }
+      return isKernel ? [shape[0], shape[1]] : shape
+    }
+    let isVector = shape.rank > 1 && shape.extents.count { $0 != 1 } <= 1
+    return isVector ? [shape.count] : shape
   }
 }

@@ -48,9 +48,11 @@ struct GGUFFile: WeightSource {
     }
     let tensorCount = try input.count("the number of tensors", limit: contents.count / 24)
     let valueCount = try input.count("the number of values", limit: contents.count / 13)
+    try Self.check(tensorCount, atMost: TensorLimits.count, "tensors", path)
+    try Self.check(valueCount, atMost: GGUFInput.Limits.values, "values", path)
     var metadata: JSONObject = [:]
     for _ in 0..<valueCount {
-      let key = try input.string("a key")
+      let key = try input.string("a key", limit: TextLimits.name)
       let type = UInt32(try input.unsigned(4, "the type of '\(shown(key))'"))
       guard metadata[key] == nil else { throw .duplicateName(path: path, name: key) }
       metadata[key] = try input.value(key, type: type)
@@ -64,8 +66,10 @@ struct GGUFFile: WeightSource {
 
     var names: [String] = []
     var places: [String: (type: GGMLType, shape: Shape, offset: Int)] = [:]
+    let profiles = OutputProfiles.of(GGUFWriter().name)
     for _ in 0..<tensorCount {
-      let (name, place) = try Self.tensor(&input, path: path, metadata: metadata)
+      let (name, place) = try Self.tensor(
+        &input, path: path, metadata: metadata, profiles: profiles)
       guard places.updateValue(place, forKey: name) == nil else {
         throw .duplicateName(path: path, name: name)
       }
@@ -104,11 +108,19 @@ struct GGUFFile: WeightSource {
     self.places = placed
   }
 
+  private static func check(
+    _ count: Int, atMost limit: Int, _ what: String, _ path: String
+  ) throws(GGUFError) {
+    if count > limit { throw .tooMany(path: path, what: what, found: count, limit: limit) }
+  }
+
   /// Reads a tensor's name, type, shape in PyTorch's order, and offset.
+  ///
+  /// - Parameter profiles: those of GGUF files, which may store shapes in the metadata.
   private static func tensor(
-    _ input: inout GGUFInput, path: String, metadata: JSONObject
+    _ input: inout GGUFInput, path: String, metadata: JSONObject, profiles: [any OutputProfile]
   ) throws(GGUFError) -> (String, (type: GGMLType, shape: Shape, offset: Int)) {
-    let name = try input.string("a tensor's name")
+    let name = try input.string("a tensor's name", limit: TextLimits.tensorName)
     let rank = try input.unsigned(4, "the extents of '\(shown(name))'")
     guard rank <= 4, !name.isEmpty else {
       throw .tensor(
@@ -134,7 +146,6 @@ struct GGUFFile: WeightSource {
         expected: "extents that the file can hold, the first a multiple of \(type.blockSize)")
     }
     var shape = stored
-    let profiles = OutputProfiles.of(GGUFWriter().name)
     let original = profiles.lazy.compactMap {
       $0.originalExtents(of: name, metadata: metadata)
     }.first
@@ -159,6 +170,7 @@ struct GGUFFile: WeightSource {
     guard let place = places[name] else {
       throw absent(name)
     }
+    try contents.checkUnchanged()
     let bytes = contents.window(place.bytes)
     return StoredTensor(
       shape: place.entry.shape, encoding: place.entry.encoding,

@@ -26,7 +26,9 @@ struct StableDiffusionCppProfile: OutputProfile {
     let (depths, mid) = unet.transformerDepths
     if architecture.hasAddedEmbedding {
       if model[ComponentName.textEncoder] == nil {
-        return "SDXL's refiner, whose text encoder it does not find"
+        return model[ComponentName.textEncoder2] == nil
+          ? "SDXL's U-Net without its text encoders"
+          : "SDXL's refiner, whose text encoder it does not find"
       }
       let known: [([[Int]], Int?)] = [
         ([[0, 0], [2, 2], [10, 10]], 10), ([[0, 0], [2, 2], [4, 4]], nil),

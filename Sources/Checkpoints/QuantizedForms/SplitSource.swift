@@ -90,6 +90,8 @@ struct JoinedSource: WeightSource {
 
   func entry(_ name: String) -> TensorEntry? { joints[name]?.entry ?? base.entry(name) }
 
+  func storedName(_ name: String) -> String { base.storedName(name) }
+
   func tensor(_ name: String) throws -> StoredTensor {
     try joints[name]?.read(base) ?? base.tensor(name)
   }

@@ -13,7 +13,10 @@ package enum SafetensorsError: RemediableError, Equatable {
   /// The header does not begin with `{`. `found` is `nil` where the header is empty.
   case headerStart(path: String, found: UInt8?)
   case headerNotJSON(path: String, JSONError)
+  case tooManyTensors(path: String, limit: Int)
+  case longName(path: String, name: String, limit: Int)
   case metadataNotObject(path: String, found: String)
+  case metadataTooLong(path: String, limit: Int)
   case metadataNotString(path: String, member: String, found: String)
   case tensorNotObject(path: String, tensor: String, found: String)
   case missingMember(path: String, tensor: String, member: String)
@@ -27,6 +30,8 @@ package enum SafetensorsError: RemediableError, Equatable {
   case offsetsReversed(path: String, tensor: String, begin: Int, end: Int)
   case sizeDisagrees(
     path: String, tensor: String, shape: Shape, kind: ElementKind, found: Int, expected: Int)
+  /// The file ends within a tensor. `end` and `available` are the bytes that the file should have
+  /// and those that it has.
   case beyondFile(path: String, tensor: String, end: Int, available: Int)
   case overlap(path: String, tensor: String, begin: Int, other: String, otherEnd: Int)
   case hole(path: String, tensor: String, begin: Int, expected: Int)
@@ -54,6 +59,13 @@ package enum SafetensorsError: RemediableError, Equatable {
       return "\(path): the header \(seen), expected '{'; this is not a safetensors file"
     case .headerNotJSON(let path, let error):
       return "\(path): the header is invalid JSON: \(error)"
+    case .tooManyTensors(let path, let limit):
+      return "\(path): the header has more than \(limit) tensors, which no model has"
+    case .longName(let path, let name, let limit):
+      return Self.about(path, name)
+        + "the name has \(name.utf8.count) bytes, expected at most \(limit)"
+    case .metadataTooLong(let path, let limit):
+      return "\(path): '__metadata__' has more than \(limit) members"
     case .metadataNotObject(let path, let found):
       return "\(path): '__metadata__' is \(found), expected an object"
     case .metadataNotString(let path, let member, let found):
@@ -82,8 +94,8 @@ package enum SafetensorsError: RemediableError, Equatable {
       return Self.about(path, tensor) + "data_offsets span \(found) bytes, "
         + "shape \(shown(shape.description)) of \(kind.rawValue) takes \(expected)"
     case .beyondFile(let path, let tensor, let end, let available):
-      return Self.about(path, tensor) + "ends at byte \(end) of the data, the file holds only "
-        + "\(available)"
+      return "\(path): the file ends after \(available) of \(end) bytes, at tensor "
+        + "'\(shown(tensor))'"
     case .overlap(let path, let tensor, let begin, let other, let otherEnd):
       return Self.about(path, tensor) + "begins at byte \(begin) of the data, within tensor "
         + "'\(shown(other))', which ends at \(otherEnd)"
@@ -100,7 +112,7 @@ package enum SafetensorsError: RemediableError, Equatable {
   package var remedy: Remedy? {
     switch self {
     case .pointer: .pullFromGitLFS
-    case .tooShort, .beyondFile: .downloadAgain
+    case .tooShort, .headerBeyondFile, .beyondFile: .downloadAgain
     default: nil
     }
   }

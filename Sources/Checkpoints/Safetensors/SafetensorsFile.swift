@@ -44,11 +44,13 @@ package struct SafetensorsFile: WeightSource {
 
   /// The tensor, in place in the mapped file.
   ///
-  /// - Throws: ``WeightError`` where no tensor has the name.
+  /// - Throws: ``WeightError`` where no tensor has the name, and ``FileError`` for a file that
+  ///   changed after it was opened.
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let place = places[name] else {
       throw absent(name)
     }
+    try contents.checkUnchanged()
     return StoredTensor(
       shape: place.entry.shape, encoding: place.entry.encoding,
       parts: [contents.window(place.bytes)])

@@ -11,7 +11,8 @@ import Tensors
 /// The header is an object: `__metadata__` (optional, strings by name), and for each tensor its
 /// `dtype`, `shape` and `data_offsets` [begin, end), counted from the data's first byte.
 /// The checks are those of <https://github.com/huggingface/safetensors>. In addition, unknown
-/// members and more dimensions than PyTorch allows are errors.
+/// members and more dimensions than PyTorch allows are errors, and the number and the names of
+/// tensors are limited.
 struct SafetensorsHeader {
   /// A tensor's description.
   struct Item {
@@ -27,6 +28,8 @@ struct SafetensorsHeader {
   static let lengthLimit = 100_000_000
   /// PyTorch's limit on the number of dimensions.
   static let rankLimit = 64
+  /// The most members of `__metadata__`.
+  static let metadataLimit = 10_000
   static let metadataName = "__metadata__"
 
   let metadata: [String: String]
@@ -58,20 +61,25 @@ struct SafetensorsHeader {
     var reader = JSONReader(text.bytes)
     var (metadata, items) = try Self.read(&reader, path: path)
     items.sort { ($0.begin, $0.end) < ($1.begin, $1.end) }
-    try Self.checkContiguous(items, available: contents.count - dataStart, path: path)
+    try Self.checkContiguous(items, dataStart: dataStart, of: contents.count, path: path)
     self.metadata = metadata
     self.items = items
   }
 
   /// Checks that every byte of the data belongs to exactly one tensor.
+  ///
+  /// - Parameter bytes: the size of the file.
   private static func checkContiguous(
-    _ items: [Item], available: Int, path: String
+    _ items: [Item], dataStart: Int, of bytes: Int, path: String
   ) throws(SafetensorsError) {
+    let available = bytes - dataStart
     var position = 0
     var previous = ""
     for item in items {
       guard item.end <= available else {
-        throw .beyondFile(path: path, tensor: item.name, end: item.end, available: available)
+        let end = items.reduce(0) { max($0, $1.end) }
+        throw .beyondFile(
+          path: path, tensor: item.name, end: dataStart.addingSaturating(end), available: bytes)
       }
       guard item.begin >= position else {
         throw .overlap(
@@ -105,6 +113,12 @@ extension SafetensorsHeader {
       if name == metadataName {
         metadata = try readMetadata(&reader, path: path)
       } else {
+        guard items.count < TensorLimits.count else {
+          throw .tooManyTensors(path: path, limit: TensorLimits.count)
+        }
+        guard name.utf8.count <= TextLimits.tensorName else {
+          throw .longName(path: path, name: name, limit: TextLimits.tensorName)
+        }
         items.append(try readItem(name, &reader, path: path))
       }
     }
@@ -144,6 +158,9 @@ extension SafetensorsHeader {
     var seen: Set<String> = []
     try step(&reader, path) { text throws(JSONError) in try text.beginObject() }
     while let name = try nextName(&reader, seen: &seen, path: path) {
+      guard metadata.count < metadataLimit else {
+        throw .metadataTooLong(path: path, limit: metadataLimit)
+      }
       let kind = try step(&reader, path) { text throws(JSONError) in try text.nextKind() }
       guard kind == "a string" else {
         throw .metadataNotString(path: path, member: name, found: kind)
@@ -246,5 +263,13 @@ extension SafetensorsHeader {
         path: path, tensor: name, shape: shape, kind: kind, found: end - begin, expected: size)
     }
     return Item(name: name, kind: kind, shape: shape, begin: begin, end: end)
+  }
+}
+
+extension Int {
+  /// The sum, or the largest number where it overflows.
+  fileprivate func addingSaturating(_ other: Int) -> Int {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
   }
 }

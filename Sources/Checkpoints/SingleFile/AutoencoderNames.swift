@@ -14,6 +14,7 @@ enum AutoencoderNames {
     for half in ["encoder", "decoder"] {
       pairs.add(half, half, LDMKeys.autoencoderHalf)
       let (diffusers, other) = LDMKeys.autoencoderAttention
+      pairs.add("\(half).\(diffusers)", "\(half).\(other)")
       pairs.add("\(half).\(diffusers)", "\(half).\(other)", LDMKeys.autoencoderAttentionParts)
     }
     for level in 0..<levels {

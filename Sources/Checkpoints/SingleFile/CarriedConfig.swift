@@ -97,7 +97,7 @@ struct CarriedConfig {
       return isCarried(file.path) && tokenizers.contains(parts[0])
         && (texts.contains(parts[1]) || short.contains(parts[0]))
     }.compactMap { file in
-      String(validating: file.bytes.array, as: UTF8.self).map { (file.path, JSONValue.string($0)) }
+      (try? String(fileText: file.bytes.array)).map { (file.path, JSONValue.string($0)) }
     }
     let components = model.components.map { component in
       var members: JSONObject = [

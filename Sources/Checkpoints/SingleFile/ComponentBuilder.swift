@@ -33,11 +33,14 @@ struct ComponentBuilder {
   {
     var group = group
     if average {
-      group.origins = try group.origins.map { name, _ throws(SingleFileError) in
-        let origin = AveragedNames.averaged(name)
-        guard weights.entry(origin) != nil else { throw .missing(path: path, tensor: origin) }
-        return (name, origin)
+      let averaged = group.origins.map { ($0.name, AveragedNames.averaged($0.name)) }
+      let missing = averaged.filter { weights.entry($0.1) == nil }
+      if let first = missing.first {
+        throw .incompleteAverage(
+          path: path, found: averaged.count - missing.count, expected: averaged.count,
+          missing: first.1)
       }
+      group.origins = averaged
     }
     let origins = Dictionary(group.origins.map { ($0.name, $0.origin) }) { first, _ in first }
     let isLDM = group.has(prefix: "input_blocks.")
@@ -61,31 +64,27 @@ struct ComponentBuilder {
     -> ModelSource.Component
   {
     let isLDM = group.has(prefix: "encoder.down.") || group.has(prefix: "decoder.up.")
-    // In diffusers' layout, old names are replaced by current ones.
+    let levels = TextEncoderNames.layers(
+      group.names, prefix: isLDM ? "encoder.down." : "encoder.down_blocks.")
+    let layers = TextEncoderNames.layers(
+      group.names, prefix: isLDM ? "encoder.down.0.block." : "encoder.down_blocks.0.resnets.")
+    let pairs = AutoencoderNames.pairs(levels: levels, layers: layers)
+    // Attentions have names of several versions in both layouts.
     let renamed: [(name: String, origin: String)] = group.origins.compactMap { name, origin in
-      if isLDM { return (name, origin) }
-      guard case .named(let current, _) = KeyRule.apply(DiffusersKeys.autoencoder, to: name)
+      let diffusers = isLDM ? pairs.diffusers(name) ?? name : name
+      guard case .named(let current, _) = KeyRule.apply(DiffusersKeys.autoencoder, to: diffusers)
       else { return nil }
       return (current, origin)
     }
     let origins = Dictionary(renamed.map { ($0.name, $0.origin) }) { first, _ in first }
-    let levels = TextEncoderNames.layers(
-      origins.keys, prefix: isLDM ? "encoder.down." : "encoder.down_blocks.")
-    let layers = TextEncoderNames.layers(
-      origins.keys, prefix: isLDM ? "encoder.down.0.block." : "encoder.down_blocks.0.resnets.")
-    let pairs = AutoencoderNames.pairs(levels: levels, layers: layers)
-    func original(_ name: String) -> String? {
-      origins[isLDM ? name : pairs.diffusers(name) ?? name]
+    var config = try AutoencoderNames.config(path: path) { name in
+      shape(origins[pairs.diffusers(name) ?? name])
     }
-    var config = try AutoencoderNames.config(path: path) { shape(original($0)) }
     for (name, value) in architecture.autoencoder.config.members { config[name] = value }
     let list = renamed.map { name, origin in
-      let diffusers = isLDM ? pairs.diffusers(name) ?? name : name
-      var shape = shape(origin) ?? []
-      if diffusers.contains(".attentions."), shape.rank == 4, shape[2] == 1, shape[3] == 1 {
-        shape = [shape[0], shape[1]]
-      }
-      return (diffusers, MappedSource.Origin.tensor(origin, shape: shape))
+      let stored = shape(origin) ?? []
+      let plain = name.contains(".attentions.") ? KeyRule.flattened(stored, of: name) : stored
+      return (name, MappedSource.Origin.tensor(origin, shape: plain))
     }
     return try component(ComponentName.vae, "AutoencoderKL", config, list)
   }
@@ -101,18 +100,35 @@ struct ComponentBuilder {
     let mapped = try MappedSource(
       weights, location: path, list.map { (name: $0.0, origin: $0.1) })
     let width = mapped.entry("text_model.embeddings.token_embedding.weight")?.shape.rowLength
-    // OpenCLIP's encoders use the exact GELU under transformers' names too.
-    let usesGELU =
-      isOpenCLIP || Architectures.shortenedTextEncoder(width: width) != nil || isSecond
-      || mapped.entry(OpenCLIPKeys.projection.diffusers) != nil
-    let config = try TextEncoderNames.config(of: mapped, isOpenCLIP: usesGELU, path: path)
     let hasProjection = mapped.entry(OpenCLIPKeys.projection.diffusers) != nil
-    // SDXL's refiner has the second text encoder alone.
-    let name =
-      isSecond || group.isXL && isOpenCLIP || hasProjection
-      ? ComponentName.textEncoder2 : ComponentName.textEncoder
+    let isSecond =
+      isSecond
+      || self.isSecond(group, isOpenCLIP: isOpenCLIP, width: width, hasProjection: hasProjection)
+    // OpenCLIP's encoders use the exact GELU under transformers' names too.
+    let usesGELU = isOpenCLIP || Architectures.shortenedTextEncoder(width: width) != nil || isSecond
+    // The first text encoder does not use a projection. Some programs store one.
+    let projects = isSecond && hasProjection
+    let config = try TextEncoderNames.config(
+      of: mapped, isOpenCLIP: usesGELU, projects: projects, path: path)
     return try component(
-      name, hasProjection ? "CLIPTextModelWithProjection" : "CLIPTextModel", config, list)
+      isSecond ? ComponentName.textEncoder2 : ComponentName.textEncoder,
+      projects ? "CLIPTextModelWithProjection" : "CLIPTextModel", config, list)
+  }
+
+  /// Whether a text encoder that is alone, or the first of two, has the role of the second one.
+  /// SDXL's refiner has the second text encoder alone.
+  private func isSecond(
+    _ group: TensorGroups.Group, isOpenCLIP: Bool, width: Int?, hasProjection: Bool
+  ) -> Bool {
+    let names = ComponentName.textEncoders.filter { carried?.component($0) != nil }
+    if names.count == 1 { return names[0] == ComponentName.textEncoder2 }
+    if group.isXL { return isOpenCLIP }
+    if group.hasKnownPrefix { return false }
+    switch width {
+    case SingleFileKeys.firstTextWidth: return false
+    case SingleFileKeys.secondTextWidth: return true
+    default: return hasProjection && Architectures.shortenedTextEncoder(width: width) == nil
+    }
   }
 
   /// Whether the last of this many layers is one that diffusers does not store.
@@ -127,8 +143,10 @@ struct ComponentBuilder {
     var list: [(name: String, origin: String)] = []
     for (name, origin) in group.origins {
       let name = name.trimming(prefix: LDMKeys.transformers).trimming(prefix: "text_model.")
-      if name == "text_projection" || name == "text_projection.weight" {
+      if name == OpenCLIPKeys.projection.openCLIP {
         list.append((OpenCLIPKeys.projection.diffusers, origin))
+      } else if name.hasPrefix(OpenCLIPKeys.projection.openCLIP + ".") {
+        list.append((name, origin))
       } else {
         list.append(("text_model." + name, origin))
       }
@@ -176,6 +194,9 @@ struct ComponentBuilder {
               .rows(origin, index * third..<(index + 1) * third)
             ))
         }
+      } else if let (layer, kind) = Self.layerAndRest(name, after: OpenCLIPKeys.stackModule) {
+        // Another tensor of a stack, such as its scales, changes what the layer computes.
+        list.append((TextEncoderNames.diffusersName(layer, "q_proj", kind), tensor(origin)))
       } else if let diffusers = pairs.diffusers(name) {
         list.append((diffusers, tensor(origin)))
       } else if !name.hasPrefix("\(OpenCLIPKeys.layers.openCLIP)\(layers).") {
@@ -187,13 +208,23 @@ struct ComponentBuilder {
 
   /// The layer and kind (`weight` or `bias`) of a tensor that stacks queries, keys and values.
   private static func stack(_ name: String) -> (layer: Int, kind: String)? {
+    layerAndRest(name, after: OpenCLIPKeys.stack).flatMap { layer, kind in
+      OpenCLIPKeys.stackKinds.contains(kind) ? (layer, kind) : nil
+    }
+  }
+
+  /// The layer of a tensor's name in OpenCLIP's layout, and what follows `module`; `nil` for other
+  /// names.
+  private static func layerAndRest(
+    _ name: String, after module: String
+  ) -> (layer: Int, rest: String)? {
     let prefix = OpenCLIPKeys.layers.openCLIP
     guard name.hasPrefix(prefix) else { return nil }
     let parts = name.dropFirst(prefix.count).split(separator: ".", maxSplits: 1)
-    guard parts.count == 2, let layer = Int(parts[0]),
-      let kind = OpenCLIPKeys.stackKinds.first(where: { parts[1] == OpenCLIPKeys.stack + $0 })
-    else { return nil }
-    return (layer, kind)
+    guard parts.count == 2, let layer = Int(parts[0]), parts[1].hasPrefix(module) else {
+      return nil
+    }
+    return (layer, String(parts[1].dropFirst(module.count)))
   }
 }
 

@@ -103,6 +103,10 @@ struct MappedSource: WeightSource {
 
   func entry(_ name: String) -> TensorEntry? { origins[name]?.entry }
 
+  func storedName(_ name: String) -> String {
+    origins[name].map { base.storedName(Self.source(of: $0.origin)) } ?? name
+  }
+
   func tensor(_ name: String) throws -> StoredTensor {
     guard let (origin, entry) = origins[name] else {
       throw absent(name)

@@ -9,13 +9,15 @@ extension PredictionEvidence {
 
   /// - Parameters:
   ///   - archive: a file without a scheduler config.
+  ///   - markers: the names in the file of the tensors that mark a type.
   ///   - unetName: a tensor's name in the file, by its name in the LDM layout.
-  init(_ archive: Archive, unetName: (String) -> String?) throws {
+  init(
+    _ archive: Archive, markers: [String: String], unetName: (String) -> String?
+  ) throws {
     self.init()
     let weights = archive.weights
-    endsInNoise =
-      PredictionMarkers.name(of: SingleFileFacts.zeroTerminalMarker, in: weights) != nil
-    marker = PredictionMarkers.name(of: SingleFileFacts.velocityMarker, in: weights)
+    endsInNoise = markers[SingleFileFacts.zeroTerminalMarker] != nil
+    marker = markers[SingleFileFacts.velocityMarker]
     stated = archive.metadata[Self.metadataKey]?.string
     if statedPrediction != nil { return }
     step = try Self.step(archive)

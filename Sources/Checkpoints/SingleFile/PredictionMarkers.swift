@@ -42,9 +42,4 @@ enum PredictionMarkers {
     let tensor = StoredTensor(shape: [1], floats: [1])
     return MemorySource(location: model.location, names.map { (prefix + $0, tensor) })
   }
-
-  /// The name under which a file has a marker; `nil` where it has none.
-  static func name(of marker: String, in weights: any WeightSource) -> String? {
-    [marker, LDMKeys.unet + marker].first { weights.entry($0) != nil }
-  }
 }

@@ -15,6 +15,8 @@ package enum SingleFileError: RemediableError, Equatable {
   case collision(path: String, tensor: String, first: String, second: String)
   /// The moving average was requested, and the file has none.
   case noMovingAverage(path: String)
+  /// The moving average lacks tensors of the U-Net, of which `missing` is the first.
+  case incompleteAverage(path: String, found: Int, expected: Int, missing: String)
   /// The file has only a moving average, which was not requested.
   case averageAlone(path: String)
   /// The configs in the metadata, which an earlier Decant wrote, are damaged.
@@ -43,9 +45,12 @@ package enum SingleFileError: RemediableError, Equatable {
       "\(path): tensors '\(shown(first))' and '\(shown(second))' both map to '\(shown(tensor))', "
         + "expected one"
     case .noMovingAverage(let path):
-      "\(path): holds no moving average of the weights (model_ema.…)"
+      "\(path): holds no moving average of the weights (EMA)"
+    case .incompleteAverage(let path, let found, let expected, let missing):
+      "\(path): the moving average of the U-Net (EMA) is incomplete: it has \(found) of "
+        + "\(expected) tensors, without '\(shown(missing))'"
     case .averageAlone(let path):
-      "\(path): holds a moving average of a U-Net (model_ema.…) and no plain weights"
+      "\(path): holds a moving average of a U-Net (EMA) and no other weights of it"
     case .malformedConfig(let path, let found):
       "\(path): the metadata's 'decant.config' is \(found)"
     case .unsupported(let path, let found):
@@ -58,7 +63,7 @@ package enum SingleFileError: RemediableError, Equatable {
   package var remedy: Remedy? {
     switch self {
     case .adapter: .choose(.adapters, purpose: "to merge them into a model")
-    case .noMovingAverage: .leaveOut(.ema)
+    case .noMovingAverage, .incompleteAverage: .leaveOut(.ema)
     case .averageAlone: .choose(.ema, purpose: "to read it")
     case .malformedConfig: .act("convert the model again")
     case .notAModel, .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent:

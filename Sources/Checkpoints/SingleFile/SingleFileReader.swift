@@ -30,9 +30,9 @@ package struct SingleFileReader: ModelReader {
   package func model(
     of archive: Archive, path: String, options: ReadOptions = ReadOptions()
   ) throws -> ModelSource {
-    var groups = TensorGroups(archive.weights)
-    let isAverageAlone = groups.unet.isEmpty && groups.hasMovingAverage
-    if isAverageAlone, options.ema { groups.takeMovingAverage() }
+    var groups = TensorGroups(archive.weights, average: options.ema)
+    let isAverageAlone = groups.isAverageAlone
+    if isAverageAlone, options.ema, !groups.isAverage { groups.takeMovingAverage() }
     try Self.checkKind(archive, groups, path: path)
     if options.ema, !groups.hasMovingAverage { throw SingleFileError.noMovingAverage(path: path) }
     let carried = try CarriedConfig(archive.metadata, path: path)
@@ -44,7 +44,8 @@ package struct SingleFileReader: ModelReader {
     if !groups.unet.isEmpty {
       do {
         components.append(
-          try builder.unet(groups.unet, average: options.ema && !isAverageAlone))
+          try builder.unet(
+            groups.unet, average: options.ema && !isAverageAlone && !groups.isAverage))
       } catch {
         // Other models may use block names of a U-Net.
         let survey = TensorSurvey(archive.weights)
@@ -58,7 +59,7 @@ package struct SingleFileReader: ModelReader {
     var model = ModelSource(
       location: path, layout: layout, index: carried?.index ?? [:], components: components,
       scheduler: carried?.scheduler, files: carried?.files ?? [],
-      provenance: Self.provenance(archive, groups))
+      provenance: Self.provenance(archive))
     if groups.hasMovingAverage {
       let fate: ModelSource.MovingAverage =
         options.ema
@@ -66,6 +67,7 @@ package struct SingleFileReader: ModelReader {
         : (isAverageAlone ? .ignoredWithoutOthers : .ignored)
       model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
     }
+    model.changes += Self.changes(groups, average: options.ema && !isAverageAlone)
     if let carried {
       carried.restoreNotes(of: &model)
     } else {
@@ -80,10 +82,11 @@ package struct SingleFileReader: ModelReader {
     _ archive: Archive, _ groups: TensorGroups, path: String
   ) throws(SingleFileError) {
     let names = archive.weights.names
-    let marks = SingleFileFacts.continuous.lazy.compactMap {
-      PredictionMarkers.name(of: $0, in: archive.weights)
+    // The marks may be below a prefix.
+    let mark = SingleFileFacts.continuous.first { mark in
+      names.contains { $0 == mark || $0.hasSuffix("." + mark) }
     }
-    if let mark = marks.first {
+    if let mark {
       throw .unsupported(
         path: path,
         found: "tensor '\(mark)' marks a model trained with EDM's continuous noise, which no "
@@ -99,9 +102,7 @@ package struct SingleFileReader: ModelReader {
     throw .notAModel(path: path, kind: archive.kind, survey: TensorSurvey(archive.weights))
   }
 
-  private static func provenance(
-    _ archive: Archive, _ groups: TensorGroups
-  ) -> JSONObject {
+  private static func provenance(_ archive: Archive) -> JSONObject {
     var provenance: JSONObject = ["container": .string(archive.kind)]
     // Metadata of training and merging tools is kept for the next file.
     let kept = archive.metadata.members.filter {
@@ -110,12 +111,6 @@ package struct SingleFileReader: ModelReader {
     }
     if !kept.isEmpty {
       provenance["metadata"] = .object(JSONObject(kept.map { ($0.key, $0.value) }))
-    }
-    if !groups.leftOut.isEmpty {
-      let most = 20
-      let more = groups.leftOut.count - most
-      provenance["left_out"] = .strings(
-        groups.leftOut.prefix(most) + (more > 0 ? ["and \(more) more"] : []))
     }
     return provenance
   }
@@ -126,6 +121,28 @@ package struct SingleFileReader: ModelReader {
   ) throws -> PredictionEvidence? {
     if groups.unet.isEmpty { return nil }
     let origins = Dictionary(groups.unet.origins.map { ($0.name, $0.origin) }) { first, _ in first }
-    return try PredictionEvidence(archive) { origins[$0] }
+    return try PredictionEvidence(archive, markers: groups.markers) { origins[$0] }
+  }
+
+  /// What was removed from names, and the tensors that belong to no component.
+  ///
+  /// - Parameter average: whether the moving average was read in place of other weights.
+  private static func changes(_ groups: TensorGroups, average: Bool) -> [ModelChange] {
+    var changes = groups.changes
+    if !groups.leftOut.isEmpty {
+      changes.append(
+        ModelChange(
+          .leftOut, "\(counted(groups.leftOut.count, "tensor")) of no component",
+          names: groups.leftOut))
+    }
+    let (found, whole) = (groups.averages.count, groups.unet.origins.count)
+    if !average, !groups.isAverageAlone, found > 0, found < whole {
+      changes.append(
+        ModelChange(
+          .leftOut, component: ComponentName.unet,
+          "an incomplete moving average, which has \(found) of \(whole) tensors",
+          names: groups.averages))
+    }
+    return changes
   }
 }

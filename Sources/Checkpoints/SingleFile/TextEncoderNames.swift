@@ -41,9 +41,11 @@ enum TextEncoderNames {
 
   /// Derives the config of a text encoder from shapes under transformers' names.
   ///
-  /// - Parameter isOpenCLIP: whether it is one of OpenCLIP's, whose activation is the exact GELU.
+  /// - Parameters:
+  ///   - isOpenCLIP: whether it is one of OpenCLIP's, whose activation is the exact GELU.
+  ///   - projects: whether its projection is used.
   static func config(
-    of weights: any WeightSource, isOpenCLIP: Bool, path: String
+    of weights: any WeightSource, isOpenCLIP: Bool, projects: Bool, path: String
   ) throws(SingleFileError) -> JSONObject {
     func needed(_ name: String) throws(SingleFileError) -> Shape {
       guard let shape = weights.entry(name)?.shape else { throw .missing(path: path, tensor: name) }
@@ -56,7 +58,8 @@ enum TextEncoderNames {
     let hidden = try needed("text_model.encoder.layers.0.mlp.fc1.weight")
     let positions = try needed(OpenCLIPKeys.positions.diffusers)
     let width = tokens[1]
-    let projection = weights.entry(OpenCLIPKeys.projection.diffusers)?.shape.rows
+    let projection =
+      projects ? weights.entry(OpenCLIPKeys.projection.diffusers)?.shape.rows : nil
     return [
       "architectures": [
         projection == nil ? "CLIPTextModel" : "CLIPTextModelWithProjection"

@@ -9,7 +9,8 @@ package enum PickleFault: RemediableError, Equatable {
   case newerProtocol(Int)
   case tooManyOpcodes(limit: Int)
   case longName(limit: Int)
-  case notUTF8
+  case tooManyGlobals(limit: Int)
+  case text(TextFault)
   case emptyStack(String)
   case noMark(String)
   case noMemo(UInt64)
@@ -41,7 +42,9 @@ package enum PickleFault: RemediableError, Equatable {
         + "exhaust memory"
     case .longName(let limit):
       "a name of more than \(limit) bytes; the file is damaged"
-    case .notUTF8: "a string that is not UTF-8; the file is damaged"
+    case .tooManyGlobals(let limit):
+      "names of more than \(limit) classes and functions, which no checkpoint needs"
+    case .text(let fault): "a string that is \(fault); the file is damaged"
     case .emptyStack(let opcode): "opcode \(opcode) finds an empty stack; the file is damaged"
     case .noMark(let opcode): "opcode \(opcode) finds no mark; the file is damaged"
     case .noMemo(let index):

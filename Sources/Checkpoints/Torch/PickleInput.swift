@@ -51,16 +51,16 @@ struct PickleInput {
       guard bytes.count < PickleLimits.name else { throw .longName(limit: PickleLimits.name) }
       bytes.append(byte)
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else { throw .notUTF8 }
-    return text
+    return try text(of: bytes)
   }
 
   /// Reads a string of `count` bytes of UTF-8.
   mutating func text(_ count: UInt64) throws(PickleFault) -> String {
-    guard let text = String(validating: try take(count).array, as: UTF8.self) else {
-      throw .notUTF8
-    }
-    return text
+    try text(of: try take(count).array)
+  }
+
+  private func text(of bytes: [UInt8]) throws(PickleFault) -> String {
+    do { return try String(fileText: bytes) } catch { throw .text(error) }
   }
 }
 
@@ -72,9 +72,9 @@ enum PickleLimits {
   /// Bytes of one pickle.
   static let bytes = 64 << 20
   /// Bytes of the name of a class, a tensor or a storage.
-  static let name = 1000
-  /// Tensors of one file.
-  static let tensors = 100_000
+  static let name = TextLimits.tensorName
+  /// Different classes and functions that a pickle names. PyTorch's checkpoints name about twenty.
+  static let globals = 1000
   /// Extents of a tensor. PyTorch allows 64.
   static let extents = 1000
 }

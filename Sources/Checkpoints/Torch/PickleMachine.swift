@@ -191,16 +191,22 @@ extension PickleMachine {
 
   /// Pushes a string of Python 2, which may be text or bytes.
   private mutating func pushString(_ count: UInt64) throws(PickleFault) {
-    let text = String(validating: try input.take(count).array, as: UTF8.self)
+    let bytes = try input.take(count).array
+    let text = try? String(fileText: bytes)
     stack.append(text.map(PickleValue.text) ?? .dropped("bytes"))
   }
 
   private mutating func pushGlobal(module: String, name: String) throws(PickleFault) {
+    // The length distinguishes names with dots in other places.
+    let key = "\(module.utf8.count) \(module).\(name)"
+    if let known = globals[key] { return stack.append(.global(known)) }
     try PickleGlobals.check(module: module, name: name)
+    guard globals.count < PickleLimits.globals else {
+      throw .tooManyGlobals(limit: PickleLimits.globals)
+    }
     let whole = "\(module).\(name)"
-    let known = globals[whole] ?? whole
-    globals[whole] = known
-    stack.append(.global(known))
+    globals[key] = whole
+    stack.append(.global(whole))
   }
 
   private mutating func remember(_ index: UInt64, _ opcode: PickleOpcode) throws(PickleFault) {

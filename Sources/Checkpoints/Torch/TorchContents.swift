@@ -71,8 +71,8 @@ struct TorchContents {
         guard names.insert(name).inserted else {
           throw .duplicateTensor(path: path, tensor: name)
         }
-        guard tensors.count < PickleLimits.tensors else {
-          throw .tooManyTensors(path: path, limit: PickleLimits.tensors)
+        guard tensors.count < TensorLimits.count else {
+          throw .tooManyTensors(path: path, limit: TensorLimits.count)
         }
         tensors.append((name, machine.tensors[index]))
       } else if let inner = machine.members(of: value) {
@@ -91,7 +91,7 @@ struct TorchContents {
     plainBudget -= limit - max(0, left)
     if let plain {
       metadata[name] = plain
-    } else if leftOut.keys.count < Self.leftOutLimit {
+    } else if leftOut.count < Self.leftOutLimit {
       leftOut[name] = .string(shown(machine.kind(value)))
     }
   }

@@ -7,6 +7,8 @@ package enum TorchError: RemediableError, Equatable {
   case pointer(path: String)
   /// A ZIP archive that is damaged, or of a form that PyTorch does not write.
   case archive(path: String, ZIPFault)
+  /// A ZIP archive into which a folder or a file of a model was packed.
+  case packedModel(path: String, entry: String, isFolder: Bool)
   /// A pickle that is damaged or refused.
   case pickle(path: String, record: String, offset: Int, PickleFault)
   /// A pickle that is larger than those of known models.
@@ -36,6 +38,8 @@ package enum TorchError: RemediableError, Equatable {
     case .unreadable(let error): error.description
     case .pointer(let path): "\(path): \(gitLFSPointer)"
     case .archive(let path, let fault): "\(path): \(fault)"
+    case .packedModel(let path, let entry, _):
+      "\(path): a ZIP archive with a model in it ('\(shown(entry))'), expected a file of torch.save"
     case .pickle(let path, let record, let offset, let fault):
       "\(path): \(record), byte \(offset): \(fault)"
     case .pickleTooLarge(let path, let record, let bytes, let limit):
@@ -87,6 +91,8 @@ package enum TorchError: RemediableError, Equatable {
     case .archive(_, let fault): fault.remedy
     case .pickle(_, _, _, let fault): fault.remedy
     case .storageTruncated: .downloadAgain
+    case .packedModel(_, _, let isFolder):
+      .act("unpack it and name the \(isFolder ? "folder" : "file")")
     case .bigEndian: .act("save the file on a little-endian machine")
     case .notDictionary: .act("save the model's state_dict()")
     default: nil

@@ -144,6 +144,7 @@ package struct TorchFile: WeightSource {
     guard let place = places[name], case .plain(let kind) = place.entry.encoding else {
       throw absent(name)
     }
+    try contents.checkUnchanged()
     var bytes = contents.window(place.bytes)
     if let strides = place.strides {
       bytes = bytes.gathered(

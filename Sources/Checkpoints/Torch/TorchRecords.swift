@@ -53,6 +53,7 @@ struct TorchRecords {
   ) throws(TorchError) -> TorchRecords {
     let archive: ZIPArchive
     do { archive = try ZIPArchive(contents) } catch {
+      try refusePackedModel(ZIPArchive.names(contents), path: path)
       throw .archive(path: path, error)
     }
     let pickle = "data.pkl"
@@ -60,6 +61,7 @@ struct TorchRecords {
       $0.name.split(separator: "/").count == 2 && $0.name.hasSuffix("/" + pickle)
     }
     guard pickles.count == 1, let entry = pickles.first else {
+      try refusePackedModel(archive.entries.map(\.name), path: path)
       throw .missingRecord(
         path: path, record: "NAME/" + pickle, found: archive.entries.map(\.name))
     }
@@ -103,6 +105,19 @@ struct TorchRecords {
       places[storage.key] = place
     }
     return TorchRecords(value, machine, places)
+  }
+
+  /// Refuses an archive into which a model was packed, by the names of its entries.
+  private static func refusePackedModel(
+    _ names: [String], path: String
+  ) throws(TorchError) {
+    let index = names.first { PathParts($0).name == DiffusersLayout.indexFile }
+    let file = names.first {
+      tensorFileExtensions.contains(PathParts($0).stemAndExtension.extension.lowercased())
+    }
+    if let entry = index ?? file {
+      throw .packedModel(path: path, entry: entry, isFolder: index != nil)
+    }
   }
 
   // MARK: The older form

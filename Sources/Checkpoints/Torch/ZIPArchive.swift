@@ -18,6 +18,9 @@ struct ZIPArchive {
     let checksum: UInt32
   }
 
+  /// The most entries: one for each tensor, and a few others.
+  private static let entryLimit = TensorLimits.count + 1000
+
   /// The entries, in the order of their bytes.
   let entries: [Entry]
   private let byName: [String: Int]
@@ -26,10 +29,16 @@ struct ZIPArchive {
 
   init(_ contents: ByteSlice) throws(ZIPFault) {
     let directory = try ZIPEnd(contents).directory
+    guard directory.count <= Self.entryLimit else {
+      throw .tooManyEntries(directory.count, limit: Self.entryLimit)
+    }
     var reader = ZIPFields(contents, in: directory)
     var found: [(entry: Entry, start: Int)] = []
     var seen: Set<String> = []
     while !reader.isAtEnd {
+      guard found.count < Self.entryLimit else {
+        throw .wrongCount(found: found.count + 1, announced: directory.count)
+      }
       let item = try reader.directoryEntry(index: found.count)
       guard seen.insert(item.name).inserted else { throw .duplicateName(item.name) }
       found.append((try item.located(in: contents, before: directory.lowerBound), item.start))
@@ -48,6 +57,22 @@ struct ZIPArchive {
   }
 }
 
+extension ZIPArchive {
+  /// The names of all entries, also of compressed ones; empty for an archive without a valid
+  /// directory.
+  static func names(_ contents: ByteSlice) -> [String] {
+    guard let directory = try? ZIPEnd(contents).directory else { return [] }
+    var reader = ZIPFields(contents, in: directory)
+    var names: [String] = []
+    while !reader.isAtEnd {
+      guard let item = try? reader.directoryEntry(index: names.count, allowsCompression: true)
+      else { break }
+      names.append(item.name)
+    }
+    return names
+  }
+}
+
 /// Why a ZIP archive cannot be read.
 package enum ZIPFault: RemediableError, Equatable {
   case noEnd
@@ -58,7 +83,8 @@ package enum ZIPFault: RemediableError, Equatable {
   case brokenDirectory(entry: Int)
   case wrongCount(found: Int, announced: UInt64)
   case unsafeName(String)
-  case nameNotUTF8(entry: Int)
+  case name(entry: Int, TextFault)
+  case tooManyEntries(UInt64, limit: Int)
   case duplicateName(String)
   case encrypted(String)
   case compressed(String, method: UInt16)
@@ -86,8 +112,10 @@ package enum ZIPFault: RemediableError, Equatable {
     case .unsafeName(let name):
       "the ZIP archive has an entry called '\(shown(name))', an unsafe path; "
         + "PyTorch writes no such file"
-    case .nameNotUTF8(let entry):
-      "the name of entry \(entry) of the ZIP archive is not UTF-8"
+    case .name(let entry, let fault):
+      "the name of entry \(entry) of the ZIP archive is \(fault)"
+    case .tooManyEntries(let count, let limit):
+      "the ZIP archive's directory announces \(count) entries, expected at most \(limit)"
     case .duplicateName(let name):
       "the ZIP archive has two entries called '\(shown(name))', expected one"
     case .encrypted(let name):
@@ -145,7 +173,7 @@ private struct ZIPItem {
     reader.skip(8)
     let (stored, full) = (reader.u32(), reader.u32())
     let (ownLength, extra) = (Int(reader.u16()), Int(reader.u16()))
-    guard ownLength == nameLength, reader.text(nameLength) == name else {
+    guard ownLength == nameLength, (try? reader.text(nameLength)) == name else {
       throw .brokenLocalHeader(name, found: "has another name")
     }
     guard method == 0, flags & 1 == 0 else {
@@ -198,14 +226,16 @@ private struct ZIPFields {
     return value
   }
 
-  mutating func text(_ count: Int) -> String? {
-    guard count <= left else { return nil }
+  /// The text of the next `count` bytes, which exist.
+  mutating func text(_ count: Int) throws(TextFault) -> String {
     defer { position += count }
-    return String(validating: bytes[position..<position + count], as: UTF8.self)
+    return try String(fileText: bytes[position..<position + count])
   }
 
   /// Reads an entry of the directory, including its ZIP64 fields.
-  mutating func directoryEntry(index: Int) throws(ZIPFault) -> ZIPItem {
+  mutating func directoryEntry(
+    index: Int, allowsCompression: Bool = false
+  ) throws(ZIPFault) -> ZIPItem {
     guard left >= 46, u32() == 0x0201_4b50 else { throw .brokenDirectory(entry: index) }
     skip(4)
     let (flags, method) = (u16(), u16())
@@ -219,7 +249,8 @@ private struct ZIPFields {
     guard left >= nameLength + extraLength + commentLength else {
       throw .brokenDirectory(entry: index)
     }
-    guard let name = text(nameLength) else { throw .nameNotUTF8(entry: index) }
+    let name: String
+    do { name = try text(nameLength) } catch { throw .name(entry: index, error) }
     guard Self.isSafe(name) else { throw .unsafeName(name) }
     let extraEnd = position + extraLength
     while position + 4 <= extraEnd {
@@ -243,8 +274,10 @@ private struct ZIPFields {
     position = extraEnd + commentLength
     guard volume == 0 else { throw .manyVolumes }
     guard flags & 1 == 0 else { throw .encrypted(name) }
-    guard method == 0 else { throw .compressed(name, method: method) }
-    guard stored == full else { throw .sizesDisagree(name, stored: stored, full: full) }
+    guard method == 0 || allowsCompression else { throw .compressed(name, method: method) }
+    guard stored == full || allowsCompression else {
+      throw .sizesDisagree(name, stored: stored, full: full)
+    }
     guard start <= UInt64(Int32.max) << 24 else {
       throw .beyondDirectory(name, end: start, limit: 0)
     }
@@ -273,7 +306,7 @@ private struct ZIPEnd {
     let count: UInt64
   }
 
-  /// The limit allows a million entries. PyTorch writes one entry for each tensor.
+  /// The most bytes of the directory.
   static let directoryLimit: UInt64 = 64 << 20
 
   let directory: Directory

@@ -89,17 +89,7 @@ extension ActivationWalk {
       _ = self.convolution(convolution, releasing: start, pixels: size.pixels)
     }
     var input = convolution(spec.convIn, pixels: size.pixels)
-    var hidden = resnet(spec.midBlock.resnet1, pixels: size.pixels)
-    if let attention = spec.midBlock.attention {
-      let normed = make(product(attention.norm.module.weight.shape.count, size.pixels))
-      let attended = self.attention(attention.attention, tokens: size.pixels)
-      let sum = make(product(attention.norm.module.weight.shape.count, size.pixels))
-      release(normed, attended, hidden)
-      hidden = sum
-    }
-    let output = resnet(spec.midBlock.resnet2, pixels: size.pixels)
-    release(hidden, input)
-    input = output
+    input = midBlock(spec.midBlock, releasing: input, pixels: size.pixels)
 
     for level in spec.levels {
       // The output of the last layer; `nil` while it is the input of the level.
@@ -122,6 +112,44 @@ extension ActivationWalk {
     }
     let activated = activatedNorm(spec.convNormOut, pixels: size.pixels)
     _ = convolution(spec.convOut, releasing: activated, pixels: size.pixels)
+  }
+
+  /// The encoder of the autoencoder.
+  mutating func encoder(_ spec: VAESpec.Encoder, image: ImageSize) {
+    var size = image
+    _ = make(product(spec.convIn.module.weight.shape[1], size.pixels))
+    var input = convolution(spec.convIn, pixels: size.pixels)
+    for level in spec.levels {
+      for resnet in level.resnets {
+        let output = self.resnet(resnet, pixels: size.pixels)
+        release(input)
+        input = output
+      }
+      if let downsampler = level.resampler {
+        size = size.halved
+        input = convolution(downsampler.conv, releasing: input, pixels: size.pixels)
+      }
+    }
+    let output = midBlock(spec.midBlock, releasing: input, pixels: size.pixels)
+    let activated = activatedNorm(spec.convNormOut, pixels: size.pixels)
+    release(output)
+    _ = convolution(spec.convOut, releasing: activated, pixels: size.pixels)
+  }
+
+  private mutating func midBlock(
+    _ spec: VAESpec.MidBlock, releasing input: Held, pixels: Int
+  ) -> Held {
+    var hidden = resnet(spec.resnet1, pixels: pixels)
+    if let attention = spec.attention {
+      let normed = make(product(attention.norm.module.weight.shape.count, pixels))
+      let attended = self.attention(attention.attention, tokens: pixels)
+      let sum = make(product(attention.norm.module.weight.shape.count, pixels))
+      release(normed, attended, hidden)
+      hidden = sum
+    }
+    let output = resnet(spec.resnet2, pixels: pixels)
+    release(hidden, input)
+    return output
   }
 
   /// An image resized to `pixels`, and the convolution that follows.

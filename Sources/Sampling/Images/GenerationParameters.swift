@@ -90,9 +90,20 @@ package struct GenerationParameters: Sendable, Equatable {
       members.insert(contentsOf: Self.members(of: batch), at: members.count - 1)
     }
     let line = members.map { "\($0): \(Self.quoted($1))" }.joined(separator: ", ")
-    return prompt + "\n"
-      + (negativePrompt.isEmpty ? "" : Self.negativePrefix + negativePrompt + "\n")
+    return Self.onOneLine(prompt) + "\n"
+      + (negativePrompt.isEmpty
+        ? "" : Self.negativePrefix + Self.onOneLine(negativePrompt) + "\n")
       + line
+  }
+
+  /// A prompt with spaces for its line breaks, which mean the same to CLIP's tokenizer.
+  ///
+  /// Readers take the lines up to `Negative prompt: ` for the prompt and the last line for the
+  /// settings. A prompt with line breaks could contain such lines; A1111's format has no escape for
+  /// them.
+  private static func onOneLine(_ prompt: String) -> String {
+    prompt.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+      .joined(separator: " ")
   }
 
   /// Parses the text, written by Decant or another program; `nil` if steps, seed or size are

@@ -17,10 +17,10 @@ package enum PNGError: Error, Equatable, CustomStringConvertible {
     case .notPNG(let location):
       "\(location) is not a PNG file: it does not begin with the PNG signature"
     case .damaged(let location, let chunk, let offset):
-      "\(location): PNG chunk '\(chunk)' at byte \(offset) is truncated or damaged"
+      "\(location): PNG chunk '\(shown(chunk))' at byte \(offset) is truncated or damaged"
     case .tooLarge(let location, let width, let height):
       "\(location): the image has \(width)x\(height) pixels; expected at most \(Image.pixelLimit)"
-    case .refused(let location, let message): "\(location): libpng: \(message)"
+    case .refused(let location, let message): "\(location): libpng: \(shown(message))"
     }
   }
 }

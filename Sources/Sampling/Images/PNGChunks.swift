@@ -11,7 +11,8 @@ package enum PNGChunks {
 
   /// Keywords and texts of `tEXt` and uncompressed `iTXt` chunks, in file order.
   ///
-  /// Compressed texts are skipped: no known program stores generation parameters that way.
+  /// Compressed texts are skipped: no known program stores generation parameters that way. So are
+  /// texts that are not UTF-8, or have too many combining marks in a row.
   ///
   /// - Throws: ``PNGError`` if a chunk extends past the end of the file or its checksum is wrong.
   package static func texts(
@@ -72,7 +73,8 @@ package enum PNGChunks {
     let rest = fields[1].dropFirst(2)
       .split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false)
     guard rest.count == 3 else { return [] }
-    return [(latin1(fields[0]), String(decoding: rest[2], as: UTF8.self))]
+    guard let text = try? String(fileText: rest[2]) else { return [] }
+    return [(latin1(fields[0]), text)]
   }
 
   private static func latin1(_ bytes: ArraySlice<UInt8>) -> String {

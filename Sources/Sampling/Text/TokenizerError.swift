@@ -25,11 +25,11 @@ package enum TokenizerError: Error, Equatable, CustomStringConvertible {
       "\(path): \(what) is \(found), expected \(expected)"
     case .duplicateID(let path, let id, let tokens):
       "\(path): two tokens have ID \(id): "
-        + tokens.map { "'\($0)'" }.joined(separator: " and ")
+        + tokens.map { "'\(shown($0))'" }.joined(separator: " and ")
     case .mergeOutsideVocabulary(let path, let merge, let token):
-      "\(path): merge \(merge) has token '\(token)', which is not in the vocabulary"
+      "\(path): merge \(merge) has token '\(shown(token))', which is not in the vocabulary"
     case .specialTokenMissing(let path, let role, let token):
-      "\(path): the \(role) '\(token)' is not in the vocabulary"
+      "\(path): the \(role) '\(shown(token))' is not in the vocabulary"
     }
   }
 }

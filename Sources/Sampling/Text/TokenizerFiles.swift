@@ -18,6 +18,11 @@ struct TokenizerFiles {
   private(set) var padding: Int32 = 0
   private(set) var maximumLength = 77
 
+  /// The most added tokens. Each is looked for at each place of a prompt.
+  private static let addedTokenLimit = 10_000
+  /// The most bytes of `merges.txt`. That of CLIP has 525 kB.
+  private static let mergesLimit = 16 << 20
+
   private let files: [ModelSource.File]
   private let folder: String
   private let location: String
@@ -38,7 +43,7 @@ struct TokenizerFiles {
           let token = AddedToken(json, isSpecial: false)
         else {
           throw malformed(
-            "tokenizer_config.json", "added_tokens_decoder's '\(key)'", json.kind,
+            "tokenizer_config.json", "added_tokens_decoder's '\(shown(key))'", json.kind,
             "a token whose key is its ID")
         }
         listed.append((token, id))
@@ -99,10 +104,11 @@ struct TokenizerFiles {
     end = try id("eos_token", CLIPVocabulary.end)
     unknown = try id("unk_token", CLIPVocabulary.end)
     padding = try id("pad_token", CLIPVocabulary.end)
+    var contents = Set(known.map(\.token.content))
     for key in ["additional_special_tokens", "extra_special_tokens"] {
       for json in named[key]?.array ?? [] {
         guard let token = AddedToken(json, isSpecial: true) else { continue }
-        if known.contains(where: { $0.token.content == token.content }) { continue }
+        if !contents.insert(token.content).inserted { continue }
         guard let id = vocabulary[token.content] else {
           throw .specialTokenMissing(
             path: "\(location)/\(folder)", role: key, token: token.content)
@@ -111,6 +117,11 @@ struct TokenizerFiles {
       }
     }
     // The tokenizers library prefers a token's ID in the vocabulary to the ID it was added with.
+    guard known.count <= Self.addedTokenLimit else {
+      throw malformed(
+        "tokenizer_config.json", "the number of added tokens", "\(known.count)",
+        "at most \(Self.addedTokenLimit)")
+    }
     addedTokens = known.map { ($0.token, vocabulary[$0.token.content] ?? $0.id) }
   }
 
@@ -141,10 +152,10 @@ struct TokenizerFiles {
         "an object with 'vocab' and 'merges'")
     }
     if let type = model["type"]?.string, type != "BPE" {
-      throw malformed("tokenizer.json", "the type of 'model'", "'\(type)'", "'BPE'")
+      throw malformed("tokenizer.json", "the type of 'model'", "'\(shown(type))'", "'BPE'")
     }
     if let suffix = model["end_of_word_suffix"]?.string, suffix != CLIPVocabulary.wordEnd {
-      throw malformed("tokenizer.json", "end_of_word_suffix", "'\(suffix)'", "'</w>'")
+      throw malformed("tokenizer.json", "end_of_word_suffix", "'\(shown(suffix))'", "'</w>'")
     }
     try setVocabulary(tokens, from: "tokenizer.json")
     mergesPath = path("tokenizer.json")
@@ -154,7 +165,7 @@ struct TokenizerFiles {
         json.string?.split(separator: " ", omittingEmptySubsequences: false).map { String($0) }
         ?? json.array?.compactMap(\.string) ?? []
       guard parts.count == 2 else {
-        throw malformed("tokenizer.json", "merge \(index + 1)", json.text(), "two tokens")
+        throw malformed("tokenizer.json", "merge \(index + 1)", shown(json.text()), "two tokens")
       }
       merges.append((parts[0], parts[1]))
     }
@@ -162,7 +173,8 @@ struct TokenizerFiles {
     for json in whole["added_tokens"]?.array ?? [] {
       guard let token = AddedToken(json, isSpecial: false), let id = json.object?["id"] else {
         throw malformed(
-          "tokenizer.json", "an added token", json.text(), "an object with 'content' and 'id'")
+          "tokenizer.json", "an added token", shown(json.text()),
+          "an object with 'content' and 'id'")
       }
       listed.append((token, try tokenID(id, of: token.content, in: "tokenizer.json")))
     }
@@ -173,8 +185,8 @@ struct TokenizerFiles {
     _ tokens: JSONObject, from name: String
   ) throws(TokenizerError) {
     var owners: [Int32: String] = [:]
-    owners.reserveCapacity(tokens.keys.count)
-    vocabulary.reserveCapacity(tokens.keys.count)
+    owners.reserveCapacity(tokens.count)
+    vocabulary.reserveCapacity(tokens.count)
     for (token, json) in tokens.members {
       let id = try tokenID(json, of: token, in: name)
       if let other = owners.updateValue(token, forKey: id) {
@@ -186,14 +198,19 @@ struct TokenizerFiles {
 
   private mutating func readMergeLines(_ bytes: ByteSlice) throws(TokenizerError) {
     mergesPath = path("merges.txt")
-    guard let text = String(validating: bytes.array, as: UTF8.self) else {
-      throw malformed("merges.txt", "the text", "not UTF-8", "UTF-8")
+    guard bytes.count <= Self.mergesLimit else {
+      throw malformed(
+        "merges.txt", "the length", "\(bytes.count) bytes", "at most \(Self.mergesLimit)")
+    }
+    let text: String
+    do { text = try String(fileText: bytes.array) } catch {
+      throw malformed("merges.txt", "the text", "\(error)", "UTF-8")
     }
     for (index, line) in text.split(whereSeparator: \.isNewline).enumerated() {
       if index == 0, line.hasPrefix("#version") { continue }
       let parts = line.split(separator: " ")
       guard parts.count == 2 else {
-        throw malformed("merges.txt", "line \(index + 1)", "'\(line)'", "two tokens")
+        throw malformed("merges.txt", "line \(index + 1)", "'\(shown(String(line)))'", "two tokens")
       }
       merges.append((String(parts[0]), String(parts[1])))
     }
@@ -203,7 +220,8 @@ struct TokenizerFiles {
     _ json: JSONValue, of token: String, in name: String
   ) throws(TokenizerError) -> Int32 {
     guard let integer = json.integer, let id = Int32(exactly: integer), id >= 0 else {
-      throw malformed(name, "the ID of token '\(token)'", json.text(), "0 or more")
+      throw malformed(
+        name, "the ID of token '\(shown(token))'", shown(json.text()), "0 or more")
     }
     return id
   }
@@ -219,7 +237,7 @@ struct TokenizerFiles {
   private func object(_ name: String) throws(TokenizerError) -> JSONObject? {
     guard let bytes = file(name) else { return nil }
     let value: JSONValue
-    do { value = try JSONValue(parsing: bytes.bytes) } catch {
+    do { value = try JSONValue(parsing: bytes.withoutByteOrderMark.bytes) } catch {
       throw .notJSON(path: path(name), error)
     }
     guard let object = value.object else {

@@ -19,6 +19,8 @@ package final class ModelSession: Sendable {
   private let requests = RequestQueue()
   private let queue: ComputeQueue
   private let loaded = Mutex(Loaded())
+  /// The files of the model, which are mapped as long as it is loaded.
+  private let files = MappedFiles()
 
   /// What the session keeps between requests.
   private struct Loaded {
@@ -137,7 +139,9 @@ package final class ModelSession: Sendable {
     _ body: @Sendable (inout Loaded) throws -> Result
   ) async throws -> Result {
     try await requests.run {
-      try await queue.run { try self.loaded.withLock { try body(&$0) } }
+      try await queue.run {
+        try await self.files.recording { try self.loaded.withLock { try body(&$0) } }
+      }
     }
   }
 
@@ -174,7 +178,10 @@ package final class ModelSession: Sendable {
     _ events: EventSink
   ) throws {
     let model = try model(&loaded, events)
-    for sampling in samplings { try model.check(sampling) }
+    for sampling in samplings {
+      try model.check(sampling)
+      try model.checkMemory(for: sampling, images: samplings.count * sampling.count)
+    }
     try noteTruncation(
       of: request.prompts + [request.negativePrompt].compactMap { $0 }, by: model, events)
     if let first = samplings.first { noteResizing(first, of: request, model, events) }
@@ -185,6 +192,8 @@ package final class ModelSession: Sendable {
     _ loaded: inout Loaded, _ events: EventSink
   ) throws -> Generation {
     let sampler = try sampler(&loaded, events)
+    // Weights that are not stored as they are used take memory since the request was checked.
+    try sampler.model.checkMemory(for: sampling, images: sampling.count)
     let name = PathParts(path).name
     events(.stage(.generating(model: name, prompt: index, of: count)))
     let observer = reportsLatents ? StepLatents() : nil

@@ -1,0 +1,83 @@
+private import Foundation
+
+/// The bytes of memory that this process can still get: those of the machine, of its control groups, and
+/// of its own limits, whichever is the least. Memory that the system can reclaim, and swap space, count.
+///
+/// - Returns: `nil` where nothing is known.
+package func freeMemory() -> Int? {
+  let status = text("/proc/self/status")
+  let limits = [(RLIMIT_AS, "VmSize"), (RLIMIT_DATA, "VmData")].compactMap { kind, name in
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(kind.rawValue), &limit) == 0,
+      let used = kilobytes(name, in: status)
+    else { return nil as Int? }
+    return limit.rlim_cur > UInt(Int.max) ? nil : max(0, Int(limit.rlim_cur) - used)
+  }
+  return (limits + [freeMemory(root: "")].compactMap { $0 }).min()
+}
+
+/// The free bytes of the machine and of the control groups of this process.
+///
+/// - Parameter root: a folder with a copy of the system's files; empty for the system's own.
+package func freeMemory(root: String) -> Int? {
+  let memory = text(root + "/proc/meminfo")
+  let swap = kilobytes("SwapFree", in: memory) ?? 0
+  let machine = kilobytes("MemAvailable", in: memory).map { $0 + swap }
+  return ([machine].compactMap { $0 } + freeBytesOfGroups(root: root, swap: swap)).min()
+}
+
+/// The free bytes of each control group that limits the memory of this process.
+private func freeBytesOfGroups(root: String, swap: Int) -> [Int] {
+  text(root + "/proc/self/cgroup").split(separator: "\n").flatMap { line -> [Int] in
+    // A line is NUMBER:CONTROLLERS:PATH; version 2 has no controllers.
+    let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+    guard parts.count == 3 else { return [] }
+    let controllers = parts[1].split(separator: ",")
+    let isFirst = controllers.contains("memory")
+    guard isFirst || controllers.isEmpty else { return [] }
+    let base = root + "/sys/fs/cgroup" + (isFirst ? "/memory" : "")
+    var path = folderPath(String(parts[2]))
+    var free: [Int] = []
+    // In a container, the path may not be visible; the limit is then that of a folder above.
+    while true {
+      free += freeBytes(ofGroup: base + (path == "/" ? "" : path), isFirst: isFirst, swap: swap)
+      if path == "/" || path.isEmpty { return free }
+      path = PathParts(path).folder
+    }
+  }
+}
+
+private func freeBytes(ofGroup folder: String, isFirst: Bool, swap: Int) -> [Int] {
+  func number(_ name: String) -> Int? {
+    Int(text(folder + "/" + name).trimmingCharacters(in: .whitespacesAndNewlines))
+  }
+  // A group without a limit has "max", or in version 1 a number beyond all machines.
+  guard let limit = number(isFirst ? "memory.limit_in_bytes" : "memory.max"), limit < 1 << 60,
+    let used = number(isFirst ? "memory.usage_in_bytes" : "memory.current")
+  else { return [] }
+  let names =
+    isFirst
+    ? ["total_active_file", "total_inactive_file"]
+    : ["active_file", "inactive_file", "slab_reclaimable"]
+  var reclaimable = 0
+  for line in text(folder + "/memory.stat").split(separator: "\n") {
+    let words = line.split(separator: " ")
+    if words.count == 2, names.contains(String(words[0])) { reclaimable += Int(words[1]) ?? 0 }
+  }
+  var extra = swap
+  if let most = number("memory.swap.max"), let held = number("memory.swap.current") {
+    extra = min(swap, max(0, most - held))
+  }
+  return [max(0, limit - used + reclaimable) + extra]
+}
+
+/// A number of kilobytes (of 1024 bytes) in a file of lines such as `MemAvailable: 17 kB`, in bytes.
+private func kilobytes(_ name: String, in text: String) -> Int? {
+  let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
+  return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first).flatMap { Int($0) }
+    .map { $0 * 1024 }
+}
+
+private func text(_ path: String) -> String {
+  (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+}
