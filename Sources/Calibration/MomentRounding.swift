@@ -15,6 +15,7 @@ internal import Tensors
 package struct MomentRounding: Sendable {
   private let sampler: Sampler
   private let calibration: CalibrationFile
+  private let calls: [ReferenceCall]
   private let component: Model.Component
   private let plan: QuantizationPlan
   private let memory: Int
@@ -31,10 +32,16 @@ package struct MomentRounding: Sendable {
   ) {
     self.sampler = sampler
     self.calibration = calibration
+    calls = Self.calls(of: calibration)
     self.component = component
     self.plan = plan
     self.memory = memory
     self.spool = spool
+  }
+
+  /// The calls that are evaluated: at most 32, spread over the runs and their steps.
+  package static func calls(of calibration: CalibrationFile) -> [ReferenceCall] {
+    spread(32, over: calibration.calls.count).sorted().map { calibration.calls[$0] }
   }
 
   /// A layer to round.
@@ -100,13 +107,13 @@ package struct MomentRounding: Sendable {
     var finished = spool.layers(of: plan)
     let groups = groups(without: finished)
     let layerCount = groups.joined().reduce(0) { $0 + $1.layers.count }
-    let total = groups.count * calibration.calls.count + layerCount
+    let total = groups.count * calls.count + layerCount
     var done = 0
     func count() {
       done += 1
       progress(done, total)
     }
-    let conditionings = try sampler.conditionings(of: calibration.calls, in: calibration)
+    let conditionings = try sampler.conditionings(of: calls, in: calibration)
     for group in groups {
       var moments = try moments(of: group, conditionings, progress: count)
       for input in group {
@@ -127,9 +134,8 @@ package struct MomentRounding: Sendable {
     progress: () -> Void
   ) throws -> [String: LayerMoments] {
     let collector = MomentCollector(
-      modules: group.map(\.layers[0].module), calls: calibration.calls.count,
-      memory: memoryOfLayer)
-    for (index, call) in calibration.calls.enumerated() {
+      modules: group.map(\.layers[0].module), calls: calls.count, memory: memoryOfLayer)
+    for (index, call) in calls.enumerated() {
       guard let conditioning = conditionings[call.run] else { continue }
       collector.begin(
         call: index, branches: conditioning.unconditional == nil ? 1 : 2,
@@ -161,7 +167,7 @@ package struct MomentRounding: Sendable {
   /// (measured on a model with 5 million weights).
   private func damping(rows: Int, inputs: Int) -> Double {
     if rows < inputs { return 0.1 }
-    return Set(calibration.calls.map(\.run)).count < 24 ? 0.01 : 0.003
+    return Set(calls.map(\.run)).count < 24 ? 0.01 : 0.003
   }
 
   private func round(_ layer: Layer, _ feedback: [FeedbackBlock]) throws -> RoundedLayers.Layer {

@@ -14,7 +14,7 @@ func roundedLayers(
   of component: Model.Component, in model: Model, _ plan: QuantizationPlan,
   _ calibration: CalibrationFile, memory: Int, spool: RoundingSpool, _ events: EventSink
 ) throws -> RoundedLayers {
-  events(.stage(.rounding(calls: calibration.calls.count)))
+  events(.stage(.rounding(calls: MomentRounding.calls(of: calibration).count)))
   return try MomentRounding(
     try Sampler(model), calibration, component, plan: plan, memory: memory, spool: spool
   ).run { events(.progress(done: $0, total: $1)) }
@@ -35,7 +35,7 @@ extension RoundingSpool {
         "version": .string(toolVersion), "plan": plan.json, "method": .string(plan.method.name),
         "calibration": .object(calibration.provenance), "memory": .integer(memory),
         "calls": .array(
-          calibration.calls.map {
+          MomentRounding.calls(of: calibration).map {
             [
               "prompt": .string($0.run.prompt), "negative_prompt": .string($0.run.negativePrompt),
               "seed": .integer(Int($0.run.seed)), "step": .integer($0.step),

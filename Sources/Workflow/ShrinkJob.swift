@@ -80,7 +80,8 @@ package struct ShrinkJob: Job {
       _ calibration: CalibrationFile?, sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
       try QuantizedModel(
-        current, quantization, calibration: calibration, sparingOutliers: events,
+        current, quantization, calibration: calibration,
+        expectsCalls: self.calibration == nil, sparingOutliers: events,
         spool: RoundingSpool.path(beside: output.path)
       ) {
         try output.fitting($0, of: $1, in: current, by: writer, rest: $2)
