@@ -77,8 +77,8 @@ import Testing
     #expect(tree.addedEmbedding?.sines.width == 6)
     #expect(tree.addedEmbedding?.embedding.linear1.module.weight.shape == [48, 40])
     let down = tree.downBlocks[0]
-    #expect(down.downsampler?.conv.paddingBefore == 0)
-    #expect(down.downsampler?.conv.paddingAfter == 1)
+    #expect(down.downsampler?.conv.window.paddingBefore == 0)
+    #expect(down.downsampler?.conv.window.paddingAfter == 1)
     #expect(down.resnets[0].norm1.epsilon == 0.125)
     #expect(down.resnets[0].timeProjection?.module.weight.shape == [16, 48])
     #expect(down.attentions[0].norm.epsilon == 1e-6)
