@@ -55,9 +55,7 @@ extension Remedy {
     case .recalibrate: return "calibrate this model"
     case .checkWeights: return "check the model's weights with `decant inspect --check`"
     case .verify(let reference, let candidate):
-      let words = ["decant", "verify", reference.asArgument, candidate.asArgument]
-        .map(\.quotedForShell)
-      return "run `\(words.joined(separator: " "))`"
+      return "run `\(commandLine(["verify", .path(reference), .path(candidate)]))`"
     case .repeatCommand: return "run the same command again to continue from there"
     case .downloadAgain: return "download it again"
     case .pullFromGitLFS: return "run `git lfs pull`"
