@@ -18,8 +18,8 @@ package protocol OutputProfile: Sendable {
   var memory: ProgramMemory { get }
   /// Whether the program can compute on a GPU.
   var usesGPU: Bool { get }
-  /// How Python code loads the output; `nil` where that is common knowledge, and for programs that
-  /// are not Python packages.
+  /// How Python code loads the output, where that takes more than diffusers' `from_pretrained`;
+  /// `nil` elsewhere, and for programs that are not Python packages.
   var loading: PythonLoading? { get }
 
   // MARK: - Before writing

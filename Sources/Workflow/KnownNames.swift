@@ -79,7 +79,7 @@ package let outputForms = Layouts.writers.map { writer in
   "\(writer.outputName(stem: "NAME")) (\(writer.layout))"
 }
 
-/// An output of a layout of which only some programs may read what it is for.
+/// The output of a layout, with the programs that read what it should hold.
 package struct OutputForm: Sendable {
   /// `NAME.gguf`
   package let name: String

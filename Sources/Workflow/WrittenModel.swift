@@ -23,7 +23,7 @@ package struct WrittenModel: JobOutcome {
   package let isPart: Bool
   /// What a program needs beside an output that is a U-Net alone; empty for other outputs.
   package let missingParts: [ModelPart]
-  /// How Python code loads the output; `nil` where the program is not a Python package.
+  /// How Python code loads the output; `nil` where the program needs no such code.
   package let loading: PythonLoading?
   /// The model that was read, where it is a diffusers folder with the config of the U-Net that was
   /// written.
