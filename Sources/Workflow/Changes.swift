@@ -51,7 +51,8 @@ extension ModelSource {
         .changed, component: unet,
         "the moving average (EMA) of the weights is read; the file holds no others",
         isRequested: true)
-    case nil: return nil
+    // The reader names the tensors.
+    case .ignoredIncomplete, nil: return nil
     }
   }
 
