@@ -40,7 +40,7 @@ enum CommandLineCheck {
     if FileManager.default.fileExists(atPath: name) {
       throw ValidationError(
         "'\(name)' is a file or folder, but a command is expected first; for example: "
-          + "decant inspect \(name.asArgument.quotedForShell)")
+          + commandLine(["inspect", .path(name)]))
     }
   }
 

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Workflow
 
 /// `decant convert`. Writes a model in another layout or number type.
-struct ConvertCommand: JobCommand {
+struct ConvertCommand: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
     abstract: "Writes a model in another layout or number type.",
@@ -48,9 +48,5 @@ struct ConvertCommand: JobCommand {
     return ConvertJob(
       model: model, reading: read.value, output: layout.request(output.output, strict),
       type: type)
-  }
-
-  func text(after outcome: WrittenModel) -> String {
-    outcome.furtherText(model: model, options: Self.given(read.given))
   }
 }

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Workflow
 
 /// `decant extract`. Writes one component of a model.
-struct ExtractCommand: JobCommand {
+struct ExtractCommand: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "extract",
     abstract:
@@ -65,9 +65,5 @@ struct ExtractCommand: JobCommand {
     ExtractJob(
       model: model, reading: read.value, part: try part(), output: output, replacing: force,
       type: type)
-  }
-
-  func text(after outcome: WrittenModel) -> String {
-    outcome.furtherText(model: model, options: Self.given(read.given))
   }
 }

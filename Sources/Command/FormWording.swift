@@ -69,24 +69,12 @@ extension ModelForms.Form {
 
   /// The command line that writes the form.
   fileprivate func command(for model: String, options: [String]) -> String {
-    var words = ["decant", isQuantized ? "quantize" : "convert", model.asArgument]
-    words += ["-o", output.asArgument]
-    if let type { words += ["--type", type] }
-    if let textEncoderType { words += ["--text-encoder-type", textEncoderType] }
-    if !isDefault { words += ["--for", program] }
-    words += options
-    return words.map(\.quotedForShell).joined(separator: " ")
-  }
-}
-
-extension String {
-  /// A path that is not taken for an option.
-  var asArgument: String { hasPrefix("-") ? "./" + self : self }
-
-  /// A word as a shell reads it: in quotes, where it holds more than letters, digits and
-  /// punctuation of paths.
-  var quotedForShell: String {
-    if wholeMatch(of: /[\w.\/+=:,@-]+/) != nil { return self }
-    return "'" + shown(self, limit: .max).replacing("'", with: "'\\''") + "'"
+    var own: [String] = []
+    if let type { own += ["--type", type] }
+    if let textEncoderType { own += ["--text-encoder-type", textEncoderType] }
+    if !isDefault { own += ["--for", program] }
+    return commandLine(
+      [isQuantized ? "quantize" : "convert", .path(model), "-o", .path(output)],
+      options: own + options)
   }
 }

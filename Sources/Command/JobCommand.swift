@@ -20,6 +20,24 @@ protocol JobCommand: AsyncParsableCommand {
   func check(_ outcome: Work.Outcome) throws
 }
 
+/// A command that reads a model and writes another one.
+protocol WritingCommand: JobCommand {
+  var model: String { get }
+  var read: InputArguments { get }
+  /// The model that was written; `nil` where nothing was.
+  func written(by outcome: Work.Outcome) -> WrittenModel?
+}
+
+extension WritingCommand {
+  func text(after outcome: Work.Outcome) -> String {
+    written(by: outcome)?.furtherText(model: model, options: Self.given(read.given)) ?? ""
+  }
+}
+
+extension WritingCommand where Work.Outcome == WrittenModel {
+  func written(by outcome: WrittenModel) -> WrittenModel? { outcome }
+}
+
 extension JobCommand {
   func text(after outcome: Work.Outcome) -> String { "" }
 

@@ -5,14 +5,14 @@ extension WrittenModel {
   /// The number of changes that are listed.
   private static let mostChanges = 10
 
-  /// The model's changes, then ``commandsForMissingParts(model:options:)``.
+  /// The model's changes, then ``commandsForMissingParts(model:options:)`` and ``loadingText``.
   func furtherText(model: String, options: [String]) -> String {
     let more = listedChanges.count - Self.mostChanges
     let lines =
       listedChanges.prefix(Self.mostChanges).map { change in
         change.text + (change.remedy.map { "; \($0.sentence)" } ?? "")
       } + (more > 0 ? ["and \(more) more; --json lists all"] : [])
-    return (lines + [commandsForMissingParts(model: model, options: options)])
+    return (lines + [commandsForMissingParts(model: model, options: options), loadingText])
       .filter { !$0.isEmpty }.joined(separator: "\n")
   }
 
@@ -26,10 +26,12 @@ extension WrittenModel {
     if missingParts.isEmpty { return "" }
     let lines = missingParts.map { part in
       let name = part.rawValue.replacing("-", with: "_") + ".safetensors"
-      let words =
-        ["decant", "extract", model.asArgument, "--component", part.rawValue]
-        + ["-o", PathParts(path).sibling(name).asArgument] + options
-      return "  " + words.map(\.quotedForShell).joined(separator: " ")
+      let command = commandLine(
+        [
+          "extract", .path(model), "--component", .word(part.rawValue), "-o",
+          .path(PathParts(path).sibling(name)),
+        ], options: options)
+      return "  " + command
     }
     return (["the file holds a U-Net alone; to write the other components:"] + lines)
       .joined(separator: "\n")

@@ -3,7 +3,7 @@ private import Support
 internal import Workflow
 
 /// `decant quantize`. Stores weights in fewer bits.
-struct QuantizeCommand: JobCommand {
+struct QuantizeCommand: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantize",
     abstract: "Stores the U-Net's convolutions and linear layers in fewer bits.",
@@ -15,19 +15,13 @@ struct QuantizeCommand: JobCommand {
       Example: decant quantize sd15/ -o a.decant -t int8 --calibration a.calibration
       """)
 
-  /// `NAME/ with --for sdnq`.
-  private static let outputNames = quantizedOutputForms.map { form in
-    form.programs.isEmpty
-      ? form.name : "\(form.name) with --for \(alternatives(form.programs))"
-  }
-
   @Argument(help: modelHelp, completion: .file())
   var model: String
 
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "Where to write: \(alternatives(Self.outputNames)). Optional with --dry-run.",
+      "Where to write: \(alternatives(quantizedOutputForms.map(\.help))). Optional with --dry-run.",
       valueName: "out"),
     completion: .file())
   var output: String?
@@ -75,9 +69,15 @@ struct QuantizeCommand: JobCommand {
       request: quantization.request(type: type), calibration: calibration)
   }
 
-  func text(after outcome: QuantizeOutcome) -> String {
-    guard case .written(let written) = outcome else { return "" }
-    return written.furtherText(model: model, options: Self.given(read.given))
+  func written(by outcome: QuantizeOutcome) -> WrittenModel? {
+    if case .written(let written) = outcome { written } else { nil }
+  }
+}
+
+extension OutputForm {
+  /// The output in help: `NAME/ with --for sdnq`.
+  fileprivate var help: String {
+    programs.isEmpty ? name : "\(name) with --for \(alternatives(programs))"
   }
 }
 
@@ -97,10 +97,9 @@ struct QuantizationArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      """
-      Type of the text encoders' linear layers, which .decant files, GGUF files for sdcpp and folders \
-      for sdnq can hold; embeddings and norms stay --rest-type (default: --rest-type).
-      """, valueName: "type"),
+      "Type of the text encoders' linear layers, which "
+        + "\(listed(quantizedTextOutputForms.map(\.help))) can hold; embeddings and norms stay "
+        + "--rest-type (default: --rest-type).", valueName: "type"),
     completion: .list(schemeNames))
   var textEncoderType: String?
 

@@ -3,7 +3,7 @@ private import Support
 internal import Workflow
 
 /// `decant shrink`. Strips, calibrates, quantizes, writes and verifies in one job.
-struct ShrinkCommand: JobCommand, RunCommand {
+struct ShrinkCommand: WritingCommand, RunCommand {
   /// A short calibration. `decant calibrate` makes a long one.
   static let standard = CalibrationRequest.short
   static let promptLimitDefault =
@@ -104,9 +104,7 @@ struct ShrinkCommand: JobCommand, RunCommand {
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification?.check() }
 
-  func text(after outcome: ShrinkOutcome) -> String {
-    outcome.written.furtherText(model: model, options: Self.given(read.given))
-  }
+  func written(by outcome: ShrinkOutcome) -> WrittenModel? { outcome.written }
 
   func notes(after outcome: ShrinkOutcome) -> [String] { cut.notes }
 }

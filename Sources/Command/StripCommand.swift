@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Workflow
 
 /// `decant strip`. Removes blocks of a U-Net.
-struct StripCommand: JobCommand {
+struct StripCommand: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "strip",
     abstract:
@@ -38,10 +38,6 @@ struct StripCommand: JobCommand {
     return StripJob(
       model: model, reading: read.value, output: layout.request(output.output, strict),
       cut: try chosenCut())
-  }
-
-  func text(after outcome: WrittenModel) -> String {
-    outcome.furtherText(model: model, options: Self.given(read.given))
   }
 
   func notes(after outcome: WrittenModel) -> [String] { cut.notes }

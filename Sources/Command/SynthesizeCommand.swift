@@ -37,5 +37,7 @@ struct SynthesizeCommand: JobCommand {
       family: family, seed: seed.value, type: type, output: layout.request(output.output))
   }
 
-  func text(after outcome: WrittenModel) -> String { seed.fact }
+  func text(after outcome: WrittenModel) -> String {
+    [outcome.loadingText, seed.fact].filter { !$0.isEmpty }.joined(separator: "\n")
+  }
 }

@@ -22,6 +22,19 @@ extension OutputProfile {
 }
 
 extension OutputProfile {
+  /// Whether the program reads weights in this encoding, and not only in a nearer one.
+  package func accepts(_ encoding: TensorEncoding) -> Bool { accepted(encoding) == encoding }
+
+  /// Whether the program reads a tensor as it is stored.
+  package func reads(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
+    accepts(entry.encoding) && holds(entry, of: tensor, in: component)
+  }
+
+  /// The names of the components of a model that the output holds.
+  package func components(heldOf model: ModelSource) -> Set<String> {
+    Set(prepared(model).components.map(\.name))
+  }
+
   /// The first quantized tensor that the program does not read in its encoding; `nil` where it reads
   /// all. No weights are read.
   ///
@@ -29,15 +42,10 @@ extension OutputProfile {
   package func firstUnread(in model: ModelSource) -> UnreadTensor? {
     for component in model.components {
       for name in component.weights.names {
-        guard let entry = component.weights.entry(name), entry.encoding.isQuantized else {
-          continue
-        }
-        if accepted(entry.encoding) != entry.encoding
-          || !holds(entry, of: name, in: component.name)
-        {
-          return UnreadTensor(
-            component: component.name, tensor: name, encoding: entry.encoding)
-        }
+        guard let entry = component.weights.entry(name), entry.encoding.isQuantized,
+          !reads(entry, of: name, in: component.name)
+        else { continue }
+        return UnreadTensor(component: component.name, tensor: name, encoding: entry.encoding)
       }
     }
     return nil
@@ -77,7 +85,7 @@ private struct FittedSource: WeightSource {
   var names: [String] { base.names }
 
   private func isWidened(_ name: String, _ entry: TensorEntry) -> Bool {
-    entry.encoding.isQuantized && profile.accepted(entry.encoding) == entry.encoding
+    entry.encoding.isQuantized && profile.accepts(entry.encoding)
       && !profile.holds(entry, of: name, in: component)
   }
 

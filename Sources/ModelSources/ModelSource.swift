@@ -53,6 +53,8 @@ package struct ModelSource: Sendable {
     case readWithoutOthers = "taken, there are no others"
     /// The plain weights were read.
     case ignored = "left out"
+    /// The plain weights were read. The moving average lacks tensors.
+    case ignoredIncomplete = "left out, incomplete"
     /// Nothing was read, because the file holds no plain weights. The model has no U-Net.
     case ignoredWithoutOthers = "left out, there are no others"
 

@@ -18,6 +18,9 @@ package protocol OutputProfile: Sendable {
   var memory: ProgramMemory { get }
   /// Whether the program can compute on a GPU.
   var usesGPU: Bool { get }
+  /// How Python code loads the output, where that takes more than diffusers' `from_pretrained`;
+  /// `nil` elsewhere, and for programs that are not Python packages.
+  var loading: PythonLoading? { get }
 
   // MARK: - Before writing
 
@@ -31,7 +34,7 @@ package protocol OutputProfile: Sendable {
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding?
 
   /// Whether the program reads this tensor in the encoding of `entry`, which is an ``accepted(_:)``
-  /// one. ``fitted(_:)`` stores the others as plain numbers.
+  /// one. ``fitted(_:)`` stores the others as plain numbers. ``reads(_:of:in:)`` asks for both.
   func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool
 
   /// The encoding in which a plan quantizes a tensor that the program does not hold as `entry`;
@@ -71,6 +74,7 @@ package protocol OutputProfile: Sendable {
 extension OutputProfile {
   package var memory: ProgramMemory { .float16Pipeline }
   package var usesGPU: Bool { true }
+  package var loading: PythonLoading? { nil }
 
   package func refusal(_ model: ModelSource) -> String? { nil }
 
@@ -80,7 +84,7 @@ extension OutputProfile {
   }
 
   package func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
-    accepted(entry.encoding) == entry.encoding
+    accepts(entry.encoding)
   }
 
   package func substitute(

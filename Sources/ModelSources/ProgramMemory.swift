@@ -1,3 +1,5 @@
+package import Tensors
+
 /// How one program uses memory while it makes an image: the facts from which memory is estimated.
 ///
 /// An ``OutputProfile`` states those of its program.
@@ -46,6 +48,8 @@ package struct ProgramMemory: Hashable, Sendable {
   package var batchesGuidance: Bool
   package var residency: Residency
   package var quantizedProducts: QuantizedProducts
+  /// How float8 weights take part in products; `nil` for ``quantizedProducts``.
+  package var float8Products: QuantizedProducts?
   package var scores: AttentionScores
   package var convolutions: Convolutions
   /// Whether the autoencoder's encoder is loaded for making an image from text.
@@ -56,17 +60,25 @@ package struct ProgramMemory: Hashable, Sendable {
 
   package init(
     activationBytes: Int, batchesGuidance: Bool = true, residency: Residency = .allComponents,
-    quantizedProducts: QuantizedProducts = .asStored, scores: AttentionScores = .tiled,
-    convolutions: Convolutions = .direct, loadsEncoder: Bool = true, decoderTile: Int? = nil
+    quantizedProducts: QuantizedProducts = .asStored, float8Products: QuantizedProducts? = nil,
+    scores: AttentionScores = .tiled, convolutions: Convolutions = .direct,
+    loadsEncoder: Bool = true, decoderTile: Int? = nil
   ) {
     self.activationBytes = activationBytes
     self.batchesGuidance = batchesGuidance
     self.residency = residency
     self.quantizedProducts = quantizedProducts
+    self.float8Products = float8Products
     self.scores = scores
     self.convolutions = convolutions
     self.loadsEncoder = loadsEncoder
     self.decoderTile = decoderTile
+  }
+
+  /// How weights in an encoding take part in products. Plain numbers need no copy.
+  package func products(of encoding: TensorEncoding) -> QuantizedProducts {
+    if !encoding.isQuantized { return .asStored }
+    return encoding == .float8 ? float8Products ?? quantizedProducts : quantizedProducts
   }
 
   /// A pipeline of diffusers in float16 with all components on one device, as

@@ -8,9 +8,9 @@ extension QuantizationPlan {
   /// The plan with layers in `rest` that would lose a row to a single weight: one that is so large
   /// that the other weights of its row are rounded to zero, or nearly.
   ///
-  /// Layers with one scale for each row are concerned. The figures of such a layer do not show the
-  /// loss, because the large weight dominates the sums of squares. Every weight of these layers is
-  /// read once.
+  /// Only layers with one scale for each row can lose a row. The figures of such a layer do not show
+  /// the loss, because the large weight dominates the sums of squares. Every weight of these layers
+  /// is read once.
   ///
   /// - Parameter progress: called with the weights read so far and in total.
   /// - Throws: what the weights' source throws, and `CancellationError`.
@@ -18,27 +18,28 @@ extension QuantizationPlan {
     in weights: any WeightSource, rest: any Scheme,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> QuantizationPlan {
-    let indices = entries.indices.filter { index in
+    let layers = entries.indices.compactMap { index -> (index: Int, largestCode: Int)? in
       guard let scheme = entries[index].scheme as? any IntegerScheme, scheme.grid.groupSize == nil,
-        let encoding = weights.entry(entries[index].tensor)?.encoding
-      else { return false }
-      return encoding.isFloatingPoint && encoding.isWidenable && !encoding.isQuantized
+        let encoding = weights.entry(entries[index].tensor)?.encoding,
+        encoding.isFloatingPoint, encoding.isWidenable, !encoding.isQuantized
+      else { return nil }
+      return (index, scheme.grid.largestCode)
     }
-    let places = indices.map { TensorPlace(source: weights, name: entries[$0].tensor) }
+    let costs = layers.map { TensorPlace(source: weights, name: entries[$0.index].tensor).cost }
     var spared = entries
-    let total = indices.reduce(0) { $0 + entries[$1].shape.count }
+    let total = layers.reduce(0) { $0 + entries[$1.index].shape.count }
     var done = 0
-    try produceInOrder(costs: places.map(\.cost)) { number in
-      let scheme = entries[indices[number]].scheme as? any IntegerScheme
-      return OutlierRow(
-        in: try weights.tensor(places[number].name), largestCode: scheme?.grid.largestCode ?? 127)
+    try produceInOrder(costs: costs) { number in
+      let (index, largestCode) = layers[number]
+      return OutlierRow(in: try weights.tensor(entries[index].tensor), largestCode: largestCode)
     } consume: { number, outlier in
-      let entry = entries[indices[number]]
+      let index = layers[number].index
+      let entry = entries[index]
       done += entry.shape.count
       progress(done, total)
       guard let outlier else { return }
       let decibels = (outlier.sqnr * 10).rounded() / 10
-      spared[indices[number]] = Entry(
+      spared[index] = Entry(
         tensor: entry.tensor, module: entry.module, shape: entry.shape, scheme: rest,
         reason: "outlier in row \(outlier.row): \(entry.scheme.name) gives its other weights "
           + "an SQNR of \(decibels) dB")
@@ -90,13 +91,13 @@ package struct OutlierRow: Equatable {
       }
     }
     let scale = largest / Double(largestCode)
-    // No error is above half a step, so that a signal of more than the limit above that needs no
-    // second pass.
+    // No error is larger than half a step. A signal that is above the limit even if all errors are
+    // that large needs no second pass.
     let limit = pow(10, Self.limit / 10)
     guard signal > 0, signal < limit * Double(row.count) * scale * scale / 4 else {
       return .infinity
     }
-    // Summed in the order of the errors, so that the ratio is exactly 1 where all are lost.
+    // Both sums add in the same order, so that their ratio is exactly 1 where all weights are lost.
     var (others, error) = (0.0, 0.0)
     for index in row.indices where index != place {
       let weight = Double(row[index])

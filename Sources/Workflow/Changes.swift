@@ -51,7 +51,8 @@ extension ModelSource {
         .changed, component: unet,
         "the moving average (EMA) of the weights is read; the file holds no others",
         isRequested: true)
-    case nil: return nil
+    // The reader names the tensors.
+    case .ignoredIncomplete, nil: return nil
     }
   }
 
@@ -149,7 +150,7 @@ extension LayoutRequest {
   func changes(of model: ModelSource, by writer: any ModelWriter) throws -> [ModelChange] {
     let profile = try writer.profile(options)
     let widened = profile.widened(model)
-    let held = Set(profile.prepared(widened).components.map(\.name))
+    let held = profile.components(heldOf: widened)
     var changes = model.changes
     let missing = model.components.map(\.name).filter { !held.contains($0) }
     if !missing.isEmpty {

@@ -73,7 +73,7 @@ package struct ExtractJob: Job {
     guard writer.claims(output.path) else {
       throw JobError(
         "\(output.path): a \(writer.layout) has another name; expected one that ends in "
-          + ".safetensors", remedy: .act("give it that ending"))
+          + ".safetensors", remedy: .renameOutput)
     }
     let scheme = try type.map { try plainScheme($0) }
     let source = try ModelSource.reading(

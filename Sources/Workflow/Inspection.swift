@@ -90,6 +90,9 @@ package struct Inspection: JobOutcome {
     case .ignored:
       "the file holds the U-Net's weights and their moving average (EMA); these are the weights of "
         + "the last training step"
+    case .ignoredIncomplete:
+      "the file holds the U-Net's weights and a part of their moving average (EMA); these are the "
+        + "weights of the last training step"
     case .ignoredWithoutOthers:
       "the file holds the moving average (EMA) of a U-Net and no other weights of it"
     case nil: nil
@@ -101,7 +104,7 @@ package struct Inspection: JobOutcome {
     switch source.movingAverage {
     case .ignored, .ignoredWithoutOthers:
       remedies.append(.choose(.ema, purpose: "to read the moving average"))
-    case .read, .readWithoutOthers, nil: break
+    case .read, .readWithoutOthers, .ignoredIncomplete, nil: break
     }
     if hasUNet, !prediction.isCertain {
       remedies.append(.choose(.prediction, purpose: "if the U-Net predicts another type"))

@@ -82,20 +82,37 @@ package let outputForms = Layouts.writers.map { writer in
   "\(writer.outputName(stem: "NAME")) (\(writer.layout))"
 }
 
-/// The name of an output in each layout that holds quantized weights. The programs are those of
-/// the profiles that do; empty where the layout's default does.
-package let quantizedOutputForms: [(name: String, programs: [String])] =
-  Layouts.writers.compactMap { writer in
-    func holdsQuantized(_ profile: any OutputProfile) -> Bool {
-      Schemes.all.contains {
-        $0.encoding.isQuantized && profile.accepted($0.encoding) == $0.encoding
+/// The output of a layout, with the programs that read what it should hold.
+package struct OutputForm: Sendable {
+  /// `NAME.gguf`
+  package let name: String
+  /// The names of the programs; empty where all programs of the layout do.
+  package let programs: [String]
+
+  /// The outputs that hold linear layers of a component quantized.
+  fileprivate static func all(quantizing component: String) -> [OutputForm] {
+    func quantizes(_ profile: any OutputProfile) -> Bool {
+      Schemes.all.contains { scheme in
+        let layer = TensorEntry(shape: [1024, 1024], encoding: scheme.encoding)
+        return scheme.encoding.isQuantized
+          && profile.reads(layer, of: "linear.weight", in: component)
       }
     }
-    let holding = writer.profiles.filter(holdsQuantized)
-    guard let first = holding.first else { return nil }
-    let isDefault = first.name == writer.profiles.first?.name
-    return (writer.outputName(stem: "NAME"), isDefault ? [] : holding.map(\.name))
+    return Layouts.writers.compactMap { writer in
+      let programs = writer.profiles.filter(quantizes).map(\.name)
+      if programs.isEmpty { return nil }
+      return OutputForm(
+        name: writer.outputName(stem: "NAME"),
+        programs: programs.count == writer.profiles.count ? [] : programs)
+    }
   }
+}
+
+/// The outputs that hold a quantized U-Net.
+package let quantizedOutputForms = OutputForm.all(quantizing: ComponentName.unet)
+
+/// The outputs that hold quantized text encoders.
+package let quantizedTextOutputForms = OutputForm.all(quantizing: ComponentName.textEncoder)
 
 /// Names of prediction types.
 package let predictionNames = PredictionType.allCases.map(\.rawValue)

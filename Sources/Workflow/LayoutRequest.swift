@@ -103,39 +103,51 @@ package struct LayoutRequest: Sendable {
     by writer: any ModelWriter, rest: any Scheme, output: String?
   ) throws -> QuantizationPlan {
     let isUNet = component == ComponentName.unet
-    func fitted(_ writer: any ModelWriter, _ profile: any OutputProfile) throws(PlanFitError)
-      -> QuantizationPlan
-    {
-      let fitted: QuantizationPlan
-      do {
-        fitted = try plan.fitting(
-          profile, layout: writer.title(for: profile), component: component, rest: rest,
-          reason: "\(profile.title) reads it as plain numbers only")
-      } catch let error {
-        throw isUNet
-          ? error
-          : PlanFitError(scheme: error.scheme, layout: error.layout, component: component)
-      }
-      let changesNothing =
-        profile.prepared(model)[component] == nil || plan.quantizes && !fitted.quantizes
-      guard isUNet || !changesNothing else {
-        let entry = plan.entries.first(where: \.scheme.encoding.isQuantized) ?? plan.entries.first
-        throw PlanFitError(
-          scheme: entry?.scheme.name ?? "", layout: writer.title(for: profile),
-          component: component)
-      }
-      return fitted
+    func fitted(
+      _ writer: any ModelWriter, _ profile: any OutputProfile
+    ) throws(PlanFitError) -> QuantizationPlan {
+      try self.fitted(plan, of: component, in: model, by: writer, for: profile, rest: rest)
     }
     do {
       return try fitted(writer, try writer.profile(options))
     } catch let error as PlanFitError {
+      let plain: Remedy =
+        isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)
       throw JobError(
         (output.map { "\($0): " } ?? "") + "\(error)",
-        remedy: remedy(
-          for: writer,
-          else: [isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)]
-        ) { (try? fitted($0, $1)) != nil && (isUNet || $1.refusal(model) == nil) })
+        remedy: remedy(for: writer, else: [plain]) { other, profile in
+          (try? fitted(other, profile)) != nil && (isUNet || profile.refusal(model) == nil)
+        })
     }
+  }
+
+  /// The plan of a component with the encodings that one program reads.
+  ///
+  /// - Throws: ``PlanFitError`` for an encoding that the program does not read, and for a component
+  ///   but the U-Net of which it reads no layer quantized.
+  private func fitted(
+    _ plan: QuantizationPlan, of component: String, in model: ModelSource,
+    by writer: any ModelWriter, for profile: any OutputProfile, rest: any Scheme
+  ) throws(PlanFitError) -> QuantizationPlan {
+    let isUNet = component == ComponentName.unet
+    let layout = writer.title(for: profile)
+    let fitted: QuantizationPlan
+    do {
+      fitted = try plan.fitting(
+        profile, layout: layout, component: component, rest: rest,
+        reason: "\(profile.title) reads it as plain numbers only")
+    } catch {
+      throw isUNet
+        ? error : PlanFitError(scheme: error.scheme, layout: layout, component: component)
+    }
+    if isUNet { return fitted }
+    let isHeld = profile.components(heldOf: model).contains(component)
+    guard isHeld, fitted.quantizes || !plan.quantizes else {
+      let entry = plan.entries.first(where: \.scheme.encoding.isQuantized) ?? plan.entries.first
+      throw PlanFitError(
+        scheme: entry?.scheme.name ?? "", layout: layout, component: component)
+    }
+    return fitted
   }
 
   /// Refuses a model with quantized weights that the layout cannot hold. Reads no weights.

@@ -57,7 +57,9 @@ struct MemoryTable {
       ] + row.estimates.map { formatted(bytes: $0.peak?.total ?? 0) }
         + [row.estimates.last?.peak?.name.rawValue ?? ""]
     }
-    return table([heading] + lines, rightAligned: [2, 3], width: 80)
+    // The sizes follow the first two columns.
+    let numbers = Self.sizes.indices.map { $0 + 2 }
+    return table([heading] + lines, rightAligned: Set(numbers), width: 80)
   }
 }
 

@@ -130,12 +130,10 @@ private struct FormMaker {
 
   /// `nil`, the types as they are stored, then those of the widest codes, which have the smallest
   /// rounding errors. Of equal width, those that most programs know come first.
-  static let types: [(any Scheme)?] =
-    [nil]
-    + Schemes.all.enumerated().sorted {
-      ($1.element.bits, $0.offset) < ($0.element.bits, $1.offset)
-    }
-    .map(\.element)
+  static let types: [(any Scheme)?] = {
+    let widths = Set(Schemes.all.map(\.bits)).sorted(by: >)
+    return [nil] + widths.flatMap { width in Schemes.all.filter { $0.bits == width } }
+  }()
 
   /// Reads no weights.
   ///
@@ -161,7 +159,7 @@ private struct FormMaker {
     guard bytes <= stored.components.reduce(0, { $0 + $1.weights.byteCount }) else { return nil }
     let estimate = try MemoryEstimate(source, in: profile.memory, size: model.defaultSize)
     let memory = estimate.peak?.total ?? 0
-    let held = Set(profile.prepared(source).components.map(\.name))
+    let held = profile.components(heldOf: source)
     let loadedBesides = source.components.filter { !held.contains($0.name) }
     let isDefault = writer.profiles.first?.name == profile.name
     return ModelForms.Form(

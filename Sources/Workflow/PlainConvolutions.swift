@@ -40,12 +40,14 @@ extension QuantizationRequest {
       "the U-Net takes \(formatted(bytes: unet.byteCount)) "
         + "(\(formatted(bytes: unet.halfBytes)) in f16)"
     ]
+    // A part of a model has no sizes in other layouts.
+    let whole = try? Model.bind(model)
     for writer in Layouts.writers {
       for other in writer.profiles
       where other.name == profile.name && other.container != profile.container
         && other.refusal(model) == nil
       {
-        let quantized = try QuantizedModel(Model.bind(model), self, for: other)
+        let quantized = try whole.flatMap { try QuantizedModel($0, self, for: other) }
         guard let unet = quantized?.plan[ComponentName.unet], unet.plainConvolutionType == nil
         else { continue }
         sizes.append(

@@ -1,3 +1,4 @@
+private import Checkpoints
 internal import ModelSources
 package import Support
 internal import Tensors
@@ -22,6 +23,11 @@ package struct WrittenModel: JobOutcome {
   package let isPart: Bool
   /// What a program needs beside an output that is a U-Net alone; empty for other outputs.
   package let missingParts: [ModelPart]
+  /// How Python code loads the output; `nil` where the program needs no such code.
+  package let loading: PythonLoading?
+  /// The model that was read, where it is a diffusers folder with the config of the U-Net that was
+  /// written.
+  package let configFolder: String?
   /// What the output lacks, or has otherwise than the input.
   private let changes: [ModelChange]
   /// `nil` for a part of a model.
@@ -42,11 +48,17 @@ package struct WrittenModel: JobOutcome {
     let profile = try? writer.profile(output.options)
     memory = profile.flatMap { OutputMemory(of: after, in: $0, besides: before) }
     changes = (try? output.layout.changes(of: after, by: writer)) ?? after.changes
-    let names = Set((profile?.prepared(after) ?? after).components.map(\.name))
+    let names = profile?.components(heldOf: after) ?? Set(after.components.map(\.name))
     let held = (profile?.widened(after) ?? after).components.filter { names.contains($0.name) }
     isPart = held.count < before.components.count
     missingParts =
       held.map(\.name) == [ComponentName.unet] ? ModelPart.besidesUNet(of: before) : []
+    loading = profile?.loading
+    let isConfigFolder =
+      after[ComponentName.unet].map {
+        DiffusersFolderReader.folder(before.location, holdsConfigOf: $0)
+      } ?? false
+    configFolder = isConfigFolder ? before.location : nil
     parts = held.map { component in
       let old = before[component.name]?.weights
       return Part(

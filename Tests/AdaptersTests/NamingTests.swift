@@ -193,12 +193,13 @@ import Testing
       }
       let said = error?.description ?? ""
       #expect(said.hasPrefix("\(path): module '\(module)' has two tensors for the same part: "))
-      #expect(said.contains(other) && said.contains(whole[0].0), "\(said)")
+      #expect(said.contains(other.prefix(60)) && said.contains(whole[0].0), "\(said)")
 
       // The same part twice under one name.
       let twice = name + ".lora_down.weight"
       try writeSafetensors(
-        MemorySource(location: "test", whole + [(twice, whole[0].1)]), to: path)
+        MemorySource(location: "test", whole + [(twice, whole[0].1)]), to: path,
+        replacing: true)
       let repeated = #expect(throws: AdapterError.self) {
         try AdapterMerge([.init(path: path, scale: 1)], into: model)
       }

@@ -34,7 +34,7 @@ struct DiffusersReaderTests {
         model.changes == [
           ModelChange(
             .leftOut, "components that Decant does not read",
-            names: ["feature_extractor", "safety_checker"])
+            names: ["feature_extractor", "safety_checker"], isRequested: true)
         ])
       for (component, tensors) in [("unet", TinyFolder.unet), ("vae", TinyFolder.vae)] {
         let weights = try #require(model[component]).weights

@@ -50,8 +50,9 @@ struct LimitTests {
         == "f: the header is invalid JSON: a string with more than 30 combining marks in a row (at byte 1)"
     )
     #expect(
-      try ggufMessage(GGUFTests.small(key: Self.marks))
-        == "a key is a text with more than 30 combining marks in a row, expected a text in UTF-8")
+      try ggufMessage(GGUFTests.small(key: String(Self.marks.unicodeScalars.prefix(1000))))
+        .hasSuffix(
+          "a text with more than 30 combining marks in a row, expected a text in UTF-8"))
     #expect(
       torchRefusal(torchFile(Pickle.dictionary([(Self.marks, Pickle.none)]))).hasSuffix(
         "a string that is a text with more than 30 combining marks in a row; the file is damaged"))

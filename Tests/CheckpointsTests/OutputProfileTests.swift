@@ -65,10 +65,30 @@ struct OutputProfileTests {
           activationBytes: 2, residency: .oneAfterAnother,
           quantizedProducts: .widenedByLayer(bytes: 2), decoderTile: 512))
     #expect(
+      try memory("comfyui", CheckpointWriter())
+        == ProgramMemory(
+          activationBytes: 2, residency: .oneAfterAnother, quantizedProducts: .integers,
+          float8Products: .widenedByLayer(bytes: 2), decoderTile: 512))
+    #expect(
+      try memory("diffusers", GGUFWriter())
+        == ProgramMemory(activationBytes: 2, quantizedProducts: .widenedByLayer(bytes: 2)))
+    #expect(
       try memory("sdcpp", GGUFWriter())
         == ProgramMemory(
           activationBytes: 4, batchesGuidance: false, scores: .wholeMatrix,
           convolutions: .unfolded, loadsEncoder: false))
+  }
+
+  /// Programs that are Python packages, and need more than `from_pretrained` alone.
+  @Test func codeThatLoadsAnOutputIsKnown() throws {
+    let known = OutputProfiles.all.compactMap { profile in
+      profile.loading.map { "\(profile.container) \(profile.name): \($0)" }
+    }
+    #expect(
+      known == [
+        #"diffusers sdnq: pipeline(importing: "sdnq")"#,
+        #"gguf diffusers: unetOfGGUF(configIn: "unet")"#,
+      ])
   }
 
   /// A U-Net of Stable Diffusion 2, with its layers.
@@ -87,26 +107,9 @@ struct OutputProfileTests {
       ], scheduler: ["prediction_type": .string(type)], files: [])
   }
 
-  /// ComfyUI takes epsilon where the block that shows velocity prediction was removed.
-  @Test func strippedUNetsThatPredictTheVelocityAreRefusedByComfyUI() throws {
-    let comfy = try GGUFWriter().profile(WriteOptions(program: "comfyui"))
-    #expect(comfy.refusal(stableDiffusion2("epsilon", layers: 1)) == nil)
-    #expect(comfy.refusal(stableDiffusion2("v_prediction", layers: 2)) == nil)
-    #expect(
-      comfy.refusal(stableDiffusion2("v_prediction", layers: 1))
-        == "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the "
-        + "prediction type from a removed block")
-  }
-
-  /// diffusers' converter computes block numbers from one number of layers.
-  @Test func uNetsThatDiffusersDoesNotConvertAreRefused() throws {
+  @Test func diffusersRefusesAGuidanceEmbeddingInGGUF() throws {
     let diffusers = try GGUFWriter().profile(WriteOptions(program: "diffusers"))
-    var model = stableDiffusion2("v_prediction", layers: 1)
-    #expect(diffusers.refusal(model) == nil)
-    model["unet"]?.config["layers_per_block"] = [2, 1, 2, 2]
-    #expect(
-      diffusers.refusal(model)
-        == "a U-Net with another number of layers in each level, in one file")
+    #expect(diffusers.refusal(stableDiffusion2("v_prediction", layers: 1)) == nil)
     let consistent = stableDiffusion2("epsilon", layers: 2, guidance: 256)
     #expect(
       diffusers.refusal(consistent) == "the guidance embedding of a latent consistency model")

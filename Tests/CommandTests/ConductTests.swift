@@ -196,7 +196,10 @@ import Testing
       process.executableURL = URL(fileURLWithPath: "/bin/sh")
       // A limit of 4 GiB, in KiB.
       process.arguments =
-        ["-c", "ulimit -v 4194304 && exec \"$0\" generate model \"$@\"", try #require(builtProgram)]
+        [
+          "-c", "ulimit -v 4194304 && exec \"$0\" generate model \"$@\"",
+          try #require(builtProgram),
+        ]
         + generate
       process.currentDirectoryURL = URL(fileURLWithPath: folder)
       let errors = Pipe()

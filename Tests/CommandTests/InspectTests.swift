@@ -244,7 +244,7 @@ import Testing
       let headings = lines.dropFirst().filter { !$0.hasPrefix("  ") }.map(String.init)
       #expect(
         headings == [
-          "diffusers", "diffusers with SDNQ", "programs for single-file checkpoints", "ComfyUI",
+          "diffusers", "diffusers with SDNQ", "other programs (single file)", "ComfyUI",
           "stable-diffusion.cpp", "ComfyUI-GGUF", "diffusers (GGUF)",
         ], "\(output)")
       #expect(output.contains(" U-Net alone\n    decant quantize x -o x-int8-comfyui.gguf "))

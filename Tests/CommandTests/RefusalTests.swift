@@ -150,7 +150,7 @@ import Testing
     ),
     (
       ["extract", "model", "--component", "vae", "-o", "vae.gguf"],
-      "vae.gguf: a safetensors file of one component has another name; expected one that ends in .safetensors; give it that ending"
+      "vae.gguf: a safetensors file of one component has another name; expected one that ends in .safetensors; give another name"
     ),
     (
       ["extract", "model", "--component", "vae", "-o", "a.safetensors", "--type", "int8"],

@@ -2,9 +2,9 @@
 
 Each program has one file here, which the runner starts as `python NAME.py REQUEST.json` in a process
 of its own, so that its peak memory is that of one check. The request names the program's checkout or
-executable (`program`), the file to load (`file`), the tensors of one U-Net call (`inputs`), the
+executable (`program`), the file or folder to load (`file`), the tensors of one U-Net call (`inputs`), the
 diffusers folder of the same model (`folder`) and where to write the result (`output`). The process
-writes REQUEST.json with the key `answer` added: a `Answer` as an object. An exception means that the
+writes REQUEST.json with the key `answer` added: an `Answer` as an object. An exception means that the
 file does not load.
 """
 

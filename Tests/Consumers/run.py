@@ -4,8 +4,8 @@
         [--comfyui-gguf FOLDER] [--sd-cli PROGRAM] [--families NAME,…] [--work FOLDER]
 
 Writes a table in Markdown to WORK/consumers.md and to standard output. A program without its option is
-left out. The exit code is 1 if a file that Decant writes for a program does not load there, lacks a key,
-or differs by more than its limit.
+left out. The exit code is 1 if Decant does not write a file for a program, or if the file does not load there,
+lacks a key, or differs by more than its limit. Programs that models.json excuses for a family do not count.
 """
 
 import argparse
@@ -29,6 +29,7 @@ CONSUMERS = {  # name -> its file, what it writes, the options that it needs
     "comfyui-gguf": ("comfyui_gguf.py", "unet", {"program": "comfyui", "extension": "comfyui_gguf"}),
     "sdcpp": ("sdcpp.py", "image", {"program": "sd_cli"}),
     "diffusers": ("diffusers_files.py", "unet", {}),
+    "sdnq": ("sdnq_folders.py", "unet", {}),
 }
 
 
@@ -97,10 +98,7 @@ def expected_image(decant, request, work):
 
 
 def difference(kind, found, expected):
-    """The relative RMS error of tensors, or the PSNR of images in dB."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    if found.shape != expected.shape:
-        raise SystemExit(f"found {found.shape}, expected {expected.shape}")
+    """The relative RMS error of tensors, or the PSNR of images in dB. Both have one shape."""
     error = np.mean((found - expected) ** 2)
     if kind == "unet":
         return float(np.sqrt(error / np.mean(expected**2)))
@@ -127,10 +125,26 @@ def shown_keys(names):
     return "0" if not names else f"{len(names)}: `{names[0].rpartition(' ')[2]}`" + (", …" if len(names) > 1 else "")
 
 
-def shown_difference(kind, value):
-    if value is None:
-        return "–"
-    return f"{value:.1e}" if kind == "unet" else f"{value:.1f} dB"
+def compared(kind, found, expected, limit):
+    """The difference for the table, and whether it is within the limit."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    if found.shape != expected.shape:
+        return f"found {list(found.shape)}, expected {list(expected.shape)}", False
+    value = difference(kind, found, expected)
+    if kind == "unet":
+        return f"{value:.1e}", value <= limit
+    return f"{value:.1f} dB", value >= limit
+
+
+def is_excused(entry, consumer, form):
+    """Whether `not_for` of a family names the program, or the program and the beginning of the form's name."""
+    excuses = [excuse.partition(": ") for excuse in entry.get("not_for", [])]
+    return any(name == consumer and form.startswith(beginning) for name, _, beginning in excuses)
+
+
+def byte_count(path):
+    """The bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
 
 
 def check_form(decant, programs, family, entry, form, folder, work):
@@ -143,11 +157,13 @@ def check_form(decant, programs, family, entry, form, folder, work):
         return
     refusal = decant.run(*[part.format(**values) for part in facts["command"]])
     if refusal is not None:
-        yield f"| {family} | {name} | – | – | not written: {refusal.removeprefix('decant: ')} | | | | |", True
+        # The first program is the one that the form is for.
+        yield (f"| {family} | {name} | – | – | not written: {refusal.removeprefix('decant: ')} | | | | |",
+               is_excused(entry, facts["consumers"][0], name))
         return
     inputs, width = unet_inputs(folder)
     save_file(inputs, work / "inputs.safetensors")
-    size, expected = file.stat().st_size, {}
+    size, expected = byte_count(file), {}
     for consumer in consumers:
         script, kind, _ = CONSUMERS[consumer]
         output = work / ("found.safetensors" if kind == "unet" else "found.png")
@@ -156,22 +172,21 @@ def check_form(decant, programs, family, entry, form, folder, work):
             "file": str(file), "folder": str(folder), "inputs": str(work / "inputs.safetensors"),
             "time_embedding_width": width, "output": str(output)}
         answer, peak = ask(script, request, work / f"{consumer}.json")
-        value = None
+        shown, is_near = "–", False
         if answer["loads"]:
             if kind not in expected:
                 expected[kind] = (expected_unet if kind == "unet" else expected_image)(decant, request, work)
             found = load_file(output)["sample"] if kind == "unet" else Image.open(output).convert("RGB")
-            value = difference(kind, found, expected[kind])
-        limit = facts.get("limit", {}).get(kind, LIMITS[kind])
-        is_near = value is not None and (value <= limit if kind == "unet" else value >= limit)
+            limit = facts.get("limit", {}).get(kind, LIMITS[kind])
+            shown, is_near = compared(kind, found, expected[kind], limit)
         is_good = answer["loads"] and not answer["missing"] and is_near
-        is_expected = is_good or not {consumer, f"{consumer} {file.suffix}"}.isdisjoint(entry.get("not_for", []))
+        is_expected = is_good or is_excused(entry, consumer, name)
         loads = "yes" if answer["loads"] else f"no: {answer['reason'].splitlines()[0][:120].replace('|', '/')}"
         yield (
             f"| {family} | {name} | {size / 1e9:.2f} GB | {answer['version'] or consumer} | {loads} "
             f"| {shown_keys(answer['missing'])} | {shown_keys(answer['unexpected'])} "
-            f"| {shown_difference(kind, value)} | {peak / 1e9:.2f} GB |"), is_expected
-    file.unlink()
+            f"| {shown} | {peak / 1e9:.2f} GB |"), is_expected
+    shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
 def main():

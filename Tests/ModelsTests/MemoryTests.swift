@@ -97,6 +97,29 @@ import Testing
     #expect(try phase(.decoder, of: model, in: program, side: 512) == decoder)
   }
 
+  /// A program may multiply integers, and widen float8 weights.
+  @Test func productsDependOnTheEncoding() throws {
+    var program = ProgramMemory.float16Pipeline
+    program.quantizedProducts = .integers
+    program.float8Products = .widenedByLayer(bytes: 2)
+    #expect(program.products(of: .plain(.f16)) == .asStored)
+    #expect(program.products(of: .int8) == .integers)
+    #expect(program.products(of: .float8) == .widenedByLayer(bytes: 2))
+    var model = try model("sd-v1-5")
+    let plain = try phase(.unet, of: model, in: program, side: 512)
+    let unet = try #require(model["unet"])
+    model["unet"]?.weights = Reencoded(base: unet.weights) {
+      $0.rank == 2 ? .float8 : .plain(.f16)
+    }
+    let float8 = try phase(.unet, of: model, in: program, side: 512)
+    #expect(float8.activations == plain.activations)
+    // GEGLU's projection from 1280 to 2 x 5120 channels.
+    #expect(float8.widenedLayer == 2 * 1280 * 10240)
+    program.float8Products = nil
+    #expect(program.products(of: .float8) == .integers)
+    #expect(try phase(.unet, of: model, in: program, side: 512).widenedLayer == 0)
+  }
+
   @Test func allComponentsStayInAPipeline() throws {
     let (unet, vae, text) = (1_719_041_928, 167_307_726, 246_120_960)
     let model = try model("sd-v1-5")

@@ -51,7 +51,11 @@ struct ModuleRulesTests {
     List(
       members: "Sources/Checkpoints/QuantizedForms",
       declaration: #"struct (\w+): QuantizedForm \{"#,
-      list: "Sources/Checkpoints/QuantizedForms/QuantizedForm.swift", line: "%@()"),
+      list: "Sources/Checkpoints/QuantizedForms/QuantizedForm.swift", line: "    %@()"),
+    List(
+      members: "Sources/Checkpoints/QuantizedForms",
+      declaration: #"struct (\w+): QuantizedFileForm \{"#,
+      list: "Sources/Checkpoints/QuantizedForms/QuantizedForm.swift", line: "    %@()"),
     List(
       members: "Sources/ModelSources/Architectures",
       declaration: #"static let (\w+) = Architecture\("#,
@@ -69,7 +73,7 @@ struct ModuleRulesTests {
       members: "Formats/Tables", declaration: #"static let (\w+) = StripRecipe\("#,
       list: "Formats/Tables/Recipes.swift", line: "    %@,"),
     List(
-      members: "Sources/Command", declaration: #"struct (\w+Command): JobCommand\b"#,
+      members: "Sources/Command", declaration: #"struct (\w+Command): (?:Job|Writing)Command\b"#,
       list: "Sources/Command/Decant.swift", line: "%@.self,"),
   ]
 

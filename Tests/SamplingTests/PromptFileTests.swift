@@ -117,6 +117,7 @@ struct PromptFileTests {
       let comment = "#" + String(repeating: "x", count: [Prompt].byteLimit - 2) + "\n"
       try write(comment, to: path)
       #expect(throws: PromptFileError.noPrompts(path: path)) { try [Prompt](path: path) }
+      try FileManager.default.removeItem(atPath: path)
       try write(comment + "a", to: path)
       let error = #expect(throws: PromptFileError.self) { try [Prompt](path: path) }
       #expect(

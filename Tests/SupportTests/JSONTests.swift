@@ -102,7 +102,7 @@ struct JSONParsingTests {
     let ones = String(repeating: "1,", count: 999_998)
     #expect(reason("[" + ones + "1]") == nil)
     #expect(reason("[" + ones + "1,1]") == .tooManyValues(limit: 1_000_000))
-    let objects = String(repeating: "{\"a\":[]},", count: 499_999)
+    let objects = String(repeating: "{\"a\":[]},", count: 500_000)
     #expect(reason("[" + objects + "1]") == .tooManyValues(limit: 1_000_000))
     let name = String(repeating: "n", count: 65_535)
     #expect(reason("{\"\(name)\":1}") == nil)

@@ -132,12 +132,14 @@ struct MappedFileTests {
     let path = try makeFile(folder)
     let changed = await description {
       try await MappedFiles().recording {
-        _ = try ByteSlice.mapping(path)
+        let slice = try ByteSlice.mapping(path)
         // The clock of a file system may have steps of some milliseconds.
         try await Task.sleep(for: .milliseconds(30))
         let file = try #require(FileHandle(forWritingAtPath: path))
         try file.write(contentsOf: Data([2]))
         try file.close()
+        // A file that is not mapped any more may change.
+        withExtendedLifetime(slice) {}
       }
     }
     #expect(changed == "\(path): the file was changed while it was read")

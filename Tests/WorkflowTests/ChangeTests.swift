@@ -144,13 +144,9 @@ import Workflow
         let error = await #expect(throws: JobError.self) { _ = try await job.run { _ in } }
         #expect(
           error?.description
-            == "\(file): 1 change to the model was not requested: left out: unet: the moving average "
-            + "(EMA) of its weights")
-        #expect(
-          error?.remedy
-            == .either([
-              .choose(.ema, purpose: "to read it instead"), .leaveOut(.strict),
-            ]))
+            == "\(file): 1 change to the model was not requested: left out: unet: an incomplete "
+            + "moving average, which has 1 of 208 tensors: 'model_ema.diffusion_modelout2bias'")
+        #expect(error?.remedy == .leaveOut(.strict))
         #expect(!FileManager.default.fileExists(atPath: output.path))
         #expect(!FileManager.default.fileExists(atPath: output.path + ".calibration"))
       }
@@ -170,12 +166,12 @@ import Workflow
       let text = try String(contentsOfFile: index, encoding: .utf8)
       let parsed = try JSONValue(parsing: text)
       var members = try #require(parsed.object)
-      members["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+      members["image_encoder"] = ["transformers", "CLIPVisionModelWithProjection"]
       try JSONValue.object(members).text().write(toFile: index, atomically: true, encoding: .utf8)
       let written = try await convert(model, to: folder + "/a")
       #expect(
         written.listedChanges.map(\.text) == [
-          "left out: a component that Decant does not read: 'safety_checker'"
+          "left out: a component that Decant does not read: 'image_encoder'"
         ])
       await #expect(throws: JobError.self) {
         try await convert(model, to: folder + "/b", isStrict: true)
@@ -313,9 +309,9 @@ import Workflow
           texts.first
             == "changed: unet: 1 module by LoRA of style.safetensors, scale 0.5")
         #expect(
-          texts.last?.hasPrefix(
-            "left out: 1 of style.safetensors, for which the model has no place: ")
-            == true)
+          texts.contains {
+            $0.hasPrefix("left out: 1 of style.safetensors, for which the model has no place: ")
+          })
         // A model that was merged earlier says so, also after another conversion.
         #expect(try await adapters(path, InputOptions()) == "style 0.5", "\(name)")
         _ = try await convert(path, to: folder + "/again.safetensors")

@@ -73,10 +73,14 @@ package struct DiffusersFolderReader: ModelReader {
     let known = Set(
       kinds.map(\.name) + ComponentName.tokenizers + [DiffusersLayout.scheduler])
     let left = parts.keys.filter { !known.contains($0) }.sorted()
-    let used = left.filter { !DiffusersLayout.absentParts.contains($0) }
-    if !used.isEmpty {
+    for isUsual in [true, false] {
+      let names = left.filter { DiffusersLayout.absentParts.contains($0) == isUsual }
+      if names.isEmpty { continue }
+      // No output of any program needs the usual ones, so that nobody has to ask for that.
       changes.append(
-        ModelChange(.leftOut, "components that Decant does not run", names: used))
+        ModelChange(
+          .leftOut, "\(names.count == 1 ? "a component" : "components") that Decant does not read",
+          names: names, isRequested: isUsual))
     }
     if files.contains(DiffusersLayout.provenanceFile) {
       for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }

@@ -4,11 +4,12 @@ import ModelSources
 /// `from_single_file`.
 struct CheckpointProfile: OutputProfile {
   let name = "checkpoint"
-  let title = "programs for single-file checkpoints"
+  let title = "other programs (single file)"
   var container: String { CheckpointWriter().name }
 
   func notes(_ model: ModelSource) -> [String] {
-    model.guidanceNotes(for: ["ComfyUI", "diffusers' from_single_file"])
+    ComfyUIFacts.notes(model)
+      + model.guidanceNotes(for: ["ComfyUI", "diffusers' from_single_file"])
   }
 
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {

@@ -3,104 +3,51 @@ import ModelSources
 import Support
 import Tensors
 
-/// ComfyUI with the ComfyUI-GGUF nodes: a U-Net in a GGUF file.
+/// ComfyUI without other nodes: a single file with int8 or float8 linear layers in the U-Net, which
+/// ComfyUI 0.27 loads. stable-diffusion.cpp 97d2990 loads the int8 layers, and ignores the scales of
+/// float8 layers.
 ///
-/// Quantized convolution kernels are stored as rows of 256 numbers, so that rows are whole blocks.
-/// Metadata states their original shapes.
+/// A quantized linear layer `P` has three tensors beside its bias:
+///
+///     P.weight         I8 [out, in]    F8_E4M3 [out, in]
+///     P.weight_scale   F32 [out, 1]    F32 []
+///     P.comfy_quant    U8 [n], the text {"format":"int8_tensorwise"} or {"format":"float8_e4m3fn"}
+///
+/// The weight's value is `weight * weight_scale`, bit for bit that of Decant's int8 and fp8. With
+/// `"convrot":true`, groups of `"convrot_groupsize"` weights of a row are rotated, as in
+/// `int8-convrot`. ComfyUI quantizes the activations of each row as it runs. It does not quantize
+/// convolutions or text encoders: these stay float16.
 struct ComfyUIProfile: OutputProfile {
   let name = "comfyui"
-  let title = "ComfyUI-GGUF"
-  var container: String { GGUFWriter().name }
+  let title = "ComfyUI"
+  var container: String { CheckpointWriter().name }
 
-  /// ComfyUI unloads components when memory is scarce, and decodes in tiles of 64 latent pixels when
-  /// the image does not fit. ComfyUI-GGUF makes a float16 copy of a layer's weights for its product.
+  /// Int8 layers multiply int8 activations by int8 weights. Float8 layers get a float16 copy of
+  /// their weights, as on GPUs without float8 arithmetic; others need less.
   var memory: ProgramMemory {
-    ProgramMemory(
-      activationBytes: 2, residency: .oneAfterAnother,
-      quantizedProducts: .widenedByLayer(bytes: 2), decoderTile: 512)
+    var memory = ComfyUIFacts.memory
+    memory.quantizedProducts = .integers
+    memory.float8Products = .widenedByLayer(bytes: 2)
+    return memory
   }
 
-  /// The metadata key before a tensor's name with the tensor's original extents.
-  private static let originalShape = "comfy.gguf.orig_shape."
-
-  /// Numbers in a row of a convolution kernel.
-  private static let row = 256
-
   func refusal(_ model: ModelSource) -> String? {
-    guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
-    let architecture = Architectures.of(model.components)
-    let (depths, _) = unet.transformerDepths
-    if architecture.hasAddedEmbedding {
-      let known = [
-        [0, 0, 2, 2, 10, 10], [0, 0, 2, 2, 4, 4], [0, 0, 1, 1, 2, 2], [0, 2, 5], [0, 2, 6],
-        [0, 0, 4, 4, 4, 4, 0, 0],
-      ]
-      let found = Array(depths.joined())
-      return known.contains(found)
-        ? nil
-        : "a U-Net with transformer depths \(found); it loads SDXL, its refiner, SSD-1B, Vega and "
-          + "KOALA"
-    }
-    // Without the block whose statistic shows velocity prediction, it takes epsilon.
-    let layers = UNetTopology(config: unet.config).down.map(\.attentions.count)
-    let isVelocity = PredictionType(scheduler: model.scheduler) == .velocity
-    return architecture.predictionMark != nil && layers != [2, 2, 2, 2] && isVelocity
-      ? "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the prediction "
-        + "type from a removed block"
-      : nil
+    model.refusal { unet in ComfyUIFacts.refusal(of: unet, in: model) }
   }
 
   func notes(_ model: ModelSource) -> [String] { model.guidanceNotes(for: [title]) }
 
-  func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { GGMLType.nearest(to: encoding) }
-
-  func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
-    guard entry.encoding.isQuantized else { return true }
-    let precise = ["time_embedding.", "add_embedding.", "conv_in.", "conv_out."]
-    let shape = entry.shape
-    return component == ComponentName.unet && shape.rank >= 2 && GGMLType.storesRows(of: entry)
-      && (shape.rank == 2 || shape.count % Self.row == 0)
-      && !precise.contains(where: tensor.hasPrefix)
+  func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
+    !encoding.isQuantized || ComfyUIForm.encodings.contains(encoding) ? encoding : nil
   }
 
-  func prepared(_ model: ModelSource) -> ModelSource {
-    var alone = model
-    alone.components = model.components.filter { $0.name == ComponentName.unet }
-    return alone
+  func holds(_ entry: TensorEntry, of tensor: String, in component: String) -> Bool {
+    !entry.encoding.isQuantized || component == ComponentName.unet && entry.shape.rank == 2
   }
 
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {
-    try LDMNames.sources(of: model, numbering: .dense).map {
-      UnprefixedSource($0, prefix: LDMKeys.unet)
+    try CheckpointProfile().tensors(of: model, options: options).map {
+      SplitSource($0, split: ComfyUIForm.pieces)
     }
-  }
-
-  /// ComfyUI-GGUF does not read float64, and it expects vectors in float32.
-  func stored(_ entry: TensorEntry) -> TensorEntry {
-    let shape = entry.shape
-    if entry.encoding.isQuantized {
-      return TensorEntry(
-        shape: shape.rank > 2 ? [shape.count / Self.row, Self.row] : shape,
-        encoding: entry.encoding)
-    }
-    let isWidened =
-      entry.encoding == .plain(.f64)
-      || (shape.rank < 2 && [.plain(.f16), .plain(.bf16)].contains(entry.encoding))
-    return isWidened ? TensorEntry(shape: shape, encoding: .plain(.f32)) : entry
-  }
-
-  func metadata(of model: ModelSource, tensors: [any WeightSource]) -> JSONObject {
-    var metadata: JSONObject = [:]
-    for source in tensors {
-      for name in source.names {
-        guard let entry = source.entry(name), stored(entry).shape != entry.shape else { continue }
-        metadata[Self.originalShape + name] = .integers(entry.shape.extents)
-      }
-    }
-    return metadata
-  }
-
-  func originalExtents(of tensor: String, metadata: JSONObject) -> JSONValue? {
-    metadata[Self.originalShape + tensor]
   }
 }

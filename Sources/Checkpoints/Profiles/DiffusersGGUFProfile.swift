@@ -5,18 +5,31 @@ import Tensors
 /// diffusers: a whole model in one GGUF file, whose U-Net `from_single_file` loads with a
 /// `GGUFQuantizationConfig`. Linear layers stay quantized in memory.
 ///
-/// diffusers takes every type but float16 and float32 for quantized, also bfloat16, and reads
-/// convolutions and vectors as plain numbers only.
+/// In diffusers, weights of every type but float16 and float32 are quantized, also those in bfloat16.
+/// It reads quantized linear layers only.
 struct DiffusersGGUFProfile: OutputProfile {
   let name = "diffusers"
   let title = "diffusers (GGUF)"
   var container: String { GGUFWriter().name }
 
+  var loading: PythonLoading? { .unetOfGGUF(configIn: ComponentName.unet) }
+
+  /// Each linear layer gets a float16 copy of its weights for its product.
+  var memory: ProgramMemory {
+    var memory = ProgramMemory.float16Pipeline
+    memory.quantizedProducts = .widenedByLayer(bytes: 2)
+    return memory
+  }
+
+  /// The conversion of names adds 1 to `layers_per_block`, which fails for every list, also one of
+  /// equal numbers.
   func refusal(_ model: ModelSource) -> String? {
-    guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
-    return unet.guidanceRefusal
-      ?? (unet.config["layers_per_block"]?.array == nil
-        ? nil : "a U-Net with another number of layers in each level, in one file")
+    model.refusal { unet in
+      if let refusal = unet.guidanceRefusal { return refusal }
+      return unet.config["layers_per_block"]?.array == nil
+        ? nil
+        : "a U-Net whose 'layers_per_block' is a list; its from_single_file expects one number"
+    }
   }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { GGMLType.nearest(to: encoding) }

@@ -7,9 +7,9 @@ package enum OutputProfiles {
     DiffusersProfile(),
     SDNQProfile(),
     CheckpointProfile(),
-    ComfyUINativeProfile(),
-    StableDiffusionCppProfile(),
     ComfyUIProfile(),
+    StableDiffusionCppProfile(),
+    ComfyUIGGUFProfile(),
     DiffusersGGUFProfile(),
   ]
 

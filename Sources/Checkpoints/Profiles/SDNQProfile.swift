@@ -17,6 +17,8 @@ struct SDNQProfile: OutputProfile {
     return memory
   }
 
+  var loading: PythonLoading? { .pipeline(importing: "sdnq") }
+
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
     !encoding.isQuantized || encoding == .int8 || SDNQGroups(encoding) != nil ? encoding : nil
   }
@@ -46,7 +48,7 @@ struct SDNQProfile: OutputProfile {
   private func config(_ config: JSONObject, of weights: any WeightSource) -> JSONObject {
     guard weights.hasQuantizedTensors else { return config }
     let names = weights.names
-    // SDNQ takes every weight with two or more extents for int8 that is not listed.
+    // SDNQ expects int8 in every weight with two or more extents that is not listed.
     let plain = names.filter { name in
       name.hasSuffix(SDNQForm.weightSuffix) && !weights.isQuantized(name)
         && (weights.entry(name)?.shape.rank ?? 0) >= 2

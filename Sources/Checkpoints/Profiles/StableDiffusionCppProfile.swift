@@ -18,33 +18,34 @@ struct StableDiffusionCppProfile: OutputProfile {
       loadsEncoder: false)
   }
 
+  /// Transformer depths of the U-Nets with an added embedding, and of the others.
+  private static let knownXL: [(model: String, depths: TransformerDepths)] = [
+    ("SDXL", TransformerDepths(down: [[0, 0], [2, 2], [10, 10]], mid: .depth(10))),
+    ("SSD-1B", TransformerDepths(down: [[0, 0], [2, 2], [4, 4]], mid: .withoutAttention)),
+    ("Vega", TransformerDepths(down: [[0, 0], [1, 1], [2, 2]], mid: .withoutAttention)),
+  ]
+  private static let known: [(model: String, depths: TransformerDepths)] = [
+    (
+      "complete U-Nets of Stable Diffusion 1 and 2",
+      TransformerDepths(down: [[1, 1], [1, 1], [1, 1], [0, 0]], mid: .depth(1))
+    ),
+    ("those of BK-SDM Tiny", TransformerDepths(down: [[1], [1], [1]], mid: .absent)),
+  ]
+
   func refusal(_ model: ModelSource) -> String? {
-    guard let unet = model[ComponentName.unet] else { return "a model without a U-Net" }
-    if let refusal = unet.guidanceRefusal { return refusal }
-    let architecture = Architectures.of(model.components)
-    let topology = UNetTopology(config: unet.config)
-    let (depths, mid) = unet.transformerDepths
-    if architecture.hasAddedEmbedding {
-      if model[ComponentName.textEncoder] == nil {
-        return model[ComponentName.textEncoder2] == nil
-          ? "SDXL's U-Net without its text encoders"
-          : "SDXL's refiner, whose text encoder it does not find"
+    model.refusal { unet in
+      if let refusal = unet.guidanceRefusal { return refusal }
+      let depths = unet.transformerDepths
+      guard Architectures.of(model.components).hasAddedEmbedding else {
+        return Checkpoints.refusal(of: depths, known: Self.known)
       }
-      let known: [([[Int]], Int?)] = [
-        ([[0, 0], [2, 2], [10, 10]], 10), ([[0, 0], [2, 2], [4, 4]], nil),
-        ([[0, 0], [1, 1], [2, 2]], nil),
-      ]
-      return known.contains { $0.0 == depths && $0.1 == mid }
-        ? nil : "a U-Net with transformer depths \(depths); it loads SDXL, SSD-1B and Vega"
+      guard model[ComponentName.textEncoder] == nil else {
+        return Checkpoints.refusal(of: depths, known: Self.knownXL)
+      }
+      return model[ComponentName.textEncoder2] == nil
+        ? "SDXL's U-Net without its text encoders"
+        : "SDXL's refiner, whose text encoder it does not find"
     }
-    let layers = topology.down.map(\.attentions.count)
-    if layers == [2, 2, 2, 2], mid == 1, depths == [[1, 1], [1, 1], [1, 1], [0, 0]] {
-      return nil
-    }
-    if layers == [1, 1, 1], topology.mid == nil, depths == [[1], [1], [1]] { return nil }
-    return
-      "a U-Net of \(layers) layers \(topology.mid == nil ? "without" : "with") a mid block; it "
-      + "loads complete U-Nets of Stable Diffusion 1 and 2, and BK-SDM Tiny"
   }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { GGMLType.nearest(to: encoding) }

@@ -1,11 +1,43 @@
 import ModelSources
 import Support
 
+/// The depths of a U-Net's transformers, by which programs recognize it.
+struct TransformerDepths: Equatable, CustomStringConvertible {
+  enum Mid: Equatable {
+    case absent, withoutAttention
+    /// Transformer blocks of the mid block's attention.
+    case depth(Int)
+  }
+
+  /// Transformer blocks after each resnet of each down level; 0 after a resnet without attention.
+  let down: [[Int]]
+  let mid: Mid
+
+  var description: String {
+    let midText =
+      switch mid {
+      case .absent: "no mid block"
+      case .withoutAttention: "a mid block without attention"
+      case .depth(let depth): "\(depth) in the mid block"
+      }
+    return "\(down) and \(midText)"
+  }
+}
+
+/// The refusal of a U-Net whose depths are none of those that a program recognizes; `nil` for the
+/// others.
+///
+/// - Parameter known: the U-Nets that the program recognizes, by the names of their models.
+func refusal<Depths: Equatable>(
+  of depths: Depths, known: [(model: String, depths: Depths)]
+) -> String? {
+  if known.contains(where: { $0.depths == depths }) { return nil }
+  return "a U-Net with transformer depths \(depths); it loads \(listed(known.map(\.model)))"
+}
+
 /// Facts of a U-Net's config by which programs recognize or refuse a model.
 extension ModelSource.Component {
-  /// Transformer blocks of each attention of each down level, and of the mid block. `mid` is `nil`
-  /// where the mid block has no attention or is absent.
-  var transformerDepths: (down: [[Int]], mid: Int?) {
+  var transformerDepths: TransformerDepths {
     let topology = UNetTopology(config: config)
     let written = config["transformer_layers_per_block"] ?? 1
     let entries = written.array ?? [JSONValue](repeating: written, count: topology.down.count)
@@ -18,7 +50,10 @@ extension ModelSource.Component {
         has && level < entries.count ? depth(entries[level], layer) : 0
       }
     }
-    return (down, topology.mid?.hasAttention == true ? entries.last.map { depth($0, 0) } : nil)
+    guard let mid = topology.mid else { return TransformerDepths(down: down, mid: .absent) }
+    return TransformerDepths(
+      down: down,
+      mid: mid.hasAttention ? .depth(entries.last.map { depth($0, 0) } ?? 0) : .withoutAttention)
   }
 
   /// Whether the U-Net has the guidance embedding of latent consistency models, which the LDM layout
@@ -32,6 +67,12 @@ extension ModelSource.Component {
 }
 
 extension ModelSource {
+  /// The refusal of a model without a U-Net, or what `refusal` returns for its U-Net.
+  func refusal(ofUNet refusal: (Component) -> String?) -> String? {
+    guard let unet = self[ComponentName.unet] else { return "a model without a U-Net" }
+    return refusal(unet)
+  }
+
   /// The note that programs ignore a guidance embedding; empty for other models.
   func guidanceNotes(for programs: [String]) -> [String] {
     guard self[ComponentName.unet]?.hasGuidanceEmbedding == true else { return [] }

@@ -2,8 +2,7 @@ package import ModelSources
 import Support
 package import Tensors
 
-/// Quantized linear layers as ComfyUI stores them in single files; ``ComfyUINativeProfile`` has the
-/// layout.
+/// Quantized linear layers as ComfyUI stores them in single files; ``ComfyUIProfile`` has the layout.
 package struct ComfyUIForm: QuantizedFileForm {
   package init() {}
 
@@ -24,11 +23,12 @@ package struct ComfyUIForm: QuantizedFileForm {
     let layer = String(name.dropLast(weight.count))
     let isInt8 = entry.encoding != .float8
     var form: JSONObject = ["format": .string(isInt8 ? int8 : float8)]
-    if entry.encoding == .codes(.rotatedInt8) {
+    if entry.encoding == .codes(.rotatedInt8),
+      let size = CodeFormat.rotationSize(for: entry.shape.rowLength)
+    {
       // stable-diffusion.cpp has no default for the size.
       form["convrot"] = true
-      form["convrot_groupsize"] =
-        CodeFormat.rotationSize(for: entry.shape.rowLength).map { .integer($0) } ?? .null
+      form["convrot_groupsize"] = .integer(size)
     }
     let text = Array(JSONValue.object(form).text().utf8)
     return [

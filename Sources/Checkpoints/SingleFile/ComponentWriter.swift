@@ -37,6 +37,11 @@ private struct ComponentProfile: OutputProfile {
   var title: String { "programs that load single components" }
   var container: String { ComponentWriter().name }
 
+  /// stable-diffusion.cpp does not recognize the version of a U-Net in a file of its own.
+  func notes(_ model: ModelSource) -> [String] {
+    ComfyUIFacts.notes(model) + model.guidanceNotes(for: ["ComfyUI"])
+  }
+
   /// U-Nets and autoencoders have LDM names. All text encoders have transformers' names, also those
   /// of OpenCLIP, whose projection is then not transposed.
   func tensors(of model: ModelSource, options: WriteOptions) throws -> [any WeightSource] {

@@ -64,7 +64,8 @@ package struct SingleFileReader: ModelReader {
       let fate: ModelSource.MovingAverage =
         options.ema
         ? (isAverageAlone ? .readWithoutOthers : .read)
-        : (isAverageAlone ? .ignoredWithoutOthers : .ignored)
+        : isAverageAlone
+          ? .ignoredWithoutOthers : groups.isAverageIncomplete ? .ignoredIncomplete : .ignored
       model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
     }
     model.changes += Self.changes(groups, average: options.ema && !isAverageAlone)
@@ -83,13 +84,14 @@ package struct SingleFileReader: ModelReader {
   ) throws(SingleFileError) {
     let names = archive.weights.names
     // The marks may be below a prefix.
-    let mark = SingleFileFacts.continuous.first { mark in
-      names.contains { $0 == mark || $0.hasSuffix("." + mark) }
-    }
+    let mark = SingleFileFacts.continuous.lazy.compactMap { mark in
+      names.first { $0 == mark || $0.hasSuffix("." + mark) }
+    }.first
     if let mark {
       throw .unsupported(
         path: path,
-        found: "tensor '\(mark)' marks a model trained with EDM's continuous noise, which no "
+        found:
+          "tensor '\(shown(mark))' marks a model trained with EDM's continuous noise, which no "
           + "scheduler supports")
     }
     // The names of diffusers' adapters begin with module names of a U-Net.
@@ -136,7 +138,7 @@ package struct SingleFileReader: ModelReader {
           names: groups.leftOut))
     }
     let (found, whole) = (groups.averages.count, groups.unet.origins.count)
-    if !average, !groups.isAverageAlone, found > 0, found < whole {
+    if !average, groups.isAverageIncomplete {
       changes.append(
         ModelChange(
           .leftOut, component: ComponentName.unet,

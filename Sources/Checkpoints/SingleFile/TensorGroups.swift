@@ -45,6 +45,10 @@ struct TensorGroups {
   var hasMovingAverage: Bool { !averages.isEmpty || hasPrefixedAverage }
   /// Whether the file has a moving average of a U-Net and no other U-Net.
   var isAverageAlone: Bool { hasMovingAverage && !hasPlainUNet }
+  /// Whether the moving average beside plain weights lacks tensors of the U-Net.
+  var isAverageIncomplete: Bool {
+    !isAverageAlone && !averages.isEmpty && averages.count < unet.origins.count
+  }
 
   /// - Parameter average: whether to take the moving average where a prefix marks one.
   init(_ weights: any WeightSource, average: Bool = false) {

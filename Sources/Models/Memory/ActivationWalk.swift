@@ -6,8 +6,8 @@ import Tensors
 /// sizes of a damaged config may overflow.
 func product(_ factors: Int...) -> Int {
   let limit = 1 << 48
-  return factors.reduce(1) { product, factor in
-    let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+  return factors.reduce(1) { partial, factor in
+    let (next, overflow) = partial.multipliedReportingOverflow(by: factor)
     return overflow ? limit : min(next, limit)
   }
 }
@@ -34,11 +34,16 @@ struct ActivationWalk {
   private let batch: Int
   /// Bytes of a number.
   private let width: Int
+  /// Whether linear layers multiply int8 weights by int8 activations.
+  private let multipliesIntegers: Bool
 
-  init(_ program: ProgramMemory, batch: Int, width: Int) {
+  init(
+    _ program: ProgramMemory, batch: Int, width: Int, multipliesIntegers: Bool = false
+  ) {
     self.program = program
     self.batch = batch
     self.width = width
+    self.multipliesIntegers = multipliesIntegers
   }
 
   // MARK: - Tensors
@@ -88,7 +93,7 @@ struct ActivationWalk {
 
   private mutating func linear(_ spec: LinearSpec, tokens: Int) -> Held {
     let shape = spec.module.weight.shape
-    guard program.quantizedProducts == .integers else { return make(product(shape.rows, tokens)) }
+    guard multipliesIntegers else { return make(product(shape.rows, tokens)) }
     let rounded = make(product(shape.rowLength, tokens), width: 1)
     let sums = make(product(shape.rows, tokens), width: 4)
     let output = make(product(shape.rows, tokens))
@@ -177,10 +182,10 @@ struct ActivationWalk {
     let gated = linear(spec.feedForwardIn, tokens: tokens)
     let inner = product(spec.feedForwardOut.module.weight.shape.rowLength, tokens)
     let gelu = make(inner)
-    let product = make(inner)
+    let activated = make(inner)
     release(gated, gelu)
     let output = linear(spec.feedForwardOut, tokens: tokens)
-    release(product)
+    release(activated)
     let sum3 = make(numbers)
     release(output, norm3, sum2, attention2)
     return sum3

@@ -58,42 +58,28 @@ package struct MemoryEstimate: Hashable, Sendable {
     }
     var phases: [Phase] = []
     func add(_ name: Phase.Name, _ components: [ModelSource.Component], activations: Int) {
-      let copy =
-        if case .widenedByLayer(let bytes) = program.quantizedProducts {
-          bytes * (components.map(\.largestQuantizedCount).max() ?? 0)
-        } else { 0 }
       phases.append(
         Phase(
-          name: name, weights: resident(during: components), widenedLayer: copy,
+          name: name, weights: resident(during: components),
+          widenedLayer: components.map { $0.largestWidenedLayer(in: program) }.max() ?? 0,
           activations: activations))
     }
 
     // The activations of a text are a few megabytes.
     if !texts.isEmpty { add(.text, texts, activations: 0) }
     if let unet, let component = model[ComponentName.unet] {
-      // Weights that are not quantized are multiplied as floating-point numbers.
-      let isQuantized = component.largestQuantizedCount > 0
       var walk = ActivationWalk(
-        isQuantized ? program : program.withoutIntegers,
-        batch: program.batchesGuidance ? 2 : 1, width: program.activationBytes)
+        program, batch: program.batchesGuidance ? 2 : 1, width: program.activationBytes,
+        multipliesIntegers: component.hasIntegerProducts(in: program))
       walk.unet(UNetSpec(unet), latent: size.latent(by: factor))
       add(.unet, [component], activations: walk.peak)
     }
     if let vae, let component = model[ComponentName.vae] {
-      var walk = ActivationWalk(program.withoutIntegers, batch: 1, width: decoderWidth)
+      var walk = ActivationWalk(program, batch: 1, width: decoderWidth)
       walk.decoder(VAESpec(vae).decoder, latent: size.tile(program.decoderTile).latent(by: factor))
       add(.decoder, [component], activations: walk.peak)
     }
     self.phases = phases
-  }
-}
-
-extension ProgramMemory {
-  /// The program where it multiplies floating-point numbers only.
-  fileprivate var withoutIntegers: ProgramMemory {
-    var copy = self
-    if quantizedProducts == .integers { copy.quantizedProducts = .asStored }
-    return copy
   }
 }
 
@@ -119,8 +105,16 @@ extension ModelSource.Component {
     }
   }
 
-  /// Weights of the largest quantized tensor.
-  fileprivate var largestQuantizedCount: Int {
-    weights.entries.filter(\.encoding.isQuantized).map(\.shape.count).max() ?? 0
+  /// Bytes of the largest copy of a layer's weights that a program widens for a product.
+  fileprivate func largestWidenedLayer(in program: ProgramMemory) -> Int {
+    weights.entries.map { entry in
+      guard case .widenedByLayer(let bytes) = program.products(of: entry.encoding) else { return 0 }
+      return bytes * entry.shape.count
+    }.max() ?? 0
+  }
+
+  /// Whether a program multiplies int8 activations by weights of the component.
+  fileprivate func hasIntegerProducts(in program: ProgramMemory) -> Bool {
+    weights.entries.contains { program.products(of: $0.encoding) == .integers }
   }
 }

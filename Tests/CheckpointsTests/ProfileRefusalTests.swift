@@ -1,0 +1,167 @@
+import Checkpoints
+import ModelSources
+import Support
+import Tensors
+import Testing
+
+/// Models that a program does not recognize: the texts of the refusals and notes.
+struct ProfileRefusalTests {
+  /// A model without weights.
+  ///
+  /// - Parameters:
+  ///   - layers: `layers_per_block`.
+  ///   - depths: `transformer_layers_per_block`.
+  ///   - attentions: whether each level has attentions.
+  ///   - mid: `mid_block_type`.
+  private func model(
+    layers: JSONValue, depths: JSONValue = 1, attentions: [Bool] = [true, true, true, false],
+    mid: JSONValue = "UNetMidBlock2DCrossAttn", isXL: Bool = false, textWidth: Int = 768,
+    channels: Int = 4, prediction: String = "epsilon", hasText: Bool = true
+  ) -> ModelSource {
+    let types = attentions.map { $0 ? "CrossAttnDownBlock2D" : "DownBlock2D" }
+    var unet: JSONObject = [
+      "layers_per_block": layers, "transformer_layers_per_block": depths,
+      "down_block_types": .strings(types),
+      "up_block_types": .strings(types.reversed().map { $0.replacing("Down", with: "Up") }),
+      "mid_block_type": mid, "cross_attention_dim": .integer(textWidth),
+      "in_channels": .integer(channels),
+    ]
+    if isXL { unet["addition_embed_type"] = "text_time" }
+    let components = [("unet", unet)] + (hasText ? [("text_encoder", [:] as JSONObject)] : [])
+    return ModelSource(
+      location: "m", layout: "memory", index: [:],
+      components: components.map { name, config in
+        ModelSource.Component(
+          name: name, className: "", config: config, weights: MemorySource(location: "m", []))
+      }, scheduler: ["prediction_type": .string(prediction)], files: [])
+  }
+
+  private func xl(
+    _ depths: JSONValue, layers: JSONValue = 2, mid: JSONValue = "UNetMidBlock2DCrossAttn",
+    hasText: Bool = true
+  ) -> ModelSource {
+    model(
+      layers: layers, depths: depths, attentions: [false, true, true], mid: mid, isXL: true,
+      hasText: hasText)
+  }
+
+  private func profile(_ program: String, _ writer: any ModelWriter) throws -> any OutputProfile {
+    try writer.profile(WriteOptions(program: program))
+  }
+
+  // MARK: - stable-diffusion.cpp
+
+  @Test func stableDiffusionCppLoadsTheModelsOfItsTable() throws {
+    let cpp = try profile("sdcpp", GGUFWriter())
+    let loaded = [
+      model(layers: 2), model(layers: [2, 2, 2, 2]),
+      model(layers: 1, attentions: [true, true, true], mid: .null),
+      xl([1, 2, 10]), xl([1, 2, 4], mid: "UNetMidBlock2D"), xl([1, 1, 2], mid: "UNetMidBlock2D"),
+    ]
+    #expect(loaded.map(cpp.refusal) == loaded.map { _ in nil })
+  }
+
+  /// The sentence names every number that is compared, so that it does not contradict itself.
+  @Test func stableDiffusionCppStatesDepthsAndTheMidBlock() throws {
+    let cpp = try profile("sdcpp", GGUFWriter())
+    let complete =
+      "; it loads complete U-Nets of Stable Diffusion 1 and 2 and those of BK-SDM Tiny"
+    let start = "a U-Net with transformer depths "
+    #expect(
+      cpp.refusal(model(layers: 1, mid: .null))
+        == start + "[[1], [1], [1], [0]] and no mid block" + complete)
+    #expect(
+      cpp.refusal(model(layers: 2, depths: 2))
+        == start + "[[2, 2], [2, 2], [2, 2], [0, 0]] and 2 in the mid block" + complete)
+    #expect(
+      cpp.refusal(model(layers: 2, mid: "UNetMidBlock2D"))
+        == start + "[[1, 1], [1, 1], [1, 1], [0, 0]] and a mid block without attention" + complete)
+    #expect(
+      cpp.refusal(xl([1, 2, 10], mid: "UNetMidBlock2D"))
+        == start + "[[0, 0], [2, 2], [10, 10]] and a mid block without attention; it loads SDXL, "
+        + "SSD-1B and Vega")
+    #expect(
+      cpp.refusal(xl([0, 2, 5], layers: 1, mid: .null))
+        == start + "[[0], [2], [5]] and no mid block; it loads SDXL, SSD-1B and Vega")
+    #expect(
+      cpp.refusal(xl([1, 2, 10], hasText: false))
+        == "SDXL's refiner, whose text encoder it does not find")
+  }
+
+  // MARK: - ComfyUI
+
+  /// ComfyUI recognizes models alike in every file.
+  @Test func comfyUIRefusesTheSameModelsInBothLayouts() throws {
+    let native = try profile("comfyui", CheckpointWriter())
+    let gguf = try profile("comfyui", GGUFWriter())
+    let velocity = "v_prediction"
+    let cases: [(model: ModelSource, refusal: String?)] = [
+      (model(layers: 1), nil), (xl([1, 2, 10]), nil), (xl([1, 2, 10], hasText: false), nil),
+      (xl([1, 2, 4], mid: "UNetMidBlock2D"), nil), (xl([1, 1, 2]), nil),
+      (xl([0, 2, 5], layers: 1, mid: .null), nil), (xl([0, 2, 6], layers: 1, mid: .null), nil),
+      (
+        xl([1, 2, 3]),
+        "a U-Net with transformer depths [0, 0, 2, 2, 3, 3]; it loads SDXL, SDXL's refiner, SSD-1B, "
+          + "Vega, KOALA-700M and KOALA-1B"
+      ),
+      (model(layers: 2, textWidth: 1024, prediction: velocity, hasText: false), nil),
+      (model(layers: 1, textWidth: 1024, hasText: false), nil),
+      (
+        model(layers: 1, textWidth: 1024, prediction: velocity, hasText: false),
+        "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the prediction "
+          + "type from a removed block"
+      ),
+      (
+        model(layers: 2, textWidth: 1024, channels: 9, prediction: velocity, hasText: false),
+        "a U-Net of Stable Diffusion 2 with 9 input channels that predicts the velocity: it reads "
+          + "the prediction type of U-Nets with 4 only"
+      ),
+    ]
+    for (model, refusal) in cases {
+      #expect(native.refusal(model) == refusal)
+      #expect(gguf.refusal(model) == refusal)
+      // Programs beside ComfyUI read these files too, so that it is a note.
+      let note = refusal.map { ["ComfyUI cannot load \($0)"] } ?? []
+      for writer in [CheckpointWriter(), Writers.component] as [any ModelWriter] {
+        let other = try writer.profile(WriteOptions())
+        #expect(other.refusal(model) == nil)
+        #expect(other.notes(model) == note)
+      }
+    }
+  }
+
+  @Test func aComponentOfAConsistencyModelIsNoted() throws {
+    var consistent = model(layers: 2, hasText: false)
+    consistent["unet"]?.config["time_cond_proj_dim"] = 256
+    let notes = try Writers.component.profile(WriteOptions()).notes(consistent)
+    #expect(
+      notes == [
+        "ComfyUI ignores the guidance embedding of this latent consistency model, the tensor "
+          + "'time_embedding.cond_proj.weight'"
+      ])
+    consistent.components = []
+    #expect(try Writers.component.profile(WriteOptions()).notes(consistent).isEmpty)
+  }
+
+  // MARK: - Models without a U-Net
+
+  @Test func aModelWithoutAUNetIsRefusedByPrograms() throws {
+    var part = model(layers: 2)
+    part["unet"] = nil
+    let refusals = OutputProfiles.all.map { $0.refusal(part) }
+    let none = "a model without a U-Net"
+    #expect(refusals == [nil, nil, nil, none, none, none, none])
+  }
+
+  // MARK: - diffusers
+
+  /// The conversion of names fails for a list, also one of equal numbers.
+  @Test(arguments: [[2, 1, 2, 2], [2, 2, 2, 2]] as [JSONValue])
+  func aListOfLayersIsRefusedByDiffusers(layers: JSONValue) throws {
+    let diffusers = try profile("diffusers", GGUFWriter())
+    #expect(diffusers.refusal(model(layers: 2)) == nil)
+    #expect(
+      diffusers.refusal(model(layers: layers))
+        == "a U-Net whose 'layers_per_block' is a list; its from_single_file expects one number")
+  }
+}
