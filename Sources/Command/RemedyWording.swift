@@ -49,6 +49,7 @@ extension Remedy {
     case .reduceScale(let path):
       return "use a smaller scale, such as \(Setting.adapters.option) \(path):0.5"
     case .quantizeOriginal: return "quantize the original model"
+    case .readOriginal: return "use the float16 or float32 model that it was made from"
     case .quantizeOriginalAs(let type):
       return "quantize the original model with `decant quantize \(Setting.type.option) \(type)`"
     case .recalibrate: return "calibrate this model"

@@ -122,7 +122,7 @@ extension Inspection {
         self = .model(try Model.bind(source))
       } catch {
         switch error {
-        case .missingComponents, .unknownFamily: self = .incomplete(error.description)
+        case .missingComponents, .foreign, .unknownFamily: self = .incomplete(error.description)
         case .config, .tensors: throw error
         }
       }

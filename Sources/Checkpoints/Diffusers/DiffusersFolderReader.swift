@@ -35,6 +35,7 @@ package struct DiffusersFolderReader: ModelReader {
     }
     let index = try readObject(folder + "/" + DiffusersLayout.indexFile)
     let parts = try Self.parts(index, folder: folder)
+    try Self.checkKind(index, parts, folder: folder)
     try Self.checkComplete(parts, folder: folder)
 
     let kinds = DiffusersLayout.components.filter { parts[$0.name] != nil }
@@ -48,11 +49,13 @@ package struct DiffusersFolderReader: ModelReader {
     var components: [ModelSource.Component] = []
     var opened: [String: JSONValue] = [:]
     var variants = JSONObject()
+    var changes: [ModelChange] = []
     for weight in weights {
       let choice = try weight.choose(options.variant)
-      let (component, names) = try Self.component(
+      let (component, names, restored) = try Self.component(
         weight, choice, className: parts[weight.kind.name] ?? "")
       components.append(component)
+      changes += restored
       opened[weight.kind.name] = .array(names.map { .string("\(weight.kind.name)/\($0)") })
       if let variant = choice.variant { variants[weight.kind.name] = .string(variant) }
     }
@@ -70,22 +73,25 @@ package struct DiffusersFolderReader: ModelReader {
       for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }
     }
 
-    return ModelSource(
+    var model = ModelSource(
       location: folder, layout: layout, index: index, components: components,
       scheduler: try Self.scheduler(parts, folder: folder),
       files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
+    model.changes = changes
+    return model
   }
 
   private static func component(
     _ weights: DiffusersWeights, _ choice: DiffusersWeights.Choice, className: String
-  ) throws -> (component: ModelSource.Component, files: [String]) {
+  ) throws -> (component: ModelSource.Component, files: [String], changes: [ModelChange]) {
     let (source, files) = try weights.open(choice)
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
-    let (config, restored) = try QuantizedForms.restored(
-      try readObject(path), source, path: path)
+    let (config, restored, changes) = try QuantizedForms.restored(
+      try readObject(path), source, of: weights.kind.name, path: path)
     return (
       ModelSource.Component(
-        name: weights.kind.name, className: className, config: config, weights: restored), files
+        name: weights.kind.name, className: className, config: config, weights: restored), files,
+      changes
     )
   }
 
@@ -102,6 +108,10 @@ package struct DiffusersFolderReader: ModelReader {
     let className =
       config["_class_name"]?.string ?? config["architectures"]?.array?.first?.string
     guard let className, let kind = kinds.first(where: { $0.classes.contains(className) }) else {
+      if let className, let foreign = ForeignKind(ofClass: className) {
+        throw DiffusersError.foreign(
+          path: folder + "/" + DiffusersLayout.configFile, className: className, kind: foreign)
+      }
       throw DiffusersError.unknownClass(
         folder: folder, found: className, known: DiffusersLayout.components.flatMap(\.classes))
     }
@@ -111,15 +121,17 @@ package struct DiffusersFolderReader: ModelReader {
       throw VariantError(
         path: folder, component: kind.name, variant: variant, known: weights.variants)
     }
-    let (component, names) = try component(weights, choice, className: className)
+    let (component, names, changes) = try component(weights, choice, className: className)
     var provenance: JSONObject = [
       "source": .string(folder), "layout": .string(DiffusersLayout.name),
       "weights": [kind.name: .strings(names)],
     ]
     if let variant = choice.variant { provenance["variants"] = [kind.name: .string(variant)] }
-    return ModelSource(
+    var model = ModelSource(
       location: folder, layout: DiffusersLayout.name, index: [:], components: [component],
       scheduler: nil, files: [], provenance: provenance)
+    model.changes = changes
+    return model
   }
 
   /// The provenance that Decant stored with the folder. It replaces the reader's own.
@@ -154,6 +166,20 @@ package struct DiffusersFolderReader: ModelReader {
       parts[name] = className
     }
     return parts
+  }
+
+  /// Refuses an index whose pipeline or components are of a kind that is known and not read.
+  private static func checkKind(
+    _ index: JSONObject, _ parts: [String: String], folder: String
+  ) throws(DiffusersError) {
+    // The components that decide what a pipeline is, and those that are read.
+    let names = ["transformer", "prior", "decoder"] + DiffusersLayout.components.map(\.name)
+    let classes = [index["_class_name"]?.string] + names.map { parts[$0] }
+    for className in classes.compactMap({ $0 }) {
+      guard let kind = ForeignKind(ofClass: className) else { continue }
+      throw .foreign(
+        path: folder + "/" + DiffusersLayout.indexFile, className: className, kind: kind)
+    }
   }
 
   /// Refuses an index without a component for each role: text encoder, U-Net and autoencoder.
