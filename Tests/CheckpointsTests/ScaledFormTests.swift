@@ -221,6 +221,22 @@ struct ScaledFormTests {
         == true, "\(error?.description ?? "")")
   }
 
+  /// The config names the form before the weights are opened, which may be pickles of other classes.
+  @Test func configsAreReadFirst() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try tiny.remove(TinyFolder.stem + ".safetensors")
+      try tiny.write("no pickle", TinyFolder.stem + ".bin")
+      try tiny.write(
+        #"{"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "torchao"}}"#,
+        "unet/config.json")
+      #expect(
+        tiny.refusal().hasPrefix(
+          "model/unet/config.json: the weights are quantized by torchao; expected "),
+        "\(tiny.refusal())")
+    }
+  }
+
   /// The same in a diffusers folder without a description in the config.
   @Test func foldersAreReadAlike() throws {
     try withTemporaryFolder { folder in

@@ -84,10 +84,13 @@ package struct DiffusersFolderReader: ModelReader {
   private static func component(
     _ weights: DiffusersWeights, _ choice: DiffusersWeights.Choice, className: String
   ) throws -> (component: ModelSource.Component, files: [String], changes: [ModelChange]) {
-    let (source, files) = try weights.open(choice)
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
+    let written = try readObject(path)
+    // Pickles of other forms hold tensors of their own classes, which are no readable weights.
+    _ = try QuantizedForms.described(by: written, path: path)
+    let (source, files) = try weights.open(choice)
     let (config, restored, changes) = try QuantizedForms.restored(
-      try readObject(path), source, of: weights.kind.name, path: path)
+      written, source, of: weights.kind.name, path: path)
     return (
       ModelSource.Component(
         name: weights.kind.name, className: className, config: config, weights: restored), files,

@@ -65,18 +65,14 @@ enum QuantizedForms {
     return (restored, changes(from: weights, to: restored, component))
   }
 
-  /// The config and weights of a component without quantized forms. Plain components do not change.
+  /// The form that a component's config describes; `nil` for one without a description.
   ///
-  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for a form that is not read, and
-  ///   the errors of ``restored(_:metadata:of:path:)``.
-  static func restored(
-    _ config: JSONObject, _ weights: any WeightSource, of component: String, path: String
-  ) throws -> (config: JSONObject, weights: any WeightSource, changes: [ModelChange]) {
-    let member = DiffusersLayout.quantizationMember
-    guard let written = config[member], !written.isNull else {
-      let (restored, changes) = try restored(
-        weights, metadata: [:], of: component, path: weights.location)
-      return (config, restored, changes)
+  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for a form that is not read.
+  static func described(
+    by config: JSONObject, path: String
+  ) throws(DiffusersError) -> (form: any QuantizedForm, description: JSONObject)? {
+    guard let written = config[DiffusersLayout.quantizationMember], !written.isNull else {
+      return nil
     }
     let method = written.object?["quant_method"]?.string
     guard let description = written.object, let form = all.first(where: { $0.method == method })
@@ -84,12 +80,26 @@ enum QuantizedForms {
       let name = method.map { method in
         ForeignForms.form(method: method)?.name ?? "'\(shown(method))'"
       }
-      throw DiffusersError.quantized(
+      throw .quantized(
         path: path, found: name ?? written.kind,
         expected: all.map(\.readable).joined(separator: " or "))
     }
+    return (form, description)
+  }
+
+  /// The config and weights of a component without quantized forms. Plain components do not change.
+  ///
+  /// - Throws: the errors of ``described(by:path:)`` and ``restored(_:metadata:of:path:)``.
+  static func restored(
+    _ config: JSONObject, _ weights: any WeightSource, of component: String, path: String
+  ) throws -> (config: JSONObject, weights: any WeightSource, changes: [ModelChange]) {
+    guard let (form, description) = try described(by: config, path: path) else {
+      let (restored, changes) = try restored(
+        weights, metadata: [:], of: component, path: weights.location)
+      return (config, restored, changes)
+    }
     var plain = config
-    plain[member] = nil
+    plain[DiffusersLayout.quantizationMember] = nil
     let restored = try form.restored(weights, described: description, path: path)
     return (plain, restored, changes(from: weights, to: restored, component))
   }
