@@ -8,11 +8,17 @@ package struct Archive: Sendable {
   package let metadata: JSONObject
   /// The file's kind in messages: `safetensors file`.
   package let kind: String
+  /// What reading quantized weights changed.
+  package let changes: [ModelChange]
 
-  package init(weights: any WeightSource, metadata: JSONObject = [:], kind: String) {
+  package init(
+    weights: any WeightSource, metadata: JSONObject = [:], kind: String,
+    changes: [ModelChange] = []
+  ) {
     self.weights = weights
     self.metadata = metadata
     self.kind = kind
+    self.changes = changes
   }
 }
 
@@ -61,15 +67,17 @@ package enum Archives {
   /// Opens the file at `path`.
   ///
   /// - Throws: ``LayoutError`` for a file of an unknown kind, the errors of its kind's reader,
-  ///   and ``WeightError`` for quantized weights that do not fit their form.
+  ///   ``QuantizedFormError`` for quantized weights of a form that is not read, and ``WeightError``
+  ///   for those that do not fit their form.
   package static func open(_ path: String) throws -> Archive {
     if let fault = LayoutError.downloadFault(of: path) { throw fault }
     guard let format = format(of: path) else {
       throw LayoutError.unknown(path, readable: all.map(\.kind))
     }
     let archive = try format.open(path)
+    let (weights, changes) = try QuantizedForms.restored(
+      archive.weights, metadata: archive.metadata, path: path)
     return Archive(
-      weights: try QuantizedForms.restored(archive.weights, path: path),
-      metadata: archive.metadata, kind: archive.kind)
+      weights: weights, metadata: archive.metadata, kind: archive.kind, changes: changes)
   }
 }

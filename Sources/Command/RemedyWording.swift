@@ -51,6 +51,7 @@ extension Remedy {
       let value = (path.asArgument + ":0.5").quotedForShell
       return "use a smaller scale, such as \(Setting.adapters.option) \(value)"
     case .quantizeOriginal: return "quantize the original model"
+    case .readOriginal: return "use the float16 or float32 model that it was made from"
     case .quantizeOriginalAs(let type):
       return "quantize the original model with `decant quantize \(Setting.type.option) \(type)`"
     case .recalibrate: return "calibrate this model"

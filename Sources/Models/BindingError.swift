@@ -1,4 +1,4 @@
-private import ModelSources
+package import ModelSources
 package import Support
 package import Tensors
 
@@ -12,6 +12,8 @@ package enum BindingError: RemediableError, Equatable {
   case config(ConfigError)
   /// Tensors are missing, unexpected, misshapen, or of an element kind that weights cannot have.
   case tensors(location: String, [ComponentFaults])
+  /// A component is that of a kind of model that Decant does not read.
+  case foreign(location: String, component: String, kind: ForeignKind)
   /// Each config is valid, but no family has such components.
   case unknownFamily(location: String, nearest: String, differences: [String])
 
@@ -30,13 +32,17 @@ package enum BindingError: RemediableError, Equatable {
       let counts = faults.map { "\($0.component) \($0.counts)" }.joined(separator: "; ")
       let lines = faults.flatMap(\.lines).map { "\n  " + $0 }.joined()
       return "\(location): tensors do not fit the configs: \(counts)" + lines
+    case .foreign(let location, let component, let kind):
+      let subject = component == ComponentName.unet ? "the model" : "component '\(component)'"
+      return "\(location): \(subject) is \(kind.description)"
     case .unknownFamily(let location, let nearest, let differences):
-      return "\(location): no known model family has these components; compared with \(nearest), "
-        + "the nearest family: \(differences.joined(separator: "; "))"
+      return "\(location): the components do not make a model such as \(nearest): "
+        + differences.joined(separator: "; ")
     }
   }
 
   package var remedy: Remedy? {
+    if case .foreign(_, _, let kind) = self { return .act(kind.remedy) }
     guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
     if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
     return .addComponents(missing.compactMap(ComponentName.setting))

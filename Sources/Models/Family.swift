@@ -75,29 +75,6 @@ package struct Family: Sendable {
     return published.first { agreement($0) == best } ?? matching.first
   }
 
-  /// The published family most similar to a model without a family, and how the model differs.
-  ///
-  /// The score counts common tensors of the U-Net, an equal number of text encoders, and an added
-  /// embedding in both or neither.
-  static func nearest(to configs: ModelConfigs) -> (name: String, differences: [String]) {
-    let tensors = Set(configs.unet.modules.tensors)
-    var best: (score: Double, name: String, differences: [String]) = (-1, "", [])
-    for family in all {
-      guard let other = try? family.template?.configs(location: family.name) else { continue }
-      let others = Set(other.unet.modules.tensors)
-      let union = tensors.union(others).count
-      var score = Double(tensors.intersection(others).count) / Double(max(1, union))
-      if configs.textEncoders.count == other.textEncoders.count { score += 1 }
-      if (configs.unet.additionEmbedding == nil) == (other.unet.additionEmbedding == nil) {
-        score += 1
-      }
-      if score > best.score {
-        best = (score, family.name, configs.differences(from: other))
-      }
-    }
-    return (best.name, best.differences)
-  }
-
   /// The family of that name, or `nil`.
   package static func named(_ name: String) -> Family? {
     member(named: name, of: all) { [$0.name, $0.title] }

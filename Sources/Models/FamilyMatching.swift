@@ -1,4 +1,5 @@
 package import ModelSources
+internal import Support
 internal import Tensors
 
 extension UNetSignature {
@@ -28,7 +29,63 @@ extension UNetSignature {
   }
 }
 
+extension ModelConfigs {
+  /// How the components of a model without a family fail to fit together, in an architecture.
+  func misfits(in architecture: Architecture) -> [String] {
+    let count = architecture.textEncoders.count
+    guard textEncoders.count == count else {
+      return ["\(counted(textEncoders.count, "text encoder")), expected \(count)"]
+    }
+    var misfits: [String] = []
+    let width = textEncoders.reduce(0) { $0 + $1.hiddenSize }
+    if width != unet.textWidth {
+      misfits.append(
+        "the unet takes text of width \(unet.textWidth), the text "
+          + "\(count == 1 ? "encoder gives" : "encoders give") \(width)")
+    }
+    let numbers: Int? =
+      switch architecture.timeIDs {
+      case .sizes: 6
+      case .sizesAndScore: 5
+      case nil: nil
+      }
+    if let numbers {
+      if !addsPooledText(and: numbers) {
+        let added = unet.additionEmbedding
+        let pooled = textEncoders.last?.projectionDim ?? 0
+        misfits.append(
+          "the unet's added embedding takes \(added?.inputWidth ?? 0) numbers, expected "
+            + "\(pooled + numbers * (added?.timeWidth ?? 0))")
+      }
+    } else if let projection = textEncoders.last?.projectionDim {
+      misfits.append("the text encoder has a projection to width \(projection), expected none")
+    }
+    if !hasKnownLatents {
+      let latent = vae.latentChannels
+      misfits.append(
+        "the unet takes \(unet.inChannels) channels and gives \(unet.outChannels), expected "
+          + "\(latent) or \(2 * latent + 1) and \(latent), as the vae has \(latent) latent channels"
+      )
+    }
+    return misfits
+  }
+}
+
 extension Family {
+  /// The first published family of an architecture, and how a model without a family fails to be
+  /// one of that architecture.
+  static func nearest(
+    to configs: ModelConfigs, in architecture: Architecture
+  ) -> (name: String, differences: [String]) {
+    let family = all.first { $0.template != nil && $0.architecture.name == architecture.name }
+    let misfits = configs.misfits(in: architecture)
+    let other = try? family?.template?.configs(location: family?.name ?? "")
+    return (
+      family?.name ?? architecture.name,
+      misfits.isEmpty ? other.map { configs.differences(from: $0) } ?? [] : misfits
+    )
+  }
+
   /// The published family with the most similar U-Net, and how the U-Nets differ. The first in
   /// ``all`` wins a tie.
   package static func nearest(
@@ -77,14 +134,17 @@ extension ModelSource.Component {
         "; nearest family: \(family.name)"
           + (differences.isEmpty ? "" : ", but \(differences.joined(separator: ", "))")
       }
+      let foreign = ForeignKind(self).map { "; that of \($0.description)" }
       return
         "unet: \(config.inChannels) input and \(config.outChannels) output channels, levels of "
-        + "\(widths) channels, text width \(config.textWidth)" + (nearest ?? "")
+        + "\(widths) channels, text width \(config.textWidth)" + (foreign ?? nearest ?? "")
     case ComponentName.vae:
       guard let config = try? VAEConfig(json: config, location: place) else { return nil }
+      let use =
+        ForeignKind(self).map { "it is \($0.description)" } ?? "it can replace the vae of a model"
       return
         "vae: \(config.latentChannels) latent channels, sides \(config.downsamplingFactor) times "
-        + "smaller than the image's; it can replace the vae of a model"
+        + "smaller than the image's; \(use)"
     case ComponentName.textEncoder, ComponentName.textEncoder2:
       guard
         let config = try? TextEncoderConfig(json: config, location: place, className: className)

@@ -65,7 +65,11 @@ package struct Model: Sendable {
       names == ComponentName.textEncoders
         ? Architectures.of(source.components).textEncoders : [names[0]]
     }
+    let foreign = known.foreign.map {
+      BindingError.foreign(location: source.location, component: $0.component, kind: $0.kind)
+    }
     guard missing.isEmpty else {
+      if let foreign { throw foreign }
       throw .missingComponents(
         location: source.location, names: missing, found: source.components.map(\.name),
         unetIsAverage: missing.contains(ComponentName.unet)
@@ -76,10 +80,11 @@ package struct Model: Sendable {
       configs = try ModelConfigs(
         known.map { ($0.name, $0.className, $0.config) }, location: source.location)
     } catch {
-      throw .config(error)
+      throw foreign ?? .config(error)
     }
     guard let family = Family.of(configs, scheduler: source.scheduler) else {
-      let nearest = Family.nearest(to: configs)
+      if let foreign { throw foreign }
+      let nearest = Family.nearest(to: configs, in: Architectures.of(known))
       throw .unknownFamily(
         location: source.location, nearest: nearest.name, differences: nearest.differences)
     }

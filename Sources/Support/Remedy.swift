@@ -36,6 +36,8 @@ package indirect enum Remedy: Hashable, Sendable {
   case reduceScale(adapter: String)
   /// Quantize the model that the weights were quantized from.
   case quantizeOriginal
+  /// Read the model that the weights were quantized from.
+  case readOriginal
   /// Quantize that model to this type.
   case quantizeOriginalAs(String)
   /// Make a calibration of this model.

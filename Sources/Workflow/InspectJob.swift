@@ -121,7 +121,7 @@ extension Inspection {
         self = .model(try Model.bind(source))
       } catch {
         switch error {
-        case .missingComponents, .unknownFamily: self = .incomplete(error)
+        case .missingComponents, .foreign, .unknownFamily: self = .incomplete(error)
         case .config, .tensors: throw error
         }
       }

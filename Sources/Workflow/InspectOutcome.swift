@@ -1,5 +1,6 @@
 internal import Adapters
 internal import Checkpoints
+private import ModelSources
 internal import Models
 package import Support
 internal import Tensors
@@ -155,7 +156,7 @@ package struct TensorInspection: JobOutcome {
           survey.marks.map { mark in
             (mark.tensor, .integers(mark.shape.extents))
           })),
-      "looks_like": survey.foreignKind.map { .string($0) } ?? .null,
+      "looks_like": survey.foreignKind.map { .string($0.description) } ?? .null,
     ]
     if let (family, differences) = nearest {
       object["nearest_family"] = .string(family.name)
@@ -169,7 +170,9 @@ package struct TensorInspection: JobOutcome {
       "\(shown(path, limit: .max)): not a model, \(kind), \(formatted(bytes: bytesOnDisk(path))), "
         + "\(counted(survey.tensors, "tensor")), \(formatted(count: survey.parameters)) numbers"
     ]
-    if let foreignKind = survey.foreignKind { lines.append("looks like \(foreignKind)") }
+    if let foreignKind = survey.foreignKind {
+      lines.append("looks like \(foreignKind.description)")
+    }
     if let (family, differences) = nearest {
       lines.append(
         "most similar family: \(family.name)"

@@ -112,6 +112,20 @@ struct ComfyUIFormTests {
     #expect(tensor.floats() == [0.25, 0.5, -1, 0])
   }
 
+  /// 0x3C is 1, 0x40 is 2, 0xB8 is -0.5 in float8_e5m2, which no encoding has with a scale.
+  @Test func wideFloat8BecomesFloat16() throws {
+    let codes = StoredTensor(
+      shape: [2, 2], encoding: .plain(.f8e5m2),
+      parts: [ByteSlice([0x3C, 0x40, 0xB8, 0] as [UInt8])])
+    let source = layer(
+      #"{"format": "float8_e5m2"}"#, codes: codes, scales: StoredTensor(shape: [], floats: [0.25]))
+    let whole = try joined(source)
+    #expect(whole.names == ["a.weight", "a.bias"])
+    let tensor = try whole.tensor("a.weight")
+    #expect(tensor.encoding == .plain(.f16))
+    #expect(tensor.floats() == [0.25, 0.5, -0.125, 0])
+  }
+
   private static let forms: [(StoredTensor, ElementKind, Shape, JSONValue)] = [
     (
       StoredTensor(
@@ -174,8 +188,10 @@ struct ComfyUIFormTests {
   }
 
   @Test(arguments: [
-    ("{}", "'format' null, expected 'format' 'int8_tensorwise' or 'float8_e4m3fn'"),
-    (#"{"format": "nvfp4"}"#, #"'format' "nvfp4", expected "#),
+    (
+      "{}", "'format' null, expected 'format' 'int8_tensorwise', 'float8_e4m3fn' or 'float8_e5m2'"
+    ),
+    (#"{"format": "int3"}"#, #"'format' "int3", expected "#),
     ("[", "not a JSON object"),
     (
       #"{"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 8}"#,
@@ -186,6 +202,10 @@ struct ComfyUIFormTests {
       "rotated groups of 16 weights, which do not divide rows of 2"
     ),
     (#"{"format": "float8_e4m3fn"}"#, "i8 [2, 2], expected F8_E4M3 [out, in]"),
+    (
+      #"{"format": "float8_e5m2"}"#,
+      "i8 [2, 2], expected F8_E5M2 with an extent for the output channels beside 'a.weight_scale'"
+    ),
   ])
   func otherFormsAreNamed(format: String, found: String) throws {
     let source = layer(

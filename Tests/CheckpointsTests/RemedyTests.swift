@@ -23,6 +23,8 @@ struct RemedyTests {
     ),
     (DiffusersError.missingShard(index: "m", shard: "s"), .downloadAgain),
     (DiffusersError.malformedEntry(path: "m", member: "a"), nil),
+    (DiffusersError.quantized(path: "m", found: "a", expected: "b"), .readOriginal),
+    (QuantizedFormError.unread(path: "m", form: "a", tensor: "b"), .readOriginal),
     (
       DiffusersWriteError.notReplaceable(path: "m", found: "a file"),
       .either([.renameOutput, .act("remove it")])

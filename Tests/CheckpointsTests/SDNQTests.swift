@@ -158,62 +158,17 @@ struct SDNQTests {
     }
   }
 
-  /// Groups in a config, and tensors that do not have their shapes.
-  @Test(
-    arguments: [
-      (
-        #"{"weights_dtype": "uint4", "group_size": 2}"#, [2, 2, 1],
-        #"'sdnq' with 'to_q.weight' {"weights_dtype":"uint4","group_size":2}; expected "#
-          + "'weights_dtype' 'int8' or 'int4' and a 'group_size'"
-      ),
-      (
-        #"{"weights_dtype": "int8", "group_size": 2}"#, [],
-        "tensor 'to_q.scale' f16 []; expected f16 [out, groups, 1] beside 'to_q.weight'"
-      ),
-      (
-        #"{"weights_dtype": "int8", "group_size": 2}"#, [2, 2, 2],
-        "tensor 'to_q.scale' f16 [2, 2, 2]; expected f16 [2, 2, 1] beside 'to_q.weight'"
-      ),
-      (
-        #"{"weights_dtype": "int8", "group_size": 2}"#, [2, 2, 1],
-        "tensor 'to_q.weight' i8 [2, 2]; expected i8 [2, 2, 2] beside 'to_q.scale'"
-      ),
-    ] as [(String, Shape, String)])
-  func groupsMustFit(description: String, scale: Shape, sentence: String) throws {
-    try withTemporaryFolder { folder in
-      let tiny = try TinyFolder(in: folder)
-      let codes = StoredTensor(
-        shape: [2, 2], encoding: .plain(.i8), parts: [ByteSlice([1, 2, 3, 4] as [UInt8])])
-      let scales = StoredTensor(
-        shape: scale, floats: [Float](repeating: 1, count: scale.count), as: .f16)
-      try tiny.weights(
-        [("to_q.weight", codes), ("to_q.scale", scales)], TinyFolder.stem + ".safetensors")
-      try tiny.write(
-        #"{"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "sdnq", "modules_quant_config": {"to_q.weight": \#(description)}}}"#,
-        "unet/config.json")
-      #expect(
-        tiny.refusal() == "model/unet/config.json: the weights are quantized by " + sentence)
-    }
-  }
+  private static let readable =
+    "expected 'sdnq' with a 'weights_dtype' that is an integer of up to 8, 16 or 32 bits or a float "
+    + "of up to 8, 16 or 32 bits, and scales that are numbers"
 
-  /// Unsupported configs and tensors, and their errors.
+  /// Other back ends, and their errors.
   @Test(arguments: [
-    (
-      #"{"quant_method": "bitsandbytes"}"#,
-      "by 'bitsandbytes'; expected 'sdnq' with 'weights_dtype' 'int8' and no groups, where 'modules_quant_config' may list layers of int8 or int4 in groups"
-    ),
-    (
-      #"{"quant_method": "sdnq", "weights_dtype": "uint4"}"#,
-      #"by 'sdnq' with 'weights_dtype' "uint4"; expected 'sdnq' with 'weights_dtype' 'int8' and no groups, where 'modules_quant_config' may list layers of int8 or int4 in groups"#
-    ),
-    (
-      #"{"quant_method": "sdnq", "weights_dtype": "int8", "group_size": 32}"#,
-      "by 'sdnq' with 'group_size' 32; expected 'sdnq' with 'weights_dtype' 'int8' and no groups, where 'modules_quant_config' may list layers of int8 or int4 in groups"
-    ),
-    (
-      "7",
-      "by a number; expected 'sdnq' with 'weights_dtype' 'int8' and no groups, where 'modules_quant_config' may list layers of int8 or int4 in groups"
-    ),
+    (#"{"quant_method": "bitsandbytes"}"#, "by bitsandbytes; \(readable)"),
+    (#"{"quant_method": "gptq"}"#, "by GPTQ; \(readable)"),
+    (#"{"quant_method": "torchao"}"#, "by torchao; \(readable)"),
+    (#"{"quant_method": "other"}"#, "by 'other'; \(readable)"),
+    ("7", "by a number; \(readable)"),
   ]) func otherBackEndsAreRefused(config: String, sentence: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
@@ -241,8 +196,8 @@ struct SDNQTests {
         #"{"_class_name": "UNet2DConditionModel", "quantization_config": {"quant_method": "sdnq"}}"#,
         "unet/config.json")
       let sentence =
-        "model/unet/config.json: the weights are quantized by tensor 'to_q.scale' \(found); "
-        + "expected f32 [2, 1] beside 'to_q.weight'"
+        "model/unet/diffusion_pytorch_model.safetensors: tensor 'to_q.scale': \(found), expected "
+        + (scale == nil ? "f32 [out, 1]" : "f32 [2, 1]") + " beside 'to_q.weight'"
       // A vector with one scale per row is accepted, because it is unambiguous.
       #expect(tiny.refusal() == (found == "f32 [2]" ? "no error" : sentence))
     }

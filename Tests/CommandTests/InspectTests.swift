@@ -39,7 +39,7 @@ import Testing
       let ending = try expectDecant(
         ["inspect", "flux.safetensors"], in: folder, exit: 2,
         stderr:
-          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer without a U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1)"
+          "decant: flux.safetensors: a safetensors file of Flux, a diffusion transformer without a U-Net; it holds 3 tensors (double_blocks. 1, img_in. 1 and single_blocks. 1); use a Stable Diffusion 1, 2 or XL model that makes images from text"
       )
       for line in [
         "flux.safetensors: not a model, safetensors file, ", ", 3 tensors, 223 numbers",

@@ -119,18 +119,58 @@ import Testing
   }
 
   /// An editing model takes image latents beside the noise, which no family here does.
-  @Test func anUnknownFamilyIsComparedWithTheNearest() throws {
+  @Test func aKnownKindOfOtherModelIsNamed() throws {
     let family = try #require(Family.named("sd-v1-4"))
     var source = try #require(try family.synthesize(seed: 0, kind: .f16))
     source["unet"]?.config["in_channels"] = 8
     let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
     #expect(
       error.description
-        == "sd-v1-4 (random): no known model family has these components; compared with sd-v1-4, "
-        + "the nearest family: unet input channels 8, expected 4")
+        == "sd-v1-4 (random): the model is InstructPix2Pix, whose U-Net takes an image beside the "
+        + "latents ('in_channels' 8)")
+    #expect(
+      error.remedy == .act("use a Stable Diffusion 1, 2 or XL model that makes images from text"))
+    // What is missing does not matter then.
+    source["vae"] = nil
+    let other = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    #expect(other == error)
   }
 
-  @Test func everyDifferenceFromTheNearestFamilyIsNamed() throws {
+  /// Members of configs that show other kinds of models, invalid for those that are read or not.
+  @Test(
+    arguments: [
+      ("unet", "in_channels", 5, "the model is Stable Diffusion 2 with depth"),
+      ("unet", "in_channels", 7, "the model is the Stable Diffusion x4 upscaler"),
+      ("unet", "num_class_embeds", 1000, "the model is the Stable Diffusion x4 upscaler"),
+      ("unet", "class_embed_type", "projection", "the model is Stable unCLIP"),
+      ("unet", "encoder_hid_dim_type", "image_proj", "the model is Kandinsky 2"),
+      ("unet", "encoder_hid_dim_type", "text_image_proj", "the model is Kandinsky 2"),
+      ("unet", "encoder_hid_dim_type", "text_proj", "the model is Kolors"),
+      ("unet", "addition_embed_type", "text", "the model is DeepFloyd IF"),
+      ("unet", "attention_type", "gated", "the model is GLIGEN"),
+      ("vae", "latent_channels", 16, "component 'vae' is a Flux or SD 3 VAE"),
+      ("vae", "latent_channels", 32, "component 'vae' is a Flux 2 VAE"),
+    ] as [(String, String, JSONValue, String)])
+  func configsShowKinds(
+    component: String, member: String, value: JSONValue, kind: String
+  ) throws {
+    var source = try MiniModel.source()
+    source[component]?.config[member] = value
+    let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    #expect(error.description.hasPrefix("mini: \(kind), "), "\(error)")
+    #expect(error.description.hasSuffix(" ('\(member)' \(value.text()))"), "\(error)")
+  }
+
+  /// A mask and a masked latent beside the latent are supported.
+  @Test func inpaintingIsNoOtherKind() throws {
+    let family = try #require(Family.named("sd-v1-5-inpainting"))
+    let source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    #expect(source["unet"]?.config["in_channels"] == 9)
+    #expect(try Model.bind(source).family.name == "sd-v1-5-inpainting")
+    #expect(source.components.foreign == nil)
+  }
+
+  @Test func componentsThatDoNotFitTogetherAreNamed() throws {
     func differences(
       _ edit: (inout ModelSource) -> Void, of name: String = "sd-v1-4"
     ) throws -> [String] {
@@ -148,22 +188,23 @@ import Testing
       $0["text_encoder"]?.className = "CLIPTextModelWithProjection"
       $0["text_encoder"]?.config["projection_dim"] = 768
     }
-    #expect(projected == ["text encoder width 768 (projected to 768), expected 768"])
+    #expect(projected == ["the text encoder has a projection to width 768, expected none"])
     let wide = try differences {
       $0["unet"]?.config["cross_attention_dim"] = 1024
       $0["unet"]?.config["out_channels"] = 8
-      $0["vae"]?.config["latent_channels"] = 16
+      $0["vae"]?.config["latent_channels"] = 12
     }
     #expect(
       wide == [
-        "unet output channels 8, expected 4", "unet text width 1024, expected 768",
-        "vae latent channels 16, expected 4",
+        "the unet takes text of width 1024, the text encoder gives 768",
+        "the unet takes 4 channels and gives 8, expected 12 or 25 and 12, as the vae has 12 latent "
+          + "channels",
       ])
     let narrow = try differences(
       { $0["unet"]?.config["projection_class_embeddings_input_dim"] = 2304 }, of: "sdxl-base-1.0")
     #expect(
       narrow == [
-        "unet added embedding width 2304 (256 per time id), expected 2816 (256 per time id)"
+        "the unet's added embedding takes 2304 numbers, expected 2816"
       ])
   }
 

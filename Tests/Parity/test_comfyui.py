@@ -8,7 +8,7 @@ import pytest
 import torch
 from comfy_kitchen.tensor import TensorWiseINT8Layout
 from gguf import GGUFReader
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from conftest import FIXTURES, run
 
@@ -80,6 +80,76 @@ def test_float8_codes_are_those_of_torch(tmp_path):
             assert torch.equal(scale, weight.abs().max() / 448), name
             codes = (weight / scale).to(torch.float8_e4m3fn)
             assert torch.equal(native[name.removesuffix("_scale")].view(torch.uint8), codes.view(torch.uint8)), name
+
+
+def scaled(tensors, dtype, rows, scale_dtype, weight_scale, other=None, text=False):
+    """A file with scaled float8 or int8 linear layers, and the plain weights that it stands for."""
+    file, plain = {}, {}
+    largest = torch.finfo(dtype).max if dtype.is_floating_point else 127
+    for name, value in tensors.items():
+        layer = name.removesuffix(".weight")
+        linear = value.ndim == 2 and layer != name and "embedding" not in name
+        if not linear or not name.startswith((PREFIX, "conditioner.") if text else PREFIX):
+            file[name] = plain[name] = value
+            continue
+        scale = (value.abs().amax(dim=1, keepdim=True) if rows else value.abs().max()).clamp(min=1e-8) / largest
+        scale = scale.to(scale_dtype)
+        codes = (value / scale.float()).clamp(-largest, largest)
+        codes = codes.to(dtype) if dtype.is_floating_point else codes.round().to(dtype)
+        file |= {name: codes, f"{layer}.{weight_scale}": scale}
+        if other:
+            file[f"{layer}.{other}"] = torch.tensor(0.5)
+        if rows or not dtype.is_floating_point:
+            plain[name] = codes.float() * scale.float()
+        else:
+            plain[name] = comfy_kitchen.dequantize_per_tensor_fp8(codes, scale.float(), torch.float32)
+    return file, plain
+
+
+@pytest.mark.parametrize("dtype,rows,scale_dtype,names,marker,text", [
+    (torch.float8_e4m3fn, False, torch.float32, ("scale_weight", None), True, False),
+    (torch.float8_e4m3fn, False, torch.float16, ("scale_weight", "scale_input"), True, True),
+    (torch.float8_e4m3fn, True, torch.float32, ("scale_weight", None), True, False),
+    (torch.float8_e5m2, False, torch.bfloat16, ("scale_weight", None), False, False),
+    (torch.float8_e4m3fn, False, torch.float32, ("weight_scale", "input_scale"), False, True),
+    (torch.int8, True, torch.float32, ("weight_scale", None), False, False),
+])
+@pytest.mark.parametrize("part", ["whole", "unet", "bare"])
+def test_scaled_weights_are_multiplied_out(tmp_path, dtype, rows, scale_dtype, names, marker, text, part):
+    run("convert", MINI, "-o", tmp_path / "f32.safetensors", "--type", "f32", "--quiet")
+    file, plain = scaled(load_file(tmp_path / "f32.safetensors"), dtype, rows, scale_dtype, *names, text)
+    if marker:
+        file[f"{PREFIX}scaled_fp8"] = torch.tensor([], dtype=torch.float8_e4m3fn)
+    if part != "whole":
+        start = len(PREFIX) if part == "bare" else 0
+        file, plain = ({name[start:]: value for name, value in tensors.items() if name.startswith(PREFIX)}
+                       for tensors in (file, plain))
+    for name, tensors in (("scaled", file), ("plain", plain)):
+        tensors = {name: value.contiguous() for name, value in tensors.items()}
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+        run("convert", tmp_path / f"{name}.safetensors", "-o", tmp_path / f"{name}-out.safetensors", "--type", "f32",
+            "--quiet")
+    found, expected = (load_file(tmp_path / f"{name}-out.safetensors") for name in ("scaled", "plain"))
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        # Weights that no encoding of Decant holds become float16.
+        held = (torch.equal(found[name], value), torch.equal(found[name], value.half().float()))
+        assert any(held), name
+
+
+def test_layers_are_described_by_the_header(tmp_path):
+    run("convert", MINI, "-o", tmp_path / "f32.safetensors", "--type", "f32", "--quiet")
+    file, plain = scaled(
+        load_file(tmp_path / "f32.safetensors"), torch.float8_e5m2, False, torch.float32, "weight_scale")
+    layers = {name.removesuffix(".weight_scale").removeprefix(PREFIX): {"format": "float8_e5m2"}
+              for name in file if name.endswith(".weight_scale")}
+    metadata = {"_quantization_metadata": json.dumps({"layers": layers})}
+    save_file({name: value.contiguous() for name, value in file.items()}, tmp_path / "a.safetensors", metadata)
+    run("convert", tmp_path / "a.safetensors", "-o", tmp_path / "b.safetensors", "--type", "f32", "--quiet")
+    found = load_file(tmp_path / "b.safetensors")
+    for layer in layers:
+        name = f"{PREFIX}{layer}.weight"
+        assert torch.equal(found[name], plain[name].half().float()), name
 
 
 @pytest.mark.parametrize("velocity,terminal", [(True, True), (True, False), (False, False)])

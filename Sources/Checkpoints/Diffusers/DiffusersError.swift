@@ -1,4 +1,4 @@
-internal import ModelSources
+package import ModelSources
 package import Support
 internal import Tensors
 
@@ -32,6 +32,9 @@ package enum DiffusersError: RemediableError, Equatable {
   case collision(path: String, tensor: String, first: String, second: String)
   /// The folder of one component, of an unknown class.
   case unknownClass(folder: String, found: String?, known: [String])
+  /// A pipeline or a component of a class that Decant knows and does not read. `path` is the file
+  /// that names the class.
+  case foreign(path: String, className: String, kind: ForeignKind)
   /// The moving average was requested of a folder, which holds one set of weights.
   case averaged(folder: String)
   /// Weights in a quantized form that Decant does not read.
@@ -95,6 +98,8 @@ package enum DiffusersError: RemediableError, Equatable {
       return "\(folder)/config.json: "
         + (found.map { "a component of class '\(shown($0))'" } ?? "no class of the component")
         + "; expected \(alternatives(known))"
+    case .foreign(let path, let className, let kind):
+      return "\(path): '\(shown(className))' is the class of \(kind.description)"
     case .averaged(let folder):
       return
         "\(folder): a diffusers folder holds one set of weights, without a moving average beside it"
@@ -119,6 +124,8 @@ package enum DiffusersError: RemediableError, Equatable {
     case .ambiguousVariant(_, _, let found): .choose(.variant, found)
     case .missingShard: .downloadAgain
     case .averaged: .leaveOut(.ema)
+    case .quantized: .readOriginal
+    case .foreign(_, _, let kind): .act(kind.remedy)
     default: nil
     }
   }

@@ -36,6 +36,7 @@ package struct DiffusersFolderReader: ModelReader {
     }
     let index = try readObject(folder + "/" + DiffusersLayout.indexFile)
     let parts = try Self.parts(index, folder: folder)
+    try Self.checkKind(index, parts, folder: folder)
     try Self.checkComplete(parts, without: options.replaced, folder: folder)
 
     let kinds = DiffusersLayout.components.filter { parts[$0.name] != nil }
@@ -115,16 +116,19 @@ package struct DiffusersFolderReader: ModelReader {
   private static func component(
     _ weights: DiffusersWeights, _ variant: String?, className: String
   ) throws -> Opened {
+    let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
+    let written = try readObject(path)
+    // Pickles of other forms hold tensors of their own classes, which are no readable weights.
+    _ = try QuantizedForms.described(by: written, path: path)
     let choice = try weights.choose(variant)
     let opened = try weights.open(choice)
-    let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
-    let (config, restored) = try QuantizedForms.restored(
-      try readObject(path), opened.weights, path: path)
+    let (config, restored, changes) = try QuantizedForms.restored(
+      written, opened.weights, of: weights.kind.name, path: path)
     return Opened(
       component: ModelSource.Component(
         name: weights.kind.name, className: className, config: config, weights: restored),
       files: opened.files, variant: choice.variant,
-      changes: weights.changes(reading: choice, for: variant) + opened.changes)
+      changes: weights.changes(reading: choice, for: variant) + opened.changes + changes)
   }
 
   /// Reads the folder of one component; `nil` where the folder is no component's.
@@ -140,6 +144,10 @@ package struct DiffusersFolderReader: ModelReader {
     let className =
       config["_class_name"]?.string ?? config["architectures"]?.array?.first?.string
     guard let className, let kind = kinds.first(where: { $0.classes.contains(className) }) else {
+      if let className, let foreign = ForeignKind(ofClass: className) {
+        throw DiffusersError.foreign(
+          path: folder + "/" + DiffusersLayout.configFile, className: className, kind: foreign)
+      }
       throw DiffusersError.unknownClass(
         folder: folder, found: className, known: DiffusersLayout.components.flatMap(\.classes))
     }
@@ -193,6 +201,20 @@ package struct DiffusersFolderReader: ModelReader {
       parts[name] = className
     }
     return parts
+  }
+
+  /// Refuses an index whose pipeline or components are of a kind that is known and not read.
+  private static func checkKind(
+    _ index: JSONObject, _ parts: [String: String], folder: String
+  ) throws(DiffusersError) {
+    // The components that decide what a pipeline is, and those that are read.
+    let names = ["transformer", "prior", "decoder"] + DiffusersLayout.components.map(\.name)
+    let classes = [index["_class_name"]?.string] + names.map { parts[$0] }
+    for className in classes.compactMap({ $0 }) {
+      guard let kind = ForeignKind(ofClass: className) else { continue }
+      throw .foreign(
+        path: folder + "/" + DiffusersLayout.indexFile, className: className, kind: kind)
+    }
   }
 
   /// Refuses an index without a component for each role: text encoder, U-Net and autoencoder.

@@ -1,3 +1,4 @@
+import Formats
 package import ModelSources
 import Support
 package import Tensors
@@ -6,13 +7,14 @@ package import Tensors
 package struct ComfyUIForm: QuantizedFileForm {
   package init() {}
 
-  private static let weight = ".weight"
+  static let weight = ".weight"
   private static let scale = ".weight_scale"
-  private static let description = ".comfy_quant"
+  static let description = ".comfy_quant"
   private static let int8 = "int8_tensorwise"
   private static let float8 = "float8_e4m3fn"
+  private static let wideFloat8 = "float8_e5m2"
 
-  static let readable = "'format' '\(int8)' or '\(float8)'"
+  static let readable = "'format' '\(int8)', '\(float8)' or '\(wideFloat8)'"
 
   /// The encodings of layers that the form holds.
   static let encodings: [TensorEncoding] = [.int8, .float8, .codes(.rotatedInt8)]
@@ -83,14 +85,22 @@ package struct ComfyUIForm: QuantizedFileForm {
       }
       return entry
     }
-    let form = try Form(try weights.tensor(description).parts[0]) { fault(description, $0) }
+    let text = try weights.tensor(description).parts[0]
+    let form = try Form(text, at: (path, description)) { fault(description, $0) }
+    if form.isWideFloat8 {
+      return try ScaledForm.joint(
+        weight, scale, [.f8e5m2], and: [description], in: weights, path: path)
+    }
     let kind: ElementKind = form.isInt8 ? .i8 : .f8e4m3
     let codes = try entry(
-      weight, { $0.encoding == .plain(kind) && $0.shape.rank == 2 }, "\(kind.rawValue) [out, in]")
+      weight,
+      {
+        $0.encoding == .plain(kind) && $0.shape.count > 0
+          && (form.rotationSize == nil ? $0.shape.rank >= 2 : $0.shape.rank == 2)
+      }, "\(kind.rawValue) [out, in]")
     let rows = codes.shape.rows
     let scales = try entry(
-      scale, { $0.encoding == .plain(.f32) && [1, rows].contains($0.shape.count) },
-      "F32 [\(rows), 1] or one number")
+      scale, { ScaledForm.isScale($0, of: codes.shape) }, ScaledForm.scaleText(rows: rows))
     if let size = form.rotationSize, codes.shape.rowLength % size != 0 {
       throw fault(
         description,
@@ -136,6 +146,7 @@ extension ComfyUIForm {
   /// What the JSON text of a `comfy_quant` tensor says.
   private struct Form {
     let isInt8: Bool
+    let isWideFloat8: Bool
     /// The weights in a rotated group; `nil` where the weights are not rotated.
     let rotationSize: Int?
 
@@ -147,15 +158,22 @@ extension ComfyUIForm {
       return rotationSize == own ? .codes(.rotatedInt8) : nil
     }
 
-    init(_ bytes: ByteSlice, fault: (String) -> WeightError) throws {
+    init(
+      _ bytes: ByteSlice, at place: (path: String, tensor: String), fault: (String) -> WeightError
+    ) throws {
       guard let object = try? JSONValue(parsing: bytes.bytes).object else {
         throw fault("not a JSON object")
       }
       let format = object["format"] ?? .null
-      guard let name = format.string, [int8, float8].contains(name) else {
+      if let foreign = format.string.flatMap(ForeignForms.form(format:)) {
+        throw QuantizedFormError.unread(
+          path: place.path, form: foreign.name, tensor: place.tensor)
+      }
+      guard let name = format.string, [int8, float8, wideFloat8].contains(name) else {
         throw fault("'format' \(shown(format.text())), expected \(readable)")
       }
       isInt8 = name == int8
+      isWideFloat8 = name == wideFloat8
       // ComfyUI finds the settings here as well.
       let settings = object["params"]?.object
       guard object["convrot"] ?? settings?["convrot"] == true else {

@@ -1,5 +1,7 @@
+import Formats
 import ModelSources
-import Support
+package import Support
+import Tensors
 
 /// A form in which a quantization back end of diffusers stores the weights of a component, and which
 /// Decant reads. A new form is one file with a type that conforms to this protocol, and one line in
@@ -17,10 +19,10 @@ protocol QuantizedForm: Sendable {
   ///   - description: ``DiffusersLayout/quantizationMember`` of the component's config.
   ///   - path: the file that messages name.
   /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for weights that are not
-  ///   ``readable``.
+  ///   ``readable``, and ``WeightError`` for tensors that do not fit the form.
   func restored(
     _ weights: any WeightSource, described description: JSONObject, path: String
-  ) throws(DiffusersError) -> any WeightSource
+  ) throws -> any WeightSource
 }
 
 /// A form in which a program stores quantized weights in a file of named tensors, and which Decant
@@ -29,7 +31,7 @@ protocol QuantizedForm: Sendable {
 protocol QuantizedFileForm: Sendable {
   /// The weights in encodings of Decant; `nil` for a file without this form.
   ///
-  /// - Throws: ``WeightError`` for tensors that do not fit the form.
+  /// - Throws: ``WeightError`` for tensors that do not fit the form, and ``QuantizedFormError``.
   func restored(_ weights: any WeightSource, path: String) throws -> (any WeightSource)?
 }
 
@@ -40,34 +42,114 @@ enum QuantizedForms {
   ]
 
   static let ofFiles: [any QuantizedFileForm] = [
-    ComfyUIForm()
+    ComfyUIForm(),
+    ScaledForm(),
   ]
 
-  /// The weights of a file without a quantized form. Plain files do not change.
-  static func restored(_ weights: any WeightSource, path: String) throws -> any WeightSource {
-    for form in ofFiles {
-      if let restored = try form.restored(weights, path: path) { return restored }
+  /// The weights of a file without quantized forms, of which it may have several. Plain files do not
+  /// change.
+  ///
+  /// - Parameters:
+  ///   - metadata: the metadata of the file's header.
+  ///   - component: the component that the file holds, if it is known.
+  /// - Throws: ``QuantizedFormError`` for a form that is not read, and ``WeightError`` for tensors
+  ///   that do not fit a form.
+  static func restored(
+    _ weights: any WeightSource, metadata: JSONObject, of component: String? = nil, path: String
+  ) throws -> (weights: any WeightSource, changes: [ModelChange]) {
+    if let (form, tensor) = ForeignForms.form(of: weights.names) {
+      throw QuantizedFormError.unread(path: path, form: form.name, tensor: tensor)
     }
-    return weights
+    var restored = try DescribedSource(weights, metadata: metadata, path: path) ?? weights
+    for form in ofFiles { restored = try form.restored(restored, path: path) ?? restored }
+    return (restored, changes(from: weights, to: restored, component))
   }
 
-  /// The config and weights of a component without a quantized form. Plain components do not change.
+  /// The form that a component's config describes; `nil` for one without a description.
   ///
   /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for a form that is not read.
-  static func restored(
-    _ config: JSONObject, _ weights: any WeightSource, path: String
-  ) throws(DiffusersError) -> (config: JSONObject, weights: any WeightSource) {
-    let member = DiffusersLayout.quantizationMember
-    guard let written = config[member], !written.isNull else { return (config, weights) }
+  static func described(
+    by config: JSONObject, path: String
+  ) throws(DiffusersError) -> (form: any QuantizedForm, description: JSONObject)? {
+    guard let written = config[DiffusersLayout.quantizationMember], !written.isNull else {
+      return nil
+    }
     let method = written.object?["quant_method"]?.string
     guard let description = written.object, let form = all.first(where: { $0.method == method })
     else {
+      let name = method.map { method in
+        ForeignForms.form(method: method)?.name ?? "'\(shown(method))'"
+      }
       throw .quantized(
-        path: path, found: method.map { "'\(shown($0))'" } ?? written.kind,
+        path: path, found: name ?? written.kind,
         expected: all.map(\.readable).joined(separator: " or "))
     }
-    var plain = config
-    plain[member] = nil
-    return (plain, try form.restored(weights, described: description, path: path))
+    return (form, description)
   }
+
+  /// The config and weights of a component without quantized forms. Plain components do not change.
+  ///
+  /// - Throws: the errors of ``described(by:path:)`` and ``restored(_:metadata:of:path:)``.
+  static func restored(
+    _ config: JSONObject, _ weights: any WeightSource, of component: String, path: String
+  ) throws -> (config: JSONObject, weights: any WeightSource, changes: [ModelChange]) {
+    guard let (form, description) = try described(by: config, path: path) else {
+      let (restored, changes) = try restored(
+        weights, metadata: [:], of: component, path: weights.location)
+      return (config, restored, changes)
+    }
+    var plain = config
+    plain[DiffusersLayout.quantizationMember] = nil
+    let restored = try form.restored(weights, described: description, path: path)
+    return (plain, restored, changes(from: weights, to: restored, component))
+  }
+
+  /// What reading changed: codes that no encoding holds became numbers, and tensors that only some
+  /// programs use were left out.
+  private static func changes(
+    from weights: any WeightSource, to restored: any WeightSource, _ component: String?
+  ) -> [ModelChange] {
+    var multiplied: [(encodings: String, names: [String])] = []
+    for name in restored.names {
+      guard let old = weights.entry(name)?.encoding, let new = restored.entry(name)?.encoding,
+        old != new, !new.isQuantized
+      else { continue }
+      let encodings = "from \(old.name) codes to \(new.name) numbers"
+      if let index = multiplied.firstIndex(where: { $0.encodings == encodings }) {
+        multiplied[index].names.append(name)
+      } else {
+        multiplied.append((encodings, [name]))
+      }
+    }
+    let kept = Set(restored.names)
+    let inputs = weights.names.filter { !kept.contains($0) && ScaledForm.isInputScale($0) }
+    return multiplied.map {
+      ModelChange(
+        .changed, component: component,
+        "\(counted($0.names.count, "weight")) \($0.encodings)", names: $0.names)
+    }
+      + (inputs.isEmpty
+        ? []
+        : [
+          ModelChange(
+            .leftOut, component: component,
+            "\(counted(inputs.count, "scale")) of activations, which only programs that compute in "
+              + "float8 use", names: inputs)
+        ])
+  }
+}
+
+/// Quantized weights in a form that Decant does not read.
+package enum QuantizedFormError: RemediableError, Equatable {
+  /// `tensor` shows the form.
+  case unread(path: String, form: String, tensor: String)
+
+  package var description: String {
+    switch self {
+    case .unread(let path, let form, let tensor):
+      "\(path): the weights are quantized by \(form) (tensor '\(shown(tensor))'), which is not read"
+    }
+  }
+
+  package var remedy: Remedy? { .readOriginal }
 }

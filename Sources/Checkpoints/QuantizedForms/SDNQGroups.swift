@@ -17,8 +17,6 @@ struct SDNQGroups: Equatable {
 
   /// The member of `quantization_config` that describes modules by their weights' names.
   static let configMember = "modules_quant_config"
-  static let readable = "'weights_dtype' 'int8' or 'int4' and a 'group_size'"
-
   /// The codes of 4 bits that SDNQ stores are 8 larger. In two's complement, that inverts the
   /// highest bit of each.
   private static let highestBits: UInt8 = 0x88
@@ -35,15 +33,6 @@ struct SDNQGroups: Equatable {
       encoding == .symmetric(bits: format.bits, groupSize: size)
     else { return nil }
     self.init(bits: format.bits, size: size)
-  }
-
-  /// Reads the description of a module; `nil` for another one.
-  init?(_ description: JSONValue) {
-    guard let object = description.object, object.members.count == 2,
-      let bits = ["int4": 4, "int8": 8][object["weights_dtype"]?.string ?? ""],
-      let size = object["group_size"]?.integer, size > 0
-    else { return nil }
-    self.init(bits: bits, size: size)
   }
 
   var encoding: TensorEncoding { .symmetric(bits: bits, groupSize: size) }
@@ -85,31 +74,19 @@ struct SDNQGroups: Equatable {
     ByteSlice(tensor.parts[0].array.map { $0 ^ highestBits })
   }
 
-  /// The tensor that codes and scales are joined to. The shape of the scales determines its shape.
-  ///
-  /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` where they do not fit.
-  func joint(
-    _ name: String, _ weights: any WeightSource, path: String
-  ) throws(DiffusersError) -> JoinedSource.Joint {
-    let scale = SDNQForm.scaleName(name)
-    let found = weights.entry(scale)
-    let extents = found?.shape.extents ?? []
-    // [out, G, 1] or [out, 1], then the kernel of a convolution.
-    let groups = extents.count % 2 == 1 && extents.count > 1 ? extents[1] : 1
-    let isKernel = extents.count > 3
-    let (inputs, overflow) = groups.multipliedReportingOverflow(by: size)
-    guard let rows = extents.first, extents.count <= 5, !overflow,
-      let shape = Shape(checking: [rows, inputs] + (isKernel ? [1, 1] : [])), divide(shape)
-    else {
-      throw .misfit(scale, found, "f16 [out, groups, 1]", beside: name, path: path)
-    }
+  /// Whether the codes and scales of a weight of that shape have these groups.
+  func fit(_ name: String, _ shape: Shape, in weights: any WeightSource) -> Bool {
+    guard divide(shape) else { return false }
     let expected = entries(shape)
-    guard found == expected.scales else {
-      throw .misfit(scale, found, expected.scales.text, beside: name, path: path)
-    }
-    guard weights.entry(name) == expected.codes else {
-      throw .misfit(name, weights.entry(name), expected.codes.text, beside: scale, path: path)
-    }
+    return weights.entry(name) == expected.codes
+      && weights.entry(SDNQForm.scaleName(name)) == expected.scales
+  }
+
+  /// The tensor that codes and scales are joined to.
+  ///
+  /// - Precondition: the groups ``fit(_:_:in:)`` it.
+  func joint(_ name: String, _ shape: Shape) -> JoinedSource.Joint {
+    let scale = SDNQForm.scaleName(name)
     return JoinedSource.Joint(
       entry: TensorEntry(shape: shape, encoding: encoding), taken: [scale]
     ) { base in

@@ -78,9 +78,11 @@ struct JoinedSource: WeightSource {
   private let base: any WeightSource
   private let joints: [String: Joint]
 
-  /// - Parameter joints: by the name of the joined tensor, which is that of one of the base's.
-  init(_ base: any WeightSource, joints: [String: Joint]) {
-    let taken = Set(joints.values.flatMap(\.taken))
+  /// - Parameters:
+  ///   - joints: by the name of the joined tensor, which is that of one of the base's.
+  ///   - others: further tensors that are left out.
+  init(_ base: any WeightSource, joints: [String: Joint], without others: [String] = []) {
+    let taken = Set(joints.values.flatMap(\.taken) + others)
     names = base.names.filter { joints[$0] != nil || !taken.contains($0) }
     self.base = base
     self.joints = joints

@@ -1,3 +1,4 @@
+internal import ModelSources
 package import Support
 package import Tensors
 
@@ -30,7 +31,7 @@ package enum SingleFileError: RemediableError, Equatable {
     switch self {
     case .notAModel(let path, let kind, let survey):
       "\(path): a \(kind) "
-        + (survey.foreignKind.map { "of \($0)" }
+        + (survey.foreignKind.map { "of \($0.description)" }
           ?? "without the tensors of a Stable Diffusion model")
         + "; it holds \(survey.contents)"
     case .adapter(let path, let examples):
@@ -66,8 +67,8 @@ package enum SingleFileError: RemediableError, Equatable {
     case .noMovingAverage, .incompleteAverage: .leaveOut(.ema)
     case .averageAlone: .choose(.ema, purpose: "to read it")
     case .malformedConfig: .act("convert the model again")
-    case .notAModel, .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent:
-      nil
+    case .notAModel(_, _, let survey): survey.foreignKind.map { .act($0.remedy) }
+    case .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent: nil
     }
   }
 }

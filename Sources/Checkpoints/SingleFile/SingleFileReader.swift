@@ -39,22 +39,25 @@ package struct SingleFileReader: ModelReader {
     let builder = ComponentBuilder(path: path, weights: archive.weights, carried: carried)
 
     var components: [ModelSource.Component] = []
-    if !groups.text.isEmpty { components.append(try builder.text(groups.text, isSecond: false)) }
-    if !groups.text2.isEmpty { components.append(try builder.text(groups.text2, isSecond: true)) }
-    if !groups.unet.isEmpty {
-      do {
+    let architecture: Architecture
+    do {
+      if !groups.text.isEmpty { components.append(try builder.text(groups.text, isSecond: false)) }
+      if !groups.text2.isEmpty {
+        components.append(try builder.text(groups.text2, isSecond: true))
+      }
+      if !groups.unet.isEmpty {
         components.append(
           try builder.unet(
             groups.unet, average: options.ema && !isAverageAlone && !groups.isAverage))
-      } catch {
-        // Other models may use block names of a U-Net.
-        let survey = TensorSurvey(archive.weights)
-        guard survey.foreignKind != nil else { throw error }
-        throw SingleFileError.notAModel(path: path, kind: archive.kind, survey: survey)
       }
+      architecture = Architectures.of(components)
+      if !groups.vae.isEmpty { components.append(try builder.vae(groups.vae, architecture)) }
+    } catch {
+      // Other models may use names of a Stable Diffusion model.
+      let survey = TensorSurvey(archive.weights)
+      guard survey.foreignKind != nil else { throw error }
+      throw SingleFileError.notAModel(path: path, kind: archive.kind, survey: survey)
     }
-    let architecture = Architectures.of(components)
-    if !groups.vae.isEmpty { components.append(try builder.vae(groups.vae, architecture)) }
 
     var model = ModelSource(
       location: path, layout: layout, index: carried?.index ?? [:], components: components,
@@ -68,6 +71,7 @@ package struct SingleFileReader: ModelReader {
           ? .ignoredWithoutOthers : groups.isAverageIncomplete ? .ignoredIncomplete : .ignored
       model.provenance[ModelSource.MovingAverage.fact] = .string(fate.rawValue)
     }
+    model.changes += archive.changes
     model.changes += Self.changes(groups, average: options.ema && !isAverageAlone)
     if let carried {
       carried.restoreNotes(of: &model)
@@ -98,6 +102,9 @@ package struct SingleFileReader: ModelReader {
     let adapters = names.filter { AdapterKeys.split($0) != nil }
     if !adapters.isEmpty, 2 * adapters.count >= names.count {
       throw .adapter(path: path, examples: Array(adapters.prefix(4)))
+    }
+    if !groups.unet.isEmpty, ForeignKind(archive.weights, onlyUNets: true) != nil {
+      throw .notAModel(path: path, kind: archive.kind, survey: TensorSurvey(archive.weights))
     }
     guard groups.isEmpty else { return }
     if groups.hasMovingAverage { throw .averageAlone(path: path) }

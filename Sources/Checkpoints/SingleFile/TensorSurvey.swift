@@ -22,8 +22,8 @@ package struct TensorSurvey: Sendable, Equatable {
   /// The largest first.
   package let groups: [Group]
   package let marks: [Mark]
-  /// The kind of file, if it is a known kind that Decant does not read: a name and a description.
-  package let foreignKind: String?
+  /// The kind of file, if it is a known kind that Decant does not read.
+  package let foreignKind: ForeignKind?
   /// `nil` where no U-Net is found.
   package let unet: UNetSignature?
 
@@ -39,9 +39,7 @@ package struct TensorSurvey: Sendable, Equatable {
       names.first { $0 == ending || $0.hasSuffix("." + ending) }
         .flatMap { name in weights.entry(name).map { Mark(tensor: name, shape: $0.shape) } }
     }
-    foreignKind = ForeignModels.all.first { kind in
-      kind.marks.allSatisfy { mark in names.contains { $0.contains(mark) } }
-    }.map { "\($0.name), \($0.nature)" }
+    foreignKind = ForeignKind(weights)
     unet = UNetSignature(weights)
   }
 

@@ -1,3 +1,4 @@
+internal import ModelSources
 package import Support
 
 /// Why a PyTorch file cannot be read.
@@ -57,7 +58,9 @@ package enum TorchError: RemediableError, Equatable {
     case .notDictionary(let path, let found):
       "\(path): the file holds \(found), expected a dictionary of tensors"
     case .noTensors(let path, let found):
-      "\(path): no tensors; the file holds \(listed(found))"
+      "\(path): "
+        + (ForeignKind(names: found).map { "\($0.description); it holds " }
+          ?? "no tensors; the file holds ") + listed(found)
     case .tooManyTensors(let path, let limit):
       "\(path): more than \(limit) tensors, which no model has; the file is damaged, or made to "
         + "exhaust memory"
@@ -95,6 +98,7 @@ package enum TorchError: RemediableError, Equatable {
       .act("unpack it and name the \(isFolder ? "folder" : "file")")
     case .bigEndian: .act("save the file on a little-endian machine")
     case .notDictionary: .act("save the model's state_dict()")
+    case .noTensors(_, let found): ForeignKind(names: found).map { .act($0.remedy) }
     default: nil
     }
   }

@@ -8,7 +8,8 @@ package import Support
 ///
 /// The type lives in ModelSources because `Checkpoints` and `Models` both need it, do not import
 /// each other, and both import this module; and because an architecture is recognized from a
-/// ``ModelSource``'s components. This is the only reason for this module to import `Formats`.
+/// ``ModelSource``'s components. This and
+/// ``ForeignKind`` are the only reasons for this module to import `Formats`.
 package struct Architecture: Sendable {
   /// The text encoder states that the U-Net attends to.
   package enum TextStates: Sendable {
