@@ -84,4 +84,7 @@ package struct ProgramMemory: Hashable, Sendable {
   /// A pipeline of diffusers in float16 with all components on one device, as
   /// `from_pretrained(…, torch_dtype=torch.float16).to("cuda")` makes it.
   package static let float16Pipeline = ProgramMemory(activationBytes: 2)
+
+  /// The functions of such a pipeline that lower the peak.
+  package static let pipelineSwitches = ["enable_model_cpu_offload()", "vae.enable_tiling()"]
 }

@@ -1,5 +1,4 @@
 internal import ModelSources
-private import Models
 internal import Quantization
 internal import Support
 private import Tensors
@@ -45,7 +44,7 @@ extension QuantizationRequest {
       where other.name == profile.name && other.container != profile.container
         && other.refusal(model) == nil
       {
-        let quantized = try QuantizedModel(Model.bind(model), self, for: other)
+        let quantized = try QuantizedModel(model, self, for: other)
         guard let unet = quantized?.plan[ComponentName.unet], unet.plainConvolutionType == nil
         else { continue }
         sizes.append(

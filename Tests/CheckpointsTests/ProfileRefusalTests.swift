@@ -106,16 +106,6 @@ struct ProfileRefusalTests {
       ),
       (model(layers: 2, textWidth: 1024, prediction: velocity, hasText: false), nil),
       (model(layers: 1, textWidth: 1024, hasText: false), nil),
-      (
-        model(layers: 1, textWidth: 1024, prediction: velocity, hasText: false),
-        "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the prediction "
-          + "type from a removed block"
-      ),
-      (
-        model(layers: 2, textWidth: 1024, channels: 9, prediction: velocity, hasText: false),
-        "a U-Net of Stable Diffusion 2 with 9 input channels that predicts the velocity: it reads "
-          + "the prediction type of U-Nets with 4 only"
-      ),
     ]
     for (model, refusal) in cases {
       #expect(native.refusal(model) == refusal)
@@ -126,6 +116,35 @@ struct ProfileRefusalTests {
         let other = try writer.profile(WriteOptions())
         #expect(other.refusal(model) == nil)
         #expect(other.notes(model) == note)
+      }
+    }
+  }
+
+  /// ComfyUI finds velocity prediction in complete U-Nets of Stable Diffusion 2 and in SDXL.
+  @Test func comfyUITakesOtherVelocityModelsForEpsilon() throws {
+    let velocity = "v_prediction"
+    func sd2(_ layers: JSONValue, channels: Int = 4, _ prediction: String) -> ModelSource {
+      model(
+        layers: layers, textWidth: 1024, channels: channels, prediction: prediction,
+        hasText: false)
+    }
+    let note = [
+      "ComfyUI takes this model, which predicts the velocity, for one that predicts epsilon: add the "
+        + "node ModelSamplingDiscrete with v_prediction"
+    ]
+    let cases: [(model: ModelSource, notes: [String])] = [
+      (model(layers: 2, prediction: velocity), note), (model(layers: 1, prediction: velocity), note),
+      (model(layers: 2), []), (sd2(2, velocity), []), (sd2(1, "epsilon"), []), (sd2(1, velocity), note),
+      (sd2(2, channels: 9, velocity), note), (sd2(2, channels: 9, "epsilon"), []),
+    ]
+    for (model, notes) in cases {
+      for profile in try [
+        profile("comfyui", CheckpointWriter()), profile("comfyui", GGUFWriter()),
+        CheckpointWriter().profile(WriteOptions()), Writers.component.profile(WriteOptions()),
+        Writers.component.profile(WriteOptions(program: "comfyui")),
+      ] {
+        #expect(profile.refusal(model) == nil)
+        #expect(profile.notes(model) == notes, "\(profile.container)")
       }
     }
   }
