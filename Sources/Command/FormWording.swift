@@ -63,9 +63,11 @@ extension ModelForms {
   /// What lowers the memory of programs, a line for those with the same switches.
   private func switchLines(of forms: [Form]) -> [String] {
     var programs: [(switches: [String], titles: [String])] = []
-    for form in forms where !form.memorySwitches.isEmpty {
-      guard let index = programs.firstIndex(where: { $0.switches == form.memorySwitches }) else {
-        programs.append((form.memorySwitches, [form.title]))
+    for form in forms {
+      let switches = form.memoryOptions.map { "--" + $0 } + form.memoryFunctions.map { $0 + "()" }
+      if switches.isEmpty { continue }
+      guard let index = programs.firstIndex(where: { $0.switches == switches }) else {
+        programs.append((switches, [form.title]))
         continue
       }
       if !programs[index].titles.contains(form.title) { programs[index].titles.append(form.title) }

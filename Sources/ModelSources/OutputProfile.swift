@@ -18,9 +18,9 @@ package protocol OutputProfile: Sendable {
   var container: String { get }
   /// How the program uses memory while it makes an image.
   var memory: ProgramMemory { get }
-  /// Options or functions of the program that lower the peak that ``memory`` describes; none of them
-  /// is part of it.
-  var memorySwitches: [String] { get }
+  /// What lowers the peak in the program, beside what ``memory`` describes; `nil` where nothing is
+  /// known.
+  var memorySwitches: MemorySwitches? { get }
   /// Whether the program can compute on a GPU.
   var usesGPU: Bool { get }
   /// How Python code loads the output, where that takes more than diffusers' `from_pretrained`;
@@ -83,7 +83,7 @@ package protocol OutputProfile: Sendable {
 extension OutputProfile {
   package var programTitle: String { title }
   package var memory: ProgramMemory { .float16Pipeline }
-  package var memorySwitches: [String] { [] }
+  package var memorySwitches: MemorySwitches? { nil }
   package var usesGPU: Bool { true }
   package var loading: PythonLoading? { nil }
 

@@ -39,8 +39,18 @@ package struct ModelForms: Sendable {
     package let fits: Bool
     /// The place of the types in the order of preference.
     fileprivate let rank: Int
-    /// Options or functions of the program that lower its peak; ``memory`` is without them.
-    package let memorySwitches: [String]
+    /// What lowers the peak in the program; ``memory`` is without it.
+    fileprivate let memorySwitches: MemorySwitches?
+
+    /// The program's options that lower the peak, without hyphens before the names.
+    package var memoryOptions: [String] {
+      if case .options(let names) = memorySwitches { names } else { [] }
+    }
+
+    /// The functions of the program's pipeline that lower the peak.
+    package var memoryFunctions: [String] {
+      if case .functions(let names) = memorySwitches { names } else { [] }
+    }
   }
 
   /// A program that cannot load the model.
@@ -118,7 +128,8 @@ package struct ModelForms: Sendable {
               "unet_alone": .bool(form.isUNetAlone),
               "plain_convolutions": form.plainConvolutionType.map { .string($0) } ?? .null,
               "bytes": .integer(form.bytes), "memory": .integer(form.memory),
-              "memory_switches": .strings(form.memorySwitches), "fits": .bool(form.fits),
+              "memory_options": .strings(form.memoryOptions),
+              "memory_functions": .strings(form.memoryFunctions), "fits": .bool(form.fits),
             ]
           }),
         "refused": .array(

@@ -42,7 +42,8 @@ struct ComponentProfile: OutputProfile {
 /// layers may be quantized, as in ``ComfyUIProfile``.
 struct ComfyUIComponentProfile: OutputProfile {
   let name = "comfyui"
-  let title = "ComfyUI"
+  let title = "ComfyUI (single components)"
+  let programTitle = "ComfyUI"
   var container: String { ComponentWriter().name }
 
   private var wholeModels: ComfyUIProfile { ComfyUIProfile() }

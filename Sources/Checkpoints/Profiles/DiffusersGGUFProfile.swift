@@ -12,7 +12,7 @@ struct DiffusersGGUFProfile: OutputProfile {
   let title = "diffusers (GGUF)"
   let programTitle = "diffusers"
   var container: String { GGUFWriter().name }
-  var memorySwitches: [String] { ProgramMemory.pipelineSwitches }
+  var memorySwitches: MemorySwitches? { .pipeline }
 
   var loading: PythonLoading? { .unetOfGGUF(configIn: ComponentName.unet) }
 

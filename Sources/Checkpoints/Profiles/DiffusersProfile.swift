@@ -5,5 +5,5 @@ struct DiffusersProfile: OutputProfile {
   let name = "diffusers"
   let title = "diffusers"
   var container: String { DiffusersFolderWriter().name }
-  var memorySwitches: [String] { ProgramMemory.pipelineSwitches }
+  var memorySwitches: MemorySwitches? { .pipeline }
 }

@@ -10,7 +10,7 @@ struct SDNQProfile: OutputProfile {
   let title = "diffusers with SDNQ"
   let programTitle = "SDNQ"
   var container: String { DiffusersFolderWriter().name }
-  var memorySwitches: [String] { ProgramMemory.pipelineSwitches }
+  var memorySwitches: MemorySwitches? { .pipeline }
 
   /// A float32 product of a layer's codes and scales, and its float16 copy.
   var memory: ProgramMemory {

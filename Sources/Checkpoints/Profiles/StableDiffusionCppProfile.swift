@@ -9,7 +9,9 @@ struct StableDiffusionCppProfile: OutputProfile {
   let name = "sdcpp"
   let title = "stable-diffusion.cpp"
   var container: String { GGUFWriter().name }
-  let memorySwitches = ["--vae-tiling", "--diffusion-fa", "--offload-to-cpu"]
+  var memorySwitches: MemorySwitches? {
+    .options(["vae-tiling", "diffusion-fa", "offload-to-cpu"])
+  }
 
   /// Activations are float32, convolutions unfold their inputs in float16, and all weights stay
   /// loaded. Without options for flash attention and tiled decoding.

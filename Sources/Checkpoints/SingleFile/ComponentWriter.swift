@@ -8,7 +8,7 @@ import ModelSources
 struct ComponentWriter: ModelWriter {
   var name: String { "component" }
   var layout: String { "safetensors file of one component" }
-  var profiles: [any OutputProfile] { [ComponentProfile(), ComfyUIComponentProfile()] }
+  var profiles: [any OutputProfile] { OutputProfiles.of(name) }
   var holdsParts: Bool { true }
 
   func claims(_ path: String) -> Bool { CheckpointWriter().claims(path) }

@@ -1,8 +1,6 @@
-internal import Tensors
-
 /// Which weights of a layer share a scale in an encoding, and how far rounding to nearest moves them.
-struct SharedScale: Equatable {
-  enum Extent: Equatable {
+package struct SharedScale: Equatable, Sendable {
+  package enum Extent: Equatable, Sendable {
     case tensor, row
     /// Rows whose groups are rotated before they are rounded.
     case rotatedRow
@@ -10,17 +8,17 @@ struct SharedScale: Equatable {
     case group(Int)
   }
 
-  let extent: Extent
+  package let extent: Extent
   /// The largest error of a weight, as a fraction of the weight.
-  let relativeError: Double
+  package let relativeError: Double
   /// The largest error of a weight, as a fraction of the largest magnitude with the same scale. The
   /// error of a weight is at most the larger of both.
-  let absoluteError: Double
+  package let absoluteError: Double
 }
 
 extension TensorEncoding {
   /// The weights that share a scale; `nil` for plain numbers.
-  var sharedScale: SharedScale? {
+  package var sharedScale: SharedScale? {
     switch self {
     case .plain: return nil
     // Half a unit of a mantissa of 3 bits. Below 2^-6, codes are multiples of 2^-9; the scale maps
