@@ -17,7 +17,8 @@ struct ExtractCommand: WritingCommand {
       may be quantized, by --type or as they are stored.
 
       Example: decant extract sdxl/ --component clip-g -o clip_g.safetensors
-      Example: decant extract sdxl/ --component unet --type int8 --for comfyui -o unet.safetensors
+      Example: decant extract sdxl/ --component unet -o unet.safetensors \\
+        --type int8 --for comfyui
       """)
 
   @Argument(help: modelHelp, completion: .file())

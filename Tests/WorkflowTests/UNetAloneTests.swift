@@ -63,7 +63,7 @@ import Workflow
       let path = folder + "/unet.safetensors"
       let written = try await extract(of: miniature, to: path, type: "int8", program: "comfyui")
       #expect(written.details.map(\.name) == ["quantize"])
-      let file = try Archives.open(path).weights
+      let file = try SafetensorsFile(path: path)
       #expect(
         ["weight", "weight_scale", "comfy_quant"].map {
           file.entry(Self.layerInComfyUI + $0)?.encoding.name
@@ -77,7 +77,7 @@ import Workflow
       #expect(try unet(path) == unet(whole))
       let again = folder + "/again.safetensors"
       try await extract(of: whole, to: again, program: "comfyui")
-      let copy = try Archives.open(again).weights
+      let copy = try SafetensorsFile(path: again)
       #expect(copy.names == file.names)
       for name in file.names {
         let (found, expected) = (try copy.tensor(name), try file.tensor(name))
