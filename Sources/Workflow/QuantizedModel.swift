@@ -44,8 +44,8 @@ struct QuantizedModel {
   /// - Parameters:
   ///   - all: the checked components of the source.
   ///   - bound: the model; `nil` for a part of one.
-  ///   - events: the events of reading the weights once, to leave out layers that would lose a row
-  ///     to one large weight. With `nil`, the plan depends on names and shapes alone.
+  ///   - events: the events of reading the weights once, to leave out layers that outliers would
+  ///     damage. With `nil`, the plan depends on names and shapes alone.
   ///   - fit: called before weights are read, so that its refusals come first, and again with the
   ///     plan without those layers.
   private init(
@@ -77,6 +77,7 @@ struct QuantizedModel {
           try plan.sparingOutliers(in: component.weights, rest: choices.rest) {
             events(.progress(done: $0, total: $1))
           }, component.name, choices.rest)
+        noteFindings(of: plan, component.name, events)
       }
       quantized[component.name] = try QuantizedSource(
         component.weights, plan: plan,
@@ -143,6 +144,16 @@ struct QuantizedModel {
         worst.prefix(5).map { ["  " + $0.name, formatted($0.sqnr, digits: 4) + " dB"] },
         rightAligned: [1]))
     return lines.joined(separator: "\n")
+  }
+}
+
+/// Notes the layers that a plan stores otherwise than requested, the first ones by name.
+private func noteFindings(of plan: QuantizationPlan, _ component: String, _ events: EventSink) {
+  let most = 5
+  for finding in plan.findings.prefix(most) { events(.note("\(component): \(finding)")) }
+  let more = plan.findings.count - most
+  if more > 0 {
+    events(.note("\(component): \(counted(more, "more such layer")); the plan has the reasons"))
   }
 }
 
