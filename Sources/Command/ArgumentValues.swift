@@ -44,7 +44,7 @@ struct PointArgument: ExpressibleByArgument {
   }
 }
 
-/// A number of bytes as `500MB`, `2GB` or `2G` (powers of ten), or `2GiB` (powers of two).
+/// A number of bytes as `500MB`, `2GB`, `2G` or `1TB` (powers of ten), or `2GiB` (powers of two).
 ///
 /// A number without a unit is one of bytes. Below a million it is refused, because a unit was
 /// probably forgotten.
@@ -60,8 +60,9 @@ struct ByteSize {
   init(argument: String) throws {
     let text = argument.uppercased()
     let units = [
-      ("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000),
-      ("GB", 1_000_000_000), ("K", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("", 1),
+      ("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30), ("TIB", 1 << 40), ("KB", 1_000),
+      ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000), ("K", 1_000),
+      ("M", 1_000_000), ("G", 1_000_000_000), ("T", 1_000_000_000_000), ("", 1),
     ]
     guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
       let number = Double(text.dropLast(unit.count).trimmingCharacters(in: .whitespaces)),

@@ -13,10 +13,12 @@ struct ExtractCommand: WritingCommand {
         clip-g        the second text encoder of SDXL, the only one of its refiner
         text-encoder  the only or first text encoder, such as SD 2's
         vae, unet     in the names of single-file checkpoints, without prefix
-      Without --type and --lora, weights keep every bit.
+      Without --type and --lora, weights keep every bit. With --for comfyui, the U-Net's linear layers \
+      may be quantized, by --type or as they are stored.
 
       Example: decant extract sdxl/ --component clip-g -o clip_g.safetensors
-      Example: decant extract sd-v1-5/ --component vae -o vae.safetensors --type f16
+      Example: decant extract sdxl/ --component unet -o unet.safetensors \\
+        --type int8 --for comfyui
       """)
 
   @Argument(help: modelHelp, completion: .file())
@@ -39,10 +41,20 @@ struct ExtractCommand: WritingCommand {
     help: ArgumentHelp(
       """
       Number type of all weights: \(plainTypeNames.joined(separator: ", ")) (default: unchanged). A \
-      VAE that overflows in f16, such as SDXL's, stays unchanged.
+      VAE that overflows in f16, such as SDXL's, stays unchanged. With --for comfyui, also a type of \
+      the U-Net's linear layers, with the other weights in \(defaultRestType): \
+      \(componentTypeNames.joined(separator: ", ")).
       """, valueName: "type"),
-    completion: .list(plainTypeNames))
+    completion: .list(plainTypeNames + componentTypeNames))
   var type: String?
+
+  @Option(
+    name: .customLong("for"),
+    help: ArgumentHelp(
+      "The program that will read the output: \(componentProgramNames.joined(separator: ", ")) "
+        + "(default: any that loads single components).", valueName: "program"),
+    completion: .list(componentProgramNames))
+  var program: String?
 
   @Flag(help: "Replace an existing output.")
   var force = false
@@ -54,7 +66,7 @@ struct ExtractCommand: WritingCommand {
   func validate() throws { _ = try part() }
 
   private func part() throws -> ModelPart {
-    guard let part = ModelPart(rawValue: component) else {
+    guard let part = ModelPart.named(component) else {
       throw ValidationError(
         "--component takes \(ModelPart.names.joined(separator: ", ")), not '\(component)'.")
     }
@@ -63,7 +75,7 @@ struct ExtractCommand: WritingCommand {
 
   func job() throws -> ExtractJob {
     ExtractJob(
-      model: model, reading: read.value, part: try part(), output: output, replacing: force,
-      type: type)
+      model: model, reading: read.value, part: try part(), output: output, program: program,
+      replacing: force, type: type)
   }
 }

@@ -6,17 +6,22 @@ extension ModelForms {
   ///
   /// - Parameter options: the options with which the model was read.
   func text(options: [String]) -> String {
-    if forms.isEmpty { return "\nno program that uses a GPU loads this model" }
+    if forms.isEmpty {
+      return (["\nno program that uses a GPU loads this model"] + refusalLines).joined(
+        separator: "\n")
+    }
     let fitting = forms.filter(\.fits)
     let heading = """
 
-      \(fitting.count) of \(counted(forms.count, "form")) fit in \(formatted(bytes: budget)) for \
+      \(fitting.count) of \(counted(forms.count, "form")) \(fitting.count == 1 ? "fits" : "fit") in \
+      \(formatted(bytes: budget)) for \
       one image of \(size);
       the memory of the system and of the driver is not counted.
       1 GB is 10^9 bytes; a GPU with 4 GiB has 4.29 GB.
       """
     return [
       heading, text(fitting, options: options), textWithoutCommands(forms.filter { !$0.fits }),
+      refusalLines.joined(separator: "\n"),
     ]
     .filter { !$0.isEmpty }.joined(separator: "\n\n")
   }
@@ -44,7 +49,7 @@ extension ModelForms {
 
   private func textWithoutCommands(_ forms: [Form]) -> String {
     if forms.isEmpty { return "" }
-    return table(
+    let rows = table(
       [["too large", "weights", "memory"]]
         + forms.map { form in
           [
@@ -52,6 +57,28 @@ extension ModelForms {
             formatted(bytes: form.memory),
           ]
         }, rightAligned: [1, 2])
+    return ([rows] + switchLines(of: forms)).joined(separator: "\n")
+  }
+
+  /// What lowers the memory of programs, a line for those with the same switches.
+  private func switchLines(of forms: [Form]) -> [String] {
+    var programs: [(switches: [String], titles: [String])] = []
+    for form in forms {
+      let switches = form.memoryOptions.map { "--" + $0 } + form.memoryFunctions.map { $0 + "()" }
+      if switches.isEmpty { continue }
+      guard let index = programs.firstIndex(where: { $0.switches == switches }) else {
+        programs.append((switches, [form.title]))
+        continue
+      }
+      if !programs[index].titles.contains(form.title) { programs[index].titles.append(form.title) }
+    }
+    return programs.map { switches, titles in
+      "\(listed(titles)): less memory with \(alternatives(switches))"
+    }
+  }
+
+  private var refusalLines: [String] {
+    refusals.map { "\($0.title) cannot load \($0.reason)" }
   }
 }
 

@@ -95,6 +95,16 @@ struct InputArguments: ParsableArguments {
       ].filter(\.1).map(\.0)
   }
 
+  /// Names of the options that are given, without those that have no effect on a component.
+  ///
+  /// Options that replace components stay: a folder that lacks a component is not read without
+  /// them.
+  func given(for part: ModelPart) -> [String] {
+    var idle: Set<String> = part == .unet ? [] : ["--ema", "--prediction"]
+    if part == .vae { idle.formUnion(["--lora", "--allow-unused"]) }
+    return given.filter { !idle.contains($0) }
+  }
+
   var value: InputOptions {
     var options = read.value
     options.composition = Composition(

@@ -30,7 +30,7 @@ protocol WritingCommand: JobCommand {
 
 extension WritingCommand {
   func text(after outcome: Work.Outcome) -> String {
-    written(by: outcome)?.furtherText(model: model, options: Self.given(read.given)) ?? ""
+    written(by: outcome)?.furtherText(model: model) { Self.given(read.given(for: $0)) } ?? ""
   }
 }
 

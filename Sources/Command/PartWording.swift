@@ -6,7 +6,9 @@ extension WrittenModel {
   private static let mostChanges = 10
 
   /// The model's changes, then ``commandsForMissingParts(model:options:)`` and ``loadingText``.
-  func furtherText(model: String, options: [String]) -> String {
+  ///
+  /// - Parameter options: the options with which the model is read for a part.
+  func furtherText(model: String, options: (ModelPart) -> [String]) -> String {
     let more = listedChanges.count - Self.mostChanges
     let lines =
       listedChanges.prefix(Self.mostChanges).map { change in
@@ -21,8 +23,8 @@ extension WrittenModel {
   ///
   /// - Parameters:
   ///   - model: the model that was read.
-  ///   - options: the options with which it was read.
-  func commandsForMissingParts(model: String, options: [String]) -> String {
+  ///   - options: the options with which it is read for a part.
+  func commandsForMissingParts(model: String, options: (ModelPart) -> [String]) -> String {
     if missingParts.isEmpty { return "" }
     let lines = missingParts.map { part in
       let name = part.rawValue.replacing("-", with: "_") + ".safetensors"
@@ -30,7 +32,7 @@ extension WrittenModel {
         [
           "extract", .path(model), "--component", .word(part.rawValue), "-o",
           .path(PathParts(path).sibling(name)),
-        ], options: options)
+        ], options: options(part))
       return "  " + command
     }
     return (["the file holds a U-Net alone; to write the other components:"] + lines)

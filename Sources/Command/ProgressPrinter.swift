@@ -86,8 +86,9 @@ final class ProgressPrinter: Sendable {
     }
   }
 
+  /// An estimate from the speed so far. That of the first moments is no measure: caches are empty.
   private func remaining(_ done: Int, _ total: Int, _ elapsed: Duration) -> String {
-    guard done > 0, total > done, elapsed > .seconds(2) else { return "" }
+    guard total > done, done >= total / 50, done > 0, elapsed > .seconds(4) else { return "" }
     let seconds = Int((elapsed * Double(total - done) / Double(done)).components.seconds)
     return seconds >= 60 ? ", \(seconds / 60) min \(seconds % 60) s left" : ", \(seconds) s left"
   }

@@ -1,4 +1,5 @@
 internal import Support
+private import Workflow
 
 extension Setting {
   /// The option that makes this choice on the command line.
@@ -29,6 +30,9 @@ extension Remedy {
   /// The remedy as a clause of a sentence: `pass --force to replace it`.
   var sentence: String {
     switch self {
+    case .choose(.outputFormat, let layouts, let purpose) where isDecidedByOutputName:
+      return "give the output the ending \(alternatives(layouts.compactMap(outputEnding)))"
+        + (purpose.isEmpty ? "" : " \(purpose)")
     case .choose(let setting, let values, let purpose):
       let choice =
         values.isEmpty
@@ -65,12 +69,24 @@ extension Remedy {
   }
 }
 
+/// The options of the command of this program's command line.
+private var optionsOfThisCommand: OptionTable? {
+  guard let name = CommandLine.arguments.dropFirst().first,
+    let command = CommandLineCheck.command(named: name)
+  else { return nil }
+  return OptionTable(of: command)
+}
+
 /// Whether the command of this program's command line has the option.
 private func isOptionOfThisCommand(_ option: String) -> Bool {
-  guard let name = CommandLine.arguments.dropFirst().first,
-    let command = CommandLineCheck.command(named: name), let table = OptionTable(of: command)
-  else { return false }
-  return table.entries.contains { $0.names.contains(option) }
+  optionsOfThisCommand?.entries.contains { $0.names.contains(option) } == true
+}
+
+/// Whether the layout of the output follows from its name: one is named, and no layout.
+private var isDecidedByOutputName: Bool {
+  let given = (try? optionsOfThisCommand?.scanCommandLine()) ?? []
+  let names = given.map(\.entry.preferredName)
+  return names.contains(Setting.output.option) && !names.contains(Setting.outputFormat.option)
 }
 
 extension Remedy.Adjustment {

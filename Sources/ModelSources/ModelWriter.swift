@@ -122,7 +122,7 @@ extension ModelWriter {
   /// The layout in messages, with the program where its name says more: `GGUF file for ComfyUI`,
   /// `diffusers folder`.
   package func title(for profile: any OutputProfile) -> String {
-    profile.name == name ? layout : "\(layout) for \(profile.title)"
+    profile.name == name ? layout : "\(layout) for \(profile.programTitle)"
   }
 
   /// Refuses a model that the output's program cannot load. Reads configs and no weights, so that

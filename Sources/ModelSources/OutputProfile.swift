@@ -12,10 +12,15 @@ package protocol OutputProfile: Sendable {
   /// The program's name in messages and tables: `ComfyUI`. Profiles of one program in two layouts
   /// have different titles.
   var title: String { get }
+  /// The program's name beside that of its layout: `diffusers` for `diffusers (GGUF)`.
+  var programTitle: String { get }
   /// The layout that it reads: a ``ModelWriter/name``.
   var container: String { get }
   /// How the program uses memory while it makes an image.
   var memory: ProgramMemory { get }
+  /// What lowers the peak in the program, beside what ``memory`` describes; `nil` where nothing is
+  /// known.
+  var memorySwitches: MemorySwitches? { get }
   /// Whether the program can compute on a GPU.
   var usesGPU: Bool { get }
   /// How Python code loads the output, where that takes more than diffusers' `from_pretrained`;
@@ -28,6 +33,10 @@ package protocol OutputProfile: Sendable {
   ///
   /// Only configs, names and shapes are read, no weights.
   func refusal(_ model: ModelSource) -> String?
+
+  /// What the program does wrong with files of another layout, as a sentence without a full stop;
+  /// `nil` where nothing is known of them.
+  func fault(in container: String) -> String?
 
   /// The nearest encoding to `encoding` that the program reads, which may be `encoding` itself;
   /// `nil` where there is none.
@@ -72,11 +81,15 @@ package protocol OutputProfile: Sendable {
 }
 
 extension OutputProfile {
+  package var programTitle: String { title }
   package var memory: ProgramMemory { .float16Pipeline }
+  package var memorySwitches: MemorySwitches? { nil }
   package var usesGPU: Bool { true }
   package var loading: PythonLoading? { nil }
 
   package func refusal(_ model: ModelSource) -> String? { nil }
+
+  package func fault(in container: String) -> String? { nil }
 
   /// Plain numbers alone.
   package func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {

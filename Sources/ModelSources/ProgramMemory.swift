@@ -85,3 +85,16 @@ package struct ProgramMemory: Hashable, Sendable {
   /// `from_pretrained(…, torch_dtype=torch.float16).to("cuda")` makes it.
   package static let float16Pipeline = ProgramMemory(activationBytes: 2)
 }
+
+/// What lowers the memory that a program needs for an image, in the program's own names.
+package enum MemorySwitches: Hashable, Sendable {
+  /// Options of its command line, without hyphens before the names.
+  case options([String])
+  /// Functions of its pipeline.
+  case functions([String])
+
+  /// Those of ``ProgramMemory/float16Pipeline``.
+  package static let pipeline = MemorySwitches.functions([
+    "enable_model_cpu_offload", "vae.enable_tiling",
+  ])
+}

@@ -16,6 +16,7 @@ extension QuantizationPlan {
     reason: String
   ) throws(PlanFitError) -> QuantizationPlan {
     var fitted: [Entry] = []
+    var findings = findings
     for entry in entries {
       guard entry.scheme.encoding.isQuantized else {
         fitted.append(entry)
@@ -31,7 +32,7 @@ extension QuantizationPlan {
         fitted.append(
           Entry(
             tensor: entry.tensor, module: entry.module, shape: entry.shape, scheme: scheme,
-            reason: reason))
+            reason: reason, pattern: entry.pattern))
       }
       if profile.holds(stored, of: entry.tensor, in: component) {
         append(scheme, entry.reason)
@@ -39,12 +40,18 @@ extension QuantizationPlan {
         let substitute = Schemes.named(other.name)
       {
         append(
-          substitute, "\(entry.reason), which \(profile.title) does not read as \(scheme.name)")
+          substitute, "\(entry.reason); \(profile.title) does not read it as \(scheme.name)")
+      } else if let pattern = entry.pattern {
+        append(rest, "\(entry.reason), but \(reason)")
+        findings.append(
+          "'\(shown(entry.tensor))' becomes \(rest.name), although pattern '\(shown(pattern.text))' "
+            + "assigns \(entry.scheme.name): \(reason)")
       } else {
         append(rest, reason)
       }
     }
-    return QuantizationPlan(entries: fitted.map { $0.stored(by: profile) }, method: method)
+    return QuantizationPlan(
+      entries: fitted.map { $0.stored(by: profile) }, method: method, findings: findings)
   }
 }
 
@@ -56,7 +63,8 @@ extension QuantizationPlan.Entry {
     if scheme.encoding.isQuantized || stored == entry || stored == self.stored { return self }
     return Self(
       tensor: tensor, module: module, shape: shape, scheme: scheme,
-      reason: "\(reason); \(profile.title) reads it as \(stored.encoding.name)", stored: stored)
+      reason: "\(reason); \(profile.title) reads it as \(stored.encoding.name)", pattern: pattern,
+      stored: stored)
   }
 }
 

@@ -5,7 +5,7 @@ package import Tensors
 /// The scheme of every tensor of a component, with the reason for it.
 ///
 /// The plan depends on names and shapes alone, so it is made before any weight is read.
-/// ``sparingOutliers(in:rest:)`` then reads the weights for layers that int8 would damage.
+/// ``sparingOutliers(in:rest:)`` then reads the weights for layers that outliers would damage.
 package struct QuantizationPlan: Sendable {
   /// Changes to the default plan.
   package struct Choices: Sendable {
@@ -46,6 +46,9 @@ package struct QuantizationPlan: Sendable {
     /// Why the tensor has this scheme, as tables show it.
     package let reason: String
 
+    /// The pattern of ``Choices/assign`` that determined the scheme; `nil` elsewhere.
+    var pattern: ModulePattern?
+
     /// How the output's program stores the tensor, where that differs from ``scheme``.
     var stored: TensorEntry?
 
@@ -59,6 +62,9 @@ package struct QuantizationPlan: Sendable {
   /// In the order of the modules.
   package let entries: [Entry]
   package let method: any RoundingMethod
+  /// Which layers are stored otherwise than requested, or lose weights, and why: a sentence for each.
+  /// Empty for what the request determines.
+  package let findings: [String]
   private let places: [String: Int]
 
   /// - Throws: ``PlanError`` for a pattern that matches no convolution or linear layer.
@@ -70,15 +76,16 @@ package struct QuantizationPlan: Sendable {
         setting: setting, pattern: pattern.text, nearest: pattern.nearest(among: matrices))
     }
     entries = modules.flatMap { module in
-      var (scheme, reason) = choices.weightScheme(of: module)
+      var (scheme, reason, pattern) = choices.weightScheme(of: module)
       if scheme.encoding.byteCount(for: module.weight.shape) == nil {
         let length = module.weight.shape.rowLength
         reason = "\(scheme.name) has no groups for rows of \(length)"
         scheme = choices.rest
+        pattern = nil
       }
       let weight = Entry(
         tensor: module.weight.name, module: module.name, shape: module.weight.shape,
-        scheme: scheme, reason: reason)
+        scheme: scheme, reason: reason, pattern: pattern)
       let bias = module.bias.map {
         Entry(
           tensor: $0.name, module: module.name, shape: $0.shape, scheme: choices.rest,
@@ -87,13 +94,15 @@ package struct QuantizationPlan: Sendable {
       return [weight] + (bias.map { [$0] } ?? [])
     }
     method = choices.method
+    findings = []
     places = Self.places(entries)
   }
 
   /// A plan with other entries.
-  init(entries: [Entry], method: any RoundingMethod) {
+  init(entries: [Entry], method: any RoundingMethod, findings: [String]) {
     self.entries = entries
     self.method = method
+    self.findings = findings
     places = Self.places(entries)
   }
 
@@ -110,11 +119,19 @@ extension QuantizationPlan.Choices {
     only.map { (.only, $0) } + keep.map { (.keep, $0) } + assign.map { (.assign, $0.pattern) }
   }
 
-  fileprivate func weightScheme(of module: ModuleSpec) -> (any Scheme, reason: String) {
-    guard module.kind.isMatrix else { return (rest, module.kind.exclusion) }
-    if let match = assign.last(where: { $0.pattern.matches(module.name) }) {
-      return (match.scheme, "assigned by pattern \(match.pattern)")
+  /// The scheme of a module's weights, and the pattern that assigned it.
+  fileprivate func weightScheme(
+    of module: ModuleSpec
+  ) -> (any Scheme, reason: String, pattern: ModulePattern?) {
+    if module.kind.isMatrix, let match = assign.last(where: { $0.pattern.matches(module.name) }) {
+      return (match.scheme, "assigned by pattern \(match.pattern)", match.pattern)
     }
+    let (scheme, reason) = unassignedScheme(of: module)
+    return (scheme, reason, nil)
+  }
+
+  private func unassignedScheme(of module: ModuleSpec) -> (any Scheme, reason: String) {
+    guard module.kind.isMatrix else { return (rest, module.kind.exclusion) }
     if let match = keep.first(where: { $0.matches(module.name) }) {
       return (rest, "kept by pattern \(match)")
     }

@@ -29,7 +29,10 @@ package struct ConvertJob: Job {
     try output.checkLoadable(source, by: writer)
     if bound == nil { source.notePart(events) }
     let digest = SourceDigest(source)
-    let converted = scheme.map { digest.watched.cast(to: $0, of: bound) } ?? digest.watched
+    let profile = try writer.profile(output.options)
+    let converted =
+      scheme.map { digest.watched.cast(to: $0, of: bound) }
+      ?? digest.watched.multiplyingOutScales(for: profile)
     try output.checkEncodings(converted, by: writer, offersTypes: true)
     try output.layout.checkChanges(of: converted, by: writer)
     var facts: JSONObject = [:]

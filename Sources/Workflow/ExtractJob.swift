@@ -17,6 +17,11 @@ package enum ModelPart: String, CaseIterable, Sendable {
 
   package static let names = allCases.map(\.rawValue)
 
+  /// The part of that name, in any case; `nil` for another name.
+  package static func named(_ name: String) -> ModelPart? {
+    member(named: name, of: allCases) { [$0.rawValue] }
+  }
+
   /// The component of a model; `nil` where the model has none.
   func component(of model: ModelSource) -> ModelSource.Component? {
     let texts = ComponentName.textEncoders.compactMap { model[$0] }
@@ -54,15 +59,18 @@ package struct ExtractJob: Job {
 
   /// - Parameters:
   ///   - output: the safetensors file to write.
-  ///   - type: `f32`, `f16` or `bf16` for all weights; `nil` keeps every bit.
+  ///   - program: the name of an output profile: one of ``componentProgramNames``.
+  ///   - type: a type for all weights, or a quantized one for a U-Net's layers; `nil` keeps every
+  ///     bit.
   package init(
-    model: String, reading: InputOptions, part: ModelPart, output: String, replacing: Bool,
-    type: String?
+    model: String, reading: InputOptions, part: ModelPart, output: String, program: String? = nil,
+    replacing: Bool, type: String?
   ) {
     self.model = model
     self.reading = reading
     self.part = part
-    self.output = OutputRequest(path: output, layout: LayoutRequest(), replacing: replacing)
+    self.output = OutputRequest(
+      path: output, layout: LayoutRequest(program: program), replacing: replacing)
     self.type = type
   }
 
@@ -75,7 +83,8 @@ package struct ExtractJob: Job {
         "\(output.path): a \(writer.layout) has another name; expected one that ends in "
           + ".safetensors", remedy: .renameOutput)
     }
-    let scheme = try type.map { try plainScheme($0) }
+    try output.layout.check(writer, output: output.path)
+    let scheme = try type.map { try namedScheme($0) }
     let source = try ModelSource.reading(
       model, reading, keepingKinds: type == nil, changes: .listed, events)
     guard let component = part.component(of: source) else {
@@ -85,21 +94,43 @@ package struct ExtractJob: Job {
     }
     // Other components may have faults.
     try component.check(in: source.location)
-    let bound = try? Model.bind(source)
     var alone = source
     alone.components = [component]
     alone.changes.removeAll { $0.component != nil && $0.component != component.name }
-    if let scheme { alone = alone.cast(to: scheme, of: bound) }
-    let profile = try writer.profile(output.options)
-    if let unread = profile.firstUnread(in: profile.fitted(alone)) {
-      throw JobError(
-        "\(output.path): \(PlanFitError(unread, layout: writer.title(for: profile)))",
-        remedy: .choose(.type, [Schemes.half.name]))
+    try output.checkLoadable(alone, by: writer)
+    var details: [(name: String, json: JSONValue, text: String)] = []
+    if let scheme, scheme.encoding.isQuantized {
+      let quantized = try quantized(alone, component, to: scheme, by: writer, events)
+      alone = quantized.model
+      details.append(quantized.detail)
+    } else if let scheme {
+      alone = alone.cast(to: scheme, of: try? Model.bind(source))
     }
+    try output.checkEncodings(alone, by: writer, offersTypes: true)
     try output.write(alone, by: writer, events)
     var outcome = WrittenModel(before: source, after: alone, output: output, by: writer)
     // No program makes an image with one component.
     outcome.memory = nil
+    outcome.details += details
     return outcome
+  }
+
+  /// The U-Net with its layers quantized.
+  ///
+  /// - Throws: ``JobError`` for another component, and for a type that the file cannot hold.
+  private func quantized(
+    _ alone: ModelSource, _ component: ModelSource.Component, to scheme: any Scheme,
+    by writer: any ModelWriter, _ events: @escaping EventSink
+  ) throws -> QuantizedModel {
+    guard component.name == ComponentName.unet else {
+      throw JobError(
+        "\(output.path): a \(writer.layout) cannot hold \(scheme.name) weights of component "
+          + "'\(component.name)'", remedy: .choose(.type, [Schemes.half.name]))
+    }
+    return try QuantizedModel(
+      alone, QuantizationRequest(type: scheme.name), orPart: true, sparingOutliers: events
+    ) {
+      try output.fitting($0, of: $1, in: alone, by: writer, rest: $2)
+    }
   }
 }

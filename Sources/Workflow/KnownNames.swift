@@ -1,3 +1,4 @@
+private import Checkpoints
 private import Formats
 private import ModelSources
 private import Models
@@ -66,6 +67,20 @@ package let programNames: [String] = {
   }
   return names
 }()
+
+/// Names of the output profiles of files that hold one component.
+package let componentProgramNames = Writers.component.profiles.map(\.name)
+
+/// Names of the types of quantized layers that files of one component hold.
+package let componentTypeNames = Schemes.all.filter { scheme in
+  scheme.encoding.isQuantized
+    && Writers.component.profiles.contains { $0.accepts(scheme.encoding) }
+}.map(\.name)
+
+/// The ending of the outputs in a layout of that name: `.gguf`, or `/`.
+package func outputEnding(of layout: String) -> String? {
+  Layouts.writers.first { $0.name == layout }?.outputName(stem: "")
+}
 
 /// The name of the output profile that `name` stands for, in any case, also by the program's title:
 /// `sdcpp` for `stable-diffusion.cpp`. A name that stands for none stays as it is.

@@ -82,11 +82,27 @@ package struct LayoutRequest: Sendable {
         remedy: .leaveOut(setting))
     }
     do { _ = try writer.profile(options) } catch {
-      let layouts = Layouts.writers.filter { $0.profiles.contains { $0.name == options.program } }
+      let others = otherLayouts(than: writer).filter {
+        $0.profiles.contains { $0.name == options.program }
+      }
+      guard let program = options.program, !others.isEmpty else {
+        throw JobError("\(place)\(error)")
+      }
+      let fault = others.flatMap(\.profiles).filter { $0.name == program }.lazy
+        .compactMap { $0.fault(in: writer.name) }.first
+      let layouts = alternatives(others.map { "a \($0.layout)" })
       throw JobError(
-        "\(place)\(error)",
-        remedy: layouts.isEmpty ? nil : .choose(.outputFormat, layouts.map(\.name)))
+        "\(place)for the program '\(program)', Decant writes \(layouts), not a \(writer.layout)"
+          + (fault.map { ": \($0)" } ?? ""),
+        remedy: .choose(.outputFormat, others.map(\.name)))
     }
+  }
+
+  /// The other layouts that a model can be written in. A file of one component has none.
+  private func otherLayouts(than writer: any ModelWriter) -> [any ModelWriter] {
+    let layouts = Layouts.writers
+    return layouts.contains { $0.name == writer.name }
+      ? layouts.filter { $0.name != writer.name } : []
   }
 
   /// The plan of a component with the encodings that the layout can hold.
@@ -181,11 +197,10 @@ package struct LayoutRequest: Sendable {
     where holds: (any ModelWriter, any OutputProfile) -> Bool
   ) -> Remedy? {
     let programs = writer.profiles.filter { holds(writer, $0) }.map(\.name)
-    let layouts = Layouts.writers.filter { other in
+    let layouts = otherLayouts(than: writer).filter { other in
       // The program that was named stays, and no other one is named.
-      other.name != writer.name
-        && other.profiles.first { [nil, $0.name].contains(options.program) }
-          .map { holds(other, $0) } == true
+      other.profiles.first { [nil, $0.name].contains(options.program) }
+        .map { holds(other, $0) } == true
     }.map(\.name)
     let remedies: [Remedy] =
       (programs.isEmpty ? [] : [.choose(.program, programs)])

@@ -49,7 +49,8 @@ struct MemoryTable {
   /// The second column says whether all components are in memory at once.
   var text: String {
     let heading =
-      ["program", "in memory"] + Self.sizes.map(\.description) + ["peak in"]
+      ["program", "in memory"] + Self.sizes.map(\.description)
+      + (Self.sizes.last.map { ["peak at \($0)"] } ?? [])
     let lines = rows.map { row in
       [
         row.profile.title,

@@ -39,6 +39,28 @@ package struct ModelForms: Sendable {
     package let fits: Bool
     /// The place of the types in the order of preference.
     fileprivate let rank: Int
+    /// What lowers the peak in the program; ``memory`` is without it.
+    fileprivate let memorySwitches: MemorySwitches?
+
+    /// The program's options that lower the peak, without hyphens before the names.
+    package var memoryOptions: [String] {
+      if case .options(let names) = memorySwitches { names } else { [] }
+    }
+
+    /// The functions of the program's pipeline that lower the peak.
+    package var memoryFunctions: [String] {
+      if case .functions(let names) = memorySwitches { names } else { [] }
+    }
+  }
+
+  /// A program that cannot load the model.
+  package struct Refusal: Sendable {
+    package let program: String
+    package let title: String
+    /// The name of the layout.
+    package let layout: String
+    /// As the object of "cannot load".
+    package let reason: String
   }
 
   package let model: String
@@ -49,13 +71,21 @@ package struct ModelForms: Sendable {
   /// Those that fit, then the others; in each half by program, and for each program in the order of
   /// preference, which is that of rounding errors.
   package let forms: [Form]
+  /// The programs without forms, each with what it cannot load.
+  package let refusals: [Refusal]
 
   /// - Parameter model: a complete model.
   init(_ model: Model, budget: Int) throws {
     var forms: [Form] = []
+    var refusals: [Refusal] = []
     for writer in Layouts.writers {
-      for profile in writer.profiles
-      where profile.usesGPU && profile.refusal(model.source) == nil {
+      for profile in writer.profiles where profile.usesGPU {
+        if let reason = profile.refusal(model.source) {
+          refusals.append(
+            Refusal(
+              program: profile.name, title: profile.title, layout: writer.name, reason: reason))
+          continue
+        }
         let maker = FormMaker(model: model, profile: profile, writer: writer, budget: budget)
         for (rank, type) in FormMaker.types.enumerated() {
           guard let form = try maker.form(type, rank: 2 * rank), form.isUseful(besides: forms)
@@ -72,6 +102,7 @@ package struct ModelForms: Sendable {
     self.budget = budget
     self.size = model.defaultSize
     self.forms = forms.filter(\.fits) + forms.filter { !$0.fits }
+    self.refusals = refusals
   }
 
   /// Bytes of all weights with the U-Net in int8 and the rest in float16, as the job plans it; `nil`
@@ -97,9 +128,17 @@ package struct ModelForms: Sendable {
               "unet_alone": .bool(form.isUNetAlone),
               "plain_convolutions": form.plainConvolutionType.map { .string($0) } ?? .null,
               "bytes": .integer(form.bytes), "memory": .integer(form.memory),
-              "fits": .bool(form.fits),
+              "memory_options": .strings(form.memoryOptions),
+              "memory_functions": .strings(form.memoryFunctions), "fits": .bool(form.fits),
             ]
-          })
+          }),
+        "refused": .array(
+          refusals.map { refusal in
+            [
+              "program": .string(refusal.program), "title": .string(refusal.title),
+              "layout": .string(refusal.layout), "reason": .string(refusal.reason),
+            ]
+          }),
       ]))
   }
 }
@@ -149,7 +188,9 @@ private struct FormMaker {
       if isStoredQuantized, isQuantized { return nil }
       var request = QuantizationRequest(type: type.name, textEncoderType: text?.name)
       if !isQuantized { request.restType = type.name }
-      guard let quantized = try QuantizedModel(model, request, for: profile) else { return nil }
+      guard let quantized = try QuantizedModel(model.source, request, for: profile) else {
+        return nil
+      }
       (source, plan) = (quantized.model, quantized.plan[ComponentName.unet])
       if !isQuantized, !isStoredQuantized, source.unetBytes > stored.unetBytes { return nil }
     } else if !isStoredQuantized || profile.firstUnread(in: stored) != nil {
@@ -169,7 +210,7 @@ private struct FormMaker {
       isUNetAlone: held == [ComponentName.unet] && !loadedBesides.isEmpty,
       plainConvolutionType: plan?.plainConvolutionType, bytes: bytes,
       wholeBytes: bytes + loadedBesides.reduce(0) { $0 + $1.weights.byteCount }, memory: memory,
-      fits: memory <= budget, rank: rank)
+      fits: memory <= budget, rank: rank, memorySwitches: profile.memorySwitches)
   }
 
   /// The form with int8 text encoders, where these are in memory all the time; `nil` unless it fits
@@ -210,13 +251,17 @@ extension Scheme {
 extension QuantizedModel {
   /// The model as one program's output holds it. Reads no weights.
   ///
+  /// - Parameter source: a model, or a part of one that has a U-Net.
   /// - Returns: `nil` where the program reads nothing near a type of the request.
-  init?(_ bound: Model, _ request: QuantizationRequest, for profile: any OutputProfile) throws {
+  init?(
+    _ source: ModelSource, _ request: QuantizationRequest, for profile: any OutputProfile
+  ) throws {
     do {
-      try self.init(bound, request) {
-        try $0.fitting(
-          profile, layout: profile.container, component: $1, rest: $2, reason: "")
-      }
+      try self.init(
+        source, request, orPart: true,
+        fitting: {
+          try $0.fitting(profile, layout: profile.container, component: $1, rest: $2, reason: "")
+        })
     } catch is PlanFitError {
       return nil
     }

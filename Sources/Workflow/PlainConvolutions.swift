@@ -1,5 +1,4 @@
 internal import ModelSources
-private import Models
 internal import Quantization
 internal import Support
 private import Tensors
@@ -40,14 +39,12 @@ extension QuantizationRequest {
       "the U-Net takes \(formatted(bytes: unet.byteCount)) "
         + "(\(formatted(bytes: unet.halfBytes)) in f16)"
     ]
-    // A part of a model has no sizes in other layouts.
-    let whole = try? Model.bind(model)
     for writer in Layouts.writers {
       for other in writer.profiles
       where other.name == profile.name && other.container != profile.container
         && other.refusal(model) == nil
       {
-        let quantized = try whole.flatMap { try QuantizedModel($0, self, for: other) }
+        let quantized = try QuantizedModel(model, self, for: other)
         guard let unet = quantized?.plan[ComponentName.unet], unet.plainConvolutionType == nil
         else { continue }
         sizes.append(

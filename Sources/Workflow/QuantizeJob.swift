@@ -53,7 +53,7 @@ package struct QuantizationRequest: Sendable {
   ) throws -> QuantizationPlan.Choices? {
     if component == ComponentName.unet { return try unetChoices(hasCalls: hasCalls) }
     guard let textEncoderType, ComponentName.textEncoders.contains(component) else { return nil }
-    let scheme = try scheme(textEncoderType)
+    let scheme = try namedScheme(textEncoderType)
     return QuantizationPlan.Choices(
       scheme: scheme, method: try roundingMethod(hasCalls: hasCalls),
       rest: scheme.encoding.isQuantized ? try restScheme() : scheme)
@@ -81,7 +81,7 @@ package struct QuantizationRequest: Sendable {
   private func unetChoices(hasCalls: Bool) throws -> QuantizationPlan.Choices {
     let method = try roundingMethod(hasCalls: hasCalls)
     var choices = QuantizationPlan.Choices(
-      scheme: try scheme(type), method: method, rest: try restScheme())
+      scheme: try namedScheme(type), method: method, rest: try restScheme())
     choices.keep = keep.map(ModulePattern.init)
     choices.only = only.map(ModulePattern.init)
     choices.assign = try assign.map { text in
@@ -90,17 +90,21 @@ package struct QuantizationRequest: Sendable {
         throw JobError(
           "assignment '\(shown(text))' is not PATTERN=TYPE, such as 'conv_out=int8'")
       }
-      return (ModulePattern(String(pieces[0])), try scheme(String(pieces[1])))
+      return (ModulePattern(String(pieces[0])), try namedScheme(String(pieces[1])))
     }
     return choices
   }
 
-  private func scheme(_ name: String) throws -> any Scheme {
-    guard let scheme = Schemes.named(name) else {
-      throw JobError(unknown: name, "type", expected: schemeNames)
-    }
-    return scheme
+}
+
+/// The scheme of that name.
+///
+/// - Throws: ``JobError`` for an unknown name.
+func namedScheme(_ name: String) throws -> any Scheme {
+  guard let scheme = Schemes.named(name) else {
+    throw JobError(unknown: name, "type", expected: schemeNames)
   }
+  return scheme
 }
 
 /// Quantizes the weights of the U-Net, and of the text encoders where requested, and writes the

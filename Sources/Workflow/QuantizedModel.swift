@@ -49,9 +49,9 @@ struct QuantizedModel {
   ///   - all: the checked components of the source.
   ///   - bound: the model; `nil` for a part of one.
   ///   - expectsCalls: whether the plan is for a calibration that does not exist yet.
-  ///   - events: the events of reading the weights once, to leave out layers that would lose a row
-  ///     to one large weight, and of rounding layers by a method that measures their inputs. With
-  ///     `nil`, the plan depends on names and shapes alone.
+  ///   - events: the events of reading the weights once, to leave out layers that outliers would
+  ///     damage, and of rounding layers by a method that measures their inputs. With `nil`, the plan
+  ///     depends on names and shapes alone.
   ///   - spool: the folder for layers that are rounded before the output is written; `nil` rounds
   ///     none ahead.
   ///   - fit: called before weights are read, so that its refusals come first, and again with the
@@ -89,6 +89,7 @@ struct QuantizedModel {
           try plan.sparingOutliers(in: component.weights, rest: choices.rest) {
             events(.progress(done: $0, total: $1))
           }, component.name, choices.rest)
+        noteFindings(of: plan, component.name, events)
       }
       let isUNet = component.name == unet.name
       var rounded = RoundedLayers()
@@ -171,6 +172,16 @@ struct QuantizedModel {
         worst.prefix(5).map { ["  " + $0.name, formatted($0.sqnr, digits: 4) + " dB"] },
         rightAligned: [1]))
     return lines.joined(separator: "\n")
+  }
+}
+
+/// Notes the layers that a plan stores otherwise than requested, the first ones by name.
+private func noteFindings(of plan: QuantizationPlan, _ component: String, _ events: EventSink) {
+  let most = 5
+  for finding in plan.findings.prefix(most) { events(.note("\(component): \(finding)")) }
+  let more = plan.findings.count - most
+  if more > 0 {
+    events(.note("\(component): \(counted(more, "more such layer")); the plan has the reasons"))
   }
 }
 

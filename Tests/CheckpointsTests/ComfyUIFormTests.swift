@@ -71,7 +71,7 @@ struct ComfyUIFormTests {
     #expect(profile.accepted(.float8) == .float8)
     #expect(profile.accepted(.codes(.rotatedInt8)) == .codes(.rotatedInt8))
     let others = OutputProfiles.all.filter { $0.accepted(.float8) != nil }.map(\.title)
-    #expect(others == ["ComfyUI"])
+    #expect(others == ["ComfyUI", "ComfyUI (single components)"])
   }
 
   @Test func aSingleScaleServesEveryRow() throws {

@@ -38,6 +38,22 @@ import Testing
     }
   }
 
+  /// An option that changes the U-Net alone is not repeated; one that changes the component is.
+  @Test func optionsOfTheUNetAreNotRepeated() throws {
+    try withModel { folder in
+      let ending = try expectDecant(
+        [
+          "extract", "model", "--component", "UNet", "-o", "u.safetensors", "--prediction",
+          "v_prediction", "--allow-nonfinite", "--quiet",
+        ], in: folder)
+      for (part, name) in [("clip-l", "clip_l"), ("vae", "vae")] {
+        let command =
+          "  decant extract model --component \(part) -o \(name).safetensors --allow-nonfinite\n"
+        #expect((ending.output + "\n").contains(command), "\(ending.output)")
+      }
+    }
+  }
+
   @Test func wholeModelsAndOtherComponentsHaveNone() throws {
     try withModel { folder in
       for arguments in [

@@ -190,7 +190,7 @@ import Testing
       let both = try expectDecant(["inspect", "both.safetensors"], in: folder)
       #expect(
         both.output.contains(
-          "the file holds the U-Net's weights and their moving average (EMA); these are the weights of the last training step"
+          "the file holds the U-Net's weights and a part of their moving average (EMA); these are the weights of the last training step"
         ), "\(both.output)")
     }
   }
@@ -266,6 +266,8 @@ import Testing
         "\n  int8, text encoders int8 ",
         "    decant quantize x -o x-int8-text-int8-sdnq/ --type int8 --text-encoder-type int8 --for sdnq\n",
         "\ntoo large ", "\ndiffusers, f16 ", "\nstable-diffusion.cpp, int8 ",
+        ": less memory with enable_model_cpu_offload() or vae.enable_tiling()\n",
+        "\nstable-diffusion.cpp: less memory with --vae-tiling, --diffusion-fa or --offload-to-cpu\n",
       ] { #expect(output.contains(words), "\(output)") }
       let halves = output.components(separatedBy: "\ntoo large ")
       #expect(halves.count == 2 && !halves[1].contains("decant "), "\(output)")
@@ -275,6 +277,16 @@ import Testing
           "quantize", "x", "-o", "x-int8-text-int8-sdnq/", "--type", "int8",
           "--text-encoder-type", "int8", "--for", "sdnq", "--method", "round", "--quiet",
         ], in: folder)
+    }
+  }
+
+  /// A program that cannot load the model has a line instead of forms.
+  @Test func programsWithoutFormsSayWhy() throws {
+    try withModel { folder in
+      let ending = try expectDecant(["inspect", "model", "--vram", "4GB"], in: folder)
+      let line = "\n\nstable-diffusion.cpp cannot load a U-Net with transformer depths "
+      #expect(ending.output.contains(line), "\(ending.output)")
+      #expect(!ending.output.contains("\nstable-diffusion.cpp\n"), "\(ending.output)")
     }
   }
 

@@ -88,7 +88,7 @@ import Testing
       try expectDecant(
         ["convert", "a.decant", "-o", "a.gguf"], in: folder, exit: 2,
         stderr:
-          "decant: a.gguf: a GGUF file for stable-diffusion.cpp cannot hold int8 weights, such as tensor 'down_blocks.0.attentions.0.proj_in.weight' of component 'unet'; choose --to decant, or choose --type f16, or quantize the original model with `decant quantize --type int8-g32`"
+          "decant: a.gguf: a GGUF file for stable-diffusion.cpp cannot hold int8 weights, such as tensor 'down_blocks.0.attentions.0.proj_in.weight' of component 'unet'; give the output the ending .decant, or choose --type f16, or quantize the original model with `decant quantize --type int8-g32`"
       )
     }
   }

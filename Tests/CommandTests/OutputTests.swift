@@ -4,6 +4,20 @@ import Testing
 
 /// Refusals of outputs: they state what is at the path, and suggest only what helps.
 @Suite struct OutputTests {
+  /// Where the output's name decides on the layout, so does the remedy; else the option does.
+  @Test(arguments: [
+    (["-o", "z.safetensors", "--for", "sdcpp"], "give the output the ending .gguf"),
+    (["-o", "noext", "--for", "comfyui"], "give the output the ending .safetensors or .gguf"),
+    (["-o", "z.gguf", "--for", "sdnq"], "give the output the ending /"),
+    (["-o", "z.safetensors", "--to", "checkpoint", "--for", "sdcpp"], "choose --to gguf"),
+  ])
+  func theRemedyIsAnEndingWhereOneDecides(arguments: [String], remedy: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(["convert", "model"] + arguments, in: folder, exit: 2)
+      #expect(ending.errors.hasSuffix("; \(remedy)\n"), "\(ending.errors)")
+    }
+  }
+
   private func write(_ text: String, to path: String) throws {
     try text.write(toFile: path, atomically: true, encoding: .utf8)
   }

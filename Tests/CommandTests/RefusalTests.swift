@@ -18,7 +18,7 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.zip"],
-      "a.zip: the name does not determine the output format; choose --to decant or --to diffusers or --to checkpoint or --to gguf"
+      "a.zip: the name does not determine the output format; give the output the ending .decant, /, .safetensors or .gguf"
     ),
     (
       ["convert", "model", "-o", "a", "--to", "zip"],
@@ -110,7 +110,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8"],
-      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or choose --to decant or --to gguf, or choose --type f16"
+      "a: a diffusers folder cannot hold int8 weights; choose --for sdnq, or give the output the ending .decant or .gguf, or choose --type f16"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--calibration", "nothing"],
@@ -154,7 +154,7 @@ import Testing
     ),
     (
       ["extract", "model", "--component", "vae", "-o", "a.safetensors", "--type", "int8"],
-      "number type 'int8' is quantized; expected f32, f16 or bf16"
+      "a.safetensors: a safetensors file of one component cannot hold int8 weights of component 'vae'; choose --type f16"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--rest-type", "int8"],
@@ -162,7 +162,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.safetensors", "--type", "f16", "--text-encoder-type", "INT8"],
-      "a.safetensors: a single-file checkpoint cannot hold int8 weights of component 'text_encoder'; choose --to decant, or leave --text-encoder-type out"
+      "a.safetensors: a single-file checkpoint cannot hold int8 weights of component 'text_encoder'; give the output the ending .decant, or leave --text-encoder-type out"
     ),
     (
       ["verify", "model", "nothing", "--quiet"], "nothing: there is no such file or folder"

@@ -5,14 +5,14 @@ import Testing
 /// The list of changes below the result of a command, and `--strict`.
 @Suite struct StrictTests {
   /// A diffusers folder with a component that Decant does not read.
-  private func withChecker(_ body: (String) throws -> Void) throws {
+  private func withEncoder(_ body: (String) throws -> Void) throws {
     try withTemporaryFolder { folder in
       try FileManager.default.copyItem(
         atPath: fixture("golden/pipeline"), toPath: folder + "/model")
       let index = folder + "/model/model_index.json"
       let text = try String(contentsOfFile: index, encoding: .utf8)
       let other = text.replacing(
-        "\"safety_checker\": [\n    null,\n    null\n  ]",
+        "\"image_encoder\": [\n    null,\n    null\n  ]",
         with: #""image_encoder": ["transformers", "CLIPVisionModelWithProjection"]"#)
       #expect(other != text)
       try other.write(toFile: index, atomically: true, encoding: .utf8)
@@ -21,7 +21,7 @@ import Testing
   }
 
   @Test func changesArePrintedAndRefusedOnRequest() throws {
-    try withChecker { folder in
+    try withEncoder { folder in
       let line = "left out: a component that Decant does not read: 'image_encoder'"
       let convert = ["convert", "model", "-o", "a.decant"]
       try expectDecant(

@@ -63,6 +63,14 @@ import Testing
     }
   }
 
+  @Test(arguments: ["1TB", "1t", "1000GB"])
+  func terabytesAreAUnit(size: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(["inspect", "model", "--vram", size], in: folder)
+      #expect(ending.output.contains(" fit in 1000 GB for one image of "), "\(ending.output)")
+    }
+  }
+
   @Test(arguments: ["4GB", "4G", "4g", "4 GB", "4 g", "4000M", "4000000k", "4000000000"])
   func unitsHaveShortNames(size: String) throws {
     try withModel { folder in

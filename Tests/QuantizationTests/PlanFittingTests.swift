@@ -55,7 +55,7 @@ struct PlanFittingTests {
     #expect(entries.map(\.scheme.name) == ["int8-g32", "f16", "int8", "f16"])
     #expect(entries[0].reason == "linear layer")
     #expect(entries[1].reason == "not quantized")
-    #expect(entries[2].reason == "convolution, which Test does not read as int8-g32")
+    #expect(entries[2].reason == "convolution; Test does not read it as int8-g32")
     #expect(try fitted(try plan("int8"))["a.weight"]?.scheme.name == "int8-g32")
   }
 

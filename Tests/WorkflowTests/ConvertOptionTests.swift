@@ -209,6 +209,38 @@ import Workflow
     }
   }
 
+  /// Float8 weights with scales become float16 where the output cannot hold them, which is listed.
+  @Test func scaledFloatsAreMultipliedOut() async throws {
+    try await withTemporaryFolder { folder in
+      let scaled = folder + "/a.safetensors"
+      _ = try await QuantizeJob(
+        model: tiny, reading: InputOptions(),
+        output: OutputRequest(path: scaled, program: "comfyui"), isDryRun: false,
+        request: QuantizationRequest(type: "fp8", method: "round"), calibration: nil
+      ).run()
+      let held = try Readers.all.read(scaled)
+      func convert(_ path: String, program: String? = nil, type: String? = nil) async throws
+        -> WrittenModel
+      {
+        try await ConvertJob(
+          model: scaled, reading: InputOptions(),
+          output: OutputRequest(path: path, program: program), type: type
+        ).run()
+      }
+      let plain = try await convert(folder + "/plain")
+      let texts = plain.listedChanges.map(\.text)
+      #expect(
+        texts.contains { $0.contains("fp8 weights with scales multiplied out to f16") }, "\(texts)")
+      _ = try await convert(folder + "/f16", type: "f16")
+      #expect(
+        try weights(Readers.all.read(folder + "/plain"))
+          == weights(Readers.all.read(folder + "/f16")))
+      // An output that holds them keeps them.
+      _ = try await convert(folder + "/same.safetensors", program: "comfyui")
+      #expect(try weights(Readers.all.read(folder + "/same.safetensors")) == weights(held))
+    }
+  }
+
   // MARK: - Strip
 
   private func stripped(_ cut: Cut) async throws -> ModelSource.Component {

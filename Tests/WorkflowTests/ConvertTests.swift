@@ -119,12 +119,27 @@ import Workflow
   }
 
   @Test(arguments: [
-    ("a.safetensors", "sdcpp", "single-file checkpoint", "checkpoint or comfyui", ["gguf"]),
-    ("a.gguf", "sdnq", "GGUF file", "sdcpp, comfyui or diffusers", ["diffusers"]),
-    ("a.decant", "nothing", "decant file", "decant", []),
+    (
+      "a.safetensors", "sdcpp",
+      "for the program 'sdcpp', Decant writes a GGUF file, not a single-file checkpoint: "
+        + "stable-diffusion.cpp does not transpose 'text_projection' of single files of SDXL, so "
+        + "that its images differ",
+      ["gguf"]
+    ),
+    (
+      "a.gguf", "sdnq", "for the program 'sdnq', Decant writes a diffusers folder, not a GGUF file",
+      ["diffusers"]
+    ),
+    (
+      "a", "comfyui",
+      "for the program 'comfyui', Decant writes a single-file checkpoint or a GGUF file, not a "
+        + "diffusers folder",
+      ["checkpoint", "gguf"]
+    ),
+    ("a.decant", "nothing", "unknown program 'nothing' for a decant file; expected decant", []),
   ])
   func programsThatDoNotReadTheLayoutAreRefused(
-    name: String, program: String, layout: String, known: String, others: [String]
+    name: String, program: String, sentence: String, others: [String]
   ) async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/" + name
@@ -134,9 +149,7 @@ import Workflow
           output: OutputRequest(path: path, program: program), type: nil
         ).run()
       }
-      #expect(
-        error?.description
-          == "\(path): unknown program '\(program)' for a \(layout); expected \(known)")
+      #expect(error?.description == "\(path): \(sentence)")
       #expect(error?.remedy == (others.isEmpty ? nil : .choose(.outputFormat, others)))
     }
   }

@@ -13,10 +13,11 @@ import Workflow
   @discardableResult
   private func extract(
     _ part: ModelPart, of model: String, to path: String, reading: InputOptions = InputOptions(),
-    type: String? = nil, replacing: Bool = false
+    type: String? = nil, program: String? = nil, replacing: Bool = false
   ) async throws -> WrittenModel {
     try await ExtractJob(
-      model: model, reading: reading, part: part, output: path, replacing: replacing, type: type
+      model: model, reading: reading, part: part, output: path, program: program,
+      replacing: replacing, type: type
     ).run()
   }
 
@@ -200,7 +201,8 @@ import Workflow
         error?.description
           == "\(path): a safetensors file of one component cannot hold int8 weights, such as tensor "
           + "'\(first)' of component 'unet'")
-      #expect(error?.remedy == .choose(.type, ["f16"]))
+      #expect(
+        error?.remedy == .either([.choose(.program, ["comfyui"]), .choose(.type, ["f16"])]))
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.decant"])
       try await extract(.unet, of: quantized, to: path, type: "f16")
       // The other components are plain.

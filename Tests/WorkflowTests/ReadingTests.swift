@@ -101,7 +101,7 @@ import Workflow
         #expect(kinds == ["left_out", "added"], "\(name)")
       }
       let input = folder + "/scaled.safetensors"
-      try write(source, to: input, adding: [(unet + "time_embed.0.scale_weight", one)])
+      try write(source, to: input, adding: [(unet + "time_embed.0.weight_offset", one)])
       let error = await #expect(throws: BindingError.self) {
         try await ConvertJob(
           model: input, reading: InputOptions(),
@@ -112,7 +112,7 @@ import Workflow
         error?.description == """
           \(input): tensors do not fit the configs: unet 1 in an unknown storage form
             unet: unknown storage form of layer 'time_embedding.linear_1': found \
-          '\(unet)time_embed.0.scale_weight' [1] beside its weight
+          '\(unet)time_embed.0.weight_offset' [1] beside its weight
           """)
     }
   }

@@ -15,38 +15,40 @@ enum ComfyUIFacts {
     ("KOALA-700M", [0, 2, 5]), ("KOALA-1B", [0, 2, 6]),
   ]
 
-  /// Why ComfyUI does not recognize a U-Net, or takes it for another one, as the object of "cannot
-  /// load"; `nil` where it recognizes the U-Net.
+  /// Why ComfyUI does not recognize a U-Net, as the object of "cannot load"; `nil` where it does.
   ///
   /// All loaders recognize models in the same way: `supported_models.py` and `model_detection.py`
   /// in the folder `comfy` of ComfyUI 0.33.0.
   static func refusal(of unet: ModelSource.Component, in model: ModelSource) -> String? {
-    let architecture = Architectures.of(model.components)
-    if architecture.hasAddedEmbedding {
-      return Checkpoints.refusal(of: Array(unet.transformerDepths.down.joined()), known: known)
-    }
-    guard architecture.predictionMark != nil,
-      PredictionType(scheduler: model.scheduler) == .velocity
-    else { return nil }
-    // Without the block whose statistic shows velocity prediction, and beside other inputs than
-    // latents, it takes epsilon.
-    if UNetTopology(config: unet.config).down.map(\.attentions.count) != [2, 2, 2, 2] {
-      return "a stripped U-Net of Stable Diffusion 2 that predicts the velocity: it reads the "
-        + "prediction type from a removed block"
-    }
-    let channels = unet.config["in_channels"]?.integer ?? 4
-    return channels == 4
-      ? nil
-      : "a U-Net of Stable Diffusion 2 with \(channels) input channels that predicts the velocity: "
-        + "it reads the prediction type of U-Nets with 4 only"
+    guard Architectures.of(model.components).hasAddedEmbedding else { return nil }
+    return Checkpoints.refusal(of: Array(unet.transformerDepths.down.joined()), known: known)
   }
 
-  /// What ComfyUI does not load of a model that it is one of several programs for; empty where it
-  /// loads it.
+  /// The note that ComfyUI takes a model that predicts the velocity for one that predicts epsilon;
+  /// empty for other models.
+  ///
+  /// It finds velocity prediction of SDXL by a marker tensor. Of U-Nets without an added embedding,
+  /// it finds that of complete ones of Stable Diffusion 2 with 4 input channels, by the statistic of
+  /// a tensor that ``Architecture/predictionMark`` names.
+  static func predictionNotes(_ model: ModelSource) -> [String] {
+    guard let unet = model[ComponentName.unet],
+      PredictionType(scheduler: model.scheduler) == .velocity
+    else { return [] }
+    let architecture = Architectures.of(model.components)
+    if architecture.hasAddedEmbedding { return [] }
+    let isComplete = UNetTopology(config: unet.config).down.map(\.attentions.count) == [2, 2, 2, 2]
+    let channels = unet.config["in_channels"]?.integer ?? 4
+    if architecture.predictionMark != nil, isComplete, channels == 4 { return [] }
+    return [
+      "ComfyUI takes this model, which predicts the velocity, for one that predicts epsilon: add the "
+        + "node ModelSamplingDiscrete with v_prediction"
+    ]
+  }
+
+  /// What holds in ComfyUI for a model that other programs read too.
   static func notes(_ model: ModelSource) -> [String] {
-    guard let unet = model[ComponentName.unet], let refusal = refusal(of: unet, in: model) else {
-      return []
-    }
-    return ["ComfyUI cannot load \(refusal)"]
+    guard let unet = model[ComponentName.unet] else { return [] }
+    let refusal = refusal(of: unet, in: model).map { ["ComfyUI cannot load \($0)"] } ?? []
+    return refusal + predictionNotes(model)
   }
 }

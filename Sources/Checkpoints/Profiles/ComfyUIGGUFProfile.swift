@@ -29,7 +29,9 @@ struct ComfyUIGGUFProfile: OutputProfile {
     model.refusal { unet in ComfyUIFacts.refusal(of: unet, in: model) }
   }
 
-  func notes(_ model: ModelSource) -> [String] { model.guidanceNotes(for: [title]) }
+  func notes(_ model: ModelSource) -> [String] {
+    ComfyUIFacts.predictionNotes(model) + model.guidanceNotes(for: [title])
+  }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { GGMLType.nearest(to: encoding) }
 

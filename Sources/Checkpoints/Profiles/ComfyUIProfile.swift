@@ -35,7 +35,9 @@ struct ComfyUIProfile: OutputProfile {
     model.refusal { unet in ComfyUIFacts.refusal(of: unet, in: model) }
   }
 
-  func notes(_ model: ModelSource) -> [String] { model.guidanceNotes(for: [title]) }
+  func notes(_ model: ModelSource) -> [String] {
+    ComfyUIFacts.predictionNotes(model) + model.guidanceNotes(for: [title])
+  }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? {
     !encoding.isQuantized || ComfyUIForm.encodings.contains(encoding) ? encoding : nil

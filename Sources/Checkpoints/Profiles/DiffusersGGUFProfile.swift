@@ -10,7 +10,9 @@ import Tensors
 struct DiffusersGGUFProfile: OutputProfile {
   let name = "diffusers"
   let title = "diffusers (GGUF)"
+  let programTitle = "diffusers"
   var container: String { GGUFWriter().name }
+  var memorySwitches: MemorySwitches? { .pipeline }
 
   var loading: PythonLoading? { .unetOfGGUF(configIn: ComponentName.unet) }
 

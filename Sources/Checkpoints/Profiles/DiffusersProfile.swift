@@ -5,4 +5,5 @@ struct DiffusersProfile: OutputProfile {
   let name = "diffusers"
   let title = "diffusers"
   var container: String { DiffusersFolderWriter().name }
+  var memorySwitches: MemorySwitches? { .pipeline }
 }

@@ -11,6 +11,8 @@ package enum OutputProfiles {
     StableDiffusionCppProfile(),
     ComfyUIGGUFProfile(),
     DiffusersGGUFProfile(),
+    ComponentProfile(),
+    ComfyUIComponentProfile(),
   ]
 
   /// The profiles of one layout.

@@ -8,7 +8,9 @@ import Tensors
 struct SDNQProfile: OutputProfile {
   let name = "sdnq"
   let title = "diffusers with SDNQ"
+  let programTitle = "SDNQ"
   var container: String { DiffusersFolderWriter().name }
+  var memorySwitches: MemorySwitches? { .pipeline }
 
   /// A float32 product of a layer's codes and scales, and its float16 copy.
   var memory: ProgramMemory {

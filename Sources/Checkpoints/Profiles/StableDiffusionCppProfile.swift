@@ -9,6 +9,9 @@ struct StableDiffusionCppProfile: OutputProfile {
   let name = "sdcpp"
   let title = "stable-diffusion.cpp"
   var container: String { GGUFWriter().name }
+  var memorySwitches: MemorySwitches? {
+    .options(["vae-tiling", "diffusion-fa", "offload-to-cpu"])
+  }
 
   /// Activations are float32, convolutions unfold their inputs in float16, and all weights stay
   /// loaded. Without options for flash attention and tiled decoding.
@@ -46,6 +49,13 @@ struct StableDiffusionCppProfile: OutputProfile {
         ? "SDXL's U-Net without its text encoders"
         : "SDXL's refiner, whose text encoder it does not find"
     }
+  }
+
+  /// In source code of version 97d2990, and seen in images of SSD-1B.
+  func fault(in container: String) -> String? {
+    container == CheckpointWriter().name
+      ? "\(title) does not transpose 'text_projection' of single files of SDXL, so that its images "
+        + "differ" : nil
   }
 
   func accepted(_ encoding: TensorEncoding) -> TensorEncoding? { GGMLType.nearest(to: encoding) }
