@@ -29,11 +29,10 @@ struct MomentTests {
     #expect(blocks(all) == [Array(0..<27)])
     #expect(LayerMoments.byteCount(of: module, memory: all) == all)
     // Rows of the kernel: the taps 0 to 2 of each channel, then 3 to 5, then 6 to 8.
-    #expect(
-      blocks(all - 1)
-        == (0..<3).map { row in
-          (0..<3).flatMap { channel in (0..<3).map { channel * 9 + row * 3 + $0 } }
-        })
+    let kernelRows: [[Int]] = (0..<3).map { row in
+      (0..<9).map { input in input / 3 * 9 + row * 3 + input % 3 }
+    }
+    #expect(blocks(all - 1) == kernelRows)
     // Single taps, each with all channels.
     let rows = 3 * InputMoments.byteCount(of: 9)
     #expect(blocks(rows - 1) == (0..<9).map { tap in (0..<3).map { $0 * 9 + tap } })
@@ -55,17 +54,22 @@ struct MomentTests {
     collector.willRun(module: "l", input: input)
     let found = try #require(collector.finish()["l"])
     #expect(found.rows == 4)
-    let rows = (0..<4).map { Array(input.values[$0 * 4..<$0 * 4 + 4]) }
-    let guided = (0..<2).map { row in (0..<4).map { 3 * rows[2 + row][$0] - 2 * rows[row][$0] } }
-    func squares(_ rows: [[Float]]) -> Double {
-      rows.joined().reduce(0) { $0 + Double($1 * $1) }
+    let rows: [[Double]] = (0..<4).map { row in
+      input.values[row * 4..<row * 4 + 4].map { Double($0) }
+    }
+    let guided: [[Double]] = (0..<2).map { row in
+      zip(rows[2 + row], rows[row]).map { 3 * $0 - 2 * $1 }
+    }
+    func product(_ rows: [[Double]], _ i: Int, _ j: Int) -> Double {
+      rows.reduce(0) { sum, row in sum + row[i] * row[j] }
+    }
+    func squares(_ rows: [[Double]]) -> Double {
+      (0..<4).reduce(0) { sum, i in sum + product(rows, i, i) }
     }
     let weight = squares(rows) / squares(guided)
     for i in 0..<4 {
       for j in 0...i {
-        let expected =
-          rows.reduce(0) { $0 + Double($1[i] * $1[j]) }
-          + weight * guided.reduce(0) { $0 + Double($1[i] * $1[j]) }
+        let expected = product(rows, i, j) + weight * product(guided, i, j)
         let sum = found.blocks[0].moments.sums[i * (i + 1) / 2 + j]
         #expect(abs(sum - expected) < 1e-4 * abs(expected) + 1e-6)
       }
