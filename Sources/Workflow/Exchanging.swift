@@ -45,7 +45,15 @@ extension ModelSource {
       try takeScheduler(of: other, at: path)
       takeIndex(of: other)
     } else {
-      if scheduler == nil, !other.schedulerIsDefault { scheduler = other.scheduler }
+      if scheduler == nil, !other.schedulerIsDefault, let found = other.scheduler {
+        scheduler = found
+        changes.append(
+          ModelChange(
+            .assumed,
+            "the scheduler and the prediction type are those beside the '\(name)' of "
+              + "\(shown(PathParts(path).name)), because the U-Net comes without",
+            remedy: .choose(.prediction, purpose: "if the U-Net predicts another type")))
+      }
       if index[Self.pipelineClass] == nil, !other.indexIsDefault { index = other.index }
     }
     if let tokenizer = ComponentName.tokenizer(of: name),

@@ -199,7 +199,7 @@ package struct ShrinkJob: Job {
       }
     } catch let error as DiskSpaceError {
       note(error)
-    } catch let error as FileError {
+    } catch let error as FileError where !error.isOfChangedInput {
       note(staged.unstaged(error))
     }
   }

@@ -7,7 +7,10 @@ package struct TorchFile: WeightSource {
   package let path: String
   /// The tensors' names, in the order of the file.
   package let names: [String]
-  /// The plain members of the checkpoint. `left_out` describes the other members.
+  /// The member of ``metadata`` that describes what is neither a tensor nor plain.
+  static let leftOut = "left_out"
+
+  /// The plain members of the checkpoint. ``leftOut`` describes the other members.
   package let metadata: JSONObject
   private let contents: ByteSlice
   private let places: [String: Place]
@@ -56,7 +59,7 @@ package struct TorchFile: WeightSource {
     self.places = places
     names = found.tensors.map(\.name)
     var metadata = found.metadata
-    if !found.leftOut.isEmpty { metadata["left_out"] = .object(found.leftOut) }
+    if !found.leftOut.isEmpty { metadata[Self.leftOut] = .object(found.leftOut) }
     self.metadata = metadata
   }
 
@@ -173,6 +176,14 @@ struct TorchArchive: ArchiveFormat {
 
   func open(_ path: String) throws -> Archive {
     let file = try TorchFile(path: path)
-    return Archive(weights: file, metadata: file.metadata, kind: kind)
+    var changes: [ModelChange] = []
+    if let names = file.metadata[TorchFile.leftOut]?.object?.keys, !names.isEmpty {
+      // The state of training code, which no model needs.
+      changes.append(
+        ModelChange(
+          .leftOut, "members of the pickle that are no tensors, numbers or texts", names: names,
+          isRequested: true))
+    }
+    return Archive(weights: file, metadata: file.metadata, kind: kind, changes: changes)
   }
 }
