@@ -41,6 +41,9 @@ extension ModelSource {
     let keepsConfig = own.map { part.config == $0.config } ?? false
     self[name] = part
     components.sort { $0.name < $1.name }
+    if name == ComponentName.vae, let doubt = doubtOfScaling(part, instead: own) {
+      changes.append(doubt)
+    }
     if name == ComponentName.unet {
       try takeScheduler(of: other, at: path)
       takeIndex(of: other)
@@ -61,6 +64,22 @@ extension ModelSource {
     {
       try takeTokenizer(folder, as: tokenizer, of: other, at: path, keepsConfig: keepsConfig)
     }
+  }
+
+  /// A VAE whose own config states another scaling factor than the U-Net expects: that of the VAE that
+  /// it replaces, else that of the architecture.
+  private func doubtOfScaling(_ vae: Component, instead own: Component?) -> ModelChange? {
+    let member = "scaling_factor"
+    guard self[ComponentName.unet] != nil, !vae.configIsDerived,
+      let stated = vae.config[member]?.number
+    else { return nil }
+    let expected =
+      own?.config[member]?.number ?? Architectures.of(components).autoencoder.scalingFactor
+    if stated == expected { return nil }
+    return ModelChange(
+      .assumed, component: vae.name,
+      "the scaling factor is \(stated), as its own config states; the U-Net's model has \(expected)"
+    )
   }
 
   // MARK: - What belongs to a U-Net

@@ -7,6 +7,9 @@ package struct TorchFile: WeightSource {
   package let path: String
   /// The tensors' names, in the order of the file.
   package let names: [String]
+  /// Dictionaries of tensors beside the model's, such as a moving average, which are not read, with
+  /// their numbers of tensors.
+  let otherTensors: [(name: String, count: Int)]
   /// The member of ``metadata`` that describes what is neither a tensor nor plain.
   static let leftOut = "left_out"
 
@@ -58,6 +61,7 @@ package struct TorchFile: WeightSource {
     self.contents = contents
     self.places = places
     names = found.tensors.map(\.name)
+    otherTensors = found.otherTensors
     var metadata = found.metadata
     if !found.leftOut.isEmpty { metadata[Self.leftOut] = .object(found.leftOut) }
     self.metadata = metadata
@@ -176,7 +180,12 @@ struct TorchArchive: ArchiveFormat {
 
   func open(_ path: String) throws -> Archive {
     let file = try TorchFile(path: path)
-    var changes: [ModelChange] = []
+    var changes = file.otherTensors.map { name, count in
+      ModelChange(
+        .leftOut,
+        "\(counted(count, "tensor")) below '\(shown(name))', beside the "
+          + "'\(TorchContents.stateDictionary)' of the model")
+    }
     if let names = file.metadata[TorchFile.leftOut]?.object?.keys, !names.isEmpty {
       // The state of training code, which no model needs.
       changes.append(
