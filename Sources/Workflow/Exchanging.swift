@@ -201,23 +201,3 @@ extension ModelSource.Component {
       names: [projection])
   }
 }
-
-/// The tensors of a source without some of them.
-private struct ReducedSource: WeightSource {
-  private let base: any WeightSource
-  private let removed: Set<String>
-
-  init(_ base: any WeightSource, without removed: Set<String>) {
-    self.base = base
-    self.removed = removed
-  }
-
-  var location: String { base.location }
-  var names: [String] { base.names.filter { !removed.contains($0) } }
-  func entry(_ name: String) -> TensorEntry? { removed.contains(name) ? nil : base.entry(name) }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    if removed.contains(name) { throw absent(name) }
-    return try base.tensor(name)
-  }
-}
