@@ -3,7 +3,6 @@ private import Formats
 internal import ModelSources
 private import Models
 internal import Support
-internal import Tensors
 
 extension ModelSource {
   /// Replaces a component, or adds it, by that of another model. What belongs to the component comes
