@@ -250,6 +250,7 @@ package struct AdapterMerge: Sendable {
     }
 
     var names: [String] { base.names }
+    func storedName(_ name: String) -> String { base.storedName(name) }
 
     /// The changes of a tensor, and whether the tensor is a bias.
     private func changes(of name: String) -> (changes: [Change], isBias: Bool)? {

@@ -83,6 +83,7 @@ private struct FittedSource: WeightSource {
 
   var location: String { base.location }
   var names: [String] { base.names }
+  func storedName(_ name: String) -> String { base.storedName(name) }
 
   private func isWidened(_ name: String, _ entry: TensorEntry) -> Bool {
     entry.encoding.isQuantized && profile.accepts(entry.encoding)

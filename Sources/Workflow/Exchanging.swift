@@ -3,7 +3,6 @@ private import Formats
 internal import ModelSources
 private import Models
 internal import Support
-internal import Tensors
 
 extension ModelSource {
   /// Replaces a component, or adds it, by that of another model. What belongs to the component comes
@@ -226,25 +225,5 @@ extension ModelSource.Component {
     return ModelChange(
       .leftOut, component: name, "the projection, which this text encoder does not use",
       names: [projection])
-  }
-}
-
-/// The tensors of a source without some of them.
-private struct ReducedSource: WeightSource {
-  private let base: any WeightSource
-  private let removed: Set<String>
-
-  init(_ base: any WeightSource, without removed: Set<String>) {
-    self.base = base
-    self.removed = removed
-  }
-
-  var location: String { base.location }
-  var names: [String] { base.names.filter { !removed.contains($0) } }
-  func entry(_ name: String) -> TensorEntry? { removed.contains(name) ? nil : base.entry(name) }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    if removed.contains(name) { throw absent(name) }
-    return try base.tensor(name)
   }
 }

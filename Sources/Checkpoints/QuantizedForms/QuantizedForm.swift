@@ -94,6 +94,7 @@ enum QuantizedForms {
     _ config: JSONObject, _ weights: any WeightSource, of component: String, path: String
   ) throws -> (config: JSONObject, weights: any WeightSource, changes: [ModelChange]) {
     guard let (form, description) = try described(by: config, path: path) else {
+      // What the file's header describes is in the weights, since the file was opened.
       let (restored, changes) = try restored(
         weights, metadata: [:], of: component, path: weights.location)
       return (config, restored, changes)

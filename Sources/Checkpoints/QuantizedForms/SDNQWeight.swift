@@ -32,7 +32,6 @@ struct SDNQWeight {
   private let rotation: Int?
   private let scaleEntry: TensorEntry
 
-  private static let numbers: [ElementKind] = [.f32, .f16, .bf16]
   /// Tensors of scales that are quantized themselves.
   private static let doubled = ["scale_2", "scale_zero_point", "zero_point_scale", "zero_point_2"]
 
@@ -55,7 +54,7 @@ struct SDNQWeight {
         found: "\(found), expected \(expected) beside '\(shown(tensor == name ? scale : name))'")
     }
     func isNumbers(_ entry: TensorEntry) -> Bool {
-      Self.numbers.contains { entry.encoding == .plain($0) }
+      SDNQForm.numbers.contains { entry.encoding == .plain($0) }
     }
     let scale = SDNQForm.scaleName(name)
     self.name = name
