@@ -32,6 +32,8 @@ package enum AdapterError: RemediableError, Equatable {
   case methodOfOthers(path: String, found: String, module: String, kind: String)
   /// The settings of the adapter cannot be read.
   case settings(path: String, found: String)
+  /// A pattern for names of modules in the settings that cannot be matched.
+  case pattern(path: String, pattern: String, fault: String)
   case missing(path: String, module: String, part: AdapterPart)
   /// A module whose tensors belong to none of the kinds.
   case incomplete(path: String, module: String, tensors: [String], kinds: [String])
@@ -75,6 +77,8 @@ package enum AdapterError: RemediableError, Equatable {
         + "of \(kind)"
     case .settings(let path, let found):
       "\(path): \(found), expected the settings of an adapter"
+    case .pattern(let path, let pattern, let fault):
+      "\(path): the pattern '\(shown(pattern))' \(fault)"
     case .missing(let path, let module, let part):
       "\(path): module '\(shown(module))' has no '\(part.rawValue)'"
     case .incomplete(let path, let module, let tensors, let kinds):
@@ -118,6 +122,7 @@ package enum AdapterError: RemediableError, Equatable {
     case .otherFamily(_, _, _, _, let fitting, _, true) where fitting > 0:
       .either([.act(Self.mergeIntoOther), .choose(.allowUnused, purpose: "to merge the rest")])
     case .otherFamily, .foreign: .act(Self.mergeIntoOther)
+    case .pattern: .act("replace it by module names")
     case .ambiguous: .act("keep one of them in the file")
     case .quantized: .act("merge into the original model, and quantize after that")
     case .overflow(let paths, _, _, let kind):

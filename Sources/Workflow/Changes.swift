@@ -49,7 +49,7 @@ extension ModelSource {
     case .readWithoutOthers:
       return ModelChange(
         .changed, component: unet,
-        "the moving average (EMA) of the weights is read; the file holds no others",
+        "the file holds only its moving average (EMA), which is read",
         isRequested: true)
     // The reader names the tensors.
     case .ignoredIncomplete, nil: return nil

@@ -117,7 +117,9 @@ extension ModelSource {
     let architecture = Architectures.of(components)
     let before = PredictionType(scheduler: present)
     guard let evidence = other.predictionEvidence, evidence.shows(for: architecture) else {
-      if before != .standard || architecture.predictionMark != nil {
+      if before != .standard || architecture.predictionMark != nil
+        || other.predictionEvidence?.unknownStatement != nil
+      {
         let assumed = Prediction(
           before,
           reason: "taken from the model whose U-Net was replaced, because "

@@ -275,7 +275,7 @@ struct ShardedSource: WeightSource {
       else {
         let found = value.string.map { "'\(shown($0))'" } ?? value.kind
         throw .malformedShardIndex(
-          path: path, found: "tensor '\(shown(name))' is mapped to \(found), no file name")
+          path: path, found: "tensor '\(shown(name))' maps to \(found), expected a file name")
       }
       result[name] = file
     }

@@ -11,7 +11,8 @@ import Tensors
 ///     X.svd_up       [out, rank] and X.svd_down [rank, in]: a product that is added
 ///
 /// With `use_codebook`, the scale has the numbers that codes stand for, in place of the input
-/// channels. With `use_hadamard`, groups of a row were multiplied by a Hadamard matrix at last.
+/// channels. With `use_hadamard`, groups of a row were multiplied by a Hadamard matrix as the last
+/// step.
 /// Source: SDNQ 0.2.8, dequantizer.py.
 struct SDNQWeight {
   let name: String
