@@ -38,7 +38,9 @@ struct AdapterSettings {
 
   /// PEFT's default of alpha and rank; `nil` where its settings do not name a method that has it.
   private func standard(_ type: String?) -> JSONValue? {
-    type.map(AdapterKinds.peftTypes.contains) == true ? Self.standard : nil
+    // A `nil` literal would be JSON's null.
+    guard let type, AdapterKinds.peftTypes.contains(type) else { return Optional.none }
+    return Self.standard
   }
 
   /// The model that the adapter was trained for.

@@ -27,10 +27,10 @@ struct ScaledForm: QuantizedFileForm {
     return scales.contains { weights.entry(layer + $0) != nil }
   }
 
-  /// Whether the file has scales of this form, or its marker.
+  /// Whether the file has scales of this form.
   static func marks(_ weights: any WeightSource) -> Bool {
     weights.names.contains { name in
-      isMarker(name) || isInputScale(name) || scales.contains(where: name.hasSuffix)
+      isInputScale(name) || scales.contains(where: name.hasSuffix)
     }
   }
 
