@@ -18,8 +18,8 @@ package struct AdapterDescription: Sendable {
   package let ranks: [(rank: Int, modules: Int)]
   /// The alphas of the file, smallest first, or that of its settings.
   package let alphas: [Double]
-  /// Modules by component, derived from their names; by kind of model where the names are those of
-  /// another model than Stable Diffusion.
+  /// Modules by component, derived from their names; for an adapter of another model, such as Flux, by
+  /// kind of model.
   package let components: [(name: String, modules: Int)]
   /// Modules by adapted layer: `to_q`, `ff_net_0_proj`.
   package let targets: [(name: String, modules: Int)]
@@ -128,8 +128,8 @@ package struct AdapterDescription: Sendable {
     flattened(key).replacing("_processor_", with: "_")
   }
 
-  /// The component of a module, derived from its name in the file; the kind of model where that is
-  /// none of Stable Diffusion, and `unknown` where it is unclear.
+  /// The component of a module, derived from its name in the file; the kind of model where it is
+  /// not a Stable Diffusion model, and `unknown` where it is unclear.
   private static func component(_ key: String) -> String {
     // kohya's names call the transformers of other models a U-Net, too.
     if let kind = AdapterOrigin.foreignKind(of: [key]) { return kind }

@@ -23,7 +23,7 @@ struct AdapterSettings {
     do {
       members = try Self.parsed(String(fileText: bytes.withoutByteOrderMark.array), config)
     } catch let fault as TextFault {
-      throw AdapterError.settings(path: config, found: fault.description)
+      throw AdapterError.settings(path: config, found: fault.description, expected: "UTF-8 text")
     }
   }
 
@@ -71,13 +71,15 @@ struct AdapterSettings {
   }
 
   private static func parsed(_ text: String, _ path: String) throws(AdapterError) -> JSONObject {
-    guard let object = (try? JSONValue(parsing: text))?.object else {
-      throw .settings(path: path, found: "no JSON object")
+    let value: JSONValue
+    do { value = try JSONValue(parsing: text) } catch {
+      throw .settings(path: path, found: "invalid JSON: \(error)")
     }
+    guard let object = value.object else { throw .settings(path: path, found: value.kind) }
     return object
   }
 
-  /// Whether the norms of a module's sums are part of the adapter.
+  /// Whether the settings say that a module uses DoRA.
   ///
   /// - Parameter module: the module's name, with or without its component.
   func usesDoRA(_ module: String) -> Bool { members[prefix(of: module) + "use_dora"]?.bool == true }
@@ -103,7 +105,9 @@ struct AdapterSettings {
       ?? standard(members[prefix + "peft_type"]?.string)
     guard let alpha else { return nil }
     guard let number = alpha.number, number.isFinite else {
-      throw .settings(path: location, found: "an alpha that is not a number")
+      throw .settings(
+        path: location, found: "the alpha of module '\(shown(module))' is \(shown(alpha.text()))",
+        expected: "a finite number")
     }
     return number
   }
@@ -122,10 +126,14 @@ struct AdapterSettings {
       let rank =
         try value(for: module, in: members[prefix + "rank_pattern"]?.object)
         ?? members[prefix + "r"] ?? standard(members[prefix + "peft_type"]?.string)
-      guard let rank = rank?.integer, rank > 0 else {
-        throw .settings(path: location, found: "no rank 'r'")
+      guard let number = rank?.integer, number > 0 else {
+        throw .settings(
+          path: location,
+          found:
+            "the rank of module '\(shown(module))' is \(rank.map { shown($0.text()) } ?? "absent")",
+          expected: "an integer above 0")
       }
-      divisor = Double(rank)
+      divisor = Double(number)
     }
     let isStabilized = members[prefix + "use_rslora"]?.bool == true
     return Float(alpha / (isStabilized ? divisor.squareRoot() : divisor))

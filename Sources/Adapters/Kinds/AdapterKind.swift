@@ -92,14 +92,16 @@ enum AdapterKinds {
 
   /// The kind that computes a module's change.
   ///
-  /// - Throws: ``AdapterError`` for a module of no kind or of several.
+  /// - Throws: ``AdapterError`` for a module whose tensors match no kind or more than
+  ///   one.
   static func merging(
     _ module: AdapterFile.Module, key: String, in file: AdapterFile
   ) throws(AdapterError) -> any AdapterKind {
     let change = try change(module, key: key, in: file)
     let kinds = of(module)
-    if kinds.count(where: { !$0.scalesSum }) > 1 {
-      throw .unsupported(path: file.path, kind: "two kinds in one module", tensor: key)
+    let changes = kinds.filter { !$0.scalesSum }
+    if changes.count > 1 {
+      throw .severalKinds(path: file.path, module: key, kinds: changes.map(\.name))
     }
     return kinds.first(where: \.scalesSum) ?? change
   }

@@ -48,7 +48,7 @@ struct DoRA: AdapterKind {
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
   ) throws(AdapterError) {
     if let bias = module.parts[.upBias] {
-      throw .unsupported(path: file.path, kind: "DoRA with a bias", tensor: bias)
+      throw .unsupported(path: file.path, kind: "DoRA that changes a bias", tensor: bias)
     }
     try AdapterKinds.change(module, key: key, in: file)
       .check(module, key: key, against: shape, in: file)
