@@ -40,11 +40,8 @@ package final class StagedOutputs {
 
   private func stage(_ path: String) throws(FileError) -> String {
     let path = folderPath(path)
-    try checkOutputName(path)
-    if !replacing, access(path, F_OK) == 0 { throw FileError(.exists, path) }
-    let destination = try outputDestination(of: path)
+    let destination = try preparedDestination(of: path, replacing: replacing)
     let parent = PathParts(destination).folder
-    Temporary.removeAbandoned(of: destination)
     if folders[parent] == nil {
       folders[parent] = try Temporary(
         of: destination, shownAs: path, isFolder: true, mode: 0o700)
@@ -72,7 +69,7 @@ package final class StagedOutputs {
   /// - Throws: ``FileError`` when a file that the job mapped became shorter or was changed, or when a
   ///   call fails.
   package func commit() throws(FileError) {
-    try MappedFiles.current?.check()
+    do { try MappedFiles.current?.check() } catch { throw unstaged(error) }
     var placed: [(output: Output, placement: Placement)] = []
     do throws(FileError) {
       for output in outputs {

@@ -171,7 +171,7 @@ package struct ShrinkJob: Job {
         .note(
           "the verification failed, and \(output.path) is not written",
           remedy: .writeUnverified))
-      throw error
+      throw (error as? FileError).map(staged.unstaged) ?? error
     }
     try staged.commit()
     return result
