@@ -50,7 +50,6 @@ package enum LayoutError: RemediableError, Equatable {
 extension LayoutError {
   /// The error for a file or folder of a kind that is not `readable`.
   static func unknown(_ path: String, readable: [String]) -> LayoutError {
-    if let fault = downloadFault(of: path) { return fault }
     guard FileManager.default.fileExists(atPath: path) else { return .nothingThere(path: path) }
     return .notRecognized(path: path, found: describe(path), readable: readable)
   }

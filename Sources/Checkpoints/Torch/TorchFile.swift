@@ -186,7 +186,11 @@ struct TorchArchive: ArchiveFormat {
         "\(counted(count, "tensor")) below '\(shown(name))', beside the "
           + "'\(TorchContents.stateDictionary)' of the model")
     }
-    if let names = file.metadata[TorchFile.leftOut]?.object?.keys, !names.isEmpty {
+    let others = Set(file.otherTensors.map(\.name))
+    let names = (file.metadata[TorchFile.leftOut]?.object?.keys ?? []).filter {
+      !others.contains($0)
+    }
+    if !names.isEmpty {
       // The state of training code, which no model needs.
       changes.append(
         ModelChange(
