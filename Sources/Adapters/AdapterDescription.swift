@@ -18,7 +18,8 @@ package struct AdapterDescription: Sendable {
   package let ranks: [(rank: Int, modules: Int)]
   /// The alphas of the file, smallest first, or that of its settings.
   package let alphas: [Double]
-  /// Modules by component, derived from their names.
+  /// Modules by component, derived from their names; for an adapter of another model, such as Flux, by
+  /// kind of model.
   package let components: [(name: String, modules: Int)]
   /// Modules by adapted layer: `to_q`, `ff_net_0_proj`.
   package let targets: [(name: String, modules: Int)]
@@ -83,14 +84,14 @@ package struct AdapterDescription: Sendable {
       }
     }
     if alphas.isEmpty, let alpha = file.settings?.alpha { alphas.insert(alpha) }
-    self.kinds = Self.counted(kinds).map { (name: $0, modules: $1) }
+    self.kinds = Self.frequencies(kinds).map { (name: $0, modules: $1) }
     self.unmerged = unmerged.sorted()
-    self.ranks = Self.counted(ranks).map { (rank: $0, modules: $1) }
+    self.ranks = Self.frequencies(ranks).map { (rank: $0, modules: $1) }
     self.alphas = alphas.sorted()
     textWidth = width
     let keys = file.modules.map(\.module.name)
-    components = Self.counted(keys.map(Self.component)).map { (name: $0, modules: $1) }
-    targets = Self.counted(keys.map(Self.target)).map { (name: $0, modules: $1) }
+    components = Self.frequencies(keys.map(Self.component)).map { (name: $0, modules: $1) }
+    targets = Self.frequencies(keys.map(Self.target)).map { (name: $0, modules: $1) }
   }
 
   /// Reads every tensor of the file.
@@ -115,7 +116,7 @@ package struct AdapterDescription: Sendable {
   }
 
   /// The distinct values with their counts, the most frequent first.
-  private static func counted<Value: Hashable & Comparable>(
+  private static func frequencies<Value: Hashable & Comparable>(
     _ values: [Value]
   ) -> [(Value, Int)] {
     Dictionary(values.map { ($0, 1) }, uniquingKeysWith: +)
@@ -127,8 +128,11 @@ package struct AdapterDescription: Sendable {
     flattened(key).replacing("_processor_", with: "_")
   }
 
-  /// The component of a module, derived from its name in the file; `unknown` where it is unclear.
+  /// The component of a module, derived from its name in the file; the kind of model where it is
+  /// not a Stable Diffusion model, and `unknown` where it is unclear.
   private static func component(_ key: String) -> String {
+    // kohya's names call the transformers of other models a U-Net, too.
+    if let kind = AdapterOrigin.foreignKind(of: [key]) { return kind }
     let name = flat(key)
     let first = ComponentName.textEncoder
     // The second encoder's name begins with that of the first.
@@ -145,12 +149,7 @@ package struct AdapterDescription: Sendable {
         ComponentName.unet + "_",
       ] + AdapterKeys.blocks).map { (flattened($0), ComponentName.unet) }
       + [("transformer_", "transformer")]
-    guard let found = prefixes.first(where: { name.hasPrefix($0.0) })?.1 else { return "unknown" }
-    // kohya's names call the transformers of other models a U-Net, too.
-    let isOther = ["double_blocks_", "single_blocks_", "joint_blocks_"].contains {
-      name.contains($0)
-    }
-    return isOther ? "transformer" : found
+    return prefixes.first { name.hasPrefix($0.0) }?.1 ?? "unknown"
   }
 
   /// The adapted layer of a module: `to_q`.

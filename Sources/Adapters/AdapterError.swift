@@ -8,6 +8,8 @@ package enum AdapterError: RemediableError, Equatable {
   case notAnAdapter(path: String, examples: [String])
   /// An adapter of a kind that Decant does not merge.
   case unsupported(path: String, kind: String, tensor: String)
+  /// A module with tensors of more than one kind.
+  case severalKinds(path: String, module: String, kinds: [String])
   /// Adapters for modules that the model does not have.
   case unused(path: String, model: String, modules: [String])
   /// An adapter that fits other families than that of the model.
@@ -15,12 +17,12 @@ package enum AdapterError: RemediableError, Equatable {
   /// - Parameters:
   ///   - title: the title of the model's family.
   ///   - fitting: the number of modules that fit the model, of `modules` in the file.
-  ///   - lacksOthers: whether the model does not have the other modules; they have other shapes
-  ///     otherwise.
+  ///   - lacksOthers: `true` if the model lacks the other modules; `false` if it has them with
+  ///     other shapes.
   case otherFamily(
     path: String, families: [String], model: String, title: String, fitting: Int, modules: Int,
     lacksOthers: Bool)
-  /// An adapter for a model that is none of Stable Diffusion.
+  /// An adapter for a model that is not a Stable Diffusion model, such as Flux.
   case foreign(path: String, kind: String, model: String, modules: [String])
   /// Two tensors for the same part of a module.
   case ambiguous(path: String, module: String, names: [String])
@@ -31,7 +33,9 @@ package enum AdapterError: RemediableError, Equatable {
   /// A module with tensors of another kind than PEFT's method.
   case methodOfOthers(path: String, found: String, module: String, kind: String)
   /// The settings of the adapter cannot be read.
-  case settings(path: String, found: String)
+  case settings(path: String, found: String, expected: String = "a JSON object")
+  /// A pattern for names of modules in the settings that cannot be matched.
+  case pattern(path: String, pattern: String, fault: String)
   case missing(path: String, module: String, part: AdapterPart)
   /// A module whose tensors belong to none of the kinds.
   case incomplete(path: String, module: String, tensors: [String], kinds: [String])
@@ -52,6 +56,8 @@ package enum AdapterError: RemediableError, Equatable {
       "\(path): holds no adapter, but \(listed(examples))"
     case .unsupported(let path, let kind, let tensor):
       "\(path): tensor '\(shown(tensor))' is of \(kind), which Decant does not merge"
+    case .severalKinds(let path, let module, let kinds):
+      "\(path): module '\(shown(module))' has tensors of \(listed(kinds)), expected one kind"
     case .unused(let path, let model, let modules):
       "\(path): adapts \(counted(modules.count, "module")) that \(model) does not have: "
         + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
@@ -73,8 +79,10 @@ package enum AdapterError: RemediableError, Equatable {
     case .methodOfOthers(let path, let found, let module, let kind):
       "\(path): the peft_type is '\(shown(found))', but module '\(shown(module))' has the tensors "
         + "of \(kind)"
-    case .settings(let path, let found):
-      "\(path): \(found), expected the settings of an adapter"
+    case .settings(let path, let found, let expected):
+      "\(path): \(found), expected \(expected)"
+    case .pattern(let path, let pattern, let fault):
+      "\(path): the pattern '\(shown(pattern))' \(fault)"
     case .missing(let path, let module, let part):
       "\(path): module '\(shown(module))' has no '\(part.rawValue)'"
     case .incomplete(let path, let module, let tensors, let kinds):
@@ -113,11 +121,12 @@ package enum AdapterError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
-    case .unsupported, .method: Self.mergeElsewhere
+    case .unsupported, .severalKinds, .method: Self.mergeElsewhere
     case .unused, .unknownTensors, .biases: .choose(.allowUnused, purpose: "to merge the rest")
     case .otherFamily(_, _, _, _, let fitting, _, true) where fitting > 0:
       .either([.act(Self.mergeIntoOther), .choose(.allowUnused, purpose: "to merge the rest")])
     case .otherFamily, .foreign: .act(Self.mergeIntoOther)
+    case .pattern: .act("replace it with module names")
     case .ambiguous: .act("keep one of them in the file")
     case .quantized: .act("merge into the original model, and quantize after that")
     case .overflow(let paths, _, _, let kind):

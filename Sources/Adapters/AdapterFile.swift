@@ -150,7 +150,7 @@ struct AdapterFile {
   }
 
   /// The factor of a product: alpha / rank, with the alpha of the module's tensor or of the
-  /// settings; 1 without an alpha.
+  /// settings, or PEFT's default; 1 without an alpha.
   ///
   /// - Parameter rank: `nil` for a product of whole factors. Then the module's alpha has no effect,
   ///   and the rank of the settings is used.
@@ -164,8 +164,9 @@ struct AdapterFile {
   }
 
   /// Whether the file determines the factor of a module's product.
-  func hasFactor(_ module: Module) -> Bool {
-    module.has(.alpha) || settings?.alpha != nil
+  func hasFactor(_ module: Module) throws(AdapterError) -> Bool {
+    if module.has(.alpha) { return true }
+    return try settings?.alpha(of: module.name) != nil
   }
 
   /// Checks that a module's alpha, if it has one, is a single number. Reads no numbers.

@@ -36,14 +36,15 @@ package struct AdapterMerge: Sendable {
       var changes = merged.sorted { $0.key < $1.key }.map { component, count in
         ModelChange(
           .changed, component: component,
-          "\(counted(count, "module")) by \(names) of \(file), scale \(scale)",
+          "\(names) of \(file) merged into \(counted(count, "module")), scale \(scale)",
           isRequested: true)
       }
       if !unused.isEmpty {
         changes.append(
           ModelChange(
             .leftOut,
-            "\(unused.count) of \(file), for which the model has no place", names: unused,
+            "\(unused.count) \(unused.count == 1 ? "module or tensor" : "modules or tensors") of "
+              + "\(file) that the model does not have", names: unused,
             isRequested: true))
       }
       if !withoutAlpha.isEmpty {
@@ -111,8 +112,8 @@ package struct AdapterMerge: Sendable {
         Account(
           path: request.path, scale: request.scale, merged: merged, kinds: kinds,
           unused: placed.unused + fitted.biases + file.unknownTensors,
-          withoutAlpha: fitted.changes.map(\.change).filter {
-            $0.kind.takesAlpha && !file.hasFactor($0.module)
+          withoutAlpha: try fitted.changes.map(\.change).filter {
+            try $0.kind.takesAlpha && !file.hasFactor($0.module)
           }.map(\.key)))
     }
     self.changes = changes
@@ -250,6 +251,7 @@ package struct AdapterMerge: Sendable {
     }
 
     var names: [String] { base.names }
+    func storedName(_ name: String) -> String { base.storedName(name) }
 
     /// The changes of a tensor, and whether the tensor is a bias.
     private func changes(of name: String) -> (changes: [Change], isBias: Bool)? {

@@ -39,14 +39,14 @@ enum AdapterOrigin {
     }
   }
 
-  /// The kind of a model without a U-Net of Stable Diffusion that the adapter was made for, from
-  /// the names of its modules; `nil` where they do not tell.
+  /// The kind of model, such as Flux, that the module names belong to; `nil` for Stable Diffusion
+  /// and for unknown names.
   static func foreignKind(of modules: [String]) -> String? {
-    let names = modules.map { String($0.map { $0 == "." ? "_" : $0 }) + "_" }
+    let names = modules.map { flattened($0) + "_" }
     return AdapterKeys.foreign.first { mark, _ in names.contains { $0.contains(mark) } }?.kind
   }
 
-  /// The title of a model's family; the name of its architecture where it is of none.
+  /// The title of a model's family, or the name of its architecture if no family matches.
   static func title(of model: ModelSource) -> String {
     let bound = try? model.bound(orPart: true)
     return bound?.family.title ?? Architectures.of(model.components).name

@@ -19,15 +19,29 @@ struct AdapterSettings {
     let config = PathParts(path).sibling("adapter_config.json")
     guard isFile(config) else { return nil }
     let bytes = try ByteSlice.mapping(config)
-    guard let text = try? String(fileText: bytes.withoutByteOrderMark.array) else {
-      throw AdapterError.settings(path: config, found: "invalid UTF-8")
-    }
     location = config
-    members = try Self.parsed(text, config)
+    do {
+      members = try Self.parsed(String(fileText: bytes.withoutByteOrderMark.array), config)
+    } catch let fault as TextFault {
+      throw AdapterError.settings(path: config, found: fault.description, expected: "UTF-8 text")
+    }
   }
 
+  /// The alpha and the rank where PEFT's settings state none: the defaults of `LoraConfig`,
+  /// `LoHaConfig` and `LoKrConfig`.
+  private static let standard = JSONValue.integer(8)
+
   /// The alpha of all modules.
-  var alpha: Double? { (first("lora_alpha") ?? first("alpha"))?.number }
+  var alpha: Double? {
+    (first("lora_alpha") ?? first("alpha") ?? standard(peftType))?.number
+  }
+
+  /// PEFT's default of alpha and rank; `nil` where its settings do not name a method that has it.
+  private func standard(_ type: String?) -> JSONValue? {
+    // A `nil` literal would be JSON's null.
+    guard let type, AdapterKinds.peftTypes.contains(type) else { return Optional.none }
+    return Self.standard
+  }
 
   /// The model that the adapter was trained for.
   var baseModel: String? { first("base_model_name_or_path")?.string }
@@ -57,13 +71,15 @@ struct AdapterSettings {
   }
 
   private static func parsed(_ text: String, _ path: String) throws(AdapterError) -> JSONObject {
-    guard let object = (try? JSONValue(parsing: text))?.object else {
-      throw .settings(path: path, found: "no JSON object")
+    let value: JSONValue
+    do { value = try JSONValue(parsing: text) } catch {
+      throw .settings(path: path, found: "invalid JSON: \(error)")
     }
+    guard let object = value.object else { throw .settings(path: path, found: value.kind) }
     return object
   }
 
-  /// Whether the norms of a module's sums are part of the adapter.
+  /// Whether the settings say that a module uses DoRA.
   ///
   /// - Parameter module: the module's name, with or without its component.
   func usesDoRA(_ module: String) -> Bool { members[prefix(of: module) + "use_dora"]?.bool == true }
@@ -71,9 +87,29 @@ struct AdapterSettings {
   /// The prefix of the members that concern a module. diffusers stores the settings of all
   /// components in one object, with the component as a prefix.
   private func prefix(of module: String) -> String {
-    ([ComponentName.unet] + ComponentName.textEncoders).map { $0 + "." }.first {
-      module.hasPrefix($0) && members[$0 + "lora_alpha"] != nil
+    ([ComponentName.unet] + ComponentName.textEncoders).map { $0 + "." }.first { component in
+      module.hasPrefix(component)
+        && ["lora_alpha", "alpha", "peft_type"].contains { members[component + $0] != nil }
     } ?? ""
+  }
+
+  /// The alpha of a module, from a pattern, the settings or PEFT's default; `nil` without one.
+  ///
+  /// - Parameter module: the module's name, with or without its component.
+  func alpha(of module: String) throws(AdapterError) -> Double? {
+    let prefix = prefix(of: module)
+    // PEFT's LoHa and LoKr have `alpha`.
+    let alpha =
+      try value(for: module, in: members[prefix + "alpha_pattern"]?.object)
+      ?? members[prefix + "lora_alpha"] ?? members[prefix + "alpha"]
+      ?? standard(members[prefix + "peft_type"]?.string)
+    guard let alpha else { return nil }
+    guard let number = alpha.number, number.isFinite else {
+      throw .settings(
+        path: location, found: "the alpha of module '\(shown(module))' is \(shown(alpha.text()))",
+        expected: "a finite number")
+    }
+    return number
   }
 
   /// The factor of a module's product: `alpha / rank`, or `alpha / sqrt(rank)` for rank-stabilized
@@ -84,27 +120,23 @@ struct AdapterSettings {
   ///   - rank: `nil` for that of the settings.
   func factor(of module: String, rank: Int?) throws(AdapterError) -> Float? {
     let prefix = prefix(of: module)
-    // PEFT's LoHa and LoKr have `alpha`.
-    guard let standard = members[prefix + "lora_alpha"] ?? members[prefix + "alpha"] else {
-      return nil
-    }
-    let alpha =
-      try value(for: module, in: members[prefix + "alpha_pattern"]?.object) ?? standard
-    guard let number = alpha.number, number.isFinite else {
-      throw .settings(path: location, found: "an alpha that is not a number")
-    }
+    guard let alpha = try alpha(of: module) else { return nil }
     var divisor = Double(max(1, rank ?? 1))
     if rank == nil {
       let rank =
         try value(for: module, in: members[prefix + "rank_pattern"]?.object)
-        ?? members[prefix + "r"]
-      guard let rank = rank?.integer, rank > 0 else {
-        throw .settings(path: location, found: "no rank 'r'")
+        ?? members[prefix + "r"] ?? standard(members[prefix + "peft_type"]?.string)
+      guard let number = rank?.integer, number > 0 else {
+        throw .settings(
+          path: location,
+          found:
+            "the rank of module '\(shown(module))' is \(rank.map { shown($0.text()) } ?? "absent")",
+          expected: "an integer above 0")
       }
-      divisor = Double(rank)
+      divisor = Double(number)
     }
     let isStabilized = members[prefix + "use_rslora"]?.bool == true
-    return Float(number / (isStabilized ? divisor.squareRoot() : divisor))
+    return Float(alpha / (isStabilized ? divisor.squareRoot() : divisor))
   }
 
   /// The value of the first pattern that matches a module.
@@ -118,18 +150,26 @@ struct AdapterSettings {
     return nil
   }
 
+  /// The most bytes and repetitions of a pattern.
+  private static let longestPattern = 512
+  private static let mostRepetitions = 3
+
   /// PEFT's rule: a pattern is a regular expression for the end of a module's name. Patterns with
   /// nested repetitions or many alternatives are refused, because matching them may never end.
   private static func matches(
     _ pattern: String, _ key: String, _ location: String
   ) throws(AdapterError) -> Bool {
-    guard pattern.utf8.count <= 512, pattern.count(where: { "*+{".contains($0) }) <= 3,
+    guard pattern.utf8.count <= longestPattern,
+      pattern.count(where: { "*+{".contains($0) }) <= mostRepetitions,
       !pattern.contains(#/\)[*+{]/#)
     else {
-      throw .settings(path: location, found: "the pattern '\(shown(pattern))'")
+      throw .pattern(
+        path: location, pattern: pattern,
+        fault: "is too complex to match safely; expected at most \(longestPattern) bytes and "
+          + "\(mostRepetitions) repetitions, none of them of a group")
     }
     guard let expression = try? NSRegularExpression(pattern: "^(.*\\.)?(?:\(pattern))$") else {
-      throw .settings(path: location, found: "the pattern '\(shown(pattern))'")
+      throw .pattern(path: location, pattern: pattern, fault: "is not a regular expression")
     }
     return expression.firstMatch(
       in: key, range: NSRange(key.startIndex..., in: key)) != nil

@@ -65,7 +65,8 @@ struct AdapterTargets {
     }
   }
 
-  /// The module that an adapter file means with a name without wrappers; `nil` for none.
+  /// The module with this name in an adapter file, without wrappers; `nil` if the model has no such
+  /// module.
   func place(of name: String) -> Place? { targets[name]?.place }
 
   /// The shape of that module's weight.

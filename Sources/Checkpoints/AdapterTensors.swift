@@ -12,7 +12,7 @@ extension AdapterKeys {
   package static func split(_ name: String) -> (module: String, part: AdapterPart)? {
     if let found = plainSplit(name) { return found }
     // `torch.compile` may wrap the layers of an adapter too: `….lora_A._orig_mod.weight`.
-    guard name.contains(compiled) else { return nil }
+    guard SingleFileKeys.wrapperParts.contains(where: name.contains) else { return nil }
     return plainSplit(unwrapped(name))
   }
 
@@ -24,11 +24,13 @@ extension AdapterKeys {
   }
 
   /// A name without the parts that PyTorch, PEFT and trainers add: `_orig_mod` (with dots or, in
-  /// kohya's names, with underscores) and `module` anywhere, `base_model.model` anywhere, and
+  /// kohya's names, with underscores), those of FSDP and `module` anywhere, `base_model.model` anywhere, and
   /// containers such as `state_dict` at the beginning.
   package static func unwrapped(_ name: String) -> String {
     var parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    if parts.count > 1 { parts.removeAll { $0 == compiled || $0 == distributed } }
+    if parts.count > 1 {
+      parts.removeAll { SingleFileKeys.wrapperParts.contains($0) || $0 == distributed }
+    }
     var plain = parts.joined(separator: ".")
     if plain.contains(compiled) {
       plain = plain.replacing(compiled + "_", with: "").replacing("_" + compiled, with: "")

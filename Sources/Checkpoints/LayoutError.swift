@@ -50,16 +50,12 @@ package enum LayoutError: RemediableError, Equatable {
 extension LayoutError {
   /// The error for a file or folder of a kind that is not `readable`.
   static func unknown(_ path: String, readable: [String]) -> LayoutError {
-    if let fault = downloadFault(of: path) { return fault }
     guard FileManager.default.fileExists(atPath: path) else { return .nothingThere(path: path) }
-    if let contents = try? ByteSlice.mapping(path), isGitLFSPointer(contents) {
-      return .pointer(path: path)
-    }
     return .notRecognized(path: path, found: describe(path), readable: readable)
   }
 
-  /// What is wrong with a file that was not downloaded, or not to its end; `nil` for other files
-  /// and where nothing of the name exists.
+  /// What is wrong with a file that was not downloaded, such as a Git LFS pointer, or not to its
+  /// end; `nil` for other files and where nothing of the name exists.
   static func downloadFault(of path: String) -> LayoutError? {
     let exists = FileManager.default.fileExists(atPath: path)
     if !exists, let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) {
@@ -70,7 +66,10 @@ extension LayoutError {
     let leftover = endings.map { parts.name + $0 }.first {
       FileManager.default.fileExists(atPath: parts.sibling($0))
     }
-    return leftover.map { .unfinished(path: path, leftover: $0) }
+    if let leftover { return .unfinished(path: path, leftover: leftover) }
+    guard isFile(path), let contents = try? ByteSlice.mapping(path), isGitLFSPointer(contents)
+    else { return nil }
+    return .pointer(path: path)
   }
 
   /// The name of a file without the ending that a download program appends until it is complete;

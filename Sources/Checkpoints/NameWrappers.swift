@@ -88,6 +88,6 @@ extension NameWrappers {
   static func change(parts: [String], of component: String?) -> ModelChange {
     ModelChange(
       .changed, component: component,
-      parts.map { "the part '\($0)' of names was removed" }.joined(separator: ", "))
+      parts.map { "'\($0)' was removed from tensor names" }.joined(separator: ", "))
   }
 }

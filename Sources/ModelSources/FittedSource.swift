@@ -14,8 +14,12 @@ extension OutputProfile {
     var model = model
     for index in model.components.indices {
       let component = model.components[index]
-      model.components[index].weights = FittedSource(
-        base: component.weights, profile: self, component: component.name)
+      model.components[index].weights = HalfSource(
+        component.weights, because: "\(title) reads this tensor as f16 only"
+      ) { name, entry in
+        entry.encoding.isQuantized && accepts(entry.encoding)
+          && !holds(entry, of: name, in: component.name)
+      }
     }
     return model
   }
@@ -75,31 +79,40 @@ extension OutputProfile {
   }
 }
 
-/// A component's tensors as a profile's program reads them.
-private struct FittedSource: WeightSource {
-  let base: any WeightSource
-  let profile: any OutputProfile
-  let component: String
+/// Weights of which some quantized tensors are read as float16 numbers.
+package struct HalfSource: WeightSource {
+  private let base: any WeightSource
+  private let reason: String
+  private let isHalf: @Sendable (_ name: String, TensorEntry) -> Bool
 
-  var location: String { base.location }
-  var names: [String] { base.names }
-
-  private func isWidened(_ name: String, _ entry: TensorEntry) -> Bool {
-    entry.encoding.isQuantized && profile.accepts(entry.encoding)
-      && !profile.holds(entry, of: name, in: component)
+  /// - Parameters:
+  ///   - reason: why tensors become float16, as a clause of messages.
+  ///   - isHalf: whether a tensor becomes float16.
+  package init(
+    _ base: any WeightSource, because reason: String,
+    where isHalf: @escaping @Sendable (_ name: String, TensorEntry) -> Bool
+  ) {
+    self.base = base
+    self.reason = reason
+    self.isHalf = isHalf
   }
 
-  func entry(_ name: String) -> TensorEntry? {
-    guard let entry = base.entry(name), isWidened(name, entry) else { return base.entry(name) }
+  package var location: String { base.location }
+  package var names: [String] { base.names }
+
+  package func storedName(_ name: String) -> String { base.storedName(name) }
+
+  package func entry(_ name: String) -> TensorEntry? {
+    guard let entry = base.entry(name), isHalf(name, entry) else { return base.entry(name) }
     return TensorEntry(shape: entry.shape, encoding: .plain(.f16))
   }
 
-  func tensor(_ name: String) throws -> StoredTensor {
+  /// - Throws: ``WeightError`` for numbers that float16 does not hold, or an error of the base.
+  package func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
-    guard isWidened(name, tensor.entry) else { return tensor }
+    guard isHalf(name, tensor.entry) else { return tensor }
     return try tensor.half(
-      named: name, in: location, from: tensor.encoding.name,
-      because: "\(profile.title) reads this tensor as f16 only")
+      named: name, in: location, from: tensor.encoding.name, because: reason)
   }
 }
 

@@ -83,18 +83,25 @@ package struct PredictionEvidence: Sendable, Equatable {
       return Prediction(
         .velocity, reason: "the file has the tensor '\(shown(marker))'", isCertain: true)
     }
-    guard let stated, let type = Self.type(named: stated) else { return nil }
+    guard let stated, let type = Self.types[stated.lowercased()] else { return nil }
     return Prediction(
       type, reason: "the metadata's '\(Self.metadataKey)' is '\(shown(stated))'",
       isCertain: true)
   }
 
-  /// The type that a value of ``metadataKey`` stands for: `epsilon`, `v`, and what other
-  /// programs write; `nil` for an unknown value.
-  private static func type(named value: String) -> PredictionType? {
-    if let type = PredictionType(rawValue: value) { return type }
-    if value.hasPrefix("v") { return .velocity }
-    return value.hasPrefix("e") ? .epsilon : nil
+  /// The types by the values of ``metadataKey`` in lower case. ModelSpec has `epsilon` and `v`; other
+  /// programs write the others.
+  private static let types: [String: PredictionType] = [
+    "epsilon": .epsilon, "eps": .epsilon,
+    "v": .velocity, "v_prediction": .velocity, "v-prediction": .velocity, "vprediction": .velocity,
+    "v_pred": .velocity, "v-pred": .velocity, "vpred": .velocity, "velocity": .velocity,
+    "sample": .sample,
+  ]
+
+  /// The metadata's value of ``metadataKey`` that stands for no known type; `nil` without one.
+  package var unknownStatement: String? {
+    guard statedPrediction == nil, let stated, !stated.isEmpty else { return nil }
+    return stated
   }
 
   /// Whether the file shows the type of a U-Net of that architecture, if only by a statistic.
@@ -107,6 +114,16 @@ package struct PredictionEvidence: Sendable, Equatable {
   /// The prediction type of a U-Net of that architecture.
   package func prediction(for architecture: Architecture) -> Prediction {
     if let statedPrediction { return statedPrediction }
+    let found = unstatedPrediction(for: architecture)
+    guard let unknownStatement else { return found }
+    return Prediction(
+      found.type,
+      reason: "guessed: the metadata's '\(Self.metadataKey)' has the unknown value "
+        + "'\(shown(unknownStatement))'", isCertain: false)
+  }
+
+  /// The prediction type that follows from the architecture, the step and the statistics.
+  private func unstatedPrediction(for architecture: Architecture) -> Prediction {
     guard let mark = architecture.predictionMark else { return .standard }
     if step == SingleFileFacts.epsilonStep {
       return Prediction(

@@ -43,13 +43,7 @@ extension ModelConfigs {
         "the unet takes text of width \(unet.textWidth), the text "
           + "\(count == 1 ? "encoder gives" : "encoders give") \(width)")
     }
-    let numbers: Int? =
-      switch architecture.timeIDs {
-      case .sizes: 6
-      case .sizesAndScore: 5
-      case nil: nil
-      }
-    if let numbers {
+    if let numbers = architecture.timeIDs?.count {
       if !addsPooledText(and: numbers) {
         let added = unet.additionEmbedding
         let pooled = textEncoders.last?.projectionDim ?? 0

@@ -104,7 +104,7 @@ extension ModelSource {
       let comparison = TensorComparison(
         Model.Component(name: component.name, modules: modules, weights: component.weights))
       guard comparison.faults.isEmpty, !comparison.unused.isEmpty else { continue }
-      copy.components[index].weights = SelectedSource(
+      copy.components[index].weights = ReducedSource(
         component.weights, without: Set(comparison.unused))
       copy.changes.append(
         ModelChange(
@@ -113,29 +113,5 @@ extension ModelSource {
           names: comparison.unused.map(component.weights.storedName)))
     }
     return copy
-  }
-}
-
-/// A source without some tensors of another.
-private struct SelectedSource: WeightSource {
-  let names: [String]
-  private let base: any WeightSource
-  private let removed: Set<String>
-
-  init(_ base: any WeightSource, without removed: Set<String>) {
-    names = base.names.filter { !removed.contains($0) }
-    self.base = base
-    self.removed = removed
-  }
-
-  var location: String { base.location }
-
-  func entry(_ name: String) -> TensorEntry? { removed.contains(name) ? nil : base.entry(name) }
-
-  func storedName(_ name: String) -> String { base.storedName(name) }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    guard !removed.contains(name) else { throw absent(name) }
-    return try base.tensor(name)
   }
 }

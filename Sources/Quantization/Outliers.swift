@@ -5,8 +5,8 @@ internal import Support
 package import Tensors
 
 extension QuantizationPlan {
-  /// The plan with layers in `rest` that would lose weights to a single one: one that is so large
-  /// that the others that share its scale are rounded to zero, or nearly.
+  /// The plan with those layers stored as `rest` where one very large weight would round the others
+  /// with the same scale to zero, or nearly.
   ///
   /// Layers with a scale for each group lose little to one outlier. They are stored as the rest
   /// where a row loses half of its signal. Each such layer, and each that loses single groups, is

@@ -199,7 +199,8 @@ extension QuantizationPlan {
   /// A row of a summary of the plan: the tensors with the same scheme, stored type and reason.
   package struct Group: Sendable, Equatable {
     package let scheme: String
-    /// The name of the number type or encoding in the output, where that differs from `scheme`.
+    /// The name of the number type or encoding in the output: `scheme`, unless the
+    /// output's program stores another.
     package let storedType: String
     package let reason: String
     package var tensors: Int

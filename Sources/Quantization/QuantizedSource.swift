@@ -40,6 +40,7 @@ package struct QuantizedSource: WeightSource {
 
   package var location: String { base.location }
   package var names: [String] { base.names }
+  package func storedName(_ name: String) -> String { base.storedName(name) }
 
   package func entry(_ name: String) -> TensorEntry? {
     guard let entry = base.entry(name) else { return nil }

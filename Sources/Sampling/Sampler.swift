@@ -14,7 +14,7 @@ package struct Sampler: Sendable {
   package let model: Model
   /// Most latent pixels per U-Net call, summed over images, which bounds memory.
   package var latentPixelsPerCall = Self.standardPixelsPerCall
-  /// Fits four images of 512 x 512.
+  /// 16,384 latent pixels: four images of 512 x 512 pixels.
   package static let standardPixelsPerCall = 4 * 64 * 64
 
   let prompts: PromptEncoder

@@ -20,6 +20,10 @@ package struct StrippedSource: WeightSource {
     origins[name].flatMap { teacher.entry($0.teacher) }
   }
 
+  package func storedName(_ name: String) -> String {
+    origins[name].map { teacher.storedName($0.teacher) } ?? name
+  }
+
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let origin = origins[name] else {
       throw WeightError(location: location, tensor: name, found: "not part of the stripped model")

@@ -42,6 +42,17 @@ package struct FileError: RemediableError, Equatable {
     return error
   }
 
+  /// The same error of a file with another path in messages.
+  func renamed(_ path: String) -> FileError {
+    var error = FileError(operation, path, code)
+    (error.bytes, error.openedBytes) = (bytes, openedBytes)
+    return error
+  }
+
+  /// Whether the error is of an input that changed while it was read, so that what was read may be
+  /// wrong.
+  package var isOfChangedInput: Bool { operation == .shortened || operation == .changed }
+
   package var description: String {
     switch operation {
     case .exists: "\(path) \(operation.rawValue)"

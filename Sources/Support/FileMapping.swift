@@ -2,7 +2,7 @@ private import Foundation
 
 /// A file that is mapped into memory, read-only.
 ///
-/// Where the file loses bytes meanwhile, they read as zeros, and ``MappedFiles`` reports it.
+/// If the file becomes shorter, the lost bytes read as zeros and ``MappedFiles`` reports it.
 ///
 /// Unchecked: the mapping never changes, and accesses only read it.
 package final class FileMapping: ByteOwner, @unchecked Sendable {

@@ -215,7 +215,7 @@ extension JSONValue {
       case "\n": output += "\\n"
       case "\r": output += "\\r"
       case "\t": output += "\\t"
-      // JSON requires an escape below 0x20 alone. The others get one because terminals obey them.
+      // JSON requires an escape below 0x20 alone. The others get one because terminals interpret them.
       case _ where scalar.isControl:
         output += "\\u" + hexadecimalText(UInt16(scalar.value))
       default: output.unicodeScalars.append(scalar)

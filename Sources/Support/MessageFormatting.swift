@@ -52,7 +52,7 @@ package func escapedForTerminal(_ text: String) -> String {
 }
 
 extension Unicode.Scalar {
-  /// Whether a terminal may obey the scalar instead of showing it: control characters, the two
+  /// Whether a terminal may interpret the scalar instead of showing it: control characters, the two
   /// separators of lines and paragraphs, and those that change the direction of the text.
   var isControl: Bool {
     switch value {

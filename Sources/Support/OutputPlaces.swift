@@ -20,6 +20,19 @@ package func checkOutputName(_ path: String) throws(FileError) {
   }
 }
 
+/// Checks the path of an output, and removes what runs that were killed left of it.
+///
+/// - Returns: the path to which the output is renamed.
+/// - Throws: ``FileError`` when `path` exists and `replacing` is false, or when no output can be
+///   written there.
+func preparedDestination(of path: String, replacing: Bool) throws(FileError) -> String {
+  try checkOutputName(path)
+  if !replacing, access(path, F_OK) == 0 { throw FileError(.exists, path) }
+  let destination = try outputDestination(of: path)
+  Temporary.removeAbandoned(of: destination)
+  return destination
+}
+
 /// The path in the same folder whose name is that of `path` followed by `ending`. If that is longer
 /// than the file system allows, the end of the name is left out.
 package func siblingPath(of path: String, ending: String) -> String {

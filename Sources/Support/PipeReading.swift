@@ -24,7 +24,7 @@ package func bytesToEnd(ofFileOrPipe path: String, limit: Int) throws -> [UInt8]
     if count == 0 { return bytes }
     if count < 0 {
       if [EINTR, EAGAIN].contains(errno) { continue }
-      throw FileError(.open, path, errno)
+      throw FileError(.read, path, errno)
     }
     bytes += buffer[..<count]
   }

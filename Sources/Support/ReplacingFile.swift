@@ -31,14 +31,8 @@ package final class ReplacingFile {
   /// - Throws: ``FileError`` when `path` exists and `replacing` is false, when `path` is not a
   ///   regular file, when its name is too long, or when the sibling cannot be created.
   package convenience init(path: String, replacing: Bool) throws(FileError) {
-    try checkOutputName(path)
-    var status = stat()
-    if stat(path, &status) == 0 {
-      if !replacing { throw FileError(.exists, path) }
-      if status.st_mode & S_IFMT == S_IFDIR { throw FileError(.create, path, EISDIR) }
-    }
-    let destination = try outputDestination(of: path)
-    Temporary.removeAbandoned(of: destination)
+    let destination = try preparedDestination(of: path, replacing: replacing)
+    if isFolder(path) { throw FileError(.create, path, EISDIR) }
     try self.init(at: destination, shownAs: path, replacing: replacing)
   }
 

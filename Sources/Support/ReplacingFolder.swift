@@ -18,10 +18,7 @@ package final class ReplacingFolder {
   package init(path: String, replacing: Bool) throws(FileError) {
     self.path = folderPath(path)
     self.replacing = replacing
-    try checkOutputName(self.path)
-    if !replacing, access(self.path, F_OK) == 0 { throw FileError(.exists, self.path) }
-    destination = try outputDestination(of: self.path)
-    Temporary.removeAbandoned(of: destination)
+    destination = try preparedDestination(of: self.path, replacing: replacing)
     temporary = try Temporary(of: destination, shownAs: self.path, isFolder: true, mode: 0o755)
   }
 

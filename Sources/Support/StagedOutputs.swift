@@ -40,12 +40,9 @@ package final class StagedOutputs {
 
   private func stage(_ path: String) throws(FileError) -> String {
     let path = folderPath(path)
-    try checkOutputName(path)
-    if !replacing, access(path, F_OK) == 0 { throw FileError(.exists, path) }
-    let destination = try outputDestination(of: path)
+    let destination = try preparedDestination(of: path, replacing: replacing)
     let parent = PathParts(destination).folder
     if folders[parent] == nil {
-      Temporary.removeAbandoned(of: destination)
       folders[parent] = try Temporary(
         of: destination, shownAs: path, isFolder: true, mode: 0o700)
     }
@@ -60,8 +57,7 @@ package final class StagedOutputs {
   /// An error of writing or reading a staged output, with the output's own path.
   package func unstaged(_ error: FileError) -> FileError {
     for output in outputs where error.path.hasPrefix(output.staged) {
-      let rest = error.path.dropFirst(output.staged.count)
-      return FileError(error.operation, output.path + rest, error.code)
+      return error.renamed(output.path + error.path.dropFirst(output.staged.count))
     }
     return error
   }
@@ -69,7 +65,11 @@ package final class StagedOutputs {
   /// Renames every output to its name. After an error, none is in its place, and files and folders
   /// that were there before are again. The one exception are files that were replaced on a file system
   /// without the exchange of names.
+  ///
+  /// - Throws: ``FileError`` when a file that the job mapped became shorter or was changed, or when a
+  ///   call fails.
   package func commit() throws(FileError) {
+    do { try MappedFiles.current?.check() } catch { throw unstaged(error) }
     var placed: [(output: Output, placement: Placement)] = []
     do throws(FileError) {
       for output in outputs {

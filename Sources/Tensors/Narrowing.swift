@@ -61,7 +61,7 @@ extension StoredTensor {
 
   /// ``converted(to:)`` for numbers that `kind` must hold.
   ///
-  /// - Throws: ``NarrowingError`` for numbers that are not finite, or not in `kind`.
+  /// - Throws: ``NarrowingError`` for numbers that are not finite, or too large for `kind`.
   package func narrowed(to kind: ElementKind) throws(NarrowingError) -> StoredTensor {
     let narrow = converted(to: kind)
     guard narrow.hasNonfinite else { return narrow }

@@ -4,7 +4,7 @@ package struct SharedScale: Equatable, Sendable {
     case tensor, row
     /// Rows whose groups are rotated before they are rounded.
     case rotatedRow
-    /// So many consecutive weights of a row.
+    /// Groups of this many consecutive weights of a row.
     case group(Int)
   }
 

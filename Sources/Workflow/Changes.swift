@@ -39,7 +39,8 @@ extension ModelSource {
         remedy: .choose(.ema, purpose: "to read it instead"))
     case .ignoredWithoutOthers:
       return ModelChange(
-        .leftOut, component: unet, "the moving average of a U-Net, without other weights of it",
+        .leftOut, component: unet,
+        "the moving average (EMA) of the U-Net, the only weights of it in the file",
         remedy: .choose(.ema, purpose: "to read it"))
     case .read:
       return ModelChange(
@@ -49,7 +50,7 @@ extension ModelSource {
     case .readWithoutOthers:
       return ModelChange(
         .changed, component: unet,
-        "the moving average (EMA) of the weights is read; the file holds no others",
+        "the file holds only its moving average (EMA), which is read",
         isRequested: true)
     // The reader names the tensors.
     case .ignoredIncomplete, nil: return nil
@@ -171,7 +172,7 @@ extension LayoutRequest {
             "quantized tensors become f16, because \(profile.title) reads them as plain numbers only",
             names: plain))
       }
-      // Other types that a program does not read become wider ones.
+      // Of the types that a program does not read, f64 alone becomes a narrower one.
       let narrowed = weights.names.filter { name in
         guard let entry = weights.entry(name), entry.encoding == .plain(.f64) else { return false }
         return profile.stored(entry).encoding != entry.encoding

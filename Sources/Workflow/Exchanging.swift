@@ -3,7 +3,6 @@ private import Formats
 internal import ModelSources
 private import Models
 internal import Support
-internal import Tensors
 
 extension ModelSource {
   /// Replaces a component, or adds it, by that of another model. What belongs to the component comes
@@ -41,11 +40,22 @@ extension ModelSource {
     let keepsConfig = own.map { part.config == $0.config } ?? false
     self[name] = part
     components.sort { $0.name < $1.name }
+    if name == ComponentName.vae, let doubt = doubtOfScaling(part, instead: own) {
+      changes.append(doubt)
+    }
     if name == ComponentName.unet {
       try takeScheduler(of: other, at: path)
       takeIndex(of: other)
     } else {
-      if scheduler == nil, !other.schedulerIsDefault { scheduler = other.scheduler }
+      if scheduler == nil, !other.schedulerIsDefault, let found = other.scheduler {
+        scheduler = found
+        changes.append(
+          ModelChange(
+            .assumed,
+            "the scheduler and the prediction type are those beside the '\(name)' of "
+              + "\(shown(PathParts(path).name)), because the U-Net comes without",
+            remedy: .choose(.prediction, purpose: "if the U-Net predicts another type")))
+      }
       if index[Self.pipelineClass] == nil, !other.indexIsDefault { index = other.index }
     }
     if let tokenizer = ComponentName.tokenizer(of: name),
@@ -53,6 +63,22 @@ extension ModelSource {
     {
       try takeTokenizer(folder, as: tokenizer, of: other, at: path, keepsConfig: keepsConfig)
     }
+  }
+
+  /// A VAE whose own config states another scaling factor than the U-Net expects: that of the VAE that
+  /// it replaces, else that of the architecture.
+  private func doubtOfScaling(_ vae: Component, instead own: Component?) -> ModelChange? {
+    let member = "scaling_factor"
+    guard self[ComponentName.unet] != nil, !vae.configIsDerived,
+      let stated = vae.config[member]?.number
+    else { return nil }
+    let expected =
+      own?.config[member]?.number ?? Architectures.of(components).autoencoder.scalingFactor
+    if stated == expected { return nil }
+    return ModelChange(
+      .assumed, component: vae.name,
+      "the scaling factor is \(stated), as its own config states; the U-Net's model has \(expected)"
+    )
   }
 
   // MARK: - What belongs to a U-Net
@@ -91,7 +117,9 @@ extension ModelSource {
     let architecture = Architectures.of(components)
     let before = PredictionType(scheduler: present)
     guard let evidence = other.predictionEvidence, evidence.shows(for: architecture) else {
-      if before != .standard || architecture.predictionMark != nil {
+      if before != .standard || architecture.predictionMark != nil
+        || other.predictionEvidence?.unknownStatement != nil
+      {
         let assumed = Prediction(
           before,
           reason: "taken from the model whose U-Net was replaced, because "
@@ -199,25 +227,5 @@ extension ModelSource.Component {
     return ModelChange(
       .leftOut, component: name, "the projection, which this text encoder does not use",
       names: [projection])
-  }
-}
-
-/// The tensors of a source without some of them.
-private struct ReducedSource: WeightSource {
-  private let base: any WeightSource
-  private let removed: Set<String>
-
-  init(_ base: any WeightSource, without removed: Set<String>) {
-    self.base = base
-    self.removed = removed
-  }
-
-  var location: String { base.location }
-  var names: [String] { base.names.filter { !removed.contains($0) } }
-  func entry(_ name: String) -> TensorEntry? { removed.contains(name) ? nil : base.entry(name) }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    if removed.contains(name) { throw absent(name) }
-    return try base.tensor(name)
   }
 }

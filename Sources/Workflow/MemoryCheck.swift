@@ -16,8 +16,8 @@ package struct MemoryError: RemediableError, Equatable {
   package let remedy: Remedy?
 
   package var description: String {
-    "\(work) takes at least \(formatted(bytes: needed)) of memory with the activations of the "
-      + "\(component), and \(formatted(bytes: free)) are free"
+    "\(work) needs at least \(formatted(bytes: needed)) of memory for the activations of the "
+      + "\(component); \(formatted(bytes: free)) is free"
   }
 }
 

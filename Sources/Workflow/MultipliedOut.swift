@@ -17,8 +17,9 @@ extension ModelSource {
         return encoding.isScaledFloat && !profile.accepts(encoding)
       }
       if names.isEmpty { continue }
-      model.components[index].weights = MultipliedOutSource(
-        base: component.weights, multiplied: Set(names))
+      model.components[index].weights = HalfSource(
+        component.weights, because: "the output cannot hold it"
+      ) { _, entry in entry.encoding.isScaledFloat && !profile.accepts(entry.encoding) }
       model.changes.append(
         ModelChange(
           .changed, component: component.name,
@@ -33,29 +34,5 @@ extension TensorEncoding {
   /// Whether the numbers are floating-point numbers with a scale.
   fileprivate var isScaledFloat: Bool {
     if case .scaled = self { true } else { false }
-  }
-}
-
-/// Weights of which some are read as float16 numbers.
-private struct MultipliedOutSource: WeightSource {
-  let base: any WeightSource
-  let multiplied: Set<String>
-
-  var location: String { base.location }
-  var names: [String] { base.names }
-
-  func entry(_ name: String) -> TensorEntry? {
-    guard let entry = base.entry(name), multiplied.contains(name) else { return base.entry(name) }
-    return TensorEntry(shape: entry.shape, encoding: .plain(.f16))
-  }
-
-  func storedName(_ name: String) -> String { base.storedName(name) }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    let tensor = try base.tensor(name)
-    guard multiplied.contains(name) else { return tensor }
-    return try tensor.half(
-      named: name, in: location, from: tensor.encoding.name,
-      because: "the output cannot hold it")
   }
 }

@@ -42,7 +42,7 @@ extension ModelSource {
     var found: JSONObject = [
       "name": .string(PathParts(original.location).name), "layout": .string(original.layout),
     ]
-    for fact in ["variants", "left_out", "container", ModelSource.MovingAverage.fact] {
+    for fact in ["variants", "container", ModelSource.MovingAverage.fact] {
       found[fact] = original.provenance[fact]
     }
     // Facts that a file states about itself are kept in the next file.

@@ -174,7 +174,7 @@ package struct ShrinkJob: Job {
         .note(
           "the verification failed, and \(output.path) is not written",
           remedy: .writeUnverified))
-      throw error
+      throw (error as? FileError).map(staged.unstaged) ?? error
     }
     try staged.commit()
     return result
@@ -202,7 +202,7 @@ package struct ShrinkJob: Job {
       }
     } catch let error as DiskSpaceError {
       note(error)
-    } catch let error as FileError {
+    } catch let error as FileError where !error.isOfChangedInput {
       note(staged.unstaged(error))
     }
   }

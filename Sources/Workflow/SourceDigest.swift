@@ -72,6 +72,7 @@ private struct WatchedSource: WeightSource {
   var location: String { base.location }
   var names: [String] { base.names }
   func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+  func storedName(_ name: String) -> String { base.storedName(name) }
 
   func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)

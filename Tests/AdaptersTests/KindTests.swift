@@ -320,10 +320,16 @@ import Testing
     #expect(account.changes.map(\.component) == ["unet", nil])
     #expect(account.changes.map(\.isRequested) == [true, true])
     #expect(
-      account.changes[0].summary == "1 module by LoRA of adapter_model.safetensors, scale 0.8")
+      account.changes[0].summary
+        == "LoRA of adapter_model.safetensors merged into 1 module, scale 0.8")
     let (_, stated) = try merged(pair + [("alpha", scalar(2))], Self.linear)
     #expect(stated.changes.map(\.kind) == [.changed])
     let (_, configured) = try merged(pair, Self.linear, settings: #"{"lora_alpha": 2}"#)
     #expect(configured.changes.map(\.kind) == [.changed])
+    // PEFT's default, and the alpha of another component.
+    let (_, standard) = try merged(pair, Self.linear, settings: #"{"peft_type": "LORA"}"#)
+    #expect(standard.changes.map(\.kind) == [.changed])
+    let (_, other) = try merged(pair, Self.linear, settings: #"{"text_encoder.lora_alpha": 2}"#)
+    #expect(other.changes.map(\.kind) == [.changed, .assumed])
   }
 }

@@ -249,10 +249,9 @@ import Testing
       try refusal(pair + [(bias, counting([64]))], into: model).hasPrefix(
         "a.safetensors: changes the bias of 1 layer that has none in sd-v1-4 (random): \(bias)"))
     let both = pair + [("unet.\(Self.linear).diff", counting([64, 64]))]
-    #expect(
-      try refusal(both, into: model)
-        == "a.safetensors: tensor 'unet.\(Self.linear)' is of two kinds in one module, which "
-        + "Decant does not merge")
+    let message = try refusal(both, into: model)
+    #expect(message.hasPrefix("a.safetensors: module 'unet.\(Self.linear)' has tensors of "))
+    #expect(message.contains("LoRA") && message.hasSuffix(", expected one kind"), "\(message)")
   }
 
   /// PEFT stores alpha in `adapter_config.json` beside the file.
@@ -264,6 +263,9 @@ import Testing
       ("{\"lora_alpha\": 8}", 2.0), ("{\"lora_alpha\": 8, \"use_rslora\": true}", 4),
       ("{\"lora_alpha\": 8, \"alpha_pattern\": {\"to_k\": 1, \"attn1.to_q\": 2}}", 0.5),
       ("{}", 1),
+      // PEFT's defaults, where the settings are PEFT's.
+      ("{\"peft_type\": \"LORA\"}", 2), ("{\"peft_type\": \"LORA\", \"lora_alpha\": 4}", 1),
+      ("{\"alpha_pattern\": {\"to_q\": 2}}", 0.5),
     ] {
       try withTemporaryFolder { folder in
         let path = folder + "/adapter_model.safetensors"
@@ -277,6 +279,58 @@ import Testing
         let unet = try #require(model["unet"])
         let found = try merge.weights(of: unet, as: nil).tensor(Self.linear + ".weight")
         expect(found.floats(), expected(weight, b, a, factor: factor))
+      }
+    }
+  }
+
+  @Test(
+    arguments: [
+      ([0xff], "not UTF-8"),
+      (
+        Array("a".utf8) + [[UInt8]](repeating: [0xcc, 0x81], count: 31).joined(),
+        "a text with more than 30 combining marks in a row"
+      ),
+    ] as [([UInt8], String)])
+  func settingsThatAreNoTextAreRefused(bytes: [UInt8], fault: String) throws {
+    let model = try model()
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      let tensor = ("unet.\(Self.linear).lora_A.weight", counting([2, 64]))
+      try writeSafetensors(MemorySource(location: "test", [tensor]), to: path)
+      let config = folder + "/adapter_config.json"
+      try Data(bytes).write(to: URL(fileURLWithPath: config))
+      #expect(throws: AdapterError.settings(path: config, found: fault, expected: "UTF-8 text")) {
+        try AdapterMerge([.init(path: path, scale: 1)], into: model)
+      }
+    }
+  }
+
+  /// Patterns that are slow to match, or invalid, are named with what is expected.
+  @Test func patternsThatAreRefused() throws {
+    let model = try model()
+    let complex =
+      "is too complex to match safely; expected at most 512 bytes and 3 repetitions, none of them "
+      + "of a group"
+    for (pattern, fault) in [
+      (".*a.*b.*c.*d", complex), ("(a)+", complex), (String(repeating: "a", count: 513), complex),
+      ("[", "is not a regular expression"),
+    ] {
+      try withTemporaryFolder { folder in
+        let path = folder + "/a.safetensors"
+        let tensors = [
+          ("unet.\(Self.linear).lora_A.weight", counting([2, 64])),
+          ("unet.\(Self.linear).lora_B.weight", counting([64, 2])),
+        ]
+        try writeSafetensors(MemorySource(location: "test", tensors), to: path)
+        try "{\"lora_alpha\": 1, \"alpha_pattern\": {\"\(pattern)\": 2}}".write(
+          toFile: folder + "/adapter_config.json", atomically: true, encoding: .utf8)
+        let error = #expect(throws: AdapterError.self) {
+          _ = try AdapterMerge([.init(path: path, scale: 1)], into: model)
+        }
+        #expect(
+          error
+            == .pattern(path: folder + "/adapter_config.json", pattern: pattern, fault: fault))
+        #expect(error?.remedy == .act("replace it by module names"))
       }
     }
   }

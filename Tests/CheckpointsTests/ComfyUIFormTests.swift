@@ -215,6 +215,20 @@ struct ComfyUIFormTests {
     #expect(error?.description.contains(found) == true, "\(error?.description ?? "")")
   }
 
+  /// No rotation is undone in float8_e5m2.
+  @Test func rotatedWideFloat8IsRefused() throws {
+    let source = layer(
+      #"{"format": "float8_e5m2", "convrot": true, "convrot_groupsize": 4}"#,
+      codes: StoredTensor(
+        shape: [1, 4], encoding: .plain(.f8e5m2), parts: [ByteSlice([0x3C, 0, 0, 0] as [UInt8])]),
+      scales: StoredTensor(shape: [], floats: [1]))
+    #expect(
+      throws: QuantizedFormError.unread(
+        path: "f.safetensors", form: "float8_e5m2 in rotated groups (ConvRot)",
+        tensor: "a.comfy_quant")
+    ) { try joined(source) }
+  }
+
   @Test func aLayerWithoutItsScaleIsNamed() throws {
     let source = MemorySource(
       location: "test",

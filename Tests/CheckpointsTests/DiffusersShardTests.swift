@@ -162,14 +162,14 @@ struct ShardTests {
     ("{}", "no object 'weight_map'"),
     (#"{"weight_map": []}"#, "no object 'weight_map'"),
     (#"{"weight_map": {}}"#, "'weight_map' is empty"),
-    (#"{"weight_map": {"a": 1}}"#, "tensor 'a' is mapped to a number, no file name"),
-    (#"{"weight_map": {"a": "../x"}}"#, "tensor 'a' is mapped to '../x', no file name"),
+    (#"{"weight_map": {"a": 1}}"#, "tensor 'a' maps to a number, expected a file name"),
+    (#"{"weight_map": {"a": "../x"}}"#, "tensor 'a' maps to '../x', expected a file name"),
     (
       #"{"weight_map": {"a": "/etc/passwd"}}"#,
-      "tensor 'a' is mapped to '/etc/passwd', no file name"
+      "tensor 'a' maps to '/etc/passwd', expected a file name"
     ),
-    (#"{"weight_map": {"a": ".."}}"#, "tensor 'a' is mapped to '..', no file name"),
-    (#"{"weight_map": {"a": ""}}"#, "tensor 'a' is mapped to '', no file name"),
+    (#"{"weight_map": {"a": ".."}}"#, "tensor 'a' maps to '..', expected a file name"),
+    (#"{"weight_map": {"a": ""}}"#, "tensor 'a' maps to '', expected a file name"),
   ])
   func malformedIndexesAreRefused(index: String, found: String) throws {
     try sharded { tiny in

@@ -140,10 +140,11 @@ struct DownloadTests {
     }
   }
 
-  @Test func pointersInPlaceOfConfigs() throws {
+  @Test(arguments: ["vae/config.json", "tokenizer/merges.txt", Self.weights])
+  func pointersInPlaceOfFiles(file: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
-      try tiny.write("version https://git-lfs.github.com/spec/v1\n", "vae/config.json")
+      try tiny.write("version https://git-lfs.github.com/spec/v1\n", file)
       #expect(refusal(tiny.path, in: folder)?.remedy == .pullFromGitLFS)
     }
   }

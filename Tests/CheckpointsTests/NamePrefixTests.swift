@@ -71,7 +71,7 @@ struct NamePrefixTests {
     let removed = prefix.replacing("_orig_mod.", with: "")
     var expected: [String] = []
     if prefix.contains("_orig_mod") {
-      expected.append("changed: the part '_orig_mod' of names was removed")
+      expected.append("changed: '_orig_mod' was removed from tensor names")
     }
     if prefix == "student.unet." {
       // The rest is a known prefix.
@@ -244,7 +244,7 @@ struct NamePrefixTests {
       #expect(
         model.changes.filter { $0.component != nil }.map(\.text) == [
           "changed: text_encoder: the prefix 'clip.' before every name was removed",
-          "changed: text_encoder: the part '_orig_mod' of names was removed",
+          "changed: text_encoder: '_orig_mod' was removed from tensor names",
           "changed: vae: the prefix 'module.' before every name was removed",
         ])
     }

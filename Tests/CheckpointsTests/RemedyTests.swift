@@ -22,6 +22,8 @@ struct RemedyTests {
       .act("delete the file if the model's history does not matter")
     ),
     (DiffusersError.missingShard(index: "m", shard: "s"), .downloadAgain),
+    (DiffusersError.missingShardIndex(folder: "m", shard: "s", lookedFor: "i"), .downloadAgain),
+    (DiffusersError.absentFromShard(index: "m", tensor: "w", shard: "s"), .downloadAgain),
     (DiffusersError.malformedEntry(path: "m", member: "a"), nil),
     (DiffusersError.quantized(path: "m", found: "a", expected: "b"), .readOriginal),
     (QuantizedFormError.unread(path: "m", form: "a", tensor: "b"), .readOriginal),

@@ -158,6 +158,34 @@ struct SDNQTests {
     }
   }
 
+  /// Codes of any kind without their scale are no numbers.
+  @Test(arguments: [
+    (ElementKind.u8, "uint8"), (.i16, "int16"), (.u16, "uint16"), (.f8e4m3, "float8_e4m3fn"),
+    (.f8e5m2, "float8_e5m2"),
+  ])
+  func codesWithoutAScaleAreNamed(kind: ElementKind, type: String) throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      let codes = TensorEntry(shape: [2, 2], encoding: .plain(kind))
+      try tiny.weights(
+        [
+          (
+            "to_q.weight",
+            StoredTensor(
+              shape: codes.shape, encoding: codes.encoding,
+              parts: [ByteSlice([UInt8](repeating: 0, count: codes.byteCount))])
+          ), ("norm.weight", counting([2])),
+        ], TinyFolder.stem + ".safetensors")
+      try tiny.write(
+        #"{"_class_name": "UNet2DConditionModel", "quantization_config": "#
+          + #"{"quant_method": "sdnq", "weights_dtype": "\#(type)"}}"#,
+        "unet/config.json")
+      #expect(
+        tiny.refusal() == "model/unet/diffusion_pytorch_model.safetensors: tensor 'to_q.scale': "
+          + "missing, expected f32 [out, 1] beside 'to_q.weight'")
+    }
+  }
+
   private static let readable =
     "expected 'sdnq' with a 'weights_dtype' that is an integer of up to 8, 16 or 32 bits or a float "
     + "of up to 8, 16 or 32 bits, and scales that are numbers"

@@ -105,9 +105,13 @@ struct ScaledFormTests {
   }
 
   /// The header describes layers in place of `comfy_quant` tensors. ComfyUI removes a prefix first.
-  @Test(arguments: ["", "model.diffusion_model."])
-  func headersDescribeLayers(prefix: String) throws {
-    let layers = #"{"layers": {"a": {"format": "float8_e5m2"}, "absent": {"format": "x"}}}"#
+  @Test(
+    arguments: ["", "model.diffusion_model."],
+    [
+      #"{"layers": {"a": {"format": "float8_e5m2"}, "absent": {"format": "x"}}}"#,
+      #"{"layers": {"absent": {"format": "x"}, "a": {"format": "float8_e5m2"}}}"#,
+    ])
+  func headersDescribeLayers(prefix: String, layers: String) throws {
     try archive(
       [
         (prefix + "a.weight", codes(.f8e5m2, Self.wide, [2, 2])),
@@ -124,6 +128,44 @@ struct ScaledFormTests {
           [("a.weight", counting([2]))], metadata: ["_quantization_metadata": "[]"])
       }.hasSuffix(
         "tensor '_quantization_metadata': the header's text has no object 'layers'"))
+  }
+
+  @Test func describedLayersBeginAlike() throws {
+    let layers = #"{"layers": {"a": {"format": "float8_e5m2"}, "b": {"format": "float8_e5m2"}}}"#
+    func layer(_ name: String) -> [(String, StoredTensor)] {
+      [
+        (name + ".weight", codes(.f8e5m2, Self.wide, [2, 2])), (name + ".weight_scale", one(0.25)),
+      ]
+    }
+    // The prefix that fits all layers, where others fit some.
+    try archive(
+      layer("x.a") + layer("y.a") + layer("y.b"), metadata: ["_quantization_metadata": layers]
+    ) { archive throws in
+      #expect(archive.weights.names == ["x.a.weight", "y.a.weight", "y.b.weight"])
+      #expect(try archive.weights.tensor("y.b.weight").floats() == [0.25, 0.5, -0.125, 0])
+    }
+    #expect(
+      message {
+        try self.archive(
+          layer("x.a") + layer("y.b"), metadata: ["_quantization_metadata": layers])
+      }.hasSuffix(
+        "tensor 'y.b.weight': the header describes layer 'b', and layers before it that begin with "
+          + "'x.' in the file"))
+  }
+
+  /// The config of a component describes nothing, but the header of its file does.
+  @Test func headersOfComponentsDescribeLayers() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      let header = #"{"layers": {"to_q": {"format": "float8_e5m2", "convrot": true}}}"#
+      try writeSafetensors(
+        MemorySource(
+          location: "test",
+          [("to_q.weight", codes(.f8e5m2, Self.wide, [2, 2])), ("to_q.weight_scale", one(1))]),
+        metadata: ["_quantization_metadata": header],
+        to: tiny.path + "/unet/" + "diffusion_pytorch_model.safetensors", replacing: true)
+      #expect(tiny.refusal().hasSuffix("(tensor 'to_q.comfy_quant'), which is not read"))
+    }
   }
 
   @Test func tensorsThatDoNotFitAreNamed() {

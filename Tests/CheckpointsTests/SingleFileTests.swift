@@ -293,6 +293,10 @@ struct SingleFileTests {
       (.incompleteAverage(path: "f", found: 1, expected: 2, missing: "w"), .leaveOut(.ema)),
       (.averageAlone(path: "f"), .choose(.ema, purpose: "to read it")),
       (.malformedConfig(path: "f", found: "not JSON"), .act("convert the model again")),
+      (
+        .continuousNoise(path: "f", tensor: "edm_mean"),
+        .act("use the program that the model was made for")
+      ),
       (.notAModel(path: "f", kind: "safetensors file", survey: survey), nil),
     ]
     for (error, remedy) in remedies { #expect(error.remedy == remedy, "\(error)") }

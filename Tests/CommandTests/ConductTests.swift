@@ -210,8 +210,8 @@ import Testing
       process.waitUntilExit()
       #expect(process.terminationStatus == 2)
       #expect(
-        message.contains("decant: making an image of 8192x8192 takes at least "), "\(message)")
-      #expect(message.hasSuffix(" are free; choose a smaller --size\n"), "\(message)")
+        message.contains("decant: making an image of 8192x8192 needs at least "), "\(message)")
+      #expect(message.hasSuffix(" is free; choose a smaller --size\n"), "\(message)")
       #expect(try names(folder) == ["model"])
     }
   }

@@ -122,6 +122,20 @@ import Testing
     }
   }
 
+  /// kohya's names call the transformers of other models a U-Net.
+  @Test func adaptersOfOtherModelsAreNamed() throws {
+    try withTemporaryFolder { folder in
+      let key = "lora_unet_double_blocks_0_img_attn_proj.lora_"
+      try write(
+        [("\(key)down.weight", [4, 64]), ("\(key)up.weight", [64, 4])],
+        to: folder + "/a.safetensors")
+      let ending = try expectDecant(["inspect", "a.safetensors"], in: folder)
+      #expect(
+        ending.output.contains("components  a diffusion transformer such as Flux 1"),
+        "\(ending.output)")
+    }
+  }
+
   @Test func unsupportedAdapterKindsAreNamed() throws {
     try withTemporaryFolder { folder in
       try write(

@@ -81,6 +81,6 @@ import Testing
       }
       #expect(found.contains(words))
     }
-    #expect(try outcome("sleep 60", limit: 0.2) == .failed("runs for more than 0.2 s"))
+    #expect(try outcome("exec sleep 60", limit: 0.2) == .failed("runs for more than 0.2 s"))
   }
 }

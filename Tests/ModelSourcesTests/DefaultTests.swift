@@ -137,14 +137,24 @@ struct DefaultTests {
     #expect(found() == ["epsilon", "certain"])
     for (stated, type) in [
       ("v", "v_prediction"), ("v_prediction", "v_prediction"), ("sample", "sample"),
-      ("epsilon", "epsilon"), ("eps", "epsilon"),
+      ("epsilon", "epsilon"), ("eps", "epsilon"), ("Velocity", "v_prediction"),
+      ("v-prediction", "v_prediction"),
     ] {
       evidence.stated = stated
       #expect(found(.stableDiffusion1) == [type, "certain"])
     }
-    // An unknown word states nothing.
-    evidence.stated = "flow"
-    #expect(evidence.statedPrediction == nil && found() == ["epsilon", "certain"])
+    // Words that stand for no type make the type a guess.
+    for stated in ["flow", "edm", "vae", "e"] {
+      evidence.stated = stated
+      #expect(evidence.statedPrediction == nil && found() == ["epsilon", "guess"])
+      #expect(found(.stableDiffusion1) == ["epsilon", "guess"])
+      #expect(
+        evidence.prediction(for: .stableDiffusion1).reason
+          == "guessed: the metadata's 'modelspec.prediction_type' has the unknown value '\(stated)'"
+      )
+    }
+    evidence.stated = ""
+    #expect(evidence.unknownStatement == nil && found() == ["epsilon", "certain"])
     evidence.marker = "v_pred"
     #expect(found() == ["v_prediction", "certain"])
     evidence.chosen = .epsilon

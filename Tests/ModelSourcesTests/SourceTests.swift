@@ -1,6 +1,7 @@
 import ModelSources
 import Support
 import Tensors
+import TestSupport
 import Testing
 
 /// The error of every reader for a variant that the model does not have.
@@ -34,6 +35,17 @@ struct SourceTests {
     #expect(try Self.memory.tensor("a").floats() == [1, 2, 3])
     #expect(Self.memory.parameterCount == 5)
     #expect(Self.memory.byteCount == 14)
+  }
+
+  @Test func reducedSourcesLackSomeTensors() throws {
+    let reduced = ReducedSource(Self.memory, without: ["b", "c"])
+    #expect(reduced.names == ["a"])
+    #expect(reduced.entry("b") == nil && reduced.entry("a") == Self.memory.entry("a"))
+    #expect(try reduced.tensor("a").floats() == [1, 2, 3])
+    let error = WeightError(location: "memory", tensor: "b", found: "no tensor has this name")
+    #expect(throws: error) { try reduced.tensor("b") }
+    #expect(
+      ReducedSource(PrefixedInFile(base: Self.memory), without: ["b"]).storedName("a") == "file.a")
   }
 
   @Test func absentTensorsAreNamed() {

@@ -4,6 +4,7 @@ import Models
 import Quantization
 import Support
 import Tensors
+import TestSupport
 import Testing
 
 /// Tests of `QuantizedSource` and `CastingSource`.
@@ -225,5 +226,14 @@ struct SourceTests {
     let error = #expect(throws: ConversionError.self) { try source.tensor("w") }
     #expect(error?.description == "odd.safetensors: tensor 'w' is c64, which cannot be converted")
     #expect(error?.remedy == nil)
+  }
+
+  /// Messages name a tensor as its file does, also behind these sources.
+  @Test func namesInTheFileAreKept() throws {
+    let half = CastingSource(
+      PrefixedInFile(base: Self.weights()), to: try #require(Schemes.named("f16")))
+    #expect(half.storedName("conv_in.weight") == "file.conv_in.weight")
+    let quantized = try QuantizedSource(half, plan: try Self.plan())
+    #expect(quantized.storedName("conv_in.weight") == "file.conv_in.weight")
   }
 }

@@ -1,4 +1,6 @@
 private import Foundation
+package import ModelSources
+package import Tensors
 
 /// The path of a file in `Fixtures/`.
 package func fixture(_ name: String) -> String {
@@ -30,4 +32,17 @@ package func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
     power += Double(b) * Double(b)
   }
   return power == 0 ? (difference == 0 ? 0 : .infinity) : (difference / power).squareRoot()
+}
+
+/// Tensors that their file has under names that begin with `file.`.
+package struct PrefixedInFile: WeightSource {
+  private let base: any WeightSource
+
+  package init(base: any WeightSource) { self.base = base }
+
+  package var location: String { base.location }
+  package var names: [String] { base.names }
+  package func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+  package func storedName(_ name: String) -> String { "file." + name }
+  package func tensor(_ name: String) throws -> StoredTensor { try base.tensor(name) }
 }

@@ -307,10 +307,11 @@ import Workflow
         let texts = written.listedChanges.map(\.text)
         #expect(
           texts.first
-            == "changed: unet: 1 module by LoRA of style.safetensors, scale 0.5")
+            == "changed: unet: LoRA of style.safetensors merged into 1 module, scale 0.5")
         #expect(
           texts.contains {
-            $0.hasPrefix("left out: 1 of style.safetensors, for which the model has no place: ")
+            $0.hasPrefix(
+              "left out: 1 module or tensor of style.safetensors that the model does not have: ")
           })
         // A model that was merged earlier says so, also after another conversion.
         #expect(try await adapters(path, InputOptions()) == "style 0.5", "\(name)")

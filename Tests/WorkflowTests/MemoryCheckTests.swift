@@ -78,8 +78,8 @@ import Workflow
       let error = try #require(await refusal(job, free: 0))
       #expect(
         error.description
-          == "making 2 images of 64x64 takes at least \(formatted(bytes: error.needed)) of memory with the "
-          + "activations of the \(error.component), and 0 bytes are free")
+          == "making 2 images of 64x64 needs at least \(formatted(bytes: error.needed)) of memory for the "
+          + "activations of the \(error.component); 0 bytes is free")
       #expect(await refusal(job, free: error.needed - 1) != nil)
       for free in [error.needed, nil] {
         try await FreeMemory.$machine.withValue(Machine(freeBytes: free)) {

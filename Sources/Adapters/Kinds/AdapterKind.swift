@@ -76,21 +76,32 @@ enum AdapterKinds {
     return kinds.isEmpty && module.has(.biasDifference) ? [FullDifference()] : kinds
   }
 
-  /// The kind that computes a module's change.
+  /// The kind of the change that a module adds to the weight, before the sum is scaled.
   ///
-  /// - Throws: ``AdapterError`` for a module of no kind or of several.
-  static func merging(
+  /// - Throws: ``AdapterError`` for a module without such a change.
+  static func change(
     _ module: AdapterFile.Module, key: String, in file: AdapterFile
   ) throws(AdapterError) -> any AdapterKind {
-    let kinds = of(module)
-    let changes = kinds.filter { !$0.scalesSum }
-    guard let change = changes.first else {
+    guard let kind = of(module).first(where: { !$0.scalesSum }) else {
       throw .incomplete(
         path: file.path, module: key, tensors: module.parts.values.sorted(),
         kinds: all.filter { !$0.scalesSum }.map(\.name))
     }
+    return kind
+  }
+
+  /// The kind that computes a module's change.
+  ///
+  /// - Throws: ``AdapterError`` for a module whose tensors match no kind or more than
+  ///   one.
+  static func merging(
+    _ module: AdapterFile.Module, key: String, in file: AdapterFile
+  ) throws(AdapterError) -> any AdapterKind {
+    let change = try change(module, key: key, in: file)
+    let kinds = of(module)
+    let changes = kinds.filter { !$0.scalesSum }
     if changes.count > 1 {
-      throw .unsupported(path: file.path, kind: "two kinds in one module", tensor: key)
+      throw .severalKinds(path: file.path, module: key, kinds: changes.map(\.name))
     }
     return kinds.first(where: \.scalesSum) ?? change
   }

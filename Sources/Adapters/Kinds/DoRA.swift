@@ -19,18 +19,6 @@ struct DoRA: AdapterKind {
     module.has(.scaleDoRA) || module.has(.magnitudeDoRA)
   }
 
-  /// The kind of the change that is added before the sum is scaled.
-  private func change(
-    _ module: AdapterFile.Module, key: String, in file: AdapterFile
-  ) throws(AdapterError) -> any AdapterKind {
-    guard let kind = AdapterKinds.of(module).first(where: { !$0.scalesSum }) else {
-      throw .incomplete(
-        path: file.path, module: key, tensors: module.parts.values.sorted(),
-        kinds: AdapterKinds.all.filter { !$0.scalesSum }.map(\.name))
-    }
-    return kind
-  }
-
   /// The tensor of the norms, and whether they are those of input channels.
   private func norms(
     _ module: AdapterFile.Module, key: String, shape: Shape, in file: AdapterFile
@@ -60,9 +48,10 @@ struct DoRA: AdapterKind {
     _ module: AdapterFile.Module, key: String, against shape: Shape, in file: AdapterFile
   ) throws(AdapterError) {
     if let bias = module.parts[.upBias] {
-      throw .unsupported(path: file.path, kind: "DoRA with a bias", tensor: bias)
+      throw .unsupported(path: file.path, kind: "DoRA that changes a bias", tensor: bias)
     }
-    try change(module, key: key, in: file).check(module, key: key, against: shape, in: file)
+    try AdapterKinds.change(module, key: key, in: file)
+      .check(module, key: key, against: shape, in: file)
     _ = try norms(module, key: key, shape: shape, in: file)
   }
 
@@ -72,7 +61,7 @@ struct DoRA: AdapterKind {
     let shape = weight.shape
     let (name, ofInputs) = try norms(module, key: key, shape: shape, in: file)
     let norms = try file.tensor(name).values
-    let change = try change(module, key: key, in: file).delta(
+    let change = try AdapterKinds.change(module, key: key, in: file).delta(
       module, key: key, of: weight, in: file)
     let sum = zip(weight.values, change).map { $0 + $1 }
     // The channel of an element, from its index.
@@ -87,6 +76,4 @@ struct DoRA: AdapterKind {
     }
     return sum.indices.map { sum[$0] * factors[channel($0)] - weight.values[$0] }
   }
-
-  func bias(_ module: AdapterFile.Module) -> String? { module.parts[.biasDifference] }
 }

@@ -7,10 +7,7 @@ extension DiffusersFolderReader {
   package static func folder(
     _ path: String, holdsConfigOf component: ModelSource.Component
   ) -> Bool {
-    let place = "\(path)/\(component.name)/\(DiffusersLayout.configFile)"
-    guard let bytes = try? ByteSlice.mapping(place),
-      let config = try? JSONValue(parsing: bytes.bytes)
-    else { return false }
-    return config.object == component.config
+    let config = try? readObject("\(path)/\(component.name)/\(DiffusersLayout.configFile)")
+    return config == component.config
   }
 }

@@ -122,7 +122,7 @@ package enum DiffusersError: RemediableError, Equatable {
     case .missingFile(_, let component, _, _): Self.adding([component])
     case .malformedProvenance: .act("delete the file if the model's history does not matter")
     case .ambiguousVariant(_, _, let found): .choose(.variant, found)
-    case .missingShard: .downloadAgain
+    case .notJSON, .missingShard, .missingShardIndex, .absentFromShard: .downloadAgain
     case .averaged: .leaveOut(.ema)
     case .quantized: .readOriginal
     case .foreign(_, _, let kind): .act(kind.remedy)

@@ -312,7 +312,8 @@ package struct DiffusersFolderReader: ModelReader {
         do {
           files.append(
             ModelSource.File(
-              path: "\(name)/\(file)", bytes: try ByteSlice.mapping("\(place)/\(file)")))
+              path: "\(name)/\(file)",
+              bytes: try ByteSlice.mapping("\(place)/\(file)").withoutByteOrderMark))
         } catch { throw .unreadable(error) }
       }
     }

@@ -79,5 +79,6 @@ private struct NamedSource: WeightSource {
 
   var location: String { base.location }
   func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+  func storedName(_ name: String) -> String { base.storedName(name) }
   func tensor(_ name: String) throws -> StoredTensor { try base.tensor(name) }
 }

@@ -158,7 +158,9 @@ struct DiffusersWeights {
       base = shards
       names = shards.files
     } else {
-      base = try Self.open(path)
+      let file = try Self.open(path)
+      // The names that the header describes are those of the file.
+      base = try Self.described(file, path: path) ?? file
     }
     let wrappers = NameWrappers(base.names, around: kind.group)
     do {
@@ -173,6 +175,14 @@ struct DiffusersWeights {
 }
 
 extension DiffusersWeights {
+  /// The tensors of a file whose header describes its quantized layers; `nil` for other files.
+  private static func described(
+    _ file: any WeightSource, path: String
+  ) throws -> DescribedSource? {
+    guard let file = file as? SafetensorsFile else { return nil }
+    return try DescribedSource(file, metadata: file.metadataObject, path: path)
+  }
+
   /// What is said of the choice: another set of weights than the one that was requested.
   ///
   /// - Parameter variant: the variant that was requested; `nil` for plain weights.
@@ -198,7 +208,7 @@ extension DiffusersWeights {
     if format is TorchArchive { return try TorchFile(path: path) }
     if format is SafetensorsArchive { return try SafetensorsFile(path: path) }
     let isPickle = path.hasSuffix(".bin")
-    if let contents = try? ByteSlice.mapping(path), !isGitLFSPointer(contents),
+    if let contents = try? ByteSlice.mapping(path),
       contents.count == 0 || knownFileKind(contents) != nil
     {
       throw LayoutError.notRecognized(
@@ -265,7 +275,7 @@ struct ShardedSource: WeightSource {
       else {
         let found = value.string.map { "'\(shown($0))'" } ?? value.kind
         throw .malformedShardIndex(
-          path: path, found: "tensor '\(shown(name))' is mapped to \(found), no file name")
+          path: path, found: "tensor '\(shown(name))' maps to \(found), expected a file name")
       }
       result[name] = file
     }
@@ -294,7 +304,6 @@ func readObject(
   let bytes: ByteSlice
   if let fault = LayoutError.downloadFault(of: path) { throw .absent(fault) }
   do { bytes = try ByteSlice.mapping(path) } catch { throw .unreadable(error) }
-  if isGitLFSPointer(bytes) { throw .absent(.pointer(path: path)) }
   let value: JSONValue
   do {
     value = try JSONValue(

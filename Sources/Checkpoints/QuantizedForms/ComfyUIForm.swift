@@ -180,6 +180,10 @@ extension ComfyUIForm {
         rotationSize = nil
         return
       }
+      guard !isWideFloat8 else {
+        throw QuantizedFormError.unread(
+          path: place.path, form: "\(wideFloat8) in rotated groups (ConvRot)", tensor: place.tensor)
+      }
       let size = object["convrot_groupsize"] ?? settings?["convrot_groupsize"] ?? 256
       guard let count = size.integer, count >= 4, count.nonzeroBitCount == 1,
         count.trailingZeroBitCount % 2 == 0

@@ -17,7 +17,8 @@ struct DescribedSource: WeightSource {
 
   /// `nil` where the header describes no layer.
   ///
-  /// - Throws: ``WeightError`` for a description that is not of that form.
+  /// - Throws: ``WeightError`` for a description that is not of that form, and for layers below
+  ///   different prefixes.
   init?(_ base: any WeightSource, metadata: JSONObject, path: String) throws {
     guard let written = metadata[Self.member]?.string else { return nil }
     guard let value = try? JSONValue(parsing: written), let layers = value.object?["layers"]?.object
@@ -26,7 +27,7 @@ struct DescribedSource: WeightSource {
         location: path, tensor: Self.member,
         found: "the header's text has no object 'layers'")
     }
-    let prefix = Self.prefix(of: layers.members.map(\.key), in: base)
+    let prefix = try Self.prefix(of: layers.members.map(\.key), in: base, path: path)
     var descriptions: [String: StoredTensor] = [:]
     var added: [String] = []
     for (layer, description) in layers.members {
@@ -46,16 +47,48 @@ struct DescribedSource: WeightSource {
   }
 
   /// What precedes the layers' names in the file. ComfyUI compares them with names below a prefix.
-  private static func prefix(of layers: [String], in base: any WeightSource) -> String {
-    guard let first = layers.first, base.entry(first + ComfyUIForm.weight) == nil else { return "" }
-    let ending = "." + first + ComfyUIForm.weight
-    guard let name = base.names.first(where: { $0.hasSuffix(ending) }) else { return "" }
-    return String(name.dropLast(ending.count - 1))
+  ///
+  /// - Throws: ``WeightError`` where no prefix fits all of the layers that the file has.
+  private static func prefix(
+    of layers: [String], in base: any WeightSource, path: String
+  ) throws(WeightError) -> String {
+    let described = Set(layers.map { $0[...] })
+    // Comparing lengths first bounds the time for long names with many dots.
+    let lengths = Set(layers.map(\.utf8.count))
+    /// The prefixes of each layer that the file has, in the order of the file.
+    var prefixes: [Substring: [Substring]] = [:]
+    for name in base.names where name.hasSuffix(ComfyUIForm.weight) {
+      let stem = name.dropLast(ComfyUIForm.weight.count)
+      let dots = stem.utf8.indices.filter { stem.utf8[$0] == UInt8(ascii: ".") }
+      for start in [stem.startIndex] + dots.map(stem.utf8.index(after:)) {
+        let layer = stem[start...]
+        guard lengths.contains(layer.utf8.count), described.contains(layer) else { continue }
+        prefixes[layer, default: []].append(stem[..<start])
+      }
+    }
+    var common: [Substring]?
+    for layer in layers {
+      guard let own = prefixes[layer[...]] else { continue }
+      let places = Set(own)
+      let fitting = (common ?? own).filter(places.contains)
+      guard !fitting.isEmpty else {
+        throw WeightError(
+          location: path, tensor: own[0] + layer + ComfyUIForm.weight,
+          found:
+            "the header describes layer '\(shown(layer))', and layers before it that begin with "
+            + "'\(shown(String(common?[0] ?? "")))' in the file")
+      }
+      common = fitting
+    }
+    guard let common, !common.contains("") else { return "" }
+    return String(common[0])
   }
 
   var location: String { base.location }
 
   func entry(_ name: String) -> TensorEntry? { descriptions[name]?.entry ?? base.entry(name) }
+
+  func storedName(_ name: String) -> String { base.storedName(name) }
 
   func tensor(_ name: String) throws -> StoredTensor {
     try descriptions[name] ?? base.tensor(name)

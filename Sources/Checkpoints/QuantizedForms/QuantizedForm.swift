@@ -94,6 +94,7 @@ enum QuantizedForms {
     _ config: JSONObject, _ weights: any WeightSource, of component: String, path: String
   ) throws -> (config: JSONObject, weights: any WeightSource, changes: [ModelChange]) {
     guard let (form, description) = try described(by: config, path: path) else {
+      // What the file's header describes is in the weights, since the file was opened.
       let (restored, changes) = try restored(
         weights, metadata: [:], of: component, path: weights.location)
       return (config, restored, changes)
@@ -112,30 +113,56 @@ enum QuantizedForms {
     var multiplied: [(encodings: String, names: [String])] = []
     for name in restored.names {
       guard let old = weights.entry(name)?.encoding, let new = restored.entry(name)?.encoding,
-        old != new, !new.isQuantized
+        !new.isQuantized, old != new || ScaledForm.scales(name, in: weights)
       else { continue }
-      let encodings = "from \(old.name) codes to \(new.name) numbers"
+      let encodings =
+        old == new
+        ? "of \(new.name) multiplied by the scales beside them"
+        : "from \(old.name) codes to \(new.name) numbers"
       if let index = multiplied.firstIndex(where: { $0.encodings == encodings }) {
         multiplied[index].names.append(name)
       } else {
         multiplied.append((encodings, [name]))
       }
     }
-    let kept = Set(restored.names)
-    let inputs = weights.names.filter { !kept.contains($0) && ScaledForm.isInputScale($0) }
-    return multiplied.map {
+    var changes = multiplied.map {
       ModelChange(
         .changed, component: component,
         "\(counted($0.names.count, "weight")) \($0.encodings)", names: $0.names)
     }
-      + (inputs.isEmpty
-        ? []
-        : [
-          ModelChange(
-            .leftOut, component: component,
-            "\(counted(inputs.count, "scale")) of activations, which only programs that compute in "
-              + "float8 use", names: inputs)
-        ])
+    let unscaled = unscaled(restored, in: weights)
+    if !unscaled.isEmpty {
+      changes.append(
+        ModelChange(
+          .assumed, component: component,
+          "\(counted(unscaled.count, "float8 weight")) without a scale, in a file that has scales, "
+            + "are read as plain numbers", names: unscaled))
+    }
+    let kept = Set(restored.names)
+    let inputs = weights.names.filter { !kept.contains($0) && ScaledForm.isInputScale($0) }
+    if !inputs.isEmpty {
+      changes.append(
+        ModelChange(
+          .leftOut, component: component,
+          "\(counted(inputs.count, "scale")) of activations, which only programs that compute in "
+            + "float8 use", names: inputs))
+    }
+    return changes
+  }
+}
+
+extension QuantizedForms {
+  /// Float8 weights of layers that have no scale, where the file has scales of others.
+  private static func unscaled(
+    _ restored: any WeightSource, in weights: any WeightSource
+  ) -> [String] {
+    guard ScaledForm.marks(weights) else { return [] }
+    return restored.names.filter { name in
+      guard let entry = restored.entry(name), case .plain(let kind) = entry.encoding else {
+        return false
+      }
+      return (kind == .f8e4m3 || kind == .f8e5m2) && entry.shape.rank >= 2
+    }
   }
 }
 

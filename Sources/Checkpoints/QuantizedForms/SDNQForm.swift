@@ -21,6 +21,8 @@ struct SDNQForm: QuantizedForm {
 
   static let weightSuffix = ".weight"
   private static let scaleSuffix = ".scale"
+  /// The kinds of tensors that are numbers without a scale.
+  static let numbers: [ElementKind] = [.f32, .f16, .bf16]
 
   /// The name of a weight's scale.
   static func scaleName(_ weight: String) -> String {
@@ -37,11 +39,16 @@ struct SDNQForm: QuantizedForm {
     _ weights: any WeightSource, described description: JSONObject, path: String
   ) throws -> any WeightSource {
     let settings = SDNQSettings(description: description)
+    func isCodes(_ name: String) -> Bool {
+      guard let encoding = weights.entry(name)?.encoding else { return false }
+      if !name.hasSuffix(Self.weightSuffix) { return encoding == .plain(.i8) }
+      return !Self.numbers.contains { encoding == .plain($0) }
+    }
     var joints: [String: JoinedSource.Joint] = [:]
     for name in weights.names {
       let isScale = name.hasSuffix(Self.scaleSuffix)
       // Codes without a scale are as wrong as a scale without codes.
-      guard isScale || weights.entry(name)?.encoding == .plain(.i8) else { continue }
+      guard isScale || isCodes(name) else { continue }
       let weight =
         isScale ? name.dropLast(Self.scaleSuffix.count) + Self.weightSuffix : name[...]
       if joints[String(weight)] != nil { continue }

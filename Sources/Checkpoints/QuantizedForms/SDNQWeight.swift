@@ -11,7 +11,8 @@ import Tensors
 ///     X.svd_up       [out, rank] and X.svd_down [rank, in]: a product that is added
 ///
 /// With `use_codebook`, the scale has the numbers that codes stand for, in place of the input
-/// channels. With `use_hadamard`, groups of a row were multiplied by a Hadamard matrix at last.
+/// channels. With `use_hadamard`, groups of a row were multiplied by a Hadamard matrix as the last
+/// step.
 /// Source: SDNQ 0.2.8, dequantizer.py.
 struct SDNQWeight {
   let name: String
@@ -32,7 +33,6 @@ struct SDNQWeight {
   private let rotation: Int?
   private let scaleEntry: TensorEntry
 
-  private static let numbers: [ElementKind] = [.f32, .f16, .bf16]
   /// Tensors of scales that are quantized themselves.
   private static let doubled = ["scale_2", "scale_zero_point", "zero_point_scale", "zero_point_2"]
 
@@ -55,7 +55,7 @@ struct SDNQWeight {
         found: "\(found), expected \(expected) beside '\(shown(tensor == name ? scale : name))'")
     }
     func isNumbers(_ entry: TensorEntry) -> Bool {
-      Self.numbers.contains { entry.encoding == .plain($0) }
+      SDNQForm.numbers.contains { entry.encoding == .plain($0) }
     }
     let scale = SDNQForm.scaleName(name)
     self.name = name

@@ -20,6 +20,20 @@ struct ScaledForm: QuantizedFileForm {
   private static let codes: [ElementKind] = [.f8e4m3, .f8e5m2, .i8]
   private static let numbers: [ElementKind] = [.f16, .bf16, .f32]
 
+  /// Whether the file scales a weight, by the name of its scale.
+  static func scales(_ weight: String, in weights: any WeightSource) -> Bool {
+    guard weight.hasSuffix(Self.weight) else { return false }
+    let layer = weight.dropLast(Self.weight.count)
+    return scales.contains { weights.entry(layer + $0) != nil }
+  }
+
+  /// Whether the file has scales of this form.
+  static func marks(_ weights: any WeightSource) -> Bool {
+    weights.names.contains { name in
+      isInputScale(name) || scales.contains(where: name.hasSuffix)
+    }
+  }
+
   static func isInputScale(_ name: String) -> Bool { inputScales.contains(where: name.hasSuffix) }
 
   private static func isMarker(_ name: String) -> Bool {

@@ -50,6 +50,10 @@ package struct SplitSource: WeightSource {
     pieces[name]?.piece.entry ?? base.entry(name)
   }
 
+  package func storedName(_ name: String) -> String {
+    base.storedName(pieces[name]?.tensor ?? name)
+  }
+
   package func tensor(_ name: String) throws -> StoredTensor {
     guard let (tensor, piece) = pieces[name] else { return try base.tensor(name) }
     let bytes =

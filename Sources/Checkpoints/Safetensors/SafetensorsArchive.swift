@@ -11,8 +11,13 @@ struct SafetensorsArchive: ArchiveFormat {
 
   func open(_ path: String) throws -> Archive {
     let file = try SafetensorsFile(path: path)
-    let strings = file.metadata.sorted { $0.key < $1.key }
-    return Archive(
-      weights: file, metadata: JSONObject(strings.map { ($0.key, .string($0.value)) }), kind: kind)
+    return Archive(weights: file, metadata: file.metadataObject, kind: kind)
+  }
+}
+
+extension SafetensorsFile {
+  /// ``metadata`` by name.
+  var metadataObject: JSONObject {
+    JSONObject(metadata.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
   }
 }

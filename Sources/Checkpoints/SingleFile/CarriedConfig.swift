@@ -50,7 +50,7 @@ struct CarriedConfig {
     self.components = components
     scheduler = object["scheduler"]?.object
     prediction = object[Prediction.fact]
-    steps = object[Self.steps]?.array?.filter { $0.object != nil } ?? []
+    steps = object[ModelSource.stepsFact]?.array?.filter { $0.object != nil } ?? []
     files = (object["files"]?.object?.members ?? []).compactMap { name, value in
       // Only the paths that Decant writes are read, so no path leads elsewhere.
       guard let text = value.string, Self.isCarried(name) else { return nil }
@@ -72,7 +72,6 @@ struct CarriedConfig {
   }
 
   private static let derived = "derived"
-  private static let steps = "steps"
 
   /// Marks in the model what was assumed when the file was written, and adds the steps that merged
   /// adapters.
@@ -115,7 +114,7 @@ struct CarriedConfig {
       whole[Prediction.fact] = prediction.json
     }
     let merges = model.mergeSteps
-    if !merges.isEmpty { whole[steps] = .array(merges) }
+    if !merges.isEmpty { whole[ModelSource.stepsFact] = .array(merges) }
     return JSONValue.object(whole).text()
   }
 }

@@ -69,7 +69,7 @@ struct ComponentBuilder {
     let layers = TextEncoderNames.layers(
       group.names, prefix: isLDM ? "encoder.down.0.block." : "encoder.down_blocks.0.resnets.")
     let pairs = AutoencoderNames.pairs(levels: levels, layers: layers)
-    // Attentions have names of several versions in both layouts.
+    // Versions of LDM and of diffusers name the layers of attention differently.
     let renamed: [(name: String, origin: String)] = group.origins.compactMap { name, origin in
       let diffusers = isLDM ? pairs.diffusers(name) ?? name : name
       guard case .named(let current, _) = KeyRule.apply(DiffusersKeys.autoencoder, to: diffusers)

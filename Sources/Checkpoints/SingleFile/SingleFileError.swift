@@ -22,6 +22,8 @@ package enum SingleFileError: RemediableError, Equatable {
   case averageAlone(path: String)
   /// The configs in the metadata, which an earlier Decant wrote, are damaged.
   case malformedConfig(path: String, found: String)
+  /// A model trained with EDM's continuous noise, as a tensor shows.
+  case continuousNoise(path: String, tensor: String)
   /// The model needs a feature that the sampler lacks.
   case unsupported(path: String, found: String)
   /// Single files cannot hold a component of that name.
@@ -54,6 +56,9 @@ package enum SingleFileError: RemediableError, Equatable {
       "\(path): holds a moving average of a U-Net (EMA) and no other weights of it"
     case .malformedConfig(let path, let found):
       "\(path): the metadata's 'decant.config' is \(found)"
+    case .continuousNoise(let path, let tensor):
+      "\(path): tensor '\(shown(tensor))' marks a model trained with EDM's continuous noise, which "
+        + "no scheduler supports"
     case .unsupported(let path, let found):
       "\(path): \(found)"
     case .unknownComponent(let path, let component):
@@ -66,6 +71,7 @@ package enum SingleFileError: RemediableError, Equatable {
     case .adapter: .choose(.adapters, purpose: "to merge them into a model")
     case .noMovingAverage, .incompleteAverage: .leaveOut(.ema)
     case .averageAlone: .choose(.ema, purpose: "to read it")
+    case .continuousNoise: .act("use the program that the model was made for")
     case .malformedConfig: .act("convert the model again")
     case .notAModel(_, _, let survey): survey.foreignKind.map { .act($0.remedy) }
     case .topology, .missing, .misshapen, .collision, .unsupported, .unknownComponent: nil

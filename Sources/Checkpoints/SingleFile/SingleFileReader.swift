@@ -91,13 +91,7 @@ package struct SingleFileReader: ModelReader {
     let mark = SingleFileFacts.continuous.lazy.compactMap { mark in
       names.first { $0 == mark || $0.hasSuffix("." + mark) }
     }.first
-    if let mark {
-      throw .unsupported(
-        path: path,
-        found:
-          "tensor '\(shown(mark))' marks a model trained with EDM's continuous noise, which no "
-          + "scheduler supports")
-    }
+    if let mark { throw .continuousNoise(path: path, tensor: mark) }
     // The names of diffusers' adapters begin with module names of a U-Net.
     let adapters = names.filter { AdapterKeys.split($0) != nil }
     if !adapters.isEmpty, 2 * adapters.count >= names.count {

@@ -15,5 +15,6 @@ struct UnprefixedSource: WeightSource {
   var location: String { base.location }
   var names: [String] { base.names.map { String($0.dropFirst(prefix.count)) } }
   func entry(_ name: String) -> TensorEntry? { base.entry(prefix + name) }
+  func storedName(_ name: String) -> String { base.storedName(prefix + name) }
   func tensor(_ name: String) throws -> StoredTensor { try base.tensor(prefix + name) }
 }

@@ -11,6 +11,9 @@ struct TorchContents {
   private(set) var metadata = JSONObject()
   /// The other members, with a description of each.
   private(set) var leftOut = JSONObject()
+  /// Dictionaries of tensors beside the model's, such as a moving average, with their numbers of
+  /// tensors.
+  private(set) var otherTensors: [(name: String, count: Int)] = []
   private let machine: PickleMachine
   private let path: String
   private var names: Set<String> = []
@@ -39,12 +42,23 @@ struct TorchContents {
       let members = machine.members(of: state)
     {
       try collect(members, prefix: "", depth: 1)
-      for (key, value) in top where key.text != Self.stateDictionary { note(self.name(key), value) }
+      for (key, value) in top where key.text != Self.stateDictionary {
+        let count = tensorCount(of: value)
+        if count > 0 { otherTensors.append((self.name(key), count)) }
+        note(self.name(key), value)
+      }
     } else {
       try collect(top, prefix: "", depth: 0)
     }
     guard !tensors.isEmpty else {
       throw .noTensors(path: path, found: top.map { name($0.key) })
+    }
+  }
+
+  /// The tensors among the members of a dictionary; 0 for other values.
+  private func tensorCount(of value: PickleValue) -> Int {
+    (machine.members(of: value) ?? []).count {
+      if case .tensor = $0.value { true } else { false }
     }
   }
 

@@ -7,7 +7,13 @@ package struct TorchFile: WeightSource {
   package let path: String
   /// The tensors' names, in the order of the file.
   package let names: [String]
-  /// The plain members of the checkpoint. `left_out` describes the other members.
+  /// Dictionaries of tensors beside the model's, such as a moving average, which are not read, with
+  /// their numbers of tensors.
+  let otherTensors: [(name: String, count: Int)]
+  /// The member of ``metadata`` that describes what is neither a tensor nor plain.
+  static let leftOut = "left_out"
+
+  /// The plain members of the checkpoint. ``leftOut`` describes the other members.
   package let metadata: JSONObject
   private let contents: ByteSlice
   private let places: [String: Place]
@@ -55,8 +61,9 @@ package struct TorchFile: WeightSource {
     self.contents = contents
     self.places = places
     names = found.tensors.map(\.name)
+    otherTensors = found.otherTensors
     var metadata = found.metadata
-    if !found.leftOut.isEmpty { metadata["left_out"] = .object(found.leftOut) }
+    if !found.leftOut.isEmpty { metadata[Self.leftOut] = .object(found.leftOut) }
     self.metadata = metadata
   }
 
@@ -173,6 +180,23 @@ struct TorchArchive: ArchiveFormat {
 
   func open(_ path: String) throws -> Archive {
     let file = try TorchFile(path: path)
-    return Archive(weights: file, metadata: file.metadata, kind: kind)
+    var changes = file.otherTensors.map { name, count in
+      ModelChange(
+        .leftOut,
+        "\(counted(count, "tensor")) below '\(shown(name))', beside the "
+          + "'\(TorchContents.stateDictionary)' of the model")
+    }
+    let others = Set(file.otherTensors.map(\.name))
+    let names = (file.metadata[TorchFile.leftOut]?.object?.keys ?? []).filter {
+      !others.contains($0)
+    }
+    if !names.isEmpty {
+      // The state of training code, which no model needs.
+      changes.append(
+        ModelChange(
+          .leftOut, "members of the pickle that are no tensors, numbers or texts", names: names,
+          isRequested: true))
+    }
+    return Archive(weights: file, metadata: file.metadata, kind: kind, changes: changes)
   }
 }

@@ -64,7 +64,7 @@ extension ZIPArchive {
     guard let directory = try? ZIPEnd(contents).directory else { return [] }
     var reader = ZIPFields(contents, in: directory)
     var names: [String] = []
-    while !reader.isAtEnd {
+    while !reader.isAtEnd, names.count < entryLimit {
       guard let item = try? reader.directoryEntry(index: names.count, allowsCompression: true)
       else { break }
       names.append(item.name)

@@ -27,6 +27,7 @@ package struct Architecture: Sendable {
     /// Original height and width, crop top and left, aesthetic score.
     case sizesAndScore
 
+    /// The number of values: 6 for sizes, 5 for sizes and score.
     package var count: Int {
       switch self {
       case .sizes: 6

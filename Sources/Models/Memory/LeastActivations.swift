@@ -10,20 +10,30 @@ package import Support
 package enum LeastActivations {
   private static let program = ProgramMemory(activationBytes: 4)
 
-  /// - Parameter batch: images times branches of guidance in one call.
+  /// - Parameters:
+  ///   - latent: width and height in latent pixels.
+  ///   - batch: images times branches of guidance in one call.
+  /// - Returns: bytes.
   package static func unet(_ config: UNetConfig, latent: ImageSize, batch: Int) -> Int {
     var walk = ActivationWalk(program, batch: batch, width: program.activationBytes)
     walk.unet(UNetSpec(config), latent: latent)
     return walk.peak / 2
   }
 
+  /// - Parameters:
+  ///   - latent: width and height in latent pixels.
+  ///   - batch: images.
+  /// - Returns: bytes.
   package static func decoder(_ config: VAEConfig, latent: ImageSize, batch: Int = 1) -> Int {
     var walk = ActivationWalk(program, batch: batch, width: program.activationBytes)
     walk.decoder(VAESpec(config).decoder, latent: latent)
     return walk.peak / 4 * 3
   }
 
-  /// - Parameter image: the size in pixels.
+  /// - Parameters:
+  ///   - image: the size in pixels.
+  ///   - batch: images.
+  /// - Returns: bytes.
   package static func encoder(_ config: VAEConfig, image: ImageSize, batch: Int = 1) -> Int {
     var walk = ActivationWalk(program, batch: batch, width: program.activationBytes)
     walk.encoder(VAESpec(config).encoder, image: image)
@@ -31,6 +41,11 @@ package enum LeastActivations {
   }
 
   /// The outputs of all layers, which a text encoder returns.
+  ///
+  /// - Parameters:
+  ///   - tokens: tokens of each prompt.
+  ///   - batch: prompts.
+  /// - Returns: bytes of [batch, tokens, hiddenSize] in float32 for each layer.
   package static func text(_ config: TextEncoderConfig, tokens: Int, batch: Int) -> Int {
     product(batch, tokens, config.hiddenSize, config.hiddenLayers, program.activationBytes)
   }

@@ -200,7 +200,7 @@ struct TokenizerFiles {
     mergesPath = path("merges.txt")
     guard bytes.count <= Self.mergesLimit else {
       throw malformed(
-        "merges.txt", "the length", "\(bytes.count) bytes", "at most \(Self.mergesLimit)")
+        "merges.txt", "the length", "\(bytes.count) bytes", "at most \(Self.mergesLimit) bytes")
     }
     let text: String
     do { text = try String(fileText: bytes.array) } catch {
