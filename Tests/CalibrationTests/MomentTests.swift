@@ -58,7 +58,10 @@ struct MomentTests {
       input.values[row * 4..<row * 4 + 4].map { Double($0) }
     }
     let guided: [[Double]] = (0..<2).map { row in
-      zip(rows[2 + row], rows[row]).map { 3 * $0 - 2 * $1 }
+      (0..<4).map { (column: Int) -> Double in
+        let difference: Double = 2 * rows[row][column]
+        return 3 * rows[2 + row][column] - difference
+      }
     }
     func product(_ rows: [[Double]], _ i: Int, _ j: Int) -> Double {
       rows.reduce(0) { sum, row in sum + row[i] * row[j] }
