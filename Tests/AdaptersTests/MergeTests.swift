@@ -330,7 +330,7 @@ import Testing
         #expect(
           error
             == .pattern(path: folder + "/adapter_config.json", pattern: pattern, fault: fault))
-        #expect(error?.remedy == .act("replace it by module names"))
+        #expect(error?.remedy == .act("replace it with module names"))
       }
     }
   }
