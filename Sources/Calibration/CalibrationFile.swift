@@ -157,8 +157,9 @@ extension CalibrationFile {
     compare("recorded steps", settings.recordedSteps, other.settings.recordedSteps)
     compare("the scheduler", settings.scheduler, other.settings.scheduler)
     compare("the guidance scale", settings.guidanceScale, other.settings.guidanceScale)
-    compare("the width", settings.size.width, other.settings.size.width)
-    compare("the height", settings.size.height, other.settings.size.height)
+    compare(
+      "the sizes", listed(settings.sizes.map(\.description)),
+      listed(other.settings.sizes.map(\.description)))
     compare(
       "the timestep bands", statistics.bands.boundaries, other.statistics.bands.boundaries)
     let (ours, theirs) = (statistics.names, other.statistics.names)

@@ -36,14 +36,15 @@ extension CalibrationFile {
         "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
         "modules", "runs",
       ] + (hasCalls ? ["calls"] : []))
-    let runs = try reader.runs(metadata)
+    let settings = try reader.settings(metadata, hasCalls: hasCalls)
+    let runs = try reader.runs(metadata, ofSize: hasCalls ? nil : settings.sizes[0])
     let calls = hasCalls ? try reader.calls(metadata, runs, file) : []
     self.init(
       path: path,
       tool: try reader.string(metadata, "tool"),
       isComplete: try reader.bool(metadata, "complete"),
       model: try reader.model(metadata),
-      settings: try reader.settings(metadata, hasCalls: hasCalls),
+      settings: settings,
       runs: runs,
       statistics: try reader.statistics(metadata, file, calls: calls), calls: calls)
   }
@@ -135,9 +136,10 @@ private struct MetadataReader {
   func settings(
     _ metadata: JSONObject, hasCalls: Bool
   ) throws(CalibrationError) -> CalibrationSettings {
+    // Files of version 1 have one size, and no recorded calls.
     let names =
-      ["steps", "scheduler", "guidance_scale", "width", "height"]
-      + (hasCalls ? ["recorded_steps"] : [])
+      ["steps", "scheduler", "guidance_scale"]
+      + (hasCalls ? ["recorded_steps", "sizes"] : ["width", "height"])
     let object = try child(metadata, "settings", names)
     guard let guidance = object["guidance_scale"]?.number else {
       throw refuse("settings.guidance_scale", object["guidance_scale"], "a number")
@@ -147,25 +149,54 @@ private struct MetadataReader {
       recordedSteps: hasCalls
         ? try integer(object, "recorded_steps", of: "settings", from: 0) : 0,
       scheduler: try string(object, "scheduler", of: "settings"), guidanceScale: guidance,
-      size: ImageSize(
-        width: try integer(object, "width", of: "settings"),
-        height: try integer(object, "height", of: "settings")))
+      sizes: hasCalls ? try sizes(object) : [try size(object, of: "settings")])
   }
 
-  func runs(_ metadata: JSONObject) throws(CalibrationError) -> [CalibrationRun] {
+  private func size(
+    _ object: JSONObject, of parent: String
+  ) throws(CalibrationError) -> ImageSize {
+    ImageSize(
+      width: try integer(object, "width", of: parent),
+      height: try integer(object, "height", of: parent))
+  }
+
+  private func sizes(_ settings: JSONObject) throws(CalibrationError) -> [ImageSize] {
+    var sizes: [ImageSize] = []
+    for value in settings["sizes"]?.array ?? [] {
+      let sides = (value.array ?? []).compactMap(\.integer).filter { $0 > 0 }
+      guard sides.count == 2, value.array?.count == 2 else {
+        throw refuse("settings.sizes", value, "a width and a height")
+      }
+      sizes.append(ImageSize(width: sides[0], height: sides[1]))
+    }
+    if sizes.isEmpty { throw refuse("settings.sizes", settings["sizes"], "at least one size") }
+    return sizes
+  }
+
+  /// - Parameter size: the size of all runs in files whose runs state none.
+  func runs(
+    _ metadata: JSONObject, ofSize size: ImageSize?
+  ) throws(CalibrationError) -> [CalibrationRun] {
     guard let values = metadata["runs"]?.array else {
       throw refuse("runs", metadata["runs"], "an array")
+    }
+    func sizeOfRun(_ run: JSONObject, _ name: String) throws(CalibrationError) -> ImageSize {
+      if let size { return size }
+      return try self.size(run, of: name)
     }
     var runs: [CalibrationRun] = []
     for (index, value) in values.enumerated() {
       let name = "runs[\(index)]"
       guard let object = value.object else { throw refuse(name, value, "an object") }
-      let run = try members(object, ["prompt", "negative_prompt", "seed"], of: name)
+      let run = try members(
+        object,
+        ["prompt", "negative_prompt", "seed"] + (size == nil ? ["width", "height"] : []), of: name)
       runs.append(
         CalibrationRun(
           prompt: try string(run, "prompt", of: name),
           negativePrompt: try string(run, "negative_prompt", of: name),
-          seed: UInt64(try integer(run, "seed", of: name, from: 0))))
+          seed: UInt64(try integer(run, "seed", of: name, from: 0)),
+          size: try sizeOfRun(run, name)))
     }
     if runs.isEmpty { throw refuse("runs", metadata["runs"], "at least one run") }
     runs.sort()

@@ -9,27 +9,28 @@ package struct CalibrationSettings: Sendable, Equatable {
   /// The scheduler's name: `ddim`.
   package var scheduler: String
   package var guidanceScale: Double
-  package var size: ImageSize
+  /// The sizes of the images. The runs take turns with them.
+  package var sizes: [ImageSize]
 
   /// Enough steps to see the noise levels of a run.
   package static let standardRecordedSteps = 8
 
   package init(
     steps: Int, recordedSteps: Int = standardRecordedSteps, scheduler: String,
-    guidanceScale: Double, size: ImageSize
+    guidanceScale: Double, sizes: [ImageSize]
   ) {
     self.steps = steps
     self.recordedSteps = recordedSteps
     self.scheduler = scheduler
     self.guidanceScale = guidanceScale
-    self.size = size
+    self.sizes = sizes
   }
 
   package var json: JSONObject {
     [
       "steps": .integer(steps), "recorded_steps": .integer(recordedSteps),
       "scheduler": .string(scheduler), "guidance_scale": .number(guidanceScale),
-      "width": .integer(size.width), "height": .integer(size.height),
+      "sizes": .array(sizes.map { .integers([$0.width, $0.height]) }),
     ]
   }
 }

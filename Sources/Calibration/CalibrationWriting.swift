@@ -71,7 +71,8 @@ extension CalibrationRun {
   var json: JSONObject {
     [
       "prompt": .string(prompt), "negative_prompt": .string(negativePrompt),
-      "seed": .integer(Int(seed)),
+      "seed": .integer(Int(seed)), "width": .integer(size.width),
+      "height": .integer(size.height),
     ]
   }
 }

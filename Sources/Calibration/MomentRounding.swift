@@ -113,9 +113,9 @@ package struct MomentRounding: Sendable {
       done += 1
       progress(done, total)
     }
-    let conditionings = try sampler.conditionings(of: calls, in: calibration)
+    let replay = try CallReplay(calls, calibration.settings, by: sampler)
     for group in groups {
-      var moments = try moments(of: group, conditionings, progress: count)
+      var moments = try moments(of: group, replay, progress: count)
       for input in group {
         let blocks = try moments.removeValue(forKey: input.layers[0].module.name).map(feedback)
         for layer in input.layers {
@@ -130,19 +130,16 @@ package struct MomentRounding: Sendable {
   }
 
   private func moments(
-    of group: [Input], _ conditionings: [CalibrationRun: Sampler.Conditioning],
-    progress: () -> Void
+    of group: [Input], _ replay: CallReplay, progress: () -> Void
   ) throws -> [String: LayerMoments] {
     let collector = MomentCollector(
       modules: group.map(\.layers[0].module), calls: calls.count, memory: memoryOfLayer)
-    for (index, call) in calls.enumerated() {
-      guard let conditioning = conditionings[call.run] else { continue }
+    for index in calls.indices {
+      let conditioning = replay.conditioning(of: index)
       collector.begin(
         call: index, branches: conditioning.unconditional == nil ? 1 : 2,
         guidanceScale: conditioning.guidanceScale)
-      _ = try sampler.predict(
-        call.input, timestep: call.timestep, conditioning: conditioning, step: call.step,
-        observer: MomentObserver(collector))
+      _ = try replay.predict(index, observer: collector)
       progress()
     }
     return collector.finish()
@@ -182,28 +179,5 @@ package struct MomentRounding: Sendable {
         weights, method: method, statistics: statistics, location: component.weights.location)
     }
     return RoundedLayers.Layer(encoded: encoded, method: method.name)
-  }
-}
-
-/// Gives the collector to each U-Net call.
-private final class MomentObserver: SamplingObserver {
-  private let collector: MomentCollector
-
-  init(_ collector: MomentCollector) { self.collector = collector }
-
-  func activationObserver(for call: UNetCall) -> (any ActivationObserver)? { collector }
-}
-
-extension CalibrationFile {
-  /// The sampler's request of a run.
-  package func request(for run: CalibrationRun) -> SamplingRequest {
-    var request = SamplingRequest(prompt: "")
-    request.setPrompt(Prompt(run.prompt, negativePrompt: run.negativePrompt))
-    request.seed = run.seed
-    request.steps = settings.steps
-    request.guidanceScale = settings.guidanceScale
-    request.scheduler = settings.scheduler
-    request.setSize(settings.size)
-    return request
   }
 }

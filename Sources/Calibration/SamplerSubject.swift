@@ -3,7 +3,7 @@ internal import ModelSources
 private import Models
 internal import Quantization
 package import Sampling
-private import Support
+package import Support
 
 /// Performs calibration runs with the reference sampler. It does not decode the latents.
 package struct SamplerSubject: CalibrationSubject {
@@ -17,18 +17,20 @@ package struct SamplerSubject: CalibrationSubject {
   private let recordedSteps: Set<Int>
 
   /// - Parameters:
-  ///   - request: the settings of all runs; prompts and seeds are those of each run.
+  ///   - request: the settings of all runs; prompts, seeds and sizes are those of each run.
+  ///   - sizes: the sizes of the runs; empty for the model's own.
   ///   - recordedSteps: the number of steps of a run to record, spread evenly.
   /// - Throws: `SchedulerError` for an unknown scheduler, or for a number of steps that the
   ///   scheduler does not support.
   package init(
-    _ sampler: Sampler, _ request: SamplingRequest,
+    _ sampler: Sampler, _ request: SamplingRequest, sizes: [ImageSize] = [],
     recordedSteps: Int = CalibrationSettings.standardRecordedSteps
   ) throws {
     settings = CalibrationSettings(
       steps: request.steps, recordedSteps: recordedSteps,
       scheduler: try sampler.model.schedulerKind(for: request).name,
-      guidanceScale: request.guidanceScale, size: sampler.size(for: request))
+      guidanceScale: request.guidanceScale,
+      sizes: sizes.isEmpty ? [sampler.size(for: request)] : sizes)
     // PNDM calls the U-Net more than once in some steps.
     callsPerRun = try sampler.scheduler(for: request).timesteps.count
     self.recordedSteps = spread(recordedSteps, over: callsPerRun)
@@ -42,6 +44,7 @@ package struct SamplerSubject: CalibrationSubject {
     var request = request
     request.setPrompt(Prompt(run.prompt, negativePrompt: run.negativePrompt))
     request.seed = run.seed
+    request.setSize(run.size)
     let recorder = CallRecorder(collector, run: run, recording: recordedSteps)
     _ = try sampler.denoise(request, observer: recorder)
     return recorder.calls

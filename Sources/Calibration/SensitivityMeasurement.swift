@@ -37,22 +37,18 @@ package struct SensitivityMeasurement: Sendable {
   ) throws -> Sensitivities {
     let known = Dictionary(done.units.map { ($0.name, $0) }) { first, _ in first }
     var result = Sensitivities(units: [])
-    let sampler = try Sampler(model)
-    let conditionings = try sampler.conditionings(of: calls, in: calibration)
+    let replay = try CallReplay(calls, calibration.settings, by: try Sampler(model))
     var count = units.count { known[$0.name] != nil } * calls.count
     for unit in units {
       if let measured = known[unit.name] {
         result.units.append(measured)
         continue
       }
-      let rounded = try Sampler(model.rounding(unit))
+      let rounded = CallReplay(replay, by: try Sampler(model.rounding(unit)))
       var errors: [Double] = []
-      for call in calls {
-        guard let conditioning = conditionings[call.run] else { continue }
-        let prediction = try rounded.predict(
-          call.input, timestep: call.timestep, conditioning: conditioning, step: call.step)
+      for (index, call) in calls.enumerated() {
         errors.append(
-          prediction.guided.squaredError(
+          try rounded.predict(index).guided.squaredError(
             from: call.guided(scale: calibration.settings.guidanceScale)))
         count += 1
         progress(count, units.count * calls.count)
@@ -64,19 +60,6 @@ package struct SensitivityMeasurement: Sendable {
       try finished(result)
     }
     return result
-  }
-}
-
-extension Sampler {
-  /// The text states of the run of each call.
-  func conditionings(
-    of calls: [ReferenceCall], in calibration: CalibrationFile
-  ) throws -> [CalibrationRun: Conditioning] {
-    var found: [CalibrationRun: Conditioning] = [:]
-    for call in calls where found[call.run] == nil {
-      found[call.run] = try conditioning(for: calibration.request(for: call.run))
-    }
-    return found
   }
 }
 

@@ -84,13 +84,13 @@ struct FileTests {
       #expect(
         metadata["settings"] == [
           "steps": 3, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": 7.5,
-          "width": 64, "height": 64,
+          "sizes": [[64, 64]],
         ])
       #expect(metadata["modules"] == ["conv_in", "block.linear"])
       #expect(
         metadata["runs"] == [
-          ["prompt": "cat", "negative_prompt": "", "seed": 1],
-          ["prompt": "dog", "negative_prompt": "", "seed": 0],
+          ["prompt": "cat", "negative_prompt": "", "seed": 1, "width": 64, "height": 64],
+          ["prompt": "dog", "negative_prompt": "", "seed": 0, "width": 64, "height": 64],
         ])
     }
   }
@@ -115,11 +115,16 @@ struct FileTests {
           metadata["calls"] = nil
           var settings = metadata["settings"]?.object ?? [:]
           settings["recorded_steps"] = nil
+          settings["sizes"] = nil
+          settings["width"] = 64
+          settings["height"] = 32
           metadata["settings"] = .object(settings)
+          metadata["runs"] = [["prompt": "a", "negative_prompt": "", "seed": 1]]
         }, tensors: { $0.removeAll { $0.0.hasPrefix("calls.") } })
       let file = try CalibrationFile(path: path)
       #expect(file.calls.isEmpty)
       #expect(file.settings.recordedSteps == 0)
+      #expect(file.runs.map(\.size) == [ImageSize(width: 64, height: 32)])
       #expect(file.statistics["conv_in"] != nil)
     }
   }
@@ -154,16 +159,16 @@ struct FileTests {
     (
       "settings",
       [
-        "steps": 0, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": 1, "width": 8,
-        "height": 8,
+        "steps": 0, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": 1,
+        "sizes": [[8, 8]],
       ],
       "'settings.steps' of the calibration is 0, expected an integer of at least 1"
     ),
     (
       "settings",
       [
-        "steps": 1, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": "x", "width": 8,
-        "height": 8,
+        "steps": 1, "recorded_steps": 8, "scheduler": "ddim", "guidance_scale": "x",
+        "sizes": [[8, 8]],
       ],
       "'settings.guidance_scale' of the calibration is \"x\", expected a number"
     ),
@@ -186,7 +191,7 @@ struct FileTests {
     ),
     ("runs", [], "'runs' of the calibration is [], expected at least one run"),
     (
-      "runs", [["prompt": "a", "negative_prompt": "", "seed": -1]],
+      "runs", [["prompt": "a", "negative_prompt": "", "seed": -1, "width": 8, "height": 8]],
       "'runs[0].seed' of the calibration is -1, expected an integer of at least 0"
     ),
     (
@@ -231,7 +236,7 @@ struct FileTests {
 
   /// Every member of the metadata is required.
   @Test func refusesEveryAbsentMember() throws {
-    let settings = ["steps", "recorded_steps", "scheduler", "guidance_scale", "width", "height"]
+    let settings = ["steps", "recorded_steps", "scheduler", "guidance_scale", "sizes"]
     let paths: [[String]] =
       [
         "version", "tool", "complete", "model", "settings", "bands", "passes", "histogram",
@@ -258,12 +263,14 @@ struct FileTests {
             + "value")
       }
     }
-    for member in ["prompt", "negative_prompt", "seed"] {
+    for member in ["prompt", "negative_prompt", "seed", "width", "height"] {
       try withTemporaryFolder { folder in
         let file = try Self.changed(
           folder,
           metadata: { metadata in
-            var run: JSONObject = ["prompt": "a", "negative_prompt": "", "seed": 1]
+            var run: JSONObject = [
+              "prompt": "a", "negative_prompt": "", "seed": 1, "width": 8, "height": 8,
+            ]
             run[member] = nil
             metadata["runs"] = [.object(run)]
           })
@@ -276,7 +283,9 @@ struct FileTests {
 
   @Test func refusesARepeatedRun() throws {
     try withTemporaryFolder { folder in
-      let run: JSONValue = ["prompt": "a", "negative_prompt": "b", "seed": 4]
+      let run: JSONValue = [
+        "prompt": "a", "negative_prompt": "b", "seed": 4, "width": 8, "height": 8,
+      ]
       let path = try Self.changed(folder, metadata: { $0["runs"] = [run, run] })
       #expect(
         Self.refusal(path)

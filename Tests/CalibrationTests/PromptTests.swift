@@ -6,10 +6,10 @@ import Testing
 struct PromptTests {
   @Test func seedsComeFromThePromptAlone() throws {
     let prompts = ["a", "b", "a much longer prompt"].map { Prompt($0) }
-    let together = prompts.runs(seeds: 2)
+    let together = prompts.runs(seeds: 2, sizes: [size])
     #expect(together.count == 6)
     #expect(Set(together).count == 6)
-    #expect(together[2...3].elementsEqual([prompts[1]].runs(seeds: 2)))
+    #expect(together[2...3].elementsEqual([prompts[1]].runs(seeds: 2, sizes: [size])))
     #expect(together[1].seed == together[0].seed + 1)
     #expect(together.allSatisfy { $0.seed < 1 << 33 })
     // FNV-1a of "a", 0: computed by hand from the published constants.
@@ -18,20 +18,20 @@ struct PromptTests {
     }
     #expect(together[0].seed == hash & 0xffff_ffff)
     #expect(
-      Prompt("a", negativePrompt: "b").runs(seeds: 1)[0].seed != together[0].seed)
+      [Prompt("a", negativePrompt: "b")].runs(seeds: 1, sizes: [size])[0].seed != together[0].seed)
   }
 
   @Test func runsCompareByBytesAndSort() {
-    let composed = CalibrationRun(prompt: "\u{e9}", negativePrompt: "", seed: 0)
-    let decomposed = CalibrationRun(prompt: "e\u{301}", negativePrompt: "", seed: 0)
+    let composed = CalibrationRun(prompt: "\u{e9}", negativePrompt: "", seed: 0, size: size)
+    let decomposed = CalibrationRun(prompt: "e\u{301}", negativePrompt: "", seed: 0, size: size)
     #expect(composed != decomposed)
     #expect(decomposed < composed)
     #expect(Set([composed, decomposed]).count == 2)
     let sorted = [
-      CalibrationRun(prompt: "b", negativePrompt: "", seed: 0),
-      CalibrationRun(prompt: "a", negativePrompt: "b", seed: 0),
-      CalibrationRun(prompt: "a", negativePrompt: "", seed: 5),
-      CalibrationRun(prompt: "a", negativePrompt: "", seed: 1),
+      CalibrationRun(prompt: "b", negativePrompt: "", seed: 0, size: size),
+      CalibrationRun(prompt: "a", negativePrompt: "b", seed: 0, size: size),
+      CalibrationRun(prompt: "a", negativePrompt: "", seed: 5, size: size),
+      CalibrationRun(prompt: "a", negativePrompt: "", seed: 1, size: size),
     ].sorted()
     #expect(sorted.map(\.seed) == [1, 5, 0, 0])
     #expect(sorted.last?.prompt == "b")
@@ -42,6 +42,6 @@ struct PromptTests {
     #expect(prompts.count >= 32)
     #expect(Set(prompts).count == prompts.count)
     #expect(prompts.allSatisfy { (20...120).contains($0.count) && !$0.contains("\t") })
-    #expect(prompts.map { Prompt($0) }.runs(seeds: 1).count == prompts.count)
+    #expect(prompts.map { Prompt($0) }.runs(seeds: 1, sizes: [size]).count == prompts.count)
   }
 }

@@ -20,8 +20,9 @@ func module(_ name: String, _ kind: ModuleSpec.Kind, _ shape: Shape) -> ModuleSp
     weight: TensorSpec(name: name + ".weight", shape: shape), bias: nil)
 }
 
+let size = ImageSize(width: 64, height: 64)
 let settings = CalibrationSettings(
-  steps: 3, scheduler: "ddim", guidanceScale: 7.5, size: ImageSize(width: 64, height: 64))
+  steps: 3, scheduler: "ddim", guidanceScale: 7.5, sizes: [size])
 let model = CalibratedModel(digest: "abc")
 
 extension SamplerSubject {
@@ -52,7 +53,7 @@ extension ModuleStatistics {
 }
 
 func run(_ prompt: String, seed: UInt64 = 0) -> CalibrationRun {
-  CalibrationRun(prompt: prompt, negativePrompt: "", seed: seed)
+  CalibrationRun(prompt: prompt, negativePrompt: "", seed: seed, size: size)
 }
 
 let runs = [run("dog"), run("cat", seed: 1), run("cat"), run("bird"), run("fish")]
