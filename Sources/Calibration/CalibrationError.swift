@@ -7,8 +7,13 @@ package enum CalibrationError: RemediableError, Equatable {
   /// Another file. `found` says what it is: `an empty file`.
   case notCalibration(path: String, found: String)
   case version(path: String, found: String)
-  case metadata(path: String, member: String, found: String, expected: String)
+  /// A member of a calibration or of another document beside it.
+  case metadata(path: String, document: String, member: String, found: String, expected: String)
   case malformedMetadata(path: String, error: JSONError)
+  /// Of some calibrations that are merged, the sensitivities are not there.
+  case missingSensitivities(path: String, present: String)
+  /// Sensitivities that do not belong together.
+  case otherSensitivities(paths: [String])
   case missingTensor(path: String, tensor: String)
   case unexpectedTensor(path: String, tensor: String)
   case tensor(path: String, tensor: String, found: TensorEntry, expected: String)
@@ -42,10 +47,15 @@ package enum CalibrationError: RemediableError, Equatable {
       "\(path): \(found), expected a calibration"
     case .version(let path, let found):
       "\(path): calibration version \(found), expected \(CalibrationFile.version)"
-    case .metadata(let path, let member, let found, let expected):
-      "\(path): '\(member)' of the calibration is \(found), expected \(expected)"
+    case .metadata(let path, let document, let member, let found, let expected):
+      "\(path): '\(member)' of the \(document) is \(found), expected \(expected)"
     case .malformedMetadata(let path, let error):
       "\(path): the calibration's metadata is not JSON: \(error)"
+    case .missingSensitivities(let path, let present):
+      "\(path) does not exist, but \(present) does; sensitivities are merged with their calibrations"
+    case .otherSensitivities(let paths):
+      "\(listed(paths)) cannot be joined: the model, the settings or the units differ, a call is in "
+        + "two of them, or one is not complete"
     case .missingTensor(let path, let tensor):
       "\(path): tensor '\(tensor)' is missing, but the metadata lists its module or call"
     case .unexpectedTensor(let path, let tensor):

@@ -23,7 +23,7 @@ extension CalibrationFile {
     do { value = try JSONValue(parsing: text) } catch {
       throw CalibrationError.malformedMetadata(path: path, error: error)
     }
-    let reader = MetadataReader(path: path, name: Self.metadataKey)
+    let reader = MemberReader(path: path, name: Self.metadataKey)
     let object = try reader.object(value)
     // Files of version 1 have no recorded calls.
     let hasCalls = object["version"] != 1
@@ -60,72 +60,8 @@ extension SafetensorsError {
   }
 }
 
-/// Reads the metadata of a calibration. Its errors name the wrong member.
-private struct MetadataReader {
-  let path: String
-  let name: String
-
-  func refuse(_ member: String, _ found: JSONValue?, _ expected: String) -> CalibrationError {
-    let text = found.map { $0.text() } ?? "absent"
-    let shown = text.count > 60 ? text.prefix(60) + "…" : Substring(text)
-    return .metadata(path: path, member: member, found: String(shown), expected: expected)
-  }
-
-  func object(_ value: JSONValue) throws(CalibrationError) -> JSONObject {
-    guard let object = value.object else { throw refuse(name, value, "an object") }
-    return object
-  }
-
-  /// Checks that the members of the object are exactly `names`.
-  func members(
-    _ object: JSONObject, _ names: [String], of parent: String? = nil
-  ) throws(CalibrationError) -> JSONObject {
-    let prefix = parent.map { $0 + "." } ?? ""
-    for key in object.keys where !names.contains(key) {
-      throw refuse(prefix + key, object[key], "no member of this name")
-    }
-    for key in names where object[key] == nil {
-      throw refuse(prefix + key, nil, "a value")
-    }
-    return object
-  }
-
-  func string(
-    _ object: JSONObject, _ key: String, of parent: String? = nil
-  ) throws(CalibrationError) -> String {
-    guard let value = object[key]?.string else {
-      throw refuse(full(key, parent), object[key], "a string")
-    }
-    return value
-  }
-
-  func bool(_ object: JSONObject, _ key: String) throws(CalibrationError) -> Bool {
-    guard let value = object[key]?.bool else { throw refuse(key, object[key], "a Boolean") }
-    return value
-  }
-
-  func integer(
-    _ object: JSONObject, _ key: String, of parent: String? = nil, from least: Int = 1
-  ) throws(CalibrationError) -> Int {
-    guard let value = object[key]?.integer, value >= least else {
-      throw refuse(full(key, parent), object[key], "an integer of at least \(least)")
-    }
-    return value
-  }
-
-  private func full(_ key: String, _ parent: String?) -> String {
-    parent.map { $0 + "." + key } ?? key
-  }
-
-  private func child(
-    _ metadata: JSONObject, _ key: String, _ names: [String]
-  ) throws(CalibrationError) -> JSONObject {
-    guard let object = metadata[key]?.object else {
-      throw refuse(key, metadata[key], "an object")
-    }
-    return try members(object, names, of: key)
-  }
-
+/// The members of a calibration.
+extension MemberReader {
   func model(_ metadata: JSONObject) throws(CalibrationError) -> CalibratedModel {
     let object = try child(metadata, "model", ["component", "digest"])
     return CalibratedModel(
@@ -152,10 +88,12 @@ private struct MetadataReader {
       sizes: hasCalls ? try sizes(object) : [try size(object, of: "settings")])
   }
 
+  /// - Parameter other: the size where the object states none.
   private func size(
-    _ object: JSONObject, of parent: String
+    _ object: JSONObject, of parent: String, else other: ImageSize? = nil
   ) throws(CalibrationError) -> ImageSize {
-    ImageSize(
+    if let other { return other }
+    return ImageSize(
       width: try integer(object, "width", of: parent),
       height: try integer(object, "height", of: parent))
   }
@@ -180,23 +118,9 @@ private struct MetadataReader {
     guard let values = metadata["runs"]?.array else {
       throw refuse("runs", metadata["runs"], "an array")
     }
-    func sizeOfRun(_ run: JSONObject, _ name: String) throws(CalibrationError) -> ImageSize {
-      if let size { return size }
-      return try self.size(run, of: name)
-    }
     var runs: [CalibrationRun] = []
     for (index, value) in values.enumerated() {
-      let name = "runs[\(index)]"
-      guard let object = value.object else { throw refuse(name, value, "an object") }
-      let run = try members(
-        object,
-        ["prompt", "negative_prompt", "seed"] + (size == nil ? ["width", "height"] : []), of: name)
-      runs.append(
-        CalibrationRun(
-          prompt: try string(run, "prompt", of: name),
-          negativePrompt: try string(run, "negative_prompt", of: name),
-          seed: UInt64(try integer(run, "seed", of: name, from: 0)),
-          size: try sizeOfRun(run, name)))
+      runs.append(try run(value, "runs[\(index)]", ofSize: size))
     }
     if runs.isEmpty { throw refuse("runs", metadata["runs"], "at least one run") }
     runs.sort()
@@ -206,8 +130,26 @@ private struct MetadataReader {
     return runs
   }
 
+  /// - Parameters:
+  ///   - others: names of members besides those of a run.
+  ///   - size: the size of a run that states none.
+  func run(
+    _ value: JSONValue, _ name: String, and others: [String] = [], ofSize size: ImageSize? = nil
+  ) throws(CalibrationError) -> CalibrationRun {
+    guard let object = value.object else { throw refuse(name, value, "an object") }
+    let run = try members(
+      object,
+      ["prompt", "negative_prompt", "seed"] + (size == nil ? ["width", "height"] : []) + others,
+      of: name)
+    let seed = UInt64(try integer(run, "seed", of: name, from: 0))
+    return CalibrationRun(
+      prompt: try string(run, "prompt", of: name),
+      negativePrompt: try string(run, "negative_prompt", of: name), seed: seed,
+      size: try self.size(run, of: name, else: size))
+  }
+
   /// The recorded calls, in the order of the file.
-  func calls(
+  fileprivate func calls(
     _ metadata: JSONObject, _ runs: [CalibrationRun], _ file: SafetensorsFile
   ) throws -> [ReferenceCall] {
     guard let values = metadata["calls"]?.array else {
@@ -265,7 +207,7 @@ private struct MetadataReader {
     return Tensor(shape: entry.shape, values: values)
   }
 
-  func statistics(
+  fileprivate func statistics(
     _ metadata: JSONObject, _ file: SafetensorsFile, calls: [ReferenceCall]
   ) throws -> ActivationStatistics {
     guard let boundaries = metadata["bands"]?.array?.map(\.integer),

@@ -57,21 +57,29 @@ package struct Calibrator: Sendable {
 
   /// The calibration that exists at the output's path, where this one would write the same bytes:
   /// made by the same program from the same model, settings and runs; `nil` otherwise.
-  package func finished(_ runs: [CalibrationRun]) -> CalibrationFile? {
+  ///
+  /// - Parameter fewer: whether a file of some of the runs is enough.
+  package func finished(
+    _ runs: [CalibrationRun], orFewer fewer: Bool = false
+  ) -> CalibrationFile? {
     guard let file = try? CalibrationFile(path: empty.path), file.isComplete,
-      file.tool == empty.tool, file.differences(from: empty).isEmpty, file.runs == runs.sorted()
+      file.tool == empty.tool, file.differences(from: empty).isEmpty,
+      file.runs == runs.sorted() || (fewer && Set(file.runs).isSubset(of: runs))
     else { return nil }
     return file
   }
 
   /// Performs the runs that are not done yet, and writes the file.
   ///
-  /// - Parameter progress: called with the U-Net calls done, including those of resumed runs, and
-  ///   the total.
+  /// - Parameters:
+  ///   - continues: asked before each run but the first. The runs after the answer false are left
+  ///     out.
+  ///   - progress: called with the U-Net calls done, including those of resumed runs, and the total.
   /// - Throws: ``CalibrationError``, `FileError` when the output exists, the errors of the subject,
   ///   and `CancellationError`. The partial file keeps the finished runs in every case.
   package func calibrate(
     _ runs: [CalibrationRun], on subject: some CalibrationSubject,
+    while continues: () -> Bool = { true },
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> CalibrationFile {
     if runs.isEmpty { throw CalibrationError.noRuns }
@@ -87,6 +95,7 @@ package struct Calibrator: Sendable {
     let done = Set(file.runs)
     for run in runs where !done.contains(run) {
       try Cancellation.check()
+      if !file.runs.isEmpty, !continues() { break }
       let collector = StatisticsCollector(
         modules: modules, bands: empty.statistics.bands, run: run, onCall: counter.advance)
       let calls = try subject.perform(run, observedBy: collector)

@@ -41,14 +41,18 @@ package struct CallReplay: Sendable {
 
   /// Evaluates one call.
   ///
-  /// - Parameter observer: observes the inputs and outputs of the U-Net's layers.
+  /// - Parameters:
+  ///   - state: a state of this call to continue from.
+  ///   - recording: called with the U-Net's state before each stage.
+  ///   - observer: observes the inputs and outputs of the U-Net's layers.
   package func predict(
-    _ index: Int, observer: (any ActivationObserver)? = nil
+    _ index: Int, from state: UNetState? = nil, recording: ((UNetState) -> Void)? = nil,
+    observer: (any ActivationObserver)? = nil
   ) throws -> NoisePrediction {
     let call = calls[index]
     return try sampler.predict(
       call.input, timestep: call.timestep, conditioning: conditioning(of: index), step: call.step,
-      observer: observer.map(FixedObserver.init))
+      from: state, recording: recording, observer: observer.map(FixedObserver.init))
   }
 }
 

@@ -1,3 +1,4 @@
+internal import Execution
 internal import ModelSources
 package import Models
 internal import Sampling
@@ -5,6 +6,9 @@ internal import Support
 internal import Tensors
 
 /// Measures sensitivities: rounds one unit of the U-Net after the other and evaluates recorded calls.
+///
+/// The layers before the changed unit are not evaluated again: each call continues from the original's
+/// activations before the unit.
 package struct SensitivityMeasurement: Sendable {
   private let model: Model
   private let calibration: CalibrationFile
@@ -23,41 +27,49 @@ package struct SensitivityMeasurement: Sendable {
     self.calls = calls
   }
 
-  /// Measures the units that `done` lacks.
+  /// Sensitivities of these units and calls of which nothing is measured.
+  package var empty: Sensitivities {
+    Sensitivities(calls: calls.map(Sensitivities.Call.init), of: units)
+  }
+
+  /// Measures what `done` lacks, call by call.
   ///
   /// - Parameters:
-  ///   - done: units that were measured before, with the same calls.
-  ///   - finished: called after each unit with all measured ones.
-  ///   - progress: called with the evaluated calls done and in total.
+  ///   - done: an earlier measurement with the same calls and units.
+  ///   - measured: called after each unit with all that is measured.
+  ///   - progress: called with the evaluations of the U-Net done and in total.
   /// - Throws: `CancellationError`, or an error of the sampler or the weights.
   package func run(
-    continuing done: Sensitivities = Sensitivities(units: []),
-    finished: (Sensitivities) throws -> Void = { _ in },
+    continuing done: Sensitivities,
+    measured: (Sensitivities) throws -> Void = { _ in },
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> Sensitivities {
-    let known = Dictionary(done.units.map { ($0.name, $0) }) { first, _ in first }
-    var result = Sensitivities(units: [])
-    let replay = try CallReplay(calls, calibration.settings, by: try Sampler(model))
-    var count = units.count { known[$0.name] != nil } * calls.count
-    for unit in units {
-      if let measured = known[unit.name] {
-        result.units.append(measured)
-        continue
+    var result = done
+    let total = calls.count * units.count
+    func report() { progress(result.units.reduce(0) { $0 + $1.errors.count }, total) }
+    report()
+    if result.isComplete { return result }
+    let sampler = try Sampler(model)
+    let replay = try CallReplay(calls, calibration.settings, by: sampler)
+    let spec = UNetSpec(model.unet)
+    let stages = units.map { unit in
+      unit.modules.compactMap { UNetStage.index(of: $0.name, in: spec) }.min()
+    }
+    for index in calls.indices {
+      let missing = units.indices.filter { result.units[$0].errors.count == index }
+      if missing.isEmpty { continue }
+      var states: [Int: UNetState] = [:]
+      let wanted = Set(missing.compactMap { stages[$0] })
+      let expected = try replay.predict(index) { state in
+        if wanted.contains(state.stage) { states[state.stage] = state }
       }
-      let rounded = CallReplay(replay, by: try Sampler(model.rounding(unit)))
-      var errors: [Double] = []
-      for (index, call) in calls.enumerated() {
-        errors.append(
-          try rounded.predict(index).guided.squaredError(
-            from: call.guided(scale: calibration.settings.guidanceScale)))
-        count += 1
-        progress(count, units.count * calls.count)
+      for unit in missing {
+        let rounded = CallReplay(replay, by: try Sampler(sampler, unetOf: model.rounding(units[unit])))
+        let found = try rounded.predict(index, from: stages[unit].flatMap { states[$0] })
+        result.units[unit].errors.append(found.guided.squaredError(from: expected.guided))
+        report()
+        try measured(result)
       }
-      result.units.append(
-        Sensitivities.Unit(
-          name: unit.name, modules: unit.modules.map(\.name), weightCount: unit.weightCount,
-          errors: errors))
-      try finished(result)
     }
     return result
   }

@@ -14,6 +14,41 @@ extension ImageSize: ExpressibleByArgument {
   }
 }
 
+/// One or more sizes, separated by commas.
+struct ImageSizes: ExpressibleByArgument {
+  let values: [ImageSize]
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    values = parts.compactMap { ImageSize(argument: String($0)) }
+    if values.count < parts.count { return nil }
+  }
+}
+
+/// A part of several, as `I/N`.
+extension Shard: ExpressibleByArgument {
+  package init?(argument: String) {
+    let parts = argument.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, let index = Int(parts[0]), let count = Int(parts[1]),
+      count > 0, (1...count).contains(index)
+    else { return nil }
+    self.init(index: index, of: count)
+  }
+}
+
+extension Effort: ExpressibleByArgument {}
+
+/// Measurements by name, separated by commas.
+struct Measurements: ExpressibleByArgument {
+  let values: Set<CalibrateJob.Measurement>
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    values = Set(parts.compactMap { CalibrateJob.Measurement(rawValue: String($0)) })
+    if values.isEmpty || values.count < parts.count { return nil }
+  }
+}
+
 /// An adapter as `FILE` or `FILE:SCALE`. The path may contain colons.
 struct AdapterArgument: ExpressibleByArgument {
   let value: AdapterInput

@@ -4,17 +4,22 @@ internal import Workflow
 
 /// `decant calibrate`. Records calibration statistics, or merges files of them.
 struct CalibrateCommand: JobCommand, RunCommand {
-  static let standard = CalibrationRequest.standard
-  static let promptLimitDefault = "all"
+  static let standard = CalibrationRequest(.standard)
+  static let stepsDefault = EffortArguments.stepsDefault
+  static let sizeDefault = EffortArguments.sizeDefault
+  static let promptLimitDefault =
+    "all of --prompts FILE, \(EffortArguments.promptsDefault) of Decant's own"
 
   static let configuration = CommandConfiguration(
     commandName: "calibrate",
-    abstract: "Generates images and records statistics of the inputs of every U-Net layer.",
+    abstract: "Generates images, and records what the U-Net and its layers receive and predict.",
     discussion: """
-      The result is for --calibration of quantize and shrink. An interrupted run keeps its \
-      finished images beside the output, and --resume continues from them.
+      The result is for --calibration of quantize, plan and shrink. An interrupted run keeps its \
+      finished images beside the output, and --resume continues from them. A finished output of the \
+      same model and settings is used again.
 
-      Example: decant calibrate sd-v1-5/ -o sd-v1-5.calibration --steps 20 --seeds 1
+      Example: decant calibrate sd-v1-5/ -o sd15.calibration --effort quick
+      Example: decant calibrate sd-v1-5/ -o part1.calibration --shard 1/4 --measure sensitivity
       Example: decant calibrate --merge a.calibration b.calibration -o c.calibration
       """)
 
@@ -35,7 +40,40 @@ struct CalibrateCommand: JobCommand, RunCommand {
     completion: .file())
   var output: String
 
+  @OptionGroup var effort: EffortArguments
   @OptionGroup var run: RunArguments<Self>
+
+  @Option(
+    name: guidanceScaleNames, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Classifier-free guidance scale; 1 turns guidance off (default: 7.5; 1 for turbo and 8.5 for "
+        + "LCM models).", valueName: "g"))
+  var guidanceScale: Double?
+
+  @Option(
+    name: schedulerOptionNames, help: schedulerHelp(default: "the model's own"),
+    completion: .list(schedulerNames))
+  var scheduler: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Begin no further image after N minutes (default: no limit).", valueName: "n"))
+  var minutes: Double?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Measure with the recorded calls, and keep the result beside the output: sensitivity, the "
+        + "error that each resnet and transformer block adds when it is rounded (each layer with "
+        + "--effort thorough).", valueName: "name"))
+  var measure: [Measurements] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Generate only the I-th of N parts of the images, on one of several machines; --merge joins "
+        + "the files.", valueName: "I/N"))
+  var shard: Shard?
 
   @Flag(help: "Continue an interrupted run of the same output.")
   var resume = false
@@ -52,13 +90,26 @@ struct CalibrateCommand: JobCommand, RunCommand {
       throw ValidationError("Give either a MODEL to run or --merge FILE FILE, not both.")
     }
     if merge.count == 1 { throw ValidationError("--merge takes two files or more, not 1.") }
+    if let minutes, !(minutes > 0 && minutes.isFinite) {
+      throw ValidationError("--minutes is \(minutes), expected more than 0.")
+    }
+    if minutes != nil, shard != nil {
+      throw ValidationError(
+        "--minutes has no place beside --shard: the parts would not be those of one calibration; "
+          + "leave it out.")
+    }
     if merge.isEmpty { return }
     if resume {
       throw ValidationError(
         "--resume has no effect with --merge, which runs no model; leave it out.")
     }
     let idle =
-      run.given + read.given + (compute.compute.value == .f32 ? [] : ["--compute"])
+      run.given + read.given
+      + [
+        ("--compute", compute.compute.value != .f32), ("--effort", effort.effort != .standard),
+        ("--guidance-scale", guidanceScale != nil), ("--scheduler", scheduler != nil),
+        ("--minutes", minutes != nil), ("--measure", !measure.isEmpty), ("--shard", shard != nil),
+      ].filter(\.1).map(\.0)
     if !idle.isEmpty {
       throw ValidationError(
         "\(listed(idle)) \(idle.count == 1 ? "has" : "have") no effect with --merge, which runs no "
@@ -69,11 +120,17 @@ struct CalibrateCommand: JobCommand, RunCommand {
   var threads: ThreadArguments { compute.threads }
 
   func job() -> CalibrateJob {
-    var settings = run.request
+    var settings = run.request(CalibrationRequest(effort.effort))
+    settings.guidanceScale = guidanceScale
+    settings.scheduler = scheduler
+    settings.limit = minutes.map { .seconds($0 * 60) }
     settings.compute = compute.compute.value
     let task: CalibrateJob.Task =
       if let model {
-        .run(model: model, reading: read.value, settings: settings, resumes: resume)
+        .run(
+          CalibrateJob.Run(
+            model: model, reading: read.value, settings: settings, resumes: resume, shard: shard,
+            measures: measure.reduce(into: []) { $0.formUnion($1.values) }))
       } else {
         .merge(merge)
       }

@@ -7,6 +7,10 @@ protocol RunCommand {
   /// The request whose settings apply where an option is not given.
   associatedtype Request: RunRequest
   static var standard: Request { get }
+  /// The default of --steps, in words.
+  static var stepsDefault: String { get }
+  /// The default of --size, in words.
+  static var sizeDefault: String { get }
   /// The default of --prompt-limit, in words.
   static var promptLimitDefault: String { get }
   /// What the images are for, with a space before it, in the help of each option.
@@ -37,15 +41,16 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Sampling steps per image\(Command.runPurpose) (default: \(Command.standard.steps)).",
+      "Sampling steps per image\(Command.runPurpose) (default: \(Command.stepsDefault)).",
       valueName: "n"))
   var steps: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Image width and height in pixels\(Command.runPurpose) (default: the model's own).",
-      valueName: "WxH"))
-  var size: ImageSize?
+      "Image width and height in pixels\(Command.runPurpose), or several, with which images take "
+        + "turns (default: \(Command.sizeDefault)).",
+      valueName: "WxH[,WxH]"))
+  var size: ImageSizes?
 
   @Option(
     parsing: .unconditional,
@@ -68,18 +73,17 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
     ].filter(\.1).map(\.0)
   }
 
-  /// The command's standard request with the options that are given.
-  var request: Command.Request {
-    var request = Command.standard
+  /// A request with the options that are given.
+  func request(_ standard: Command.Request) -> Command.Request {
+    var request = standard
     request.promptsPath = prompts
     if let promptLimit {
       request.promptLimit = promptLimit
     } else if prompts != nil, !request.limitsPromptFiles {
       request.promptLimit = nil
     }
-    request.steps = steps ?? request.steps
+    request.set(steps: steps, sizes: size?.values ?? [])
     request.seeds = seeds ?? request.seeds
-    request.size = size
     return request
   }
 }

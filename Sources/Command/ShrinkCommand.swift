@@ -5,9 +5,11 @@ internal import Workflow
 /// `decant shrink`. Strips, calibrates, quantizes, writes and verifies in one job.
 struct ShrinkCommand: WritingCommand, RunCommand {
   /// A short calibration. `decant calibrate` makes a long one.
-  static let standard = CalibrationRequest.short
+  static let standard = CalibrationRequest(.standard, isPart: true)
+  static let stepsDefault = EffortArguments.stepsDefault
+  static let sizeDefault = EffortArguments.sizeDefault
   static let promptLimitDefault =
-    "\(standard.promptLimit ?? ownPromptCount) to calibrate, and the next "
+    "\(EffortArguments.promptsDefault) to calibrate, and the next "
     + "\(verificationPrompts) to verify, of a file too"
   static let runPurpose = " of the calibration"
 
@@ -46,6 +48,7 @@ struct ShrinkCommand: WritingCommand, RunCommand {
     completion: .file())
   var calibration: String?
 
+  @OptionGroup var effort: EffortArguments
   @OptionGroup var quantization: QuantizationArguments
   @OptionGroup var calibrating: RunArguments<Self>
   @OptionGroup var thresholds: ThresholdArguments
@@ -92,7 +95,7 @@ struct ShrinkCommand: WritingCommand, RunCommand {
     var verification = VerificationRequest.standard
     thresholds.apply(to: &verification)
     verification.compute = compute.compute.value
-    var run = calibrating.request
+    var run = calibrating.request(CalibrationRequest(effort.effort, isPart: true))
     run.compute = compute.compute.value
     return ShrinkJob(
       model: model, reading: read.value, output: layout.request(output.output, strict),

@@ -12,8 +12,12 @@ extension Stage {
     case .generating(let model, let prompt, let count):
       "generating with \(model), \(prompt + 1) of \(count)"
     case .computing(let component): "computing \(component.rawValue)"
-    case .calibrating(let images, let size):
-      "calibrating with \(counted(images, "image")) of \(size.width)x\(size.height)"
+    case .calibrating(let images, let sizes):
+      "calibrating with \(counted(images, "image")) of "
+        + listed(sizes.map(\.description))
+    case .measuringSensitivities(let units, let calls):
+      "measuring the sensitivities of \(counted(units, "unit")) of unet in "
+        + counted(calls, "recorded call")
     case .writing(let path): "writing \(path)"
     case .rounding(let calls):
       "rounding the layers of unet with \(counted(calls, "recorded call"))"

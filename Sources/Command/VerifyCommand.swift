@@ -5,6 +5,8 @@ internal import Workflow
 /// `decant verify`. Compares a model with its reference.
 struct VerifyCommand: JobCommand, RunCommand {
   static let standard = VerificationRequest.standard
+  static let stepsDefault = "\(standard.steps)"
+  static let sizeDefault = "the model's own"
   static let promptLimitDefault =
     "all of --prompts FILE, \(standard.promptLimit ?? ownPromptCount) of Decant's own"
 
@@ -67,7 +69,7 @@ struct VerifyCommand: JobCommand, RunCommand {
   var threads: ThreadArguments { compute.threads }
 
   func job() -> VerifyJob {
-    var request = run.request
+    var request = run.request(Self.standard)
     request.guidanceScale = guidanceScale
     request.scheduler = scheduler
     request.hasBaselines = baselines

@@ -36,6 +36,15 @@ package struct UNet: Sendable {
       self.attentions = try attentions.map { try Transformer($0, weights, arithmetic) }
       self.resampler = try resampler.map { try Resampler($0, weights, arithmetic) }
     }
+
+    /// Runs a resnet and the transformer after it.
+    func run(
+      _ index: Int, _ x: consuming Tensor, text: Tensor, time: Tensor,
+      _ observer: (any ActivationObserver)?
+    ) throws -> Tensor {
+      let x = try resnets[index](consume x, time: time, observer)
+      return attentions.isEmpty ? x : try attentions[index](x, text: text, observer)
+    }
   }
 
   package let spec: UNetSpec
@@ -48,6 +57,8 @@ package struct UNet: Sendable {
   private let upBlocks: [Block]
   private let convNormOut: GroupNorm
   private let convOut: Convolution
+  /// What ``callAsFunction`` runs between the first and the last convolution, in order.
+  private let stages: [UNetStage]
 
   /// - Throws: what `weights` throws, ``WeightError`` when a tensor has another shape, or
   ///   `CancellationError`.
@@ -72,6 +83,7 @@ package struct UNet: Sendable {
     }
     convNormOut = try GroupNorm(spec.convNormOut, weights)
     convOut = try Convolution(spec.convOut, weights, arithmetic)
+    stages = UNetStage.stages(of: spec)
   }
 
   package init(_ model: Model, arithmetic: Arithmetic = .f32) throws {
@@ -87,11 +99,15 @@ package struct UNet: Sendable {
   ///   - encoderHiddenStates: the output of the text encoders, [B, words, D].
   ///   - timestepCondition: the guidance embedding of latent consistency models, [B, width].
   ///   - added: the added conditioning of SDXL; required if the config has `addition_embed_type`.
+  ///   - state: a state of an earlier call with the same inputs, to continue from; `nil` begins with
+  ///     the first convolution.
+  ///   - recording: called with the state before each stage.
   /// - Returns: [B, out channels, H, W].
   /// - Throws: ``InputError`` for an input of another shape; `CancellationError`.
   package func callAsFunction(
     sample: Tensor, timesteps: [Float], encoderHiddenStates: Tensor,
     timestepCondition: Tensor? = nil, added: AddedConditioning? = nil,
+    from state: UNetState? = nil, recording: ((UNetState) -> Void)? = nil,
     observer: (any ActivationObserver)? = nil
   ) throws -> Tensor {
     try checkInputs(sample, timesteps, encoderHiddenStates, timestepCondition, added)
@@ -99,46 +115,55 @@ package struct UNet: Sendable {
     let time = try embedTime(
       timesteps, batch: sample.shape[0], condition: timestepCondition, added: added, observer)
 
-    var x = try convIn(spec.centerInputSample ? centered(sample) : sample, observer)
+    var state = try state ?? start(sample, observer)
+    while state.stage < stages.count {
+      recording?(state)
+      try run(stages[state.stage], &state, text: text, time: time, observer)
+      state.stage += 1
+    }
+    recording?(state)
+    let output = try convOut(convNormOut(state.x, silu: true), observer)
+    observer.ran("conv_out", output)
+    return output
+  }
+
+  private func start(
+    _ sample: Tensor, _ observer: (any ActivationObserver)?
+  ) throws -> UNetState {
+    let x = try convIn(spec.centerInputSample ? centered(sample) : sample, observer)
     observer.ran("conv_in", x)
+    return UNetState(stage: 0, x: x, skips: [x])
+  }
 
-    // The skip connections from the down blocks to the up blocks, last in, first out.
-    var skips = [x]
-    for block in downBlocks {
-      for (index, resnet) in block.resnets.enumerated() {
-        x = try resnet(consume x, time: time, observer)
-        if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
-        skips.append(x)
+  private func run(
+    _ stage: UNetStage, _ state: inout UNetState, text: Tensor, time: Tensor,
+    _ observer: (any ActivationObserver)?
+  ) throws {
+    // Taken out of the state, so that layers can reuse its memory.
+    var x = state.takeX()
+    switch stage {
+    case .down(let block, let index):
+      x = try downBlocks[block].run(index, consume x, text: text, time: time, observer)
+      state.skips.append(x)
+    case .downsampler(let block):
+      if let downsampler = downBlocks[block].resampler { x = try downsampler(x, observer) }
+      state.skips.append(x)
+    case .middle(let index):
+      if let midBlock {
+        if index > 0 { x = try midBlock.attentions[index - 1](x, text: text, observer) }
+        x = try midBlock.resnets[index](consume x, time: time, observer)
       }
-      if let downsampler = block.resampler {
-        x = try downsampler(x, observer)
-        skips.append(x)
-      }
-    }
-
-    if let midBlock {
-      x = try midBlock.resnets[0](x, time: time, observer)
-      for (attention, resnet) in zip(midBlock.attentions, midBlock.resnets.dropFirst()) {
-        x = try attention(x, text: text, observer)
-        x = try resnet(consume x, time: time, observer)
-      }
-    }
-
-    for block in upBlocks {
-      for (index, resnet) in block.resnets.enumerated() {
-        x = try resnet(concatenateChannels(x, skips.removeLast()), time: time, observer)
-        if !block.attentions.isEmpty { x = try block.attentions[index](x, text: text, observer) }
-      }
-      if let upsampler = block.resampler, let skip = skips.last {
+    case .up(let block, let index):
+      x = concatenateChannels(x, state.skips.removeLast())
+      x = try upBlocks[block].run(index, consume x, text: text, time: time, observer)
+    case .upsampler(let block):
+      if let upsampler = upBlocks[block].resampler, let skip = state.skips.last {
         // Twice the size, or one less where a downsampler rounded a side up.
         let (height, width) = (skip.shape[2], skip.shape[3])
         x = try upsampler(upsampleNearest(x, height: height, width: width), observer)
       }
     }
-
-    x = try convOut(convNormOut(x, silu: true), observer)
-    observer.ran("conv_out", x)
-    return x
+    state.x = x
   }
 
   /// The time embedding after SiLU, [B, D], the input of every resnet.

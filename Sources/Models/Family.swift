@@ -16,6 +16,8 @@ package struct Family: Sendable {
   package let architecture: Architecture
   /// Configs of the published model; `nil` for an open family.
   package let template: ModelTemplate?
+  /// How images are usually generated.
+  package let sampling: UsualSampling
   /// Whether a model with these configs belongs to the family.
   package let matches: @Sendable (ModelConfigs) -> Bool
 
@@ -85,7 +87,7 @@ package struct Family: Sendable {
   /// - Precondition: the template's configs are valid.
   init(
     name: String, title: String, architecture: Architecture,
-    template: ModelTemplate
+    template: ModelTemplate, sampling: UsualSampling = .standard
   ) {
     let configs: ModelConfigs
     do {
@@ -97,7 +99,8 @@ package struct Family: Sendable {
     let vae = VAESpec(configs.vae)
     let textEncoders = configs.textEncoders.map(TextEncoderSpec.init)
     self.init(
-      name: name, title: title, architecture: architecture, template: template
+      name: name, title: title, architecture: architecture, template: template,
+      sampling: sampling
     ) { other in
       // The scaling factor is not part of the module tree, but images depend on it.
       UNetSpec(other.unet) == unet && VAESpec(other.vae) == vae
@@ -108,15 +111,31 @@ package struct Family: Sendable {
 
   init(
     name: String, title: String, architecture: Architecture,
-    template: ModelTemplate?,
+    template: ModelTemplate?, sampling: UsualSampling = .standard,
     matches: @escaping @Sendable (ModelConfigs) -> Bool
   ) {
     self.name = name
     self.title = title
     self.architecture = architecture
     self.template = template
+    self.sampling = sampling
     self.matches = matches
   }
+}
+
+/// How images are usually generated with the models of a family.
+package struct UsualSampling: Sendable {
+  /// The number of steps; `nil` for models that take any.
+  package let steps: Int?
+  /// The scale of classifier-free guidance; 1 for models that are used without it.
+  package let guidanceScale: Double
+
+  /// diffusers' default of `StableDiffusionPipeline`.
+  package static let standard = UsualSampling(steps: nil, guidanceScale: 7.5)
+  /// Models distilled to 1 to 4 steps without guidance (their model cards).
+  package static let turbo = UsualSampling(steps: 4, guidanceScale: 1)
+  /// Latent consistency models: diffusers' defaults of `LatentConsistencyModelPipeline`.
+  package static let consistency = UsualSampling(steps: 4, guidanceScale: 8.5)
 }
 
 /// The configs of a published model, as its files state them.

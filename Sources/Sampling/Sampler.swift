@@ -38,6 +38,15 @@ package struct Sampler: Sendable {
     decoder = try VAEDecoder(model, arithmetic: arithmetic)
   }
 
+  /// The same text encoders and VAE with the U-Net of another model.
+  package init(_ other: Sampler, unetOf model: Model) throws {
+    self.model = other.model
+    prompts = other.prompts
+    arithmetic = other.arithmetic
+    decoder = other.decoder
+    unet = try UNet(model, arithmetic: arithmetic)
+  }
+
   // MARK: - Whole runs
 
   /// Generates the latents and the images of a request.
@@ -125,9 +134,12 @@ package struct Sampler: Sendable {
   /// - Parameters:
   ///   - modelInput: latents scaled by the scheduler, [count, channels, h, w].
   ///   - step: index of the step, passed to the observer.
+  ///   - state: a state of an earlier call with the same inputs, to continue from. For one image.
+  ///   - recording: called with the U-Net's state before each stage. For one image.
   /// - Throws: `CancellationError`, or an error of the U-Net's inputs.
   package func predict(
     _ modelInput: Tensor, timestep: Float, conditioning: Conditioning, step: Int = 0,
+    from state: UNetState? = nil, recording: ((UNetState) -> Void)? = nil,
     observer: (any SamplingObserver)? = nil
   ) throws -> NoisePrediction {
     let count = modelInput.shape[0]
@@ -163,7 +175,8 @@ package struct Sampler: Sendable {
           encoderHiddenStates: stacked(\.states),
           timestepCondition: conditioning.guidanceEmbedding?.repeated(
             images.count * branches.count),
-          added: added, observer: observer?.activationObserver(for: call))
+          added: added, from: state, recording: recording,
+          observer: observer?.activationObserver(for: call))
       }
       if branches.count == 2 {
         unconditional += output.entries(0..<images.count).values

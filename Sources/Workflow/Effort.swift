@@ -11,7 +11,7 @@ package enum Effort: String, CaseIterable, Sendable {
   case thorough
 
   /// The number of prompts of Decant's own list.
-  var prompts: Int {
+  package var prompts: Int {
     switch self {
     case .quick: 2
     case .standard: 4
@@ -20,7 +20,7 @@ package enum Effort: String, CaseIterable, Sendable {
   }
 
   /// The sampling steps of a run.
-  var steps: Int {
+  package var steps: Int {
     switch self {
     case .quick: 6
     case .standard: 8

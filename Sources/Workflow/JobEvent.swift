@@ -36,7 +36,9 @@ package enum Stage: Hashable, Sendable {
   /// One component of a model runs.
   case computing(ForwardJob.Component)
   /// Statistics of activations are collected.
-  case calibrating(images: Int, size: ImageSize)
+  case calibrating(images: Int, sizes: [ImageSize])
+  /// The units of the U-Net are rounded one after the other, in recorded calls.
+  case measuringSensitivities(units: Int, calls: Int)
   /// A model is written to a path.
   case writing(String)
   /// The results of a verification are stored in the model at a path.

@@ -70,7 +70,7 @@ package struct ShrinkJob: Job {
     // Every refusal comes before calibration, which may take hours.
     try output.checkLoadable(current, by: writer)
     let bound = try Model.bind(current)
-    try bound.check(calibrating.sampling)
+    try calibrating.check(bound)
     if let verification { try bound.check(verification.sampling) }
     var calibrating = calibrating
     try calibrating.readPrompts()
@@ -108,7 +108,6 @@ package struct ShrinkJob: Job {
     // Whether a calibration that exists can be used again, only its digest shows.
     let exists = FileManager.default.fileExists(atPath: calibrationPath)
     try checkSpace(calibrated: makesCalibration && !exists ? bound : nil)
-    if makesCalibration { try bound.checkMemory(for: calibrating.sampling, images: 0) }
     try verification?.checkMemory(for: bound)
     if let report { try verification?.checkSpace(forReport: report, of: bound) }
     let file = try calibrationFile(calibrated, calibrating, makesCalibration, events) {
@@ -258,7 +257,7 @@ package struct ShrinkJob: Job {
     guard makesCalibration else { return nil }
     let path = calibrationPath
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
-    return try calibrate(
+    return try calibrated(
       digest, request, to: path, replacing: output.replacing, resuming: true, reusing: true,
       remedy: .repeatCommand, checkSpace: checkSpace, events)
   }

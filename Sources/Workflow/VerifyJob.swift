@@ -41,6 +41,11 @@ package struct VerificationRequest: RunRequest, Sendable {
   /// The largest relative error of a noise prediction on the reference's trajectory.
   package var maximumStepError: Double?
 
+  package mutating func set(steps: Int?, sizes: [ImageSize]) {
+    self.steps = steps ?? self.steps
+    size = sizes.first
+  }
+
   package static let standard = VerificationRequest(
     promptsPath: nil, promptLimit: 2, limitsPromptFiles: false, promptsExcluded: [],
     steps: SamplingRequest.standardRunSteps, seeds: 1,

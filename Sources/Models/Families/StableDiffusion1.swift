@@ -19,7 +19,7 @@ extension Family {
   /// A latent consistency model distilled from a fine-tuned Stable Diffusion 1.5.
   static let lcmDreamshaper = Family(
     name: "lcm-dreamshaper-v7", title: "LCM Dreamshaper 7", architecture: .stableDiffusion1,
-    template: ModelTemplate(LCMConfigs.dreamshaper))
+    template: ModelTemplate(LCMConfigs.dreamshaper), sampling: .consistency)
 
   /// Models with the architecture of Stable Diffusion 1.x and any widths and depths, such as
   /// stripped models and miniatures.

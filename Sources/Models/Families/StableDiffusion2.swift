@@ -16,7 +16,7 @@ extension Family {
 
   static let stableDiffusionTurbo = Family(
     name: "sd-turbo", title: "SD Turbo", architecture: .stableDiffusion2,
-    template: ModelTemplate(StableDiffusion2Configs.turbo))
+    template: ModelTemplate(StableDiffusion2Configs.turbo), sampling: .turbo)
 
   /// Models with the architecture of Stable Diffusion 2.x and any widths and depths.
   static let customStableDiffusion2 = Family(

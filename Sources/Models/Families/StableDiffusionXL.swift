@@ -8,12 +8,12 @@ extension Family {
 
   static let stableDiffusionXLTurbo = Family(
     name: "sdxl-turbo", title: "SDXL Turbo", architecture: .stableDiffusionXL,
-    template: ModelTemplate(StableDiffusionXLConfigs.turbo))
+    template: ModelTemplate(StableDiffusionXLConfigs.turbo), sampling: .turbo)
 
   /// A latent consistency model distilled from SDXL.
   static let lcmStableDiffusionXL = Family(
     name: "lcm-sdxl", title: "LCM SDXL", architecture: .stableDiffusionXL,
-    template: ModelTemplate(StableDiffusionXLConfigs.lcm))
+    template: ModelTemplate(StableDiffusionXLConfigs.lcm), sampling: .consistency)
 
   static let stableDiffusionXLRefiner = Family(
     name: "sdxl-refiner-1.0", title: "Stable Diffusion XL refiner",

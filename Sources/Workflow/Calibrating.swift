@@ -1,0 +1,114 @@
+internal import Calibration
+private import Foundation
+internal import ModelSources
+internal import Models
+private import Quantization
+private import Sampling
+internal import Support
+
+/// One of several disjoint parts of a calibration's runs, for several machines.
+package struct Shard: Sendable, Equatable {
+  /// From 1.
+  package let index: Int
+  package let count: Int
+
+  /// - Precondition: `index` is from 1 to `count`.
+  package init(index: Int, of count: Int) {
+    precondition((1...count).contains(index), "shard \(index) of \(count)")
+    self.index = index
+    self.count = count
+  }
+
+  /// Every `count`-th run.
+  ///
+  /// - Throws: ``JobError`` when none is left for this part.
+  func part(of runs: [CalibrationRun]) throws -> [CalibrationRun] {
+    let part = runs.enumerated().filter { $0.offset % count == index - 1 }.map(\.element)
+    if part.isEmpty {
+      throw JobError(
+        "shard \(index) of \(count) has no run: there are \(counted(runs.count, "run"))",
+        remedy: .act("use at most \(runs.count) shards, or more prompts"))
+    }
+    return part
+  }
+}
+
+/// Calibrates the model that `digest` hashes and writes the calibration file, which names the model
+/// by the digest of its U-Net.
+///
+/// - Parameters:
+///   - shard: the part of the runs to perform; `nil` performs all.
+///   - reusing: whether a finished calibration at `path` that would not change is returned as it
+///     is.
+///   - remedy: how a user continues after an interruption.
+///   - checkSpace: called before a calibration is computed in place of one at `path` that cannot be
+///     used again, to check the space that more than the calibration needs.
+/// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image,
+///   ``CalibrationError``, ``DiskSpaceError``, ``JobError`` or ``BindingError`` for a model that
+///   cannot run, or an error of the prompts, the sampler or the weights' source.
+func calibrated(
+  _ digest: SourceDigest, _ request: CalibrationRequest, shard: Shard? = nil, to path: String, replacing: Bool,
+  resuming: Bool, reusing: Bool, remedy: Remedy, checkSpace: () throws -> Void = {},
+  _ events: @escaping EventSink
+) throws -> CalibrationFile {
+  let model = try Model.bind(digest.watched)
+  guard let unet = model[ComponentName.unet] else {
+    throw JobError("\(model.source.location): the model has no U-Net")
+  }
+  let files = FileManager.default
+  let mayReuse = reusing && files.fileExists(atPath: path)
+  func requireOwnSpace() throws {
+    // The next partial file, or the result, is written before the last partial file is deleted.
+    let partial = Calibrator.partialPath(of: path)
+    let isPartial = files.fileExists(atPath: partial)
+    try requireSpace(
+      (isPartial ? 1 : 2) * CalibrationFile.leastBytes(modules: unet.modules), for: path,
+      beside: isPartial ? nil : PathParts(partial).name)
+  }
+  if !mayReuse { try requireOwnSpace() }
+  let all = try request.runs(of: model)
+  let runs = try shard?.part(of: all) ?? all
+  try request.check(model)
+  try noteTruncation(of: request.prompts.texts, by: model, events)
+  events(.stage(.reading([model.source.location])))
+  let unetDigest = try digest.hexadecimal(of: [ComponentName.unet])
+  let subject = try SamplerSubject(
+    Sampler(model, arithmetic: request.compute.arithmetic), request.sampling(of: model),
+    sizes: request.sizes(of: model))
+  let calibrator = Calibrator(
+    path: path, tool: request.compute.calibrationTool,
+    model: CalibratedModel(digest: unetDigest), settings: subject.settings,
+    modules: unet.modules, replacing: replacing, resuming: resuming)
+  if mayReuse {
+    if let finished = calibrator.finished(runs, orFewer: request.limit != nil) {
+      events(.note("\(path) is a calibration of this model with these settings and is used again"))
+      return finished
+    }
+    // Where it may not be replaced, the calibrator refuses it.
+    if replacing {
+      try checkSpace()
+      try requireOwnSpace()
+    }
+  }
+  events(.stage(.calibrating(images: runs.count, sizes: subject.settings.sizes)))
+  let start = ContinuousClock.now
+  do {
+    return try calibrator.calibrate(
+      runs, on: subject,
+      while: { request.limit.map { ContinuousClock.now - start < $0 } ?? true }
+    ) { done, total in
+      events(.progress(done: done, total: total))
+    }
+  } catch is CancellationError where files.fileExists(atPath: calibrator.partialPath) {
+    throw InterruptedCalibration(partialPath: calibrator.partialPath, remedy: remedy)
+  }
+}
+
+extension Compute {
+  /// The program in a calibration file, with the arithmetic where it is not the default one, so
+  /// that a calibration in one arithmetic is not used again for another.
+  fileprivate var calibrationTool: String {
+    "decant \(toolVersion)" + (self == .f32 ? "" : " (\(name))")
+  }
+}
+

@@ -1,0 +1,72 @@
+internal import Calibration
+private import ModelSources
+internal import Models
+package import Support
+
+/// The sensitivities of a model's layers: those beside its calibration. What they lack is measured and
+/// kept there.
+///
+/// - Parameters:
+///   - calibration: a calibration of the model, with recorded calls.
+///   - all: the runs of which the calibration is a part; `nil` for a whole one.
+///   - byLayer: whether each layer is measured alone, and not whole resnets and transformer blocks. A
+///     complete file of either kind is used.
+/// - Throws: ``InterruptedSensitivities`` or an error of the file, the sampler or the weights.
+func sensitivities(
+  of model: Model, _ calibration: CalibrationFile, partOf all: [CalibrationRun]? = nil,
+  byLayer: Bool = false, _ events: EventSink
+) throws -> SensitivityFile {
+  let path = SensitivityFile.path(beside: calibration.path)
+  let existing = isFile(path) ? try SensitivityFile(path: path) : nil
+  if let existing, all == nil, existing.isOf(calibration), existing.sensitivities.isComplete,
+    !existing.sensitivities.calls.isEmpty
+  {
+    return existing
+  }
+  let steps = Set(calibration.calls.map(\.step)).sorted()
+  let chosen = Set(
+    SensitivityUnit.calls(of: all ?? calibration.runs, steps: steps, byLayer: byLayer))
+  let calls = calibration.calls.filter {
+    chosen.contains(Sensitivities.Call(run: $0.run, step: $0.step))
+  }
+  let units = SensitivityUnit.units(
+    of: model[ComponentName.unet]?.modules ?? [], byLayer: byLayer)
+  let measurement = SensitivityMeasurement(model, calibration, units: units, calls: calls)
+  var file = SensitivityFile(measurement.empty, beside: calibration)
+  if let existing, existing.matches(file) { file = existing }
+  events(.stage(.measuringSensitivities(units: units.count, calls: calls.count)))
+  var lastWrite = ContinuousClock.now
+  do {
+    file.sensitivities = try measurement.run(continuing: file.sensitivities) { measured in
+      file.sensitivities = measured
+      if ContinuousClock.now - lastWrite > .seconds(10) {
+        try file.write()
+        lastWrite = .now
+      }
+    } progress: {
+      events(.progress(done: $0, total: $1))
+    }
+  } catch is CancellationError {
+    try file.write()
+    throw InterruptedSensitivities(path: path)
+  }
+  try file.write()
+  return file
+}
+
+extension SensitivityFile {
+  /// Whether the file was measured with the calls of a calibration.
+  fileprivate func isOf(_ calibration: CalibrationFile) -> Bool {
+    model == calibration.model && settings == calibration.settings
+      && Set(sensitivities.calls).isSubset(
+        of: calibration.calls.map { Sensitivities.Call(run: $0.run, step: $0.step) })
+  }
+}
+
+/// A measurement of sensitivities that was interrupted.
+package struct InterruptedSensitivities: InterruptedJob {
+  let path: String
+
+  package var description: String { "\(path) keeps the measured sensitivities" }
+  package var remedy: Remedy? { .repeatCommand }
+}
