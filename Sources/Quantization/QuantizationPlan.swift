@@ -24,6 +24,8 @@ package struct QuantizationPlan: Sendable {
     /// Modules that get another scheme than ``scheme`` where no pattern decides. The first match
     /// wins.
     package var exceptions: [PlanException]
+    /// Which of the most sensitive layers are stored as ``rest``; `nil` for none.
+    package var sensitive: SensitiveLayers?
 
     package init(
       scheme: any Scheme, method: any RoundingMethod = RoundingMethods.standard(hasMoments: false),
@@ -75,7 +77,7 @@ package struct QuantizationPlan: Sendable {
       throw PlanError(
         setting: setting, pattern: pattern.text, nearest: pattern.nearest(among: matrices))
     }
-    entries = modules.flatMap { module in
+    let entries = modules.flatMap { module in
       var (scheme, reason, pattern) = choices.weightScheme(of: module)
       if scheme.encoding.byteCount(for: module.weight.shape) == nil {
         let length = module.weight.shape.rowLength
@@ -93,9 +95,10 @@ package struct QuantizationPlan: Sendable {
       }
       return [weight] + (bias.map { [$0] } ?? [])
     }
+    self.entries = choices.keepingSensitive(entries)
     method = choices.method
     findings = []
-    places = Self.places(entries)
+    places = Self.places(self.entries)
   }
 
   /// A plan with other entries.

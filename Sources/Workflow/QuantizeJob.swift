@@ -16,6 +16,9 @@ package struct QuantizationRequest: Sendable {
   /// machine's memory.
   package var memory: Int?
   package var keep: [String]
+  /// The share of the weights, those of the most sensitive layers, that stays as ``restType``; `nil`
+  /// is `SensitiveLayers.standardShare`.
+  package var keptShare: Double?
   package var only: [String]
   /// `pattern=type`.
   package var assign: [String]
@@ -23,7 +26,7 @@ package struct QuantizationRequest: Sendable {
 
   package init(
     type: String, textEncoderType: String? = nil, method: String? = nil,
-    memory: Int? = nil, keep: [String] = [], only: [String] = [], assign: [String] = [],
+    memory: Int? = nil, keep: [String] = [], keptShare: Double? = nil, only: [String] = [], assign: [String] = [],
     restType: String = defaultRestType
   ) {
     self.type = typeName(type)
@@ -31,6 +34,7 @@ package struct QuantizationRequest: Sendable {
     self.method = method
     self.memory = memory
     self.keep = keep
+    self.keptShare = keptShare
     self.only = only
     self.assign = assign.map(Self.withTypeName)
     self.restType = typeName(restType)
