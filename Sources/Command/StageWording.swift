@@ -15,6 +15,12 @@ extension Stage {
     case .calibrating(let images, let size):
       "calibrating with \(counted(images, "image")) of \(size.width)x\(size.height)"
     case .writing(let path): "writing \(path)"
+    case .measuringTypes: "measuring types for the layers of unet"
+    case .measuringSensitivity(let units, let calls):
+      "measuring the sensitivity of \(counted(units, "part")) of unet with "
+        + counted(calls, "recorded call")
+    case .measuringError(let calls):
+      "measuring the error of the guided prediction with \(counted(calls, "recorded call"))"
     case .rounding(let calls):
       "rounding the layers of unet with \(counted(calls, "recorded call"))"
     case .checkingRows(let component): "looking for outliers in the weights of \(component)"

@@ -20,13 +20,23 @@ package struct QuantizationRequest: Sendable {
   /// `pattern=type`.
   package var assign: [String]
   package var restType: String
+  /// What the output must meet; the types of layers are chosen for it. ``type`` is then that of the
+  /// other weights, as with ``plan``.
+  package var target: QuantizationTarget?
+  /// The path of a plan with the types of all layers.
+  package var plan: String?
+  /// The types that a target or a plan chose, by component and module.
+  var chosen: [String: [String: ChosenScheme]] = [:]
 
+  /// - Parameter type: the type of the layers; `nil` with a target or a plan.
   package init(
-    type: String, textEncoderType: String? = nil, method: String? = nil,
+    type: String?, textEncoderType: String? = nil, method: String? = nil,
     memory: Int? = nil, keep: [String] = [], only: [String] = [], assign: [String] = [],
-    restType: String = defaultRestType
+    restType: String = defaultRestType, target: QuantizationTarget? = nil, plan: String? = nil
   ) {
-    self.type = typeName(type)
+    self.type = typeName(type ?? restType)
+    self.target = target
+    self.plan = plan
     self.textEncoderType = textEncoderType.map(typeName)
     self.method = method
     self.memory = memory
@@ -52,11 +62,15 @@ package struct QuantizationRequest: Sendable {
     of component: String, hasCalls: Bool
   ) throws -> QuantizationPlan.Choices? {
     if component == ComponentName.unet { return try unetChoices(hasCalls: hasCalls) }
-    guard let textEncoderType, ComponentName.textEncoders.contains(component) else { return nil }
-    let scheme = try namedScheme(textEncoderType)
-    return QuantizationPlan.Choices(
+    guard ComponentName.textEncoders.contains(component),
+      textEncoderType != nil || chosen[component] != nil
+    else { return nil }
+    let scheme = try namedScheme(textEncoderType ?? restType)
+    var choices = QuantizationPlan.Choices(
       scheme: scheme, method: try roundingMethod(hasCalls: hasCalls),
       rest: scheme.encoding.isQuantized ? try restScheme() : scheme)
+    choices.chosen = chosen[component] ?? [:]
+    return choices
   }
 
   /// The scheme of weights that are not quantized.
@@ -82,6 +96,7 @@ package struct QuantizationRequest: Sendable {
     let method = try roundingMethod(hasCalls: hasCalls)
     var choices = QuantizationPlan.Choices(
       scheme: try namedScheme(type), method: method, rest: try restScheme())
+    choices.chosen = chosen[ComponentName.unet] ?? [:]
     choices.keep = keep.map(ModulePattern.init)
     choices.only = only.map(ModulePattern.init)
     choices.assign = try assign.map { text in
@@ -146,12 +161,13 @@ package struct QuantizeJob: Job {
       ?? layout.writer()
     let source = try ModelSource.reading(
       model, reading, changes: isDryRun ? .noted : .listed, events)
+    var request = try request.readingPlan(for: source)
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     if try source.bound(orPart: writer.holdsParts) == nil { source.notePart(events) }
     let digest = SourceDigest(source)
     let file = try calibration.map(CalibrationFile.reading)
     func quantized(
-      _ source: ModelSource, sparingOutliers events: EventSink?
+      _ source: ModelSource, _ request: QuantizationRequest, sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
       try QuantizedModel(
         source, request, orPart: writer.holdsParts, calibration: file, sparingOutliers: events,
@@ -160,11 +176,25 @@ package struct QuantizeJob: Job {
         try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
       }
     }
-    let planned = try quantized(source, sparingOutliers: nil).model
+    let planned = try quantized(source, request, sparingOutliers: nil).model
     try layout.checkChanges(of: planned, by: writer)
+    if request.target != nil {
+      let search = try TargetSearch(
+        source, request, for: BudgetOutput(layout, writer), location: output?.path ?? model,
+        hasCalls: file?.calls.isEmpty == false, events
+      ) { try quantized(source, $0, sparingOutliers: nil).model }
+      if let output, !isDryRun {
+        return .written(
+          try write(to: output, by: writer, meeting: search, file, source, digest, events) {
+            try quantized(digest.watched, $0, sparingOutliers: events)
+          })
+      }
+      request = try search.plannedRequest(file, events)
+    }
     if let output, !isDryRun { try output.checkFreeSpace(for: planned, by: writer) }
     // A dry run writes nothing that would hold the digest.
-    let quantized = try quantized(isDryRun ? source : digest.watched, sparingOutliers: events)
+    let quantized = try quantized(
+      isDryRun ? source : digest.watched, request, sparingOutliers: events)
     if let note = try request.savingNote(quantized.plan, of: source, as: layout, by: writer) {
       events(.note(note))
     }
@@ -179,6 +209,26 @@ package struct QuantizeJob: Job {
       before: source, after: quantized.model, output: output, by: writer)
     outcome.details.append(quantized.detail)
     return .written(outcome)
+  }
+
+  /// Writes the model that meets a target.
+  private func write(
+    to output: OutputRequest, by writer: any ModelWriter, meeting search: TargetSearch,
+    _ calibration: CalibrationFile?, _ source: ModelSource, _ digest: SourceDigest,
+    _ events: EventSink, quantized: (QuantizationRequest) throws -> QuantizedModel
+  ) throws -> WrittenModel {
+    let found = try search.run(calibration, events, quantized: quantized) { model in
+      let staged = StagedOutputs(replacing: output.replacing)
+      let place = try output.stage(
+        model.model.recording([model.step], from: digest), by: writer, in: staged, events)
+      return (staged, bytesOnDisk(place))
+    }
+    try found.output.commit()
+    found.model.removeSpool()
+    var outcome = WrittenModel(
+      before: source, after: found.model.model, output: output, by: writer)
+    outcome.details += [found.model.detail, found.outcome.detail]
+    return outcome
   }
 }
 

@@ -128,13 +128,14 @@ struct QuantizedModel {
 
   var step: ProvenanceStep {
     var facts: JSONObject = [
-      "type": .string(request.type),
+      "type": request.target == nil && request.plan == nil ? .string(request.type) : .null,
       "method": plan.parts.first.map { .string($0.plan.method.name) } ?? .null,
       "rest_type": .string(request.restType),
       "keep": .strings(request.keep),
       "only": .strings(request.only),
       "assign": .strings(request.assign),
     ]
+    if let target = request.target { facts["target"] = target.json }
     if let type = request.textEncoderType { facts["text_encoder_type"] = .string(type) }
     facts["calibration"] = calibration.map { .object($0) } ?? .null
     let ledgers = ledgers
