@@ -61,6 +61,13 @@ package struct CalibrationFile: Sendable, Equatable {
     self.calls.sort()
   }
 
+  /// Whether there are enough recorded calls to measure layers with them: their inputs' second moments
+  /// and their sensitivities. Fewer describe few prompts and noise levels.
+  package var allowsMeasurements: Bool { calls.count >= Self.measurableCalls }
+
+  /// The fewest calls of ``allowsMeasurements``.
+  package static let measurableCalls = 16
+
   /// The calibration in the provenance of a quantized model.
   package var provenance: JSONObject {
     [

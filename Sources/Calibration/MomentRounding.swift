@@ -120,7 +120,7 @@ package struct MomentRounding: Sendable {
         let blocks = try moments.removeValue(forKey: input.layers[0].module.name).map(feedback)
         for layer in input.layers {
           let rounded = try round(layer, blocks ?? [])
-          try spool.add(rounded, at: layer.index)
+          try spool.add(rounded, of: layer.entry, at: layer.index)
           count()
         }
       }

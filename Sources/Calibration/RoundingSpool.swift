@@ -11,17 +11,24 @@ internal import Tensors
 /// The folder is removed when the output is written.
 package struct RoundingSpool: Sendable {
   package let path: String
-  /// Identifies the weights, the plan and the calls. Layers of another key are not used.
-  private let key: String
+  /// Everything that all layers depend on.
+  private let key: JSONValue
 
   private static let metadataKey = "decant.rounded"
 
   /// - Parameters:
   ///   - path: the folder, which is created when the first layer is added.
-  ///   - key: everything that the layers depend on.
+  ///   - key: everything that the layers depend on, besides the entry of each in the plan.
   package init(path: String, key: JSONValue) {
     self.path = path
-    self.key = hexadecimalText(SHA256.digest(of: Array(key.text().utf8)))
+    self.key = key
+  }
+
+  /// Identifies the weights, the calls and the entry of a layer. A layer of another key is not used, so
+  /// that a plan that changes some layers keeps the others.
+  private func key(of entry: QuantizationPlan.Entry) -> String {
+    let whole: JSONValue = [key, entry.json]
+    return hexadecimalText(SHA256.digest(of: Array(whole.text().utf8)))
   }
 
   /// The layers in the folder with these encodings, by the names of their weights. Files of another
@@ -39,15 +46,20 @@ package struct RoundingSpool: Sendable {
 
   /// Adds a layer.
   ///
-  /// - Parameter index: the index of its entry in the plan.
-  func add(_ layer: RoundedLayers.Layer, at index: Int) throws {
+  /// - Parameters:
+  ///   - entry: the layer's entry in the plan.
+  ///   - index: the index of the entry.
+  func add(
+    _ layer: RoundedLayers.Layer, of entry: QuantizationPlan.Entry, at index: Int
+  ) throws {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     let file = file(of: index)
     let parts = layer.encoded.tensor.parts.enumerated().map { index, bytes in
       ("\(index)", StoredTensor(shape: [bytes.count], encoding: .plain(.u8), parts: [bytes]))
     }
     let facts: JSONObject = [
-      "key": .string(key), "method": .string(layer.method), "figures": layer.encoded.figures.json,
+      "key": .string(key(of: entry)), "method": .string(layer.method),
+      "figures": layer.encoded.figures.json,
     ]
     try writeSafetensors(
       MemorySource(location: file, parts),
@@ -62,7 +74,7 @@ package struct RoundingSpool: Sendable {
   private func layer(at path: String, for entry: QuantizationPlan.Entry) -> RoundedLayers.Layer? {
     guard isFile(path), let file = try? SafetensorsFile(path: path),
       let text = file.metadata[Self.metadataKey], let value = try? JSONValue(parsing: text),
-      let facts = value.object, facts["key"] == .string(key),
+      let facts = value.object, facts["key"] == .string(key(of: entry)),
       let method = facts["method"]?.string, let stored = facts["figures"],
       let figures = RoundingFigures(stored)
     else { return nil }

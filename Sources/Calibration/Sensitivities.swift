@@ -1,4 +1,5 @@
-internal import Models
+package import Models
+package import Quantization
 
 /// How much the guided prediction suffers when one unit after another is rounded coarsely.
 ///
@@ -80,22 +81,27 @@ package struct Sensitivities: Sendable, Equatable {
     }
   }
 
-  /// The mean over all calls of the squared relative error of each unit, for a step of the root mean
-  /// square of the weights: what a unit adds to the squared error of the guided prediction.
-  package var meanErrors: [Double] {
-    guard !calls.isEmpty, isComplete else { return [] }
-    return units.map { unit in
-      unit.errors.reduce(0, +) / Double(calls.count) / (Self.relativeStep * Self.relativeStep)
-    }
-  }
-
-  /// The sensitivity of a weight of each layer, by the layer's name.
-  package var perWeight: [String: Double] {
-    var found: [String: Double] = [:]
+  /// The errors and sensitivities of layers. The layers of a unit share its error as the prior says
+  /// (`GuidedErrors.init(assuming:)`).
+  ///
+  /// - Parameter modules: the U-Net's layers.
+  package func guidedErrors(of modules: [ModuleSpec]) -> GuidedErrors {
+    let specs = Dictionary(uniqueKeysWithValues: modules.map { ($0.name, $0) })
+    let prior = GuidedErrors(assuming: modules)
+    var sensitivities: [String: Double] = [:]
+    var calls: [String: [Double]] = [:]
     for (unit, value) in zip(units, values) {
-      for module in unit.modules { found[module] = value / Double(max(1, unit.weightCount)) }
+      let layers = unit.modules.compactMap { specs[$0] }
+      let total = layers.reduce(0) { $0 + prior.sensitivity(of: $1) }
+      for layer in layers where total > 0 {
+        let share = prior.sensitivity(of: layer) / total
+        sensitivities[layer.name] = share * value
+        calls[layer.name] = unit.errors.map {
+          share * $0 / (Self.relativeStep * Self.relativeStep)
+        }
+      }
     }
-    return found
+    return GuidedErrors(sensitivities: sensitivities, calls: calls)
   }
 
   /// Joins the calls of measurements of the same units.

@@ -109,6 +109,54 @@ struct ByteSize {
   }
 }
 
+/// A share as `3%` or `3`, 0 to 100 per cent.
+struct ShareArgument: ExpressibleByArgument {
+  /// 0 to 1.
+  let share: Double
+
+  static let standard = "\(formatted(100 * standardKeptShare, digits: 2)) %"
+
+  init?(argument: String) {
+    let text = argument.hasSuffix("%") ? argument.dropLast() : argument[...]
+    guard let value = Double(text), (0...100).contains(value) else { return nil }
+    share = value / 100
+  }
+}
+
+/// A percentage as `1%` or `0.5`, above 0 and at most 100.
+struct PercentArgument: ExpressibleByArgument {
+  /// From 0 to 1.
+  let ratio: Double
+
+  init?(argument: String) {
+    let text = argument.hasSuffix("%") ? argument.dropLast() : argument[...]
+    guard let number = Double(text), number > 0, number <= 100 else { return nil }
+    ratio = number / 100
+  }
+}
+
+/// A number of bits for a weight, above 0 and at most 32.
+struct BitsArgument: ExpressibleByArgument {
+  let bits: Double
+
+  init?(argument: String) {
+    guard let number = Double(argument), number > 0, number <= 32 else { return nil }
+    bits = number
+  }
+}
+
+/// Several numbers of bytes, separated by commas: `400MB,500MB`.
+struct ByteSizesArgument: ExpressibleByArgument {
+  let bytes: [Int]
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let sizes = parts.compactMap { try? ByteSize(argument: String($0)).bytes }
+    guard sizes.count == parts.count else { return nil }
+    bytes = sizes
+  }
+}
+
 /// The seed of a random generator: a number, or `-1` for a random seed.
 struct SeedArgument: ExpressibleByArgument, CustomStringConvertible {
   let value: UInt64

@@ -22,6 +22,7 @@ struct Decant: AsyncParsableCommand {
       ExtractCommand.self,
       StripCommand.self,
       CalibrateCommand.self,
+      PlanCommand.self,
       QuantizeCommand.self,
       ShrinkCommand.self,
       VerifyCommand.self,

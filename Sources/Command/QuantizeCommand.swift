@@ -13,6 +13,7 @@ struct QuantizeCommand: WritingCommand {
 
       Example: decant quantize sd-v1-5/ --type int8 --for comfyui --dry-run
       Example: decant quantize sd15/ -o a.decant -t int8 --calibration a.calibration
+      Example: decant quantize sd15/ -o b.decant --target-size 500MB --calibration a.calibration
       """)
 
   @Argument(help: modelHelp, completion: .file())
@@ -29,9 +30,10 @@ struct QuantizeCommand: WritingCommand {
   @Option(
     name: [.short, .long],
     help: ArgumentHelp(
-      "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
+      "Type of the U-Net's weights: \(typeHelp). Required without a target and without --plan.",
+      valueName: "type"),
     completion: .list(schemeNames))
-  var type: String
+  var type: String?
 
   @Option(
     help: ArgumentHelp(
@@ -58,7 +60,7 @@ struct QuantizeCommand: WritingCommand {
     if output == nil, !dryRun {
       throw ValidationError("No output is named; give -o OUT, or --dry-run to see the plan.")
     }
-    try quantization.check(type: type)
+    try quantization.check(type: type, isRequired: true)
   }
 
   func job() -> QuantizeJob {
@@ -132,6 +134,13 @@ struct QuantizationArguments: ParsableArguments {
   var only: [String] = []
 
   @Option(
+    help: ArgumentHelp(
+      "The share of the weights that stays as --rest-type, those of the most sensitive layers first; "
+        + "0 for none (default: \(ShareArgument.standard)). Their sensitivities are measured with "
+        + "--calibration, else assumed.", valueName: "percent"))
+  var keepSensitive: ShareArgument?
+
+  @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
       "Store these modules in this type, such as 'conv_out=int8', also those that are not "
@@ -146,19 +155,43 @@ struct QuantizationArguments: ParsableArguments {
     completion: .list(plainTypeNames))
   var restType: String = defaultRestType
 
-  /// Refuses --convrot with a type whose weights are not rotated. An unknown type is left to the
-  /// job.
-  func check(type: String) throws {
+  @OptionGroup var targets: TargetArguments
+
+  /// Refuses --convrot with a type whose weights are not rotated, and several settings that decide on
+  /// types. An unknown type is left to the job.
+  ///
+  /// - Parameters:
+  ///   - type: the value of --type; `nil` where it is not given.
+  ///   - isRequired: whether one of the settings must be given.
+  func check(type: String?, isRequired: Bool = false) throws {
+    try targets.check(type: type, isRequired: isRequired)
+    if targets.plan != nil {
+      let idle = [
+        ("--convrot", convrot), ("--text-encoder-type", textEncoderType != nil),
+        ("--keep", !keep.isEmpty), ("--only", !only.isEmpty), ("--assign", !assign.isEmpty),
+      ].filter(\.1).map(\.0)
+      if !idle.isEmpty {
+        throw ValidationError(
+          "\(listed(idle)) \(idle.count == 1 ? "contradicts" : "contradict") --plan, which has the type "
+            + "of each layer; leave \(idle.count == 1 ? "it" : "them") out.")
+      }
+    }
+    if convrot, targets.target != nil {
+      throw ValidationError("--convrot needs --type, and no target.")
+    }
+    guard let type else { return }
     let name = typeName(type)
     guard convrot, schemeNames.contains(name), rotatedTypeName(name) == nil else { return }
     let types = alternatives(rotatedTypes.map(\.type))
     throw ValidationError("--convrot needs --type \(types), not \(name).")
   }
 
-  func request(type: String) -> QuantizationRequest {
+  /// - Parameter type: `nil` with a target and with --plan.
+  func request(type: String?) -> QuantizationRequest {
     QuantizationRequest(
-      type: (convrot ? rotatedTypeName(type) : nil) ?? type, textEncoderType: textEncoderType,
-      method: method, memory: memory?.bytes, keep: keep, only: only,
-      assign: assign, restType: restType)
+      type: type.map { (convrot ? rotatedTypeName($0) : nil) ?? $0 },
+      textEncoderType: textEncoderType,
+      method: method, memory: memory?.bytes, keep: keep, keptShare: keepSensitive?.share, only: only,
+      assign: assign, restType: restType, target: targets.target, plan: targets.plan)
   }
 }

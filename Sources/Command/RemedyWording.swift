@@ -11,6 +11,7 @@ extension Setting {
     case .outputFormat: "--to"
     case .program: "--for"
     case .adapters: "--lora"
+    case .outputSize: "--target-size"
     default: "--" + hyphenated
     }
   }

@@ -36,9 +36,11 @@ struct ShrinkCommand: WritingCommand, RunCommand {
   @Option(
     name: [.short, .long],
     help: ArgumentHelp(
-      "Type of the U-Net's weights: \(typeHelp).", valueName: "type"),
+      "Type of the U-Net's weights: \(typeHelp) (default: \(defaultShrunkType), without a target and "
+        + "without --plan).",
+      valueName: "type"),
     completion: .list(schemeNames))
-  var type: String = defaultShrunkType
+  var type: String?
 
   @OptionGroup var cut: StripArguments
   @Option(
@@ -100,7 +102,9 @@ struct ShrinkCommand: WritingCommand, RunCommand {
     return ShrinkJob(
       model: model, reading: read.value, output: layout.request(output.output, strict),
       cut: cut.value,
-      quantization: quantization.request(type: type), calibration: calibration,
+      quantization: quantization.request(
+        type: type ?? (quantization.targets.isEmpty ? defaultShrunkType : nil)),
+      calibration: calibration,
       calibrating: run, verification: skipsVerification ? nil : verification,
       report: report.map(folderPath))
   }

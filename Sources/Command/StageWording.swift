@@ -19,6 +19,9 @@ extension Stage {
       "measuring the sensitivities of \(counted(units, "unit")) of unet in "
         + counted(calls, "recorded call")
     case .writing(let path): "writing \(path)"
+    case .measuringTypes: "measuring types for the layers of unet"
+    case .measuringError(let calls):
+      "measuring the error of the guided prediction with \(counted(calls, "recorded call"))"
     case .rounding(let calls):
       "rounding the layers of unet with \(counted(calls, "recorded call"))"
     case .checkingRows(let component): "looking for outliers in the weights of \(component)"

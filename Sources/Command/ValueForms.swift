@@ -39,6 +39,15 @@ struct ValueForm: Sendable {
       SeedArgument(argument: $0) != nil
     },
     "size": ValueForm(ByteSize.expected) { (try? ByteSize(argument: $0)) != nil },
+    "percent": ValueForm("a percentage above 0 and at most 100, such as 1%") {
+      PercentArgument(argument: $0) != nil
+    },
+    "size,…": ValueForm("sizes with units, separated by commas, such as 400MB,500MB") {
+      ByteSizesArgument(argument: $0) != nil
+    },
+    "bits": ValueForm("a number of bits above 0 and at most 32, such as 4.5") {
+      BitsArgument(argument: $0) != nil
+    },
     "depth=blocks": ValueForm("DEPTH=BLOCK,…, such as 10=0,1,2,5") {
       KeptBlocksArgument(argument: $0) != nil
     },

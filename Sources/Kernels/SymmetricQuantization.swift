@@ -54,12 +54,17 @@ package struct ScaleSearch: Sendable {
   package var halfScales: Bool
   /// The candidates, as ratios to the scale of rounding to nearest. The ratio 1 is always tried.
   package var ratios: [Float]
+  /// The scale of each row, where the scales are given and not searched; else `nil`.
+  package var rowScales: [Float]?
 
-  package init(limit: Int, groupSize: Int?, halfScales: Bool, ratios: [Float]) {
+  package init(
+    limit: Int, groupSize: Int?, halfScales: Bool, ratios: [Float], rowScales: [Float]? = nil
+  ) {
     self.limit = limit
     self.groupSize = groupSize
     self.halfScales = halfScales
     self.ratios = ratios
+    self.rowScales = rowScales
   }
 }
 
@@ -75,10 +80,14 @@ package struct ScaleSearch: Sendable {
 /// weights are below `limit * 2^-126`) gets scale 0 and codes 0. A float16 scale is never rounded
 /// to 0; in the subnormal range it is rounded up if the nearest value would clip weights.
 ///
+/// Given scales (``ScaleSearch/rowScales``) are used as they are, and the sums of rounding to nearest
+/// are those of the same scales.
+///
 /// The result does not depend on the number of threads or the instruction set.
 ///
 /// - Parameter meanSquares: one for each weight of a row, not negative; `nil` means all 1.
-/// - Precondition: all weights are finite, and `meanSquares` has the length of a row.
+/// - Precondition: all weights are finite, `meanSquares` has the length of a row, and given scales are
+///   one for each row, without groups.
 package func symmetricCodes(
   of weights: StoredTensor, meanSquares: [Float]?, search: ScaleSearch
 ) -> SymmetricCodes {
@@ -87,6 +96,9 @@ package func symmetricCodes(
   precondition(
     meanSquares == nil || meanSquares?.count == length,
     "\(meanSquares?.count ?? 0) mean squares for rows of \(length)")
+  precondition(
+    search.rowScales.map { $0.count == rows && search.groupSize == nil } ?? true,
+    "\(search.rowScales?.count ?? 0) scales for \(rows) rows")
   let groups = length == 0 ? 0 : (length - 1) / (search.groupSize ?? length) + 1
   let importance = meanSquares.flatMap(normalized)
   // Rounding to nearest is first, and the earlier candidate wins a tie.
@@ -123,6 +135,7 @@ package func symmetricCodes(
                 let result = worker.round(
                   widened.span.extracting(offset + start..<offset + columns.upperBound),
                   meanSquares: importance?.span.extracting(columns),
+                  scale: search.rowScales?[row],
                   into: codeRows[row * length + start..<row * length + columns.upperBound])
                 scaleRows[row * groups + group] = result.scale
                 ratioRows[row * groups + group] = result.ratio
@@ -193,10 +206,19 @@ private struct GroupRounding {
     var sums = GroupSums()
   }
 
+  /// - Parameter scale: the scale to use; `nil` searches it.
   mutating func round(
-    _ weights: Span<Float>, meanSquares: Span<Float>?, into codes: UnsafeMutableBufferPointer<Int8>
+    _ weights: Span<Float>, meanSquares: Span<Float>?, scale: Float?,
+    into codes: UnsafeMutableBufferPointer<Int8>
   ) -> Result {
     var result = Result()
+    if let scale, scale.isNormal {
+      result.scale = scale
+      narrow(weights, scale: scale, into: codes)
+      result.sums.plain = measure(weights, meanSquares, codes, scale: scale)
+      result.sums.chosen = result.sums.plain
+      return result
+    }
     let unit = weights.withUnsafeBufferPointer { weights in
       weights.baseAddress.map { decant_largest_magnitude($0, weights.count) / limit } ?? 0
     }

@@ -1,5 +1,6 @@
 private import Foundation
 package import Support
+package import Tensors
 
 /// How to write a model; `nil` uses the layout's default.
 package struct WriteOptions: Sendable, Equatable {
@@ -83,6 +84,10 @@ package protocol ModelWriter: Sendable {
     _ model: ModelSource, to path: String, replacing: Bool, options: WriteOptions,
     progress: (_ done: Int, _ total: Int) -> Void) throws
 
+  /// The bytes that a tensor takes in the output, where weights are coded without loss; `nil` where
+  /// they are stored in the bytes of their encoding. Nothing is written.
+  func codedByteCount(of tensor: StoredTensor, options: WriteOptions) -> Int?
+
   /// Whether ``record(parity:in:progress:)`` stores the results, for which it writes a second copy
   /// of the model before it replaces the first.
   var recordsParity: Bool { get }
@@ -103,6 +108,8 @@ extension ModelWriter {
   package var settings: Set<Setting> { [] }
   package var holdsParts: Bool { false }
   package var recordsParity: Bool { false }
+
+  package func codedByteCount(of tensor: StoredTensor, options: WriteOptions) -> Int? { nil }
 
   package func record(
     parity: JSONObject, in path: String, progress: (_ done: Int, _ total: Int) -> Void

@@ -1,6 +1,6 @@
 package import ModelSources
 package import Support
-internal import Tensors
+package import Tensors
 
 /// Decant itself, which reads every encoding in a `.decant` file.
 struct PackfileProfile: OutputProfile {
@@ -62,6 +62,10 @@ package struct PackfileWriter: ModelWriter {
     manifest.codecs = regions.codecs.sorted()
     manifest.provenance = try model.completedProvenance()
     try file.finish(manifest)
+  }
+
+  package func codedByteCount(of tensor: StoredTensor, options: WriteOptions) -> Int? {
+    options.codes == false ? nil : Packfiles.codedByteCount(of: tensor)
   }
 
   package func record(

@@ -31,7 +31,7 @@ final class RegionWriter {
     let offset = file.offset
     var region = Manifest.Region(
       offset: offset, length: part.count, decodedLength: part.count, crc: crc)
-    if let plan = plan(part, planes: planes, as: content) {
+    if codes, let plan = Self.plan(part, planes: planes, as: content) {
       region.coding = Manifest.Coding(
         planes: planes,
         tableCRC: try writeCoded(part, planes: planes, plan, as: content, advance: advance))
@@ -46,10 +46,10 @@ final class RegionWriter {
 
   /// The byte counts of each chunk to code, and `nil` for chunks to store uncoded, in the order of
   /// the chunk table; `nil` to store the whole part uncoded.
-  private func plan(
+  static func plan(
     _ part: ByteSlice, planes: Int, as content: ChunkContent
   ) -> [[UInt32]?]? {
-    guard codes, part.count >= Self.smallestCoded else { return nil }
+    guard part.count >= smallestCoded else { return nil }
     let estimates = mapConcurrently(
       Manifest.Region.blocks(part.count, planes: planes)
     ) { block in
@@ -59,14 +59,14 @@ final class RegionWriter {
         let counts = counts[plane * 256..<(plane + 1) * 256]
         let size = Double(range.count / planes)
         guard let estimate = Codecs.estimatedSize(counts: counts, as: content),
-          estimate <= size * (1 - Self.leastSaving)
+          estimate <= size * (1 - leastSaving)
         else { return (nil, size) }
         return (Array(counts), estimate)
       }
     }.flatMap { $0 }
     let size =
       estimates.reduce(0) { $0 + $1.size } + Double(estimates.count * Packfile.tableEntrySize)
-    return size <= Double(part.count) * (1 - Self.leastSaving) ? estimates.map(\.counts) : nil
+    return size <= Double(part.count) * (1 - leastSaving) ? estimates.map(\.counts) : nil
   }
 
   /// Writes the chunks, a window of blocks at a time, and their table. Returns the table's CRC.

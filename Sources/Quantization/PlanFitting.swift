@@ -35,7 +35,8 @@ extension QuantizationPlan {
             reason: reason, pattern: entry.pattern))
       }
       if profile.holds(stored, of: entry.tensor, in: component) {
-        append(scheme, entry.reason)
+        // An equal encoding keeps its step.
+        append(encoding == entry.scheme.encoding ? entry.scheme : scheme, entry.reason)
       } else if let other = profile.substitute(for: stored, of: entry.tensor, in: component),
         let substitute = Schemes.named(other.name)
       {

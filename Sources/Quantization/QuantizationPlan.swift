@@ -26,6 +26,9 @@ package struct QuantizationPlan: Sendable {
     package var exceptions: [PlanException]
     /// Which of the most sensitive layers are stored as ``rest``; `nil` for none.
     package var sensitive: SensitiveLayers?
+    /// The schemes that a budget or a plan file chose, by the names of modules, where no pattern of
+    /// the user decides.
+    package var chosen: [String: ChosenScheme] = [:]
 
     package init(
       scheme: any Scheme, method: any RoundingMethod = RoundingMethods.standard(hasMoments: false),
@@ -56,6 +59,10 @@ package struct QuantizationPlan: Sendable {
 
     /// The name of the number type or encoding in the output.
     package var storedType: String { stored?.encoding.name ?? scheme.name }
+
+    /// The step between two codes, relative to the root mean square of the layer's weights, where the
+    /// plan chooses it.
+    package var step: Double? { (scheme as? any IntegerScheme)?.grid.step }
 
     /// Bytes of the stored tensor.
     package var byteCount: Int { stored?.byteCount ?? scheme.encoding.byteCount(for: shape) ?? 0 }
@@ -95,7 +102,7 @@ package struct QuantizationPlan: Sendable {
       }
       return [weight] + (bias.map { [$0] } ?? [])
     }
-    self.entries = choices.keepingSensitive(entries)
+    self.entries = choices.keepingSensitive(entries, of: modules)
     method = choices.method
     findings = []
     places = Self.places(self.entries)
@@ -117,6 +124,17 @@ package struct QuantizationPlan: Sendable {
 }
 
 extension QuantizationPlan.Choices {
+  /// The modules whose scheme neither a pattern of the user nor their role decides.
+  package func undecided(of modules: [ModuleSpec]) -> [ModuleSpec] {
+    modules.filter { module in
+      guard module.kind.isMatrix, !assign.contains(where: { $0.pattern.matches(module.name) }),
+        !keep.contains(where: { $0.matches(module.name) })
+      else { return false }
+      return only.isEmpty
+        ? module.role.exclusion == nil : only.contains { $0.matches(module.name) }
+    }
+  }
+
   /// All patterns, each with the setting that it belongs to.
   fileprivate var patterns: [(setting: Setting, pattern: ModulePattern)] {
     only.map { (.only, $0) } + keep.map { (.keep, $0) } + assign.map { (.assign, $0.pattern) }
@@ -138,6 +156,7 @@ extension QuantizationPlan.Choices {
     if let match = keep.first(where: { $0.matches(module.name) }) {
       return (rest, "kept by pattern \(match)")
     }
+    if let chosen = chosen[module.name] { return (chosen.scheme, chosen.reason) }
     if !only.isEmpty {
       guard let match = only.first(where: { $0.matches(module.name) }) else {
         return (rest, "selected by no pattern")
@@ -232,14 +251,17 @@ extension QuantizationPlan {
   }
 
   /// Every tensor with its scheme and reason, as JSON.
+  package var json: JSONValue { .array(entries.map(\.json)) }
+}
+
+extension QuantizationPlan.Entry {
+  /// The entry as JSON, as `Formats/plan.md` describes it.
   package var json: JSONValue {
-    .array(
-      entries.map {
-        [
-          "tensor": .string($0.tensor), "scheme": .string($0.scheme.name),
-          "stored_as": .string($0.storedType), "reason": .string($0.reason),
-          "bytes": .integer($0.byteCount),
-        ]
-      })
+    var object: JSONObject = [
+      "tensor": .string(tensor), "scheme": .string(scheme.name),
+      "stored_as": .string(storedType), "reason": .string(reason), "bytes": .integer(byteCount),
+    ]
+    if let step { object["step"] = .number(step) }
+    return .object(object)
   }
 }

@@ -11,6 +11,7 @@ package enum Setting: String, CaseIterable, Sendable {
   case strict
   // Storage of weights.
   case calibration, type, textEncoderType, keep, only, assign
+  case outputSize, targetBits, maxError, vram, plan
   // Stripping.
   case recipe, drop
   // Sampling and measuring.

@@ -28,6 +28,11 @@ package enum Stage: Hashable, Sendable {
   case checkingTensors(String)
   /// The weights of a component are read, to find rows that rounding would lose to one large weight.
   case checkingRows(String)
+  /// The sizes and rounding errors of the layers of the U-Net are measured in every type that may be
+  /// chosen.
+  case measuringTypes
+  /// The error of the guided prediction of the quantized model is measured.
+  case measuringError(calls: Int)
   /// The layers of the U-Net are rounded, with the inputs that they have in recorded calls.
   case rounding(calls: Int)
   /// Images are generated with the model of that name, for a prompt of `count`. Prompts count from

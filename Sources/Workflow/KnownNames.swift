@@ -142,4 +142,8 @@ package let recipeNames = StripPlan.recipes.map(\.name) + StripPlan.recipeAliase
 package let familyNames = Family.all.filter { $0.template != nil }.map(\.name)
 
 /// The number of Decant's own prompts.
+/// The share of the weights that `quantize` keeps where nothing else is chosen.
+package let standardKeptShare = SensitiveLayers.standardShare
+
+/// The number of Decant's own prompts.
 package let ownPromptCount = CalibrationPrompts.all.count

@@ -27,12 +27,12 @@ extension RoundingSpool {
     return parts.sibling(parts.name + ".rounded")
   }
 
-  /// A spool for this plan and calibration.
+  /// A spool for layers of this plan's method and this calibration.
   init(_ plan: QuantizationPlan, _ calibration: CalibrationFile, memory: Int, path: String) {
     self.init(
       path: path,
       key: [
-        "version": .string(toolVersion), "plan": plan.json, "method": .string(plan.method.name),
+        "version": .string(toolVersion), "method": .string(plan.method.name),
         "calibration": .object(calibration.provenance), "memory": .integer(memory),
         "calls": .array(
           MomentRounding.calls(of: calibration).map {

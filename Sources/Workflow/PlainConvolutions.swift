@@ -31,7 +31,8 @@ extension QuantizationRequest {
   func savingNote(
     _ plan: ModelPlan, of model: ModelSource, as layout: LayoutRequest, by writer: any ModelWriter
   ) throws -> String? {
-    guard keep.isEmpty, only.isEmpty, assign.isEmpty, let unet = plan[ComponentName.unet],
+    guard chosen.isEmpty, keep.isEmpty, only.isEmpty, assign.isEmpty,
+      let unet = plan[ComponentName.unet],
       let type = unet.plainConvolutionType
     else { return nil }
     let profile = try writer.profile(layout.options)

@@ -23,13 +23,26 @@ package struct QuantizationRequest: Sendable {
   /// `pattern=type`.
   package var assign: [String]
   package var restType: String
+  /// What the output must meet; the types of layers are chosen for it. ``type`` is then that of the
+  /// other weights, as with ``plan``.
+  package var target: QuantizationTarget?
+  /// The path of a plan with the types of all layers.
+  package var plan: String?
+  /// What rounding each layer does, where it is measured.
+  var errors: GuidedErrors?
+  /// The types that a target or a plan chose, by component and module.
+  var chosen: [String: [String: ChosenScheme]] = [:]
 
+  /// - Parameter type: the type of the layers; `nil` with a target or a plan.
   package init(
-    type: String, textEncoderType: String? = nil, method: String? = nil,
-    memory: Int? = nil, keep: [String] = [], keptShare: Double? = nil, only: [String] = [], assign: [String] = [],
-    restType: String = defaultRestType
+    type: String?, textEncoderType: String? = nil, method: String? = nil,
+    memory: Int? = nil, keep: [String] = [], keptShare: Double? = nil, only: [String] = [],
+    assign: [String] = [], restType: String = defaultRestType,
+    target: QuantizationTarget? = nil, plan: String? = nil
   ) {
-    self.type = typeName(type)
+    self.type = typeName(type ?? restType)
+    self.target = target
+    self.plan = plan
     self.textEncoderType = textEncoderType.map(typeName)
     self.method = method
     self.memory = memory
@@ -50,17 +63,38 @@ package struct QuantizationRequest: Sendable {
   /// The settings of a component with every name resolved; `nil` for a component that is stored as
   /// ``restType``. Patterns are those of the U-Net's modules.
   ///
-  /// - Parameter hasCalls: whether a calibration with recorded calls is at hand.
+  /// - Parameter calls: the number of recorded calls of a calibration that is at hand, or 0.
   /// - Throws: ``JobError`` for an unknown name, and for a method that needs recorded calls.
   func choices(
-    of component: String, hasCalls: Bool
+    of component: Model.Component, calls: Int
   ) throws -> QuantizationPlan.Choices? {
-    if component == ComponentName.unet { return try unetChoices(hasCalls: hasCalls) }
-    guard let textEncoderType, ComponentName.textEncoders.contains(component) else { return nil }
-    let scheme = try namedScheme(textEncoderType)
-    return QuantizationPlan.Choices(
-      scheme: scheme, method: try roundingMethod(hasCalls: hasCalls),
+    if component.name == ComponentName.unet {
+      return try unetChoices(component.modules, calls: calls)
+    }
+    guard ComponentName.textEncoders.contains(component.name),
+      textEncoderType != nil || chosen[component.name] != nil
+    else { return nil }
+    let scheme = try namedScheme(textEncoderType ?? restType)
+    var choices = QuantizationPlan.Choices(
+      scheme: scheme, method: try roundingMethod(calls: calls),
       rest: scheme.encoding.isQuantized ? try restScheme() : scheme)
+    choices.chosen = chosen[component.name] ?? [:]
+    return choices
+  }
+
+  /// Measures what rounding each layer does, where the plan keeps the most sensitive layers and a
+  /// calibration allows it.
+  ///
+  /// - Throws: ``InterruptedSensitivities`` or an error of the calibration's sensitivities, the sampler
+  ///   or the weights.
+  mutating func measureErrors(
+    of source: ModelSource, _ calibration: CalibrationFile?, _ events: EventSink
+  ) throws {
+    guard target == nil, plan == nil, keptShare ?? SensitiveLayers.standardShare > 0,
+      try namedScheme(type).encoding.isQuantized, let calibration, calibration.allowsMeasurements,
+      let model = try? Model.bind(source), let unet = model[ComponentName.unet]
+    else { return }
+    errors = try guidedErrors(of: model, modules: unet.modules, calibration, events)
   }
 
   /// The scheme of weights that are not quantized.
@@ -68,13 +102,15 @@ package struct QuantizationRequest: Sendable {
     try plainScheme(restType, noun: "type of the other weights")
   }
 
-  private func roundingMethod(hasCalls: Bool) throws -> any RoundingMethod {
-    guard let method else { return RoundingMethods.standard(hasMoments: hasCalls) }
+  private func roundingMethod(calls: Int) throws -> any RoundingMethod {
+    guard let method else {
+      return RoundingMethods.standard(hasMoments: calls >= CalibrationFile.measurableCalls)
+     }
     guard let found = RoundingMethods.named(method) else {
       throw JobError(
         unknown: method, "rounding method", expected: roundingMethodNames)
     }
-    if found.usesMoments, !hasCalls {
+    if found.usesMoments, calls == 0 {
       throw JobError(
         "the rounding method \(found.name) needs a calibration with recorded calls",
         remedy: .choose(.calibration, purpose: "with a file that `decant calibrate` wrote"))
@@ -82,10 +118,18 @@ package struct QuantizationRequest: Sendable {
     return found
   }
 
-  private func unetChoices(hasCalls: Bool) throws -> QuantizationPlan.Choices {
-    let method = try roundingMethod(hasCalls: hasCalls)
+  private func unetChoices(
+    _ modules: [ModuleSpec], calls: Int
+  ) throws -> QuantizationPlan.Choices {
+    let method = try roundingMethod(calls: calls)
     var choices = QuantizationPlan.Choices(
       scheme: try namedScheme(type), method: method, rest: try restScheme())
+    choices.chosen = chosen[ComponentName.unet] ?? [:]
+    if target == nil, plan == nil {
+      choices.sensitive = SensitiveLayers(
+        share: keptShare ?? SensitiveLayers.standardShare,
+        errors: errors ?? GuidedErrors(assuming: modules))
+    }
     choices.keep = keep.map(ModulePattern.init)
     choices.only = only.map(ModulePattern.init)
     choices.assign = try assign.map { text in
@@ -150,12 +194,13 @@ package struct QuantizeJob: Job {
       ?? layout.writer()
     let source = try ModelSource.reading(
       model, reading, changes: isDryRun ? .noted : .listed, events)
+    var request = try request.readingPlan(for: source)
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     if try source.bound(orPart: writer.holdsParts) == nil { source.notePart(events) }
     let digest = SourceDigest(source)
     let file = try calibration.map(CalibrationFile.reading)
     func quantized(
-      _ source: ModelSource, sparingOutliers events: EventSink?
+      _ source: ModelSource, _ request: QuantizationRequest, sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
       try QuantizedModel(
         source, request, orPart: writer.holdsParts, calibration: file, sparingOutliers: events,
@@ -164,11 +209,26 @@ package struct QuantizeJob: Job {
         try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
       }
     }
-    let planned = try quantized(source, sparingOutliers: nil).model
+    let planned = try quantized(source, request, sparingOutliers: nil).model
     try layout.checkChanges(of: planned, by: writer)
+    if request.target != nil {
+      let search = try TargetSearch(
+        source, request, for: BudgetOutput(layout, writer), location: output?.path ?? model,
+        calls: file?.calls.count ?? 0, events
+      ) { try quantized(source, $0, sparingOutliers: nil).model }
+      if let output, !isDryRun {
+        return .written(
+          try write(to: output, by: writer, meeting: search, file, source, digest, events) {
+            try quantized(digest.watched, $0, sparingOutliers: events)
+          })
+      }
+      request = try search.plannedRequest(file, events)
+    }
     if let output, !isDryRun { try output.checkFreeSpace(for: planned, by: writer) }
+    if !isDryRun { try request.measureErrors(of: source, file, events) }
     // A dry run writes nothing that would hold the digest.
-    let quantized = try quantized(isDryRun ? source : digest.watched, sparingOutliers: events)
+    let quantized = try quantized(
+      isDryRun ? source : digest.watched, request, sparingOutliers: events)
     if let note = try request.savingNote(quantized.plan, of: source, as: layout, by: writer) {
       events(.note(note))
     }
@@ -183,6 +243,26 @@ package struct QuantizeJob: Job {
       before: source, after: quantized.model, output: output, by: writer)
     outcome.details.append(quantized.detail)
     return .written(outcome)
+  }
+
+  /// Writes the model that meets a target.
+  private func write(
+    to output: OutputRequest, by writer: any ModelWriter, meeting search: TargetSearch,
+    _ calibration: CalibrationFile?, _ source: ModelSource, _ digest: SourceDigest,
+    _ events: EventSink, quantized: (QuantizationRequest) throws -> QuantizedModel
+  ) throws -> WrittenModel {
+    let found = try search.run(calibration, events, quantized: quantized) { model in
+      let staged = StagedOutputs(replacing: output.replacing)
+      let place = try output.stage(
+        model.model.recording([model.step], from: digest), by: writer, in: staged, events)
+      return (staged, bytesOnDisk(place))
+    }
+    try found.output.commit()
+    found.model.removeSpool()
+    var outcome = WrittenModel(
+      before: source, after: found.model.model, output: output, by: writer)
+    outcome.details += [found.model.detail, found.outcome.detail]
+    return outcome
   }
 }
 

@@ -24,31 +24,31 @@ struct QuantizedModel {
   /// - Parameter part: whether the source may be a part of a model that has a U-Net.
   init(
     _ source: ModelSource, _ request: QuantizationRequest, orPart part: Bool = false,
-    calibration: CalibrationFile? = nil, expectsCalls: Bool = false,
+    calibration: CalibrationFile? = nil, expectedCalls: Int = 0,
     sparingOutliers events: EventSink? = nil, spool: String? = nil,
     fitting fit: Fitting = { plan, _, _ in plan }
   ) throws {
     let bound = try source.bound(orPart: part)
     try self.init(
       source, try bound?.components ?? source.componentsWithModules(), of: bound, request,
-      calibration: calibration, expectsCalls: expectsCalls, sparingOutliers: events, spool: spool,
+      calibration: calibration, expectedCalls: expectedCalls, sparingOutliers: events, spool: spool,
       fitting: fit)
   }
 
   init(
     _ bound: Model, _ request: QuantizationRequest, calibration: CalibrationFile? = nil,
-    expectsCalls: Bool = false, sparingOutliers events: EventSink? = nil, spool: String? = nil,
+    expectedCalls: Int = 0, sparingOutliers events: EventSink? = nil, spool: String? = nil,
     fitting fit: Fitting
   ) throws {
     try self.init(
       bound.source, bound.components, of: bound, request, calibration: calibration,
-      expectsCalls: expectsCalls, sparingOutliers: events, spool: spool, fitting: fit)
+      expectedCalls: expectedCalls, sparingOutliers: events, spool: spool, fitting: fit)
   }
 
   /// - Parameters:
   ///   - all: the checked components of the source.
   ///   - bound: the model; `nil` for a part of one.
-  ///   - expectsCalls: whether the plan is for a calibration that does not exist yet.
+  ///   - expectedCalls: the recorded calls of a calibration that does not exist yet.
   ///   - events: the events of reading the weights once, to leave out layers that outliers would
   ///     damage, and of rounding layers by a method that measures their inputs. With `nil`, the plan
   ///     depends on names and shapes alone.
@@ -58,7 +58,7 @@ struct QuantizedModel {
   ///     plan without those layers.
   private init(
     _ source: ModelSource, _ all: [Model.Component], of bound: Model?,
-    _ request: QuantizationRequest, calibration: CalibrationFile?, expectsCalls: Bool,
+    _ request: QuantizationRequest, calibration: CalibrationFile?, expectedCalls: Int,
     sparingOutliers events: EventSink?, spool: String?, fitting fit: Fitting
   ) throws {
     let rest = try request.restScheme()
@@ -71,8 +71,8 @@ struct QuantizedModel {
       + ComponentName.textEncoders.compactMap { name in all.first { $0.name == name } }
     let plans = try components.compactMap { component in
       try request.choices(
-        of: component.name,
-        hasCalls: bound != nil && (expectsCalls || calibration?.calls.isEmpty == false)
+        of: component,
+        calls: bound == nil ? 0 : calibration?.calls.count ?? expectedCalls
       ).map { choices in
         let plan = try QuantizationPlan(modules: component.modules, choices: choices)
         return (component, choices, plan: try fit(plan, component.name, choices.rest))
@@ -128,13 +128,14 @@ struct QuantizedModel {
 
   var step: ProvenanceStep {
     var facts: JSONObject = [
-      "type": .string(request.type),
+      "type": request.target == nil && request.plan == nil ? .string(request.type) : .null,
       "method": plan.parts.first.map { .string($0.plan.method.name) } ?? .null,
       "rest_type": .string(request.restType),
       "keep": .strings(request.keep),
       "only": .strings(request.only),
       "assign": .strings(request.assign),
     ]
+    if let target = request.target { facts["target"] = target.json }
     if let type = request.textEncoderType { facts["text_encoder_type"] = .string(type) }
     facts["calibration"] = calibration.map { .object($0) } ?? .null
     let ledgers = ledgers

@@ -98,6 +98,12 @@ package struct CalibrationRequest: RunRequest, Sendable {
     }
   }
 
+  /// The number of calls that a calibration of a model records.
+  func callCount(of model: Model) throws -> Int {
+    try runs(of: model).count
+      * min(sampling(of: model).steps, CalibrationSettings.standardRecordedSteps)
+  }
+
   /// The runs of a model.
   func runs(of model: Model) throws -> [CalibrationRun] {
     try prompts.runs(seeds: seeds, sizes: sizes(of: model))

@@ -1,6 +1,7 @@
 internal import Calibration
 private import ModelSources
 internal import Models
+internal import Quantization
 package import Support
 
 /// The sensitivities of a model's layers: those beside its calibration. What they lack is measured and
@@ -52,6 +53,19 @@ func sensitivities(
   }
   try file.write()
   return file
+}
+
+/// The errors of rounding each layer: measured where a calibration has enough recorded calls, else
+/// assumed.
+///
+/// - Parameter model: `nil` for a part of a model.
+func guidedErrors(
+  of model: Model?, modules: [ModuleSpec], _ calibration: CalibrationFile?, _ events: EventSink
+) throws -> GuidedErrors {
+  guard let model, let calibration, calibration.allowsMeasurements else {
+    return GuidedErrors(assuming: modules)
+  }
+  return try sensitivities(of: model, calibration, events).sensitivities.guidedErrors(of: modules)
 }
 
 extension SensitivityFile {

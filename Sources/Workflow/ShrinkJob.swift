@@ -76,19 +76,24 @@ package struct ShrinkJob: Job {
     try calibrating.readPrompts()
     var verification = verification
     try verification?.readPrompts(else: calibrating)
+    let unquantized = current
+    var request = try quantization.readingPlan(for: unquantized)
+    let given = try calibration.map(CalibrationFile.reading)
+    let expectedCalls = try given?.calls.count ?? calibrating.callCount(of: bound)
     func quantized(
-      _ calibration: CalibrationFile?, sparingOutliers events: EventSink?
+      _ request: QuantizationRequest, _ calibration: CalibrationFile?,
+      sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
       try QuantizedModel(
-        current, quantization, calibration: calibration,
-        expectsCalls: self.calibration == nil, sparingOutliers: events,
+        unquantized, request, calibration: calibration,
+        expectedCalls: expectedCalls, sparingOutliers: events,
         spool: RoundingSpool.path(beside: output.path)
       ) {
-        try output.fitting($0, of: $1, in: current, by: writer, rest: $2)
+        try output.fitting($0, of: $1, in: unquantized, by: writer, rest: $2)
       }
     }
-    let planned = try quantized(nil, sparingOutliers: nil)
-    if let note = try quantization.savingNote(
+    let planned = try quantized(request, nil, sparingOutliers: nil)
+    if let note = try request.savingNote(
       planned.plan, of: current, as: output.layout, by: writer)
     {
       events(.note(note))
@@ -105,26 +110,49 @@ package struct ShrinkJob: Job {
           of: planned.model, by: writer, calibrated: model, copies: storesResults ? 2 : 1),
         for: output.path, beside: beside.isEmpty ? nil : listed(beside))
     }
+    let search = try request.target.map { _ in
+      try TargetSearch(
+        unquantized, request, for: BudgetOutput(output.layout, writer), location: output.path,
+        calls: makesCalibration ? expectedCalls : given?.calls.count ?? 0, events
+      ) { try quantized($0, nil, sparingOutliers: nil).model }
+    }
     // Whether a calibration that exists can be used again, only its digest shows.
     let exists = FileManager.default.fileExists(atPath: calibrationPath)
     try checkSpace(calibrated: makesCalibration && !exists ? bound : nil)
     try verification?.checkMemory(for: bound)
     if let report { try verification?.checkSpace(forReport: report, of: bound) }
-    let file = try calibrationFile(calibrated, calibrating, makesCalibration, events) {
+    let file = try given ?? calibrationFile(calibrated, calibrating, makesCalibration, events) {
       try checkSpace(calibrated: bound)
     }
     verification?.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
     let kept = makesCalibration ? calibrationPath : nil
     do {
-      let quantized = try quantized(file, sparingOutliers: events)
-      steps.append(quantized.step)
+      let model: QuantizedModel
+      var staged: (outputs: StagedOutputs, place: String)?
+      if let search {
+        let found = try search.run(file, events) {
+          try quantized($0, file, sparingOutliers: events)
+        } written: { model in
+          let outputs = StagedOutputs(replacing: output.replacing)
+          let place = try output.stage(
+            model.model.recording(steps + [model.step], from: digest), by: writer, in: outputs,
+            events)
+          return ((outputs: outputs, place: place), bytesOnDisk(place))
+        }
+        model = found.model
+        staged = found.output
+        details.append(found.outcome.detail)
+      } else {
+        try request.measureErrors(of: unquantized, file, events)
+        model = try quantized(request, file, sparingOutliers: events)
+      }
       let result = try write(
-        quantized.model.recording(steps, from: digest), by: writer, verifying: verification,
-        against: source, calibration: kept, events)
-      quantized.removeSpool()
+        model.model.recording(steps + [model.step], from: digest), staged: staged, by: writer,
+        verifying: verification, against: source, calibration: kept, events)
+      model.removeSpool()
       var written = WrittenModel(
-        before: source, after: quantized.model, output: output, by: writer)
-      written.details = details + [quantized.detail]
+        before: source, after: model.model, output: output, by: writer)
+      written.details = details + [model.detail]
       return ShrinkOutcome(
         written: written,
         verification: result.map {
@@ -138,21 +166,25 @@ package struct ShrinkJob: Job {
   /// Writes the model, verifies it, stores the results in it, and only then gives it its name.
   ///
   /// - Parameters:
+  ///   - earlier: the output where it is written and staged already; `nil` writes it.
   ///   - request: `nil` only writes.
   ///   - calibration: the calibration file that this job made.
   /// - Returns: the results of the verification.
   private func write(
-    _ model: ModelSource, by writer: any ModelWriter, verifying request: VerificationRequest?,
+    _ model: ModelSource, staged earlier: (outputs: StagedOutputs, place: String)?,
+    by writer: any ModelWriter, verifying request: VerificationRequest?,
     against source: ModelSource, calibration: String?, _ events: EventSink
   ) throws -> VerificationReport? {
     guard let request else {
-      try output.write(model, by: writer, events)
+      if let earlier {
+        try earlier.outputs.commit()
+      } else {
+        try output.write(model, by: writer, events)
+      }
       return nil
     }
-    let staged = StagedOutputs(replacing: output.replacing)
-    let place = try staged.write(output.path) { place in
-      try output.write(model, by: writer, to: place, events)
-    }
+    let staged = earlier?.outputs ?? StagedOutputs(replacing: output.replacing)
+    let place = try earlier?.place ?? output.stage(model, by: writer, in: staged, events)
     if try request.prompts.contains(where: { request.promptsExcluded.contains($0.prompt) }) {
       events(
         .note(
@@ -241,11 +273,11 @@ package struct ShrinkJob: Job {
   /// Whether the job makes a calibration: the user gives none, and the U-Net's plan uses one.
   private func makesCalibration(for plan: QuantizationPlan?) -> Bool {
     guard calibration == nil, let plan else { return false }
+    if quantization.target != nil { return true }
     return plan.method.usesStatistics && plan.quantizes
   }
 
-  /// The calibration to quantize with: the user's file, or a new one; `nil` when the plan uses
-  /// none.
+  /// A new calibration; `nil` when the plan uses none.
   ///
   /// - Parameter checkSpace: called before a new one is computed in place of another.
   private func calibrationFile(
@@ -253,7 +285,6 @@ package struct ShrinkJob: Job {
     _ events: @escaping EventSink,
     checkSpace: () throws -> Void
   ) throws -> CalibrationFile? {
-    if let calibration { return try CalibrationFile.reading(calibration) }
     guard makesCalibration else { return nil }
     let path = calibrationPath
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))

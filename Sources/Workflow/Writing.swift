@@ -80,6 +80,15 @@ package struct OutputRequest: Sendable {
     for note in try notes + writer.profile(options).notes(model) { events(.note(note)) }
   }
 
+  /// Writes the model completely as a staged output.
+  ///
+  /// - Returns: the place of the output until it is committed.
+  func stage(
+    _ model: ModelSource, by writer: any ModelWriter, in staged: StagedOutputs, _ events: EventSink
+  ) throws -> String {
+    try staged.write(path) { try write(model, by: writer, to: $0, events) }
+  }
+
   /// Bytes that the output takes on disk.
   var byteCount: Int { bytesOnDisk(path) }
 }

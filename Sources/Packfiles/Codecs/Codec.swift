@@ -15,6 +15,12 @@ package protocol Codec: Sendable {
   /// - Parameter counts: how often each of the 256 byte values occurs in the chunk.
   func estimatedSize(counts: some Collection<UInt32>, as content: ChunkContent) -> Double?
 
+  /// The bytes of an encoded chunk, to within 3; `nil` where they do not follow from the counts, and
+  /// where the codec is not meant for the content.
+  ///
+  /// - Parameter counts: how often each of the 256 byte values occurs in the chunk.
+  func size(counts: [UInt32], as content: ChunkContent) -> Int?
+
   /// The encoded chunk; `nil` where it is not shorter, or where the codec is not meant for the
   /// content.
   ///
@@ -24,6 +30,10 @@ package protocol Codec: Sendable {
   /// The decoded chunk; `nil` unless all of `bytes` decode to exactly `count` bytes. Takes memory
   /// for at most `count` bytes, also for hostile input.
   func decode(_ bytes: ByteSlice, count: Int) -> [UInt8]?
+}
+
+extension Codec {
+  package func size(counts: [UInt32], as content: ChunkContent) -> Int? { nil }
 }
 
 /// The content of a chunk, by which codecs decide whether to encode it.

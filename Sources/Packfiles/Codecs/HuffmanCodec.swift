@@ -28,6 +28,13 @@ package struct HuffmanCodec: Codec {
     content == .weights ? Double(Self.headSize) + HuffmanCode.estimatedSize(counts: counts) : nil
   }
 
+  /// The four streams end in whole bytes, so that the size is up to 3 bytes too small.
+  package func size(counts: [UInt32], as content: ChunkContent) -> Int? {
+    guard content == .weights, let code = HuffmanCode(counts: counts) else { return nil }
+    let bits = zip(counts, code.lengths).reduce(0) { $0 + Int($1.0) * Int($1.1) }
+    return Self.headSize + (bits + 7) / 8
+  }
+
   package func encode(
     _ bytes: [UInt8], counts: [UInt32], as content: ChunkContent
   ) -> [UInt8]? {

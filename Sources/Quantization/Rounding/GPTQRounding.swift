@@ -24,14 +24,14 @@ struct GPTQRounding: RoundingMethod {
       return MSERounding().round(weights, to: grid, statistics: statistics)
     }
     let plain = symmetricCodes(
-      of: weights, meanSquares: nil, search: ScaleSearch(grid, ratios: [1]))
+      of: weights, meanSquares: nil, search: ScaleSearch(grid, ratios: [1], of: weights))
     // Clipping int8 gains nothing (measured); with fewer codes it does.
-    let isCoarse = grid.largestCode < 64
+    let isCoarse = grid.largestCode < 64 && grid.step == nil
     let start =
       isCoarse
       ? symmetricCodes(
         of: weights, meanSquares: statistics.meanSquares,
-        search: ScaleSearch(grid, ratios: MSERounding.ratios)) : plain
+        search: ScaleSearch(grid, ratios: MSERounding.ratios, of: weights)) : plain
     let codes = feedingErrorsBack(
       statistics.feedback, of: weights, starting: start, plain: plain, limit: grid.largestCode,
       groupSize: grid.groupSize)

@@ -12,11 +12,26 @@ package struct QuantizationGrid: Hashable, Sendable {
   package let groupSize: Int?
   /// The element kind that scales are stored in: f16 or f32.
   package let scaleKind: ElementKind
+  /// The step between two codes, relative to the root mean square of the layer's weights; see
+  /// ``rowScales(of:)``. `nil` where the rounding method chooses the scales.
+  package let step: Double?
 
-  package init(largestCode: Int, groupSize: Int?, scaleKind: ElementKind) {
+  package init(
+    largestCode: Int, groupSize: Int?, scaleKind: ElementKind, step: Double? = nil
+  ) {
     self.largestCode = largestCode
     self.groupSize = groupSize
     self.scaleKind = scaleKind
+    self.step = step
+  }
+
+  /// The grid with a given step.
+  ///
+  /// - Precondition: there is one scale for each row.
+  package func with(step: Double) -> QuantizationGrid {
+    precondition(groupSize == nil, "a step of groups of \(groupSize ?? 0) weights")
+    return QuantizationGrid(
+      largestCode: largestCode, groupSize: nil, scaleKind: scaleKind, step: step)
   }
 
   /// The grid of a format, without its least code.

@@ -103,7 +103,7 @@ extension RoundedWeights {
     self.init(
       symmetricCodes(
         of: weights, meanSquares: statistics?.meanSquares,
-        search: ScaleSearch(grid, ratios: ratios)),
+        search: ScaleSearch(grid, ratios: ratios, of: weights)),
       isCalibrated: statistics != nil)
   }
 
@@ -116,10 +116,11 @@ extension RoundedWeights {
 }
 
 extension ScaleSearch {
-  init(_ grid: QuantizationGrid, ratios: [Float]) {
+  /// - Parameter weights: the weights to round, which determine the scales of a given step.
+  init(_ grid: QuantizationGrid, ratios: [Float], of weights: StoredTensor) {
     self.init(
       limit: grid.largestCode, groupSize: grid.groupSize, halfScales: grid.scaleKind == .f16,
-      ratios: ratios)
+      ratios: ratios, rowScales: grid.rowScales(of: weights))
   }
 }
 

@@ -1,0 +1,46 @@
+package import Models
+internal import Sampling
+internal import Support
+internal import Tensors
+
+/// Measures the error of the guided prediction of a changed model, on the inputs of recorded calls.
+package struct GuidedErrorMeasurement: Sendable {
+  private let calibration: CalibrationFile
+  private let calls: [ReferenceCall]
+
+  /// - Parameter calls: the calls to evaluate, of the calibration.
+  package init(_ calibration: CalibrationFile, calls: [ReferenceCall]) {
+    self.calibration = calibration
+    self.calls = calls
+  }
+
+  /// The relative error of the guided prediction: for each step the root of the sum of squared errors
+  /// over that of squares, both over the step's calls; then the mean over steps.
+  ///
+  /// - Parameters:
+  ///   - model: the changed model.
+  ///   - progress: called with the evaluated calls done and in total.
+  /// - Throws: `CancellationError`, or an error of the sampler or the weights.
+  package func relativeError(
+    of model: Model, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws -> Double {
+    let replay = try CallReplay(calls, calibration.settings, by: try Sampler(model))
+    var sums: [Int: (error: Double, signal: Double)] = [:]
+    for (index, call) in calls.enumerated() {
+      let prediction = try replay.predict(index)
+      let expected = call.guided(scale: calibration.settings.guidanceScale)
+      var (error, signal) = sums[call.step] ?? (0, 0)
+      for (found, wanted) in zip(prediction.guided.values, expected.values) {
+        error += (Double(found) - Double(wanted)) * (Double(found) - Double(wanted))
+        signal += Double(wanted) * Double(wanted)
+      }
+      sums[call.step] = (error, signal)
+      progress(index + 1, calls.count)
+    }
+    // In the order of the steps, so that the sum is always the same.
+    let errors = sums.sorted { $0.key < $1.key }.map { _, sum in
+      sum.signal > 0 ? (sum.error / sum.signal).squareRoot() : 0
+    }
+    return errors.isEmpty ? 0 : errors.reduce(0, +) / Double(errors.count)
+  }
+}

@@ -1,0 +1,235 @@
+internal import Calibration
+internal import ModelSources
+internal import Models
+internal import Quantization
+internal import Support
+
+/// Chooses the types of layers for a target, and changes the choice until the quantized model meets
+/// it.
+struct TargetSearch {
+  private let target: QuantizationTarget
+  private let budget: Budget
+  private let output: BudgetOutput
+  /// The model before it is quantized.
+  private let source: ModelSource
+  private let request: QuantizationRequest
+  /// `nil` for a part of a model.
+  private let bound: Model?
+  private let modules: [ModuleSpec]
+  private let location: String
+  /// The model that a request makes, without reading weights.
+  private let planned: (QuantizationRequest) throws -> ModelSource
+
+  /// The largest figure that is aimed at, relative to the target.
+  private static let aim = 0.997
+  /// The most models that are made.
+  private static let attempts = 5
+
+  /// Measures the options of each layer, and refuses a target that no choice reaches.
+  ///
+  /// - Parameters:
+  ///   - source: the model before it is quantized.
+  ///   - location: the output's path, for messages.
+  ///   - calls: the number of recorded calls that are at hand, or will be.
+  ///   - planned: the model that a request makes, without reading weights.
+  /// - Throws: ``JobError`` for a target that cannot be reached.
+  init(
+    _ source: ModelSource, _ request: QuantizationRequest, for output: BudgetOutput,
+    location: String, calls: Int, _ events: EventSink,
+    planned: @escaping (QuantizationRequest) throws -> ModelSource
+  ) throws {
+    guard let target = request.target else {
+      preconditionFailure("a search without a target")
+    }
+    self.target = target
+    self.output = output
+    self.source = source
+    self.request = request
+    self.location = location
+    self.planned = planned
+    bound = try? Model.bind(source)
+    let components = try bound?.components ?? source.componentsWithModules()
+    guard let unet = components.first(where: { $0.name == ComponentName.unet }) else {
+      throw JobError("\(source.location): the model has no U-Net")
+    }
+    modules = unet.modules
+    switch target {
+    case .error where calls == 0, .error where bound == nil:
+      throw JobError(
+        "\(source.location): a target for the error needs a complete model and a calibration with "
+          + "recorded calls", remedy: .choose(.calibration))
+    case .memory where bound == nil:
+      throw JobError(
+        "\(source.location): a target for the memory needs a complete model, and this is a part of one"
+      )
+    case .memory where !output.profile.usesGPU:
+      throw JobError(
+        "\(output.profile.title) computes on the processor, so that a target for the memory of a GPU "
+          + "does not apply", remedy: .choose(.program, output.gpuPrograms))
+    default: break
+    }
+    budget = try Budget(
+      source, unet, request, planned: planned(request), for: output, events)
+    // The order of sizes is that of any sensitivities.
+    let curve = budget.curve(GuidedErrors(assuming: modules))
+    if isError { return }
+    let (least, most) = (try figure(curve.smallest), try figure(curve.largest))
+    try refuse(below: least, above: most)
+  }
+
+  /// - Parameters:
+  ///   - least: the smallest figure that a choice reaches.
+  ///   - most: the largest one.
+  private func refuse(below least: Double, above most: Double?) throws {
+    if !target.isMet(by: least) {
+      throw JobError(
+        "\(location): the \(target.noun) cannot be \(target.text(target.figure)) or less; the smallest "
+          + "that can be reached is \(target.text(least))",
+        remedy: .adjust(target.setting, .larger))
+    }
+    if let most, !target.isNearlyReached(by: most), target.isMet(by: most) {
+      throw JobError(
+        "\(location): the \(target.noun) is below \(target.text(target.figure)) with every choice; the "
+          + "largest is \(target.text(most))",
+        remedy: .adjust(target.setting, .smaller))
+    }
+  }
+
+  /// The figure of an allocation, as far as it is known before weights are rounded.
+  private func figure(_ allocation: Allocation) throws -> Double {
+    switch target {
+    case .size: return budget.fixedBytes + allocation.bytes
+    case .bits: return budget.bits(allocation)
+    case .error: return 0
+    case .memory:
+      guard let bound else { return 0 }
+      let estimate = try MemoryEstimate(
+        planned(choosing(allocation)), in: output.profile.memory, size: bound.defaultSize)
+      return Double(estimate.peak?.total ?? 0)
+    }
+  }
+
+  /// The request with the types of an allocation.
+  private func choosing(_ allocation: Allocation) -> QuantizationRequest {
+    var request = request
+    request.chosen[ComponentName.unet] = budget.chosen(allocation)
+    return request
+  }
+
+  /// What ``run(_:_:quantized:written:)`` found.
+  struct Result<Output> {
+    let model: QuantizedModel
+    let output: Output
+    let outcome: TargetOutcome
+  }
+
+  /// The request for a plan that is not carried out.
+  func plannedRequest(
+    _ calibration: CalibrationFile?, _ events: EventSink
+  ) throws -> QuantizationRequest {
+    let errors = try guidedErrors(of: bound, modules: modules, calibration, events)
+    return choosing(try allocation(errors, budget.curve(errors), target.figure))
+  }
+
+  /// The best allocation whose figure is at most `limit`.
+  private func allocation(
+    _ errors: GuidedErrors, _ curve: AllocationCurve, _ limit: Double
+  ) throws -> Allocation {
+    switch target {
+    case .size:
+      return curve.allocation(within: limit - budget.fixedBytes) ?? curve.smallest
+    case .bits:
+      return curve.allocation(within: budget.layerBytes(bits: limit)) ?? curve.smallest
+    case .error:
+      let error = { errors.predicted($0) ?? 0 }
+      guard let found = curve.smallest(where: { error($0) <= limit }) else {
+        try refuse(below: error(curve.largest), above: nil)
+        return curve.largest
+      }
+      return found
+    case .memory:
+      return try curve.largest { try figure($0) <= limit } ?? curve.smallest
+    }
+  }
+
+  /// Quantizes and writes the model until it meets the target.
+  ///
+  /// - Parameters:
+  ///   - quantized: makes the model of a request, with rounded layers.
+  ///   - written: writes a model, and returns the output with the bytes that it takes on disk. An
+  ///     output that does not meet the target is dropped.
+  /// - Throws: ``JobError`` where no attempt meets the target.
+  func run<Output>(
+    _ calibration: CalibrationFile?, _ events: EventSink,
+    quantized: (QuantizationRequest) throws -> QuantizedModel,
+    written: (QuantizedModel) throws -> (output: Output, bytes: Int)
+  ) throws -> Result<Output> {
+    let errors = try guidedErrors(of: bound, modules: modules, calibration, events)
+    if !errors.isMeasured {
+      events(
+        .note(
+          "the sensitivity of the layers is assumed, because there is no calibration with recorded "
+            + "calls",
+          remedy: .choose(.calibration)))
+    }
+    let curve = budget.curve(errors)
+    var limit = target.figure
+    if case .size = target { limit *= Self.aim }
+    if case .bits = target { limit *= Self.aim }
+    var found: [Double] = []
+    for attempt in 1...Self.attempts {
+      let allocation = try allocation(errors, curve, limit)
+      let model = try quantized(choosing(allocation))
+      var output: (output: Output, bytes: Int)?
+      let figure: Double
+      switch target {
+      case .size:
+        let made = try written(model)
+        output = made
+        figure = Double(made.bytes)
+      case .bits: figure = try budget.measuredBits(of: model.model)
+      case .error:
+        figure = try calibration.flatMap { try error(of: model, $0, events) } ?? 0
+      case .memory: figure = try self.figure(allocation)
+      }
+      found.append(figure)
+      let isLargest = allocation.bytes >= curve.largest.bytes
+      let isLast = attempt == Self.attempts
+      if target.isNearlyReached(by: figure)
+        || target.isMet(by: figure) && (isLargest || isLast || attempt > 2 && isError)
+      {
+        let whole = try output ?? written(model)
+        let measured =
+          isError ? figure : try calibration.flatMap { try error(of: model, $0, events) }
+        return Result(
+          model: model, output: whole.output,
+          outcome: TargetOutcome(
+            target: target, figure: figure, predictedError: errors.predicted(allocation),
+            measuredError: measured, attempts: attempt))
+      }
+      switch target {
+      case .size, .bits: limit += Self.aim * target.figure - figure
+      case .error: limit *= 0.97 * target.figure / max(figure, target.figure / 10)
+      case .memory: limit -= figure - target.figure
+      }
+    }
+    throw JobError(
+      "\(location): the \(target.noun) is \(target.text(found.last ?? 0)) after \(Self.attempts) "
+        + "attempts, and must be at most \(target.text(target.figure))",
+      remedy: .adjust(target.setting, .larger))
+  }
+
+  private var isError: Bool { if case .error = target { true } else { false } }
+
+  /// The measured relative error of the guided prediction; `nil` for a part of a model, and for a
+  /// calibration without recorded calls.
+  private func error(
+    of model: QuantizedModel, _ calibration: CalibrationFile, _ events: EventSink
+  ) throws -> Double? {
+    let calls = MomentRounding.calls(of: calibration)
+    if bound == nil || calls.isEmpty { return nil }
+    events(.stage(.measuringError(calls: calls.count)))
+    return try GuidedErrorMeasurement(calibration, calls: calls)
+      .relativeError(of: try Model.bind(model.model)) { events(.progress(done: $0, total: $1)) }
+  }
+}

@@ -1,0 +1,133 @@
+internal import Calibration
+private import Foundation
+internal import ModelSources
+internal import Models
+internal import Quantization
+internal import Support
+internal import Tensors
+
+/// Predicts the size and the error of a quantized model for several sizes, without writing it.
+package struct PlanJob: Job {
+  private let model: String
+  private let reading: InputOptions
+  private let calibration: String
+  private let sizes: [Int]
+  private let layout: LayoutRequest
+  private let chart: (path: String, replacing: Bool)?
+
+  /// - Parameters:
+  ///   - sizes: bytes of whole outputs; empty for sizes that are spread over all that can be reached.
+  ///   - layout: the output; without a program, both kinds of `.decant` files.
+  ///   - chart: the SVG file to write; `nil` writes none.
+  package init(
+    model: String, reading: InputOptions, calibration: String, sizes: [Int],
+    layout: LayoutRequest = LayoutRequest(), chart: (path: String, replacing: Bool)? = nil
+  ) {
+    self.model = model
+    self.reading = reading
+    self.calibration = calibration
+    self.sizes = sizes
+    self.layout = layout
+    self.chart = chart
+  }
+
+  package func perform(_ events: @escaping EventSink) async throws -> SizeErrorPlan {
+    if let chart {
+      try refuseOverwriting(
+        chart.path, replacing: chart.replacing,
+        inputs: [model, calibration] + reading.composition.inputs)
+    }
+    let source = try ModelSource.reading(model, reading, changes: .noted, events)
+    let bound = try Model.bind(source)
+    let file = try CalibrationFile.reading(calibration)
+    guard let unet = bound[ComponentName.unet] else {
+      throw JobError("\(source.location): the model has no U-Net")
+    }
+    try file.check(against: unet.modules)
+    if file.calls.isEmpty {
+      throw JobError(
+        "\(calibration): the calibration has no recorded calls, with which errors are measured",
+        remedy: .recalibrate)
+    }
+    let request = QuantizationRequest(type: nil)
+    let outputs = try layouts.map { try BudgetOutput($0, $0.writer()) }
+    var budgets: [(output: BudgetOutput, budget: Budget)] = []
+    for output in outputs {
+      try output.writer.checkLoadable(source, to: model, options: output.layout.options)
+      let planned = try QuantizedModel(bound, request) {
+        try output.layout.fitting(
+          $0, of: $1, in: source, by: output.writer, rest: $2, output: nil)
+      }
+      budgets.append(
+        (output, try Budget(source, unet, request, planned: planned.model, for: output, events)))
+    }
+    let errors = try guidedErrors(of: bound, modules: unet.modules, file, events)
+    let plan = SizeErrorPlan(
+      model: source.location,
+      curves: try budgets.map { try curve($0.output, $0.budget, errors) }, chart: chart?.path)
+    if let chart { try plan.writeChart(to: chart.path, replacing: chart.replacing) }
+    return plan
+  }
+
+  /// The outputs to plan for.
+  private var layouts: [LayoutRequest] {
+    if layout.options.program != nil || layout.kind != nil { return [layout] }
+    return [LayoutRequest(), LayoutRequest(codes: false)]
+  }
+
+  private func curve(
+    _ output: BudgetOutput, _ budget: Budget, _ errors: GuidedErrors
+  ) throws -> SizeErrorPlan.Curve {
+    let curve = budget.curve(errors)
+    func point(_ allocation: Allocation, type: String?) -> SizeErrorPlan.Point {
+      SizeErrorPlan.Point(
+        type: type, bytes: Int((budget.fixedBytes + allocation.bytes).rounded()),
+        bits: budget.bits(allocation), error: errors.predicted(allocation) ?? 0)
+    }
+    let (least, most) = (curve.smallest.bytes, curve.largest.bytes)
+    var wanted = sizes.map { Double($0) - budget.fixedBytes }
+    if wanted.isEmpty {
+      let count = 10
+      wanted = (0..<count).map { least * pow(most / least, Double($0) / Double(count - 1)) }
+    }
+    let points = try wanted.map { bytes in
+      // A size between the smallest and the next one is that of the smallest.
+      guard let allocation = curve.allocation(within: bytes * (1 + 1e-9)) else {
+        throw JobError(
+          "a \(output.writer.title(for: output.profile)) of "
+            + "\(formatted(bytes: Int(bytes + budget.fixedBytes))) is too small for the model; the "
+            + "smallest is \(formatted(bytes: Int(least + budget.fixedBytes)))",
+          remedy: .act("plan for larger sizes"))
+      }
+      return point(allocation, type: nil)
+    }
+    var fixed: [SizeErrorPlan.Point] = []
+    if !output.isCoded {
+      for scheme in Schemes.all {
+        guard let allocation = budget.options.allocation(of: scheme) else { continue }
+        fixed.append(point(allocation, type: scheme.name))
+      }
+    }
+    return SizeErrorPlan.Curve(
+      title: output.writer.title(for: output.profile)
+        + (output.writer.settings.contains(.coding) && !output.isCoded ? " without coding" : ""),
+      layout: output.writer.name, program: output.profile.name, isCoded: output.isCoded,
+      points: points, types: fixed)
+  }
+}
+
+extension [LayerOptions] {
+  /// The allocation of one scheme to all layers that can have it; the others have the last option,
+  /// which is that of weights that are not quantized. `nil` where no layer has the scheme.
+  fileprivate func allocation(of scheme: any Scheme) -> Allocation? {
+    var isFound = false
+    let alone = map { layer in
+      let same = layer.options.filter { $0.scheme.name == scheme.name }
+      isFound = isFound || !same.isEmpty
+      return LayerOptions(
+        name: layer.name, weightCount: layer.weightCount,
+        options: same.isEmpty ? layer.options.suffix(1) : same)
+    }
+    return isFound ? AllocationCurve(alone) { _ in 1 }.smallest : nil
+  }
+}

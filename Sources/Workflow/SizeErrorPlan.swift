@@ -1,0 +1,85 @@
+package import Support
+
+/// Predicted errors of quantized models by their size.
+package struct SizeErrorPlan: JobOutcome {
+  /// A size with the error that is predicted for it.
+  struct Point: Sendable {
+    /// The type of all layers; `nil` where each layer has its own.
+    let type: String?
+    /// Bytes of the whole output.
+    let bytes: Int
+    /// Stored bits of a weight of the U-Net's convolutions and linear layers.
+    let bits: Double
+    /// The relative error of the guided prediction with rounding to nearest.
+    let error: Double
+  }
+
+  /// The points of one output.
+  struct Curve: Sendable {
+    /// `decant file without coding`.
+    let title: String
+    let layout: String
+    let program: String
+    let isCoded: Bool
+    /// Points with types that are chosen for each layer, the smallest first.
+    let points: [Point]
+    /// Points with one type for all layers.
+    let types: [Point]
+  }
+
+  let model: String
+  let curves: [Curve]
+  /// The path of the chart that was written.
+  let chart: String?
+
+  package var json: JSONValue {
+    var object: JSONObject = [
+      "model": .string(model), "curves": .array(curves.map(\.json)),
+    ]
+    if let chart { object["chart"] = .string(chart) }
+    return .object(object)
+  }
+
+  package var text: String {
+    var rows = [["output", "types", "size", "bits a weight", "predicted error"]]
+    for curve in curves {
+      for point in curve.points + curve.types {
+        rows.append([
+          curve.title, point.type ?? "chosen", formatted(bytes: point.bytes),
+          formatted(point.bits, digits: 3), QuantizationTarget.error(0).text(point.error),
+        ])
+      }
+    }
+    var lines = [
+      table(rows, rightAligned: [2, 3, 4]),
+      "errors: of the guided prediction, relative, for rounding to nearest; a rounding method with a "
+        + "calibration has smaller ones",
+    ]
+    if let chart { lines.append("chart: \(chart)") }
+    return lines.joined(separator: "\n")
+  }
+
+  func writeChart(to path: String, replacing: Bool) throws {
+    let file = try ReplacingFile(path: path, replacing: replacing)
+    try file.write([UInt8](SizeErrorChart(curves: curves).svg.utf8))
+    try file.commit()
+  }
+}
+
+extension SizeErrorPlan.Curve {
+  fileprivate var json: JSONValue {
+    [
+      "title": .string(title), "layout": .string(layout), "program": .string(program),
+      "coded": .bool(isCoded), "points": .array((points + types).map(\.json)),
+    ]
+  }
+}
+
+extension SizeErrorPlan.Point {
+  fileprivate var json: JSONValue {
+    [
+      "type": type.map { .string($0) } ?? .null, "bytes": .integer(bytes), "bits": .number(bits),
+      "predicted_error": .number(error),
+    ]
+  }
+}
