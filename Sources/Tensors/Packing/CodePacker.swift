@@ -64,7 +64,7 @@ extension CodePacker {
 /// The list of code packers, one for each bit width.
 package enum CodePackers {
   package static let all: [any CodePacker] = [
-    Int8Packer(), Int4Packer(), SplitPacker(lowBits: 1), SplitPacker(lowBits: 2), Int16Packer(),
+    Int8Packer(), Int4Packer(), Int5Packer(), Int6Packer(), Int16Packer(),
   ]
 
   /// The packer of a bit width, or `nil`.

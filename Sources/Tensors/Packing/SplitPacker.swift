@@ -1,16 +1,16 @@
 private import CKernels
 
-/// Stores codes of 5 or 6 bits as their 4 high bits, as ``Int4Packer`` does, and in a part of their
-/// own the 1 or 2 low bits, 8 or 4 codes in a byte, the first code in the lowest bits.
+/// Packers that store codes of 5 or 6 bits as their 4 high bits, as ``Int4Packer`` does, and in a
+/// part of their own the 1 or 2 low bits, 8 or 4 codes in a byte, the first code in the lowest bits.
 ///
 /// The entropy of a byte of two high halves is that of the codes, and low bits have nearly none to
 /// save: an entropy coder comes within 0.02 bits of the entropy of the codes. It would need half a bit
 /// more for codes one after another.
-struct SplitPacker: CodePacker {
-  /// 1 or 2.
-  let lowBits: Int
+protocol SplitPacker: CodePacker {}
 
-  var bits: Int { 4 + lowBits }
+extension SplitPacker {
+  /// The bits of a code that are stored apart: 1 or 2.
+  private var lowBits: Int { bits - 4 }
 
   func rowBytes(_ count: Int) -> Int { Int4Packer().rowBytes(count) }
 
