@@ -37,6 +37,8 @@ KINDS: dict[str, tuple[int, str | None]] = {
     **{f"{sign}{bits}": (bits, f"<{sign}{bits // 8}") for sign in "iu" for bits in (8, 16, 32, 64)},
     "f16": (16, "<f2"), "f32": (32, "<f4"), "f64": (64, "<f8"), "c64": (64, "<c8"),
 }
+# Of K-quants, the parts after the codes: numpy type, and how many weights of a row share a number.
+K_QUANTS = {f"q{bits}_k": (("<f2", 256), ("u1", 32)) * 2 for bits in (4, 5)} | {"q6_k": (("<f2", 256), ("i1", 16))}
 
 
 class DecantError(Exception):
@@ -45,7 +47,6 @@ class DecantError(Exception):
 
 class Region(NamedTuple):
     """The stored form of one part of a tensor, or of one file."""
-
     place: str
     offset: int
     length: int
@@ -53,30 +54,29 @@ class Region(NamedTuple):
     crc32: int
     planes: int | None = None
     table: int | None = None
-
     end = property(lambda self: self.offset + self.length)
 
 
 class Encoding(NamedTuple):
     """The encoding of the numbers of a tensor."""
-
     name: str
     bits: int
     kind: str | None = None  # plain encodings
-    group: int | None = None  # symmetric encodings with a scale for each group
+    factors: tuple[tuple[str, int | None], ...] = ()  # integer codes: scales, then minimums
 
     @staticmethod
     def named(name: str, place: str) -> "Encoding":
         if name in KINDS:
             return Encoding(name, KINDS[name][0], kind=name)
-        if name in ("fp8", "int8-convrot"):
-            return Encoding(name, 8)
-        match = re.fullmatch(r"int(4|8)(?:-g([1-9][0-9]{0,18}))?", name, re.ASCII)
+        if name in K_QUANTS:
+            return Encoding(name, int(name[1]), factors=K_QUANTS[name])
+        match = re.fullmatch(r"int(4|5|6|8|16)(?:-g([1-9][0-9]{0,18}))?|fp(8)|int(8)-convrot", name, re.ASCII)
         _require(match is not None, f"{place} is encoded as {name!r}, which this reader does not know")
-        return Encoding(name, int(match[1]), group=int(match[2]) if match[2] else None)
+        scale = ("<f2", int(match[2])) if match[2] else ("<f4", None)
+        return Encoding(name, int(match[1] or match[3] or match[4]), factors=(scale,))
 
-    def groups(self, length: int) -> int:
-        return 0 if length == 0 else -(-length // self.group) if self.group else 1
+    # Bits of a code in each part that holds codes: all, or the high and the low ones.
+    widths = property(lambda self: (4, self.bits - 4) if self.bits in (5, 6) else (self.bits,))
 
     def sizes(self, shape: tuple[int, ...], place: str) -> list[int]:
         """Bytes of each part."""
@@ -87,22 +87,16 @@ class Encoding(NamedTuple):
             return [bits // 8]
         if self.name == "fp8":
             return [rows * length, 4]
-        _require(length % 16 == 0 or self.name != "int8-convrot", f"{place}: rows of {length} have no groups")
-        return [rows * -(-length * self.bits // 8), rows * self.groups(length) * (2 if self.group else 4)]
+        multiple = 256 if self.name in K_QUANTS else 16 if self.name == "int8-convrot" else 1
+        _require(length % multiple == 0, f"{place}: rows of {length} have no groups")
+        codes = [rows * -(-length * bits // 8) for bits in self.widths]
+        return codes + [rows * -(-length // (run or length or 1)) * np.dtype(t).itemsize for t, run in self.factors]
 
 
-class Tensor(NamedTuple):
-    name: str
-    shape: tuple[int, ...]
-    encoding: Encoding
-    regions: tuple[Region, ...]
-
-
-class Component(NamedTuple):
-    name: str
-    class_name: str
-    config: dict[str, Any]
-    tensors: dict[str, Tensor]
+Tensor = NamedTuple(
+    "Tensor", [("name", str), ("shape", tuple[int, ...]), ("encoding", Encoding), ("regions", tuple[Region, ...])])
+Component = NamedTuple(
+    "Component", [("name", str), ("class_name", str), ("config", dict[str, Any]), ("tensors", dict[str, Tensor])])
 
 
 def matrix(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -173,8 +167,7 @@ class File(AbstractContextManager):
     """An open file. Header, footer and manifest are checked; nothing else is read yet."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
-        self.data = data
-        self._next = HEADER_SIZE
+        self.data, self._next = data, HEADER_SIZE
         self._limit, manifest = self._frame()
         model, scheduler, components, files, codecs, provenance, parity = _members(
             _parse_json(manifest), "the manifest",
@@ -286,14 +279,12 @@ class File(AbstractContextManager):
         return data
 
     def _decode(self, region: Region) -> bytes:
-        planes = region.planes or 1
-        elements = region.decoded // planes
+        planes, elements = region.planes or 1, region.decoded // (region.planes or 1)
         blocks = [min(BLOCK, elements - start) for start in range(0, elements, BLOCK)]
         table_start = region.end - 12 * planes * len(blocks)
         table = self.data[table_start : region.end]
         _require(zlib.crc32(table) == region.table, f"the chunk table of {region.place} is damaged")
-        entries = struct.iter_unpack("<III", table)
-        result, start = [], region.offset
+        entries, result, start = struct.iter_unpack("<III", table), [], region.offset
         for index, count in enumerate(blocks):
             block = np.empty((count, planes), np.uint8)
             for plane in range(planes):
@@ -319,14 +310,13 @@ class File(AbstractContextManager):
         return list(self.components[component].tensors)
 
     def parts(self, component: str, name: str) -> tuple[np.ndarray, ...]:
-        """Returns the stored form of a tensor: its numbers, or codes [rows, length] and scales.
+        """Returns the stored form of a tensor: its numbers, or codes [rows, length], scales and minimums.
 
-        Scales are [rows, groups], or one number for float8 codes, which are bytes. Kinds that numpy
-        lacks are unsigned integers of their width, or bytes below 8 bits.
+        These are [rows, groups], or one number for float8 codes, which are bytes. Kinds that numpy lacks
+        are unsigned integers of their width, or bytes below 8 bits.
         """
         tensor = self.components[component].tensors[name]
-        raw = [self.read(region) for region in tensor.regions]
-        encoding = tensor.encoding
+        raw, encoding = [self.read(region) for region in tensor.regions], tensor.encoding
         if encoding.kind is not None:
             dtype = KINDS[encoding.kind][1] or {8: "u1", 16: "<u2"}.get(encoding.bits, "u1")
             numbers = np.frombuffer(raw[0], dtype)
@@ -334,9 +324,9 @@ class File(AbstractContextManager):
         rows, length = matrix(tensor.shape)
         if encoding.name == "fp8":
             return np.frombuffer(raw[0], np.uint8).reshape(rows, length), np.frombuffer(raw[1], "<f4").reshape(())
-        scales = np.frombuffer(raw[1], "<f2" if encoding.group else "<f4")
-        scales = scales.reshape(rows, encoding.groups(length))
-        return _unpack(raw[0], rows, length, encoding.bits), scales
+        rest = [np.frombuffer(part, kind) for part, (kind, _) in zip(raw[len(encoding.widths) :], encoding.factors)]
+        rest = [part.reshape(rows, part.size // (rows or 1)) for part in rest]
+        return _codes(raw, rows, length, encoding.bits), *rest
 
     def tensor(self, component: str, name: str) -> np.ndarray:
         """Returns a tensor widened to float32."""
@@ -344,11 +334,15 @@ class File(AbstractContextManager):
         parts, encoding = self.parts(component, name), tensor.encoding
         if encoding.kind is not None:
             return _widen(parts[0], encoding.kind)
-        codes, scales = parts
+        codes, length = parts[0], parts[0].shape[1]
         if encoding.name == "fp8":
-            return (_float8(codes) * scales).reshape(tensor.shape)
-        each = np.repeat(scales.astype(np.float32), encoding.group or max(1, codes.shape[1]), axis=1)
-        weights = codes.astype(np.float32) * each[:, : codes.shape[1]]
+            return (_float8(codes) * parts[1]).reshape(tensor.shape)
+        each = [
+            np.repeat(part.astype(np.float32), run or max(1, length), axis=1)[:, :length]
+            for part, (_, run) in zip(parts[1:], encoding.factors)]
+        counts = codes.astype(np.float32) + np.float32(1 << encoding.bits - 1 if len(each) == 4 else 0)
+        weights = (each[0] * each[1] if len(each) > 1 else each[0]) * counts
+        weights = weights - each[2] * each[3] if len(each) == 4 else weights
         return (_rotate(weights) if encoding.name == "int8-convrot" else weights).reshape(tensor.shape)
 
     def check(self) -> int:
@@ -358,15 +352,22 @@ class File(AbstractContextManager):
         return sum(1 for region in regions if self.read(region) is not None)
 
 
-def _unpack(data: bytes, rows: int, length: int, bits: int) -> np.ndarray:
-    """Returns codes of `bits` bits. Each row begins at a byte, with its first code in the lowest bits."""
+def _codes(parts: list[bytes], rows: int, length: int, bits: int) -> np.ndarray:
+    """Returns codes of `bits` bits from the parts that hold them."""
     if bits == 8:
-        return np.frombuffer(data, np.int8).reshape(rows, length)
-    packed = np.frombuffer(data, np.uint8).reshape(rows, -(-length * bits // 8))
-    stream = np.unpackbits(packed, axis=1, bitorder="little")[:, : length * bits].reshape(rows, length, bits)
+        return np.frombuffer(parts[0], np.int8).reshape(rows, length)
+    if bits == 16:
+        return (np.frombuffer(parts[0], "<u2") - np.uint16(128)).astype(np.uint16).view(np.int16).reshape(rows, length)
     # Two's complement: the highest bit of a code counts as negative.
-    places = np.array([1 << bit for bit in range(bits - 1)] + [-1 << (bits - 1)], np.int8)
-    return stream.view(np.int8) @ places
+    high = _unpack(parts[0], rows, length, [1, 2, 4, -8])
+    return high if bits == 4 else high * np.int8(1 << bits - 4) + _unpack(parts[1], rows, length, [1, 2][: bits - 4])
+
+
+def _unpack(data: bytes, rows: int, length: int, places: list[int]) -> np.ndarray:
+    """Returns sums of bits times `places`. Each row begins at a byte, with its first number in the lowest bits."""
+    packed = np.frombuffer(data, np.uint8).reshape(rows, -(-length * len(places) // 8))
+    stream = np.unpackbits(packed, axis=1, bitorder="little")[:, : length * len(places)]
+    return stream.reshape(rows, length, len(places)).view(np.int8) @ np.array(places, np.int8)
 
 
 def _float8(codes: np.ndarray) -> np.ndarray:
@@ -460,8 +461,7 @@ def write_safetensors(model: File, folder: Path) -> None:
         for tensor in component.tensors.values():
             start, end = end, end + 4 * math.prod(tensor.shape)
             header[tensor.name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
-        text = json.dumps(header).encode()
-        text = text.ljust(align(len(text)))
+        text = (plain := json.dumps(header).encode()).ljust(align(len(plain)))
         with (folder / f"{component.name}.safetensors").open("wb") as output:
             output.write(struct.pack("<Q", len(text)) + text)
             for name in component.tensors:

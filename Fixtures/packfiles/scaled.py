@@ -35,7 +35,8 @@ def tensors() -> dict[str, tuple[str, list[int], list[bytes]]]:
     return found
 
 
-def main(path: Path) -> None:
+def write(path: Path, contents: dict[str, tuple[str, list[int], list[bytes]]]) -> None:
+    """Writes a file of one component with these tensors."""
     magic, end = b"\x89DCNT\r\n\x1a", b"DCNTend\n"
     header = magic + struct.pack("<I", 1) + bytes(48)
     data = bytearray(header + crc(header))
@@ -47,7 +48,7 @@ def main(path: Path) -> None:
 
     listed = [
         {"name": name, "shape": shape, "encoding": encoding, "parts": [region(part) for part in parts]}
-        for name, (encoding, shape, parts) in tensors().items()
+        for name, (encoding, shape, parts) in contents.items()
     ]
     manifest = json.dumps({
         "model": {}, "scheduler": None,
@@ -60,4 +61,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), tensors())

@@ -1,5 +1,10 @@
 #include "forms.h"
 
+/* Only functions that are always inlined have vector parameters, so no call passes a vector. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpsabi"
+#endif
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -86,6 +91,46 @@ BODY void i4_to_f32(const uint8_t *codes, size_t first, float scale, float *targ
   if (count % 2 == 1) target[count - 1] = scale * nibble(pairs[count / 2], 0);
 }
 
+typedef uint32_t eight __attribute__((ext_vector_type(8)));
+typedef int32_t signed_eight __attribute__((ext_vector_type(8)));
+typedef float eight_floats __attribute__((ext_vector_type(8)));
+
+BODY float split_code(const uint8_t *codes, const uint8_t *low, int low_bits, size_t index) {
+  size_t place = index * (size_t)low_bits;
+  int bits = low[place / 8] >> place % 8 & ((1 << low_bits) - 1);
+  return nibble(codes[index / 2], index % 2) * (float)(1 << low_bits) + (float)bits;
+}
+
+BODY void split_to_f32(const uint8_t *codes, const uint8_t *low, int low_bits, size_t first,
+                       float scale, float *target, size_t count) {
+  size_t i = 0;
+  for (; i < count && (first + i) % 8 != 0; i++)
+    target[i] = scale * split_code(codes, low, low_bits, first + i);
+  const eight places = {0, 1, 2, 3, 4, 5, 6, 7};
+  /* Eight codes fill four bytes of high bits, and one or two of low ones. */
+  for (; i + 8 <= count; i += 8) {
+    size_t index = first + i;
+    uint32_t high, bits = low[index * (size_t)low_bits / 8];
+    memcpy(&high, codes + index / 2, 4);
+    if (low_bits == 2) bits |= (uint32_t)low[index / 4 + 1] << 8;
+    eight all_high = high, all_low = bits;
+    signed_eight code = __builtin_convertvector(all_high << (28 - 4 * places), signed_eight) >> 28;
+    eight rest = all_low >> (places * (uint32_t)low_bits) & (uint32_t)((1 << low_bits) - 1);
+    code = code * (1 << low_bits) + __builtin_convertvector(rest, signed_eight);
+    eight_floats widened = __builtin_convertvector(code, eight_floats) * scale;
+    memcpy(target + i, &widened, sizeof widened);
+  }
+  for (; i < count; i++) target[i] = scale * split_code(codes, low, low_bits, first + i);
+}
+
+BODY void i16_to_f32(const uint8_t *codes, float scale, float *target, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint16_t word;
+    memcpy(&word, codes + 2 * i, 2);
+    target[i] = scale * (float)(int16_t)(word - 128);
+  }
+}
+
 FORMS(void, bf16_to_f32, (const uint16_t *source, float *target, size_t count),
       (source, target, count))
 FORMS(void, f32_to_bf16, (const float *source, uint16_t *target, size_t count),
@@ -95,6 +140,12 @@ FORMS(void, i8_to_f32, (const int8_t *codes, float scale, float *target, size_t 
 FORMS(void, i4_to_f32,
       (const uint8_t *codes, size_t first, float scale, float *target, size_t count),
       (codes, first, scale, target, count))
+FORMS(void, split_to_f32,
+      (const uint8_t *codes, const uint8_t *low, int low_bits, size_t first, float scale,
+       float *target, size_t count),
+      (codes, low, low_bits, first, scale, target, count))
+FORMS(void, i16_to_f32, (const uint8_t *codes, float scale, float *target, size_t count),
+      (codes, scale, target, count))
 
 BODY int f32_has_nonfinite(const float *values, size_t count) {
   uint32_t found = 0;

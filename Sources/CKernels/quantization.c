@@ -13,7 +13,8 @@
 #define CHUNK 512
 typedef float lanes __attribute__((ext_vector_type(LANES)));
 typedef double wide __attribute__((ext_vector_type(LANES)));
-typedef signed char codes16 __attribute__((ext_vector_type(LANES)));
+typedef signed char codes8 __attribute__((ext_vector_type(LANES)));
+typedef short codes16 __attribute__((ext_vector_type(LANES)));
 
 BODY lanes load(const float *source) {
   lanes value;
@@ -61,23 +62,28 @@ BODY void scale_errors(const float *weights, const float *mean_squares, size_t c
   }
 }
 
-BODY void symmetric_codes(const float *weights, size_t count, float scale, float limit,
-                          int8_t *codes) {
-  size_t i = 0;
-  for (; i + LANES <= count; i += LANES) {
-    lanes rounded = (clamp(load(weights + i) / scale, limit) + ROUNDING) - ROUNDING;
-    codes16 narrow = __builtin_convertvector(rounded, codes16);
-    memcpy(codes + i, &narrow, sizeof narrow);
+/* `narrow` is a vector of 16 numbers of the type `code`. */
+#define SYMMETRIC_CODES(name, code, narrow)                                               \
+  BODY void name(const float *weights, size_t count, float scale, float limit,            \
+                 code *codes) {                                                           \
+    size_t i = 0;                                                                         \
+    for (; i + LANES <= count; i += LANES) {                                              \
+      lanes rounded = (clamp(load(weights + i) / scale, limit) + ROUNDING) - ROUNDING;    \
+      narrow found = __builtin_convertvector(rounded, narrow);                            \
+      memcpy(codes + i, &found, sizeof found);                                            \
+    }                                                                                     \
+    for (; i < count; i++) {                                                              \
+      float value = weights[i] / scale;                                                   \
+      value = value < limit ? value : limit;                                              \
+      value = value > -limit ? value : -limit;                                            \
+      codes[i] = (code)((value + ROUNDING) - ROUNDING);                                   \
+    }                                                                                     \
   }
-  for (; i < count; i++) {
-    float value = weights[i] / scale;
-    value = value < limit ? value : limit;
-    value = value > -limit ? value : -limit;
-    codes[i] = (int8_t)((value + ROUNDING) - ROUNDING);
-  }
-}
 
-BODY void code_error(const float *weights, const float *mean_squares, const int8_t *codes,
+SYMMETRIC_CODES(symmetric_codes, int16_t, codes16)
+SYMMETRIC_CODES(symmetric_int8_codes, int8_t, codes8)
+
+BODY void code_error(const float *weights, const float *mean_squares, const int16_t *codes,
                      size_t count, float scale, double *sums) {
   wide signal = 0, error = 0, weighted_signal = 0, weighted_error = 0;
   size_t i = 0;
@@ -160,10 +166,12 @@ BODY void column_statistics(const float *values, size_t rows, size_t columns, si
 #define SCALE_ERRORS_ARGUMENTS \
   (weights, mean_squares, count, unit, limit, ratios, candidates, errors)
 #define CODES_PARAMETERS \
+  (const float *weights, size_t count, float scale, float limit, int16_t *codes)
+#define INT8_CODES_PARAMETERS \
   (const float *weights, size_t count, float scale, float limit, int8_t *codes)
 #define CODES_ARGUMENTS (weights, count, scale, limit, codes)
 #define CODE_ERROR_PARAMETERS                                                              \
-  (const float *weights, const float *mean_squares, const int8_t *codes, size_t count,        \
+  (const float *weights, const float *mean_squares, const int16_t *codes, size_t count,       \
    float scale, double *sums)
 #define CODE_ERROR_ARGUMENTS (weights, mean_squares, codes, count, scale, sums)
 #define LARGEST_PARAMETERS (const float *values, size_t count)
@@ -175,6 +183,7 @@ BODY void column_statistics(const float *values, size_t rows, size_t columns, si
 
 FORMS(void, scale_errors, SCALE_ERRORS_PARAMETERS, SCALE_ERRORS_ARGUMENTS)
 FORMS(void, symmetric_codes, CODES_PARAMETERS, CODES_ARGUMENTS)
+FORMS(void, symmetric_int8_codes, INT8_CODES_PARAMETERS, CODES_ARGUMENTS)
 FORMS(void, code_error, CODE_ERROR_PARAMETERS, CODE_ERROR_ARGUMENTS)
 FORMS(float, largest_magnitude, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)
 FORMS(double, square_sum, LARGEST_PARAMETERS, LARGEST_ARGUMENTS)

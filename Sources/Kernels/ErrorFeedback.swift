@@ -31,7 +31,7 @@ package struct FeedbackBlock: Sendable, Equatable {
 ///   - weights: output channels by inputs. All are finite.
 ///   - start: the scales to use, and the codes of inputs without a factor.
 ///   - plain: codes and scales of rounding to nearest, for comparison.
-///   - limit: the largest code.
+///   - limit: the largest code, at most 32767.
 ///   - groupSize: consecutive weights of a row that share a scale; `nil` for one scale a row.
 /// - Returns: the weighted sums are those of `|w R|²` and `|(w - q) R|²`.
 package func feedingErrorsBack(
@@ -101,7 +101,7 @@ private struct FeedbackTile {
   /// For each row and input in the factor's order, `e_i`.
   let errors: UnsafeMutablePointer<Float>
   /// [rows, ``length``].
-  let codes: UnsafeMutablePointer<Int8>
+  let codes: UnsafeMutablePointer<Int16>
   /// The rows in the layer.
   let range: Range<Int>
   let length: Int
@@ -156,7 +156,7 @@ private struct FeedbackTile {
           let wanted = (weight + sums[index] / line[index]) / scale
           let code =
             scale == 0 ? 0 : min(limit, max(-limit, wanted.rounded(.toNearestOrEven)))
-          codes[row * length + place] = Int8(code)
+          codes[row * length + place] = Int16(code)
           let error = weight - code * scale
           errors[row * size + index] = error
           for later in index + 1..<max(index + 1, end) { sums[later] += error * line[later] }

@@ -160,7 +160,8 @@ extension StoredTensor {
           // Rows of zeros, and rows whose scale is too small to divide by, get zero codes.
           guard scale.isNormal else { continue }
           scales[row] = scale
-          decant_symmetric_codes(floats + row * length, length, scale, 127, base + row * length)
+          decant_symmetric_int8_codes(
+            floats + row * length, length, scale, 127, base + row * length)
         }
         scales.withUnsafeBufferPointer { if let scales = $0.baseAddress { body(base, scales) } }
       }

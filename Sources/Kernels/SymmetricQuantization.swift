@@ -4,8 +4,8 @@ package import Tensors
 
 /// A matrix as symmetric integer codes with scales, and the rounding error.
 package struct SymmetricCodes: Sendable {
-  /// One code for each weight, row-major, as int8 for any bit width.
-  package let codes: [Int8]
+  /// One code for each weight, row-major, as int16 for any bit width.
+  package let codes: [Int16]
   /// The scales, row by row and group by group.
   package let scales: [Float]
   /// For each of ``scales``, the ratio of the chosen scale to the scale of rounding to nearest.
@@ -16,7 +16,7 @@ package struct SymmetricCodes: Sendable {
   package let plain: RoundingSums
 
   package init(
-    codes: [Int8], scales: [Float], ratios: [Float], chosen: RoundingSums, plain: RoundingSums
+    codes: [Int16], scales: [Float], ratios: [Float], chosen: RoundingSums, plain: RoundingSums
   ) {
     self.codes = codes
     self.scales = scales
@@ -46,7 +46,7 @@ package struct RoundingSums: Sendable, Equatable {
 
 /// The grid of codes, and the candidates for the scale of each group.
 package struct ScaleSearch: Sendable {
-  /// The largest code, for example 127 or 7.
+  /// The largest code, for example 127 or 7; at most 32767.
   package var limit: Int
   /// The consecutive weights of a row that share a scale; `nil` for one scale for each row.
   package var groupSize: Int?
@@ -110,7 +110,7 @@ package func symmetricCodes(
   var scales = [Float](repeating: 0, count: rows * groups)
   var chosenRatios = [Float](repeating: 1, count: rows * groups)
   var sums = [GroupSums](repeating: GroupSums(), count: rows)
-  let codes = [Int8](unsafeUninitializedCapacity: rows * length) { codes, count in
+  let codes = [Int16](unsafeUninitializedCapacity: rows * length) { codes, count in
     count = rows * length
     let codeRows = DisjointSlices(codes)
     scales.withUnsafeMutableBufferPointer { scales in
@@ -209,7 +209,7 @@ private struct GroupRounding {
   /// - Parameter scale: the scale to use; `nil` searches it.
   mutating func round(
     _ weights: Span<Float>, meanSquares: Span<Float>?, scale: Float?,
-    into codes: UnsafeMutableBufferPointer<Int8>
+    into codes: UnsafeMutableBufferPointer<Int16>
   ) -> Result {
     var result = Result()
     if let scale, scale.isNormal {
@@ -237,7 +237,7 @@ private struct GroupRounding {
 
     let best = bestCandidate(weights, meanSquares, unit: unit)
     guard scales[best] != scales[0] else { return result }
-    withUnsafeTemporaryAllocation(of: Int8.self, capacity: codes.count) { candidate in
+    withUnsafeTemporaryAllocation(of: Int16.self, capacity: codes.count) { candidate in
       narrow(weights, scale: scales[best], into: candidate)
       let sums = measure(weights, meanSquares, candidate, scale: scales[best])
       let isBetter =
@@ -291,7 +291,7 @@ private struct GroupRounding {
   }
 
   private func narrow(
-    _ weights: Span<Float>, scale: Float, into codes: UnsafeMutableBufferPointer<Int8>
+    _ weights: Span<Float>, scale: Float, into codes: UnsafeMutableBufferPointer<Int16>
   ) {
     weights.withUnsafeBufferPointer { weights in
       guard let base = weights.baseAddress, let output = codes.baseAddress else { return }
@@ -300,7 +300,7 @@ private struct GroupRounding {
   }
 
   private mutating func measure(
-    _ weights: Span<Float>, _ meanSquares: Span<Float>?, _ codes: UnsafeMutableBufferPointer<Int8>,
+    _ weights: Span<Float>, _ meanSquares: Span<Float>?, _ codes: UnsafeMutableBufferPointer<Int16>,
     scale: Float
   ) -> RoundingSums {
     for index in sums.indices { sums[index] = 0 }

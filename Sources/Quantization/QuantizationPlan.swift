@@ -88,9 +88,17 @@ package struct QuantizationPlan: Sendable {
       var (scheme, reason, pattern) = choices.weightScheme(of: module)
       if scheme.encoding.byteCount(for: module.weight.shape) == nil {
         let length = module.weight.shape.rowLength
-        reason = "\(scheme.name) has no groups for rows of \(length)"
-        scheme = choices.rest
-        pattern = nil
+        let found = "\(scheme.name) has no groups for rows of \(length)"
+        if let fallback = scheme.fallback,
+          fallback.encoding.byteCount(for: module.weight.shape) != nil
+        {
+          reason += "; \(found)"
+          scheme = fallback
+        } else {
+          reason = found
+          scheme = choices.rest
+          pattern = nil
+        }
       }
       let weight = Entry(
         tensor: module.weight.name, module: module.name, shape: module.weight.shape,

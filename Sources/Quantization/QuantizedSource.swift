@@ -58,7 +58,7 @@ package struct QuantizedSource: WeightSource {
         tensor: name, shape: tensor.shape, before: tensor.encoding,
         after: encoded.tensor.encoding, bytesBefore: tensor.byteCount,
         bytesAfter: encoded.tensor.byteCount,
-        method: entry.scheme.encoding.codeFormat == nil ? nil : layer.method,
+        method: entry.scheme.usesMethod ? layer.method : nil,
         figures: encoded.figures, reason: entry.reason))
     return encoded.tensor
   }

@@ -29,14 +29,17 @@ extension TensorEncoding {
       let extent: SharedScale.Extent =
         if format.isRotated {
           .rotatedRow
-        } else if let length = format.scales.compactMap(\.runLength).min() {
+        } else if let length = format.scales.compactMap(\.runLength).max() {
           .group(length)
         } else {
           .row
         }
-      // Half a step between codes that lie in -127...127 for 8 bits.
+      // Half a step between codes that lie in -127...127 for 8 bits. A scale that is a product moves
+      // weights by less than that, because one of its factors is rounded.
+      let steps = Double((1 << format.bits) - 2)
       return SharedScale(
-        extent: extent, relativeError: 0, absoluteError: 1 / Double(1 << format.bits - 2))
+        extent: extent, relativeError: 0,
+        absoluteError: (format.scales.count > 1 ? 2 : 1) / steps)
     }
   }
 }

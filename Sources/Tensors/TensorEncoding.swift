@@ -53,7 +53,7 @@ package enum TensorEncoding: Hashable, Sendable {
   package var partNames: [String] {
     switch self {
     case .plain: ["data"]
-    case .codes(let format): ["codes"] + format.factors.map(\.part)
+    case .codes(let format): format.partNames
     case .scaled: ["codes", "scale"]
     }
   }
@@ -64,7 +64,7 @@ package enum TensorEncoding: Hashable, Sendable {
     switch self {
     case .plain(.c64): [4]
     case .plain(let kind): [max(1, kind.bitWidth / 8)]
-    case .codes(let format): [format.codeWidth] + format.factors.map { $0.kind.bitWidth / 8 }
+    case .codes(let format): format.numberWidths
     case .scaled(let kind): [kind.bitWidth / 8, 4]
     }
   }

@@ -90,13 +90,11 @@ extension StoredTensor {
   ) {
     guard let packer = format.packer else { return }
     let length = shape.rowLength
-    let rowBytes = packer.rowBytes(length)
     let groups = format.scales[0].runs(in: length)
     let size = format.scales[0].runLength ?? length
     let hasHalfScales = format.scales[0].kind == .f16
-    parts[1].withUnsafeBytes { scales in
-      parts[0].withUnsafeBytes { raw in
-        guard let codes = raw.baseAddress else { return }
+    parts[format.codePartCount].withUnsafeBytes { scales in
+      withCodeRows(of: packer) { place in
         for (index, row) in rows.enumerated() {
           var start = columns.lowerBound
           while start < columns.upperBound {
@@ -104,7 +102,7 @@ extension StoredTensor {
             let end = min(columns.upperBound, (group + 1) * size)
             let scale = scaleOf(group: row * groups + group, scales, half: hasHalfScales)
             packer.widen(
-              codes + row * rowBytes, columns: start..<end, scale: scale,
+              place(row), columns: start..<end, scale: scale,
               into: output + index * columns.count + start - columns.lowerBound)
             start = end
           }
@@ -119,47 +117,73 @@ extension StoredTensor {
     into output: UnsafeMutablePointer<Float>
   ) {
     guard let packer = format.packer else { return }
-    let rowBytes = packer.rowBytes(shape.rowLength)
-    var codes = [Int16](repeating: 0, count: columns.count)
-    for (index, row) in rows.enumerated() {
-      parts[0].withUnsafeBytes { raw in
-        if let base = raw.baseAddress {
-          packer.unpack(base + row * rowBytes, columns: columns, into: &codes)
+    let factors = format.factors.indices.map { factorNumbers(format, $0, rows, columns) }
+    let scaleCount = format.scales.count
+    withUnsafeTemporaryAllocation(of: Int16.self, capacity: columns.count) { codes in
+      guard let codes = codes.baseAddress else { return }
+      withCodeRows(of: packer) { place in
+        for (index, row) in rows.enumerated() {
+          packer.unpack(place(row), columns: columns, into: codes)
+          let target = output + index * columns.count
+          var start = columns.lowerBound
+          while start < columns.upperBound {
+            // The numbers of every factor are the same up to `end`.
+            var end = columns.upperBound
+            var (scale, minimum): (Float, Float) = (1, 1)
+            for (number, factor) in factors.enumerated() {
+              let value = factor.number(index, start)
+              if number < scaleCount { scale *= value } else { minimum *= value }
+              end = min(end, factor.end(of: start))
+            }
+            let zeroPoint = Int32(format.zeroPoint)
+            let isSymmetric = factors.count == scaleCount
+            for column in start - columns.lowerBound..<end - columns.lowerBound {
+              let product = scale * Float(Int32(codes[column]) - zeroPoint)
+              target[column] = isSymmetric ? product : product - minimum
+            }
+            start = end
+          }
         }
-      }
-      let scales = products(of: format.scales, firstPart: 1, row, columns)
-      let minimums = products(
-        of: format.minimums, firstPart: 1 + format.scales.count, row, columns)
-      let target = output + index * columns.count
-      for column in codes.indices {
-        let product = scales[column] * Float(Int(codes[column]) - format.zeroPoint)
-        target[column] = format.minimums.isEmpty ? product : product - minimums[column]
       }
     }
   }
 
-  /// The product of the numbers of `factors` for each of `columns` of a row.
-  private func products(
-    of factors: [CodeFormat.Factor], firstPart: Int, _ row: Int, _ columns: Range<Int>
-  ) -> [Float] {
-    var products = [Float](repeating: 1, count: columns.count)
-    for (offset, factor) in factors.enumerated() {
-      let (length, part) = (shape.rowLength, parts[firstPart + offset])
-      let runs = factor.runs(in: length)
-      let size = factor.runLength ?? length
-      let numbers = StoredTensor(
-        shape: [shape.rows, runs], encoding: .plain(factor.kind), parts: [part])
-      let first = columns.lowerBound / size
-      var found = [Float](repeating: 0, count: (columns.upperBound - 1) / size + 1 - first)
-      found.withUnsafeMutableBufferPointer {
-        numbers.widen(rows: row..<row + 1, columns: first..<first + $0.count, into: $0)
-      }
-      for (index, column) in columns.enumerated() {
-        products[index] *= found[column / size - first]
-      }
+  /// The numbers of a factor for the weights of some rows and columns.
+  private func factorNumbers(
+    _ format: CodeFormat, _ index: Int, _ rows: Range<Int>, _ columns: Range<Int>
+  ) -> FactorNumbers {
+    let factor = format.factors[index]
+    let length = shape.rowLength
+    let size = factor.runLength ?? length
+    let first = columns.lowerBound / size
+    let count = (columns.upperBound - 1) / size + 1 - first
+    let numbers = StoredTensor(
+      shape: [shape.rows, factor.runs(in: length)], encoding: .plain(factor.kind),
+      parts: [parts[format.codePartCount + index]])
+    let values = [Float](unsafeUninitializedCapacity: rows.count * count) { buffer, used in
+      numbers.widen(rows: rows, columns: first..<first + count, into: buffer)
+      used = rows.count * count
     }
-    return products
+    return FactorNumbers(values: values, runLength: size, first: first, runs: count)
   }
+}
+
+/// The numbers of a ``CodeFormat/Factor`` in some rows and columns of a tensor.
+private struct FactorNumbers {
+  /// [rows, ``runs``].
+  let values: [Float]
+  let runLength: Int
+  /// The run of the first number of a row.
+  let first: Int
+  let runs: Int
+
+  /// The number for a weight, by the index of its row and its column in the tensor.
+  func number(_ row: Int, _ column: Int) -> Float {
+    values[row * runs + column / runLength - first]
+  }
+
+  /// The column after those with the same number as `column`.
+  func end(of column: Int) -> Int { (column / runLength + 1) * runLength }
 }
 
 extension CodeFormat {
@@ -294,7 +318,7 @@ extension StoredTensor {
         return containsNonfinite(floats.span)
       }
     case .codes(let format):
-      return zip(format.factors, parts.dropFirst()).contains { factor, part in
+      return zip(format.factors, parts.dropFirst(format.codePartCount)).contains { factor, part in
         let count = part.count / (factor.kind.bitWidth / 8)
         return StoredTensor(shape: [count], encoding: .plain(factor.kind), parts: [part])
           .hasNonfinite

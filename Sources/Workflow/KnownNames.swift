@@ -141,7 +141,6 @@ package let recipeNames = StripPlan.recipes.map(\.name) + StripPlan.recipeAliase
 /// Names of the families that can be synthesized.
 package let familyNames = Family.all.filter { $0.template != nil }.map(\.name)
 
-/// The number of Decant's own prompts.
 /// The share of the weights that `quantize` keeps where nothing else is chosen.
 package let standardKeptShare = SensitiveLayers.standardShare
 

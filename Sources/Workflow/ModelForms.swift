@@ -168,10 +168,15 @@ private struct FormMaker {
   let budget: Int
 
   /// `nil`, the types as they are stored, then those of the widest codes, which have the smallest
-  /// rounding errors. Of equal width, those that most programs know come first.
+  /// rounding errors. Of equal width, those whose scales have scales come first, which have smaller
+  /// errors, then those that most programs know.
   static let types: [(any Scheme)?] = {
     let widths = Set(Schemes.all.map(\.bits)).sorted(by: >)
-    return [nil] + widths.flatMap { width in Schemes.all.filter { $0.bits == width } }
+    return [nil]
+      + widths.flatMap { width in
+        let schemes = Schemes.all.filter { $0.bits == width }
+        return schemes.filter(\.hasScaledScales) + schemes.filter { !$0.hasScaledScales }
+      }
   }()
 
   /// Reads no weights.
@@ -242,6 +247,8 @@ extension ModelSource {
 }
 
 extension Scheme {
+  fileprivate var hasScaledScales: Bool { (encoding.codeFormat?.scales.count ?? 0) > 1 }
+
   /// The width of a stored number or code.
   fileprivate var bits: Int {
     encoding.codeFormat?.bits ?? 8 * (encoding.numberWidths.first ?? 0)

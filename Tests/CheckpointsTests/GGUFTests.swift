@@ -26,7 +26,8 @@ struct GGUFTests {
   /// Codes stay codes where rows are whole blocks.
   @Test(arguments: [
     ("Q8_0", "int8-g32"), ("Q4_0", "int4-g32"), ("kernel", "int8-g32"), ("vector", "f32"),
-    ("odd", "f32"), ("Q5_0", "f32"), ("Q6_K", "f32"), ("BF16", "bf16"),
+    ("odd", "f32"), ("Q5_0", "int5-g32"), ("Q4_K", "q4_k"), ("Q5_K", "q5_k"), ("Q6_K", "q6_k"),
+    ("Q5_1", "f32"), ("Q3_K", "f32"), ("BF16", "bf16"),
   ]) func codesStayCodesWhereRowsAreWholeBlocks(name: String, encoding: String) throws {
     let archive = try Archives.open(fixture("gguf/types.gguf"))
     #expect(archive.weights.entry(name)?.encoding.name == encoding)

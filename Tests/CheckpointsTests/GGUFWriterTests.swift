@@ -44,7 +44,8 @@ import Testing
 
   /// Bytes of a block and numbers in it, by ggml's number of the type.
   private static let blocks = [
-    0: (4, 1), 1: (2, 1), 2: (18, 32), 8: (34, 32), 30: (2, 1),
+    0: (4, 1), 1: (2, 1), 2: (18, 32), 6: (22, 32), 8: (34, 32), 12: (144, 256), 13: (176, 256),
+    14: (210, 256), 30: (2, 1),
   ]
 
   /// A tensor as the header describes it, with extents in ggml's order.
@@ -110,7 +111,8 @@ import Testing
 
   /// `general.file_type` is llama.cpp's number for the type with the most bytes.
   @Test(arguments: [
-    ("f32", 0), ("f16", 1), ("bf16", 32), ("int4-g32", 2), ("int8-g32", 7),
+    ("f32", 0), ("f16", 1), ("bf16", 32), ("int4-g32", 2), ("int8-g32", 7), ("int5-g32", 8),
+    ("q4_k", 14), ("q5_k", 16), ("q6_k", 18),
   ])
   func fileTypeIsThatOfMostBytes(encoding: String, fileType: Int) throws {
     let encoding = try #require(TensorEncoding(name: encoding))
@@ -129,6 +131,47 @@ import Testing
       let path = folder + "/a.gguf"
       try GGUFWriter().write(model, to: path, options: WriteOptions(program: "sdcpp"))
       #expect(try read(path).integers["general.file_type"] == fileType)
+    }
+  }
+
+  /// Blocks hold the encoding bit for bit, also ones that no search would choose.
+  @Test(arguments: ["int4-g32", "int5-g32", "int8-g32", "q4_k", "q5_k", "q6_k"])
+  func blocksAreReadAsTheyWereWritten(encoding: String) throws {
+    let name = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    let encoding = try #require(TensorEncoding(name: encoding))
+    let shape: Shape = [64, 512]
+    var state: UInt64 = 7
+    func tensor(_ mask: UInt8) throws -> StoredTensor {
+      let sizes = try #require(encoding.partSizes(for: shape))
+      let parts = zip(encoding.partNames, sizes).map { part, size in
+        ByteSlice(
+          (0..<size).map { _ -> UInt8 in
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            let byte = UInt8(truncatingIfNeeded: state >> 40)
+            return part.hasPrefix("group_") && encoding.name != "q6_k" ? byte & mask : byte
+          })
+      }
+      return StoredTensor(shape: shape, encoding: encoding, parts: parts)
+    }
+    func written(_ tensor: StoredTensor, to path: String) throws {
+      var model = try Readers.all.read(fixture("mini-sd"))
+      let unet = try #require(model["unet"]).weights
+      model["unet"]?.weights = ReplacedSource(base: unet, name: name, tensor: tensor)
+      try GGUFWriter().write(model, to: path, options: WriteOptions(program: "sdcpp"))
+    }
+    try withTemporaryFolder { folder in
+      let stored = try tensor(63)
+      try written(stored, to: folder + "/a.gguf")
+      let read = try Archives.open(folder + "/a.gguf").weights.tensor(
+        "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight")
+      #expect(read.entry == stored.entry)
+      #expect(read.parts.map(\.array) == stored.parts.map(\.array))
+      guard encoding.codeFormat?.minimums.isEmpty == false else { return }
+      let error = try #require(throws: GGUFError.self) {
+        try written(try tensor(255), to: folder + "/b.gguf")
+      }
+      #expect(
+        error.description.hasSuffix("has a group scale or minimum of 255, expected at most 63"))
     }
   }
 

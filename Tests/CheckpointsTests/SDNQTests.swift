@@ -103,11 +103,11 @@ struct SDNQTests {
   /// A tensor with codes that count up, and scales that are halves.
   private static func grouped(bits: Int, size: Int, _ shape: Shape) throws -> StoredTensor {
     let encoding = TensorEncoding.symmetric(bits: bits, groupSize: size)
-    let codes = (0..<shape.count).map { Int8($0 % 15 - 7) }
+    let codes = (0..<shape.count).map { Int16($0 % 15 - 7) }
     let count = shape.count / size
     return StoredTensor(
       shape: shape, encoding: encoding,
-      parts: [encoding.packed(codes, for: shape)]
+      parts: encoding.packed(codes, for: shape)
         + StoredTensor(shape: [count], floats: (1...count).map { Float($0) / 2 }, as: .f16).parts)
   }
 

@@ -122,7 +122,7 @@ import Testing
   /// The stored type is the same under every name, and the file does not tell them apart.
   @Test(arguments: [
     ("f16", ["FP16", "float16"]), ("int8", ["INT8"]), ("int8-g32", ["Q8_0"]),
-    ("int4-g32", ["int4", "q4_0"]),
+    ("int4-g32", ["int4", "q4_0"]), ("int5-g32", ["Q5_0"]), ("q4_k", ["Q4_K", "q4_k_m"]),
   ])
   func typesHaveUsualNames(type: String, others: [String]) throws {
     try withModel { folder in

@@ -98,7 +98,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int3"],
-      "type 'int3' is unknown (did you mean 'int8'?); expected f32, f16, bf16, int8, int8-g32, int8-g64, int8-g128, int4-g32, int4-g64, fp8 or int8-convrot"
+      "type 'int3' is unknown (did you mean 'int5', 'int6' or 'int8'?); expected f32, f16, bf16, int16, int8, int8-g32, int8-g64, int8-g128, int6, int5, int5-g32, int4-g32, int4-g64, q6_k, q5_k, q4_k, fp8 or int8-convrot"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],

@@ -157,6 +157,44 @@ struct ConversionTests {
     }
   }
 
+  /// Codes of 5 and 6 bits whose low bits are apart, from any place.
+  @Test(arguments: [1, 2])
+  func everySplitCodeWidens(lowBits: Int) {
+    var numbers = Numbers(seed: lowBits)
+    let bytes = (0..<300).map { _ in UInt8(truncatingIfNeeded: numbers.bits()) }
+    let low = (0..<300).map { _ in UInt8(truncatingIfNeeded: numbers.bits()) }
+    let codes = (0..<600).map { index -> Float in
+      let nibble = Int(index % 2 == 0 ? bytes[index / 2] & 15 : bytes[index / 2] >> 4)
+      let bits = Int(low[index * lowBits / 8]) >> (index * lowBits % 8) & ((1 << lowBits) - 1)
+      return Float((nibble < 8 ? nibble : nibble - 16) * (1 << lowBits) + bits)
+    }
+    onEveryInstructionSet { level in
+      for first in 0..<9 {
+        for count in [0, 1, 2, 7, 8, 9, 16, 33, 64, 590] {
+          var found = [Float](repeating: 9, count: count + 1)
+          decant_split_to_f32(bytes, low, Int32(lowBits), first, 0.37, &found, count)
+          let expected = codes[first..<first + count].map { 0.37 * $0 }
+          #expect(
+            found.dropLast().elementsEqual(expected), "level \(level): \(count) from \(first)")
+          #expect(found[count] == 9, "level \(level) writes past \(count)")
+        }
+      }
+    }
+  }
+
+  @Test func everyWordWidens() {
+    let bytes = (0...UInt16.max).flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
+    let expected = (0...UInt16.max).map { 0.37 * Float(Int16(bitPattern: $0 &- 128)) }
+    onEveryInstructionSet { level in
+      for count in [0, 1, 15, 16, 17, 65536] {
+        var found = [Float](repeating: 9, count: count + 1)
+        decant_i16_to_f32(bytes, 0.37, &found, count)
+        #expect(found.dropLast().elementsEqual(expected[..<count]))
+        #expect(found[count] == 9, "level \(level) writes past \(count)")
+      }
+    }
+  }
+
   @Test(arguments: weightEncodings)
   func anyPartOfRowsWidens(_ encoding: TensorEncoding) {
     let weights = randomWeights([5, 131], encoding, seed: 3)

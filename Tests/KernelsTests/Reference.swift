@@ -70,17 +70,21 @@ func randomWeights(_ shape: Shape, _ encoding: TensorEncoding, seed: Int) -> Sto
     return StoredTensor(shape: shape, floats: numbers.floats(shape.count), as: kind)
   case .codes(let format):
     let codes = (0..<shape.count).map { _ in
-      Int8(truncatingIfNeeded: numbers.bits() >> 8) >> (8 - format.bits)
+      Int16(truncatingIfNeeded: numbers.bits() >> 8) >> Int16(16 - format.bits)
     }
-    let width = encoding.numberWidths[1]
-    let scales = numbers.floats((encoding.partSizes(for: shape)?[1] ?? 0) / width).map {
-      0.01 + abs($0) / 8
+    let sizes = encoding.partSizes(for: shape) ?? []
+    let factors = zip(format.factors, sizes.dropFirst(format.codePartCount)).map { factor, size in
+      switch factor.kind {
+      case .u8, .i8:
+        return ByteSlice((0..<size).map { _ in UInt8(truncatingIfNeeded: numbers.bits()) & 63 })
+      case .f16:
+        return ByteSlice(
+          numbers.floats(size / 2).map { Float16(0.01 + abs($0) / 8).bitPattern })
+      default: return ByteSlice(numbers.floats(size / 4).map { 0.01 + abs($0) / 8 })
+      }
     }
-    let parts: [ByteSlice] = [
-      encoding.packed(codes, for: shape),
-      width == 4 ? ByteSlice(scales) : ByteSlice(scales.map { Float16($0).bitPattern }),
-    ]
-    return StoredTensor(shape: shape, encoding: encoding, parts: parts)
+    return StoredTensor(
+      shape: shape, encoding: encoding, parts: encoding.packed(codes, for: shape) + factors)
   case .scaled:
     return StoredTensor(
       scalingToFloat8: StoredTensor(shape: shape, floats: numbers.floats(shape.count)))
@@ -105,5 +109,6 @@ func geglu(_ x: Tensor) -> Tensor {
 /// The encodings of weights.
 let weightEncodings: [TensorEncoding] = [
   .plain(.f32), .plain(.f16), .plain(.bf16), .int8, .symmetric(bits: 8, groupSize: 64),
-  .symmetric(bits: 4, groupSize: 32), .float8,
+  .symmetric(bits: 4, groupSize: 32), .float8, .symmetric(bits: 6, groupSize: nil),
+  .symmetric(bits: 5, groupSize: 32), .symmetric(bits: 16, groupSize: nil),
 ]

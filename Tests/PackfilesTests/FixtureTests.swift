@@ -10,10 +10,10 @@ import Testing
 /// `Formats/decant.py`.
 ///
 /// `kinds` and `blocks` were written when deflate was the only codec. `DECANT_WRITE_FIXTURES=1`
-/// writes `huffman` again; `Fixtures/packfiles/scaled.py` writes `scaled`. The digests
-/// beside the files are what `Fixtures/packfiles/digests.py` prints.
+/// writes `huffman` again; `Fixtures/packfiles/scaled.py` writes `scaled`, `codes.py` beside it
+/// `codes`. The digests beside the files are what `Fixtures/packfiles/digests.py` prints.
 @Suite struct FixtureTests {
-  @Test(arguments: ["kinds", "blocks", "huffman", "scaled"])
+  @Test(arguments: ["kinds", "blocks", "huffman", "scaled", "codes"])
   func bothReadersAgree(name: String) throws {
     let reader = try PackfileReader(path: fixture("packfiles/\(name).decant"))
     try reader.check { _, _ in }
@@ -45,7 +45,10 @@ import Testing
     let encodings = Set(kinds.components[0].tensors.map(\.entry.encoding))
     let scaled = try PackfileReader(path: fixture("packfiles/scaled.decant")).manifest
       .components[0].tensors.map(\.entry.encoding)
-    #expect(encodings.union(scaled).isSuperset(of: RoundTripTests.encodings))
+    let codes = try PackfileReader(path: fixture("packfiles/codes.decant")).manifest
+      .components[0].tensors.map(\.entry.encoding)
+    #expect(
+      encodings.union(scaled).union(codes).isSuperset(of: RoundTripTests.encodings))
     #expect(kinds.components[0].tensors.contains { $0.isCoded })
     let blocks = try PackfileReader(path: fixture("packfiles/blocks.decant")).manifest
     let tensor = blocks.components[0].tensors[0]

@@ -11,12 +11,14 @@ import Testing
       .int8, .symmetric(bits: 8, groupSize: 1), .symmetric(bits: 8, groupSize: 3),
       .symmetric(bits: 8, groupSize: 64), .symmetric(bits: 4, groupSize: nil),
       .symmetric(bits: 4, groupSize: 1), .symmetric(bits: 4, groupSize: 32), .float8,
-      .codes(.rotatedInt8),
+      .codes(.rotatedInt8), .symmetric(bits: 16, groupSize: nil),
+      .symmetric(bits: 6, groupSize: nil), .symmetric(bits: 5, groupSize: 32),
+      .codes(.kQuant(bits: 4)), .codes(.kQuant(bits: 5)), .codes(.q6K),
     ]
 
   static let shapes: [Shape] = [
     [], [0], [1], [7], [8], [0, 3], [3, 0], [1, 1], [5, 3], [4, 32], [2, 3, 3, 3], [16, 8, 4, 4],
-    [1, 2, 1, 2, 1, 2, 1, 2], [40, 130],
+    [1, 2, 1, 2, 1, 2, 1, 2], [40, 130], [20, 256],
   ]
 
   @Test(arguments: [true, false]) func everyEncodingAndShape(codes: Bool) throws {
@@ -56,6 +58,50 @@ import Testing
       #expect(tensors.map(\.isCoded) == [true, true, true])
       #expect(tensors.map { $0.regions[0].coding?.planes } == [2, 4, 1])
       #expect(try contents(of: reader.model()) == contents(of: model))
+    }
+  }
+
+  /// Words of small codes: the plane of their high bytes takes a bit for each code, and all codes
+  /// take fewer than 8.
+  @Test func smallWideCodesTakeFewBits() throws {
+    var randoms = Randoms(seed: 9)
+    let shape: Shape = [4, 70_000]
+    let encoding = TensorEncoding.symmetric(bits: 16, groupSize: nil)
+    let codes = (0..<shape.count).map { index -> Int16 in
+      index % 70_000 == 0 ? 32767 : Int16((randoms.gaussian() * 20).rounded())
+    }
+    let scales = ByteSlice([Float](repeating: 0.001, count: 4))
+    let tensor = StoredTensor(
+      shape: shape, encoding: encoding, parts: encoding.packed(codes, for: shape) + [scales])
+    try withTemporaryFolder { folder in
+      let reader = try written(Samples.model([("wide", tensor)]), in: folder)
+      let region = reader.manifest.components[0].tensors[0].regions[0]
+      #expect(region.coding?.planes == 2)
+      // The entropy of these codes is 6.37 bits.
+      #expect(Double(region.length * 8) < 7.6 * Double(shape.count))
+      let read = try reader.model().components[0].weights.tensor("wide")
+      #expect(read.parts[0].array == tensor.parts[0].array)
+      #expect(read.codes(row: 1) == Array(codes[70_000..<140_000]))
+    }
+  }
+
+  /// Codes of 6 bits are coded to nearly their entropy, because their low bits are apart.
+  @Test func splitCodesAreCoded() throws {
+    var randoms = Randoms(seed: 10)
+    let shape: Shape = [8, 70_000]
+    let encoding = TensorEncoding.symmetric(bits: 6, groupSize: nil)
+    let codes = (0..<shape.count).map { _ in
+      Int16(max(-31, min(31, (randoms.gaussian() * 5).rounded())))
+    }
+    let scales = ByteSlice([Float](repeating: 0.001, count: 8))
+    let tensor = StoredTensor(
+      shape: shape, encoding: encoding, parts: encoding.packed(codes, for: shape) + [scales])
+    try withTemporaryFolder { folder in
+      let reader = try written(Samples.model([("six", tensor)]), in: folder)
+      let regions = reader.manifest.components[0].tensors[0].regions
+      let bits = Double(8 * (regions[0].length + regions[1].length)) / Double(shape.count)
+      // log2(5 * 4.1327) = 4.37
+      #expect((4.3...4.5).contains(bits), "\(bits)")
     }
   }
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from conftest import FIXTURES, run
 from measures import relative_rms
-from random_models import FAMILIES, make_family
+from random_models import CROSS, FAMILIES, PLAIN, SHAPES, make_family, make_pipeline
 from test_forward import forward
 
 MINI = FIXTURES / "mini-sd"
@@ -54,12 +54,14 @@ def test_sdcpp_files_equal_the_folder(tmp_path, checkpoint, type):
     assert json.loads(fields["decant.config"].contents())["components"]["unet"]["class"] == "UNet2DConditionModel"
 
 
-@pytest.mark.parametrize("type,kind", [("int8", T.Q8_0), ("q8_0", T.Q8_0), ("int4-g32", T.Q4_0), ("q4_0", T.Q4_0)])
+@pytest.mark.parametrize("type,kind", [
+    ("int8", T.Q8_0), ("q8_0", T.Q8_0), ("int4-g32", T.Q4_0), ("q4_0", T.Q4_0), ("Q5_0", T.Q5_0), ("Q4_K_M", T.Q4_K),
+    ("q5_k", T.Q5_K), ("q6_k", T.Q6_K)])
 def test_quantized_sdcpp_files(tmp_path, checkpoint, type, kind):
     run("quantize", MINI, "-o", tmp_path / "a.gguf", "--type", type, "--quiet")
     run("convert", tmp_path / "a.gguf", "-o", f"{tmp_path / 'b'}/", "--type", "f32", "--quiet")
     found = tensors(tmp_path / "a.gguf")
-    quantized = {name: t for name, t in found.items() if t.tensor_type in (T.Q8_0, T.Q4_0)}
+    quantized = {name: t for name, t in found.items() if t.tensor_type not in (T.F32, T.F16)}
     assert len(quantized) > 100 and kind in {t.tensor_type for t in quantized.values()}
     assert all(len(t.shape) == 2 for t in quantized.values())  # stable-diffusion.cpp takes no quantized convolutions
     # decant reads the same numbers as the gguf package dequantizes, bit for bit.
@@ -90,6 +92,26 @@ def test_comfyui_files_have_quantized_convolutions(tmp_path):
         assert np.array_equal(value, again[PREFIX + name].numpy()), name
         assert len(tensor.shape) > 1 or tensor.tensor_type == T.F32
     del pipeline
+
+
+@pytest.mark.parametrize("type,kind,fallback,most", [
+    ("Q4_K", T.Q4_K, T.Q5_0, 0.09), ("q5_k", T.Q5_K, T.Q5_0, 0.05), ("q6_k", T.Q6_K, T.Q8_0, 0.03)])
+def test_k_quants_of_rows_of_256(tmp_path, monkeypatch, type, kind, fallback, most):
+    """Rows of 256, 768 and 1024 weights, and others, which get another type."""
+    monkeypatch.setitem(SHAPES, "wide", dict(channels=(96, 256), down=(PLAIN, CROSS), layers_per_block=1))
+    make_pipeline("wide", 3).save_pretrained(tmp_path / "model")
+    run("quantize", tmp_path / "model", "-o", tmp_path / "a.gguf", "--type", type, "--for", "comfyui", "--quiet")
+    run("convert", tmp_path / "model", "-o", tmp_path / "before.safetensors", "--type", "f32", "--quiet")
+    run("convert", tmp_path / "a.gguf", "-o", tmp_path / "b.safetensors", "--type", "f32", "--quiet")
+    before, again = load_file(tmp_path / "before.safetensors"), load_file(tmp_path / "b.safetensors")
+    found = tensors(tmp_path / "a.gguf")
+    kinds = [tensor.tensor_type for tensor in found.values()]
+    assert kinds.count(kind) >= 10 and kinds.count(fallback) >= 2
+    for name, tensor in found.items():
+        value, expected = values(tensor), before[PREFIX + name]
+        assert np.array_equal(value.reshape(expected.shape), again[PREFIX + name].numpy()), name
+        if tensor.tensor_type == kind:
+            assert relative_rms(torch.from_numpy(value.reshape(expected.shape)), expected) <= most, name
 
 
 def write(path, arch, weights, kind, shapes=None):

@@ -15,14 +15,14 @@ from test_files import WEIGHTS, decant_reader
 PACKFILES = FIXTURES / "packfiles"
 
 
-@pytest.mark.parametrize("name", ["kinds", "blocks", "huffman", "scaled"])
+@pytest.mark.parametrize("name", ["kinds", "blocks", "huffman", "scaled", "codes"])
 def test_fixture_matches_its_digests(name):
     found = subprocess.run(
         [sys.executable, PACKFILES / "digests.py", PACKFILES / f"{name}.decant"], capture_output=True, check=True)
     assert json.loads(found.stdout) == json.loads((PACKFILES / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["kinds", "huffman", "scaled"])
+@pytest.mark.parametrize("name", ["kinds", "huffman", "scaled", "codes"])
 def test_flipped_bits_and_truncations_are_refused(name):
     reader = decant_reader()
     data = (PACKFILES / f"{name}.decant").read_bytes()

@@ -35,7 +35,7 @@ struct RoundingTests {
       let length = weights.shape.rowLength
       let groups = grid.groupSize.map { (length + $0 - 1) / $0 } ?? 1
       return RoundedWeights(
-        codes: [Int8](repeating: Int8(grid.largestCode), count: weights.shape.count),
+        codes: [Int16](repeating: Int16(grid.largestCode), count: weights.shape.count),
         scales: [Float](repeating: 0.5, count: weights.shape.rows * groups),
         figures: RoundingFigures(sqnr: 1, weightedSQNR: 2, plainSQNR: 3, plainWeightedSQNR: 4))
     }
@@ -57,7 +57,9 @@ struct RoundingTests {
   @Test(
     arguments: [
       ("int8", 127, nil, ElementKind.f32), ("int8-g32", 127, 32, .f16), ("int8-g64", 127, 64, .f16),
-      ("int8-g128", 127, 128, .f16), ("int4-g32", 7, 32, .f16), ("int4-g64", 7, 64, .f16),
+      ("int8-g128", 127, 128, .f16), ("int16", 32767, nil, .f32), ("int6", 31, nil, .f32),
+      ("int5", 15, nil, .f32), ("int5-g32", 15, 32, .f16), ("int4-g32", 7, 32, .f16),
+      ("int4-g64", 7, 64, .f16),
     ] as [(String, Int, Int?, ElementKind)])
   func schemesStateTheirGrid(
     name: String, largestCode: Int, groupSize: Int?, scaleKind: ElementKind
@@ -81,7 +83,7 @@ struct RoundingTests {
     ) -> RoundedWeights {
       let floats = weights.floats()
       return RoundedWeights(
-        codes: floats.map { Int8($0 / 0.5) },
+        codes: floats.map { Int16($0 / 0.5) },
         scales: [Float](repeating: 0.5, count: weights.shape.rows))
     }
   }

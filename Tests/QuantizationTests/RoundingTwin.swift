@@ -2,7 +2,7 @@ import Kernels
 
 /// A reference implementation of `symmetricCodes` in plain Swift and float64.
 struct RoundingTwin {
-  var codes: [Int8] = []
+  var codes: [Int16] = []
   var scales: [Float] = []
   /// Weighted squared error of each group, with the chosen scale and with that of round-to-nearest.
   var errors: [(chosen: Double, plain: Double)] = []
@@ -39,8 +39,8 @@ struct RoundingTwin {
     }
   }
 
-  static func code(_ value: Float, _ scale: Float, _ limit: Float) -> Int8 {
-    Int8(min(limit, max(-limit, value / scale)).rounded(.toNearestOrEven))
+  static func code(_ value: Float, _ scale: Float, _ limit: Float) -> Int16 {
+    Int16(min(limit, max(-limit, value / scale)).rounded(.toNearestOrEven))
   }
 
   static func stored(_ scale: Float, half: Bool) -> Float {

@@ -15,7 +15,10 @@ struct SymmetricCodesTests {
 
   @Test(
     arguments: [1, 2, 15, 16, 17, 31, 33, 64, 100, 512, 513, 1200],
-    [search(), search(limit: 127, group: 64), search(limit: 7, group: 32)])
+    [
+      search(), search(limit: 127, group: 64), search(limit: 7, group: 32), search(limit: 31),
+      search(limit: 32767, ratios: [1]),
+    ])
   func agreesWithTheTwin(rowLength: Int, search: ScaleSearch) {
     var generator = SeededGenerator(UInt64(rowLength))
     let weights = generator.weights(5 * rowLength)

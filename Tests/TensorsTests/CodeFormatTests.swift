@@ -6,7 +6,7 @@ import Testing
 struct CodeFormatTests {
   /// Three rows of 11 codes of 4 bits, from -8 to 7.
   private static let shape: Shape = [3, 11]
-  private static let codes = (0..<33).map { Int8($0 * 5 % 16 - 8) }
+  private static let codes = (0..<33).map { Int16($0 * 5 % 16 - 8) }
 
   private func scales(_ kind: ElementKind, _ length: Int?) -> CodeFormat.Factor {
     CodeFormat.Factor(part: "scales", kind: kind, runLength: length)
@@ -23,7 +23,7 @@ struct CodeFormatTests {
     let encoding = TensorEncoding.codes(format)
     let tensor = StoredTensor(
       shape: Self.shape, encoding: encoding,
-      parts: [encoding.packed(Self.codes, for: Self.shape), halves(scales)])
+      parts: encoding.packed(Self.codes, for: Self.shape) + [halves(scales)])
     let expected = Self.codes.indices.map { index in
       scales[index / 11 * 3 + index % 11 / 4] * Float(Int(Self.codes[index]) + 8)
     }
@@ -54,10 +54,8 @@ struct CodeFormatTests {
     let (blocks, low): ([Float], [Float]) = ([0.5, 2, 1, 0.25, 4, 3], [1, -2, 0.5, 8, 0, 1.5])
     let tensor = StoredTensor(
       shape: Self.shape, encoding: encoding,
-      parts: [
-        encoding.packed(Self.codes, for: Self.shape), ByteSlice(groups), halves(blocks),
-        ByteSlice(least), halves(low),
-      ])
+      parts: encoding.packed(Self.codes, for: Self.shape)
+        + [ByteSlice(groups), halves(blocks), ByteSlice(least), halves(low)])
     let expected = Self.codes.indices.map { index in
       let (row, column) = (index / 11, index % 11)
       let (group, block) = (row * 3 + column / 4, row * 2 + column / 8)
@@ -88,10 +86,8 @@ struct CodeFormatTests {
     let encoding = TensorEncoding.codes(format)
     let tensor = StoredTensor(
       shape: [2, 3], encoding: encoding,
-      parts: [
-        encoding.packed([1, -2, 127, -128, 0, 3], for: [2, 3]), ByteSlice([0.5, 2] as [Float]),
-        ByteSlice([1, -4] as [Float]),
-      ])
+      parts: encoding.packed([1, -2, 127, -128, 0, 3], for: [2, 3])
+        + [ByteSlice([0.5, 2] as [Float]), ByteSlice([1, -4] as [Float])])
     #expect(tensor.floats() == [-0.5, -2, 62.5, -252, 4, 10])
     #expect(encoding.partSizes(for: [0, 3]) == [0, 0, 0])
     #expect(encoding.partSizes(for: [Int.max / 2]) == nil)

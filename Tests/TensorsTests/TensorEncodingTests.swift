@@ -7,7 +7,9 @@ struct TensorEncodingTests {
     ("bool", .plain(.bool)), ("int8", .int8), ("int4", .symmetric(bits: 4, groupSize: nil)),
     ("int8-g64", .symmetric(bits: 8, groupSize: 64)),
     ("int4-g32", .symmetric(bits: 4, groupSize: 32)), ("fp8", .float8),
-    ("int8-convrot", .codes(.rotatedInt8)),
+    ("int8-convrot", .codes(.rotatedInt8)), ("int16", .symmetric(bits: 16, groupSize: nil)),
+    ("int6", .symmetric(bits: 6, groupSize: nil)), ("int5-g32", .symmetric(bits: 5, groupSize: 32)),
+    ("q4_k", .codes(.kQuant(bits: 4))), ("q5_k", .codes(.kQuant(bits: 5))), ("q6_k", .codes(.q6K)),
   ]
 
   @Test(arguments: named)
@@ -17,9 +19,9 @@ struct TensorEncodingTests {
   }
 
   @Test(arguments: [
-    "", "F32", "f33", "int3", "int16", "int8-", "int8-g", "int8-g0", "int8-g-1", "int8-g064",
+    "", "F32", "f33", "int3", "int32", "int8-", "int8-g", "int8-g0", "int8-g-1", "int8-g064",
     "int8-g64-g64", "int8-64", "Int8", "int8-g9223372036854775808", "FP8", "fp16", "int8-convrot64",
-    "int4-convrot",
+    "int4-convrot", "q3_k", "q4_K", "q4_k_m", "q8_0",
   ])
   func unknownNamesAreRefused(name: String) {
     #expect(TensorEncoding(name: name) == nil)
@@ -38,7 +40,17 @@ struct TensorEncodingTests {
       (.symmetric(bits: 8, groupSize: 64), [2, 3], [6, 4]),
       (.symmetric(bits: 4, groupSize: 32), [3, 65], [99, 18]),
       (.symmetric(bits: 8, groupSize: 0), [2, 3], nil),
-      (.symmetric(bits: 5, groupSize: nil), [2, 3], nil),
+      (.symmetric(bits: 5, groupSize: nil), [2, 3], [4, 2, 8]),
+      (.symmetric(bits: 6, groupSize: nil), [2, 5], [6, 4, 8]),
+      (.symmetric(bits: 5, groupSize: 32), [2, 65], [66, 18, 12]),
+      (.symmetric(bits: 6, groupSize: nil), [0, 3], [0, 0, 0]),
+      (.symmetric(bits: 16, groupSize: nil), [2, 3], [12, 8]),
+      (.symmetric(bits: 16, groupSize: nil), [1, Int.max], [Int.max, 4]),
+      (.symmetric(bits: 3, groupSize: nil), [2, 3], nil),
+      (.codes(.kQuant(bits: 4)), [2, 512], [512, 8, 32, 8, 32]),
+      (.codes(.kQuant(bits: 5)), [1, 256], [128, 32, 2, 8, 2, 8]),
+      (.codes(.q6K), [2, 256], [256, 128, 4, 32]), (.codes(.q6K), [2, 320], nil),
+      (.codes(.q6K), [256], nil), (.codes(.kQuant(bits: 4)), [0, 256], [0, 0, 0, 0, 0]),
       (.float8, [2, 3], [6, 4]), (.float8, [], [1, 4]), (.float8, [0, 3], [0, 4]),
       (.codes(.rotatedInt8), [2, 16], [32, 8]), (.codes(.rotatedInt8), [2, 24], nil),
       (.codes(.rotatedInt8), [2, 16, 3, 3], [288, 8]),
@@ -72,6 +84,15 @@ struct TensorEncodingTests {
     #expect(TensorEncoding.plain(.f16).numberWidths == [2])
     #expect(TensorEncoding.int8.numberWidths == [1, 4])
     #expect(TensorEncoding.symmetric(bits: 4, groupSize: 32).numberWidths == [1, 2])
+    #expect(TensorEncoding.symmetric(bits: 16, groupSize: nil).numberWidths == [2, 4])
+    let five = TensorEncoding.symmetric(bits: 5, groupSize: nil)
+    #expect(five.partNames == ["codes", "low_bits", "scales"] && five.numberWidths == [1, 1, 4])
+    let blocks = TensorEncoding.codes(.kQuant(bits: 5))
+    #expect(
+      blocks.partNames == [
+        "codes", "low_bits", "scales", "group_scales", "minimums", "group_minimums",
+      ])
+    #expect(blocks.numberWidths == [1, 1, 2, 1, 2, 1])
     #expect(TensorEncoding.int8.isQuantized)
     #expect(!TensorEncoding.plain(.i8).isQuantized)
     #expect(TensorEncoding.float8.partNames == ["codes", "scale"])

@@ -208,7 +208,8 @@ import Workflow
       _ = try await quantize(tiny, request("int3"), to: nil, isDryRun: true)
     }
     #expect(
-      error?.description.hasPrefix("type 'int3' is unknown (did you mean 'int8'?); expected f32, ")
+      error?.description.hasPrefix(
+        "type 'int3' is unknown (did you mean 'int5', 'int6' or 'int8'?); expected f32, ")
         == true)
   }
 

@@ -35,6 +35,14 @@ void decant_i8_to_f32(const int8_t *codes, float scale, float *target, size_t co
 void decant_i4_to_f32(const uint8_t *codes, size_t first, float scale, float *target,
                       size_t count);
 
+/* The same for codes of 4 high bits, stored as codes of 4 bits, and `low_bits` low ones: 1, eight in
+   a byte, or 2, four in a byte, the first in the lowest bits. */
+void decant_split_to_f32(const uint8_t *codes, const uint8_t *low, int low_bits, size_t first,
+                         float scale, float *target, size_t count);
+
+/* The same for codes of 16 bits, each stored as the word (code + 128) modulo 2^16. */
+void decant_i16_to_f32(const uint8_t *codes, float scale, float *target, size_t count);
+
 /* 1 when any of the values is NaN or infinite. */
 int decant_f32_has_nonfinite(const float *values, size_t count);
 /* 1 when any of the values has all bits of the mask set. */
@@ -235,12 +243,28 @@ void decant_scale_errors(const float *weights, const float *mean_squares, size_t
 
 /* codes[i] = weights[i] / scale, rounded half to even and clamped to [-limit, limit]. */
 void decant_symmetric_codes(const float *weights, size_t count, float scale, float limit,
-                            int8_t *codes);
+                            int16_t *codes);
+void decant_symmetric_int8_codes(const float *weights, size_t count, float scale, float limit,
+                                 int8_t *codes);
 
 /* Adds w^2, (scale * code - w)^2, and both times mean_squares[i], to `sums`. mean_squares may be
    null. */
-void decant_code_error(const float *weights, const float *mean_squares, const int8_t *codes,
+void decant_code_error(const float *weights, const float *mean_squares, const int16_t *codes,
                        size_t count, float scale, double *sums);
+
+/* The numbers of a block of 256 weights in ggml's K-quants (blocks.c), with the least squared error
+   that the search finds, each square times importance[i], which is positive.
+
+   K-quants of `levels` + 1 = 16 or 32 codes: weight = scale * group_scale * code - minimum *
+   group_minimum, for 8 groups of 32 weights. halves: scale and minimum as float16. bytes: 8 group
+   scales, then 8 group minimums, up to 63. Codes are from 0 to `levels`. Returns the largest number
+   before it is rounded to float16. */
+float decant_affine_block(const float *weights, const float *importance, int levels,
+                          uint16_t *halves, uint8_t *bytes, int16_t *codes);
+/* Q6_K: weight = scale * group_scale * code, for 16 groups of 16 weights. Codes are from -32 to
+   31. */
+float decant_symmetric_block(const float *weights, const float *importance, uint16_t *scale,
+                             int8_t *group_scales, int16_t *codes);
 
 /* The largest magnitude; the sum of squares. */
 float decant_largest_magnitude(const float *values, size_t count);

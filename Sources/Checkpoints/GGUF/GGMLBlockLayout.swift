@@ -21,6 +21,15 @@ protocol GGMLBlockLayout: Sendable {
   func write(
     _ codes: [Int16], first: Int, numbers: [[UInt8]], block: Int, into blocks: inout [UInt8],
     _ start: Int)
+
+  /// What no block can hold of the numbers of a tensor; `nil` where blocks hold them.
+  ///
+  /// - Parameter numbers: the parts after the codes.
+  func fault(in numbers: [[UInt8]]) -> (found: String, expected: String)?
+}
+
+extension GGMLBlockLayout {
+  func fault(in numbers: [[UInt8]]) -> (found: String, expected: String)? { nil }
 }
 
 /// A float16 scale, then 32 codes of one byte.
@@ -69,5 +78,35 @@ struct Q40Layout: GGMLBlockLayout {
     blocks[start + 1] = numbers[0][block * 2 + 1]
     func nibble(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: codes[first + index] + 8) & 15 }
     for index in 0..<16 { blocks[start + 2 + index] = nibble(index) | nibble(index + 16) << 4 }
+  }
+}
+
+/// A float16 scale, the fifth bits of 32 codes with an offset of 16, then their low bits as in
+/// ``Q40Layout``.
+struct Q50Layout: GGMLBlockLayout {
+  let encoding = TensorEncoding.symmetric(bits: 5, groupSize: 32)
+
+  func read(
+    _ blocks: [UInt8], _ start: Int, codes: inout [Int16], numbers: inout [[UInt8]]
+  ) {
+    numbers[0].append(blocks[start])
+    numbers[0].append(blocks[start + 1])
+    for index in 0..<32 {
+      let code = nibble(blocks, start + 6, index) | fifthBit(blocks, start + 2, index) << 4
+      codes.append(Int16(code) - 16)
+    }
+  }
+
+  func write(
+    _ codes: [Int16], first: Int, numbers: [[UInt8]], block: Int, into blocks: inout [UInt8],
+    _ start: Int
+  ) {
+    blocks[start] = numbers[0][block * 2]
+    blocks[start + 1] = numbers[0][block * 2 + 1]
+    for index in 0..<32 {
+      let code = UInt8(truncatingIfNeeded: codes[first + index] + 16)
+      blocks[start + 2 + index / 8] |= (code >> 4 & 1) << UInt8(index % 8)
+      blocks[start + 6 + index % 16] |= (code & 15) << (index < 16 ? 0 : 4)
+    }
   }
 }

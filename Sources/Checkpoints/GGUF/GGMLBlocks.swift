@@ -9,14 +9,6 @@ func widenQ41(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-func widenQ50(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
-  let scale = half(blocks, start)
-  for index in 0..<32 {
-    let code = nibble(blocks, start + 6, index) | fifthBit(blocks, start + 2, index) << 4
-    numbers.append(scale * Float(Int(code) - 16))
-  }
-}
-
 func widenQ51(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   let (scale, least) = (half(blocks, start), half(blocks, start + 2))
   for index in 0..<32 {
@@ -25,10 +17,10 @@ func widenQ51(_ blocks: [UInt8], _ start: Int, _ numbers: inout [Float]) {
   }
 }
 
-private func nibble(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
+func nibble(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
   index < 16 ? blocks[start + index] & 15 : blocks[start + index - 16] >> 4
 }
 
-private func fifthBit(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
+func fifthBit(_ blocks: [UInt8], _ start: Int, _ index: Int) -> UInt8 {
   blocks[start + index / 8] >> UInt8(index % 8) & 1
 }

@@ -33,16 +33,24 @@ struct GGMLType: Sendable {
       id: 2, name: "Q4_0", fileType: 2, blockSize: 32, blockBytes: 18, reading: .blocks(Q40Layout())
     ),
     GGMLType(id: 3, name: "Q4_1", blockSize: 32, blockBytes: 20, reading: .widened(widenQ41)),
-    GGMLType(id: 6, name: "Q5_0", blockSize: 32, blockBytes: 22, reading: .widened(widenQ50)),
+    GGMLType(
+      id: 6, name: "Q5_0", fileType: 8, blockSize: 32, blockBytes: 22, reading: .blocks(Q50Layout())
+    ),
     GGMLType(id: 7, name: "Q5_1", blockSize: 32, blockBytes: 24, reading: .widened(widenQ51)),
     GGMLType(
       id: 8, name: "Q8_0", fileType: 7, blockSize: 32, blockBytes: 34, reading: .blocks(Q80Layout())
     ),
     GGMLType(id: 10, name: "Q2_K", blockSize: 256, blockBytes: 84, reading: .widened(widenQ2K)),
     GGMLType(id: 11, name: "Q3_K", blockSize: 256, blockBytes: 110, reading: .widened(widenQ3K)),
-    GGMLType(id: 12, name: "Q4_K", blockSize: 256, blockBytes: 144, reading: .widened(widenQ4K)),
-    GGMLType(id: 13, name: "Q5_K", blockSize: 256, blockBytes: 176, reading: .widened(widenQ5K)),
-    GGMLType(id: 14, name: "Q6_K", blockSize: 256, blockBytes: 210, reading: .widened(widenQ6K)),
+    GGMLType(
+      id: 12, name: "Q4_K", fileType: 14, blockSize: 256, blockBytes: 144,
+      reading: .blocks(AffineKLayout(bits: 4))),
+    GGMLType(
+      id: 13, name: "Q5_K", fileType: 16, blockSize: 256, blockBytes: 176,
+      reading: .blocks(AffineKLayout(bits: 5))),
+    GGMLType(
+      id: 14, name: "Q6_K", fileType: 18, blockSize: 256, blockBytes: 210,
+      reading: .blocks(Q6KLayout())),
     GGMLType(id: 24, name: "I8", blockSize: 1, blockBytes: 1, reading: .plain(.i8)),
     GGMLType(id: 25, name: "I16", blockSize: 1, blockBytes: 2, reading: .plain(.i16)),
     GGMLType(id: 26, name: "I32", blockSize: 1, blockBytes: 4, reading: .plain(.i32)),
@@ -119,7 +127,8 @@ struct GGMLType: Sendable {
   ) -> [ByteSlice] {
     let blocks = bytes.array
     let blocksOfRow = shape.rowLength / blockSize
-    var numbers = [[UInt8]](repeating: [], count: layout.encoding.partNames.count - 1)
+    var numbers = [[UInt8]](
+      repeating: [], count: layout.encoding.codeFormat?.factors.count ?? 0)
     let codes = layout.encoding.packed(for: shape) { row in
       var codes: [Int16] = []
       codes.reserveCapacity(shape.rowLength)
@@ -128,13 +137,24 @@ struct GGMLType: Sendable {
       }
       return codes
     }
-    return [codes] + numbers.map { ByteSlice($0) }
+    return codes + numbers.map { ByteSlice($0) }
+  }
+
+  /// The parts after the codes.
+  private static func numbers(of tensor: StoredTensor) -> [[UInt8]] {
+    tensor.parts.dropFirst(tensor.encoding.codeFormat?.codePartCount ?? 1).map(\.array)
+  }
+
+  /// What the type cannot hold of a tensor in its encoding; `nil` where it holds the tensor.
+  func fault(in tensor: StoredTensor) -> (found: String, expected: String)? {
+    guard case .blocks(let layout) = reading else { return nil }
+    return layout.fault(in: Self.numbers(of: tensor))
   }
 
   /// The bytes of a tensor in a file.
   func bytes(of tensor: StoredTensor) -> ByteSlice {
     guard case .blocks(let layout) = reading else { return tensor.parts[0] }
-    let numbers = tensor.parts.dropFirst().map(\.array)
+    let numbers = Self.numbers(of: tensor)
     let shape = tensor.shape
     let blocksOfRow = shape.rowLength / blockSize
     var blocks = [UInt8](repeating: 0, count: shape.count / blockSize * blockBytes)

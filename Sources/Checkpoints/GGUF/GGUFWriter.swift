@@ -63,6 +63,10 @@ package struct GGUFWriter: ModelWriter {
       if case .plain(let kind) = item.stored.encoding, item.stored.encoding != tensor.encoding {
         tensor = tensor.converted(to: kind)
       }
+      if let fault = item.type.fault(in: tensor) {
+        throw GGUFError.tensor(
+          path: path, name: item.name, found: fault.found, expected: fault.expected)
+      }
       return item.type.bytes(of: tensor)
     } consume: { index, bytes in
       let item = items[index]

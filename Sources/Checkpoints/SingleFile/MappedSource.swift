@@ -72,13 +72,14 @@ struct MappedSource: WeightSource {
         shape: Shape([rows.count] + entry.shape.extents.dropFirst()), encoding: entry.encoding)
     case .transposed(let source):
       let entry = try found(source)
-      guard entry.shape.rank == 2, !entry.encoding.isQuantized, entry.encoding.isWidenable else {
+      guard entry.shape.rank == 2, entry.encoding.isWidenable else {
         throw .misshapen(
-          path: base.location, tensor: source, found: entry.shape,
-          expected: "an unquantized matrix")
+          path: base.location, tensor: source, found: entry.shape, expected: "a matrix of numbers")
       }
+      // Codes share scales along rows, which become columns.
       return TensorEntry(
-        shape: [entry.shape[1], entry.shape[0]], encoding: entry.encoding)
+        shape: [entry.shape[1], entry.shape[0]],
+        encoding: entry.encoding.isQuantized ? .plain(.f32) : entry.encoding)
     case .stacked(let sources):
       let entries = try sources.map(found)
       guard let first = entries.first, Set(entries.map(\.encoding)).count == 1,
@@ -117,7 +118,8 @@ struct MappedSource: WeightSource {
     case .rows(let source, let rows):
       parts = try base.tensor(source).rows(rows).parts
     case .transposed(let source):
-      let tensor = try base.tensor(source)
+      let stored = try base.tensor(source)
+      let tensor = stored.encoding.isQuantized ? StoredTensor(stored.widened()) : stored
       parts = tensor.parts.map { part in
         ByteSlice(transposedBytes(part, rows: tensor.shape[0], columns: tensor.shape[1]))
       }

@@ -3,7 +3,7 @@ package import Tensors
 /// The numbers that an integer scheme can represent: symmetric codes, each times the scale of its
 /// group.
 ///
-/// Grids have no zero point and no minimums, and their codes fit 8 bits. A scheme with others
+/// Grids have no zero point and no minimums, and their codes fit 16 bits. A scheme with others
 /// chooses its codes itself: it conforms to ``Scheme`` and not to ``IntegerScheme``.
 package struct QuantizationGrid: Hashable, Sendable {
   /// The largest code: codes lie in `-largestCode...largestCode`.
@@ -36,11 +36,11 @@ package struct QuantizationGrid: Hashable, Sendable {
 
   /// The grid of a format, without its least code.
   ///
-  /// - Precondition: the format is symmetric, with one scale for each weight and at most 8 bits.
+  /// - Precondition: the format is symmetric, with one scale for each weight and at most 16 bits.
   init(_ format: CodeFormat) {
     precondition(
       format.zeroPoint == 0 && format.minimums.isEmpty && format.scales.count == 1
-        && format.bits <= 8, "\(format.name) as symmetric codes")
+        && format.bits <= 16, "\(format.name) as symmetric codes")
     self.init(
       largestCode: (1 << (format.bits - 1)) - 1, groupSize: format.scales[0].runLength,
       scaleKind: format.scales[0].kind)

@@ -3,14 +3,14 @@ package import Tensors
 
 /// Integer codes and scales of a layer's weights.
 package struct RoundedWeights: Sendable {
-  /// One code a weight, row after row. Codes of a ``QuantizationGrid`` fit 8 bits.
-  package let codes: [Int8]
+  /// One code a weight, row after row. Codes of a ``QuantizationGrid`` fit 16 bits.
+  package let codes: [Int16]
   /// Scales, row by row and group by group.
   package let scales: [Float]
   /// The rounding error, where the method measures it. `nil` lets the scheme measure it.
   package let figures: RoundingFigures?
 
-  package init(codes: [Int8], scales: [Float], figures: RoundingFigures? = nil) {
+  package init(codes: [Int16], scales: [Float], figures: RoundingFigures? = nil) {
     self.codes = codes
     self.scales = scales
     self.figures = figures

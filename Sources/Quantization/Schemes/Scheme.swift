@@ -19,6 +19,12 @@ package protocol Scheme: Sendable {
   /// The encoding of the tensors that the scheme makes.
   var encoding: TensorEncoding { get }
 
+  /// The scheme of layers with rows that ``encoding`` cannot hold; `nil` for plain numbers.
+  var fallback: (any Scheme)? { get }
+
+  /// Whether a rounding method chooses the codes.
+  var usesMethod: Bool { get }
+
   /// Stores `weights` in ``encoding``.
   ///
   /// - Parameters:
@@ -33,6 +39,8 @@ package protocol Scheme: Sendable {
 extension Scheme {
   package var name: String { encoding.name }
   package var aliases: [String] { [] }
+  package var fallback: (any Scheme)? { nil }
+  package var usesMethod: Bool { encoding.codeFormat != nil }
 }
 
 /// A scheme of integer codes with scales: it states the grid and how codes and scales are stored.
@@ -65,7 +73,7 @@ extension IntegerScheme {
 /// Every scheme, by name.
 package enum Schemes {
   package static let all: [any Scheme] =
-    PlainScheme.all + SymmetricScheme.all + Float8Scheme.all + RotatedScheme.all
+    PlainScheme.all + SymmetricScheme.all + KQuantScheme.all + Float8Scheme.all + RotatedScheme.all
 
   /// float32.
   package static let single: any Scheme = PlainScheme.single

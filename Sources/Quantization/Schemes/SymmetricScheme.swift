@@ -14,11 +14,20 @@ package struct SymmetricScheme: IntegerScheme {
   /// Int8 codes with a scale for each output channel.
   static let int8 = SymmetricScheme(bits: 8, groupSize: nil, aliases: ["i8"])
 
+  /// Codes of 5 bits in the groups of ggml's Q5_0.
+  static let q50 = SymmetricScheme(bits: 5, groupSize: 32, aliases: ["q5_0", "q5"])
+  /// Codes of 8 bits in the groups of ggml's Q8_0.
+  static let q80 = SymmetricScheme(bits: 8, groupSize: 32, aliases: ["q8_0", "q8"])
+
   package static let all: [any Scheme] = [
+    SymmetricScheme(bits: 16, groupSize: nil, aliases: ["i16"]),
     int8,
-    SymmetricScheme(bits: 8, groupSize: 32, aliases: ["q8_0", "q8"]),
+    q80,
     SymmetricScheme(bits: 8, groupSize: 64),
     SymmetricScheme(bits: 8, groupSize: 128),
+    SymmetricScheme(bits: 6, groupSize: nil),
+    SymmetricScheme(bits: 5, groupSize: nil),
+    q50,
     SymmetricScheme(bits: 4, groupSize: 32, aliases: ["q4_0", "q4", "int4"]),
     SymmetricScheme(bits: 4, groupSize: 64),
   ]
@@ -47,6 +56,6 @@ package struct SymmetricScheme: IntegerScheme {
     let codes = encoding.packed(rounded.codes, for: shape)
     let scales = StoredTensor(
       shape: [rounded.scales.count], floats: rounded.scales, as: grid.scaleKind)
-    return StoredTensor(shape: shape, encoding: encoding, parts: [codes] + scales.parts)
+    return StoredTensor(shape: shape, encoding: encoding, parts: codes + scales.parts)
   }
 }

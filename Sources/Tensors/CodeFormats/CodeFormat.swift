@@ -5,6 +5,7 @@
 /// The parts of a tensor are its codes, then the numbers of each of ``scales`` and ``minimums``:
 ///
 ///     codes     rows of codes, each packed by the ``CodePacker`` of the width
+///     low bits  of widths that store them apart
 ///     scales    [rows, runs] numbers
 ///     …
 ///
@@ -45,10 +46,12 @@ package struct CodeFormat: Hashable, Sendable {
   /// Whether the numbers that codes and factors give are rotated weights; see
   /// ``rotate(_:groupSize:)``. The length of a row determines the size of groups.
   package let isRotated: Bool
+  /// The weights of a block, which rows are multiples of; 1 for rows of any length.
+  package let blockLength: Int
 
   package init(
     name: String, bits: Int, zeroPoint: Int = 0, scales: [Factor], minimums: [Factor] = [],
-    isRotated: Bool = false
+    isRotated: Bool = false, blockLength: Int = 1
   ) {
     precondition(!scales.isEmpty, "codes of \(name) without scales")
     self.name = name
@@ -57,25 +60,43 @@ package struct CodeFormat: Hashable, Sendable {
     self.scales = scales
     self.minimums = minimums
     self.isRotated = isRotated
+    self.blockLength = blockLength
   }
 
   /// The factors in the order of their parts.
-  var factors: [Factor] { scales + minimums }
+  package var factors: [Factor] { scales + minimums }
 
   /// The packer of the codes; `nil` for an unknown width.
   var packer: (any CodePacker)? { CodePackers.packer(bits: bits) }
 
-  /// The bytes of one code; 1 where several codes share a byte.
-  var codeWidth: Int { bits % 8 == 0 ? bits / 8 : 1 }
+  /// The names of the parts that hold the codes.
+  private var codeParts: [String] { ["codes"] + (hasLowBits ? ["low_bits"] : []) }
+
+  private var hasLowBits: Bool { packer?.lowRowBytes(1) != nil }
+
+  /// The names of all parts.
+  var partNames: [String] { codeParts + factors.map(\.part) }
+
+  /// The number of parts that hold the codes. Those of ``scales`` and ``minimums`` follow.
+  package var codePartCount: Int { hasLowBits ? 2 : 1 }
+
+  /// The bytes of one number of each part; 1 where several codes share a byte.
+  var numberWidths: [Int] {
+    [bits % 8 == 0 ? bits / 8 : 1] + (hasLowBits ? [1] : []) + factors.map { $0.kind.bitWidth / 8 }
+  }
 
   /// The bytes of each part; `nil` when a size overflows, or when no such tensor exists.
   func partSizes(for shape: Shape) -> [Int]? {
     guard let packer, factors.allSatisfy({ $0.runLength ?? 1 > 0 }) else { return nil }
     let length = shape.rowLength
     if isRotated, Self.rotationSize(for: length) == nil { return nil }
-    let codes = shape.rows.multipliedReportingOverflow(by: packer.rowBytes(length))
-    if codes.overflow { return nil }
-    var sizes = [codes.partialValue]
+    if length % blockLength != 0 { return nil }
+    var sizes: [Int] = []
+    for bytes in [packer.rowBytes(length), packer.lowRowBytes(length)].compactMap({ $0 }) {
+      let codes = shape.rows.multipliedReportingOverflow(by: bytes)
+      if codes.overflow { return nil }
+      sizes.append(codes.partialValue)
+    }
     for factor in factors {
       let numbers = shape.rows.multipliedReportingOverflow(by: factor.runs(in: length))
       guard !numbers.overflow, let size = factor.kind.byteCount(of: numbers.partialValue) else {

@@ -12,6 +12,7 @@ enum CodeNamings {
   static let all: [any CodeNaming] = [
     SymmetricNaming(),
     RotatedNaming(),
+    KQuantNaming(),
   ]
 
   /// The format of that name, or `nil`.

@@ -12,7 +12,7 @@ extension CodeFormat {
   }
 }
 
-/// Names of symmetric codes: `int8`, `int8-g64`, `int4-g32`.
+/// Names of symmetric codes: `int16`, `int8`, `int8-g64`, `int4-g32`.
 struct SymmetricNaming: CodeNaming {
   func format(named name: String) -> CodeFormat? {
     let pieces = name.split(separator: "-", omittingEmptySubsequences: false)

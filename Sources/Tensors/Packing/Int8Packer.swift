@@ -6,23 +6,24 @@ struct Int8Packer: CodePacker {
 
   func rowBytes(_ count: Int) -> Int { count }
 
-  func pack(_ codes: UnsafeBufferPointer<Int16>, into row: UnsafeMutableRawBufferPointer) {
+  func pack(
+    _ codes: UnsafeBufferPointer<Int16>, into row: UnsafeMutableRawBufferPointer,
+    lowBits: UnsafeMutableRawBufferPointer
+  ) {
     for index in row.indices { row[index] = UInt8(truncatingIfNeeded: codes[index]) }
   }
 
-  func unpack(
-    _ row: UnsafeRawPointer, columns: Range<Int>, into codes: UnsafeMutablePointer<Int16>
-  ) {
+  func unpack(_ row: CodeRow, columns: Range<Int>, into codes: UnsafeMutablePointer<Int16>) {
     for (index, column) in columns.enumerated() {
-      codes[index] = Int16(row.load(fromByteOffset: column, as: Int8.self))
+      codes[index] = Int16(row.codes.load(fromByteOffset: column, as: Int8.self))
     }
   }
 
   func widen(
-    _ row: UnsafeRawPointer, columns: Range<Int>, scale: Float,
-    into target: UnsafeMutablePointer<Float>
+    _ row: CodeRow, columns: Range<Int>, scale: Float, into target: UnsafeMutablePointer<Float>
   ) {
     decant_i8_to_f32(
-      (row + columns.lowerBound).assumingMemoryBound(to: Int8.self), scale, target, columns.count)
+      (row.codes + columns.lowerBound).assumingMemoryBound(to: Int8.self), scale, target,
+      columns.count)
   }
 }
