@@ -211,6 +211,7 @@ package struct QuantizeJob: Job {
     }
     let planned = try quantized(source, request, sparingOutliers: nil).model
     try layout.checkChanges(of: planned, by: writer)
+    var estimate: TargetOutcome?
     if request.target != nil {
       let search = try TargetSearch(
         source, request, for: BudgetOutput(layout, writer), location: output?.path ?? model,
@@ -222,7 +223,8 @@ package struct QuantizeJob: Job {
             try quantized(digest.watched, $0, sparingOutliers: events)
           })
       }
-      request = try search.plannedRequest(file, events)
+      let plan = try search.plan(file, events)
+      (request, estimate) = (plan.request, plan.outcome)
     }
     if let output, !isDryRun { try output.checkFreeSpace(for: planned, by: writer) }
     if !isDryRun { try request.measureErrors(of: source, file, events) }
@@ -234,7 +236,8 @@ package struct QuantizeJob: Job {
     }
     guard let output, !isDryRun else {
       return .planned(
-        try PlannedModel(plan: quantized.plan, of: quantized.model, as: layout, by: writer))
+        try PlannedModel(
+          plan: quantized.plan, of: quantized.model, as: layout, by: writer, estimate: estimate))
     }
     try output.write(
       quantized.model.recording([quantized.step], from: digest), by: writer, events)
@@ -299,11 +302,15 @@ package struct PlannedModel: JobOutcome {
   private let bytes: Int
   /// Bytes of all weights of the output, before lossless coding.
   private let weightBytes: Int
+  /// What a plan for a target is predicted to reach; `nil` without a target.
+  private let estimate: TargetOutcome?
 
   /// - Parameter model: the model that a real run gives to the writer.
   init(
-    plan: ModelPlan, of model: ModelSource, as layout: LayoutRequest, by writer: any ModelWriter
+    plan: ModelPlan, of model: ModelSource, as layout: LayoutRequest, by writer: any ModelWriter,
+    estimate: TargetOutcome?
   ) throws {
+    self.estimate = estimate
     let profile = try writer.profile(layout.options)
     self.plan = plan
     self.layout = writer.name
@@ -314,10 +321,12 @@ package struct PlannedModel: JobOutcome {
   }
 
   package var json: JSONValue {
-    [
+    var object: JSONObject = [
       "layout": .string(layout), "program": .string(program), "plan": plan.json,
       "bytes": .integer(bytes), "weight_bytes": .integer(weightBytes),
     ]
+    if let estimate { object["budget"] = estimate.json }
+    return .object(object)
   }
 
   package var text: String {
@@ -326,6 +335,6 @@ package struct PlannedModel: JobOutcome {
     \(plan.text)
     planned tensors: \(formatted(bytes: bytes)); all weights of the output: \
     \(formatted(bytes: weightBytes))
-    """
+    """ + (estimate.map { "\n" + $0.text } ?? "")
   }
 }

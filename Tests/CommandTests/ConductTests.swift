@@ -5,7 +5,7 @@ import Testing
 /// Behaviour that all commands share.
 @Suite struct ConductTests {
   static let commands = [
-    "inspect", "convert", "extract", "strip", "calibrate", "quantize", "shrink", "verify",
+    "inspect", "convert", "extract", "strip", "calibrate", "plan", "quantize", "shrink", "verify",
     "generate",
     "forward", "bench", "synthesize",
   ]

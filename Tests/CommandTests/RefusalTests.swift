@@ -207,6 +207,38 @@ import Testing
       ["quantize", "model", "--type", "int8"],
       "No output is named; give -o OUT, or --dry-run to see the plan."
     ),
+    (
+      ["quantize", "model", "-o", "a.decant"],
+      "No type is given; give --type TYPE, a target (--target-size, --target-bits, --max-error or --vram) or --plan FILE."
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--type", "int8", "--target-size", "5MB"],
+      "Give one of --type and --target-size: each decides on the types of all layers."
+    ),
+    (
+      ["shrink", "model", "-o", "a.decant", "--target-bits", "4.5", "--max-error", "1%"],
+      "Give one of --target-bits and --max-error: each decides on the types of all layers."
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--plan", "p", "--keep", "mid_block"],
+      "--keep contradicts --plan, which has the type of each layer; leave it out."
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--target-bits", "5", "--convrot"],
+      "--convrot needs --type, and no target."
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--max-error", "0"],
+      "The value '0' is invalid for '--max-error <percent>': expected a percentage above 0 and at most 100, such as 1%"
+    ),
+    (
+      ["quantize", "model", "-o", "a.decant", "--target-bits", "40"],
+      "The value '40' is invalid for '--target-bits <bits>': expected a number of bits above 0 and at most 32, such as 4.5"
+    ),
+    (
+      ["plan", "model", "--calibration", "c", "--sizes", "4MB,5"],
+      "The value '4MB,5' is invalid for '--sizes <size,…>': expected sizes with units, separated by commas, such as 400MB,500MB"
+    ),
     (["calibrate", "-o", "a"], "Give either a MODEL to run or --merge FILE FILE, not both."),
     (["calibrate", "--merge", "a", "-o", "b"], "--merge takes two files or more, not 1."),
     (
@@ -241,7 +273,7 @@ import Testing
     (["nothing"], "Unexpected argument 'nothing'"),
     (
       ["help", "nothing"],
-      "Unexpected argument 'nothing'; expected inspect, convert, extract, strip, calibrate, quantize, shrink, verify, generate, forward, bench or synthesize."
+      "Unexpected argument 'nothing'; expected inspect, convert, extract, strip, calibrate, plan, quantize, shrink, verify, generate, forward, bench or synthesize."
     ),
     (["help", "convrt"], "Unexpected argument 'convrt'; did you mean convert?"),
     (["convrt", "model", "-o", "a"], "Unexpected argument 'convrt'; did you mean convert?"),

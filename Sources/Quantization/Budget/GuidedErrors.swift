@@ -19,8 +19,7 @@ package struct GuidedErrors: Sendable {
   /// Whether errors of calls were measured, so that ``predicted(_:)`` returns a number.
   package var isMeasured: Bool { !calls.isEmpty }
 
-  /// The sensitivity of a layer. Layers that were not measured count like the most sensitive one of
-  /// the same number of weights.
+  /// The sensitivity of a layer. Layers without one count like the most sensitive layer.
   package func sensitivity(of module: ModuleSpec) -> Double {
     sensitivities[module.name] ?? sensitivities.values.max() ?? 1
   }

@@ -22,7 +22,8 @@ struct PlanFile {
     do { value = try JSONValue(parsing: String(fileText: bytes)) } catch {
       throw Self.refusal(path, "is not JSON: \(error)")
     }
-    guard let layers = value.array ?? value.object?["plan"]?.array else {
+    let plan = value.object?["plan"] ?? value.object?["budget"]?.object?["plan"]
+    guard let layers = value.array ?? plan?.array else {
       throw Self.refusal(path, "has no array 'plan'")
     }
     for layer in layers { try add(layer) }

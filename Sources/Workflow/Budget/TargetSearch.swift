@@ -123,12 +123,19 @@ struct TargetSearch {
     let outcome: TargetOutcome
   }
 
-  /// The request for a plan that is not carried out.
-  func plannedRequest(
+  /// The request for a plan that is not carried out, with what is predicted of its model.
+  func plan(
     _ calibration: CalibrationFile?, _ events: EventSink
-  ) throws -> QuantizationRequest {
+  ) throws -> (request: QuantizationRequest, outcome: TargetOutcome) {
     let errors = try guidedErrors(of: bound, modules: modules, calibration, events)
-    return choosing(try allocation(errors, budget.curve(errors), target.figure))
+    let allocation = try allocation(errors, budget.curve(errors), target.figure)
+    let error = errors.predicted(allocation)
+    return (
+      choosing(allocation),
+      TargetOutcome(
+        target: target, figure: isError ? error ?? 0 : try figure(allocation),
+        predictedError: error, measuredError: nil, attempts: 0)
+    )
   }
 
   /// The best allocation whose figure is at most `limit`.
@@ -205,7 +212,7 @@ struct TargetSearch {
           model: model, output: whole.output,
           outcome: TargetOutcome(
             target: target, figure: figure, predictedError: errors.predicted(allocation),
-            measuredError: measured, attempts: attempt))
+            measuredError: measured, attempts: attempt, plan: model.plan.json))
       }
       switch target {
       case .size, .bits: limit += Self.aim * target.figure - figure
