@@ -61,6 +61,11 @@ package struct CalibrationFile: Sendable, Equatable {
     self.calls.sort()
   }
 
+  /// The recorded calls with their settings; `nil` where the file has none.
+  package var recorded: RecordedCalls? {
+    calls.isEmpty ? nil : RecordedCalls(calls, settings)
+  }
+
   /// The calibration in the provenance of a quantized model.
   package var provenance: JSONObject {
     [

@@ -1,7 +1,7 @@
 package import Execution
 internal import Models
 package import Sampling
-internal import Tensors
+package import Tensors
 
 /// Evaluates a U-Net on the inputs of recorded calls (teacher-forced): every model gets the inputs of
 /// the original, so that errors do not accumulate over steps.
@@ -41,13 +41,15 @@ package struct CallReplay: Sendable {
 
   /// Evaluates one call.
   ///
-  /// - Parameter observer: observes the inputs and outputs of the U-Net's layers.
+  /// - Parameters:
+  ///   - input: replaces the recorded input; of the same shape.
+  ///   - observer: observes the inputs and outputs of the U-Net's layers.
   package func predict(
-    _ index: Int, observer: (any ActivationObserver)? = nil
+    _ index: Int, input: Tensor? = nil, observer: (any ActivationObserver)? = nil
   ) throws -> NoisePrediction {
     let call = calls[index]
     return try sampler.predict(
-      call.input, timestep: call.timestep, conditioning: conditioning(of: index), step: call.step,
+      input ?? call.input, timestep: call.timestep, conditioning: conditioning(of: index), step: call.step,
       observer: observer.map(FixedObserver.init))
   }
 }
