@@ -9,12 +9,18 @@ protocol RunCommand {
   static var standard: Request { get }
   /// The default of --prompt-limit, in words.
   static var promptLimitDefault: String { get }
+  /// The default of --steps, in words.
+  static var stepsDefault: String { get }
+  /// The default of --size, in words.
+  static var sizeDefault: String { get }
   /// What the images are for, with a space before it, in the help of each option.
   static var runPurpose: String { get }
 }
 
 extension RunCommand {
   static var runPurpose: String { "" }
+  static var stepsDefault: String { "\(standard.steps)" }
+  static var sizeDefault: String { "the model's own" }
 }
 
 /// The images that a command generates to measure a model.
@@ -37,13 +43,14 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Sampling steps per image\(Command.runPurpose) (default: \(Command.standard.steps)).",
+      "Sampling steps per image\(Command.runPurpose) (default: \(Command.stepsDefault)).",
       valueName: "n"))
   var steps: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Image width and height in pixels\(Command.runPurpose) (default: the model's own).",
+      "Image width and height in pixels\(Command.runPurpose) (default: "
+        + "\(Command.sizeDefault)).",
       valueName: "WxH"))
   var size: ImageSize?
 
@@ -69,8 +76,11 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
   }
 
   /// The command's standard request with the options that are given.
-  var request: Command.Request {
-    var request = Command.standard
+  var request: Command.Request { applied(to: Command.standard) }
+
+  /// A request with the options that are given.
+  func applied(to standard: Command.Request) -> Command.Request {
+    var request = standard
     request.promptsPath = prompts
     if let promptLimit {
       request.promptLimit = promptLimit
