@@ -49,7 +49,8 @@ package struct CallReplay: Sendable {
   ) throws -> NoisePrediction {
     let call = calls[index]
     return try sampler.predict(
-      input ?? call.input, timestep: call.timestep, conditioning: conditioning(of: index), step: call.step,
+      input ?? call.input, timestep: call.timestep, conditioning: conditioning(of: index),
+      step: call.step,
       observer: observer.map(FixedObserver.init))
   }
 }
