@@ -74,7 +74,8 @@ let package = Package(
     library(
       "Verification",
       on: [
-        "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors", "Support",
+        "Calibration", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors",
+        "Support",
       ]),
     library(
       "Workflow",
@@ -127,7 +128,8 @@ let package = Package(
     tests(
       "Verification",
       on: [
-        "Verification", "Sampling", "Models", "Checkpoints", "ModelSources", "Tensors", "Support",
+        "Verification", "Calibration", "Sampling", "Models", "Checkpoints", "ModelSources",
+        "Tensors", "Support",
       ]),
     tests(
       "Workflow",

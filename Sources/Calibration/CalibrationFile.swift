@@ -68,6 +68,11 @@ package struct CalibrationFile: Sendable, Equatable {
   /// The fewest calls of ``allowsMeasurements``.
   package static let measurableCalls = 16
 
+  /// The recorded calls with their settings; `nil` where the file has none.
+  package var recorded: RecordedCalls? {
+    calls.isEmpty ? nil : RecordedCalls(calls, settings)
+  }
+
   /// The calibration in the provenance of a quantized model.
   package var provenance: JSONObject {
     [

@@ -72,15 +72,15 @@ package struct Calibrator: Sendable {
   /// Performs the runs that are not done yet, and writes the file.
   ///
   /// - Parameters:
+  ///   - progress: called with the U-Net calls done, including those of resumed runs, and the total.
   ///   - continues: asked before each run but the first. The runs after the answer false are left
   ///     out.
-  ///   - progress: called with the U-Net calls done, including those of resumed runs, and the total.
   /// - Throws: ``CalibrationError``, `FileError` when the output exists, the errors of the subject,
   ///   and `CancellationError`. The partial file keeps the finished runs in every case.
   package func calibrate(
     _ runs: [CalibrationRun], on subject: some CalibrationSubject,
-    while continues: () -> Bool = { true },
-    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in },
+    while continues: () -> Bool = { true }
   ) throws -> CalibrationFile {
     if runs.isEmpty { throw CalibrationError.noRuns }
     // Checked first, because the runs can take hours.

@@ -1,7 +1,7 @@
 package import Execution
 internal import Models
 package import Sampling
-internal import Tensors
+package import Tensors
 
 /// Evaluates a U-Net on the inputs of recorded calls (teacher-forced): every model gets the inputs of
 /// the original, so that errors do not accumulate over steps.
@@ -42,17 +42,19 @@ package struct CallReplay: Sendable {
   /// Evaluates one call.
   ///
   /// - Parameters:
+  ///   - input: replaces the recorded input; of the same shape.
   ///   - state: a state of this call to continue from.
   ///   - recording: called with the U-Net's state before each stage.
   ///   - observer: observes the inputs and outputs of the U-Net's layers.
   package func predict(
-    _ index: Int, from state: UNetState? = nil, recording: ((UNetState) -> Void)? = nil,
-    observer: (any ActivationObserver)? = nil
+    _ index: Int, input: Tensor? = nil, from state: UNetState? = nil,
+    recording: ((UNetState) -> Void)? = nil, observer: (any ActivationObserver)? = nil
   ) throws -> NoisePrediction {
     let call = calls[index]
     return try sampler.predict(
-      call.input, timestep: call.timestep, conditioning: conditioning(of: index), step: call.step,
-      from: state, recording: recording, observer: observer.map(FixedObserver.init))
+      input ?? call.input, timestep: call.timestep, conditioning: conditioning(of: index),
+      step: call.step, from: state, recording: recording,
+      observer: observer.map(FixedObserver.init))
   }
 }
 

@@ -1,6 +1,6 @@
-internal import Execution
+package import Execution
 internal import Models
-internal import Sampling
+package import Sampling
 private import Synchronization
 package import Tensors
 
@@ -51,28 +51,45 @@ extension ReferenceCall: Comparable {
   }
 }
 
-/// Passes the timestep and branches of each U-Net call to a collector, and records some steps.
-final class CallRecorder: SamplingObserver {
-  private let collector: StatisticsCollector
+/// Recorded calls, and the settings of the runs that they come from.
+package struct RecordedCalls: Sendable {
+  package let calls: [ReferenceCall]
+  package let settings: CalibrationSettings
+
+  package init(_ calls: [ReferenceCall], _ settings: CalibrationSettings) {
+    self.calls = calls
+    self.settings = settings
+  }
+}
+
+/// Records some steps of a run. Passes the timestep and branches of each U-Net call to a collector of
+/// statistics, where there is one.
+package final class CallRecorder: SamplingObserver {
+  private let collector: StatisticsCollector?
   private let run: CalibrationRun
   private let steps: Set<Int>
   private let recorded = Mutex<[ReferenceCall]>([])
 
-  /// - Parameter steps: the indices of the steps to record.
-  init(_ collector: StatisticsCollector, run: CalibrationRun, recording steps: Set<Int>) {
+  /// - Parameters:
+  ///   - collector: `nil` collects no statistics.
+  ///   - steps: the indices of the steps to record.
+  package init(
+    _ collector: StatisticsCollector? = nil, run: CalibrationRun, recording steps: Set<Int>
+  ) {
     self.collector = collector
     self.run = run
     self.steps = steps
   }
 
-  var calls: [ReferenceCall] { recorded.withLock { $0 } }
+  /// The recorded steps, in their order.
+  package var calls: [ReferenceCall] { recorded.withLock { $0 } }
 
-  func activationObserver(for call: UNetCall) -> (any ActivationObserver)? {
-    collector.begin(timestep: Double(call.timestep), branches: call.branches)
+  package func activationObserver(for call: UNetCall) -> (any ActivationObserver)? {
+    collector?.begin(timestep: Double(call.timestep), branches: call.branches)
     return collector
   }
 
-  func didStep(_ step: SamplingStep) {
+  package func didStep(_ step: SamplingStep) {
     guard steps.contains(step.index) else { return }
     let call = ReferenceCall(
       run: run, step: step.index, timestep: step.timestep, input: step.modelInput,

@@ -64,7 +64,8 @@ package struct SensitivityMeasurement: Sendable {
         if wanted.contains(state.stage) { states[state.stage] = state }
       }
       for unit in missing {
-        let rounded = CallReplay(replay, by: try Sampler(sampler, unetOf: model.rounding(units[unit])))
+        let rounded = CallReplay(
+          replay, by: try Sampler(sampler, unetOf: model.rounding(units[unit])))
         let found = try rounded.predict(index, from: stages[unit].flatMap { states[$0] })
         result.units[unit].errors.append(found.guided.squaredError(from: expected.guided))
         report()

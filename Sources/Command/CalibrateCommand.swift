@@ -120,7 +120,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
   var threads: ThreadArguments { compute.threads }
 
   func job() -> CalibrateJob {
-    var settings = run.request(CalibrationRequest(effort.effort))
+    var settings = run.applied(to: CalibrationRequest(effort.effort))
     settings.guidanceScale = guidanceScale
     settings.scheduler = scheduler
     settings.limit = minutes.map { .seconds($0 * 60) }

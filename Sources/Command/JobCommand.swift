@@ -70,6 +70,11 @@ extension JobCommand {
       .flatMap(\.arguments)
   }
 
+  /// The command line of this program, which repeats the command.
+  static var repeated: String {
+    commandLine(CommandLine.arguments.dropFirst().map { .word($0) })
+  }
+
   private static func given(_ table: OptionTable) -> [GivenOption] {
     (try? table.scanCommandLine()) ?? []
   }

@@ -191,7 +191,8 @@ struct QuantizationArguments: ParsableArguments {
     QuantizationRequest(
       type: type.map { (convrot ? rotatedTypeName($0) : nil) ?? $0 },
       textEncoderType: textEncoderType,
-      method: method, memory: memory?.bytes, keep: keep, keptShare: keepSensitive?.share, only: only,
+      method: method, memory: memory?.bytes, keep: keep, keptShare: keepSensitive?.share,
+      only: only,
       assign: assign, restType: restType, target: targets.target, plan: targets.plan)
   }
 }

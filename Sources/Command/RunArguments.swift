@@ -7,12 +7,12 @@ protocol RunCommand {
   /// The request whose settings apply where an option is not given.
   associatedtype Request: RunRequest
   static var standard: Request { get }
+  /// The default of --prompt-limit, in words.
+  static var promptLimitDefault: String { get }
   /// The default of --steps, in words.
   static var stepsDefault: String { get }
   /// The default of --size, in words.
   static var sizeDefault: String { get }
-  /// The default of --prompt-limit, in words.
-  static var promptLimitDefault: String { get }
   /// What the images are for, with a space before it, in the help of each option.
   static var runPurpose: String { get }
 }
@@ -74,7 +74,7 @@ struct RunArguments<Command: RunCommand>: ParsableArguments {
   }
 
   /// A request with the options that are given.
-  func request(_ standard: Command.Request) -> Command.Request {
+  func applied(to standard: Command.Request) -> Command.Request {
     var request = standard
     request.promptsPath = prompts
     if let promptLimit {

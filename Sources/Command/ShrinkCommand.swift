@@ -20,9 +20,9 @@ struct ShrinkCommand: WritingCommand, RunCommand {
     commandName: "shrink",
     abstract: "Strips, calibrates, quantizes, writes and verifies a model in one command.",
     discussion: """
-      Without --recipe and --drop, no block is removed. The verification generates \
-      \(verificationPrompts) images of \(VerificationRequest.standard.steps) steps with each \
-      model; exits with code 1 if a threshold is not met, which keeps the model.
+      Without --recipe and --drop, no block is removed. The verification evaluates the new model \
+      on the recorded steps of the calibration, makes images with both models and gives a \
+      verdict; exits with code 1 if a threshold is not met, which keeps the model.
 
       Example: decant shrink sd-v1-5/ -o small.decant --type int8
       Example: decant shrink sd15/ -o a.decant --recipe bk-sdm-small --report report/
@@ -50,9 +50,10 @@ struct ShrinkCommand: WritingCommand, RunCommand {
     completion: .file())
   var calibration: String?
 
-  @OptionGroup var effort: EffortArguments
   @OptionGroup var quantization: QuantizationArguments
+  @OptionGroup var effort: EffortArguments
   @OptionGroup var calibrating: RunArguments<Self>
+  @OptionGroup var images: PictureArguments
   @OptionGroup var thresholds: ThresholdArguments
 
   @Option(
@@ -87,17 +88,21 @@ struct ShrinkCommand: WritingCommand, RunCommand {
         with: "--calibration, which is made already")
     }
     if skipsVerification {
-      try refuse(thresholds.given + (report == nil ? [] : ["--report"]), with: "--no-verify")
+      try refuse(
+        thresholds.given + (images.pictures == nil ? [] : ["--pictures"])
+          + (report == nil ? [] : ["--report"]), with: "--no-verify")
     }
+    try images.check(thresholds)
   }
 
   var threads: ThreadArguments { compute.threads }
 
   func job() -> ShrinkJob {
-    var verification = VerificationRequest.standard
+    var verification = VerificationRequest.standard(effort.effort)
+    verification.pictures = images.pictures ?? verification.standardPictures
     thresholds.apply(to: &verification)
     verification.compute = compute.compute.value
-    var run = calibrating.request(CalibrationRequest(effort.effort, isPart: true))
+    var run = calibrating.applied(to: CalibrationRequest(effort.effort, isPart: true))
     run.compute = compute.compute.value
     return ShrinkJob(
       model: model, reading: read.value, output: layout.request(output.output, strict),
@@ -106,7 +111,7 @@ struct ShrinkCommand: WritingCommand, RunCommand {
         type: type ?? (quantization.targets.isEmpty ? defaultShrunkType : nil)),
       calibration: calibration,
       calibrating: run, verification: skipsVerification ? nil : verification,
-      report: report.map(folderPath))
+      report: report.map(folderPath), command: Self.repeated)
   }
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification?.check() }

@@ -62,6 +62,9 @@ struct ThresholdArguments: ParsableArguments {
     ].filter { $0.1 != nil }.map(\.0)
   }
 
+  /// Names of the options that are given and that images are measured for.
+  var ofImages: [String] { given.filter { $0 != "--max-step-error" } }
+
   func apply(to request: inout VerificationRequest) {
     request.minimumPSNR = minPsnr
     request.minimumSSIM = minSsim

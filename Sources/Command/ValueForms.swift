@@ -24,7 +24,8 @@ struct ValueForm: Sendable {
   private static let byOption = [
     "--size": ValueForm("WIDTHxHEIGHT in pixels, multiples of 8, such as 512x512") {
       ImageSize(argument: $0) != nil
-    }
+    },
+    "--pictures": ValueForm("a whole number, 0 or more") { Int($0) != nil },
   ]
 
   /// Forms by the name that a value has in the help.

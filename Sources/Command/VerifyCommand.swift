@@ -5,17 +5,18 @@ internal import Workflow
 /// `decant verify`. Compares a model with its reference.
 struct VerifyCommand: JobCommand, RunCommand {
   static let standard = VerificationRequest.standard
-  static let stepsDefault = "\(standard.steps)"
-  static let sizeDefault = "the model's own"
   static let promptLimitDefault =
-    "all of --prompts FILE, \(standard.promptLimit ?? ownPromptCount) of Decant's own"
+    "all of --prompts FILE, of Decant's own " + byEffort { $0.promptLimit ?? ownPromptCount }
+  static let stepsDefault = byEffort(\.steps)
+  static let sizeDefault = "by --effort: the model's own, or half of it where that is large"
 
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Compares a model with its reference, by tensor, block, step and image.",
     discussion: """
-      Generates the same images with both models, and compares them, their latents and every step. \
-      Exits with code 1 if a threshold is not met.
+      Records steps of the reference and evaluates the other model on the same inputs, makes the \
+      same images with both, and gives a verdict: indistinguishable, close, different, broken or \
+      retrained. Exits with code 1 if a threshold is not met.
 
       Example: decant verify sd-v1-5/ small.decant --report report/ --min-psnr 30
       """)
@@ -26,7 +27,9 @@ struct VerifyCommand: JobCommand, RunCommand {
   @Argument(help: "The model to check.", completion: .file())
   var candidate: String
 
+  @OptionGroup var effort: EffortArguments
   @OptionGroup var run: RunArguments<Self>
+  @OptionGroup var images: PictureArguments
 
   @Option(
     name: guidanceScaleNames, parsing: .unconditional,
@@ -41,7 +44,7 @@ struct VerifyCommand: JobCommand, RunCommand {
 
   @Flag(
     inversion: .prefixedNo,
-    help: "For comparison, also measure the reference in fp16 and in round-to-nearest int8.")
+    help: "For comparison, also measure the reference rounded to fp16 and to int8.")
   var baselines = true
 
   @OptionGroup var thresholds: ThresholdArguments
@@ -68,8 +71,11 @@ struct VerifyCommand: JobCommand, RunCommand {
 
   var threads: ThreadArguments { compute.threads }
 
+  func validate() throws { try images.check(thresholds) }
+
   func job() -> VerifyJob {
-    var request = run.request(Self.standard)
+    var request = run.applied(to: .standard(effort.effort))
+    request.pictures = images.pictures
     request.guidanceScale = guidanceScale
     request.scheduler = scheduler
     request.hasBaselines = baselines
@@ -78,7 +84,7 @@ struct VerifyCommand: JobCommand, RunCommand {
     thresholds.apply(to: &request)
     return VerifyJob(
       reference: reference, candidate: candidate, reading: read.value, request: request,
-      report: report.map(folderPath), replacing: force)
+      report: report.map(folderPath), replacing: force, command: Self.repeated)
   }
 
   func check(_ outcome: VerifyJob.Outcome) throws { try outcome.check() }

@@ -20,8 +20,9 @@ struct ErrorChart {
   /// The label of each step.
   let labels: [String]
 
-  private static let size = (width: 640.0, height: 300.0)
-  private static let frame = (left: 56.0, right: 16.0, top: 16.0, bottom: 44.0)
+  /// Narrow, so that labels can be read on a phone.
+  private static let size = (width: 480.0, height: 290.0)
+  private static let frame = (left: 74.0, right: 14.0, top: 14.0, bottom: 46.0)
 
   var svg: HTML {
     let values = lines.flatMap { $0.mean + $0.worst }.filter { $0.isFinite && $0 > 0 }
@@ -61,7 +62,7 @@ struct ErrorChart {
           y="\(formatted(y(value) + 4, decimals: 1))">\(percent(value))</text>
           """
     }
-    let every = max(1, (count + 9) / 10)
+    let every = max(1, (count + 7) / 8)
     for step in stride(from: 0, to: count, by: every) {
       body =
         body + """

@@ -7,12 +7,10 @@ extension VerificationReport {
 
   /// An upper bound of the bytes of a report's images, which are its largest part.
   ///
-  /// - Parameters:
-  ///   - pairs: the number of prompts times that of seeds.
-  ///   - models: the number of compared models: the candidate and the baselines.
-  package static func mostImageBytes(pairs: Int, models: Int, size: ImageSize) -> Int {
-    // The reference's image, the difference, and one image of each model, in base64.
-    pairs * (models + 2) * (Image.mostBytes(ofPNG: size) * 4 / 3 + 4)
+  /// - Parameter images: the number of images of the candidate.
+  package static func mostImageBytes(images: Int, size: ImageSize) -> Int {
+    // The reference's image, the difference, and the candidate's image, in base64.
+    images * 3 * (Image.mostBytes(ofPNG: size) * 4 / 3 + 4)
   }
 
   /// Writes `report.json` and `index.html` to a folder, which is created completely or not at all.

@@ -1,3 +1,4 @@
+internal import Calibration
 package import Support
 internal import Tensors
 
@@ -13,27 +14,42 @@ extension VerificationReport {
   package var json: JSONObject {
     [
       "format": "decant-verification",
-      "version": 1,
+      "version": 2,
       "tool": .string(tool),
       "machine": .string(machine),
-      "met": .bool(isMet),
+      "command": command.map { .string($0) } ?? .null,
+      "verdict": .string(verdict.rawValue),
+      "errors": errors[0].json,
+      "met": isMet.map { .bool($0) } ?? .null,
       "thresholds": .array(checks.map(\.json)),
       "settings": settings.json,
+      "calls": calls.json,
       "reference": reference.json,
       "compared": .array(
         compared.enumerated().map { index, subject in
           var object = subject.json.object ?? JSONObject()
+          object["errors"] = errors[index].json
+          object["sizes"] = .array(
+            errors[index].sizes.compactMap { size in
+              errors[index].of(size).map {
+                [
+                  "width": .integer(size.width), "height": .integer(size.height),
+                  "calls": .integer($0.calls.count), "errors": $0.json,
+                ]
+              }
+            })
           object["summary"] = summary(of: index).json
           return .object(object)
         }),
       "pictures": .array(images.map(\.json)),
       "steps": .array(
-        steps.enumerated().map { index, step in
+        steps.map { step in
           [
-            "step": .integer(index + 1),
+            "step": .integer(step.step + 1),
             "timestep": .number(step.timestep),
-            "latent_error": .array(step.latents.map(\.json)),
-            "prediction_error": .array(step.predictions.map(\.json)),
+            "latent_error": .array(step.latents.map { $0?.json ?? .null }),
+            "prediction_error": .array(step.errors.map { $0?.guided.json ?? .null }),
+            "errors": .array(step.errors.map { $0?.pooled.json(inPercent) ?? .null }),
           ]
         }),
       "blocks": .array(
@@ -46,9 +62,57 @@ extension VerificationReport {
         }),
       "tensors": .array(tensors.map(\.json)),
       "absent_tensors": .integer(absentTensors),
+      "sensitivities": sensitivities?.json ?? .null,
       "notes": .strings(notes),
       "provenance": .object(provenance),
     ]
+  }
+}
+
+/// A relative error in per cent.
+private func inPercent(_ error: Double) -> JSONValue { finite(error * 100) }
+
+extension Predictions {
+  fileprivate func json(_ value: (Value) -> JSONValue) -> JSONValue {
+    [
+      "conditional": value(conditional),
+      "unconditional": unconditional.map(value) ?? .null,
+      "guided": value(guided),
+    ]
+  }
+}
+
+extension CallErrors {
+  /// Mean, median and worst over steps, in per cent.
+  package var json: JSONValue {
+    spreads.json {
+      [
+        "mean": inPercent($0.mean), "median": inPercent($0.median), "worst": inPercent($0.worst),
+      ]
+    }
+  }
+}
+
+extension VerificationReport.Calls {
+  fileprivate var json: JSONValue {
+    .object(
+      JSONObject(
+        [
+          ("count", .integer(count)),
+          ("of", .string(isOfCalibration ? "calibration" : "verification")),
+        ] + settings.json.members.map { ($0.key, $0.value) }))
+  }
+}
+
+extension Sensitivities {
+  fileprivate var json: JSONValue {
+    .array(
+      zip(units, values).map { unit, value in
+        [
+          "unit": .string(unit.name), "weights": .integer(unit.weightCount),
+          "sensitivity": finite(value),
+        ]
+      })
   }
 }
 
@@ -84,12 +148,14 @@ extension VerificationReport.Summary {
     [
       "least_psnr_db": finite(leastPSNR),
       "mean_psnr_db": finite(meanPSNR),
-      "identical": .bool(leastPSNR == .infinity),
+      "identical": leastPSNR.map { .bool($0 == .infinity) } ?? .null,
       "least_ssim": finite(leastSSIM),
       "mean_ssim": finite(meanSSIM),
       "largest_difference": finite(largestDifference),
       "least_share_within_1": finite(leastShareWithinOneLevel),
       "worst_latent_error": finite(worstLatentError),
+      "least_latent_cosine": finite(leastLatentCosine),
+      "mean_latent_cosine": finite(meanLatentCosine),
       "mean_prediction_error": finite(meanPredictionError),
       "worst_prediction_error": finite(worstPredictionError),
     ]
@@ -104,13 +170,15 @@ extension VerificationReport.ImageResult {
       "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
       "results": .array(
         results.map { result in
-          [
+          guard let result else { return .null }
+          return [
             "psnr_db": finite(result.comparison.psnr),
             "identical": .bool(result.comparison.isIdentical),
             "ssim": finite(result.comparison.ssim),
             "largest_difference": finite(result.comparison.largestDifference),
             "share_within_1": finite(result.comparison.shareWithinOneLevel),
             "latent_error": finite(result.latentError),
+            "latent_cosine": finite(result.latentCosine),
           ]
         }),
     ]

@@ -4,13 +4,13 @@ private import Tensors
 
 extension ReportPage {
   /// A table; a heading that begins with `#` marks a column of numbers.
-  func table(_ headings: [String], _ rows: [HTML]) -> HTML {
+  func table(_ headings: [String], _ rows: [HTML], class style: String = "") -> HTML {
     let cells = headings.map { heading -> HTML in
       heading.hasPrefix("#")
         ? "<th class=\"n\">\(String(heading.dropFirst()))</th>" : "<th>\(heading)</th>"
     }
     return """
-      <div class="scroll"><table><tr>\(cells)</tr>\(rows)</table></div>
+      <div class="scroll"><table class="\(style)"><tr>\(cells)</tr>\(rows)</table></div>
       """
   }
 
@@ -41,7 +41,7 @@ extension ReportPage {
       """
   }
 
-  /// The tensors that differ, the worst first: 12 of them visible, all of them in a folded table.
+  /// The tensors that differ, the worst first, in a folded table.
   var tensors: HTML {
     let sorted = report.tensors.sorted { a, b in
       // NaN counts as the worst value.
@@ -67,14 +67,16 @@ extension ReportPage {
     ]
     let equal = sorted.count - changed.count
     let folded: HTML =
-      changed.count > 12
-      ? """
-      <details><summary>All \(changed.count) tensors that differ</summary>\(table(headings, changed.map(row)))</details>
-      """ : ""
+      changed.isEmpty
+      ? ""
+      : """
+      <details><summary>The \(counted(changed.count, "tensor")) that \(changed.count == 1 ? "differs" : "differ")</summary>\
+      \(table(headings, changed.map(row)))</details>
+      """
     return """
       <h2>Tensor by tensor</h2><p class="note">\(formatted(count: changed.count)) tensors differ from the reference's, \
       \(formatted(count: equal)) are identical, and \(formatted(count: report.absentTensors)) of the reference's are missing. \
-      The worst come first.</p>\(changed.isEmpty ? "" : table(headings, changed.prefix(12).map(row)))\(folded)
+      The worst come first.</p>\(folded)
       """
   }
 
@@ -152,6 +154,7 @@ extension ReportPage {
   var settings: HTML {
     let settings = report.settings
     let negative = settings.negativePrompts
+    let calls = report.calls
     let facts: [(String, String)] = [
       ("prompts", "\(settings.prompts.count)"),
       (
@@ -160,16 +163,26 @@ extension ReportPage {
           ? "one per prompt" : negative.first { !$0.isEmpty } ?? "none"
       ),
       ("seeds", settings.seeds.map(String.init).joined(separator: ", ")),
-      ("steps", "\(settings.steps) (\(counted(report.steps.count, "call")) of the U-Net)"),
+      (
+        "images",
+        "\(report.images.count) of \(settings.size?.description ?? "") in \(counted(settings.steps, "step"))"
+      ),
       ("guidance scale", formatted(settings.guidanceScale, digits: 3)),
       ("scheduler", settings.schedulerClass ?? settings.scheduler ?? ""),
-      ("size", "\(settings.size?.width ?? 0) × \(settings.size?.height ?? 0)"),
-      ("blocks compared at", "\(settings.blockSteps) steps of each run"),
+      (
+        "compared calls",
+        "\(calls.count)\(calls.isOfCalibration ? " of the calibration" : ""), of "
+          + listed(report.errors[0].sizes.map(\.description))
+      ),
+      ("blocks compared at", counted(settings.blockSteps, "step")),
       ("machine", report.machine),
       ("made by", report.tool),
     ]
+    let command = report.command.map {
+      "<p class=\"note\">Repeat it with</p><pre>\($0)</pre>" as HTML
+    }
     return """
-      <h2>Settings</h2>\(table([], facts.map { "<tr><th>\($0.0)</th><td>\($0.1)</td></tr>" as HTML }))
+      <h2>Settings</h2>\(table([], facts.map { "<tr><th>\($0.0)</th><td>\($0.1)</td></tr>" as HTML }))\(command ?? "")
       """
   }
 }

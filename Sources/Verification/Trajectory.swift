@@ -1,93 +1,74 @@
+import Calibration
+import Execution
 import Kernels
 import Models
 import Sampling
 import Synchronization
 import Tensors
 
-/// A run of the reference: the image and every step.
+/// A run of the reference to an image.
 struct Trajectory: Sendable {
   struct Step: Sendable {
-    let timestep: Float
-    let modelInput: Tensor
-    /// The noise prediction, guidance applied.
-    let prediction: Tensor
+    let place: StepPlace
+    /// The latents after the step.
     let after: Tensor
   }
 
   let request: SamplingRequest
-  let conditioning: Sampler.Conditioning
   let steps: [Step]
+  let latents: Tensor
   /// The decoded latents, before rounding to 8-bit levels.
   let decoded: Tensor
   let image: Image
 
-  init(_ request: SamplingRequest, of sampler: Sampler, progress: () -> Void) throws {
+  /// - Parameters:
+  ///   - recorder: records calls of the run as well.
+  ///   - progress: called after each call.
+  ///   - didDecode: called after the latents are decoded.
+  init(
+    _ request: SamplingRequest, of sampler: Sampler, recorder: CallRecorder?,
+    progress: () -> Void, didDecode: () -> Void
+  ) throws {
     self.request = request
-    let conditioning = try sampler.conditioning(for: request)
-    let recorder = StepRecorder { step in
+    let steps = StepRecorder {
       Step(
-        timestep: step.timestep, modelInput: step.modelInput, prediction: step.prediction.guided,
-        after: step.after)
+        place: StepPlace(step: $0.index, timestep: Double($0.timestep)), after: $0.after)
     }
-    let latents = try sampler.denoise(request, conditioning: conditioning, observer: recorder) {
-      _, _ in progress()
-    }
-    self.conditioning = conditioning
-    steps = recorder.steps
+    let observers: [(any SamplingObserver)?] = [steps, recorder]
+    latents = try sampler.denoise(
+      request, observer: StepObservers(observers.compactMap { $0 })
+    ) { _, _ in progress() }
+    self.steps = steps.steps
     decoded = try sampler.decodedTensor(latents)
+    didDecode()
     image = Image.images(decoded: decoded)[0]
   }
 }
 
-/// The errors of another model relative to a trajectory of the reference.
+/// The differences of another model's own run from a trajectory of the reference.
 struct Deviation {
-  /// Relative errors of the latents after each step of the model's own run.
+  /// Relative errors of the latents after each step.
   let latents: [Double]
-  /// Relative errors of the noise predictions for the trajectory's inputs.
-  let predictions: [Double]
+  /// Cosine of the final latents.
+  let cosine: Double
   let image: Image
-  /// Relative error of the VAE decoder for the trajectory's last latents.
-  let decoder: Double
-  /// Relative error by the reference's block name, for each step whose blocks are compared.
-  let blocks: [[String: Double]]
 
   /// - Parameters:
-  ///   - reference: runs again at `blockSteps` for its blocks.
-  ///   - progress: called after each U-Net call.
+  ///   - progress: called after each call.
+  ///   - didDecode: called after the latents are decoded.
   init(
-    _ sampler: Sampler, from trajectory: Trajectory, reference: Sampler, blockSteps: Set<Int>,
-    renames: BlockRenames, progress: () -> Void
+    _ sampler: Sampler, from trajectory: Trajectory, progress: () -> Void, didDecode: () -> Void
   ) throws {
     let recorder = StepRecorder { $0.after }
-    let latents = try sampler.denoise(trajectory.request, observer: recorder) { _, _ in
+    let found = try sampler.denoise(trajectory.request, observer: recorder) { _, _ in
       progress()
     }
-    self.latents = zip(recorder.steps, trajectory.steps).map {
+    latents = zip(recorder.steps, trajectory.steps).map {
       relativeError(of: $0, from: $1.after)
     }
-    image = try sampler.decode(latents)[0]
-
-    var blocks: [[String: Double]] = []
-    predictions = try trajectory.steps.enumerated().map { index, step in
-      var tap: ComparingTap?
-      if blockSteps.contains(index) {
-        let expected = RecordingTap()
-        _ = try reference.predict(
-          step.modelInput, timestep: step.timestep, conditioning: trajectory.conditioning,
-          step: index, observer: expected)
-        progress()
-        tap = ComparingTap(expected, renames: renames)
-      }
-      let found = try sampler.predict(
-        step.modelInput, timestep: step.timestep, conditioning: trajectory.conditioning,
-        step: index, observer: tap)
-      progress()
-      if let tap { blocks.append(tap.errors) }
-      return relativeError(of: found.guided, from: step.prediction)
-    }
-    self.blocks = blocks
-    let last = trajectory.steps.last?.after ?? latents
-    decoder = relativeError(of: try sampler.decodedTensor(last), from: trajectory.decoded)
+    cosine = ErrorMeasures(reference: trajectory.latents.values, candidate: found.values).cosine
+    image = try sampler.decode(found)[0]
+    didDecode()
   }
 }
 
@@ -109,4 +90,15 @@ private final class StepRecorder<Value: Sendable>: SamplingObserver {
   }
 
   var steps: [Value] { state.withLock { $0 } }
+}
+
+/// Passes the steps of a run to several observers.
+private final class StepObservers: SamplingObserver {
+  private let observers: [any SamplingObserver]
+
+  init(_ observers: [any SamplingObserver]) { self.observers = observers }
+
+  func didStep(_ step: SamplingStep) {
+    for observer in observers { observer.didStep(step) }
+  }
 }

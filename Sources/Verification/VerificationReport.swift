@@ -1,11 +1,12 @@
+package import Calibration
 package import Sampling
 package import Support
 package import Tensors
 
 /// The results of a verification: ``json`` and ``ReportPage`` present them.
 ///
-/// The candidate and each baseline are measured against the reference. Arrays named `results` have
-/// one entry per model of ``compared``, the candidate first.
+/// The candidate and each baseline are measured against the reference. Arrays of results have one
+/// entry per model of ``compared``, the candidate first.
 package struct VerificationReport: Sendable {
   /// A model and its size.
   package struct Subject: Sendable, Equatable {
@@ -42,7 +43,7 @@ package struct VerificationReport: Sendable {
     /// `nil` if there are no values. NaN counts as the worst value.
     package init?(_ values: [Double]) {
       guard !values.isEmpty else { return nil }
-      mean = values.reduce(0, +) / Double(values.count)
+      mean = values.mean
       worst = values.largest
     }
   }
@@ -61,6 +62,23 @@ package struct VerificationReport: Sendable {
     package let relativeError: Double
     package let cosine: Double
     package let largestDifference: Double
+
+    package init(
+      component: String, name: String, reference: String, shape: Shape, before: TensorEncoding,
+      after: TensorEncoding, sqnr: Double, relativeError: Double, cosine: Double,
+      largestDifference: Double
+    ) {
+      self.component = component
+      self.name = name
+      self.reference = reference
+      self.shape = shape
+      self.before = before
+      self.after = after
+      self.sqnr = sqnr
+      self.relativeError = relativeError
+      self.cosine = cosine
+      self.largestDifference = largestDifference
+    }
   }
 
   /// Errors of one block's output when every model gets the reference's inputs.
@@ -72,13 +90,23 @@ package struct VerificationReport: Sendable {
     package let results: [Spread?]
   }
 
+  /// The calls that every model evaluated.
+  package struct Calls: Sendable, Equatable {
+    package let settings: CalibrationSettings
+    package let count: Int
+    /// Whether they are those of a calibration and not of this verification.
+    package let isOfCalibration: Bool
+  }
+
   /// Errors at one step of the scheduler.
   package struct StepResult: Sendable, Equatable {
+    /// Index into the scheduler's timesteps.
+    package let step: Int
     package let timestep: Double
-    /// Relative errors of the latents after the step, each model on its own trajectory.
-    package let latents: [Spread]
-    /// Relative errors of the guided noise prediction on the reference's trajectory.
-    package let predictions: [Spread]
+    /// Relative errors of the latents after the step, in the model's own runs; `nil` without them.
+    package let latents: [Spread?]
+    /// Errors of the predictions for the reference's inputs; `nil` where no call is recorded.
+    package let errors: [CallErrors.Step?]
   }
 
   /// The images of one prompt and seed.
@@ -88,6 +116,8 @@ package struct VerificationReport: Sendable {
       package let comparison: ImageComparison
       /// Relative error of the latents after the last step.
       package let latentError: Double
+      /// Cosine of these latents: 1 for equal directions.
+      package let latentCosine: Double
     }
 
     package let prompt: String
@@ -95,29 +125,41 @@ package struct VerificationReport: Sendable {
     package let negativePrompt: String
     package let seed: UInt64
     package let reference: Image
-    package let results: [Result]
+    /// `nil` for baselines, which make no images.
+    package let results: [Result?]
   }
 
-  /// The values that thresholds apply to.
+  /// The values that thresholds apply to. Those of images are `nil` for a model that made none.
   package struct Summary: Sendable, Equatable {
-    package let leastPSNR: Double
+    package let leastPSNR: Double?
     /// Mean over images that are not identical; infinite if all are.
-    package let meanPSNR: Double
+    package let meanPSNR: Double?
     package let leastSSIM: Double?
     package let meanSSIM: Double?
-    package let largestDifference: Double
-    package let leastShareWithinOneLevel: Double
-    package let worstLatentError: Double
+    package let largestDifference: Double?
+    package let leastShareWithinOneLevel: Double?
+    package let worstLatentError: Double?
+    /// Cosine of the final latents.
+    package let leastLatentCosine: Double?
+    package let meanLatentCosine: Double?
+    /// The largest relative error of the guided prediction of a call.
     package let worstPredictionError: Double
+    /// Mean over calls and steps.
     package let meanPredictionError: Double
   }
 
   package let tool: String
   package let machine: String
+  /// The command line that repeats the verification.
+  package let command: String?
   package let settings: VerificationSettings
+  package let calls: Calls
   package let reference: Subject
   /// The candidate, then the baselines.
   package let compared: [Subject]
+  /// Errors of the predictions for the reference's inputs.
+  package let errors: [CallErrors]
+  package let verdict: Verdict
   package let tensors: [TensorResult]
   /// Number of tensors of the reference that the candidate lacks.
   package let absentTensors: Int
@@ -125,43 +167,51 @@ package struct VerificationReport: Sendable {
   package let steps: [StepResult]
   package let images: [ImageResult]
   package let checks: [VerificationThresholds.Check]
+  /// The sensitivities of the reference's layers, where they were measured.
+  package let sensitivities: Sensitivities?
   /// Remarks that readers need to interpret the results.
   package let notes: [String]
   /// How the candidate was made.
   package let provenance: JSONObject
 
-  /// Whether every threshold is met; true without thresholds.
-  package var isMet: Bool { checks.allSatisfy(\.isMet) }
+  /// Whether every threshold is met; `nil` without thresholds.
+  package var isMet: Bool? { checks.isEmpty ? nil : checks.allSatisfy(\.isMet) }
 
   /// The summary of a model of ``compared``.
   package func summary(of index: Int) -> Summary {
-    Self.summary(of: index, images: images, steps: steps)
+    Self.summary(of: index, images: images, errors: errors)
   }
 
   static func summary(
-    of index: Int, images: [ImageResult], steps: [StepResult]
+    of index: Int, images: [ImageResult], errors: [CallErrors]
   ) -> Summary {
-    let results = images.map { $0.results[index] }
+    let results = images.compactMap { $0.results[index] }
+    /// `nil` without images.
+    func over(
+      _ values: [Double], _ reduced: ([Double]) -> Double
+    ) -> Double? { values.isEmpty ? nil : reduced(values) }
     let psnr = results.map(\.comparison.psnr)
-    let finitePSNR = psnr.filter { $0 != .infinity }
     let ssim = results.compactMap(\.comparison.ssim)
-    let isMeasured = !ssim.isEmpty && ssim.count == results.count
+    let measured = ssim.count == results.count ? ssim : []
+    let cosines = results.map(\.latentCosine)
     return Summary(
-      leastPSNR: psnr.smallest,
-      meanPSNR: finitePSNR.isEmpty
-        ? .infinity : finitePSNR.reduce(0, +) / Double(finitePSNR.count),
-      leastSSIM: isMeasured ? ssim.smallest : nil,
-      meanSSIM: isMeasured ? ssim.reduce(0, +) / Double(ssim.count) : nil,
-      largestDifference: results.map(\.comparison.largestDifference).largest,
-      leastShareWithinOneLevel: results.map(\.comparison.shareWithinOneLevel).smallest,
-      worstLatentError: results.map(\.latentError).largest,
-      worstPredictionError: steps.map { $0.predictions[index].worst }.largest,
-      meanPredictionError: steps.reduce(0) { $0 + $1.predictions[index].mean }
-        / Double(max(1, steps.count)))
+      leastPSNR: over(psnr, \.smallest),
+      meanPSNR: over(psnr) { over($0.filter { $0 != .infinity }, \.mean) ?? .infinity },
+      leastSSIM: over(measured, \.smallest), meanSSIM: over(measured, \.mean),
+      largestDifference: over(results.map(\.comparison.largestDifference), \.largest),
+      leastShareWithinOneLevel: over(
+        results.map(\.comparison.shareWithinOneLevel), \.smallest),
+      worstLatentError: over(results.map(\.latentError), \.largest),
+      leastLatentCosine: over(cosines, \.smallest), meanLatentCosine: over(cosines, \.mean),
+      worstPredictionError: errors[index].steps.map(\.guided.worst).largest,
+      meanPredictionError: errors[index].steps.map(\.guided.mean).mean)
   }
 }
 
 extension [Double] {
+  /// - Precondition: not empty.
+  var mean: Double { reduce(0, +) / Double(count) }
+
   /// The largest value, or NaN if any value is NaN.
   var largest: Double { reduce(-.infinity) { $0.isNaN || $1.isNaN ? .nan : Swift.max($0, $1) } }
 

@@ -4,8 +4,11 @@ package import Support
 /// Prompts and sampler settings of a verification, the same for every model.
 package struct VerificationSettings: Sendable, Equatable {
   package var prompts: [Prompt]
-  /// Each prompt is run with each seed.
+  /// Each prompt is run with each seed. Below 2^63.
   package var seeds: [UInt64]
+  /// The number of images of each model, of the first prompts; `nil` is one for each prompt and seed.
+  /// Where it is larger, further seeds are used.
+  package var images: Int?
   package var steps: Int
   package var guidanceScale: Double
   /// A name of `Schedulers.all`; `nil` uses the reference's scheduler config. A report states the
@@ -13,24 +16,28 @@ package struct VerificationSettings: Sendable, Equatable {
   package var scheduler: String?
   /// diffusers' class of the scheduler that ran; `nil` before a run.
   package internal(set) var schedulerClass: String?
-  /// `nil` is the reference's training size.
+  /// The size of the images; `nil` is the reference's training size.
   package var size: ImageSize?
-  /// Number of steps of each trajectory at which blocks are compared, spread from the first to the
-  /// last. The outputs of all blocks of a step are in memory at once.
+  /// Further sizes at which calls are compared, without images.
+  package var otherSizes: [ImageSize]
+  /// Number of steps of one run at which blocks are compared, spread from the first to the last. The
+  /// outputs of all blocks at all of these steps are in memory at once. At least 1.
   package var blockSteps: Int
 
   package init(
-    prompts: [Prompt], seeds: [UInt64] = [0], steps: Int = SamplingRequest.standardRunSteps,
+    prompts: [Prompt], seeds: [UInt64] = [0], images: Int? = nil,
+    steps: Int = SamplingRequest.standardRunSteps,
     guidanceScale: Double = SamplingRequest.standardGuidanceScale, scheduler: String? = nil,
-    size: ImageSize? = nil,
-    blockSteps: Int = 3
+    size: ImageSize? = nil, otherSizes: [ImageSize] = [], blockSteps: Int = 3
   ) {
     self.prompts = prompts
     self.seeds = seeds
+    self.images = images
     self.steps = steps
     self.guidanceScale = guidanceScale
     self.scheduler = scheduler
     self.size = size
+    self.otherSizes = otherSizes
     self.blockSteps = blockSteps
   }
 
@@ -48,6 +55,7 @@ package struct VerificationSettings: Sendable, Equatable {
       "scheduler_name": scheduler.map { .string($0) } ?? .null,
       "width": (size?.width).map { .integer($0) } ?? .null,
       "height": (size?.height).map { .integer($0) } ?? .null,
+      "pictures": images.map { .integer($0) } ?? .null,
       "block_steps": .integer(blockSteps),
     ]
   }

@@ -1,14 +1,16 @@
+package import Calibration
 package import Kernels
 import ModelSources
 package import Models
 import Sampling
 import Support
-internal import Tensors
 
 /// Compares models with a reference on the same prompts and seeds: by tensor, block, step and
 /// image.
 ///
-/// Models run one after another, so at most two, including the reference, are in memory.
+/// The reference runs once and its calls are recorded. The other models evaluate these calls
+/// (teacher-forced). Only the candidate also makes images of its own. Models run one after another,
+/// so at most two, including the reference, are in memory.
 package struct Verifier: Sendable {
   /// A model to compare, with its name in the report.
   package struct Subject: Sendable {
@@ -18,14 +20,18 @@ package struct Verifier: Sendable {
     package let fileBytes: Int?
     /// Arithmetic of its sampler.
     package let arithmetic: Arithmetic
+    /// Whether the U-Net's input and its predictions are rounded to float16.
+    package let roundsToHalf: Bool
 
     package init(
-      name: String, model: Model, fileBytes: Int? = nil, arithmetic: Arithmetic = .f32
+      name: String, model: Model, fileBytes: Int? = nil, arithmetic: Arithmetic = .f32,
+      roundsToHalf: Bool = false
     ) {
       self.name = name
       self.model = model
       self.fileBytes = fileBytes
       self.arithmetic = arithmetic
+      self.roundsToHalf = roundsToHalf
     }
   }
 
@@ -49,14 +55,23 @@ package struct Verifier: Sendable {
   /// Runs the reference, the candidate and the baselines, and measures their errors.
   ///
   /// - Parameters:
-  ///   - baselines: other reductions of the reference, measured like the candidate.
+  ///   - baselines: other reductions of the reference. They make no images.
+  ///   - recorded: calls of the reference that were recorded before, such as those of its
+  ///     calibration; `nil` records calls. They are not used where the reference predicts something
+  ///     else for them.
+  ///   - sensitivities: the sensitivities of the reference's layers, for the report.
+  ///   - command: the command line that repeats the verification, for the report.
   ///   - renames: blocks that are renumbered in the candidate; `nil` reads them from its
   ///     provenance.
-  ///   - progress: called after each unit of work.
+  ///   - progress: called after each call and each image, in units of the calls of the smallest
+  ///     size.
+  ///   - planned: called before the first progress.
   /// - Throws: ``VerificationError``, an error of the sampler, or `CancellationError`.
   package func verify(
     reference: Subject, candidate: Subject, baselines: [Subject] = [],
-    renames: BlockRenames? = nil, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    recorded: RecordedCalls? = nil, sensitivities: Sensitivities? = nil, command: String? = nil,
+    renames: BlockRenames? = nil, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in },
+    planned: (VerificationPlan) -> Void = { _ in }
   ) throws -> VerificationReport {
     let compared = [candidate] + baselines
     for subject in compared { try checkComparable(subject, with: reference) }
@@ -67,45 +82,67 @@ package struct Verifier: Sendable {
     let renames = renames ?? BlockRenames(candidate: provenance, reference: original)
 
     let sampler = try Sampler(reference.model, arithmetic: reference.arithmetic)
-    let settings = settings(for: sampler)
-    let requests = requests(
-      settings,
-      scheduler: reference.model.scheduler ?? reference.model.family.architecture.scheduler)
-    let stepCount = try sampler.scheduler(for: requests[0]).timesteps.count
-    let blockSteps = spread(settings.blockSteps, over: stepCount)
+    var request = SamplingRequest(prompt: "")
+    request.setSize(settings.size)
+    let size = sampler.size(for: request)
+    // Calls of another model or with other text states would be compared with wrong predictions.
+    var reused = try recorded.map {
+      try ReferenceBlocks($0, by: sampler, count: settings.blockSteps)
+    }
+    if reused?.isRepeatable == false { reused = nil }
+    let runs = try ReferenceRuns(
+      settings, size: size, of: sampler, recorded: reused == nil ? nil : recorded)
+    planned(runs.plan(baselines: baselines.count, reusesCalls: reused != nil))
 
     var done = 0
-    let perImage = stepCount + compared.count * (2 * stepCount + blockSteps.count)
-    let total = 1 + requests.count * perImage
-    func count() {
-      done += 1
+    let total = runs.work(models: compared.count)
+    func advance(_ work: Int) {
+      done += work
       progress(done, total)
     }
-
     let (tensors, absent) = try compareTensors(candidate.model, reference.model, renames)
-    count()
-    let trajectories = try requests.map { try Trajectory($0, of: sampler, progress: count) }
-    var measures: [Measures] = []
+    advance(1)
+    let found = try runs.perform(by: sampler, progress: advance)
+    let blocks =
+      try reused
+      ?? ReferenceBlocks(
+        RecordedCalls(found.calls, runs.settings), by: sampler, count: settings.blockSteps)
+    if runs.blockWork > 0 { advance(runs.blockWork) }
+
+    var models: [Measures] = []
     for (index, subject) in compared.enumerated() {
       let other = try Sampler(subject.model, arithmetic: subject.arithmetic)
-      let subjectRenames = index == 0 ? renames : BlockRenames()
-      measures.append(
+      let evaluation = try CallEvaluation(
+        CallReplay(blocks.replay, by: other), guidanceScale: blocks.settings.guidanceScale,
+        roundsToHalf: subject.roundsToHalf, taps: blocks.taps,
+        renames: index == 0 ? renames : BlockRenames()
+      ) { advance(runs.weight(of: $0.run.size)) }
+      var deviations: [Deviation] = []
+      for trajectory in index == 0 ? found.trajectories : [] {
+        deviations.append(
+          try Deviation(other, from: trajectory) {
+            advance(runs.weight(of: size))
+          } didDecode: {
+            advance(runs.imageWork)
+          })
+      }
+      models.append(
         Measures(
-          deviations: try trajectories.map {
-            try Deviation(
-              other, from: $0, reference: sampler, blockSteps: blockSteps,
-              renames: subjectRenames, progress: count)
+          evaluation: evaluation, deviations: deviations,
+          decoder: try found.trajectories.first.map {
+            try decoderError(of: other, subject, reference: reference, for: $0)
           },
           texts: try compareTexts(other, sampler, settings)))
     }
-
-    var resolved = settings
-    let scheduler = try reference.model.schedulerKind(for: requests[0])
-    (resolved.scheduler, resolved.schedulerClass) = (scheduler.name, scheduler.className)
     return report(
-      settings: resolved, reference: reference, compared: compared, tensors: tensors,
-      absent: absent, trajectories: trajectories, measures: measures,
-      order: try blockOrder(sampler, trajectories[0]), provenance: provenance)
+      Measurements(
+        settings: try resolved(size: size, images: runs.imageRuns.count, by: reference.model),
+        calls: blocks.settings, reusesCalls: reused != nil,
+        ignoresCalls: recorded != nil && reused == nil, tensors: tensors, absent: absent,
+        trajectories: found.trajectories, models: models,
+        order: try blockOrder(sampler, blocks.names, hasImages: !found.trajectories.isEmpty),
+        sensitivities: sensitivities, command: command, provenance: provenance),
+      reference: reference, compared: compared)
   }
 
   // MARK: - Checks and requests
@@ -134,124 +171,16 @@ package struct Verifier: Sendable {
   }
 
   /// The settings with the defaults that come from the reference filled in.
-  private func settings(for sampler: Sampler) -> VerificationSettings {
+  private func resolved(
+    size: ImageSize, images: Int, by model: Model
+  ) throws -> VerificationSettings {
     var settings = settings
     var request = SamplingRequest(prompt: "")
-    request.setSize(settings.size)
-    settings.size = sampler.size(for: request)
+    request.scheduler = settings.scheduler
+    let scheduler = try model.schedulerKind(for: request)
+    settings.size = size
+    settings.images = images
+    (settings.scheduler, settings.schedulerClass) = (scheduler.name, scheduler.className)
     return settings
-  }
-
-  private func requests(
-    _ settings: VerificationSettings, scheduler: JSONObject
-  ) -> [SamplingRequest] {
-    settings.prompts.flatMap { prompt in
-      settings.seeds.map { seed in
-        var request = SamplingRequest(prompt: "")
-        request.setPrompt(prompt)
-        request.steps = settings.steps
-        request.guidanceScale = settings.guidanceScale
-        request.scheduler = settings.scheduler
-        // The same schedule for all models, so that steps are comparable.
-        request.schedulerConfig = scheduler
-        request.seed = seed
-        request.setSize(settings.size)
-        return request
-      }
-    }
-  }
-
-  // MARK: - Tensors and texts
-
-  private func compareTensors(
-    _ candidate: Model, _ reference: Model, _ renames: BlockRenames
-  ) throws -> (results: [VerificationReport.TensorResult], absent: Int) {
-    var results: [VerificationReport.TensorResult] = []
-    var absent = 0
-    for expected in reference.components {
-      guard let found = candidate[expected.name] else {
-        absent += expected.modules.tensors.count
-        continue
-      }
-      let shapes = Dictionary(
-        uniqueKeysWithValues: expected.modules.tensors.map { ($0.name, $0.shape) })
-      let before = results.count
-      for tensor in found.modules.tensors {
-        try Cancellation.check()
-        let original =
-          expected.name == ComponentName.unet ? renames.original(of: tensor.name) : tensor.name
-        guard shapes[original] == tensor.shape else { continue }
-        let (a, b) = (
-          try expected.weights.tensor(original), try found.weights.tensor(tensor.name)
-        )
-        let measures = ErrorMeasures(reference: a, candidate: b)
-        results.append(
-          VerificationReport.TensorResult(
-            component: expected.name, name: tensor.name, reference: original,
-            shape: tensor.shape, before: a.encoding, after: b.encoding, sqnr: measures.sqnr,
-            relativeError: measures.relativeRMS, cosine: measures.cosine,
-            largestDifference: measures.largestDifference))
-      }
-      absent += shapes.count - (results.count - before)
-    }
-    return (results, absent)
-  }
-
-  /// Relative errors of the text encoders' blocks, for each text.
-  private func compareTexts(
-    _ sampler: Sampler, _ reference: Sampler, _ settings: VerificationSettings
-  ) throws -> [[String: Double]] {
-    try texts(settings).map { text in
-      let expected = RecordingTap()
-      _ = try reference.embed(text, observer: expected)
-      let tap = ComparingTap(expected, renames: BlockRenames())
-      _ = try sampler.embed(text, observer: tap)
-      return tap.errors
-    }
-  }
-
-  private func texts(_ settings: VerificationSettings) -> [String] {
-    settings.prompts.map(\.prompt) + (settings.guidanceScale > 1 ? settings.negativePrompts : [])
-  }
-
-  /// All blocks by component and name, in the order of execution.
-  private func blockOrder(
-    _ sampler: Sampler, _ trajectory: Trajectory
-  ) throws -> [(component: String, name: String)] {
-    let text = RecordingTap()
-    _ = try sampler.embed(trajectory.request.prompt, observer: text)
-    let unet = RecordingTap()
-    if let step = trajectory.steps.first {
-      _ = try sampler.predict(
-        step.modelInput, timestep: step.timestep, conditioning: trajectory.conditioning,
-        observer: unet)
-    }
-    // With more than one encoder, block names begin with the component's name.
-    let encoders = sampler.model.components.map(\.name).filter(
-      ComponentName.textEncoders.contains)
-    let texts = text.names.map { name in
-      for encoder in encoders where name.hasPrefix(encoder + ".") {
-        return (component: encoder, name: String(name.dropFirst(encoder.count + 1)))
-      }
-      return (component: encoders.first ?? ComponentName.textEncoder, name: name)
-    }
-    return texts + unet.names.map { (ComponentName.unet, $0) }
-      + [(ComponentName.vae, "decoder")]
-  }
-}
-
-/// The measurements of one model.
-struct Measures {
-  /// One for each trajectory.
-  let deviations: [Deviation]
-  /// Relative errors of the text encoders' blocks, for each text.
-  let texts: [[String: Double]]
-
-  func errors(_ component: String, _ block: String) -> [Double] {
-    switch component {
-    case ComponentName.unet: deviations.flatMap { $0.blocks.compactMap { $0[block] } }
-    case ComponentName.vae: deviations.map(\.decoder)
-    default: texts.compactMap { $0["\(component).\(block)"] ?? $0[block] }
-    }
   }
 }

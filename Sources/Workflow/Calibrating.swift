@@ -47,7 +47,8 @@ package struct Shard: Sendable, Equatable {
 ///   ``CalibrationError``, ``DiskSpaceError``, ``JobError`` or ``BindingError`` for a model that
 ///   cannot run, or an error of the prompts, the sampler or the weights' source.
 func calibrated(
-  _ digest: SourceDigest, _ request: CalibrationRequest, shard: Shard? = nil, to path: String, replacing: Bool,
+  _ digest: SourceDigest, _ request: CalibrationRequest, shard: Shard? = nil, to path: String,
+  replacing: Bool,
   resuming: Bool, reusing: Bool, remedy: Remedy, checkSpace: () throws -> Void = {},
   _ events: @escaping EventSink
 ) throws -> CalibrationFile {
@@ -94,11 +95,8 @@ func calibrated(
   let start = ContinuousClock.now
   do {
     return try calibrator.calibrate(
-      runs, on: subject,
-      while: { request.limit.map { ContinuousClock.now - start < $0 } ?? true }
-    ) { done, total in
-      events(.progress(done: done, total: total))
-    }
+      runs, on: subject, progress: { events(.progress(done: $0, total: $1)) },
+      while: { request.limit.map { ContinuousClock.now - start < $0 } ?? true })
   } catch is CancellationError where files.fileExists(atPath: calibrator.partialPath) {
     throw InterruptedCalibration(partialPath: calibrator.partialPath, remedy: remedy)
   }
@@ -111,4 +109,3 @@ extension Compute {
     "decant \(toolVersion)" + (self == .f32 ? "" : " (\(name))")
   }
 }
-

@@ -19,6 +19,24 @@ package enum Effort: String, CaseIterable, Sendable {
     }
   }
 
+  /// The images that a verification makes with each model.
+  var images: Int {
+    switch self {
+    case .quick: 1
+    case .standard: 2
+    case .thorough: 8
+    }
+  }
+
+  /// The steps of one run at which a verification compares blocks.
+  var blockSteps: Int {
+    switch self {
+    case .quick: 1
+    case .standard: 2
+    case .thorough: 3
+    }
+  }
+
   /// The sampling steps of a run.
   package var steps: Int {
     switch self {
@@ -33,9 +51,10 @@ package enum Effort: String, CaseIterable, Sendable {
   func sizes(native: ImageSize) -> [ImageSize] {
     let side = max(native.width, native.height)
     func scaled(_ numerator: Int, _ denominator: Int) -> ImageSize {
+      // A multiple of the VAE's factor.
       ImageSize(
-        width: native.width * numerator / denominator,
-        height: native.height * numerator / denominator)
+        width: native.width * numerator / denominator / 8 * 8,
+        height: native.height * numerator / denominator / 8 * 8)
     }
     switch (self, side) {
     case (.quick, ...256): return [native]

@@ -105,7 +105,7 @@ package struct QuantizationRequest: Sendable {
   private func roundingMethod(calls: Int) throws -> any RoundingMethod {
     guard let method else {
       return RoundingMethods.standard(hasMoments: calls >= CalibrationFile.measurableCalls)
-     }
+    }
     guard let found = RoundingMethods.named(method) else {
       throw JobError(
         unknown: method, "rounding method", expected: roundingMethodNames)

@@ -22,16 +22,18 @@ package struct ShrinkJob: Job {
   private let calibrating: CalibrationRequest
   private let verification: VerificationRequest?
   private let report: String?
+  private let command: String?
 
   /// - Parameters:
   ///   - cut: the blocks to strip first; `nil` strips none.
   ///   - calibration: a calibration file; `nil` makes one next to the output.
   ///   - verification: `nil` writes the model without a verification.
   ///   - report: the folder for the report; `nil` writes no report.
+  ///   - command: the command line that repeats the job, for the report.
   package init(
     model: String, reading: InputOptions, output: OutputRequest, cut: Cut?,
     quantization: QuantizationRequest, calibration: String?, calibrating: CalibrationRequest,
-    verification: VerificationRequest?, report: String?
+    verification: VerificationRequest?, report: String?, command: String? = nil
   ) {
     self.model = model
     self.reading = reading
@@ -42,6 +44,7 @@ package struct ShrinkJob: Job {
     self.calibrating = calibrating
     self.verification = verification
     self.report = report
+    self.command = command
   }
 
   package func perform(_ events: @escaping EventSink) async throws -> ShrinkOutcome {
@@ -121,10 +124,15 @@ package struct ShrinkJob: Job {
     try checkSpace(calibrated: makesCalibration && !exists ? bound : nil)
     try verification?.checkMemory(for: bound)
     if let report { try verification?.checkSpace(forReport: report, of: bound) }
-    let file = try given ?? calibrationFile(calibrated, calibrating, makesCalibration, events) {
-      try checkSpace(calibrated: bound)
-    }
+    let file =
+      try given
+      ?? calibrationFile(calibrated, calibrating, makesCalibration, events) {
+        try checkSpace(calibrated: bound)
+      }
     verification?.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
+    // A stripped model is compared with the original, whose calls are others.
+    let recorded = cut == nil ? file?.recorded : nil
+    if recorded != nil { try verification?.limitPromptsToImages() }
     let kept = makesCalibration ? calibrationPath : nil
     do {
       let model: QuantizedModel
@@ -148,7 +156,7 @@ package struct ShrinkJob: Job {
       }
       let result = try write(
         model.model.recording(steps + [model.step], from: digest), staged: staged, by: writer,
-        verifying: verification, against: source, calibration: kept, events)
+        verifying: verification, against: source, recorded: recorded, calibration: kept, events)
       model.removeSpool()
       var written = WrittenModel(
         before: source, after: model.model, output: output, by: writer)
@@ -168,12 +176,14 @@ package struct ShrinkJob: Job {
   /// - Parameters:
   ///   - earlier: the output where it is written and staged already; `nil` writes it.
   ///   - request: `nil` only writes.
+  ///   - recorded: calls of the original; `nil` where the verification records them.
   ///   - calibration: the calibration file that this job made.
   /// - Returns: the results of the verification.
   private func write(
     _ model: ModelSource, staged earlier: (outputs: StagedOutputs, place: String)?,
     by writer: any ModelWriter, verifying request: VerificationRequest?,
-    against source: ModelSource, calibration: String?, _ events: EventSink
+    against source: ModelSource, recorded: RecordedCalls?, calibration: String?,
+    _ events: EventSink
   ) throws -> VerificationReport? {
     guard let request else {
       if let earlier {
@@ -194,8 +204,8 @@ package struct ShrinkJob: Job {
     let result: VerificationReport
     do {
       result = try verify(
-        source, try written(at: place, besides: source, events), request,
-        candidateBytes: bytesOnDisk(place), events)
+        source, try written(at: place, besides: source, events), request, recorded: recorded,
+        candidateBytes: bytesOnDisk(place), command: command, events)
       if writer.recordsParity { try record(result, at: place, of: staged, by: writer, events) }
       try Cancellation.check()
     } catch is CancellationError {
@@ -324,7 +334,12 @@ package struct ShrinkOutcome: JobOutcome {
   package let verification: VerificationOutcome?
 
   package var json: JSONValue {
-    ["written": written.json, "verification": verification?.json ?? .null]
+    let verified = verification?.json.object
+    return [
+      "written": written.json, "verdict": verified?["verdict"] ?? .null,
+      "errors": verified?["errors"] ?? .null,
+      "verification": verified.map { .object($0) } ?? .null,
+    ]
   }
 
   package var text: String {

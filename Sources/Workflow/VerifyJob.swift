@@ -1,4 +1,4 @@
-private import Calibration
+internal import Calibration
 internal import ModelSources
 internal import Models
 private import Quantization
@@ -19,13 +19,20 @@ package struct VerificationRequest: RunRequest, Sendable {
   /// Prompts to avoid: those that a calibration used.
   package var promptsExcluded: Set<String>
   package var steps: Int
-  /// Images per prompt, with seeds 0, 1, ….
+  /// Runs per prompt, with seeds 0, 1, ….
   package var seeds: Int
+  /// The number of images of each model, of the first prompts; `nil` is one for each run where the
+  /// prompts are a file or there are several seeds, and at most the effort's number elsewhere.
+  package var pictures: Int?
+  /// Decides on the sizes, where none is given, and on how many images and blocks are compared.
+  package let effort: Effort
   package var guidanceScale: Double
   /// A scheduler's name; `nil` is the reference's own.
   package var scheduler: String?
-  package var size: ImageSize?
-  /// Whether the reference in fp16 and in int8 by round to nearest is measured for comparison.
+  /// The sizes at which calls are compared; that of the images is the first. Empty for the effort's
+  /// sizes for the model.
+  package var sizes: [ImageSize]
+  /// Whether the reference rounded to fp16 and to int8 is measured for comparison.
   package var hasBaselines: Bool
   /// The arithmetic of the candidate and the baselines.
   package var compute: Compute
@@ -43,14 +50,21 @@ package struct VerificationRequest: RunRequest, Sendable {
 
   package mutating func set(steps: Int?, sizes: [ImageSize]) {
     self.steps = steps ?? self.steps
-    size = sizes.first
+    self.sizes = sizes
   }
 
-  package static let standard = VerificationRequest(
-    promptsPath: nil, promptLimit: 2, limitsPromptFiles: false, promptsExcluded: [],
-    steps: SamplingRequest.standardRunSteps, seeds: 1,
-    guidanceScale: SamplingRequest.standardGuidanceScale, scheduler: nil, size: nil,
-    hasBaselines: true, compute: .f32, referenceCompute: .f32)
+  package static let standard = VerificationRequest.standard(.standard)
+
+  package static func standard(_ effort: Effort) -> VerificationRequest {
+    VerificationRequest(
+      promptsPath: nil, promptLimit: effort.prompts, limitsPromptFiles: false,
+      promptsExcluded: [], steps: effort.steps, seeds: 1, pictures: nil, effort: effort,
+      guidanceScale: SamplingRequest.standardGuidanceScale, scheduler: nil, sizes: [],
+      hasBaselines: true, compute: .f32, referenceCompute: .f32)
+  }
+
+  /// The number of images where the prompts are Decant's own.
+  package var standardPictures: Int { effort.images }
 
   fileprivate var thresholds: VerificationThresholds {
     VerificationThresholds(
@@ -64,15 +78,39 @@ package struct VerificationRequest: RunRequest, Sendable {
     sampling.steps = steps
     sampling.guidanceScale = guidanceScale
     sampling.scheduler = scheduler
-    sampling.setSize(size)
+    sampling.setSize(sizes.first)
     return sampling
+  }
+
+  /// The sizes at which calls are compared; that of the images is the first.
+  fileprivate func sizes(for reference: Model) -> [ImageSize] {
+    if !sizes.isEmpty { return sizes }
+    return effort.sizes(native: reference.size(for: SamplingRequest(prompt: "")))
+  }
+
+  /// The number of images of each model.
+  private var imageCount: Int {
+    get throws {
+      if let pictures { return pictures }
+      let runs = try prompts.count * seeds
+      return promptsPath != nil || seeds > 1 ? runs : min(runs, effort.images)
+    }
+  }
+
+  /// Uses only as many prompts as there are images: other calls are recorded already.
+  mutating func limitPromptsToImages() throws {
+    promptLimit = max(1, try imageCount)
   }
 
   /// Refuses images that take more memory than the process can get.
   ///
   /// - Throws: ``MemoryError``, or an error of the prompts.
   func checkMemory(for reference: Model) throws {
-    try reference.checkMemory(for: sampling, images: 2 * (try prompts.count) * seeds)
+    for (index, size) in sizes(for: reference).enumerated() {
+      var sampling = sampling
+      sampling.setSize(size)
+      try reference.checkMemory(for: sampling, images: index == 0 ? 2 * (try imageCount) : 0)
+    }
   }
 
   /// Refuses a report whose images may not fit on its disk.
@@ -81,19 +119,28 @@ package struct VerificationRequest: RunRequest, Sendable {
   func checkSpace(forReport path: String, of reference: Model) throws {
     try requireSpace(
       VerificationReport.mostImageBytes(
-        pairs: try prompts.count * seeds, models: 1 + baselines(of: reference.source).count,
-        size: reference.size(for: sampling)), for: path, isMost: true)
+        images: try imageCount, size: sizes(for: reference)[0]), for: path, isMost: true)
+  }
+
+  fileprivate func settings(for reference: Model) throws -> VerificationSettings {
+    let sizes = sizes(for: reference)
+    return VerificationSettings(
+      prompts: try prompts, seeds: (0..<seeds).map { UInt64($0) }, images: try imageCount,
+      steps: steps, guidanceScale: guidanceScale, scheduler: scheduler, size: sizes[0],
+      otherSizes: Array(sizes.dropFirst()), blockSteps: effort.blockSteps)
   }
 
   /// What the candidate should improve on: the reference in these schemes, rounded to nearest. A
   /// quantized reference has no baselines.
   fileprivate func baselines(
     of reference: ModelSource
-  ) -> [(name: String, scheme: any Scheme)] {
+  ) -> [(name: String, scheme: any Scheme, roundsToHalf: Bool)] {
     if !hasBaselines || reference.components.contains(where: \.weights.hasQuantizedTensors) {
       return []
     }
-    return [("fp16", Schemes.half), ("int8 (round)", Schemes.int8)]
+    return [
+      ("fp16 rounding", Schemes.half, true), ("int8 (round)", Schemes.int8, false),
+    ]
   }
 
   /// Reads the prompts once, because a pipe cannot be read again. Without a file of its own, the
@@ -127,11 +174,14 @@ package struct VerifyJob: Job {
   private let request: VerificationRequest
   private let report: String?
   private let replacing: Bool
+  private let command: String?
 
-  /// - Parameter report: the folder for `report.json` and `index.html`; `nil` writes no report.
+  /// - Parameters:
+  ///   - report: the folder for `report.json` and `index.html`; `nil` writes no report.
+  ///   - command: the command line that repeats the job, for the report.
   package init(
     reference: String, candidate: String, reading: InputOptions, request: VerificationRequest,
-    report: String?, replacing: Bool
+    report: String?, replacing: Bool, command: String? = nil
   ) {
     self.reference = reference
     self.candidate = candidate
@@ -139,6 +189,7 @@ package struct VerifyJob: Job {
     self.request = request
     self.report = report
     self.replacing = replacing
+    self.command = command
   }
 
   package func perform(_ events: @escaping EventSink) async throws -> VerificationOutcome {
@@ -151,7 +202,8 @@ package struct VerifyJob: Job {
       by: original, events)
     var request = request
     try request.readPrompts()
-    let result = try verify(original, other, request, report: report, events)
+    let result = try verify(
+      original, other, request, report: report, command: command, events)
     return VerificationOutcome(result, report: report, replacing: replacing)
   }
 }
@@ -159,22 +211,19 @@ package struct VerifyJob: Job {
 /// Compares a candidate with its reference.
 ///
 /// - Parameters:
+///   - recorded: calls of the reference that were recorded before; `nil` records calls.
+///   - sensitivities: those of the reference's layers, for the report.
 ///   - candidateBytes: the size of the candidate's files; `nil` measures those at its location.
 ///   - report: where a report will be written, whose space is checked first.
+///   - command: the command line that repeats the verification, for the report.
 /// - Throws: ``PromptFileError`` or another error of the prompts, ``BindingError``,
 ///   ``VerificationError`` for models that cannot be compared, ``DiskSpaceError``, an error of the
 ///   sampler or of the weights' source, or `CancellationError`.
 func verify(
   _ reference: ModelSource, _ candidate: ModelSource, _ request: VerificationRequest,
-  candidateBytes: Int? = nil, report: String? = nil, _ events: EventSink
+  recorded: RecordedCalls? = nil, sensitivities: Sensitivities? = nil,
+  candidateBytes: Int? = nil, report: String? = nil, command: String? = nil, _ events: EventSink
 ) throws -> VerificationReport {
-  let settings = VerificationSettings(
-    prompts: try request.prompts, seeds: (0..<request.seeds).map { UInt64($0) },
-    steps: request.steps, guidanceScale: request.guidanceScale, scheduler: request.scheduler,
-    size: request.size)
-  let verifier = Verifier(
-    settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
-    machine: "\(machineName()), \(counted(Threads.count, "thread"))")
   func subject(
     _ source: ModelSource, bytes: Int? = nil, _ compute: Compute
   ) throws -> Verifier.Subject {
@@ -183,6 +232,10 @@ func verify(
       fileBytes: bytes ?? bytesOnDisk(source.location), arithmetic: compute.arithmetic)
   }
   let original = try subject(reference, request.referenceCompute)
+  let settings = try request.settings(for: original.model)
+  let verifier = Verifier(
+    settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
+    machine: "\(machineName()), \(counted(Threads.count, "thread"))")
   try original.model.check(request.sampling)
   try request.checkMemory(for: original.model)
   let other = try subject(candidate, bytes: candidateBytes, request.compute)
@@ -190,15 +243,30 @@ func verify(
   try verifier.checkComparable(other, with: original)
   if let report { try request.checkSpace(forReport: report, of: original.model) }
   try noteTruncation(of: settings.prompts.texts, by: original.model, events)
-  let baselines = try request.baselines(of: reference).map { name, scheme in
-    let request = QuantizationRequest(type: scheme.name, method: RoundingMethods.nearest.name)
+  let baselines = try request.baselines(of: reference).map { baseline in
+    let request = QuantizationRequest(
+      type: baseline.scheme.name, method: RoundingMethods.nearest.name)
     return Verifier.Subject(
-      name: name, model: try Model.bind(try QuantizedModel(reference, request).model),
-      arithmetic: other.arithmetic)
+      name: baseline.name, model: try Model.bind(try QuantizedModel(reference, request).model),
+      arithmetic: other.arithmetic, roundsToHalf: baseline.roundsToHalf)
   }
   events(.stage(.verifying(candidate: other.name, reference: original.name)))
-  return try verifier.verify(reference: original, candidate: other, baselines: baselines) {
-    events(.progress(done: $0, total: $1))
+  return try verifier.verify(
+    reference: original, candidate: other, baselines: baselines, recorded: recorded,
+    sensitivities: sensitivities, command: command,
+    progress: { events(.progress(done: $0, total: $1)) }, planned: { events(.note($0.text)) })
+}
+
+extension VerificationPlan {
+  /// The plan as a clause.
+  fileprivate var text: String {
+    let calls =
+      ["\(counted(referenceCalls, "call")) of the reference", "\(candidateCalls) of the candidate"]
+      + (baselineCalls == 0 ? [] : ["\(baselineCalls) of the baselines"])
+    let pictures =
+      images == 0 ? "no images" : "\(counted(images, "image")) of \(imageSize) with each model"
+    return "the verification takes \(listed(calls)), and makes \(pictures)"
+      + (reusesCalls ? "; the calls of the calibration are used again" : "")
   }
 }
 
@@ -207,10 +275,15 @@ extension VerificationReport {
   var record: JSONObject {
     let whole = json
     var record: JSONObject = [:]
-    for name in ["tool", "machine", "settings", "thresholds", "met"] { record[name] = whole[name] }
+    for name in ["tool", "machine", "settings", "calls", "verdict", "thresholds", "met"] {
+      record[name] = whole[name]
+    }
     record["results"] = .array(
       compared.enumerated().map { index, subject in
-        ["name": .string(subject.name), "summary": summary(of: index).json]
+        [
+          "name": .string(subject.name), "errors": errors[index].json,
+          "summary": summary(of: index).json,
+        ]
       })
     return record
   }
@@ -260,28 +333,42 @@ package struct VerificationOutcome: JobOutcome {
 
   package var text: String {
     var rows = [
-      ["", "", "PSNR", "PSNR", "SSIM", "latent", "step", "step"],
-      ["model", "weights", "least", "mean", "least", "error", "mean", "worst"],
+      ["", "", "error", "error", "error", "PSNR", "SSIM", "cosine"],
+      ["model", "weights", "mean", "median", "worst", "least", "least", "least"],
     ]
     for (index, subject) in report.compared.enumerated() {
       let summary = report.summary(of: index)
-      rows.append([
-        subject.name, formatted(bytes: subject.bytes),
-        summary.leastPSNR == .infinity ? "identical" : cell(summary.leastPSNR, digits: 4),
-        summary.meanPSNR == .infinity ? "-" : cell(summary.meanPSNR, digits: 4),
-        summary.leastSSIM.map { cell($0, digits: 4) } ?? "-",
-        cell(summary.worstLatentError, digits: 3), cell(summary.meanPredictionError, digits: 3),
-        cell(summary.worstPredictionError, digits: 3),
-      ])
+      let guided = report.errors[index].spreads.guided
+      rows.append(
+        [subject.name, formatted(bytes: subject.bytes)]
+          + [guided.mean, guided.median, guided.worst].map { cell($0 * 100, digits: 3) }
+          + [
+            summary.leastPSNR == .infinity
+              ? "identical" : summary.leastPSNR.map { cell($0, digits: 4) } ?? "-",
+            summary.leastSSIM.map { cell($0, digits: 4) } ?? "-",
+            summary.leastLatentCosine.map { cell($0, digits: 4) } ?? "-",
+          ])
     }
-    let size = report.settings.size.map { "\($0)" } ?? "0x0"
+    let images = counted(report.images.count, "image")
+    let size = report.settings.size.map { " of \($0)" } ?? ""
     var lines = [
-      "\(counted(report.images.count, "image")) of \(size), "
-        + "\(counted(report.settings.steps, "step"))",
+      "verdict: \(report.verdict.rawValue)", "  \(report.verdict.meaning)",
+      "\(counted(report.calls.count, "call")) of the U-Net, "
+        + (report.images.isEmpty
+          ? "no images" : "\(images)\(size), \(counted(report.settings.steps, "step"))"),
       "reference: \(report.reference.name), \(formatted(bytes: report.reference.bytes))",
       table(rows, rightAligned: Set(1...7), width: 80),
-      "PSNR in dB; latent and step errors are relative to the reference",
+      "error in %: of the guided prediction for the reference's inputs, over steps",
+      "PSNR in dB; cosine of the final latents",
     ]
+    if report.errors[0].sizes.count > 1 {
+      for size in report.errors[0].sizes {
+        guard let guided = report.errors[0].of(size)?.spreads.guided else { continue }
+        lines.append(
+          "error at \(size): mean \(cell(guided.mean * 100, digits: 3)) %, "
+            + "worst \(cell(guided.worst * 100, digits: 3)) %")
+      }
+    }
     for check in report.checks where check.isMet {
       lines.append(
         "met: \(check.title) at \(check.side == .least ? "least" : "most") "

@@ -45,7 +45,7 @@ import Testing
     ("quantize a -t int16", ["int16"]),
     ("quantize a --rest-type b", ["bf16"]), ("quantize a --method ", ["round", "mse"]),
     ("generate a --scheduler euler", ["euler", "euler-a"]), ("generate a --sampler dd", ["ddim"]),
-    ("verify a b --scheduler pn", ["pndm"]),
+    ("verify a b --scheduler pn", ["pndm"]), ("verify a b --effort th", ["thorough"]),
     ("strip a --recipe bk-sdm-v2", ["bk-sdm-v2-base", "bk-sdm-v2-small", "bk-sdm-v2-tiny"]),
     ("synthesize --family koala", ["koala-700m", "koala-1b"]),
     ("bench --family koala", ["koala-700m", "koala-1b"]), ("convert a --to g", ["gguf"]),

@@ -336,6 +336,7 @@ import Testing
           ["--max-step-error", "1", "--report", "r"],
           "--max-step-error and --report have no effect with --no-verify; leave them out."
         ),
+        (["--pictures", "2"], "--pictures has no effect with --no-verify; leave it out."),
         (
           ["--calibration", "c", "--prompts", "p"],
           "--prompts has no effect with --calibration, which is made already; leave it out."
@@ -344,6 +345,28 @@ import Testing
         let ending = try expectDecant(shrink + options, in: folder, exit: 2)
         #expect(ending.errors.hasPrefix("decant: \(names)\n"), "\(ending.errors)")
       }
+    }
+  }
+
+  @Test(arguments: [
+    (["verify", "model", "model", "--pictures", "-1"], "--pictures takes 0 or more, not -1."),
+    (
+      ["verify", "model", "model", "--pictures", "0", "--max-latent-error", "1"],
+      "--max-latent-error cannot be checked with --pictures 0; leave one of them out."
+    ),
+    (
+      ["shrink", "model", "-o", "a", "--pictures", "0", "--min-ssim", "1"],
+      "--min-ssim cannot be checked with --pictures 0; leave one of them out."
+    ),
+    (
+      ["verify", "model", "model", "--effort", "slow"],
+      "The value 'slow' is invalid for '--effort <level>'. Please provide one of 'quick', 'standard' or 'thorough'."
+    ),
+  ])
+  func imagesOfAVerificationAreRefused(arguments: [String], message: String) throws {
+    try withModel { folder in
+      let ending = try expectDecant(arguments, in: folder, exit: 2)
+      #expect(ending.errors.hasPrefix("decant: \(message)\n"), "\(ending.errors)")
     }
   }
 
@@ -356,8 +379,10 @@ import Testing
 
   /// Limits that apply by default are in the help.
   @Test(arguments: [
-    ("verify", "all of --prompts FILE, 2 of Decant's own"), ("verify", "(default: 20)"),
-    ("shrink", "4 to calibrate, and the next 2 to verify, of a file too"),
+    ("verify", "all of --prompts FILE, of Decant's own 2 with quick, 4 with standard, 16 with"),
+    ("verify", "(default: 6 with quick, 8 with standard, 20 with thorough)"),
+    ("verify", "(default: 1 with quick, 2 with standard, 8 with thorough; one for each run of"),
+    ("shrink", "4 to calibrate, and the next 4 to verify, of a file too"),
     ("calibrate", "40 prompts of Decant's own"),
     ("generate", "(default: 25)"), ("generate", "-1 picks a random one"),
     ("generate", "0.8; with --mask, 1"), ("bench", "(default: 4)"),

@@ -25,6 +25,7 @@ import Testing
       ("generate", ["--crop", "-1,1"], "--crop <x,y>", point),
       ("generate", ["--steps", "abc"], "--steps <n>", whole),
       ("verify", ["--threads", "two"], "--threads <n>", whole),
+      ("verify", ["--pictures", "x"], "--pictures <n>", "expected a whole number, 0 or more"),
       ("generate", ["-W", "wide"], "-W <w>", whole),
       (
         "generate", ["--seed", "1.5"], "--seed <s>",

@@ -2,6 +2,7 @@ import Checkpoints
 import ModelSources
 import Models
 import Sampling
+import Support
 import Tensors
 import TestSupport
 import Verification
@@ -9,6 +10,23 @@ import Verification
 /// The random pipeline of a few thousand weights of the sampler's golden values.
 func smallModel() throws -> Model {
   try Model.bind(try Readers.all.read(fixture("golden/pipeline")))
+}
+
+/// A source all of whose numbers are scaled.
+struct ScaledSource: WeightSource {
+  let base: any WeightSource
+  let factor: Float
+
+  var location: String { base.location }
+  var names: [String] { base.names }
+  func entry(_ name: String) -> TensorEntry? {
+    base.entry(name).map { TensorEntry(shape: $0.shape, encoding: .plain(.f32)) }
+  }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    let tensor = try base.tensor(name)
+    return StoredTensor(shape: tensor.shape, floats: tensor.floats().map { $0 * factor })
+  }
 }
 
 /// A source whose weights are scaled by `1 + share` and `1 - share` in turn.
@@ -35,6 +53,16 @@ struct MovedSource: WeightSource {
 }
 
 extension Model {
+  /// The model with all numbers of the U-Net scaled.
+  func scaled(by factor: Float) throws -> Model {
+    var source = source
+    if var found = source["unet"] {
+      found.weights = ScaledSource(base: found.weights, factor: factor)
+      source["unet"] = found
+    }
+    return try Model.bind(source)
+  }
+
   /// The model with the weights of one component scaled as by ``MovedSource``.
   func moved(_ component: String = "unet", by share: Float) throws -> Model {
     var source = source
@@ -46,11 +74,15 @@ extension Model {
   }
 }
 
-func verifier(_ thresholds: VerificationThresholds = VerificationThresholds()) -> Verifier {
+func verifier(
+  _ thresholds: VerificationThresholds = VerificationThresholds(), images: Int? = nil,
+  guidanceScale: Double = 3, otherSizes: [ImageSize] = []
+) -> Verifier {
   Verifier(
     settings: VerificationSettings(
       prompts: ["a red circle", "two <b>squares</b> & \"more\""].map { Prompt($0) },
-      seeds: [7], steps: 4, guidanceScale: 3, blockSteps: 2),
+      seeds: [7], images: images, steps: 4, guidanceScale: guidanceScale, otherSizes: otherSizes,
+      blockSteps: 2),
     thresholds: thresholds, tool: "decant test", machine: "a machine")
 }
 

@@ -1,3 +1,4 @@
+import Calibration
 import Foundation
 import ModelSources
 import Models
@@ -23,15 +24,16 @@ struct ReportTests {
 
   /// The members that `Formats/report.md` lists.
   @Test func members() throws {
-    let json = try report(thresholds: VerificationThresholds(minimumPSNR: 500)).json
+    let report = try report(thresholds: VerificationThresholds(minimumPSNR: 500))
+    let json = report.json
     #expect(
       json.keys == [
-        "format", "version", "tool", "machine", "met", "thresholds", "settings", "reference",
-        "compared", "pictures", "steps", "blocks", "tensors", "absent_tensors", "notes",
-        "provenance",
+        "format", "version", "tool", "machine", "command", "verdict", "errors", "met",
+        "thresholds", "settings", "calls", "reference", "compared", "pictures", "steps", "blocks",
+        "tensors", "absent_tensors", "sensitivities", "notes", "provenance",
       ])
     #expect(json["format"] == "decant-verification")
-    #expect(json["version"] == 1)
+    #expect(json["version"] == 2)
     #expect(json["met"] == false)
     let threshold = try #require(json["thresholds"]?.array?.first?.object)
     #expect(threshold.keys == ["name", "limit", "measured", "met"])
@@ -42,14 +44,28 @@ struct ReportTests {
     #expect(
       compared[0].keys == [
         "name", "role", "layout", "parameters", "weight_bytes", "file_bytes", "components",
-        "summary",
+        "errors", "sizes", "summary",
       ])
+    #expect(json["verdict"] == .string(report.verdict.rawValue))
+    #expect(json["errors"] == compared[0]["errors"])
+    let guided = try #require(json["errors"]?.object?["guided"]?.object)
+    #expect(guided.keys == ["mean", "median", "worst"])
+    let size = try #require(compared[0]["sizes"]?.array?.first?.object)
+    #expect(size.keys == ["width", "height", "calls", "errors"])
+    #expect(size["errors"] == json["errors"])
+    let calls = try #require(json["calls"]?.object)
+    #expect(
+      calls.keys == [
+        "count", "of", "steps", "recorded_steps", "scheduler", "guidance_scale", "sizes",
+      ])
+    #expect(calls["of"] == "verification")
     let summary = try #require(compared[0]["summary"]?.object)
     #expect(
       summary.keys == [
         "least_psnr_db", "mean_psnr_db", "identical", "least_ssim", "mean_ssim",
         "largest_difference", "least_share_within_1", "worst_latent_error",
-        "mean_prediction_error", "worst_prediction_error",
+        "least_latent_cosine", "mean_latent_cosine", "mean_prediction_error",
+        "worst_prediction_error",
       ])
     let image = try #require(json["pictures"]?.array?.first?.object)
     #expect(image.keys == ["prompt", "negative_prompt", "seed", "results"])
@@ -57,9 +73,11 @@ struct ReportTests {
     #expect(
       result.keys == [
         "psnr_db", "identical", "ssim", "largest_difference", "share_within_1", "latent_error",
+        "latent_cosine",
       ])
+    #expect(image["results"]?.array?.last == .null)
     let step = try #require(json["steps"]?.array?.first?.object)
-    #expect(step.keys == ["step", "timestep", "latent_error", "prediction_error"])
+    #expect(step.keys == ["step", "timestep", "latent_error", "prediction_error", "errors"])
     #expect(step["latent_error"]?.array?.count == 2)
     let block = try #require(json["blocks"]?.array?.first?.object)
     #expect(block.keys == ["component", "block", "error"])
@@ -73,14 +91,19 @@ struct ReportTests {
 
   /// JSON has no infinity: the ratio is null and `identical` is true.
   @Test func identicalImagesHaveANullRatio() throws {
-    let json = try report().json
-    let baseline = try #require(json["compared"]?.array?[1].object?["summary"]?.object)
-    #expect(baseline["least_psnr_db"] == .null)
-    #expect(baseline["identical"] == true)
+    let model = try smallModel()
+    let json = try verifier().verify(
+      reference: .init(name: "original", model: model),
+      candidate: .init(name: "same", model: model)
+    ).json
+    let summary = try #require(json["compared"]?.array?.first?.object?["summary"]?.object)
+    #expect(summary["least_psnr_db"] == .null)
+    #expect(summary["identical"] == true)
     let result = try #require(
-      json["pictures"]?.array?.first?.object?["results"]?.array?[1].object)
+      json["pictures"]?.array?.first?.object?["results"]?.array?.first?.object)
     #expect(result["psnr_db"] == .null)
     #expect(result["identical"] == true)
+    #expect(json["met"] == .null)
     #expect(try JSONValue(parsing: JSONValue.object(json).text(indent: 2)) == .object(json))
   }
 
@@ -123,7 +146,8 @@ struct ReportTests {
       #expect(!page.contains(word), "\(word)")
     }
     let sources = page.components(separatedBy: "src=\"").dropFirst()
-    #expect(sources.count == 8)
+    // The reference, the candidate and their difference for each prompt.
+    #expect(sources.count == 6)
     #expect(sources.allSatisfy { $0.hasPrefix("data:image/png;base64,iVBORw0KGgo") })
     #expect(page.contains("prefers-color-scheme: dark"))
   }
@@ -139,6 +163,62 @@ struct ReportTests {
     ).html()
     #expect(met.contains("All thresholds are met"))
     #expect(try ReportPage(try report()).html().contains("No thresholds are set."))
+  }
+
+  /// The verdict comes before every figure.
+  @Test func pageBeginsWithTheVerdict() throws {
+    let report = try report()
+    let page = try ReportPage(report).html()
+    let word = report.verdict.rawValue
+    let verdict = try #require(
+      page.range(of: "<span class=\"verdict \(word)\">\(word)</span>"))
+    let tiles = try #require(page.range(of: "<div class=\"tiles\">"))
+    let figures = try #require(page.range(of: "<h2>Figures</h2>"))
+    #expect(verdict.lowerBound < tiles.lowerBound && tiles.lowerBound < figures.lowerBound)
+    for part in ["<h2>Sensitivity</h2>", "<h2>Sizes</h2>", "Repeat it with"] {
+      #expect(!page.contains(part), "\(part)")
+    }
+  }
+
+  /// What only some verifications have.
+  @Test func pageShowsSensitivitiesSizesAndTheCommand() throws {
+    let model = try smallModel()
+    let sensitivities = Sensitivities(units: [
+      .init(name: "conv_in", modules: ["conv_in"], weightCount: 1152, errors: [0.01, 0.03]),
+      .init(name: "mid_block.resnets.0", modules: ["x"], weightCount: 40, errors: [0.002, 0.001]),
+    ])
+    let report = try verifier(otherSizes: [ImageSize(width: 32, height: 16)]).verify(
+      reference: .init(name: "original", model: model),
+      candidate: .init(name: "moved", model: try model.moved(by: 0.01)),
+      sensitivities: sensitivities, command: "decant verify a 'b & c'")
+    let page = try ReportPage(report).html()
+    #expect(page.contains("<h2>Sensitivity</h2>") && page.contains("mid_block.resnets.0"))
+    #expect(page.contains("<pre>decant verify a &#39;b &amp; c&#39;</pre>"))
+    #expect(page.contains("<td>32x16<br>"))
+    let unit = try #require(report.json["sensitivities"]?.array?.first?.object)
+    #expect(unit["unit"] == "conv_in" && unit["weights"] == 1152)
+    // (0.01 / 0.006 + 0.03 / 0.0155) / 2 / 0.18²
+    #expect(abs(try #require(unit["sensitivity"]?.number) - 55.59) < 0.01)
+    #expect(report.json["command"] == "decant verify a 'b & c'")
+  }
+
+  @Test func aVerificationWithoutImages() throws {
+    let model = try smallModel()
+    let report = try verifier(images: 0).verify(
+      reference: .init(name: "original", model: model),
+      candidate: .init(name: "moved", model: try model.moved(by: 0.01)))
+    #expect(report.images.isEmpty)
+    #expect(!report.blocks.contains { $0.component == "vae" })
+    let json = report.json
+    #expect(json["pictures"] == [])
+    let summary = try #require(json["compared"]?.array?.first?.object?["summary"]?.object)
+    for name in ["least_psnr_db", "identical", "worst_latent_error", "mean_latent_cosine"] {
+      #expect(summary[name] == .null, "\(name)")
+    }
+    #expect(json["errors"]?.object?["guided"]?.object?["mean"]?.number != nil)
+    let step = try #require(json["steps"]?.array?.first?.object)
+    #expect(step["latent_error"] == [.null])
+    #expect(!(try ReportPage(report).html().contains("<h2>Images</h2>")))
   }
 
   /// Open elements are closed in order.

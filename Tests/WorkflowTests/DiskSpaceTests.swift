@@ -160,17 +160,14 @@ import Workflow
     }
   }
 
-  /// A report has images of the reference, the difference, the candidate and each baseline. A
-  /// quantized reference has no baselines.
-  @Test func aReportCountsItsBaselines() async throws {
+  /// A report has images of the reference, the difference and the candidate. Baselines make none.
+  @Test func aReportCountsItsImages() async throws {
     try await withTemporaryFolder { folder in
-      let quantized = folder + "/a.decant"
-      _ = try await quantize(quantized).run()
-      func needed(_ reference: String, baselines: Bool) async throws -> Int {
+      func needed(_ change: (inout VerificationRequest) -> Void) async throws -> Int {
         var request = smallVerification
-        request.hasBaselines = baselines
+        change(&request)
         let job = VerifyJob(
-          reference: reference, candidate: tiny, reading: InputOptions(), request: request,
+          reference: tiny, candidate: tiny, reading: InputOptions(), request: request,
           report: folder + "/report", replacing: false)
         let error = await #expect(throws: DiskSpaceError.self) {
           try await DiskSpace.$fileSystems.withValue(NearlyFull(free: 0)) {
@@ -179,9 +176,10 @@ import Workflow
         }
         return try #require(error).needed
       }
-      let three = try await needed(tiny, baselines: false)
-      #expect(try await needed(tiny, baselines: true) * 3 == three * 5)
-      #expect(try await needed(quantized, baselines: true) == three)
+      let one = try await needed { _ in }
+      #expect(try await needed { $0.hasBaselines = true } == one)
+      #expect(try await needed { $0.pictures = 5 } == 5 * one)
+      #expect(try await needed { $0.seeds = 3 } == 3 * one)
     }
   }
 

@@ -325,9 +325,13 @@ import Workflow
           request: smallVerification, report: nil, replacing: false
         ).run(log.add)
         #expect(out.text.contains("identical"), "\(out.text)")
+        // One run of three calls, as PNDM has for two steps; two are repeated for the outputs of
+        // blocks.
         #expect(
           log.notes == [
-            "\(candidate) has no text_encoder or vae; the verification uses those of \(tiny)"
+            "\(candidate) has no text_encoder or vae; the verification uses those of \(tiny)",
+            "the verification takes 5 calls of the reference and 6 of the candidate, "
+              + "and makes 1 image of 16x16 with each model",
           ])
       }
     }

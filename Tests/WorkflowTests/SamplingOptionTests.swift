@@ -121,6 +121,7 @@ import Workflow
         ("excluded prompts", { $0.promptsExcluded = first }),
         ("steps", { $0.steps = 3 }),
         ("seeds", { $0.seeds = 2 }),
+        ("pictures", { $0.pictures = 3 }),
         ("guidance scale", { $0.guidanceScale = 1 }),
         ("scheduler", { $0.scheduler = "euler" }),
         ("size", { $0.size = ImageSize(width: 32, height: 16) }),

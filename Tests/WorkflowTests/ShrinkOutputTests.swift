@@ -8,7 +8,7 @@ import Workflow
 
 /// When the output of `shrink` gets its name: after the verification.
 @Suite struct ShrinkOutputTests {
-  private func shrink(
+  func shrink(
     _ path: String, type: String = "int8", replacing: Bool = false, calibrates: Bool = false,
     verification: VerificationRequest? = smallVerification
   ) -> ShrinkJob {
@@ -123,6 +123,39 @@ import Workflow
       #expect(!out.text.contains("PSNR"))
       #expect(try PackfileReader(path: path).parity == nil)
       #expect(try names(folder) == ["a.decant"])
+    }
+  }
+}
+
+extension ShrinkOutputTests {
+  /// The steps of the calibration are compared, and the reference runs only for images.
+  @Test func theCallsOfTheCalibrationAreUsedAgain() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a.decant"
+      let log = EventLog()
+      let out = try await shrink(path, calibrates: true).run(log.add)
+      // One recorded step. The image takes three calls, as PNDM has for two steps, and the recorded
+      // call is repeated for the outputs of blocks.
+      #expect(
+        log.notes.contains(
+          "the verification takes 4 calls of the reference and 4 of the candidate, and "
+            + "makes 1 image of 16x16 with each model; the calls of the calibration are used again")
+      )
+      let json = try #require(out.json.object)
+      #expect(json.keys == ["written", "verdict", "errors", "verification"])
+      let verified = try #require(json["verification"]?.object)
+      #expect(json["verdict"] == verified["verdict"] && json["verdict"]?.string != nil)
+      #expect(json["errors"] == verified["errors"])
+      #expect(json["errors"]?.object?["guided"]?.object?["mean"]?.number != nil)
+      let calls = try #require(verified["calls"]?.object)
+      #expect(calls["of"] == "calibration" && calls["count"] == 1)
+      // The file keeps them too.
+      let parity = try #require(try PackfileReader(path: path).parity)
+      #expect(parity["verdict"] == json["verdict"])
+      #expect(parity["met"] == .null)
+      let result = try #require(parity["results"]?.array?.first?.object)
+      #expect(result["errors"] == json["errors"])
+      #expect(parity["command"] == nil)
     }
   }
 }
