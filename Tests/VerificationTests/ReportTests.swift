@@ -183,10 +183,16 @@ struct ReportTests {
   /// What only some verifications have.
   @Test func pageShowsSensitivitiesSizesAndTheCommand() throws {
     let model = try smallModel()
-    let sensitivities = Sensitivities(units: [
-      .init(name: "conv_in", modules: ["conv_in"], weightCount: 1152, errors: [0.01, 0.03]),
-      .init(name: "mid_block.resnets.0", modules: ["x"], weightCount: 40, errors: [0.002, 0.001]),
-    ])
+    let run = CalibrationRun(
+      prompt: "a", negativePrompt: "", seed: 0, size: ImageSize(width: 32, height: 16))
+    let calls = [0, 1].map { Sensitivities.Call(run: run, step: $0) }
+    let sensitivities = Sensitivities(
+      calls: calls,
+      units: [
+        .init(name: "conv_in", modules: ["conv_in"], weightCount: 1152, errors: [0.01, 0.03]),
+        .init(
+          name: "mid_block.resnets.0", modules: ["x"], weightCount: 40, errors: [0.002, 0.001]),
+      ])
     let report = try verifier(otherSizes: [ImageSize(width: 32, height: 16)]).verify(
       reference: .init(name: "original", model: model),
       candidate: .init(name: "moved", model: try model.moved(by: 0.01)),
