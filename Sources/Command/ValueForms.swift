@@ -23,8 +23,14 @@ struct ValueForm: Sendable {
 
   private static let byOption = [
     "--size": ValueForm("WIDTHxHEIGHT in pixels, multiples of 8, such as 512x512") {
-      ImageSize(argument: $0) != nil
+      ImageSizes(argument: $0) != nil
     },
+    "--keep-sensitive": ValueForm("a percentage from 0 to 100, such as 3%") {
+      ShareArgument(argument: $0) != nil
+    },
+    "--minutes": number,
+    "--shard": ValueForm("I/N with I from 1 to N, such as 1/4") { Shard(argument: $0) != nil },
+    "--measure": ValueForm("sensitivity") { Measurements(argument: $0) != nil },
     "--pictures": ValueForm("a whole number, 0 or more") { Int($0) != nil },
   ]
 
