@@ -102,6 +102,28 @@ package struct VerificationRequest: RunRequest, Sendable {
     promptLimit = max(1, try imageCount)
   }
 
+  /// Adds the calls of the verification to a plan: those of each compared model, and the images of the
+  /// reference and the candidate.
+  ///
+  /// - Parameter calibration: the calibration whose calls are used again; `nil` records the
+  ///   reference's calls.
+  func add(
+    to plan: inout WorkPlan, of model: Model, calibration: CalibrationRequest?
+  ) throws {
+    let models = hasBaselines ? 3 : 1
+    let sizes = sizes(for: model)
+    var calls: [(count: Int, size: ImageSize)] = [(2 * steps * (try imageCount), sizes[0])]
+    if let calibration {
+      let runs = try calibration.runs(of: model)
+      let recorded = try calibration.callCount(of: model) / max(1, runs.count)
+      calls += runs.map { (models * recorded, $0.size) }
+    } else {
+      let runs = try prompts.count * seeds
+      calls += sizes.map { ((1 + models) * steps * runs, $0) }
+    }
+    plan.add("verification", calls: calls)
+  }
+
   /// Refuses images that take more memory than the process can get.
   ///
   /// - Throws: ``MemoryError``, or an error of the prompts.
