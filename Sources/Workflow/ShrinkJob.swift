@@ -74,7 +74,7 @@ package struct ShrinkJob: Job {
     try output.checkLoadable(current, by: writer)
     let bound = try Model.bind(current)
     try calibrating.check(bound)
-    if let verification { try bound.check(verification.sampling) }
+    if let verification { try bound.check(verification.sampling(of: bound)) }
     var calibrating = calibrating
     try calibrating.readPrompts()
     var verification = verification
