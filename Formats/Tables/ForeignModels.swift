@@ -39,12 +39,20 @@ package enum ForeignModels {
     /// What can be done with a file of that nature, as a clause.
     package var remedy: String {
       switch self {
-      case .addition, .embedding, .checker:
+      case _ where isBesideModel:
         "keep it as it is and use it beside the converted model"
       case .otherLatents, .smallAutoencoder:
         "use the autoencoder of a Stable Diffusion 1, 2 or XL model"
       case .upscaler, .language, .unused: "keep it as it is"
       default: "use a Stable Diffusion 1, 2 or XL model that makes images from text"
+      }
+    }
+
+    /// Whether programs load a file of that nature in addition to a model.
+    package var isBesideModel: Bool {
+      switch self {
+      case .addition, .embedding, .checker: true
+      default: false
       }
     }
 

@@ -65,16 +65,22 @@ extension Unicode.Scalar {
   fileprivate var escape: String { "\\u{\(String(value, radix: 16))}" }
 }
 
-/// A list of names for a message: `a, b and c`. It names at most 12 and counts the rest.
-package func listed(_ names: [String]) -> String {
-  let limit = 12
-  var items = names.prefix(limit).map { shown($0, limit: 80) }
-  if names.count > limit { items.append("\(names.count - limit) more") }
-  return joined(items, "and")
+/// A list of names for a message: `a, b and c`. It names the first ones and counts the rest.
+package func listed(_ names: [String], limit: Int = 12) -> String {
+  joined(first(limit, of: names) { shown($0, limit: 80) }, "and")
 }
 
-/// All names of a choice for a message: `a, b or c`.
-package func alternatives(_ names: [String]) -> String { joined(names, "or") }
+/// The names of a choice for a message: `a, b or c`; with a limit, the first ones and the number of
+/// the rest.
+package func alternatives(_ names: [String], limit: Int = .max) -> String {
+  joined(first(limit, of: names) { $0 }, "or")
+}
+
+private func first(
+  _ limit: Int, of names: [String], _ form: (String) -> String
+) -> [String] {
+  names.prefix(limit).map(form) + (names.count > limit ? ["\(names.count - limit) more"] : [])
+}
 
 private func joined(_ items: [String], _ conjunction: String) -> String {
   guard let last = items.last else { return "nothing" }

@@ -53,7 +53,7 @@ struct TensorGroups {
   /// - Parameter average: whether to take the moving average where a prefix marks one.
   init(_ weights: any WeightSource, average: Bool = false) {
     var entries = weights.names.map { (name: $0, origin: $0) }
-    let parts = SingleFileKeys.wrapperParts.filter { part in
+    let parts = WrapperKeys.parts.filter { part in
       entries.contains { $0.name.contains(part) }
     }
     if !parts.isEmpty {
