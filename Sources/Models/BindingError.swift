@@ -15,7 +15,8 @@ package enum BindingError: RemediableError, Equatable {
   /// A component is that of a kind of model that Decant does not read.
   case foreign(location: String, component: String, kind: ForeignKind)
   /// Each config is valid, but no family has such components.
-  case unknownFamily(location: String, nearest: String, differences: [String])
+  case unknownFamily(
+    location: String, nearest: String, differences: [String], remedy: Remedy? = nil)
 
   package var description: String {
     switch self {
@@ -35,7 +36,7 @@ package enum BindingError: RemediableError, Equatable {
     case .foreign(let location, let component, let kind):
       let subject = component == ComponentName.unet ? "the model" : "component '\(component)'"
       return "\(location): \(subject) is \(kind.description)"
-    case .unknownFamily(let location, let nearest, let differences):
+    case .unknownFamily(let location, let nearest, let differences, _):
       return "\(location): the components do not make a model such as \(nearest): "
         + differences.joined(separator: "; ")
     }
@@ -43,6 +44,7 @@ package enum BindingError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     if case .foreign(_, _, let kind) = self { return .act(kind.remedy) }
+    if case .unknownFamily(_, _, _, let remedy) = self { return remedy }
     guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
     if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
     return .addComponents(missing.compactMap(ComponentName.setting))
