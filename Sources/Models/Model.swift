@@ -191,7 +191,7 @@ extension Model {
   /// `nil` where it does not. Programs that go by the index do not load such a model.
   package var indexDoubt: String? {
     let architecture = family.architecture
-    guard let name = source.index["_class_name"]?.string,
+    guard let name = source.index[ModelSource.pipelineClass]?.string,
       Architectures.pipeline(name, isForeignTo: architecture)
     else { return nil }
     return "the index says '\(shown(name))', but these components make a "

@@ -10,7 +10,7 @@ enum ChangeReport {
   case noted
   /// They are listed in the job's result.
   case listed
-  /// As ``listed``, of a description that states the moving average and the prediction type itself.
+  /// As ``listed``, of a description that states the prediction type itself.
   case described
   /// Only the changes of readers and of transforms are kept, for a model of which a part is used.
   case ofReaders
@@ -21,12 +21,11 @@ enum ChangeReport {
 extension ModelSource {
   /// Adds what reading left out, added or assumed, as far as the model's facts show it.
   ///
-  /// - Parameter isDescribed: whether the result states the moving average and the prediction type
-  ///   itself.
+  /// - Parameter isDescribed: whether the result states the prediction type itself.
   mutating func addChangesOfReading(isDescribed: Bool) {
-    let found =
-      isDescribed
-      ? [changeOfDefaults] : [changeOfMovingAverage, changeOfDefaults, changeOfPrediction]
+    let found = [
+      changeOfMovingAverage, changeOfDefaults, isDescribed ? nil : changeOfPrediction,
+    ]
     changes += found.compactMap { $0 }
   }
 
@@ -95,6 +94,15 @@ extension ModelSource {
     for change in changes where change.isNotable {
       events(.note("\(location): \(change.text)", remedy: change.remedy))
     }
+  }
+}
+
+extension [ModelChange] {
+  /// Each change in words, with what a user can do about it: first those that the user did not ask for
+  /// and that lose or assume something.
+  var listed: [(text: String, remedy: Remedy?)] {
+    let ordered = filter(\.isUnexpected) + filter { !$0.isUnexpected }
+    return ordered.map { ($0.text, $0.remedy) }
   }
 }
 

@@ -129,7 +129,7 @@ package struct QuantizeJob: Job {
         besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
       ?? layout.writer()
     let source = try ModelSource.reading(
-      model, reading, changes: isDryRun ? .noted : .listed, events)
+      model, reading, changes: .listed, events)
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     if try source.bound(orPart: writer.holdsParts) == nil { source.notePart(events) }
     let digest = SourceDigest(source)
@@ -197,6 +197,8 @@ package struct PlannedModel: JobOutcome {
   private let bytes: Int
   /// Bytes of all weights of the output, before lossless coding.
   private let weightBytes: Int
+  /// What the output would lack, or have otherwise than the input.
+  private let changes: [ModelChange]
 
   /// - Parameter model: the model that a real run gives to the writer.
   init(
@@ -209,14 +211,19 @@ package struct PlannedModel: JobOutcome {
     title = writer.title(for: profile)
     bytes = plan.parts.reduce(0) { $0 + $1.plan.entries.reduce(0) { $0 + $1.byteCount } }
     weightBytes = profile.storedBytes(of: model)
+    changes = try layout.changes(of: model, by: writer)
   }
 
   package var json: JSONValue {
     [
       "layout": .string(layout), "program": .string(program), "plan": plan.json,
       "bytes": .integer(bytes), "weight_bytes": .integer(weightBytes),
+      "changes": .array(changes.map(\.json)),
     ]
   }
+
+  /// The changes, as ``WrittenModel/listedChanges``.
+  package var listedChanges: [(text: String, remedy: Remedy?)] { changes.listed }
 
   package var text: String {
     """

@@ -89,7 +89,7 @@ package enum Schedulers {
   /// Finds the scheduler of a config's class. If there are more, the one whose overrides match the
   /// config.
   package static func described(by config: JSONObject) throws(SchedulerError) -> SchedulerKind {
-    let className = config["_class_name"]?.string ?? ""
+    let className = config[ModelSource.schedulerClass]?.string ?? ""
     let kinds = all.filter { $0.className == className }
     guard let first = kinds.first else {
       throw .unknownClass(className, known: all.map(\.name))
@@ -114,7 +114,7 @@ package enum Schedulers {
     if let name {
       kind = try named(name)
       // The training noise schedule cannot be overridden.
-      if let own = config["_class_name"]?.string, SchedulerError.isContinuous(own) {
+      if let own = config[ModelSource.schedulerClass]?.string, SchedulerError.isContinuous(own) {
         throw .unknownClass(own, known: all.map(\.name))
       }
       scheduler = try kind.scheduler(config: config, steps: steps)
@@ -158,7 +158,7 @@ package enum Schedulers {
     var config = config
     let keepsClass =
       name == nil
-      || (try? named(name ?? ""))?.className == config["_class_name"]?.string
+      || (try? named(name ?? ""))?.className == config[ModelSource.schedulerClass]?.string
     if keepsClass || config["steps_offset"] != nil { config["steps_offset"] = 1 }
     if keepsClass || config["clip_sample"] != nil { config["clip_sample"] = false }
     return config
