@@ -1,6 +1,7 @@
 internal import ModelSources
 internal import Models
 internal import Quantization
+private import Sampling
 internal import Support
 internal import Tensors
 
@@ -25,6 +26,7 @@ extension ModelSource {
   mutating func addChangesOfReading(isDescribed: Bool) {
     let found = [
       changeOfMovingAverage, changeOfDefaults, isDescribed ? nil : changeOfPrediction,
+      changeOfUnknownPrediction, changeOfUnknownScheduler,
     ]
     changes += found.compactMap { $0 }
   }
@@ -63,6 +65,31 @@ extension ModelSource {
       .assumed, component: ComponentName.unet,
       "predicts \(prediction.type.rawValue) (\(prediction.reason))",
       remedy: .choose(.prediction, purpose: "if it predicts another type"))
+  }
+
+  /// The change of a scheduler config with a prediction type that Decant does not have.
+  private var changeOfUnknownPrediction: ModelChange? {
+    guard self[ComponentName.unet] != nil, let stated = scheduler?[PredictionType.key],
+      !stated.isNull, stated.string.flatMap(PredictionType.init) == nil
+    else { return nil }
+    return ModelChange(
+      .assumed, component: ComponentName.unet,
+      "predicts \(PredictionType.standard.rawValue), because the scheduler's config has the unknown "
+        + "'\(PredictionType.key)' \(shown(stated.text(), limit: 40)), which stays in it",
+      remedy: .choose(.prediction, predictionNames, purpose: "to replace it"))
+  }
+
+  /// The change of a scheduler config of an unknown class, which may stand for another training noise.
+  private var changeOfUnknownScheduler: ModelChange? {
+    guard self[ComponentName.unet] != nil, !schedulerIsDefault, let scheduler,
+      let name = scheduler[Self.schedulerClass]?.string,
+      !Schedulers.knowsTrainingNoise(ofClass: name)
+    else { return nil }
+    return ModelChange(
+      .assumed, component: ComponentName.unet,
+      "was trained with the noise of Stable Diffusion; the scheduler's class '\(shown(name))', which "
+        + "is unknown, stays in its config",
+      remedy: .act("check which scheduler the U-Net was trained with"))
   }
 
   /// The change of configs, scheduler and tokenizers that no input holds.

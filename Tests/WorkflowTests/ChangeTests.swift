@@ -157,6 +157,42 @@ import Workflow
     }
   }
 
+  /// An unknown prediction type or scheduler stays in the config, which is listed as an assumption.
+  @Test func unknownSchedulersAreAssumptions() async throws {
+    try await withTemporaryFolder { folder in
+      func model(_ edit: (inout ModelSource) -> Void, _ name: String) throws -> String {
+        var model = try Readers.all.read(miniature)
+        edit(&model)
+        try DiffusersFolderWriter().write(model, to: folder + "/" + name)
+        return folder + "/" + name
+      }
+      let flow = try model({ $0.scheduler?["prediction_type"] = "flow" }, "flow")
+      let written = try await convert(flow, to: folder + "/a")
+      #expect(
+        written.listedChanges.map(\.text) == [
+          "assumed: unet: predicts epsilon, because the scheduler's config has the unknown "
+            + "'prediction_type' \"flow\", which stays in it"
+        ])
+      #expect(try Readers.all.read(folder + "/a").scheduler?["prediction_type"] == "flow")
+      await #expect(throws: JobError.self) {
+        try await convert(flow, to: folder + "/b", isStrict: true)
+      }
+      let chosen = try await convert(
+        flow, InputOptions(prediction: "v_prediction"), to: folder + "/b", isStrict: true)
+      #expect(kinds(chosen) == ["changed"])
+
+      let other = try model({ $0.scheduler?["_class_name"] = "MyScheduler" }, "other")
+      #expect(
+        try await convert(other, to: folder + "/c").listedChanges.map(\.text) == [
+          "assumed: unet: was trained with the noise of Stable Diffusion; the scheduler's class "
+            + "'MyScheduler', which is unknown, stays in its config"
+        ])
+      // Decant does not have this class, but knows it.
+      let known = try model({ $0.scheduler?["_class_name"] = "UniPCMultistepScheduler" }, "known")
+      #expect(try await convert(known, to: folder + "/d", isStrict: true).listedChanges.isEmpty)
+    }
+  }
+
   // MARK: - Strict
 
   @Test func theMovingAverageIsNotDroppedStrictly() async throws {

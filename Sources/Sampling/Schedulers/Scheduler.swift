@@ -99,6 +99,23 @@ package enum Schedulers {
     } ?? first
   }
 
+  /// Whether the training noise of models with a scheduler of that diffusers class is known: that of
+  /// Stable Diffusion, or EDM's.
+  package static func knowsTrainingNoise(ofClass className: String) -> Bool {
+    all.contains { $0.className == className } || otherClasses.contains(className)
+      || SchedulerError.isContinuous(className)
+  }
+
+  /// Further classes of diffusers for models with the training noise of Stable Diffusion: diffusers
+  /// 0.42.1, `KarrasDiffusionSchedulers`, with variants of those and distilled models' classes.
+  private static let otherClasses: Set = [
+    "DDIMInverseScheduler", "DDIMParallelScheduler", "DDPMParallelScheduler", "DDPMScheduler",
+    "DEISMultistepScheduler", "DPMSolverMultistepInverseScheduler", "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "SASolverScheduler", "TCDScheduler",
+    "UniPCMultistepScheduler",
+  ]
+
   /// Makes a scheduler by name, or of the config's class if `name` is `nil`.
   ///
   /// A name works as `Class.from_config(pipeline.scheduler.config)` in diffusers: the class reads
