@@ -45,6 +45,9 @@ package enum BindingError: RemediableError, Equatable {
   package var remedy: Remedy? {
     if case .foreign(_, _, let kind) = self { return .act(kind.remedy) }
     if case .unknownFamily(_, _, _, let remedy) = self { return remedy }
+    if case .tensors(_, let faults) = self {
+      return faults.contains { $0.codes > 0 } ? .readOriginal : nil
+    }
     guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
     if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
     return .addComponents(missing.compactMap(ComponentName.setting))
@@ -94,10 +97,14 @@ package struct ComponentFaults: Equatable, Sendable {
   /// The number of faults of each kind that a message names.
   static let listed = 6
 
+  /// The number of unusable tensors that hold what quantization stores, without the scales to read it.
+  var codes: Int { unusable.count { ["i8", "u8"].contains($0.encoding) } }
+
   var counts: String {
     let counts = [
       (missing.count, "missing"), (unexpected.count, "unexpected"),
-      (misshapen.count, "misshapen"), (unusable.count, "unusable"),
+      (misshapen.count, "misshapen"), (unusable.count - codes, "unusable"),
+      (codes, "of integer codes without scales"),
       (unknownForms.count, "in an unknown storage form"),
     ]
     return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
@@ -108,7 +115,7 @@ package struct ComponentFaults: Equatable, Sendable {
     func lines<Fault>(_ faults: [Fault], _ kind: String, _ line: (Fault) -> String) -> [String] {
       let rest = faults.count - Self.listed
       return faults.prefix(Self.listed).map { "\(component): \(kind) \(line($0))" }
-        + (rest > 0 ? ["\(component): \(kind) and \(rest) more"] : [])
+        + (rest > 0 ? ["\(component): \(kind) \(rest) more"] : [])
     }
     return lines(missing, "missing") { tensor in
       let hint = nearest(to: tensor, among: unexpected).map { " (did you mean '\(shown($0))'?)" }

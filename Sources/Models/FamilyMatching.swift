@@ -1,4 +1,4 @@
-internal import Formats
+private import Formats
 package import ModelSources
 internal import Support
 internal import Tensors

@@ -196,7 +196,8 @@ package struct Inspection: JobOutcome {
       lines.append(
         "predicts \(shown(prediction.name)) (\(shown(prediction.reason))"
           + (prediction.isCertain ? "" : "; the tensors do not show it")
-          + "); scheduler \(shown(source.scheduler?[ModelSource.schedulerClass]?.string ?? "none"))")
+          + "); scheduler \(shown(source.scheduler?[ModelSource.schedulerClass]?.string ?? "none"))"
+      )
     }
     lines += changeLines
     lines += partFacts

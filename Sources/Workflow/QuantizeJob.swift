@@ -130,6 +130,7 @@ package struct QuantizeJob: Job {
       ?? layout.writer()
     let source = try ModelSource.reading(
       model, reading, changes: .listed, events)
+    try source.checkHoldsUNet()
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     if try source.bound(orPart: writer.holdsParts) == nil { source.notePart(events) }
     let digest = SourceDigest(source)
@@ -161,6 +162,24 @@ package struct QuantizeJob: Job {
       before: source, after: quantized.model, output: output, by: writer)
     outcome.details.append(quantized.detail)
     return .written(outcome)
+  }
+}
+
+extension ModelSource {
+  /// - Throws: ``JobError`` for components without a U-Net, whose weights are quantized.
+  fileprivate func checkHoldsUNet() throws {
+    if self[ComponentName.unet] != nil || movingAverage == .ignoredWithoutOthers { return }
+    let names = components.map(\.name)
+    let whole =
+      [ComponentName.unet] + Architectures.of(components).textEncoders + [ComponentName.vae]
+    let missing = whole.filter { !names.contains($0) }
+    throw JobError(
+      "\(location): holds \(listed(names)) alone; the weights of a unet are quantized, and those of "
+        + "its text encoders with it",
+      remedy: .either([
+        .addComponents(missing.compactMap(ComponentName.setting)),
+        .act("convert it to another number type instead"),
+      ]))
   }
 }
 

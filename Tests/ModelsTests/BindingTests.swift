@@ -57,6 +57,26 @@ import Testing
         """)
   }
 
+  /// Int8 weights whose scales are not in the file cannot be read.
+  @Test func integerCodesWithoutScalesAreNamed() throws {
+    var source = try MiniModel.source()
+    let unet = try #require(source["unet"])
+    source["unet"]?.weights = AlteredWeights(
+      base: unet.weights,
+      replaced: [
+        "conv_norm_out.bias": StoredTensor(
+          shape: [16], encoding: .plain(.i8),
+          parts: [ByteSlice([UInt8](repeating: 0, count: 16))])
+      ])
+    let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    #expect(
+      error.description == """
+        mini: tensors do not fit the configs: unet 1 of integer codes without scales
+          unet: unusable 'conv_norm_out.bias': weights cannot be of kind i8
+        """)
+    #expect(error.remedy == .readOriginal)
+  }
+
   @Test func aMessageStaysShortWhenEverythingIsMissing() throws {
     var source = try MiniModel.source()
     source["unet"]?.weights = MemorySource(location: "mini", [])

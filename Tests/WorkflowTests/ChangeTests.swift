@@ -81,10 +81,11 @@ import Workflow
       // The output states them, so that its copy adds nothing. The tokenizer is still not the encoder's.
       let copy = try await convert(folder + "/b", to: folder + "/c")
       #expect(
-        copy.listedChanges.map(\.text) == ["text_encoder", "text_encoder_2"].map {
-          "assumed: \($0): the tokenizer belongs to it, which has token ID 49407, but '\($0)' has 512 "
-            + "embeddings; the model cannot make images"
-        })
+        copy.listedChanges.map(\.text)
+          == ["text_encoder", "text_encoder_2"].map {
+            "assumed: \($0): the tokenizer belongs to it, which has token ID 49407, but '\($0)' has 512 "
+              + "embeddings; the model cannot make images"
+          })
       let inspected = try await InspectJob(
         model: folder + "/b", reading: InputOptions(), listsTensors: false, checks: false
       ).run()

@@ -164,7 +164,7 @@ import Workflow
       let session = ModelSession(
         path: both, reading: InputOptions(), settings: ComputeSettings(compute: .f32))
       _ = try await session.inspect { log.add($0) }
-      #expect(log.notes == ["\(both): \(derived)"])
+      #expect(log.notes == ["\(both): \(derived)", "\(both): \(tokenizer)"])
     }
   }
 
