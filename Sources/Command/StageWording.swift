@@ -15,7 +15,7 @@ extension Stage {
     case .calibrating(let images, let size):
       "calibrating with \(counted(images, "image")) of \(size.width)x\(size.height)"
     case .writing(let path): "writing \(path)"
-    case .checkingRows(let component): "looking for outliers in the weights of \(component)"
+    case .checkingOutliers(let component): "looking for outliers in the weights of \(component)"
     case .recording(let path): "storing the results of the verification in \(path)"
     case .verifying(let candidate, let reference): "verifying \(candidate) against \(reference)"
     case .measuring(let model, let compute):

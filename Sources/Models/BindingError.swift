@@ -15,7 +15,8 @@ package enum BindingError: RemediableError, Equatable {
   /// A component is that of a kind of model that Decant does not read.
   case foreign(location: String, component: String, kind: ForeignKind)
   /// Each config is valid, but no family has such components.
-  case unknownFamily(location: String, nearest: String, differences: [String])
+  case unknownFamily(
+    location: String, nearest: String, differences: [String], remedy: Remedy? = nil)
 
   package var description: String {
     switch self {
@@ -35,7 +36,7 @@ package enum BindingError: RemediableError, Equatable {
     case .foreign(let location, let component, let kind):
       let subject = component == ComponentName.unet ? "the model" : "component '\(component)'"
       return "\(location): \(subject) is \(kind.description)"
-    case .unknownFamily(let location, let nearest, let differences):
+    case .unknownFamily(let location, let nearest, let differences, _):
       return "\(location): the components do not make a model such as \(nearest): "
         + differences.joined(separator: "; ")
     }
@@ -43,6 +44,10 @@ package enum BindingError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     if case .foreign(_, _, let kind) = self { return .act(kind.remedy) }
+    if case .unknownFamily(_, _, _, let remedy) = self { return remedy }
+    if case .tensors(_, let faults) = self {
+      return faults.contains { $0.codes > 0 } ? .readOriginal : nil
+    }
     guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
     if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
     return .addComponents(missing.compactMap(ComponentName.setting))
@@ -92,10 +97,14 @@ package struct ComponentFaults: Equatable, Sendable {
   /// The number of faults of each kind that a message names.
   static let listed = 6
 
+  /// The number of unusable tensors that hold what quantization stores, without the scales to read it.
+  var codes: Int { unusable.count { ["i8", "u8"].contains($0.encoding) } }
+
   var counts: String {
     let counts = [
       (missing.count, "missing"), (unexpected.count, "unexpected"),
-      (misshapen.count, "misshapen"), (unusable.count, "unusable"),
+      (misshapen.count, "misshapen"), (unusable.count - codes, "unusable"),
+      (codes, "of integer codes without scales"),
       (unknownForms.count, "in an unknown storage form"),
     ]
     return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
@@ -106,7 +115,7 @@ package struct ComponentFaults: Equatable, Sendable {
     func lines<Fault>(_ faults: [Fault], _ kind: String, _ line: (Fault) -> String) -> [String] {
       let rest = faults.count - Self.listed
       return faults.prefix(Self.listed).map { "\(component): \(kind) \(line($0))" }
-        + (rest > 0 ? ["\(component): \(kind) and \(rest) more"] : [])
+        + (rest > 0 ? ["\(component): \(kind) \(rest) more"] : [])
     }
     return lines(missing, "missing") { tensor in
       let hint = nearest(to: tensor, among: unexpected).map { " (did you mean '\(shown($0))'?)" }

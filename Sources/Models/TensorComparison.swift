@@ -12,14 +12,12 @@ struct TensorComparison {
 
   /// Compares names, shapes and encodings. Reads no tensors.
   ///
-  /// A tensor without a place in the tree is a fault
-  /// - if it belongs to a layer that is in the tree, such as `X.weight_scale` beside `X.weight`, or
-  ///   is a low-rank adapter: the layer is stored in a form that is not known;
-  /// - if it belongs to a layer as components of this kind have them, such as one more resnet: the
-  ///   config is that of another model;
-  /// - if a tensor is missing, whose place it may have.
-  ///
-  /// Else it is unused.
+  /// A tensor that the module tree does not have is a fault in three cases. Otherwise it is unused.
+  /// - It belongs to a layer of the tree, such as `X.weight_scale` beside `X.weight`, or is a low-rank
+  ///   adapter. The layer is then stored in an unknown form.
+  /// - It has a name that other components of this kind have, such as one of a further resnet. The
+  ///   config is then that of another model.
+  /// - A tensor of the tree is missing. The two may be the same tensor under different names.
   init(_ component: Model.Component) {
     let weights = component.weights
     var faults = ComponentFaults(component: component.name)

@@ -1,6 +1,7 @@
 internal import ModelSources
 internal import Models
 internal import Quantization
+private import Sampling
 internal import Support
 internal import Tensors
 
@@ -10,7 +11,7 @@ enum ChangeReport {
   case noted
   /// They are listed in the job's result.
   case listed
-  /// As ``listed``, of a description that states the moving average and the prediction type itself.
+  /// As ``listed``, of a description that states the prediction type itself.
   case described
   /// Only the changes of readers and of transforms are kept, for a model of which a part is used.
   case ofReaders
@@ -21,12 +22,12 @@ enum ChangeReport {
 extension ModelSource {
   /// Adds what reading left out, added or assumed, as far as the model's facts show it.
   ///
-  /// - Parameter isDescribed: whether the result states the moving average and the prediction type
-  ///   itself.
+  /// - Parameter isDescribed: whether the result states the prediction type itself.
   mutating func addChangesOfReading(isDescribed: Bool) {
-    let found =
-      isDescribed
-      ? [changeOfDefaults] : [changeOfMovingAverage, changeOfDefaults, changeOfPrediction]
+    let found = [
+      changeOfMovingAverage, changeOfDefaults, isDescribed ? nil : changeOfPrediction,
+      changeOfUnknownPrediction, changeOfUnknownScheduler,
+    ]
     changes += found.compactMap { $0 }
   }
 
@@ -66,6 +67,31 @@ extension ModelSource {
       remedy: .choose(.prediction, purpose: "if it predicts another type"))
   }
 
+  /// The change of a scheduler config with a prediction type that Decant does not have.
+  private var changeOfUnknownPrediction: ModelChange? {
+    guard self[ComponentName.unet] != nil, let stated = scheduler?[PredictionType.key],
+      !stated.isNull, stated.string.flatMap(PredictionType.init) == nil
+    else { return nil }
+    return ModelChange(
+      .assumed, component: ComponentName.unet,
+      "predicts \(PredictionType.standard.rawValue), because the scheduler's config has the unknown "
+        + "'\(PredictionType.key)' \(shown(stated.text(), limit: 40)), which stays in it",
+      remedy: .choose(.prediction, predictionNames, purpose: "to replace it"))
+  }
+
+  /// The change of a scheduler config of an unknown class, which may stand for another training noise.
+  private var changeOfUnknownScheduler: ModelChange? {
+    guard self[ComponentName.unet] != nil, !schedulerIsDefault, let scheduler,
+      let name = scheduler[Self.schedulerClass]?.string,
+      !Schedulers.knowsTrainingNoise(ofClass: name)
+    else { return nil }
+    return ModelChange(
+      .assumed, component: ComponentName.unet,
+      "was trained with the noise of Stable Diffusion; the scheduler's class '\(shown(name))', which "
+        + "is unknown, stays in its config",
+      remedy: .act("check which scheduler the U-Net was trained with"))
+  }
+
   /// The change of configs, scheduler and tokenizers that no input holds.
   private var changeOfDefaults: ModelChange? {
     let tokenizers = ComponentName.tokenizers.contains { folder in
@@ -95,6 +121,15 @@ extension ModelSource {
     for change in changes where change.isNotable {
       events(.note("\(location): \(change.text)", remedy: change.remedy))
     }
+  }
+}
+
+extension [ModelChange] {
+  /// Each change in words, with what a user can do about it: first those that the user did not ask for
+  /// and that lose or assume something.
+  var listed: [(text: String, remedy: Remedy?)] {
+    let ordered = filter(\.isUnexpected) + filter { !$0.isUnexpected }
+    return ordered.map { ($0.text, $0.remedy) }
   }
 }
 

@@ -27,7 +27,7 @@ package enum Stage: Hashable, Sendable {
   /// Every tensor of the model at a path is read and its numbers are checked.
   case checkingTensors(String)
   /// The weights of a component are read, to find rows that rounding would lose to one large weight.
-  case checkingRows(String)
+  case checkingOutliers(String)
   /// Images are generated with the model of that name, for a prompt of `count`. Prompts count from
   /// 0.
   case generating(model: String, prompt: Int, of: Int)

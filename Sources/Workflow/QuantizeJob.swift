@@ -129,7 +129,8 @@ package struct QuantizeJob: Job {
         besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
       ?? layout.writer()
     let source = try ModelSource.reading(
-      model, reading, changes: isDryRun ? .noted : .listed, events)
+      model, reading, changes: .listed, events)
+    try source.checkHoldsUNet()
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     if try source.bound(orPart: writer.holdsParts) == nil { source.notePart(events) }
     let digest = SourceDigest(source)
@@ -161,6 +162,24 @@ package struct QuantizeJob: Job {
       before: source, after: quantized.model, output: output, by: writer)
     outcome.details.append(quantized.detail)
     return .written(outcome)
+  }
+}
+
+extension ModelSource {
+  /// - Throws: ``JobError`` for components without a U-Net, whose weights are quantized.
+  fileprivate func checkHoldsUNet() throws {
+    if self[ComponentName.unet] != nil || movingAverage == .ignoredWithoutOthers { return }
+    let names = components.map(\.name)
+    let whole =
+      [ComponentName.unet] + Architectures.of(components).textEncoders + [ComponentName.vae]
+    let missing = whole.filter { !names.contains($0) }
+    throw JobError(
+      "\(location): holds \(listed(names)) alone; the weights of a unet are quantized, and those of "
+        + "its text encoders with it",
+      remedy: .either([
+        .addComponents(missing.compactMap(ComponentName.setting)),
+        .act("convert it to another number type instead"),
+      ]))
   }
 }
 
@@ -197,6 +216,8 @@ package struct PlannedModel: JobOutcome {
   private let bytes: Int
   /// Bytes of all weights of the output, before lossless coding.
   private let weightBytes: Int
+  /// What the output would lack, or have otherwise than the input.
+  private let changes: [ModelChange]
 
   /// - Parameter model: the model that a real run gives to the writer.
   init(
@@ -209,14 +230,19 @@ package struct PlannedModel: JobOutcome {
     title = writer.title(for: profile)
     bytes = plan.parts.reduce(0) { $0 + $1.plan.entries.reduce(0) { $0 + $1.byteCount } }
     weightBytes = profile.storedBytes(of: model)
+    changes = try layout.changes(of: model, by: writer)
   }
 
   package var json: JSONValue {
     [
       "layout": .string(layout), "program": .string(program), "plan": plan.json,
       "bytes": .integer(bytes), "weight_bytes": .integer(weightBytes),
+      "changes": .array(changes.map(\.json)),
     ]
   }
+
+  /// The changes, as ``WrittenModel/listedChanges``.
+  package var listedChanges: [(text: String, remedy: Remedy?)] { changes.listed }
 
   package var text: String {
     """

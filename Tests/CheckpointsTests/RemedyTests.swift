@@ -21,6 +21,7 @@ struct RemedyTests {
       DiffusersError.malformedProvenance(path: "m", member: "a", found: "b", expected: "c"),
       .act("delete the file if the model's history does not matter")
     ),
+    (DiffusersError.missingFolder(folder: "m", component: "scheduler"), .downloadAgain),
     (DiffusersError.missingShard(index: "m", shard: "s"), .downloadAgain),
     (DiffusersError.missingShardIndex(folder: "m", shard: "s", lookedFor: "i"), .downloadAgain),
     (DiffusersError.absentFromShard(index: "m", tensor: "w", shard: "s"), .downloadAgain),

@@ -62,19 +62,35 @@ import Workflow
     }
   }
 
+  /// The text encoders of the file have 512 embeddings, and its tokenizer 49,408 tokens.
   @Test func addedDefaultsAreOneLineAndStrictAcceptsThem() async throws {
     try await withTemporaryFolder { folder in
       let file = folder + "/a.safetensors"
       try writePlain(try narrow("sdxl-base-1.0"), to: file)
       let written = try await convert(file, to: folder + "/b", isStrict: true)
-      #expect(kinds(written) == ["added"])
+      #expect(kinds(written) == ["added", "added", "added"])
       let line = try #require(written.listedChanges.first)
       #expect(
         line.text.hasPrefix(
           "added: configs, scheduler and tokenizers, which the input does not state; no published model "
             + "has these sizes (sdxl-custom)"))
-      // The output states them, so that its copy has no change.
-      #expect(kinds(try await convert(folder + "/b", to: folder + "/c")).isEmpty)
+      #expect(
+        written.listedChanges[1].text
+          == "added: text_encoder: no tokenizer of 'text_encoder' was found, and CLIP's has 49408 "
+          + "tokens, but 'text_encoder' has 512 embeddings; the model cannot make images")
+      // The output states them, so that its copy adds nothing. The tokenizer is still not the encoder's.
+      let copy = try await convert(folder + "/b", to: folder + "/c")
+      #expect(
+        copy.listedChanges.map(\.text)
+          == ["text_encoder", "text_encoder_2"].map {
+            "assumed: \($0): the tokenizer belongs to it, which has token ID 49407, but '\($0)' has 512 "
+              + "embeddings; the model cannot make images"
+          })
+      let inspected = try await InspectJob(
+        model: folder + "/b", reading: InputOptions(), listsTensors: false, checks: false
+      ).run()
+      #expect(inspected.text.contains("assumed: text_encoder_2: the tokenizer belongs to it, "))
+      #expect(inspected.suggestions.contains(.act("use the tokenizer of this text encoder")))
     }
   }
 
@@ -112,6 +128,69 @@ import Workflow
         request: QuantizationRequest(type: "int8", method: "round"), calibration: nil
       ).run()
       #expect(outcome.json["changes"]?.array?.map { $0["kind"] } == ["kept"])
+    }
+  }
+
+  /// A change in JSON has the remedy that the text has, and a dry run lists what a real run would.
+  @Test func dryRunsListTheChangesWithTheirRemedies() async throws {
+    try await withTemporaryFolder { folder in
+      let file = folder + "/a.safetensors"
+      try writePlain(try Readers.all.read(tiny), with: Self.average, to: file)
+      func outcome(isDryRun: Bool) async throws -> QuantizeOutcome {
+        try await QuantizeJob(
+          model: file, reading: InputOptions(),
+          output: OutputRequest(path: folder + "/b.decant"), isDryRun: isDryRun,
+          request: QuantizationRequest(type: "int8", method: "round"), calibration: nil
+        ).run()
+      }
+      let planned = try await outcome(isDryRun: true)
+      let changes = planned.json["changes"]?.array ?? []
+      #expect(changes.map { $0["kind"] } == ["left_out", "added", "added"])
+      #expect(
+        changes.last?["remedy"]
+          == ["action": "take the text encoder from its diffusers folder"])
+      guard case .planned(let plan) = planned else {
+        Issue.record("the dry run wrote a model")
+        return
+      }
+      #expect(plan.listedChanges.first?.text.hasPrefix("left out: unet: an incomplete") == true)
+      #expect(try await outcome(isDryRun: false).json["changes"] == planned.json["changes"])
+    }
+  }
+
+  /// An unknown prediction type or scheduler stays in the config, which is listed as an assumption.
+  @Test func unknownSchedulersAreAssumptions() async throws {
+    try await withTemporaryFolder { folder in
+      func model(_ edit: (inout ModelSource) -> Void, _ name: String) throws -> String {
+        var model = try Readers.all.read(miniature)
+        edit(&model)
+        try DiffusersFolderWriter().write(model, to: folder + "/" + name)
+        return folder + "/" + name
+      }
+      let flow = try model({ $0.scheduler?["prediction_type"] = "flow" }, "flow")
+      let written = try await convert(flow, to: folder + "/a")
+      #expect(
+        written.listedChanges.map(\.text) == [
+          "assumed: unet: predicts epsilon, because the scheduler's config has the unknown "
+            + "'prediction_type' \"flow\", which stays in it"
+        ])
+      #expect(try Readers.all.read(folder + "/a").scheduler?["prediction_type"] == "flow")
+      await #expect(throws: JobError.self) {
+        try await convert(flow, to: folder + "/b", isStrict: true)
+      }
+      let chosen = try await convert(
+        flow, InputOptions(prediction: "v_prediction"), to: folder + "/b", isStrict: true)
+      #expect(kinds(chosen) == ["changed"])
+
+      let other = try model({ $0.scheduler?["_class_name"] = "MyScheduler" }, "other")
+      #expect(
+        try await convert(other, to: folder + "/c").listedChanges.map(\.text) == [
+          "assumed: unet: was trained with the noise of Stable Diffusion; the scheduler's class "
+            + "'MyScheduler', which is unknown, stays in its config"
+        ])
+      // Decant does not have this class, but knows it.
+      let known = try model({ $0.scheduler?["_class_name"] = "UniPCMultistepScheduler" }, "known")
+      #expect(try await convert(known, to: folder + "/d", isStrict: true).listedChanges.isEmpty)
     }
   }
 

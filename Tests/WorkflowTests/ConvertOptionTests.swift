@@ -133,15 +133,20 @@ import Workflow
         "added: configs, scheduler and tokenizers, which the input does not state; no published model "
         + "has these sizes (sd-v1-custom), so that what the tensors do not show is assumed, such as the "
         + "number of attention heads"
+      let tokenizer =
+        "added: text_encoder: no tokenizer of 'text_encoder' was found, and CLIP's has 49408 tokens, "
+        + "but 'text_encoder' has 711 embeddings; the model cannot make images"
       let last = try await unet(both, ema: false)
       let average = try await unet(both, ema: true)
       #expect(last.weights != average.weights)
       #expect(
-        last.changes == ["left out: unet: the moving average (EMA) of its weights", derived])
+        last.changes == [
+          "left out: unet: the moving average (EMA) of its weights", derived, tokenizer,
+        ])
       #expect(
         average.changes == [
           "left out: unet: the weights of the last training step, because their moving average "
-            + "(EMA) is read", derived,
+            + "(EMA) is read", derived, tokenizer,
         ])
       // Decant stores the configs in the files that it writes.
       #expect(try await unet(plain, ema: false).changes.isEmpty)
@@ -159,7 +164,7 @@ import Workflow
       let session = ModelSession(
         path: both, reading: InputOptions(), settings: ComputeSettings(compute: .f32))
       _ = try await session.inspect { log.add($0) }
-      #expect(log.notes == ["\(both): \(derived)"])
+      #expect(log.notes == ["\(both): \(derived)", "\(both): \(tokenizer)"])
     }
   }
 

@@ -97,8 +97,8 @@ import Workflow
         #expect(facts.text.contains("\nleft out: "), "\(facts.text)")
         #expect(facts.text.contains("'\(name)'"), "\(facts.text)")
         let kinds = facts.json["changes"]?.array?.map { $0["kind"] }
-        // A file without configs gets those of its architecture.
-        #expect(kinds == ["left_out", "added"], "\(name)")
+        // A file without configs gets those of its architecture, and CLIP's tokenizer.
+        #expect(kinds == ["left_out", "added", "added"], "\(name)")
       }
       let input = folder + "/scaled.safetensors"
       try write(source, to: input, adding: [(unet + "time_embed.0.weight_offset", one)])

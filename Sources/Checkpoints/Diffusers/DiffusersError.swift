@@ -130,9 +130,9 @@ package enum DiffusersError: RemediableError, Equatable {
     }
   }
 
-  /// The remedy that adds components; `nil` where one of them has no setting.
-  private static func adding(_ components: [String]) -> Remedy? {
+  /// The remedy that adds components. A scheduler and a tokenizer come with their model only.
+  private static func adding(_ components: [String]) -> Remedy {
     let settings = components.compactMap(ComponentName.setting)
-    return settings.count == components.count ? .addComponents(settings) : nil
+    return settings.count == components.count ? .addComponents(settings) : .downloadAgain
   }
 }

@@ -194,15 +194,7 @@ struct TensorGroups {
   private mutating func note(
     _ prefix: String, of group: SingleFileKeys.Group?, isText: Bool
   ) {
-    let component: String? =
-      switch group {
-      case .unet: ComponentName.unet
-      case .vae: ComponentName.vae
-      case .text, .textXL: ComponentName.textEncoder
-      case .text2: ComponentName.textEncoder2
-      case nil: nil
-      }
-    note(prefix, component: component, isText: isText)
+    note(prefix, component: group?.component, isText: isText)
   }
 
   /// Notes a removed prefix. Those that transformers and OpenCLIP have themselves are not noted.
