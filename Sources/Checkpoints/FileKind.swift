@@ -40,12 +40,16 @@ enum ErrorPage {
   /// leaves.
   static func isLeft(_ kind: String, at path: String) -> Bool {
     ([html, xml, json, emptyFile].contains { kind.hasPrefix($0) })
-      && tensorFileExtensions.contains(PathParts(path).stemAndExtension.extension.lowercased())
+      && isTensorFileName(path)
   }
 }
 
-/// The extensions of files of named tensors.
-let tensorFileExtensions = ["safetensors", "ckpt", "pt", "pth", "bin", "gguf"]
+/// Whether a path has the extension of a file of named tensors.
+func isTensorFileName(_ path: String) -> Bool {
+  tensorFileExtensions.contains(PathParts(path).stemAndExtension.extension.lowercased())
+}
+
+private let tensorFileExtensions = ["safetensors", "ckpt", "pt", "pth", "bin", "gguf"]
 
 private let signatures: [(kind: String, offset: Int, bytes: [UInt8])] = [
   ("a PNG image", 0, [0x89, 0x50, 0x4e, 0x47]), ("a JPEG image", 0, [0xff, 0xd8, 0xff]),

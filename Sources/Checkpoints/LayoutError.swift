@@ -90,9 +90,7 @@ private func isEmptyFile(_ path: String) -> Bool {
 
 /// The remedy for a folder that is no model and holds files of tensors; `nil` for other folders.
 func nameAModelFile(in folder: String) -> Remedy? {
-  let files = folderContents(folder).filter {
-    tensorFileExtensions.contains(PathParts($0).stemAndExtension.extension.lowercased())
-  }
+  let files = folderContents(folder).filter(isTensorFileName)
   guard let first = files.first else { return nil }
   let name = "\(folderPath(folder))/\(shown(first))"
   return .act(files.count == 1 ? "name the file \(name)" : "name one of its files, such as \(name)")

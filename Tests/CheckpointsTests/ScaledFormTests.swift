@@ -279,6 +279,32 @@ struct ScaledFormTests {
     }
   }
 
+  /// The headers of shards describe layers, as the header of a single file does. Codes and scale may
+  /// be in two shards.
+  @Test func headersOfShardsAreRead() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try tiny.remove(TinyFolder.stem + ".safetensors")
+      let shards = (1...2).map { "diffusion_pytorch_model-0000\($0)-of-00002.safetensors" }
+      let description = #"{"layers": {"a": {"format": "float8_e4m3fn"}}}"#
+      for (shard, tensor) in zip(
+        shards,
+        [("a.weight", codes(.f8e4m3, Self.narrow, [2, 2])), ("a.weight_scale", one(0.25))])
+      {
+        try writeSafetensors(
+          MemorySource(location: "test", [tensor]),
+          metadata: ["_quantization_metadata": description], to: tiny.path + "/unet/" + shard)
+      }
+      try tiny.write(
+        #"{"weight_map": {"a.weight": "\#(shards[0])", "a.weight_scale": "\#(shards[1])"}}"#,
+        TinyFolder.stem + ".safetensors.index.json")
+      let weights = try #require(try tiny.read()["unet"]).weights
+      #expect(weights.names == ["a.weight"])
+      #expect(weights.entry("a.weight")?.encoding == .float8)
+      #expect(try weights.tensor("a.weight").floats() == [0.25, 0.5, -0.125, 0])
+    }
+  }
+
   /// The same in a diffusers folder without a description in the config.
   @Test func foldersAreReadAlike() throws {
     try withTemporaryFolder { folder in

@@ -53,6 +53,7 @@ package struct DiffusersFolderReader: ModelReader {
     var opened: [String: JSONValue] = [:]
     var variants = JSONObject()
     var changes: [ModelChange] = []
+    var inputFiles = ["\(folder)/\(DiffusersLayout.indexFile)"]
     for weight in weights {
       let read = try Self.unlessReplaced(weight.kind, options) {
         try Self.component(
@@ -62,7 +63,8 @@ package struct DiffusersFolderReader: ModelReader {
       components.append(read.component)
       changes += read.changes
       opened[weight.kind.name] = .array(
-        read.files.map { .string("\(weight.kind.name)/\($0)") })
+        read.weightFiles.map { .string("\(weight.kind.name)/\($0)") })
+      inputFiles += read.inputFiles
       if let variant = read.variant { variants[weight.kind.name] = .string(variant) }
     }
 
@@ -83,7 +85,16 @@ package struct DiffusersFolderReader: ModelReader {
           .leftOut, "\(names.count == 1 ? "a component" : "components") that Decant does not read",
           names: names, isRequested: isUsual))
     }
+    let beside = files.filter(isTensorFileName)
+    if !beside.isEmpty {
+      // Repositories hold the same model as a single file as well.
+      changes.append(
+        ModelChange(
+          .leftOut, "weights beside the folders of the components", names: beside,
+          isRequested: true))
+    }
     if files.contains(DiffusersLayout.provenanceFile) {
+      inputFiles.append("\(folder)/\(DiffusersLayout.provenanceFile)")
       for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }
     }
 
@@ -92,6 +103,8 @@ package struct DiffusersFolderReader: ModelReader {
       scheduler: try Self.scheduler(parts, folder: folder),
       files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
     model.changes = changes
+    if model.scheduler != nil { inputFiles.append("\(folder)/\(DiffusersLayout.schedulerFile)") }
+    model.inputFiles = inputFiles + model.files.map { "\(folder)/\($0.path)" }
     return model
   }
 
@@ -108,7 +121,10 @@ package struct DiffusersFolderReader: ModelReader {
   /// A component that was read, and from what.
   private struct Opened {
     let component: ModelSource.Component
-    let files: [String]
+    /// The names of the weight files.
+    let weightFiles: [String]
+    /// The paths of all files.
+    let inputFiles: [String]
     let variant: String?
     let changes: [ModelChange]
   }
@@ -118,17 +134,22 @@ package struct DiffusersFolderReader: ModelReader {
   ) throws -> Opened {
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
     let written = try readObject(path)
-    // Pickles of other forms hold tensors of their own classes, which are no readable weights.
-    _ = try QuantizedForms.described(by: written, path: path)
+    // Pickles of other forms hold tensors of their own classes, which are no readable weights. So
+    // the config is checked before they are opened.
+    let described = try QuantizedForms.described(by: written, path: path)
     let choice = try weights.choose(variant)
     let opened = try weights.open(choice)
     let (config, restored, changes) = try QuantizedForms.restored(
-      written, opened.weights, of: weights.kind.name, path: path)
+      written, opened.weights, described: described, of: weights.kind.name, path: path)
     return Opened(
       component: ModelSource.Component(
         name: weights.kind.name, className: className, config: config, weights: restored),
-      files: opened.files, variant: choice.variant,
-      changes: weights.changes(reading: choice, for: variant) + opened.changes + changes)
+      weightFiles: opened.files,
+      inputFiles: [path, "\(weights.folder)/\(choice.file)"]
+        + (choice.isIndex ? opened.files.map { "\(weights.folder)/\($0)" } : []),
+      variant: choice.variant,
+      changes: weights.changes(reading: choice, for: variant) + opened.changes + changes
+        + weights.changesOfUnread(opened.files, for: variant))
   }
 
   /// Reads the folder of one component; `nil` where the folder is no component's.
@@ -159,13 +180,14 @@ package struct DiffusersFolderReader: ModelReader {
     }
     var provenance: JSONObject = [
       "source": .string(folder), "layout": .string(DiffusersLayout.name),
-      "weights": [kind.name: .strings(read.files)],
+      "weights": [kind.name: .strings(read.weightFiles)],
     ]
     if let variant = read.variant { provenance["variants"] = [kind.name: .string(variant)] }
     var model = ModelSource(
       location: folder, layout: DiffusersLayout.name, index: [:], components: [read.component],
       scheduler: nil, files: [], provenance: provenance)
     model.changes = read.changes
+    model.inputFiles = read.inputFiles
     return model
   }
 

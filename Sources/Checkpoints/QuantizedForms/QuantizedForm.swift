@@ -65,12 +65,15 @@ enum QuantizedForms {
     return (restored, changes(from: weights, to: restored, component))
   }
 
+  /// A form that a component's config describes.
+  typealias Described = (form: any QuantizedForm, description: JSONObject)
+
   /// The form that a component's config describes; `nil` for one without a description.
   ///
   /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for a form that is not read.
   static func described(
     by config: JSONObject, path: String
-  ) throws(DiffusersError) -> (form: any QuantizedForm, description: JSONObject)? {
+  ) throws(DiffusersError) -> Described? {
     guard let written = config[DiffusersLayout.quantizationMember], !written.isNull else {
       return nil
     }
@@ -89,12 +92,16 @@ enum QuantizedForms {
 
   /// The config and weights of a component without quantized forms. Plain components do not change.
   ///
-  /// - Throws: the errors of ``described(by:path:)`` and ``restored(_:metadata:of:path:)``.
+  /// - Parameters:
+  ///   - described: what the config describes, see ``described(by:path:)``.
+  ///   - path: the path of the config.
+  /// - Throws: the errors of the form and of ``restored(_:metadata:of:path:)``.
   static func restored(
-    _ config: JSONObject, _ weights: any WeightSource, of component: String, path: String
+    _ config: JSONObject, _ weights: any WeightSource, described: Described?,
+    of component: String, path: String
   ) throws -> (config: JSONObject, weights: any WeightSource, changes: [ModelChange]) {
-    guard let (form, description) = try described(by: config, path: path) else {
-      // What the file's header describes is in the weights, since the file was opened.
+    guard let (form, description) = described else {
+      // What the files' headers describe is in the weights, since the files were opened.
       let (restored, changes) = try restored(
         weights, metadata: [:], of: component, path: weights.location)
       return (config, restored, changes)

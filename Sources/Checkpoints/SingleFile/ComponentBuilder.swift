@@ -18,7 +18,8 @@ struct ComponentBuilder {
     let known = carried?.component(name)
     return ModelSource.Component(
       name: name, className: known?.className ?? className, config: known?.config ?? config,
-      weights: try MappedSource(weights, location: path, list.map { (name: $0.0, origin: $0.1) }))
+      weights: try MappedSource(weights, location: path, list.map { (name: $0.0, origin: $0.1) }),
+      configIsDerived: known?.isDerived ?? true)
   }
 
   private func tensor(_ origin: String) -> MappedSource.Origin {
@@ -70,20 +71,23 @@ struct ComponentBuilder {
       group.names, prefix: isLDM ? "encoder.down.0.block." : "encoder.down_blocks.0.resnets.")
     let pairs = AutoencoderNames.pairs(levels: levels, layers: layers)
     // Versions of LDM and of diffusers name the layers of attention differently.
-    let renamed: [(name: String, origin: String)] = group.origins.compactMap { name, origin in
+    let renamed: [(name: String, origin: String, flattens: Bool)] = group.origins.compactMap {
+      name, origin in
       let diffusers = isLDM ? pairs.diffusers(name) ?? name : name
-      guard case .named(let current, _) = KeyRule.apply(DiffusersKeys.autoencoder, to: diffusers)
+      guard
+        case .named(let current, let flattens) = KeyRule.apply(
+          DiffusersKeys.autoencoder, to: diffusers)
       else { return nil }
-      return (current, origin)
+      return (current, origin, flattens)
     }
     let origins = Dictionary(renamed.map { ($0.name, $0.origin) }) { first, _ in first }
     var config = try AutoencoderNames.config(path: path) { name in
       shape(origins[pairs.diffusers(name) ?? name])
     }
     for (name, value) in architecture.autoencoder.config.members { config[name] = value }
-    let list = renamed.map { name, origin in
+    let list = renamed.map { name, origin, flattens in
       let stored = shape(origin) ?? []
-      let plain = name.contains(".attentions.") ? KeyRule.flattened(stored, of: name) : stored
+      let plain = flattens ? KeyRule.flattened(stored, of: name) : stored
       return (name, MappedSource.Origin.tensor(origin, shape: plain))
     }
     return try component(ComponentName.vae, "AutoencoderKL", config, list)
