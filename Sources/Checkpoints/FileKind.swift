@@ -10,6 +10,24 @@ package func fileKind(_ contents: ByteSlice) -> String {
 }
 
 private let emptyFile = "an empty file"
+private let textFile = "a text file"
+
+/// The kind of a file that takes the place of a JSON text; `nil` for a text that may be a damaged one.
+func kindInPlaceOfText(_ contents: ByteSlice) -> String? {
+  if contents.count == 0 { return emptyFile }
+  guard let kind = knownFileKind(contents), kind != textFile, !kind.hasPrefix(ErrorPage.json)
+  else { return nil }
+  return kind
+}
+
+/// Whether a text begins as one in UTF-16: with its byte order mark, or with an ASCII character in two
+/// bytes.
+func isUTF16(_ contents: ByteSlice) -> Bool {
+  guard contents.count >= 2 else { return false }
+  let head = contents[0..<2].array
+  return head == [0xff, 0xfe] || head == [0xfe, 0xff]
+    || head.contains(0) && head.contains { (0x09..<0x7f).contains($0) }
+}
 
 /// The kind of a file that users confuse with models, from its first bytes; `nil` for others.
 package func knownFileKind(_ contents: ByteSlice) -> String? {
@@ -27,7 +45,7 @@ package func knownFileKind(_ contents: ByteSlice) -> String? {
   if words.hasPrefix("{") || words.hasPrefix("[") {
     return "\(ErrorPage.json) that begins with \(shown(String(words), limit: 40))"
   }
-  return "a text file"
+  return textFile
 }
 
 /// Kinds of files that servers send in place of the file that was requested.

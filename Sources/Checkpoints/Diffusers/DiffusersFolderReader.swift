@@ -13,10 +13,10 @@ package struct DiffusersFolderReader: ModelReader {
 
   package var layout: String { DiffusersLayout.name }
 
-  /// A folder with an index, a config or a component's folder, or a cached repository.
+  /// A folder with an index, a config or a component's folder, a cached repository, or a cache.
   package func recognizes(_ path: String) -> Bool {
     let files = folderContents(path)
-    return HubCache.isRepository(path) || files.contains(DiffusersLayout.indexFile)
+    return HubCache.holdsRepositories(path) || files.contains(DiffusersLayout.indexFile)
       || files.contains(DiffusersLayout.configFile)
       || DiffusersLayout.components.contains { kind in
         files.contains(kind.name) && isFolder(path + "/" + kind.name)
@@ -27,8 +27,12 @@ package struct DiffusersFolderReader: ModelReader {
   ///   a file of weights.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
     var folder = folderPath(path)
-    if HubCache.isRepository(folder) { folder = try HubCache.snapshot(of: folder) }
-    let files = folderContents(folder)
+    var files = folderContents(folder)
+    // A model's folder may hold the cache that it was downloaded to.
+    if !files.contains(DiffusersLayout.indexFile), HubCache.holdsRepositories(folder) {
+      folder = try HubCache.snapshot(of: folder)
+      files = folderContents(folder)
+    }
     if options.ema { throw DiffusersError.averaged(folder: folder) }
     guard files.contains(DiffusersLayout.indexFile) else {
       if let part = try Self.part(folder, files: files, options: options) { return part }

@@ -338,6 +338,8 @@ func readObject(
     value = try JSONValue(
       parsing: bytes.withoutByteOrderMark.bytes, acceptingInfinity: acceptingInfinity)
   } catch {
+    if isUTF16(bytes) { throw .wideText(path: path) }
+    if let found = kindInPlaceOfText(bytes) { throw .otherFile(path: path, found: found) }
     throw .notJSON(path: path, error)
   }
   guard let object = value.object else { throw .notObject(path: path, found: value.kind) }
