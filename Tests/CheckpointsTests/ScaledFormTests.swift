@@ -127,7 +127,7 @@ struct ScaledFormTests {
         try self.archive(
           [("a.weight", counting([2]))], metadata: ["_quantization_metadata": "[]"])
       }.hasSuffix(
-        "tensor '_quantization_metadata': the header's text has no object 'layers'"))
+        "the metadata's '_quantization_metadata' is not a JSON text with an object 'layers'"))
   }
 
   @Test func describedLayersBeginAlike() throws {
@@ -149,8 +149,8 @@ struct ScaledFormTests {
         try self.archive(
           layer("x.a") + layer("y.b"), metadata: ["_quantization_metadata": layers])
       }.hasSuffix(
-        "tensor 'y.b.weight': the header describes layer 'b', and layers before it that begin with "
-          + "'x.' in the file"))
+        "tensor 'y.b.weight': is below the prefix 'y.', expected 'x.', as of the layers that the "
+          + "header describes before 'b'"))
   }
 
   /// The config of a component describes nothing, but the header of its file does.
@@ -164,7 +164,7 @@ struct ScaledFormTests {
           [("to_q.weight", codes(.f8e5m2, Self.wide, [2, 2])), ("to_q.weight_scale", one(1))]),
         metadata: ["_quantization_metadata": header],
         to: tiny.path + "/unet/" + "diffusion_pytorch_model.safetensors", replacing: true)
-      #expect(tiny.refusal().hasSuffix("(tensor 'to_q.comfy_quant'), which is not read"))
+      #expect(tiny.refusal().hasSuffix("(ConvRot) (tensor 'to_q.comfy_quant')"))
     }
   }
 
@@ -187,8 +187,8 @@ struct ScaledFormTests {
         == "tensor 'a.weight': two scales, 'a.scale_weight' and 'a.weight_scale', expected one")
     #expect(
       refusal([weight, ("a.weight_scale", counting([2, 2]))])
-        == "the weights are quantized by codes with a scale for each block (tensor "
-        + "'a.weight_scale'), which is not read")
+        == "the weights are in a quantized form that Decant does not read: codes with a scale for "
+        + "each block (tensor 'a.weight_scale')")
     // A header may claim any number of rows of no numbers.
     #expect(
       refusal([
@@ -243,7 +243,7 @@ struct ScaledFormTests {
       try archive(names.map { ($0, counting([1])) })
     }
     #expect(
-      error?.description.contains(": the weights are quantized by \(form) (tensor 'a.") == true,
+      error?.description.contains(" does not read: \(form) (tensor 'a.") == true,
       "\(error?.description ?? "")")
     #expect(error?.remedy == .readOriginal)
   }
@@ -261,7 +261,8 @@ struct ScaledFormTests {
     }
     #expect(
       error?.description.hasSuffix(
-        ": the weights are quantized by \(form) (tensor 'a.comfy_quant'), which is not read")
+        ": the weights are in a quantized form that Decant does not read: \(form) (tensor "
+          + "'a.comfy_quant')")
         == true, "\(error?.description ?? "")")
   }
 
@@ -328,8 +329,8 @@ struct ScaledFormTests {
         TinyFolder.stem + ".safetensors")
       #expect(
         tiny.refusal()
-          == "model/unet/diffusion_pytorch_model.safetensors: the weights are quantized by 4 bits "
-          + "of bitsandbytes (tensor 'a.weight.absmax'), which is not read")
+          == "model/unet/diffusion_pytorch_model.safetensors: the weights are in a quantized form "
+          + "that Decant does not read: 4 bits of bitsandbytes (tensor 'a.weight.absmax')")
     }
   }
 }

@@ -84,7 +84,11 @@ enum QuantizedForms {
         ForeignForms.form(method: method)?.name ?? "'\(shown(method))'"
       }
       throw .quantized(
-        path: path, found: name ?? written.kind,
+        path: path,
+        found: name
+          ?? (written.object == nil
+            ? "an unknown method ('\(DiffusersLayout.quantizationMember)' is \(written.kind))"
+            : "an unknown method ('quant_method' is missing)"),
         expected: all.map(\.readable).joined(separator: " or "))
     }
     return (form, description)
@@ -177,11 +181,16 @@ extension QuantizedForms {
 package enum QuantizedFormError: RemediableError, Equatable {
   /// `tensor` shows the form.
   case unread(path: String, form: String, tensor: String)
+  /// The member of a file's metadata that describes its quantized layers describes none.
+  case malformed(path: String, member: String)
 
   package var description: String {
     switch self {
     case .unread(let path, let form, let tensor):
-      "\(path): the weights are quantized by \(form) (tensor '\(shown(tensor))'), which is not read"
+      "\(path): the weights are in a quantized form that Decant does not read: \(form) (tensor "
+        + "'\(shown(tensor))')"
+    case .malformed(let path, let member):
+      "\(path): the metadata's '\(member)' is not a JSON text with an object 'layers'"
     }
   }
 

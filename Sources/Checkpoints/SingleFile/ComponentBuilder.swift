@@ -13,12 +13,15 @@ struct ComponentBuilder {
 
   private func component(
     _ name: String, _ className: String, _ config: JSONObject,
-    _ list: [(String, MappedSource.Origin)]
+    _ list: [(String, MappedSource.Origin)],
+    nameOfAbsent: @escaping @Sendable (String) -> String? = { _ in nil }
   ) throws(SingleFileError) -> ModelSource.Component {
     let known = carried?.component(name)
     return ModelSource.Component(
       name: name, className: known?.className ?? className, config: known?.config ?? config,
-      weights: try MappedSource(weights, location: path, list.map { (name: $0.0, origin: $0.1) }),
+      weights: try MappedSource(
+        weights, location: path, list.map { (name: $0.0, origin: $0.1) }, nameOfAbsent: nameOfAbsent
+      ),
       configIsDerived: known?.isDerived ?? true)
   }
 
@@ -56,7 +59,11 @@ struct ComponentBuilder {
     let list = group.origins.map { name, origin in
       (isLDM ? walk.pairs.diffusers(name) ?? name : name, tensor(origin))
     }
-    return try component(ComponentName.unet, "UNet2DConditionModel", config, list)
+    let pairs = isLDM ? walk.pairs : nil
+    let prefix = group.prefix
+    return try component(ComponentName.unet, "UNet2DConditionModel", config, list) { name in
+      prefix.map { $0 + (pairs?.other(name) ?? name) }
+    }
   }
 
   // MARK: - Autoencoder
@@ -90,7 +97,10 @@ struct ComponentBuilder {
       let plain = flattens ? KeyRule.flattened(stored, of: name) : stored
       return (name, MappedSource.Origin.tensor(origin, shape: plain))
     }
-    return try component(ComponentName.vae, "AutoencoderKL", config, list)
+    let prefix = group.prefix
+    return try component(ComponentName.vae, "AutoencoderKL", config, list) { name in
+      prefix.map { $0 + (isLDM ? pairs.other(name) ?? name : name) }
+    }
   }
 
   // MARK: - Text encoders
