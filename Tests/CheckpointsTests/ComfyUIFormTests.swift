@@ -201,7 +201,10 @@ struct ComfyUIFormTests {
       #"{"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 16}"#,
       "rotated groups of 16 weights, which do not divide rows of 2"
     ),
-    (#"{"format": "float8_e4m3fn"}"#, "i8 [2, 2], expected F8_E4M3 with an extent for the output channels"),
+    (
+      #"{"format": "float8_e4m3fn"}"#,
+      "i8 [2, 2], expected F8_E4M3 with an extent for the output channels beside 'a.weight_scale'"
+    ),
     (
       #"{"format": "float8_e5m2"}"#,
       "i8 [2, 2], expected F8_E5M2 with an extent for the output channels beside 'a.weight_scale'"

@@ -64,14 +64,16 @@ struct ScaledForm: QuantizedFileForm {
   // MARK: - One weight
 
   /// Whether a tensor can be the scale of a weight of that shape.
-  static func isScale(_ entry: TensorEntry, of weight: Shape) -> Bool {
+  private static func isScale(_ entry: TensorEntry, of weight: Shape) -> Bool {
     numbers.contains { entry.encoding == .plain($0) }
       && (entry.shape.count == 1
         || entry.shape.count == weight.rows && entry.shape.rows == weight.rows)
   }
 
   /// The expectation of ``isScale(_:of:)`` in messages.
-  static func scaleText(rows: Int) -> String { "one number, or [\(rows), 1], as F32, F16 or BF16" }
+  private static func scaleText(rows: Int) -> String {
+    "one number, or [\(rows), 1], as F32, F16 or BF16"
+  }
 
   /// The tensor that codes and scale are joined to, in the encoding that holds it. Codes that no
   /// encoding holds become float16.
