@@ -32,7 +32,9 @@ package enum BindingError: RemediableError, Equatable {
     case .tensors(let location, let faults):
       let counts = faults.map { "\($0.component) \($0.counts)" }.joined(separator: "; ")
       let lines = faults.flatMap(\.lines).map { "\n  " + $0 }.joined()
-      return "\(location): tensors do not fit the configs: \(counts)" + lines
+      // Configs that were derived from the tensors are no configs of the user's.
+      let others = faults.allSatisfy(\.configIsDerived) ? "together" : "the configs"
+      return "\(location): tensors do not fit \(others): \(counts)" + lines
     case .foreign(let location, let component, let kind):
       let subject = component == ComponentName.unet ? "the model" : "component '\(component)'"
       return "\(location): \(subject) is \(kind.description)"
@@ -56,6 +58,13 @@ package enum BindingError: RemediableError, Equatable {
 
 /// The tensors of one component that do not fit its config.
 package struct ComponentFaults: Equatable, Sendable {
+  package struct Missing: Equatable, Sendable {
+    package let name: String
+    /// The name that the tensor would have in the file, as far as that is known.
+    package let storedName: String
+    package let shape: Shape
+  }
+
   /// A tensor of another shape than the config implies.
   package struct Misshapen: Equatable, Sendable {
     package let name: String
@@ -82,7 +91,9 @@ package struct ComponentFaults: Equatable, Sendable {
   }
 
   package let component: String
-  package var missing: [TensorSpec] = []
+  /// Whether the config was derived from tensors.
+  package var configIsDerived = false
+  package var missing: [Missing] = []
   /// Tensors of layers that the config does not have, and others beside missing tensors.
   package var unexpected: [TensorSpec] = []
   package var misshapen: [Misshapen] = []
@@ -119,7 +130,7 @@ package struct ComponentFaults: Equatable, Sendable {
     }
     return lines(missing, "missing") { tensor in
       let hint = nearest(to: tensor, among: unexpected).map { " (did you mean '\(shown($0))'?)" }
-      return "'\(tensor.name)' \(tensor.shape)" + (hint ?? "")
+      return "'\(shown(tensor.storedName))' \(tensor.shape)" + (hint ?? "")
     }
       + lines(unexpected, "unexpected") {
         "'\(shown($0.name))' \(shown($0.shape.description))"
@@ -141,7 +152,8 @@ package struct ComponentFaults: Equatable, Sendable {
 
 /// The candidate with the most similar name, if it is similar enough. Only candidates of the same
 /// shape count where there are any.
-private func nearest(to tensor: TensorSpec, among candidates: [TensorSpec]) -> String? {
+private func nearest(to tensor: ComponentFaults.Missing, among candidates: [TensorSpec]) -> String?
+{
   let sameShape = candidates.filter { $0.shape == tensor.shape }
   // The limit bounds the time for files with many tensors.
   let pool = (sameShape.isEmpty ? candidates : sameShape).prefix(500)

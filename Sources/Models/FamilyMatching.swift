@@ -17,15 +17,17 @@ extension UNetSignature {
     if width != other.width {
       words.append("\(width) channels at the first level, not \(other.width)")
     }
-    if textWidth != other.textWidth {
-      words.append(
-        "text width \(textWidth.map(String.init) ?? "none"), not "
-          + "\(other.textWidth.map(String.init) ?? "none")")
+    func compare(_ name: String, _ width: Int?, _ other: Int?) {
+      switch (width, other) {
+      case (let width?, let other?) where width != other:
+        words.append("\(name) of width \(width), not \(other)")
+      case (let width?, nil): words.append("\(name) of width \(width), which the family lacks")
+      case (nil, _?): words.append("no \(name)")
+      default: break
+      }
     }
-    if addedWidth != other.addedWidth {
-      func text(_ width: Int?) -> String { width.map(String.init) ?? "none" }
-      words.append("added embedding width \(text(addedWidth)), not \(text(other.addedWidth))")
-    }
+    compare("text states", textWidth, other.textWidth)
+    compare("added embedding", addedWidth, other.addedWidth)
     return words
   }
 }
@@ -210,7 +212,7 @@ extension ModelSource.Component {
         "; nearest family: \(family.name)"
           + (differences.isEmpty ? "" : ", but \(differences.joined(separator: ", "))")
       }
-      let foreign = ForeignKind(self).map { "; that of \($0.description)" }
+      let foreign = ForeignKind(self).map { "; it is the U-Net of \($0.description)" }
       return
         "unet: \(config.inChannels) input and \(config.outChannels) output channels, levels of "
         + "\(widths) channels, text width \(config.textWidth)" + (foreign ?? nearest ?? "")
@@ -219,8 +221,8 @@ extension ModelSource.Component {
       let use =
         ForeignKind(self).map { "it is \($0.description)" } ?? "it can replace the vae of a model"
       return
-        "vae: \(config.latentChannels) latent channels, sides \(config.downsamplingFactor) times "
-        + "smaller than the image's; \(use)"
+        "vae: \(config.latentChannels) latent channels, latents of 1/\(config.downsamplingFactor) of "
+        + "the image's width and height; \(use)"
     case ComponentName.textEncoder, ComponentName.textEncoder2:
       guard
         let config = try? TextEncoderConfig(json: config, location: place, className: className)

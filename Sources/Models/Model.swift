@@ -95,7 +95,9 @@ package struct Model: Sendable {
         name: component.name, modules: configs.modules(of: component.name),
         weights: component.weights)
     }
-    let faults = components.map { TensorComparison($0).faults }.filter { !$0.isEmpty }
+    let faults = zip(known, components).map { part, component in
+      TensorComparison(component, configIsDerived: part.configIsDerived).faults
+    }.filter { !$0.isEmpty }
     guard faults.isEmpty else { throw .tensors(location: source.location, faults) }
     return Model(source: source, family: family, configs: configs, components: components)
   }

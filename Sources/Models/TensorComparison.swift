@@ -18,16 +18,20 @@ struct TensorComparison {
   /// - It has a name that other components of this kind have, such as one of a further resnet. The
   ///   config is then that of another model.
   /// - A tensor of the tree is missing. The two may be the same tensor under different names.
-  init(_ component: Model.Component) {
+  ///
+  /// - Parameter configIsDerived: whether the component's config was derived from tensors.
+  init(_ component: Model.Component, configIsDerived: Bool) {
     let weights = component.weights
-    var faults = ComponentFaults(component: component.name)
+    var faults = ComponentFaults(component: component.name, configIsDerived: configIsDerived)
     var expected: Set<String> = []
     var layers: Set<String> = []
     for tensor in component.modules.tensors {
       expected.insert(tensor.name)
       if let dot = tensor.name.lastIndex(of: ".") { layers.insert(String(tensor.name[..<dot])) }
       guard let entry = weights.entry(tensor.name) else {
-        faults.missing.append(tensor)
+        faults.missing.append(
+          .init(
+            name: tensor.name, storedName: weights.storedName(tensor.name), shape: tensor.shape))
         continue
       }
       if entry.shape != tensor.shape {
@@ -100,7 +104,8 @@ extension ModelSource {
       let component = components[index]
       guard let modules = try? component.modules(in: location) else { continue }
       let comparison = TensorComparison(
-        Model.Component(name: component.name, modules: modules, weights: component.weights))
+        Model.Component(name: component.name, modules: modules, weights: component.weights),
+        configIsDerived: component.configIsDerived)
       guard comparison.faults.isEmpty, !comparison.unused.isEmpty else { continue }
       copy.components[index].weights = ReducedSource(
         component.weights, without: Set(comparison.unused))

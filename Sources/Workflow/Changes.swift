@@ -25,8 +25,8 @@ extension ModelSource {
   /// - Parameter isDescribed: whether the result states the prediction type itself.
   mutating func addChangesOfReading(isDescribed: Bool) {
     let found = [
-      changeOfMovingAverage, changeOfDefaults, isDescribed ? nil : changeOfPrediction,
-      changeOfUnknownPrediction, changeOfUnknownScheduler,
+      changeOfMovingAverage, isDescribed ? nil : changeOfPrediction, changeOfUnknownPrediction,
+      changeOfUnknownScheduler, changeOfDefaults, changeOfConfigs,
     ]
     changes += found.compactMap { $0 }
   }
@@ -102,18 +102,38 @@ extension ModelSource {
       (configsAreDerived, "configs"), (schedulerIsDefault, "scheduler"), (tokenizers, "tokenizers"),
     ].filter(\.0).map(\.1)
     guard !parts.isEmpty else { return nil }
-    let family = configsAreDerived ? (try? Model.bind(self))?.family : nil
-    if let family, family.template == nil {
-      return ModelChange(
-        .added,
-        "\(listed(parts)), which the input does not state; no published model has these sizes "
-          + "(\(family.name)), so that what the tensors do not show is assumed, such as the number of "
-          + "attention heads", remedy: .act("use the model's diffusers folder if there is one"))
-    }
     // An autoencoder alone fits more than one architecture.
     let architecture =
       self[ComponentName.unet] == nil ? "" : " of \(Architectures.of(components).name)"
     return ModelChange(.added, "\(listed(parts))\(architecture), which the input does not state")
+  }
+
+  /// The change of derived configs of a model with the sizes of no published one: members that
+  /// tensors do not show, whose values may be those of another model.
+  private var changeOfConfigs: ModelChange? {
+    guard configsAreDerived, let family = (try? Model.bind(self))?.family, family.template == nil
+    else { return nil }
+    let values = components.filter(\.configIsDerived).map { component in
+      let members = Self.membersWithoutTensors(of: component.name).compactMap { name in
+        component.config[name].map { "\(name) \($0.text())" }
+      }
+      return "\(component.name) (\(members.joined(separator: ", ")))"
+    }
+    return ModelChange(
+      .assumed,
+      "members of configs that tensors do not show, because no published model has these sizes "
+        + "(\(family.name)): \(values.joined(separator: ", "))",
+      remedy: .act("use the model's diffusers folder if there is one"))
+  }
+
+  /// The members of a component's config that its tensors do not show and that differ between
+  /// models.
+  private static func membersWithoutTensors(of component: String) -> [String] {
+    switch component {
+    case ComponentName.unet: ["attention_head_dim", "norm_num_groups"]
+    case ComponentName.vae: ["norm_num_groups", "scaling_factor"]
+    default: ["num_attention_heads", "hidden_act"]
+    }
   }
 
   /// Notes the changes that a user of the model should know, where no list of changes is printed.

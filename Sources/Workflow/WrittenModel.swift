@@ -43,7 +43,7 @@ package struct WrittenModel: JobOutcome {
     before: ModelSource, after: ModelSource, output: OutputRequest, by writer: any ModelWriter
   ) {
     path = output.path
-    bytesOfInput = bytesOnDisk(before.location)
+    bytesOfInput = bytesOnDisk(of: before)
     bytesOfOutput = output.byteCount
     let profile = try? writer.profile(output.options)
     memory = profile.flatMap { OutputMemory(of: after, in: $0, besides: before) }

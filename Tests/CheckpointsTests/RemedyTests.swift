@@ -27,6 +27,7 @@ struct RemedyTests {
     (DiffusersError.absentFromShard(index: "m", tensor: "w", shard: "s"), .downloadAgain),
     (DiffusersError.malformedEntry(path: "m", member: "a"), nil),
     (DiffusersError.quantized(path: "m", found: "a", expected: "b"), .readOriginal),
+    (QuantizedFormError.malformed(path: "m", member: "a"), .readOriginal),
     (QuantizedFormError.unread(path: "m", form: "a", tensor: "b"), .readOriginal),
     (
       DiffusersWriteError.notReplaceable(path: "m", found: "a file"),

@@ -77,8 +77,8 @@ import Testing
         ("unet", "unet: 4 input and 4 output channels, levels of "),
         (
           "vae",
-          "vae: 4 latent channels, sides 8 times smaller than the image's; it can replace the vae of a "
-            + "model"
+          "vae: 4 latent channels, latents of 1/8 of the image's width and height; it can replace the "
+            + "vae of a model"
         ),
         ("text_encoder", " tokens; it can replace the text_encoder of a model"),
       ] {

@@ -120,6 +120,29 @@ struct DefaultTests {
     }
   }
 
+  /// Files that Decant writes carry it.
+  @Test func evidenceComesBackFromItsJSON() throws {
+    var evidence = PredictionEvidence()
+    #expect(evidence.json == [:] && PredictionEvidence(json: [:]) == evidence)
+    evidence.chosen = .velocity
+    evidence.marker = "model.diffusion_model.v_pred"
+    evidence.stated = "epsilon"
+    evidence.step = 875_000
+    evidence.statistics = [
+      "a": .init(tensor: "m.a", deviation: 0.1), "b": .init(tensor: "m.b", deviation: 1.0 / 3),
+    ]
+    evidence.endsInNoise = true
+    let text = JSONValue.object(evidence.json).text()
+    let read = try JSONValue(parsing: text)
+    #expect(PredictionEvidence(json: try #require(read.object)) == evidence)
+    // Members of other kinds count as absent.
+    let foreign: JSONObject = [
+      "chosen": "x", "marker": 1, "stated": [:], "step": "y", "statistics": ["a": ["tensor": 2]],
+      "ends_in_noise": 3,
+    ]
+    #expect(PredictionEvidence(json: foreign) == PredictionEvidence())
+  }
+
   @Test func evidenceHasAnOrder() {
     var evidence = PredictionEvidence()
     func found(_ architecture: Architecture = .stableDiffusion2) -> [String] {

@@ -62,26 +62,48 @@ import Workflow
     }
   }
 
-  /// The text encoders of the file have 512 embeddings, and its tokenizer 49,408 tokens.
-  @Test func addedDefaultsAreOneLineAndStrictAcceptsThem() async throws {
+  /// The beginning of the line of configs whose members tensors do not show.
+  private static let assumedConfigs =
+    "assumed: members of configs that tensors do not show, because no published model has these sizes "
+
+  /// Strict jobs accept added defaults, and refuse what is assumed of a model of unlisted sizes. The
+  /// text encoders of the file have 512 embeddings, and its tokenizers 49,408 tokens.
+  @Test func whatTensorsOfUnlistedSizesDoNotShowIsAssumed() async throws {
     try await withTemporaryFolder { folder in
       let file = folder + "/a.safetensors"
       try writePlain(try narrow("sdxl-base-1.0"), to: file)
-      let written = try await convert(file, to: folder + "/b", isStrict: true)
-      #expect(kinds(written) == ["added", "added", "added"])
-      let line = try #require(written.listedChanges.first)
+      let written = try await convert(file, to: folder + "/b")
+      #expect(kinds(written) == ["added", "assumed", "added", "added"])
+      let texts = written.listedChanges.map(\.text)
+      let assumed = try #require(texts.first)
+      #expect(assumed.hasPrefix(Self.assumedConfigs + "(sdxl-custom): "), "\(assumed)")
+      for fact in ["attention_head_dim ", "num_attention_heads ", "scaling_factor 0.13025"] {
+        #expect(assumed.contains(fact), "\(assumed)")
+      }
       #expect(
-        line.text.hasPrefix(
-          "added: configs, scheduler and tokenizers, which the input does not state; no published model "
-            + "has these sizes (sdxl-custom)"))
+        texts.dropFirst()
+          == [
+            "added: configs, scheduler and tokenizers of sdxl, which the input does not state",
+            "added: text_encoder: no tokenizer of 'text_encoder' was found, and CLIP's has 49408 "
+              + "tokens, but 'text_encoder' has 512 embeddings; the model cannot make images",
+            "added: text_encoder_2: no tokenizer of 'text_encoder_2' was found, and CLIP's has 49408 "
+              + "tokens, but 'text_encoder_2' has 512 embeddings; the model cannot make images",
+          ])
+      let error = await #expect(throws: JobError.self) {
+        try await convert(file, to: folder + "/strict", isStrict: true)
+      }
       #expect(
-        written.listedChanges[1].text
-          == "added: text_encoder: no tokenizer of 'text_encoder' was found, and CLIP's has 49408 "
-          + "tokens, but 'text_encoder' has 512 embeddings; the model cannot make images")
+        error?.description
+          == "\(file): 1 change to the model was not requested: \(assumed)")
+      #expect(
+        error?.remedy
+          == .either([
+            .act("use the model's diffusers folder if there is one"), .leaveOut(.strict),
+          ]))
       // The output states them, so that its copy adds nothing. The tokenizer is still not the encoder's.
-      let copy = try await convert(folder + "/b", to: folder + "/c")
+      let stated = try await convert(folder + "/b", to: folder + "/c")
       #expect(
-        copy.listedChanges.map(\.text)
+        stated.listedChanges.map(\.text)
           == ["text_encoder", "text_encoder_2"].map {
             "assumed: \($0): the tokenizer belongs to it, which has token ID 49407, but '\($0)' has 512 "
               + "embeddings; the model cannot make images"
@@ -91,6 +113,10 @@ import Workflow
       ).run()
       #expect(inspected.text.contains("assumed: text_encoder_2: the tokenizer belongs to it, "))
       #expect(inspected.suggestions.contains(.act("use the tokenizer of this text encoder")))
+      // A single file of Decant keeps the marks.
+      _ = try await convert(file, to: folder + "/c.safetensors")
+      let copy = try await convert(folder + "/c.safetensors", to: folder + "/d")
+      #expect(copy.listedChanges.map(\.text) == texts)
     }
   }
 
@@ -145,7 +171,7 @@ import Workflow
       }
       let planned = try await outcome(isDryRun: true)
       let changes = planned.json["changes"]?.array ?? []
-      #expect(changes.map { $0["kind"] } == ["left_out", "added", "added"])
+      #expect(changes.map { $0["kind"] } == ["left_out", "added", "assumed", "added"])
       #expect(
         changes.last?["remedy"]
           == ["action": "take the text encoder from its diffusers folder"])
@@ -203,6 +229,8 @@ import Workflow
       var layout = LayoutRequest()
       layout.isStrict = true
       let output = OutputRequest(path: folder + "/b.decant", layout: layout)
+      let all = try await convert(file, to: folder + "/all").listedChanges.map(\.text)
+      let assumed = try #require(all.filter { $0.hasPrefix(Self.assumedConfigs) }.last)
       let cut = Cut.drops(["mid_block"])
       let request = QuantizationRequest(type: "int8", method: "round")
       let jobs: [any Job] = [
@@ -223,17 +251,17 @@ import Workflow
         let error = await #expect(throws: JobError.self) { _ = try await job.run { _ in } }
         #expect(
           error?.description
-            == "\(file): 1 change to the model was not requested: left out: unet: an incomplete "
-            + "moving average, which has 1 of 208 tensors: 'model_ema.diffusion_modelout2bias'")
-        #expect(error?.remedy == .either([.leaveOut(.strict)]))
+            == "\(file): 2 changes to the model were not requested: left out: unet: an incomplete "
+            + "moving average, which has 1 of 208 tensors: 'model_ema.diffusion_modelout2bias'; "
+            + assumed)
         #expect(!FileManager.default.fileExists(atPath: output.path))
         #expect(!FileManager.default.fileExists(atPath: output.path + ".calibration"))
       }
       // Without the request, the list names it, and the provenance keeps it.
       let written = try await convert(file, to: folder + "/b.decant")
-      #expect(kinds(written) == ["left_out", "added"])
+      #expect(kinds(written) == ["left_out", "added", "assumed", "added"])
       let steps = try packed(folder + "/b.decant").provenance["steps"]?.array ?? []
-      #expect(steps.last?["changes"]?.array?.map { $0["kind"] } == ["left_out"])
+      #expect(steps.last?["changes"]?.array?.map { $0["kind"] } == ["left_out", "assumed"])
     }
   }
 
@@ -288,7 +316,8 @@ import Workflow
         #expect(try await isGuess(path), "\(name)")
         // A second copy says it again.
         let again = try await convert(path, to: folder + "/again.safetensors")
-        #expect(kinds(again).contains("assumed"), "\(name)")
+        #expect(
+          again.listedChanges.contains { $0.text.hasPrefix("assumed: unet: predicts ") }, "\(name)")
         #expect(try await isGuess(folder + "/again.safetensors"), "\(name)")
       }
       let guessed = try SafetensorsFile(path: folder + "/b.safetensors").metadata
@@ -297,8 +326,9 @@ import Workflow
 
       let chosen = folder + "/chosen.safetensors"
       let reading = InputOptions(prediction: "v_prediction")
-      let written = try await convert(file, reading, to: chosen, isStrict: true)
-      #expect(!kinds(written).contains("assumed"))
+      let written = try await convert(file, reading, to: chosen)
+      let assumptions = written.listedChanges.map(\.text).filter { $0.hasPrefix("assumed: ") }
+      #expect(assumptions.count == 1 && assumptions[0].hasPrefix(Self.assumedConfigs))
       #expect(try await !isGuess(chosen))
       let stated = try SafetensorsFile(path: chosen).metadata
       #expect(stated["modelspec.prediction_type"] == "v")
@@ -309,7 +339,8 @@ import Workflow
       #expect(
         error?.remedy
           == .either([
-            .choose(.prediction, purpose: "if it predicts another type"), .leaveOut(.strict),
+            .choose(.prediction, purpose: "if it predicts another type"),
+            .act("use the model's diffusers folder if there is one"), .leaveOut(.strict),
           ]))
       // The metadata's type follows the choice, not the file that was read.
       let epsilon = InputOptions(prediction: "epsilon")

@@ -227,6 +227,49 @@ import Workflow
       .listedChanges.map(\.text)
   }
 
+  /// The scheduler that Decant assumed of a U-Net, and stored with it, replaces no stated one. What
+  /// showed the prediction type still does.
+  @Test func anAssumedSchedulerIsNotStated() async throws {
+    try await withTemporaryFolder { folder in
+      let (marked, plain) = (folder + "/v.safetensors", folder + "/e.safetensors")
+      try unet(with: ["v_pred", "ztsnr"], to: marked)
+      try unet(with: [], to: plain)
+      for ending in ["safetensors", "gguf"] {
+        func copy(_ path: String, _ name: String) async throws -> String {
+          let copy = "\(folder)/\(name).\(ending)"
+          _ = try await ConvertJob(
+            model: path, reading: InputOptions(),
+            output: OutputRequest(path: copy, program: ending == "gguf" ? "comfyui" : nil),
+            type: nil
+          ).run()
+          let read = try Readers.all.read(copy)
+          #expect(read.schedulerIsDefault && read.indexIsDefault)
+          return copy
+        }
+        let velocity = "\(folder)/velocity-\(ending)"
+        _ = try await exchanged(
+          try await copy(marked, "v2"), into: miniatureXL, to: OutputRequest(path: velocity))
+        let found = try Readers.all.read(velocity)
+        #expect(found.scheduler?["prediction_type"] == "v_prediction")
+        #expect(found.scheduler?["rescale_betas_zero_snr"] == true)
+        // All else in the scheduler's config is that of the model, not the architecture's.
+        #expect(
+          found.scheduler?["_class_name"]
+            == (try Readers.all.read(miniatureXL)).scheduler?["_class_name"])
+        let kept = try await exchanged(
+          try await copy(plain, "e2"), into: velocity,
+          to: OutputRequest(path: "\(folder)/kept-\(ending)"))
+        #expect(
+          kept.contains {
+            $0.hasPrefix("assumed: unet: predicts v_prediction (taken from the model whose U-Net")
+          }, "\(kept)")
+        #expect(
+          try Readers.all.read("\(folder)/kept-\(ending)").scheduler?["prediction_type"]
+            == "v_prediction")
+      }
+    }
+  }
+
   @Test func thePredictionTypeComesWithTheUNet() async throws {
     try await withTemporaryFolder { folder in
       let (marked, plain) = (folder + "/v.safetensors", folder + "/e.safetensors")

@@ -78,7 +78,6 @@ package struct SingleFileReader: ModelReader {
     if let carried {
       carried.restoreNotes(of: &model)
     } else {
-      model.configsAreDerived = true
       model.predictionEvidence = try Self.predictionEvidence(archive, groups)
       model = model.completedWithArchitectureDefaults()
     }

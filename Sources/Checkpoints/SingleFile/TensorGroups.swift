@@ -18,6 +18,13 @@ struct TensorGroups {
     var names: [String] { origins.map(\.name) }
     var isEmpty: Bool { origins.isEmpty }
 
+    /// What precedes the names in the file; `nil` where training code put parts into them.
+    var prefix: String? {
+      origins.first.flatMap { name, origin in
+        origin.hasSuffix(name) ? String(origin.dropLast(name.count)) : nil
+      }
+    }
+
     func has(prefix: String) -> Bool { origins.contains { $0.name.hasPrefix(prefix) } }
   }
 
