@@ -1,3 +1,4 @@
+import Formats
 private import Foundation
 import ModelSources
 import Support
@@ -181,9 +182,6 @@ struct DiffusersWeights {
 }
 
 extension DiffusersWeights {
-  /// Variants that are the plain weights in another number type.
-  private static let numberTypes = ["bf16", "fp16", "fp32"]
-
   /// The weights in the folder that are not read: other variants, and pickles and shards beside other
   /// files of the same weights. Another variant may be other weights, such as those without a moving
   /// average, unless its name is that of a number type.
@@ -195,7 +193,7 @@ extension DiffusersWeights {
     let unread = files.filter { isTensorFileName($0) && !read.contains($0) }
     func isOther(_ file: String) -> Bool {
       guard variant == nil, let own = self.variant(of: file) else { return false }
-      return !Self.numberTypes.contains(own)
+      return !DiffusersKeys.numberTypeVariants.contains(own)
     }
     return [true, false].compactMap { isOtherVariant in
       let names = unread.filter { isOther($0) == isOtherVariant }
