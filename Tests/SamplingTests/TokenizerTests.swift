@@ -254,6 +254,7 @@ struct TokenizerTests {
     files["merges.txt"] = String(repeating: "a b</w>\n", count: (16 << 20) / 8 + 1)
     #expect(
       message(files)
-        == "model/tokenizer/merges.txt: the length is 16777224 bytes, expected at most 16777216 bytes")
+        == "model/tokenizer/merges.txt: the length is 16777224 bytes, expected at most 16777216 bytes"
+    )
   }
 }
