@@ -207,12 +207,11 @@ import Workflow
 
   // MARK: - Another U-Net
 
-  /// Writes the U-Net of the miniature of SDXL alone, without metadata.
-  private func unet(with markers: [String], to path: String) throws {
-    let model = try Readers.all.read(miniatureXL)
-    var alone = model
-    alone.components.removeAll { $0.name != "unet" }
-    try CheckpointWriter().write(alone, to: path + ".tmp.safetensors", replacing: true)
+  /// Writes the U-Net of the miniature of SDXL alone, or the whole model, without metadata.
+  private func unet(with markers: [String], whole: Bool = false, to path: String) throws {
+    var model = try Readers.all.read(miniatureXL)
+    if !whole { model.components.removeAll { $0.name != "unet" } }
+    try CheckpointWriter().write(model, to: path + ".tmp.safetensors", replacing: true)
     let file = try SafetensorsFile(path: path + ".tmp.safetensors")
     let tensors = try file.names.map { ($0, try file.tensor($0)) }
     try write(tensors + markers.map { ($0, StoredTensor(shape: [1], floats: [1])) }, to: path)
@@ -231,10 +230,12 @@ import Workflow
   /// showed the prediction type still does.
   @Test func anAssumedSchedulerIsNotStated() async throws {
     try await withTemporaryFolder { folder in
-      let (marked, plain) = (folder + "/v.safetensors", folder + "/e.safetensors")
-      try unet(with: ["v_pred", "ztsnr"], to: marked)
-      try unet(with: [], to: plain)
-      for ending in ["safetensors", "gguf"] {
+      for ending in ["safetensors", "gguf", "decant"] {
+        let (marked, plain) = (folder + "/v.safetensors", folder + "/e.safetensors")
+        // A .decant file holds a whole model.
+        let whole = ending == "decant"
+        try unet(with: ["v_pred", "ztsnr"], whole: whole, to: marked)
+        try unet(with: [], whole: whole, to: plain)
         func copy(_ path: String, _ name: String) async throws -> String {
           let copy = "\(folder)/\(name).\(ending)"
           _ = try await ConvertJob(

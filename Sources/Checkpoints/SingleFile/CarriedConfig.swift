@@ -9,9 +9,8 @@ import Support
 ///                      "files": {"tokenizer/tokenizer_config.json": …}}
 ///
 /// What was assumed stays marked: `"derived": true` of a component whose config was derived from its
-/// tensors, and `"prediction"` where the prediction type is a guess. `"defaults"` names what no input
-/// states: `"index"`, `"scheduler"` and paths of files; `"evidence"` has what the file of the U-Net
-/// shows of the prediction type then. `"steps"` are those of the provenance that merged adapters.
+/// tensors, `"prediction"` where the prediction type is a guess, and the members of ``DefaultMarks``.
+/// `"steps"` are those of the provenance that merged adapters.
 struct CarriedConfig {
   static let key = "decant.config"
   /// Tokenizer files that are always stored.
@@ -27,8 +26,7 @@ struct CarriedConfig {
   let index: JSONObject
   let scheduler: JSONObject?
   private let prediction: JSONValue?
-  private let evidence: JSONObject?
-  private let defaults: Set<String>
+  private let defaults: DefaultMarks
   private let steps: [JSONValue]
   private let components: JSONObject
   let files: [ModelSource.File]
@@ -53,15 +51,14 @@ struct CarriedConfig {
     self.components = components
     scheduler = object["scheduler"]?.object
     prediction = object[Prediction.fact]
-    evidence = object[Self.evidence]?.object
-    let defaults = Set(object[Self.defaults]?.array?.compactMap(\.string) ?? [])
+    let defaults = DefaultMarks(among: object)
     self.defaults = defaults
     steps = object[ModelSource.stepsFact]?.array?.filter { $0.object != nil } ?? []
     files = (object["files"]?.object?.members ?? []).compactMap { name, value in
       // Only the paths that Decant writes are read, so no path leads elsewhere.
       guard let text = value.string, Self.isCarried(name) else { return nil }
       return ModelSource.File(
-        path: name, bytes: ByteSlice([UInt8](text.utf8)), isDefault: defaults.contains(name))
+        path: name, bytes: ByteSlice([UInt8](text.utf8)), isDefault: defaults.hasFile(name))
     }
   }
 
@@ -81,20 +78,11 @@ struct CarriedConfig {
   }
 
   private static let derived = "derived"
-  private static let evidence = "evidence"
-  /// The member that lists what is a default of an architecture, and its entries that are no paths.
-  private static let defaults = "defaults"
-  private static let defaultIndex = "index"
-  private static let defaultScheduler = "scheduler"
 
   /// Marks in the model what was assumed when the file was written, and adds the steps that merged
   /// adapters.
   func restoreNotes(of model: inout ModelSource) {
-    model.indexIsDefault = defaults.contains(Self.defaultIndex)
-    model.schedulerIsDefault = scheduler != nil && defaults.contains(Self.defaultScheduler)
-    if model.schedulerIsDefault {
-      model.predictionEvidence = evidence.map(PredictionEvidence.init(json:))
-    }
+    defaults.restore(in: &model)
     if Prediction(json: prediction) != nil { model.provenance[Prediction.fact] = prediction }
     if !steps.isEmpty { model.provenance[ModelSource.stepsFact] = .array(steps) }
   }
@@ -128,15 +116,8 @@ struct CarriedConfig {
     if let prediction = model.prediction, !prediction.isCertain {
       whole[Prediction.fact] = prediction.json
     }
-    let carried = Set(files.map(\.0))
-    let defaults =
-      (model.indexIsDefault ? [defaultIndex] : [])
-      + (model.schedulerIsDefault ? [defaultScheduler] : [])
-      + model.files.filter { $0.isDefault && carried.contains($0.path) }.map(\.path)
-    if !defaults.isEmpty { whole[Self.defaults] = .strings(defaults) }
-    if model.schedulerIsDefault, let evidence = model.predictionEvidence {
-      whole[Self.evidence] = .object(evidence.json)
-    }
+    let defaults = DefaultMarks.members(of: model, holding: files.map(\.0))
+    for (name, value) in defaults.members { whole[name] = value }
     let merges = model.mergeSteps
     if !merges.isEmpty { whole[ModelSource.stepsFact] = .array(merges) }
     return JSONValue.object(whole).text()
