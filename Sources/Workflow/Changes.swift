@@ -108,12 +108,14 @@ extension ModelSource {
     return ModelChange(.added, "\(listed(parts))\(architecture), which the input does not state")
   }
 
-  /// The change of derived configs of a model with the sizes of no published one: members that
+  /// The change of derived configs of components with the sizes of no published one: members that
   /// tensors do not show, whose values may be those of another model.
   private var changeOfConfigs: ModelChange? {
     guard configsAreDerived, let family = (try? Model.bind(self))?.family, family.template == nil
     else { return nil }
-    let values = components.filter(\.configIsDerived).map { component in
+    let assumed = components.filter { $0.configIsDerived && !$0.hasPublishedSizes }
+    if assumed.isEmpty { return nil }
+    let values = assumed.map { component in
       let members = Self.membersWithoutTensors(of: component.name).compactMap { name in
         component.config[name].map { "\(name) \($0.text())" }
       }
