@@ -231,7 +231,9 @@ import Workflow
   @Test func anAssumedSchedulerIsNotStated() async throws {
     try await withTemporaryFolder { folder in
       for ending in ["safetensors", "gguf", "decant"] {
-        let (marked, plain) = (folder + "/v.safetensors", folder + "/e.safetensors")
+        let (marked, plain) = (
+          "\(folder)/\(ending)-v.safetensors", "\(folder)/\(ending)-e.safetensors"
+        )
         // A .decant file holds a whole model.
         let whole = ending == "decant"
         try unet(with: ["v_pred", "ztsnr"], whole: whole, to: marked)
