@@ -245,7 +245,7 @@ import Workflow
             output: OutputRequest(path: copy, program: ending == "gguf" ? "comfyui" : nil),
             type: nil
           ).run()
-          let read = try Readers.all.read(copy)
+          let read = try whole ? packed(copy) : Readers.all.read(copy)
           #expect(read.schedulerIsDefault && read.indexIsDefault)
           return copy
         }
