@@ -93,19 +93,14 @@ package enum AdapterKeys {
     ["text_encoders.clip_g.transformer."],
   ]
 
-  /// The beginnings of the names of a U-Net's modules without a prefix.
-  package static let blocks = [
-    "down_blocks.", "up_blocks.", "mid_block.", "input_blocks.", "middle_block.", "output_blocks.",
-  ]
+  /// The prefix of diffusers' files for modules of a transformer, which models without a U-Net have.
+  package static let transformer = "transformer."
 
-  /// The prefix that PEFT adds to a model or to one of its components.
-  package static let wrapper = "base_model.model."
-  /// Members of the dictionaries that trainers save, and other prefixes of all names.
-  package static let containers = ["state_dict.", "model.", "network.", "lora."]
-  /// Parts of names that PyTorch adds to a model that it compiles (`torch.compile`) or distributes
-  /// (`DistributedDataParallel`).
-  package static let compiled = "_orig_mod"
-  package static let distributed = "module"
+  /// The beginnings of the names of a U-Net's modules without a prefix: in diffusers and in the LDM
+  /// layout.
+  package static let blocks = ["down_blocks.", "up_blocks.", "mid_block."]
+  package static let blocksOfLDM = ["input_blocks.", "middle_block.", "output_blocks."]
+
   /// The prefix of text encoder modules before transformers 5.6.
   package static let textModel = "text_model."
   /// The layers with attention processors in early diffusers. `to_out` is now `to_out.0`.

@@ -18,8 +18,12 @@ package struct KeyRule: Sendable {
   }
 }
 
-/// Tensor names of past and present versions of diffusers and transformers.
+/// Tensor names of past and present versions of diffusers and transformers, and names of weight files.
 package enum DiffusersKeys {
+  /// The variants that are the plain weights in another number type. Others, such as `non_ema`, may be
+  /// other weights.
+  package static let numberTypeVariants = ["bf16", "fp16", "fp32"]
+
   /// CLIP text encoders. transformers 5.6 and later save `CLIPTextModel` without the prefix
   /// `text_model.`, which readers expect. Old releases stored a buffer `position_ids`.
   package static let textEncoder = [

@@ -5,7 +5,7 @@ package enum ForeignClasses {
   package typealias Kind = ForeignModels.Kind
 
   static let all: [Kind] = [
-    // Pipelines with a U-Net, whose class begins like that of a supported one.
+    // Pipelines with a U-Net. They precede shorter beginnings of the same class names.
     Kind("Stable Diffusion 3", .transformer, .type("StableDiffusion3")),
     Kind("Stable Video Diffusion", .video, .type("StableVideoDiffusion")),
     Kind("InstructPix2Pix", .image, .type("StableDiffusionInstructPix2Pix")),
@@ -26,7 +26,7 @@ package enum ForeignClasses {
     Kind("AnimateDiff", .video, .type("AnimateDiff")),
     Kind("ModelScope's text to video", .video, .type("TextToVideoSD")),
     Kind("I2VGen-XL", .video, .type("I2VGenXL")),
-    // Pipelines without such a U-Net.
+    // Pipelines with a transformer or with several stages.
     Kind("Flux", .transformer, .type("Flux")),
     Kind("PixArt", .transformer, .type("PixArt")),
     Kind("Sana", .transformer, .type("Sana")),
@@ -80,7 +80,7 @@ package enum ForeignClasses {
     Kind("a CLIP image encoder", .unused, .type("CLIPVision")),
     Kind("the language model of Kolors", .unused, .type("ChatGLM")),
     Kind("a safety checker", .checker, .type("StableDiffusionSafetyChecker")),
-    // Configs of `UNet2DConditionModel` and `AutoencoderKL`.
+    // Members of the configs of `UNet2DConditionModel` and `AutoencoderKL`, whose classes are read.
     Kind("InstructPix2Pix", .image, .unet("in_channels", "8")),
     Kind("Stable Diffusion 2 with depth", .depth, .unet("in_channels", "5")),
     Kind("the Stable Diffusion x4 upscaler", .image, .unet("in_channels", "7")),
@@ -95,8 +95,10 @@ package enum ForeignClasses {
     Kind("a Flux 2 VAE", .otherLatents, .member(component: "vae", "latent_channels", "32")),
   ]
 
-  /// A kind with a mark in the config of a component, whose member and its value in JSON `member`
-  /// looks up; `nil` where none is found.
+  /// The first kind with a mark in the config of a component; `nil` where there is none.
+  ///
+  /// - Parameter member: gives the value in JSON of a member of the config; `nil` for members that the
+  ///   config does not have.
   package static func kind(
     ofComponent name: String, _ member: (String) -> String?
   ) -> Kind? {

@@ -39,7 +39,7 @@ package enum ForeignModels {
     /// What can be done with a file of that nature, as a clause.
     package var remedy: String {
       switch self {
-      case .addition, .embedding, .checker:
+      case _ where isBesideModel:
         "keep it as it is and use it beside the converted model"
       case .otherLatents, .smallAutoencoder:
         "use the autoencoder of a Stable Diffusion 1, 2 or XL model"
@@ -48,8 +48,16 @@ package enum ForeignModels {
       }
     }
 
-    /// Whether a U-Net of Stable Diffusion with more tensors has that nature. Without them, the
-    /// file would be read as another model.
+    /// Whether programs load a file of that nature in addition to a model.
+    package var isBesideModel: Bool {
+      switch self {
+      case .addition, .embedding, .checker: true
+      default: false
+      }
+    }
+
+    /// Whether models of that nature have the U-Net of Stable Diffusion with further tensors. A reader
+    /// that left those out would read another model.
     package var changesUNet: Bool {
       switch self {
       case .video, .otherText, .imageEmbedding, .boxes: true
@@ -59,12 +67,12 @@ package enum ForeignModels {
   }
 
   package enum Mark: Sendable {
-    /// Texts, each of which occurs in the name of some tensor: `^` stands for the name's beginning,
-    /// `$` for its end.
+    /// Texts that each occur in the name of a tensor, not all in the same name. `^` stands for the
+    /// beginning of the name, `$` for its end.
     case tensors([String])
-    /// The extent of a tensor along an axis, by the end of its name.
+    /// The extent along an axis of the tensor whose name ends so.
     case extent(String, axis: Int, Int)
-    /// The number of extents of a tensor, by the end of its name.
+    /// The number of axes of the tensor whose name ends so.
     case rank(String, Int)
     /// The beginning of the class of a pipeline or a component.
     case type(String)
@@ -78,15 +86,17 @@ package enum ForeignModels {
     }
   }
 
-  /// The kinds with marks of tensors, in the order in which they are tried: kinds with the marks of
-  /// another one come first. Unless a line states another source, the marks are those of
-  /// ComfyUI's comfy/model_detection.py and comfy/sd.py, and of diffusers'
+  /// The kinds with marks of tensors, in the order in which they are tried. A kind whose files also have
+  /// the marks of another kind precedes it. Where no other source is stated, the marks are from
+  /// ComfyUI's comfy/model_detection.py and comfy/sd.py, and from diffusers'
   /// loaders/single_file_utils.py (2026).
   package static let byTensors: [Kind] = [
+    // diffusers, models/controlnets/controlnet_sd3.py and controlnet_flux.py
+    Kind("a ControlNet", .addition, .tensors("controlnet_blocks.")),
     Kind("Chroma", .transformer, .tensors("distilled_guidance_layer.")),
     Kind("Flux 2", .transformer, .tensors("double_stream_modulation_img.")),
     Kind("HunyuanVideo", .video, .tensors("txt_in.individual_token_refiner.")),
-    Kind("Stable Diffusion 3", .transformer, .tensors("joint_blocks.", "context_embedder.")),
+    Kind("Stable Diffusion 3", .transformer, .tensors("joint_blocks.")),
     Kind("Flux", .transformer, .tensors("double_blocks.", "single_blocks.")),
     Kind("Flux", .transformer, .tensors("single_transformer_blocks.", "context_embedder.")),
     Kind("AuraFlow", .transformer, .tensors("double_layers.", "single_layers.")),
@@ -109,6 +119,10 @@ package enum ForeignModels {
     Kind("Mochi", .video, .tensors("t5_yproj.")),
     Kind("Wan", .video, .tensors("patch_embedding.", "time_projection.")),
     Kind("Wan", .video, .tensors("head.modulation")),
+    Kind("Wan", .video, .tensors("blocks.0.self_attn.q.")),
+    Kind("Wan", .video, .rank("patch_embedding.weight", 5)),
+    // diffusers, models/transformers/transformer_wan.py
+    Kind("Wan", .video, .tensors("condition_embedder.time_proj.")),
     Kind("Stable Audio", .sound, .tensors("transformer.rotary_pos_emb.inv_freq")),
     Kind("Stable Cascade", .stages, .tensors("clip_txt_mapper.")),
     Kind("Stable Cascade", .stages, .tensors("down_blocks.1.0.channelwise.")),
@@ -132,6 +146,9 @@ package enum ForeignModels {
     Kind("a ControlNet", .addition, .tensors("input_hint_block")),
     Kind("a ControlNet", .addition, .tensors("controlnet_cond_embedding.")),
     Kind("a ControlNet", .addition, .tensors("controlnet_down_blocks.")),
+    Kind("a ControlNet", .addition, .tensors("controlnet_mid_block.")),
+    Kind("a ControlNet", .addition, .tensors("^control_model.")),
+    Kind("a ControlNet", .addition, .tensors("zero_convs.")),
     // sd-scripts, networks/control_net_lllite.py
     Kind("a ControlNet-LLLite", .addition, .tensors("^lllite_")),
     Kind("an IP-Adapter", .addition, .tensors("image_proj.", "ip_adapter.")),
@@ -145,11 +162,13 @@ package enum ForeignModels {
     Kind("a textual inversion", .embedding, .tensors("^clip_g$", "^clip_l$")),
     Kind("a textual inversion", .embedding, .tensors("^<")),
     Kind("TAESD", .smallAutoencoder, .tensors("^taesd_")),
-    Kind("TAESD", .smallAutoencoder, .tensors("^1.weight$", "^3.conv.0.weight$")),
-    Kind("TAESD", .smallAutoencoder, .tensors("^0.weight$", "^1.conv.0.weight$")),
+    Kind("TAESD", .smallAutoencoder, .tensors("^3.conv.0.weight$")),
+    Kind("TAESD", .smallAutoencoder, .tensors("^1.conv.0.weight$")),
     // diffusers, models/autoencoders/autoencoder_tiny.py
     Kind("TAESD", .smallAutoencoder, .tensors("^decoder.layers.", ".conv.0.weight$")),
     Kind("TAESD", .smallAutoencoder, .tensors("^encoder.layers.", ".conv.0.weight$")),
+    Kind("TAESD", .smallAutoencoder, .tensors("^decoder.layers.0.weight$")),
+    Kind("TAESD", .smallAutoencoder, .tensors("^encoder.layers.0.weight$")),
     Kind("a Wan or Qwen-Image VAE", .otherLatents, .tensors("decoder.middle.0.residual.")),
     Kind("a Wan or Qwen-Image VAE", .otherLatents, .tensors("decoder.norm_out.gamma")),
     Kind("an LTX-Video VAE", .otherLatents, .tensors("per_channel_statistics.")),

@@ -33,15 +33,6 @@ package enum SingleFileKeys {
     ("embeddings.token_embedding.weight", .text), ("token_embedding.weight", .text),
   ]
 
-  /// Parts that wrappers of PyTorch (`torch.compile`, FSDP, activation checkpointing) insert anywhere
-  /// in a name. No module of a model has such a name.
-  package static let wrapperParts = [
-    "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
-  ]
-
-  /// Words between dots and underscores of prefixes that mark a moving average of the weights.
-  package static let averageWords = ["ema", "averaged"]
-
   /// Widths of the text encoders of SDXL, CLIP-L and OpenCLIP-G, which tell them apart in files of
   /// one encoder. CLIP-L is the only encoder of Stable Diffusion 1.
   package static let firstTextWidth = 768

@@ -133,23 +133,8 @@ package struct AdapterDescription: Sendable {
   private static func component(_ key: String) -> String {
     // kohya's names call the transformers of other models a U-Net, too.
     if let kind = AdapterOrigin.foreignKind(of: [key]) { return kind }
-    let name = flat(key)
-    let first = ComponentName.textEncoder
-    // The second encoder's name begins with that of the first.
-    let encoders = ComponentName.textEncoders.indices.reversed().flatMap { index in
-      ([AdapterKeys.kohyaTextEncoders[index], ComponentName.textEncoders[index] + "_"]
-        + AdapterKeys.oneTrainerTextEncoders[index] + AdapterKeys.comfyUITextEncoders[index])
-        .map { (flattened($0), ComponentName.textEncoders[index]) }
-    }
-    let prefixes =
-      encoders
-      + [AdapterKeys.kohyaTextEncoder, AdapterKeys.textModel].map { (flattened($0), first) }
-      + ([
-        AdapterKeys.kohyaUNet, AdapterKeys.simpleTunerUNet, AdapterKeys.comfyUIUNet,
-        ComponentName.unet + "_",
-      ] + AdapterKeys.blocks).map { (flattened($0), ComponentName.unet) }
-      + [("transformer_", "transformer")]
-    return prefixes.first { name.hasPrefix($0.0) }?.1 ?? "unknown"
+    return AdapterNamings.component(of: key)
+      ?? (key.hasPrefix(AdapterKeys.transformer) ? "transformer" : "unknown")
   }
 
   /// The adapted layer of a module: `to_q`.

@@ -1,11 +1,14 @@
 package import Formats
+package import ModelSources
 package import Support
 package import Tensors
 
 /// Why a file of adapters cannot be merged into a model.
 package enum AdapterError: RemediableError, Equatable {
   /// No tensor of the file belongs to an adapter.
-  case notAnAdapter(path: String, examples: [String])
+  ///
+  /// - Parameter kind: what the file is, such as a ControlNet, where its tensors show that.
+  case notAnAdapter(path: String, kind: ForeignKind?, tensors: [String])
   /// An adapter of a kind that Decant does not merge.
   case unsupported(path: String, kind: String, tensor: String)
   /// A module with tensors of more than one kind.
@@ -17,11 +20,10 @@ package enum AdapterError: RemediableError, Equatable {
   /// - Parameters:
   ///   - title: the title of the model's family.
   ///   - fitting: the number of modules that fit the model, of `modules` in the file.
-  ///   - lacksOthers: `true` if the model lacks the other modules; `false` if it has them with
-  ///     other shapes.
+  ///   - difference: why the other modules do not fit.
   case otherFamily(
     path: String, families: [String], model: String, title: String, fitting: Int, modules: Int,
-    lacksOthers: Bool)
+    difference: Difference)
   /// An adapter for a model that is not a Stable Diffusion model, such as Flux.
   case foreign(path: String, kind: String, model: String, modules: [String])
   /// Two tensors for the same part of a module.
@@ -50,30 +52,41 @@ package enum AdapterError: RemediableError, Equatable {
   /// A folder that holds no adapter file, or more than one.
   case folder(path: String, found: [String])
 
+  /// How an adapter and a model of another family differ.
+  package enum Difference: Equatable, Sendable {
+    /// The model lacks modules.
+    case absent(modules: [String])
+    /// A tensor of the adapter has another shape than the model's module needs.
+    case shape(tensor: String, found: Shape, expected: String)
+  }
+
   package var description: String {
     switch self {
-    case .notAnAdapter(let path, let examples):
-      "\(path): holds no adapter, but \(listed(examples))"
+    case .notAnAdapter(let path, let kind?, _):
+      "\(path): is \(kind.description), expected LoRA or another adapter"
+    case .notAnAdapter(let path, nil, let tensors):
+      "\(path): holds no adapter, but \(listed(tensors, limit: Self.shortList))"
     case .unsupported(let path, let kind, let tensor):
       "\(path): tensor '\(shown(tensor))' is of \(kind), which Decant does not merge"
     case .severalKinds(let path, let module, let kinds):
       "\(path): module '\(shown(module))' has tensors of \(listed(kinds)), expected one kind"
     case .unused(let path, let model, let modules):
       "\(path): adapts \(counted(modules.count, "module")) that \(model) does not have: "
-        + "\(listed(Array(modules.prefix(8))))\(modules.count > 8 ? ", …" : ""); it was made for "
-        + "another model"
-    case .otherFamily(let path, let families, let model, let title, let fitting, let modules, _):
-      "\(path): was made for \(Self.some(families)); \(model) is \(title) and fits "
-        + "\(fitting) of \(counted(modules, "module"))"
+        + "\(listed(modules)); it was made for another model"
+    case .otherFamily(
+      let path, let families, let model, let title, let fitting, let modules, let difference):
+      "\(path): was made for \(alternatives(families, limit: Self.shortList)); \(model) is "
+        + "\(title) and fits \(fitting) of \(counted(modules, "module")): "
+        + difference.description
     case .foreign(let path, let kind, let model, let modules):
       "\(path): was made for \(kind); \(model) has none of its modules: "
-        + "\(listed(Array(modules.prefix(4))))\(modules.count > 4 ? ", …" : "")"
+        + listed(modules, limit: Self.shortList)
     case .ambiguous(let path, let module, let names):
       "\(path): module '\(shown(module))' has two tensors for the same part: \(listed(names))"
     case .unknownTensors(let path, let tensors):
       "\(path): holds \(counted(tensors.count, "tensor")) that "
         + "\(tensors.count == 1 ? "belongs" : "belong") to no known adapter: "
-        + "\(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
+        + listed(tensors)
     case .method(let path, let found, let known):
       "\(path): the peft_type is '\(shown(found))', expected \(alternatives(known))"
     case .methodOfOthers(let path, let found, let module, let kind):
@@ -97,7 +110,7 @@ package enum AdapterError: RemediableError, Equatable {
     case .biases(let path, let model, let tensors):
       "\(path): changes \(tensors.count == 1 ? "the bias" : "biases") of "
         + "\(counted(tensors.count, "layer")) that \(tensors.count == 1 ? "has" : "have") none in "
-        + "\(model): \(listed(Array(tensors.prefix(8))))\(tensors.count > 8 ? ", …" : "")"
+        + "\(model): \(listed(tensors))"
     case .overflow(let paths, let tensor, let largest, let kind):
       "\(listed(paths)): merged, the model's tensor '\(tensor)' holds \(largest), more than \(kind) "
         + "can store"
@@ -113,17 +126,16 @@ package enum AdapterError: RemediableError, Equatable {
 
   private static let mergeIntoOther = "merge it into a model that it was made for"
 
-  /// The first names of a list, and the number of the others.
-  private static func some(_ names: [String]) -> String {
-    guard names.count > 3 else { return alternatives(names) }
-    return alternatives(names.prefix(2) + ["\(names.count - 2) more"])
-  }
+  /// The most names where a message has more facts than the list.
+  fileprivate static let shortList = 3
 
   package var remedy: Remedy? {
     switch self {
+    case .notAnAdapter(_, let kind?, _) where kind.isBesideModel: .act(kind.remedy)
+    case .notAnAdapter: .act("name a file of LoRA or another adapter")
     case .unsupported, .severalKinds, .method: Self.mergeElsewhere
     case .unused, .unknownTensors, .biases: .choose(.allowUnused, purpose: "to merge the rest")
-    case .otherFamily(_, _, _, _, let fitting, _, true) where fitting > 0:
+    case .otherFamily(_, _, _, _, let fitting, _, .absent) where fitting > 0:
       .either([.act(Self.mergeIntoOther), .choose(.allowUnused, purpose: "to merge the rest")])
     case .otherFamily, .foreign: .act(Self.mergeIntoOther)
     case .pattern: .act("replace it with module names")
@@ -143,5 +155,15 @@ package enum AdapterError: RemediableError, Equatable {
     let types: [ElementKind] = [.f32, .bf16, .f16]
     let names = types.map { TensorEncoding.plain($0).name }
     return Array(names.prefix { $0 != kind }.prefix(2))
+  }
+}
+
+extension AdapterError.Difference: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .absent(let modules): "it lacks \(listed(modules, limit: AdapterError.shortList))"
+    case .shape(let tensor, let found, let expected):
+      "tensor '\(shown(tensor))' is \(found), expected \(expected)"
+    }
   }
 }

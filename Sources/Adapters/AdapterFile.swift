@@ -21,6 +21,8 @@ struct AdapterFile {
   let modules: [(key: String, module: Module)]
   /// Names of tensors that belong to no kind of adapter.
   let unknownTensors: [String]
+  /// What PyTorch, PEFT and trainers add to names of the file, such as `base_model.model.`, sorted.
+  let wrappers: [String]
   /// The metadata of the file.
   let metadata: JSONObject
   /// The kind of file: `safetensors file`.
@@ -36,6 +38,7 @@ struct AdapterFile {
     container = archive.kind
     settings = try AdapterSettings(of: path, metadata: archive.metadata)
     var unknownTensors: [String] = []
+    var wrappers: Set<String> = []
     var places: [String: Int] = [:]
     var modules: [(key: String, module: Module)] = []
     for name in weights.names {
@@ -43,20 +46,23 @@ struct AdapterFile {
         unknownTensors.append(name)
         continue
       }
+      wrappers.formUnion(NameWrappers.unwrapped(adapterModule: name).removed)
       let place = places[key] ?? modules.count
       if place == modules.count {
         places[key] = place
-        modules.append((key, Module(name: AdapterKeys.unwrapped(key))))
+        modules.append((key, Module(name: NameWrappers.unwrapped(adapterModule: key).name)))
       }
       if let other = modules[place].module.parts.updateValue(name, forKey: part) {
         throw AdapterError.ambiguous(path: path, module: key, names: [other, name])
       }
     }
     guard !modules.isEmpty else {
-      throw AdapterError.notAnAdapter(path: path, examples: Array(weights.names.prefix(4)))
+      throw AdapterError.notAnAdapter(
+        path: path, kind: ForeignKind(weights), tensors: weights.names)
     }
     self.modules = modules
     self.unknownTensors = unknownTensors
+    self.wrappers = wrappers.sorted()
   }
 
   /// The path of the adapter file at `place`, a file or a folder.

@@ -1,3 +1,4 @@
+internal import Checkpoints
 package import ModelSources
 internal import Models
 internal import Support
@@ -28,6 +29,8 @@ package struct AdapterMerge: Sendable {
     package let unused: [String]
     /// Modules without an alpha, whose product is added as it is.
     package let withoutAlpha: [String]
+    /// What was removed from names of the file: `base_model.model.`, `_orig_mod`.
+    package let wrappers: [String]
 
     /// What merging the file changes in the model, for its list of changes.
     package var changes: [ModelChange] {
@@ -38,6 +41,9 @@ package struct AdapterMerge: Sendable {
           .changed, component: component,
           "\(names) of \(file) merged into \(counted(count, "module")), scale \(scale)",
           isRequested: true)
+      }
+      if !wrappers.isEmpty {
+        changes.append(NameWrappers.change(removed: wrappers, fromAdapter: file))
       }
       if !unused.isEmpty {
         changes.append(
@@ -114,7 +120,7 @@ package struct AdapterMerge: Sendable {
           unused: placed.unused + fitted.biases + file.unknownTensors,
           withoutAlpha: try fitted.changes.map(\.change).filter {
             try $0.kind.takesAlpha && !file.hasFactor($0.module)
-          }.map(\.key)))
+          }.map(\.key), wrappers: file.wrappers))
     }
     self.changes = changes
     self.accounts = accounts
@@ -190,10 +196,11 @@ package struct AdapterMerge: Sendable {
   private static func explained(
     _ error: AdapterError, _ file: AdapterFile, _ targets: AdapterTargets, _ model: ModelSource
   ) throws -> AdapterError {
-    let lacksOthers: Bool
+    let difference: AdapterError.Difference
     switch error {
-    case .unused: lacksOthers = true
-    case .misshapen: lacksOthers = false
+    case .unused(_, _, let modules): difference = .absent(modules: modules)
+    case .misshapen(_, let tensor, let found, let expected):
+      difference = .shape(tensor: tensor, found: found, expected: expected)
     default: return error
     }
     let own = AdapterOrigin.count(of: file, fitting: targets)
@@ -202,7 +209,7 @@ package struct AdapterMerge: Sendable {
       return .otherFamily(
         path: file.path, families: families.map(\.title), model: model.location,
         title: AdapterOrigin.title(of: model), fitting: own, modules: file.modules.count,
-        lacksOthers: lacksOthers)
+        difference: difference)
     }
     guard case .unused(let path, let location, let modules) = error, own == 0,
       let kind = AdapterOrigin.foreignKind(of: modules)

@@ -70,14 +70,31 @@ package enum Archives {
   ///   ``QuantizedFormError`` for quantized weights of a form that is not read, and ``WeightError``
   ///   for those that do not fit their form.
   package static func open(_ path: String) throws -> Archive {
-    if let fault = LayoutError.downloadFault(of: path) { throw fault }
-    guard let format = format(of: path) else {
-      throw LayoutError.unknown(path, readable: all.map(\.kind))
-    }
-    let archive = try format.open(path)
+    let archive = try stored(path)
     let (weights, changes) = try QuantizedForms.restored(
       archive.weights, metadata: archive.metadata, path: path)
     return Archive(
-      weights: weights, metadata: archive.metadata, kind: archive.kind, changes: changes)
+      weights: weights, metadata: archive.metadata, kind: archive.kind,
+      changes: archive.changes + changes)
+  }
+
+  /// The tensors of the file at `path` as they are stored, with those of quantized forms.
+  ///
+  /// - Parameter expected: the format of files of that name. Only it is named in the error for a file
+  ///   of an unknown kind, and its reader says what is wrong with contents of no known kind.
+  /// - Throws: ``LayoutError`` for a file of an unknown kind, and the errors of its kind's reader.
+  static func stored(
+    _ path: String, expecting expected: (any ArchiveFormat)? = nil
+  ) throws -> Archive {
+    if let fault = LayoutError.downloadFault(of: path) { throw fault }
+    if let format = format(of: path) { return try format.open(path) }
+    guard let expected else { throw LayoutError.unknown(path, readable: all.map(\.kind)) }
+    if let contents = try? ByteSlice.mapping(path),
+      contents.count == 0 || knownFileKind(contents) != nil
+    {
+      throw LayoutError.notRecognized(
+        path: path, found: fileKind(contents), readable: [expected.kind])
+    }
+    return try expected.open(path)
   }
 }

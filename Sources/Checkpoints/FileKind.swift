@@ -10,6 +10,24 @@ package func fileKind(_ contents: ByteSlice) -> String {
 }
 
 private let emptyFile = "an empty file"
+private let textFile = "a text file"
+
+/// The kind of a file that takes the place of a JSON text; `nil` for a text that may be a damaged one.
+func kindInPlaceOfText(_ contents: ByteSlice) -> String? {
+  if contents.count == 0 { return emptyFile }
+  guard let kind = knownFileKind(contents), kind != textFile, !kind.hasPrefix(ErrorPage.json)
+  else { return nil }
+  return kind
+}
+
+/// Whether a text begins as one in UTF-16: with its byte order mark, or with an ASCII character in two
+/// bytes.
+func isUTF16(_ contents: ByteSlice) -> Bool {
+  guard contents.count >= 2 else { return false }
+  let head = contents[0..<2].array
+  return head == [0xff, 0xfe] || head == [0xfe, 0xff]
+    || head.contains(0) && head.contains { (0x09..<0x7f).contains($0) }
+}
 
 /// The kind of a file that users confuse with models, from its first bytes; `nil` for others.
 package func knownFileKind(_ contents: ByteSlice) -> String? {
@@ -27,7 +45,7 @@ package func knownFileKind(_ contents: ByteSlice) -> String? {
   if words.hasPrefix("{") || words.hasPrefix("[") {
     return "\(ErrorPage.json) that begins with \(shown(String(words), limit: 40))"
   }
-  return "a text file"
+  return textFile
 }
 
 /// Kinds of files that servers send in place of the file that was requested.
@@ -40,12 +58,16 @@ enum ErrorPage {
   /// leaves.
   static func isLeft(_ kind: String, at path: String) -> Bool {
     ([html, xml, json, emptyFile].contains { kind.hasPrefix($0) })
-      && tensorFileExtensions.contains(PathParts(path).stemAndExtension.extension.lowercased())
+      && isTensorFileName(path)
   }
 }
 
-/// The extensions of files of named tensors.
-let tensorFileExtensions = ["safetensors", "ckpt", "pt", "pth", "bin", "gguf"]
+/// Whether a path has the extension of a file of named tensors.
+func isTensorFileName(_ path: String) -> Bool {
+  tensorFileExtensions.contains(PathParts(path).stemAndExtension.extension.lowercased())
+}
+
+private let tensorFileExtensions = ["safetensors", "ckpt", "pt", "pth", "bin", "gguf"]
 
 private let signatures: [(kind: String, offset: Int, bytes: [UInt8])] = [
   ("a PNG image", 0, [0x89, 0x50, 0x4e, 0x47]), ("a JPEG image", 0, [0xff, 0xd8, 0xff]),

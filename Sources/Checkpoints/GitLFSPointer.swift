@@ -1,7 +1,15 @@
 internal import Support
 
-/// The description of a file that Git LFS left in place of the weights.
-let gitLFSPointer = "the file is a Git LFS pointer, not weights"
+/// The description of a file that Git LFS left in place of weights, or of a text.
+func gitLFSPointer(_ path: String) -> String {
+  let expected =
+    switch PathParts(path).stemAndExtension.extension {
+    case "json": "JSON"
+    case "txt": "text"
+    default: "weights"
+    }
+  return "\(path): the file is a Git LFS pointer, not \(expected)"
+}
 
 /// Whether the contents are a Git LFS pointer.
 func isGitLFSPointer(_ contents: ByteSlice) -> Bool {

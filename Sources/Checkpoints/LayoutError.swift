@@ -4,7 +4,7 @@ package import Support
 /// Why no reader recognizes a path, or no writer claims it.
 package enum LayoutError: RemediableError, Equatable {
   case nothingThere(path: String)
-  /// A file that Git LFS left in place of the weights.
+  /// A file that Git LFS left in place of the model's.
   case pointer(path: String)
   /// A symbolic link to a file that does not exist.
   case danglingLink(path: String, target: String)
@@ -19,7 +19,7 @@ package enum LayoutError: RemediableError, Equatable {
     case .nothingThere(let path):
       "\(path): there is no such file or folder"
     case .pointer(let path):
-      "\(path): \(gitLFSPointer)"
+      gitLFSPointer(path)
     case .danglingLink(let path, let target):
       "\(path): a symbolic link to '\(shown(target))', which does not exist"
     case .unfinished(let path, let leftover):
@@ -58,15 +58,18 @@ extension LayoutError {
   /// end; `nil` for other files and where nothing of the name exists.
   static func downloadFault(of path: String) -> LayoutError? {
     let exists = FileManager.default.fileExists(atPath: path)
+    let endings = exists && !isEmptyFile(path) ? wholeSizeEndings : unfinishedEndings
+    if let leftover = leftover(of: path, endings) {
+      return .unfinished(path: path, leftover: leftover)
+    }
     if !exists, let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) {
+      // huggingface_hub's links lead to files that get their names last.
+      let place = target.hasPrefix("/") ? target : PathParts(path).sibling(target)
+      if let leftover = leftover(of: place, endings) {
+        return .unfinished(path: path, leftover: leftover)
+      }
       return .danglingLink(path: path, target: target)
     }
-    let parts = PathParts(path)
-    let endings = exists && !isEmptyFile(path) ? wholeSizeEndings : unfinishedEndings
-    let leftover = endings.map { parts.name + $0 }.first {
-      FileManager.default.fileExists(atPath: parts.sibling($0))
-    }
-    if let leftover { return .unfinished(path: path, leftover: leftover) }
     guard isFile(path), let contents = try? ByteSlice.mapping(path), isGitLFSPointer(contents)
     else { return nil }
     return .pointer(path: path)
@@ -84,15 +87,21 @@ private let unfinishedEndings = [".incomplete", ".part", ".crdownload", ".aria2"
 /// The same for programs that give a file its whole size at once and fill it later.
 private let wholeSizeEndings = [".aria2"]
 
+/// The name of a file that a download program left beside the file at `path`.
+private func leftover(of path: String, _ endings: [String]) -> String? {
+  let parts = PathParts(path)
+  return endings.map { parts.name + $0 }.first {
+    FileManager.default.fileExists(atPath: parts.sibling($0))
+  }
+}
+
 private func isEmptyFile(_ path: String) -> Bool {
   isFile(path) && (try? ByteSlice.mapping(path))?.count == 0
 }
 
 /// The remedy for a folder that is no model and holds files of tensors; `nil` for other folders.
 func nameAModelFile(in folder: String) -> Remedy? {
-  let files = folderContents(folder).filter {
-    tensorFileExtensions.contains(PathParts($0).stemAndExtension.extension.lowercased())
-  }
+  let files = folderContents(folder).filter(isTensorFileName)
   guard let first = files.first else { return nil }
   let name = "\(folderPath(folder))/\(shown(first))"
   return .act(files.count == 1 ? "name the file \(name)" : "name one of its files, such as \(name)")

@@ -1,13 +1,15 @@
-import Formats
-import ModelSources
+internal import Formats
+package import ModelSources
+internal import Support
 
 /// What training code put before or into the names of a component's tensors: a prefix before every
 /// name, such as `module.` (DataParallel) or `model.state_dict.` (nested dictionaries), and parts
 /// such as `_orig_mod` (`torch.compile`) anywhere.
 ///
 /// The prefix may be any text. It is found by tensors that every component of a kind has
-/// (``SingleFileKeys/anchors``), so that a module with an unknown name is no prefix.
-struct NameWrappers: Equatable {
+/// (``SingleFileKeys/anchors``), so that a module with an unknown name is no prefix. Adapters change
+/// any modules and have no such tensors; from their names, the known prefixes are removed.
+package struct NameWrappers: Equatable {
   /// The prefix with its last dot; empty where there is none.
   let prefix: String
   /// The parts that occur in names.
@@ -19,7 +21,7 @@ struct NameWrappers: Equatable {
   ///   - names: the names of all tensors of the component.
   ///   - group: the component's kind.
   init(_ names: [String], around group: SingleFileKeys.Group) {
-    parts = SingleFileKeys.wrapperParts.filter { part in names.contains { $0.contains(part) } }
+    parts = WrapperKeys.parts.filter { part in names.contains { $0.contains(part) } }
     let bare = parts.isEmpty ? names : names.map(Self.removingParts)
     let prefixes = Set(Self.anchors(in: bare).filter { $0.group == group }.map(\.prefix))
     let plain = prefixes.filter { !Self.isAverage($0) }
@@ -42,11 +44,11 @@ struct NameWrappers: Equatable {
 }
 
 extension NameWrappers {
-  /// The name without ``SingleFileKeys/wrapperParts``.
+  /// The name without ``WrapperKeys/parts``.
   static func removingParts(_ name: String) -> String {
-    guard SingleFileKeys.wrapperParts.contains(where: { name.contains($0) }) else { return name }
+    guard WrapperKeys.parts.contains(where: { name.contains($0) }) else { return name }
     return name.split(separator: ".", omittingEmptySubsequences: false)
-      .filter { !SingleFileKeys.wrapperParts.contains(String($0)) }.joined(separator: ".")
+      .filter { !WrapperKeys.parts.contains(String($0)) }.joined(separator: ".")
   }
 
   /// The anchors among the names, each with the prefix before it, which may be empty.
@@ -77,7 +79,7 @@ extension NameWrappers {
   /// Whether a prefix is that of a moving average: `ema.`, `state_dict_ema.`
   static func isAverage(_ prefix: String) -> Bool {
     prefix.split { $0 == "." || $0 == "_" }
-      .contains { SingleFileKeys.averageWords.contains($0.lowercased()) }
+      .contains { WrapperKeys.averageWords.contains($0.lowercased()) }
   }
 
   static func change(prefix: String, of component: String?) -> ModelChange {
@@ -86,8 +88,56 @@ extension NameWrappers {
   }
 
   static func change(parts: [String], of component: String?) -> ModelChange {
-    ModelChange(
-      .changed, component: component,
-      parts.map { "'\($0)' was removed from tensor names" }.joined(separator: ", "))
+    ModelChange(.changed, component: component, removal(of: parts))
+  }
+
+  private static func removal(of parts: [String]) -> String {
+    "\(listed(parts.map { "'\($0)'" })) \(parts.count == 1 ? "was" : "were") removed from tensor names"
+  }
+}
+
+// MARK: - Adapters
+
+extension NameWrappers {
+  /// The name of an adapter's module without what training code added, and the parts and prefixes
+  /// that were removed.
+  ///
+  /// ``WrapperKeys/parts`` may be between dots or, in kohya's names, between underscores. `module`
+  /// is removed anywhere between dots, PEFT's prefix at the beginning and after a component, and
+  /// dictionaries such as `state_dict` at the beginning.
+  package static func unwrapped(adapterModule name: String) -> (name: String, removed: [String]) {
+    var removed: [String] = []
+    var parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    if parts.count > 1 {
+      parts.removeAll { part in
+        guard WrapperKeys.parts.contains(part) || part == WrapperKeys.distributed else {
+          return false
+        }
+        removed.append(part)
+        return true
+      }
+    }
+    var plain = parts.joined(separator: ".")
+    for part in WrapperKeys.parts where plain.contains(part) {
+      plain = plain.replacing(part + "_", with: "").replacing("_" + part, with: "")
+      removed.append(part)
+    }
+    let prefixes = [WrapperKeys.peft] + WrapperKeys.containers
+    while let prefix = prefixes.first(where: plain.hasPrefix) {
+      plain.removeFirst(prefix.count)
+      removed.append(prefix)
+    }
+    if plain.contains("." + WrapperKeys.peft) {
+      plain = plain.replacing("." + WrapperKeys.peft, with: ".")
+      removed.append(WrapperKeys.peft)
+    }
+    return (plain, removed)
+  }
+
+  /// What was removed from the names of an adapter file, for the list of changes of the model.
+  ///
+  /// - Parameter file: the file's name.
+  package static func change(removed: [String], fromAdapter file: String) -> ModelChange {
+    ModelChange(.changed, "\(removal(of: removed)) of \(file)", isRequested: true)
   }
 }

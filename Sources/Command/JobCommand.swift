@@ -1,6 +1,6 @@
 internal import ArgumentParser
 private import Foundation
-private import Support
+internal import Support
 internal import Workflow
 
 /// A command that runs one job and prints its outcome.
@@ -26,12 +26,17 @@ protocol WritingCommand: JobCommand {
   var read: InputArguments { get }
   /// The model that was written; `nil` where nothing was.
   func written(by outcome: Work.Outcome) -> WrittenModel?
+  /// The changes of a model that was planned and not written. Empty by default.
+  func changesOfPlan(in outcome: Work.Outcome) -> [(text: String, remedy: Remedy?)]
 }
 
 extension WritingCommand {
   func text(after outcome: Work.Outcome) -> String {
-    written(by: outcome)?.furtherText(model: model) { Self.given(read.given(for: $0)) } ?? ""
+    written(by: outcome)?.furtherText(model: model) { Self.given(read.given(for: $0)) }
+      ?? lines(ofChanges: changesOfPlan(in: outcome)).joined(separator: "\n")
   }
+
+  func changesOfPlan(in outcome: Work.Outcome) -> [(text: String, remedy: Remedy?)] { [] }
 }
 
 extension WritingCommand where Work.Outcome == WrittenModel {

@@ -1,20 +1,21 @@
 internal import Support
 internal import Workflow
 
-extension WrittenModel {
-  /// The number of changes that are listed.
-  private static let mostChanges = 10
+/// A line for each change of a model, at most ten.
+func lines(ofChanges changes: [(text: String, remedy: Remedy?)]) -> [String] {
+  let most = 10
+  let more = changes.count - most
+  return changes.prefix(most).map { $0.text + ($0.remedy.map { "; \($0.sentence)" } ?? "") }
+    + (more > 0 ? ["and \(more) more; --json lists all"] : [])
+}
 
+extension WrittenModel {
   /// The model's changes, then ``commandsForMissingParts(model:options:)`` and ``loadingText``.
   ///
   /// - Parameter options: the options with which the model is read for a part.
   func furtherText(model: String, options: (ModelPart) -> [String]) -> String {
-    let more = listedChanges.count - Self.mostChanges
-    let lines =
-      listedChanges.prefix(Self.mostChanges).map { change in
-        change.text + (change.remedy.map { "; \($0.sentence)" } ?? "")
-      } + (more > 0 ? ["and \(more) more; --json lists all"] : [])
-    return (lines + [commandsForMissingParts(model: model, options: options), loadingText])
+    let others = [commandsForMissingParts(model: model, options: options), loadingText]
+    return (lines(ofChanges: listedChanges) + others)
       .filter { !$0.isEmpty }.joined(separator: "\n")
   }
 

@@ -1,5 +1,5 @@
 internal import ArgumentParser
-private import Support
+internal import Support
 internal import Workflow
 
 /// `decant quantize`. Stores weights in fewer bits.
@@ -73,6 +73,10 @@ struct QuantizeCommand: WritingCommand {
 
   func written(by outcome: QuantizeOutcome) -> WrittenModel? {
     if case .written(let written) = outcome { written } else { nil }
+  }
+
+  func changesOfPlan(in outcome: QuantizeOutcome) -> [(text: String, remedy: Remedy?)] {
+    if case .planned(let planned) = outcome { planned.listedChanges } else { [] }
   }
 }
 

@@ -25,7 +25,7 @@ extension Stage {
       "measuring the error of the guided prediction with \(counted(calls, "recorded call"))"
     case .rounding(let calls):
       "rounding the layers of unet with \(counted(calls, "recorded call"))"
-    case .checkingRows(let component): "looking for outliers in the weights of \(component)"
+    case .checkingOutliers(let component): "looking for outliers in the weights of \(component)"
     case .recording(let path): "storing the results of the verification in \(path)"
     case .verifying(let candidate, let reference): "verifying \(candidate) against \(reference)"
     case .measuring(let model, let compute):

@@ -111,23 +111,24 @@ package struct HalfSource: WeightSource {
   package func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
     guard isHalf(name, tensor.entry) else { return tensor }
-    return try tensor.half(
-      named: name, in: location, from: tensor.encoding.name, because: reason)
+    return try tensor.narrowed(
+      to: .f16, named: name, in: location, from: tensor.encoding.name, because: reason)
   }
 }
 
 extension StoredTensor {
-  /// The numbers of a quantized tensor in float16.
+  /// The numbers of the tensor in a plain kind.
   ///
   /// - Parameters:
   ///   - name: the tensor's name in its source, whose location is `location`.
   ///   - encoding: what the tensor is stored as, for messages: `int8`.
-  ///   - reason: why it becomes float16, as a clause.
-  /// - Throws: ``WeightError`` for numbers that float16 does not hold.
-  package func half(
-    named name: String, in location: String, from encoding: String, because reason: String
+  ///   - reason: why it becomes that kind, as a clause.
+  /// - Throws: ``WeightError`` for numbers that the kind does not hold.
+  package func narrowed(
+    to kind: ElementKind, named name: String, in location: String, from encoding: String,
+    because reason: String
   ) throws(WeightError) -> StoredTensor {
-    do { return try narrowed(to: .f16) } catch {
+    do { return try narrowed(to: kind) } catch {
       let found =
         switch error {
         case .nonfinite: "NaN or infinite numbers"

@@ -8,11 +8,14 @@ package struct ForeignKind: Sendable, Equatable, CustomStringConvertible {
   package let description: String
   /// What can be done, as a clause.
   package let remedy: String
+  /// Whether programs load it in addition to a model.
+  package let isBesideModel: Bool
 
   /// - Parameter mark: what shows the kind, as in `'in_channels' 8`.
   private init(_ kind: ForeignModels.Kind, mark: String? = nil) {
     description = kind.description + (mark.map { " (\($0))" } ?? "")
     remedy = kind.nature.remedy
+    isBesideModel = kind.nature.isBesideModel
   }
 
   /// The kind of a pipeline or a component of that class; `nil` for classes that are read, and for

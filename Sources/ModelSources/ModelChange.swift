@@ -78,6 +78,7 @@ package struct ModelChange: Sendable, Equatable {
     if let component { object["component"] = .string(component) }
     object["summary"] = .string(summary)
     object["requested"] = .bool(isRequested)
+    if let remedy { object["remedy"] = remedy.json }
     if !names.isEmpty {
       object["count"] = .integer(names.count)
       object["names"] = .strings(names.prefix(Self.listedNames).map { shown($0) })

@@ -69,6 +69,9 @@ package struct ModelSource: Sendable {
 
   /// The path of the file or folder.
   package var location: String
+  /// The paths of the files in the folder at ``location`` that the model was read from; empty for a
+  /// file and a model that was not read.
+  package var inputFiles: [String] = []
   /// The layout of the file or folder: `diffusers folder`, `decant file`.
   package var layout: String
   /// The contents of `model_index.json`.
@@ -106,12 +109,8 @@ package struct ModelSource: Sendable {
     self.provenance = provenance
   }
 
-  /// Whether the config of a component was derived from tensors. Assigning marks the configs of all
-  /// components.
-  package var configsAreDerived: Bool {
-    get { components.contains(where: \.configIsDerived) }
-    set { for index in components.indices { components[index].configIsDerived = newValue } }
-  }
+  /// Whether the config of a component was derived from tensors.
+  package var configsAreDerived: Bool { components.contains(where: \.configIsDerived) }
 
   /// The complete provenance. Writers call it after the last tensor was read.
   package func completedProvenance() throws -> JSONObject {

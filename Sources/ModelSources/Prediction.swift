@@ -146,6 +146,42 @@ package struct PredictionEvidence: Sendable, Equatable {
   }
 }
 
+extension PredictionEvidence {
+  /// The members in the metadata of files that Decant writes.
+  package var json: JSONObject {
+    var object: JSONObject = [:]
+    if let chosen { object["chosen"] = chosen.json }
+    if let marker { object["marker"] = .string(marker) }
+    if let stated { object["stated"] = .string(stated) }
+    if let step { object["step"] = .integer(step) }
+    if !statistics.isEmpty {
+      object["statistics"] = .object(
+        JSONObject(
+          statistics.sorted { $0.key < $1.key }.map { name, value in
+            (name, ["tensor": .string(value.tensor), "deviation": .number(value.deviation)])
+          }))
+    }
+    if endsInNoise { object["ends_in_noise"] = true }
+    return object
+  }
+
+  /// Reads ``json``. Members of other kinds count as absent.
+  package init(json: JSONObject) {
+    self.init()
+    chosen = json["chosen"]?.string.flatMap(PredictionType.init)
+    marker = json["marker"]?.string
+    stated = json["stated"]?.string
+    step = json["step"]?.integer
+    for (name, value) in json["statistics"]?.object?.members ?? [] {
+      guard let tensor = value.object?["tensor"]?.string,
+        let deviation = value.object?["deviation"]?.number, deviation.isFinite
+      else { continue }
+      statistics[name] = Statistic(tensor: tensor, deviation: deviation)
+    }
+    endsInNoise = json["ends_in_noise"]?.bool ?? false
+  }
+}
+
 extension Prediction {
   /// The type of architectures whose published models all predict the same.
   static let standard = Prediction(

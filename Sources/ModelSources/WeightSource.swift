@@ -23,7 +23,8 @@ package protocol WeightSource: Sendable {
   func tensor(_ name: String) throws -> StoredTensor
 
   /// The name of a tensor in the file that it was read from, for messages; `name` where the source
-  /// renames nothing. Of several tensors that a tensor is computed from, the first. A source over
+  /// renames nothing. Of a tensor that the source lacks, the name that it would have in the file, as
+  /// far as that is known. Of several tensors that a tensor is computed from, the first. A source over
   /// another one asks that one.
   func storedName(_ name: String) -> String
 }

@@ -15,7 +15,8 @@ package enum BindingError: RemediableError, Equatable {
   /// A component is that of a kind of model that Decant does not read.
   case foreign(location: String, component: String, kind: ForeignKind)
   /// Each config is valid, but no family has such components.
-  case unknownFamily(location: String, nearest: String, differences: [String])
+  case unknownFamily(
+    location: String, nearest: String, differences: [String], remedy: Remedy? = nil)
 
   package var description: String {
     switch self {
@@ -31,11 +32,13 @@ package enum BindingError: RemediableError, Equatable {
     case .tensors(let location, let faults):
       let counts = faults.map { "\($0.component) \($0.counts)" }.joined(separator: "; ")
       let lines = faults.flatMap(\.lines).map { "\n  " + $0 }.joined()
-      return "\(location): tensors do not fit the configs: \(counts)" + lines
+      // Configs that were derived from the tensors are no configs of the user's.
+      let others = faults.allSatisfy(\.configIsDerived) ? "together" : "the configs"
+      return "\(location): tensors do not fit \(others): \(counts)" + lines
     case .foreign(let location, let component, let kind):
       let subject = component == ComponentName.unet ? "the model" : "component '\(component)'"
       return "\(location): \(subject) is \(kind.description)"
-    case .unknownFamily(let location, let nearest, let differences):
+    case .unknownFamily(let location, let nearest, let differences, _):
       return "\(location): the components do not make a model such as \(nearest): "
         + differences.joined(separator: "; ")
     }
@@ -43,6 +46,10 @@ package enum BindingError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     if case .foreign(_, _, let kind) = self { return .act(kind.remedy) }
+    if case .unknownFamily(_, _, _, let remedy) = self { return remedy }
+    if case .tensors(_, let faults) = self {
+      return faults.contains { $0.codes > 0 } ? .readOriginal : nil
+    }
     guard case .missingComponents(_, let missing, _, let unetIsAverage) = self else { return nil }
     if unetIsAverage { return .choose(.ema, purpose: "to read the moving average") }
     return .addComponents(missing.compactMap(ComponentName.setting))
@@ -51,6 +58,13 @@ package enum BindingError: RemediableError, Equatable {
 
 /// The tensors of one component that do not fit its config.
 package struct ComponentFaults: Equatable, Sendable {
+  package struct Missing: Equatable, Sendable {
+    package let name: String
+    /// The name that the tensor would have in the file, as far as that is known.
+    package let storedName: String
+    package let shape: Shape
+  }
+
   /// A tensor of another shape than the config implies.
   package struct Misshapen: Equatable, Sendable {
     package let name: String
@@ -77,7 +91,9 @@ package struct ComponentFaults: Equatable, Sendable {
   }
 
   package let component: String
-  package var missing: [TensorSpec] = []
+  /// Whether the config was derived from tensors.
+  package var configIsDerived = false
+  package var missing: [Missing] = []
   /// Tensors of layers that the config does not have, and others beside missing tensors.
   package var unexpected: [TensorSpec] = []
   package var misshapen: [Misshapen] = []
@@ -92,10 +108,14 @@ package struct ComponentFaults: Equatable, Sendable {
   /// The number of faults of each kind that a message names.
   static let listed = 6
 
+  /// The number of unusable tensors that hold what quantization stores, without the scales to read it.
+  var codes: Int { unusable.count { ["i8", "u8"].contains($0.encoding) } }
+
   var counts: String {
     let counts = [
       (missing.count, "missing"), (unexpected.count, "unexpected"),
-      (misshapen.count, "misshapen"), (unusable.count, "unusable"),
+      (misshapen.count, "misshapen"), (unusable.count - codes, "unusable"),
+      (codes, "of integer codes without scales"),
       (unknownForms.count, "in an unknown storage form"),
     ]
     return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
@@ -106,11 +126,11 @@ package struct ComponentFaults: Equatable, Sendable {
     func lines<Fault>(_ faults: [Fault], _ kind: String, _ line: (Fault) -> String) -> [String] {
       let rest = faults.count - Self.listed
       return faults.prefix(Self.listed).map { "\(component): \(kind) \(line($0))" }
-        + (rest > 0 ? ["\(component): \(kind) and \(rest) more"] : [])
+        + (rest > 0 ? ["\(component): \(kind) \(rest) more"] : [])
     }
     return lines(missing, "missing") { tensor in
       let hint = nearest(to: tensor, among: unexpected).map { " (did you mean '\(shown($0))'?)" }
-      return "'\(tensor.name)' \(tensor.shape)" + (hint ?? "")
+      return "'\(shown(tensor.storedName))' \(tensor.shape)" + (hint ?? "")
     }
       + lines(unexpected, "unexpected") {
         "'\(shown($0.name))' \(shown($0.shape.description))"
@@ -132,7 +152,8 @@ package struct ComponentFaults: Equatable, Sendable {
 
 /// The candidate with the most similar name, if it is similar enough. Only candidates of the same
 /// shape count where there are any.
-private func nearest(to tensor: TensorSpec, among candidates: [TensorSpec]) -> String? {
+private func nearest(to tensor: ComponentFaults.Missing, among candidates: [TensorSpec]) -> String?
+{
   let sameShape = candidates.filter { $0.shape == tensor.shape }
   // The limit bounds the time for files with many tensors.
   let pool = (sameShape.isEmpty ? candidates : sameShape).prefix(500)

@@ -33,7 +33,8 @@ extension ModelSource.Component {
     do { modules = try self.modules(in: model) } catch { throw .config(error) }
     guard let modules else { return }
     let faults = TensorComparison(
-      Model.Component(name: name, modules: modules, weights: weights)
+      Model.Component(name: name, modules: modules, weights: weights),
+      configIsDerived: configIsDerived
     ).faults
     guard faults.isEmpty else { throw .tensors(location: model, [faults]) }
   }

@@ -84,9 +84,10 @@ package struct Model: Sendable {
     }
     guard let family = Family.of(configs, scheduler: source.scheduler) else {
       if let foreign { throw foreign }
-      let nearest = Family.nearest(to: configs, in: Architectures.of(known))
+      let misfit = Family.misfit(of: configs, known)
       throw .unknownFamily(
-        location: source.location, nearest: nearest.name, differences: nearest.differences)
+        location: source.location, nearest: misfit.nearest, differences: misfit.differences,
+        remedy: misfit.remedy)
     }
 
     let components = known.map { component in
@@ -94,7 +95,9 @@ package struct Model: Sendable {
         name: component.name, modules: configs.modules(of: component.name),
         weights: component.weights)
     }
-    let faults = components.map { TensorComparison($0).faults }.filter { !$0.isEmpty }
+    let faults = zip(known, components).map { part, component in
+      TensorComparison(component, configIsDerived: part.configIsDerived).faults
+    }.filter { !$0.isEmpty }
     guard faults.isEmpty else { throw .tensors(location: source.location, faults) }
     return Model(source: source, family: family, configs: configs, components: components)
   }
@@ -106,7 +109,7 @@ package struct ModelConfigs: Sendable {
   package let vae: VAEConfig
   package let textEncoders: [TextEncoderConfig]
   /// The component names of ``textEncoders``.
-  private let textEncoderNames: [String]
+  let textEncoderNames: [String]
 
   /// Components that a model must have: at least one of each row.
   static let required = [[ComponentName.unet], [ComponentName.vae], ComponentName.textEncoders]
@@ -190,7 +193,7 @@ extension Model {
   /// `nil` where it does not. Programs that go by the index do not load such a model.
   package var indexDoubt: String? {
     let architecture = family.architecture
-    guard let name = source.index["_class_name"]?.string,
+    guard let name = source.index[ModelSource.pipelineClass]?.string,
       Architectures.pipeline(name, isForeignTo: architecture)
     else { return nil }
     return "the index says '\(shown(name))', but these components make a "

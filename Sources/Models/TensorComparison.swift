@@ -12,24 +12,26 @@ struct TensorComparison {
 
   /// Compares names, shapes and encodings. Reads no tensors.
   ///
-  /// A tensor without a place in the tree is a fault
-  /// - if it belongs to a layer that is in the tree, such as `X.weight_scale` beside `X.weight`, or
-  ///   is a low-rank adapter: the layer is stored in a form that is not known;
-  /// - if it belongs to a layer as components of this kind have them, such as one more resnet: the
-  ///   config is that of another model;
-  /// - if a tensor is missing, whose place it may have.
+  /// A tensor that the module tree does not have is a fault in three cases. Otherwise it is unused.
+  /// - It belongs to a layer of the tree, such as `X.weight_scale` beside `X.weight`, or is a low-rank
+  ///   adapter. The layer is then stored in an unknown form.
+  /// - It has a name that other components of this kind have, such as one of a further resnet. The
+  ///   config is then that of another model.
+  /// - A tensor of the tree is missing. The two may be the same tensor under different names.
   ///
-  /// Else it is unused.
-  init(_ component: Model.Component) {
+  /// - Parameter configIsDerived: whether the component's config was derived from tensors.
+  init(_ component: Model.Component, configIsDerived: Bool) {
     let weights = component.weights
-    var faults = ComponentFaults(component: component.name)
+    var faults = ComponentFaults(component: component.name, configIsDerived: configIsDerived)
     var expected: Set<String> = []
     var layers: Set<String> = []
     for tensor in component.modules.tensors {
       expected.insert(tensor.name)
       if let dot = tensor.name.lastIndex(of: ".") { layers.insert(String(tensor.name[..<dot])) }
       guard let entry = weights.entry(tensor.name) else {
-        faults.missing.append(tensor)
+        faults.missing.append(
+          .init(
+            name: tensor.name, storedName: weights.storedName(tensor.name), shape: tensor.shape))
         continue
       }
       if entry.shape != tensor.shape {
@@ -102,7 +104,8 @@ extension ModelSource {
       let component = components[index]
       guard let modules = try? component.modules(in: location) else { continue }
       let comparison = TensorComparison(
-        Model.Component(name: component.name, modules: modules, weights: component.weights))
+        Model.Component(name: component.name, modules: modules, weights: component.weights),
+        configIsDerived: component.configIsDerived)
       guard comparison.faults.isEmpty, !comparison.unused.isEmpty else { continue }
       copy.components[index].weights = ReducedSource(
         component.weights, without: Set(comparison.unused))

@@ -40,19 +40,25 @@ package final class PackfileReader: Sendable {
 
   /// The model. Small files are read now, weights later.
   package func model() throws(PackfileError) -> ModelSource {
+    let marks = DefaultMarks(among: manifest.provenance)
     var files: [ModelSource.File] = []
     for file in manifest.files {
       files.append(
-        ModelSource.File(path: file.path, bytes: try bytes(of: file.region, file.place)))
+        ModelSource.File(
+          path: file.path, bytes: try bytes(of: file.region, file.place),
+          isDefault: marks.hasFile(file.path)))
     }
-    return ModelSource(
+    var model = ModelSource(
       location: location, layout: Packfile.layout, index: manifest.index,
       components: manifest.components.map { component in
         ModelSource.Component(
           name: component.name, className: component.className, config: component.config,
           weights: PackedWeights(self, component))
       },
-      scheduler: manifest.scheduler, files: files, provenance: manifest.provenance)
+      scheduler: manifest.scheduler, files: files,
+      provenance: DefaultMarks.removed(from: manifest.provenance))
+    marks.restore(in: &model)
+    return model
   }
 
   /// The verified bytes of a region, in place or decoded.

@@ -60,7 +60,7 @@ package struct PackfileWriter: ModelWriter {
       manifest.files.append(Manifest.File(path: item.path, region: region))
     }
     manifest.codecs = regions.codecs.sorted()
-    manifest.provenance = try model.completedProvenance()
+    manifest.provenance = DefaultMarks.provenance(try model.completedProvenance(), marking: model)
     try file.finish(manifest)
   }
 

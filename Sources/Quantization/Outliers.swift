@@ -250,17 +250,13 @@ private struct OtherWeights {
       for row in stride(from: 0, to: weights.count, by: length) {
         let runs = stride(from: row, to: row + length, by: run).map { start in
           let range = start..<min(start + run, row + length)
-          return Self.sums(weights.extracting(range), stored.extracting(range))
+          return Self.errors(weights.extracting(range), stored.extracting(range))
         }
         let mean = runs.reduce(0) { $0 + $1.signal } / Double(runs.count)
-        for sums in runs {
-          signal += sums.signal
-          error += sums.error
-          if sums.signal > 0, 2 * sums.error >= mean,
-            decibels(signal: sums.signal, error: sums.error) < Outliers.groupLimit
-          {
-            lost += 1
-          }
+        for run in runs {
+          signal += run.signal
+          error += run.error
+          if run.signal > 0, 2 * run.error >= mean, run.sqnr < Outliers.groupLimit { lost += 1 }
         }
       }
     }
@@ -269,20 +265,16 @@ private struct OtherWeights {
     lostRuns = lost
   }
 
-  private static func sums(
-    _ weights: Span<Float>, _ stored: Span<Float>
-  ) -> (signal: Double, error: Double) {
+  /// The errors of all weights of a run but its largest.
+  private static func errors(_ weights: Span<Float>, _ stored: Span<Float>) -> ErrorMeasures {
     var (largest, place) = (Float(0), 0)
     for index in weights.indices where abs(weights[index]) > largest {
       (largest, place) = (abs(weights[index]), index)
     }
-    var (signal, error) = (0.0, 0.0)
-    for index in weights.indices where index != place {
-      let weight = Double(weights[index])
-      let difference = weight - Double(stored[index])
-      signal += weight * weight
-      error += difference * difference
+    var errors = ErrorMeasures()
+    for range in [0..<place, place + 1..<weights.count] {
+      errors.add(reference: weights.extracting(range), candidate: stored.extracting(range))
     }
-    return (signal, error)
+    return errors
   }
 }

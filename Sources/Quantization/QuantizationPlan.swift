@@ -152,15 +152,18 @@ extension QuantizationPlan.Choices {
   fileprivate func weightScheme(
     of module: ModuleSpec
   ) -> (any Scheme, reason: String, pattern: ModulePattern?) {
-    if module.kind.isMatrix, let match = assign.last(where: { $0.pattern.matches(module.name) }) {
+    guard module.kind.isMatrix else { return (rest, module.kind.exclusion, nil) }
+    if let match = assign.last(where: { $0.pattern.matches(module.name) }) {
       return (match.scheme, "assigned by pattern \(match.pattern)", match.pattern)
     }
-    let (scheme, reason) = unassignedScheme(of: module)
+    let (scheme, reason) = unassignedScheme(ofMatrix: module)
     return (scheme, reason, nil)
   }
 
-  private func unassignedScheme(of module: ModuleSpec) -> (any Scheme, reason: String) {
-    guard module.kind.isMatrix else { return (rest, module.kind.exclusion) }
+  /// - Parameter module: a convolution or linear layer.
+  private func unassignedScheme(
+    ofMatrix module: ModuleSpec
+  ) -> (any Scheme, reason: String) {
     if let match = keep.first(where: { $0.matches(module.name) }) {
       return (rest, "kept by pattern \(match)")
     }

@@ -35,7 +35,7 @@ struct PromptEncoder: Sendable {
           location: model.source.location, tokenizer: tokenizer.maximumLength,
           encoder: config.maxPositionEmbeddings)
       }
-      let largest = max(tokenizer.beginID, tokenizer.endID, tokenizer.paddingID)
+      let largest = tokenizer.largestSpecialID
       guard largest < config.vocabSize else {
         throw SamplingError.vocabulary(
           location: model.source.location, component: component.name, token: largest,

@@ -1,10 +1,11 @@
 private import Formats
-internal import Support
+package import Support
 internal import Tensors
 
 /// Why a prompt file cannot be read.
 package enum PromptFileError: Error, Equatable, CustomStringConvertible {
-  case notUTF8(path: String)
+  /// The bytes are no text that can be used.
+  case text(path: String, TextFault)
   /// More bytes than the limit.
   case tooLong(path: String, limit: Int)
   case noPrompts(path: String)
@@ -19,8 +20,8 @@ package enum PromptFileError: Error, Equatable, CustomStringConvertible {
 
   package var description: String {
     switch self {
-    case .notUTF8(let path):
-      "\(path): the prompt file is not UTF-8 text"
+    case .text(let path, let fault):
+      "\(path): the prompt file is \(fault)"
     case .tooLong(let path, let limit):
       "\(path): the prompt file has more than \(formatted(bytes: limit)); expected one prompt per line"
     case .noPrompts(let path):
@@ -53,12 +54,12 @@ extension [Prompt] {
   package init(path: String?) throws {
     let prompts: [Prompt]
     if let path {
-      guard var bytes = try bytesToEnd(ofFileOrPipe: path, limit: Self.byteLimit) else {
+      guard let bytes = try bytesToEnd(ofFileOrPipe: path, limit: Self.byteLimit) else {
         throw PromptFileError.tooLong(path: path, limit: Self.byteLimit)
       }
-      if bytes.starts(with: Self.byteOrderMark) { bytes.removeFirst(Self.byteOrderMark.count) }
-      guard let text = try? String(fileText: bytes) else {
-        throw PromptFileError.notUTF8(path: path)
+      let text: String
+      do { text = try String(fileText: ByteSlice(bytes).withoutByteOrderMark.array) } catch {
+        throw PromptFileError.text(path: path, error)
       }
       prompts = try Self.prompts(json: text, path: path) ?? [Prompt](text: text, path: path)
     } else {
@@ -69,9 +70,6 @@ extension [Prompt] {
 
   /// The most bytes of a prompt file: hundreds of thousands of prompts.
   package static let byteLimit = 16 << 20
-
-  /// The mark with which some editors begin a file in UTF-8.
-  private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
 
   /// The prompts of a JSON array of strings; `nil` for text that is not JSON. A line of text may
   /// begin with a bracket too.

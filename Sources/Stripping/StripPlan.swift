@@ -163,4 +163,14 @@ package struct StripPlan: Sendable {
   package func weights(from teacher: any WeightSource) -> StrippedSource {
     StrippedSource(self, over: teacher)
   }
+
+  /// The student as a component, from that of the teacher. A derived config of a published teacher is
+  /// known, and that of its student too, although no published model has the student's sizes.
+  package func student(of unet: ModelSource.Component) -> ModelSource.Component {
+    var copy = unet
+    copy.config = student.json
+    copy.weights = weights(from: unet.weights)
+    copy.configIsDerived = unet.configIsDerived && !unet.hasPublishedSizes
+    return copy
+  }
 }

@@ -1,16 +1,8 @@
 /// Text of a file in a form that is safe in a message: on one line, of bounded length, with control
 /// characters escaped.
 package func shown(_ text: String, limit: Int = 120) -> String {
-  var result = ""
-  for (index, scalar) in text.unicodeScalars.enumerated() {
-    if index == limit { return result + "…" }
-    if scalar.isControl {
-      result += scalar.escape
-    } else {
-      result.unicodeScalars.append(scalar)
-    }
-  }
-  return result
+  let scalars = text.unicodeScalars
+  return escaped(scalars.prefix(limit)) + (scalars.dropFirst(limit).isEmpty ? "" : "…")
 }
 
 /// A whole message, of bounded length. Only line breaks before an indented line stay, so text of a
@@ -18,15 +10,8 @@ package func shown(_ text: String, limit: Int = 120) -> String {
 package func bounded(message: String) -> String {
   let limit = 20_000
   let scalars = Array(message.unicodeScalars.prefix(limit + 1))
-  var result = ""
-  for (index, scalar) in scalars.prefix(limit).enumerated() {
-    let beginsIndentedLine =
-      scalar == "\n" && scalars[(index + 1)...].starts(with: "  ".unicodeScalars)
-    if scalar.isControl, !beginsIndentedLine {
-      result += scalar.escape
-    } else {
-      result.unicodeScalars.append(scalar)
-    }
+  let result = escaped(scalars.prefix(limit)) { index in
+    scalars[index] == "\n" && scalars[(index + 1)...].starts(with: "  ".unicodeScalars)
   }
   return scalars.count > limit ? result + "…" : result
 }
@@ -36,13 +21,20 @@ package func bounded(message: String) -> String {
 /// Everything that is printed passes through this function last. A name with control characters
 /// therefore never reaches the terminal, even where a message forgets ``shown(_:limit:)``.
 package func escapedForTerminal(_ text: String) -> String {
-  func isEscaped(_ scalar: Unicode.Scalar) -> Bool {
-    scalar.isControl && scalar != "\n" && scalar != "\t"
-  }
-  guard text.unicodeScalars.contains(where: isEscaped) else { return text }
+  let scalars = text.unicodeScalars
+  return escaped(scalars) { scalars[$0] == "\n" || scalars[$0] == "\t" }
+}
+
+/// Text with its control characters escaped.
+///
+/// - Parameter isKept: whether the control character at that place stays.
+private func escaped<Scalars: Collection>(
+  _ scalars: Scalars, unless isKept: (Scalars.Index) -> Bool = { _ in false }
+) -> String where Scalars.Element == Unicode.Scalar {
   var result = ""
-  for scalar in text.unicodeScalars {
-    if isEscaped(scalar) {
+  for index in scalars.indices {
+    let scalar = scalars[index]
+    if scalar.isControl, !isKept(index) {
       result += scalar.escape
     } else {
       result.unicodeScalars.append(scalar)
@@ -65,16 +57,22 @@ extension Unicode.Scalar {
   fileprivate var escape: String { "\\u{\(String(value, radix: 16))}" }
 }
 
-/// A list of names for a message: `a, b and c`. It names at most 12 and counts the rest.
-package func listed(_ names: [String]) -> String {
-  let limit = 12
-  var items = names.prefix(limit).map { shown($0, limit: 80) }
-  if names.count > limit { items.append("\(names.count - limit) more") }
-  return joined(items, "and")
+/// A list of names for a message: `a, b and c`. It names the first ones and counts the rest.
+package func listed(_ names: [String], limit: Int = 12) -> String {
+  joined(first(limit, of: names) { shown($0, limit: 80) }, "and")
 }
 
-/// All names of a choice for a message: `a, b or c`.
-package func alternatives(_ names: [String]) -> String { joined(names, "or") }
+/// The names of a choice for a message: `a, b or c`; with a limit, the first ones and the number of
+/// the rest.
+package func alternatives(_ names: [String], limit: Int = .max) -> String {
+  joined(first(limit, of: names) { $0 }, "or")
+}
+
+private func first(
+  _ limit: Int, of names: [String], _ form: (String) -> String
+) -> [String] {
+  names.prefix(limit).map(form) + (names.count > limit ? ["\(names.count - limit) more"] : [])
+}
 
 private func joined(_ items: [String], _ conjunction: String) -> String {
   guard let last = items.last else { return "nothing" }

@@ -57,7 +57,7 @@ package indirect enum Remedy: Hashable, Sendable {
   case either([Remedy])
 
   /// How a setting's value should differ.
-  package enum Adjustment: Sendable {
+  package enum Adjustment: String, Sendable {
     case smaller, larger, other
   }
 }

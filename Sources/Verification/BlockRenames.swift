@@ -1,3 +1,4 @@
+private import ModelSources
 package import Support
 
 /// Maps block names of a stripped U-Net to their names in the original, where stripping renumbered
@@ -11,8 +12,8 @@ package struct BlockRenames: Sendable, Equatable {
   /// Reads the renames from provenance: those of the candidate's steps that the reference does not
   /// share. A step lists the blocks that it renumbered under `renamed`.
   package init(candidate: JSONObject, reference: JSONObject) {
-    let steps = candidate["steps"]?.array ?? []
-    let shared = zip(steps, reference["steps"]?.array ?? []).prefix { $0 == $1 }.count
+    let steps = candidate[ModelSource.stepsFact]?.array ?? []
+    let shared = zip(steps, reference[ModelSource.stepsFact]?.array ?? []).prefix { $0 == $1 }.count
     strips = steps.dropFirst(shared).compactMap { step in
       step.object?["renamed"]?.array.map { renames in
         var blocks: [String: String] = [:]

@@ -1,4 +1,5 @@
 private import Foundation
+private import ModelSources
 private import Support
 private import Tensors
 
@@ -86,7 +87,7 @@ extension ReportPage {
     if report.provenance.isEmpty { return "" }
     let members = report.provenance.members.flatMap { key, value -> [(String, JSONValue)] in
       // Each step is a section of its own.
-      guard key == "steps", let steps = value.array else { return [(key, value)] }
+      guard key == ModelSource.stepsFact, let steps = value.array else { return [(key, value)] }
       return steps.map { ($0.object?["step"]?.string ?? key, $0) }
     }
     return """

@@ -147,7 +147,7 @@ package struct BenchJob: Job {
       "parameters": .integer(parameters), "file_bytes": fileBytes.map { .integer($0) } ?? .null,
       "width": .integer(size.width), "height": .integer(size.height), "steps": .integer(steps),
       "seconds_per_step": .number(wall), "cpu_seconds_per_step": .number(processor),
-      "seconds_per_picture": .number(whole.seconds), "peak_bytes": .integer(peakMemory()),
+      "seconds_per_picture": .number(whole.seconds), "peak_bytes": .integer(peakMemory() ?? 0),
     ]
     row["profile"] = profile?.json
     return row
@@ -183,16 +183,6 @@ private final class StepClock: SamplingObserver {
       (used[used.count - 1].processor - used[0].processor) / steps
     )
   }
-}
-
-/// The peak resident memory of the process since ``resetPeakMemory()``, in bytes.
-private func peakMemory() -> Int {
-  guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else {
-    return 0
-  }
-  let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-  return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first).flatMap { Int($0) }
-    .map { $0 * 1024 } ?? 0
 }
 
 /// Sets the peak resident memory of the process to its present memory.

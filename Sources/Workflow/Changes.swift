@@ -1,6 +1,7 @@
 internal import ModelSources
 internal import Models
 internal import Quantization
+private import Sampling
 internal import Support
 internal import Tensors
 
@@ -10,7 +11,7 @@ enum ChangeReport {
   case noted
   /// They are listed in the job's result.
   case listed
-  /// As ``listed``, of a description that states the moving average and the prediction type itself.
+  /// As ``listed``, of a description that states the prediction type itself.
   case described
   /// Only the changes of readers and of transforms are kept, for a model of which a part is used.
   case ofReaders
@@ -21,12 +22,12 @@ enum ChangeReport {
 extension ModelSource {
   /// Adds what reading left out, added or assumed, as far as the model's facts show it.
   ///
-  /// - Parameter isDescribed: whether the result states the moving average and the prediction type
-  ///   itself.
+  /// - Parameter isDescribed: whether the result states the prediction type itself.
   mutating func addChangesOfReading(isDescribed: Bool) {
-    let found =
-      isDescribed
-      ? [changeOfDefaults] : [changeOfMovingAverage, changeOfDefaults, changeOfPrediction]
+    let found = [
+      changeOfMovingAverage, isDescribed ? nil : changeOfPrediction, changeOfUnknownPrediction,
+      changeOfUnknownScheduler, changeOfDefaults, changeOfConfigs,
+    ]
     changes += found.compactMap { $0 }
   }
 
@@ -66,6 +67,31 @@ extension ModelSource {
       remedy: .choose(.prediction, purpose: "if it predicts another type"))
   }
 
+  /// The change of a scheduler config with a prediction type that Decant does not have.
+  private var changeOfUnknownPrediction: ModelChange? {
+    guard self[ComponentName.unet] != nil, let stated = scheduler?[PredictionType.key],
+      !stated.isNull, stated.string.flatMap(PredictionType.init) == nil
+    else { return nil }
+    return ModelChange(
+      .assumed, component: ComponentName.unet,
+      "predicts \(PredictionType.standard.rawValue), because the scheduler's config has the unknown "
+        + "'\(PredictionType.key)' \(shown(stated.text(), limit: 40)), which stays in it",
+      remedy: .choose(.prediction, predictionNames, purpose: "to replace it"))
+  }
+
+  /// The change of a scheduler config of an unknown class, which may stand for another training noise.
+  private var changeOfUnknownScheduler: ModelChange? {
+    guard self[ComponentName.unet] != nil, !schedulerIsDefault, let scheduler,
+      let name = scheduler[Self.schedulerClass]?.string,
+      !Schedulers.knowsTrainingNoise(ofClass: name)
+    else { return nil }
+    return ModelChange(
+      .assumed, component: ComponentName.unet,
+      "was trained with the noise of Stable Diffusion; the scheduler's class '\(shown(name))', which "
+        + "is unknown, stays in its config",
+      remedy: .act("check which scheduler the U-Net was trained with"))
+  }
+
   /// The change of configs, scheduler and tokenizers that no input holds.
   private var changeOfDefaults: ModelChange? {
     let tokenizers = ComponentName.tokenizers.contains { folder in
@@ -76,18 +102,40 @@ extension ModelSource {
       (configsAreDerived, "configs"), (schedulerIsDefault, "scheduler"), (tokenizers, "tokenizers"),
     ].filter(\.0).map(\.1)
     guard !parts.isEmpty else { return nil }
-    let family = configsAreDerived ? (try? Model.bind(self))?.family : nil
-    if let family, family.template == nil {
-      return ModelChange(
-        .added,
-        "\(listed(parts)), which the input does not state; no published model has these sizes "
-          + "(\(family.name)), so that what the tensors do not show is assumed, such as the number of "
-          + "attention heads", remedy: .act("use the model's diffusers folder if there is one"))
-    }
     // An autoencoder alone fits more than one architecture.
     let architecture =
       self[ComponentName.unet] == nil ? "" : " of \(Architectures.of(components).name)"
     return ModelChange(.added, "\(listed(parts))\(architecture), which the input does not state")
+  }
+
+  /// The change of derived configs of components with the sizes of no published one: members that
+  /// tensors do not show, whose values may be those of another model.
+  private var changeOfConfigs: ModelChange? {
+    guard configsAreDerived, let family = (try? Model.bind(self))?.family, family.template == nil
+    else { return nil }
+    let assumed = components.filter { $0.configIsDerived && !$0.hasPublishedSizes }
+    if assumed.isEmpty { return nil }
+    let values = assumed.map { component in
+      let members = Self.membersWithoutTensors(of: component.name).compactMap { name in
+        component.config[name].map { "\(name) \($0.text())" }
+      }
+      return "\(component.name) (\(members.joined(separator: ", ")))"
+    }
+    return ModelChange(
+      .assumed,
+      "members of configs that tensors do not show, because no published model has these sizes "
+        + "(\(family.name)): \(values.joined(separator: ", "))",
+      remedy: .act("use the model's diffusers folder if there is one"))
+  }
+
+  /// The members of a component's config that its tensors do not show and that differ between
+  /// models.
+  private static func membersWithoutTensors(of component: String) -> [String] {
+    switch component {
+    case ComponentName.unet: ["attention_head_dim", "norm_num_groups"]
+    case ComponentName.vae: ["norm_num_groups", "scaling_factor"]
+    default: ["num_attention_heads", "hidden_act"]
+    }
   }
 
   /// Notes the changes that a user of the model should know, where no list of changes is printed.
@@ -95,6 +143,15 @@ extension ModelSource {
     for change in changes where change.isNotable {
       events(.note("\(location): \(change.text)", remedy: change.remedy))
     }
+  }
+}
+
+extension [ModelChange] {
+  /// Each change in words, with what a user can do about it: first those that the user did not ask for
+  /// and that lose or assume something.
+  var listed: [(text: String, remedy: Remedy?)] {
+    let ordered = filter(\.isUnexpected) + filter { !$0.isUnexpected }
+    return ordered.map { ($0.text, $0.remedy) }
   }
 }
 

@@ -145,8 +145,16 @@ package struct Composition: Sendable {
         guard let names = try? Layouts.readers.read(request.path).components.map(\.name),
           !names.isEmpty
         else { continue }
-        let what = names.count > 1 ? "is a whole model" : "holds the component '\(names[0])'"
-        throw JobError("\(request.path): \(what), not an adapter")
+        guard names.count == 1 else {
+          throw JobError(
+            "\(request.path): is a whole model, not an adapter",
+            remedy: .act("use it as the model, or name a file of LoRA or another adapter"))
+        }
+        throw JobError(
+          "\(request.path): holds the component '\(names[0])', not an adapter",
+          remedy: ComponentName.setting(of: names[0]).map {
+            .choose($0, purpose: "to put it into the model")
+          })
       }
       throw error
     }

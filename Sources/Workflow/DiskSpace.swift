@@ -27,7 +27,7 @@ package struct DiskSpaceError: RemediableError, Equatable {
   package var description: String {
     "\(path): writing it" + (beside.map { ", and beside it \($0)," } ?? "")
       + " takes \(isMost ? "up to" : "at least") \(formatted(bytes: needed)), and "
-      + "\(formatted(bytes: free)) are free in its file system"
+      + "\(formatted(bytes: free)) is free in its file system"
   }
 
   package var remedy: Remedy? { .act("free space or write to another disk") }

@@ -107,7 +107,7 @@ package struct AdapterInspection: JobOutcome {
     if let base = facts.baseModel { rows.append(["trained on", shown(base)]) }
     rows.append(["tensors", "\(facts.tensors), \(formatted(count: facts.parameters)) numbers"])
     if !facts.unknownTensors.isEmpty {
-      rows.append(["unknown", listed(Array(facts.unknownTensors.prefix(6)))])
+      rows.append(["unknown", listed(facts.unknownTensors, limit: 6)])
     }
     lines.append(table(rows))
     if let check { lines.append(check.text) }

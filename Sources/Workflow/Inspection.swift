@@ -79,37 +79,11 @@ package struct Inspection: JobOutcome {
     )
   }
 
-  /// A sentence about a moving average of the weights; `nil` when the file has none.
-  private var movingAverage: String? {
-    switch source.movingAverage {
-    case .read:
-      "the file holds the U-Net's weights and their moving average (EMA); this is the moving "
-        + "average"
-    case .readWithoutOthers:
-      "this is the moving average (EMA) of the U-Net's weights; the file holds no others"
-    case .ignored:
-      "the file holds the U-Net's weights and their moving average (EMA); these are the weights of "
-        + "the last training step"
-    case .ignoredIncomplete:
-      "the file holds the U-Net's weights and a part of their moving average (EMA); these are the "
-        + "weights of the last training step"
-    case .ignoredWithoutOthers:
-      "the file holds the moving average (EMA) of a U-Net and no other weights of it"
-    case nil: nil
-    }
-  }
-
   package var suggestions: [Remedy] {
-    var remedies: [Remedy] = []
-    switch source.movingAverage {
-    case .ignored, .ignoredWithoutOthers:
-      remedies.append(.choose(.ema, purpose: "to read the moving average"))
-    case .read, .readWithoutOthers, .ignoredIncomplete, nil: break
-    }
-    if hasUNet, !prediction.isCertain {
-      remedies.append(.choose(.prediction, purpose: "if the U-Net predicts another type"))
-    }
-    return remedies + source.changes.compactMap(\.remedy)
+    let prediction: [Remedy] =
+      hasUNet && !prediction.isCertain
+      ? [.choose(.prediction, purpose: "if the U-Net predicts another type")] : []
+    return prediction + source.changes.compactMap(\.remedy)
   }
 
   /// The number of changes that are printed.
@@ -158,7 +132,7 @@ package struct Inspection: JobOutcome {
       "prediction_type": .string(prediction.name),
       "prediction_reason": .string(prediction.reason),
       "prediction_certain": .bool(prediction.isCertain),
-      "scheduler": source.scheduler?["_class_name"] ?? .null,
+      "scheduler": source.scheduler?[ModelSource.schedulerClass] ?? .null,
       "parameters": .integer(source.components.reduce(0) { $0 + $1.weights.parameterCount }),
       "components": .array(parts.map { .object(json(of: $0)) }),
       "resident_bytes": [
@@ -222,9 +196,9 @@ package struct Inspection: JobOutcome {
       lines.append(
         "predicts \(shown(prediction.name)) (\(shown(prediction.reason))"
           + (prediction.isCertain ? "" : "; the tensors do not show it")
-          + "); scheduler \(shown(source.scheduler?["_class_name"]?.string ?? "none"))")
+          + "); scheduler \(shown(source.scheduler?[ModelSource.schedulerClass]?.string ?? "none"))"
+      )
     }
-    if let average = movingAverage { lines.append(average) }
     lines += changeLines
     lines += partFacts
     if let size = model?.defaultSize { lines.append("images of \(size.width)x\(size.height)") }

@@ -27,7 +27,7 @@ package enum Stage: Hashable, Sendable {
   /// Every tensor of the model at a path is read and its numbers are checked.
   case checkingTensors(String)
   /// The weights of a component are read, to find rows that rounding would lose to one large weight.
-  case checkingRows(String)
+  case checkingOutliers(String)
   /// The sizes and rounding errors of the layers of the U-Net are measured in every type that may be
   /// chosen.
   case measuringTypes

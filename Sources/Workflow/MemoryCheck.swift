@@ -28,7 +28,7 @@ package protocol MachineMemory: Sendable {
 }
 
 private struct LocalMemory: MachineMemory {
-  var freeBytes: Int? { freeMemory() }
+  var freeBytes: Int? { availableMemory() }
 }
 
 /// The free memory of machines.

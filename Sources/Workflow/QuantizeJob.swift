@@ -198,7 +198,8 @@ package struct QuantizeJob: Job {
         besides: [model] + reading.composition.inputs + (calibration.map { [$0] } ?? []))
       ?? layout.writer()
     let source = try ModelSource.reading(
-      model, reading, changes: isDryRun ? .noted : .listed, events)
+      model, reading, changes: .listed, events)
+    try source.checkHoldsUNet()
     var request = try request.readingPlan(for: source)
     try writer.checkLoadable(source, to: output?.path ?? model, options: layout.options)
     if try source.bound(orPart: writer.holdsParts) == nil { source.notePart(events) }
@@ -274,6 +275,24 @@ package struct QuantizeJob: Job {
   }
 }
 
+extension ModelSource {
+  /// - Throws: ``JobError`` for components without a U-Net, whose weights are quantized.
+  fileprivate func checkHoldsUNet() throws {
+    if self[ComponentName.unet] != nil || movingAverage == .ignoredWithoutOthers { return }
+    let names = components.map(\.name)
+    let whole =
+      [ComponentName.unet] + Architectures.of(components).textEncoders + [ComponentName.vae]
+    let missing = whole.filter { !names.contains($0) }
+    throw JobError(
+      "\(location): holds \(listed(names)) alone; the weights of a unet are quantized, and those of "
+        + "its text encoders with it",
+      remedy: .either([
+        .addComponents(missing.compactMap(ComponentName.setting)),
+        .act("convert it to another number type instead"),
+      ]))
+  }
+}
+
 /// The model that `quantize` wrote, or its plan.
 package enum QuantizeOutcome: JobOutcome {
   case planned(PlannedModel)
@@ -309,6 +328,8 @@ package struct PlannedModel: JobOutcome {
   private let weightBytes: Int
   /// What a plan for a target is predicted to reach; `nil` without a target.
   private let estimate: TargetOutcome?
+  /// What the output would lack, or have otherwise than the input.
+  private let changes: [ModelChange]
 
   /// - Parameter model: the model that a real run gives to the writer.
   init(
@@ -323,16 +344,21 @@ package struct PlannedModel: JobOutcome {
     title = writer.title(for: profile)
     bytes = plan.parts.reduce(0) { $0 + $1.plan.entries.reduce(0) { $0 + $1.byteCount } }
     weightBytes = profile.storedBytes(of: model)
+    changes = try layout.changes(of: model, by: writer)
   }
 
   package var json: JSONValue {
     var object: JSONObject = [
       "layout": .string(layout), "program": .string(program), "plan": plan.json,
       "bytes": .integer(bytes), "weight_bytes": .integer(weightBytes),
+      "changes": .array(changes.map(\.json)),
     ]
     if let estimate { object["budget"] = estimate.json }
     return .object(object)
   }
+
+  /// The changes, as ``WrittenModel/listedChanges``.
+  package var listedChanges: [(text: String, remedy: Remedy?)] { changes.listed }
 
   package var text: String {
     """

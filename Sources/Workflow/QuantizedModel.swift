@@ -84,7 +84,7 @@ struct QuantizedModel {
     for (component, choices, fitted) in plans {
       var plan = fitted
       if let events {
-        events(.stage(.checkingRows(component.name)))
+        events(.stage(.checkingOutliers(component.name)))
         plan = try fit(
           try plan.sparingOutliers(in: component.weights, rest: choices.rest) {
             events(.progress(done: $0, total: $1))

@@ -79,10 +79,13 @@ extension ModelSource {
     if !options.composition.isEmpty {
       source = try options.composition.applied(
         to: source, reading: options.alone, keepingKinds: keepingKinds)
-      if completesTokenizers { source.addMisfits(of: source.addVocabularies()) }
+      if completesTokenizers { source.addVocabularies() }
     }
     if let prediction = options.prediction { try source.predict(prediction) }
-    if changes != .ofReaders { source.addChangesOfReading(isDescribed: changes == .described) }
+    if changes != .ofReaders {
+      source.addChangesOfReading(isDescribed: changes == .described)
+      source.addTokenizerMisfits()
+    }
     if changes == .noted { source.noteChanges(events) }
     if options.allowsNonfinite { return source }
     return source.mappingWeights { FiniteSource($0.weights) }
@@ -90,36 +93,42 @@ extension ModelSource {
 
   /// Adds CLIP's vocabulary to tokenizers without one. Single files hold no vocabulary, and their
   /// models all use this one.
-  ///
-  /// - Returns: the folders of those tokenizers.
-  @discardableResult
-  mutating func addVocabularies() -> [String] {
-    var completed: [String] = []
+  mutating func addVocabularies() {
     let folders = Set(files.compactMap { $0.path.split(separator: "/").first.map(String.init) })
     for folder in ComponentName.tokenizers where folders.contains(folder) {
       if file(folder + "/vocab.json") != nil || file(folder + "/tokenizer.json") != nil { continue }
-      completed.append(folder)
       let missing = CLIPVocabulary.files(folder: folder).filter { file($0.path) == nil }
         .map { ModelSource.File(path: $0.path, bytes: $0.bytes, isDefault: true) }
       files = (files + missing).sorted { $0.path < $1.path }
     }
-    return completed
   }
 
-  /// Adds the changes of text encoders with fewer embeddings than the tokens of CLIP's vocabulary,
-  /// which their tokenizers got.
-  private mutating func addMisfits(of tokenizers: [String]) {
+  /// Adds the changes of text encoders with fewer embeddings than their tokenizers have tokens.
+  private mutating func addTokenizerMisfits() {
     for component in components {
-      guard let folder = ComponentName.tokenizer(of: component.name), tokenizers.contains(folder),
+      guard let folder = ComponentName.tokenizer(of: component.name),
         let count = component.config["vocab_size"]?.integer, count < CLIPVocabulary.count
       else { continue }
-      changes.append(
-        ModelChange(
-          .added, component: component.name,
-          "no tokenizer of '\(component.name)' was found, and CLIP's has "
-            + "\(CLIPVocabulary.count) tokens, but '\(component.name)' has \(count) embeddings; the "
-            + "model cannot make images",
-          remedy: .act("take the text encoder from its diffusers folder")))
+      let own = files.filter { $0.path.hasPrefix(folder + "/") }
+      if own.isEmpty { continue }
+      if own.allSatisfy(\.isDefault) {
+        changes.append(
+          ModelChange(
+            .added, component: component.name,
+            "no tokenizer of '\(component.name)' was found, and CLIP's has "
+              + "\(CLIPVocabulary.count) tokens, but '\(component.name)' has \(count) embeddings; "
+              + "the model cannot make images",
+            remedy: .act("take the text encoder from its diffusers folder")))
+      } else if let tokenizer = try? CLIPTokenizer(self, folder: folder),
+        tokenizer.largestSpecialID >= count
+      {
+        changes.append(
+          ModelChange(
+            .assumed, component: component.name,
+            "the tokenizer belongs to it, which has token ID \(tokenizer.largestSpecialID), but "
+              + "'\(component.name)' has \(count) embeddings; the model cannot make images",
+            remedy: .act("use the tokenizer of this text encoder")))
+      }
     }
   }
 

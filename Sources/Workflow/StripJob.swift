@@ -60,11 +60,7 @@ struct StrippedModel {
       case .drops(let blocks): try StripPlan(dropping: blocks, for: bound.unet)
       }
     var model = source
-    if var unet = model[ComponentName.unet] {
-      unet.config = plan.student.json
-      unet.weights = plan.weights(from: unet.weights)
-      model[ComponentName.unet] = unet
-    }
+    if let unet = model[ComponentName.unet] { model[ComponentName.unet] = plan.student(of: unet) }
     _ = try Model.bind(model)
     self.model = model
     ledger = plan.ledger

@@ -256,7 +256,7 @@ func verify(
   ) throws -> Verifier.Subject {
     Verifier.Subject(
       name: PathParts(source.location).name, model: try Model.bind(source),
-      fileBytes: bytes ?? bytesOnDisk(source.location), arithmetic: compute.arithmetic)
+      fileBytes: bytes ?? bytesOnDisk(of: source), arithmetic: compute.arithmetic)
   }
   let original = try subject(reference, request.referenceCompute)
   let settings = try request.settings(for: original.model)

@@ -190,13 +190,20 @@ private func resolved(_ path: String) -> String {
 
 /// The bytes of a file, or of all files in a folder.
 func bytesOnDisk(_ path: String) -> Int {
-  func size(_ path: String) -> Int {
-    let attributes = try? FileManager.default.attributesOfItem(
-      atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
-    return (attributes?[.size] as? Int) ?? 0
-  }
-  guard isFolder(path) else { return size(path) }
+  guard isFolder(path) else { return fileBytes(path) }
   let path = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
   let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
-  return names.map { path + "/" + $0 }.filter { !isFolder($0) }.reduce(0) { $0 + size($1) }
+  return names.map { path + "/" + $0 }.filter { !isFolder($0) }.reduce(0) { $0 + fileBytes($1) }
+}
+
+/// The bytes of the files that a model was read from. Its folder may hold other weights.
+func bytesOnDisk(of model: ModelSource) -> Int {
+  model.inputFiles.isEmpty
+    ? bytesOnDisk(model.location) : model.inputFiles.reduce(0) { $0 + fileBytes($1) }
+}
+
+private func fileBytes(_ path: String) -> Int {
+  let attributes = try? FileManager.default.attributesOfItem(
+    atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
+  return (attributes?[.size] as? Int) ?? 0
 }

@@ -43,7 +43,7 @@ package struct WrittenModel: JobOutcome {
     before: ModelSource, after: ModelSource, output: OutputRequest, by writer: any ModelWriter
   ) {
     path = output.path
-    bytesOfInput = bytesOnDisk(before.location)
+    bytesOfInput = bytesOnDisk(of: before)
     bytesOfOutput = output.byteCount
     let profile = try? writer.profile(output.options)
     memory = profile.flatMap { OutputMemory(of: after, in: $0, besides: before) }
@@ -97,10 +97,7 @@ package struct WrittenModel: JobOutcome {
 
   /// The changes, each on a line, with what a user can do about it: first those that the user did not
   /// ask for and that lose or assume something.
-  package var listedChanges: [(text: String, remedy: Remedy?)] {
-    let ordered = changes.filter(\.isUnexpected) + changes.filter { !$0.isUnexpected }
-    return ordered.map { ($0.text, $0.remedy) }
-  }
+  package var listedChanges: [(text: String, remedy: Remedy?)] { changes.listed }
 
   /// The size of the output beside that of the input. A part of a model is compared with the same
   /// components of the input.

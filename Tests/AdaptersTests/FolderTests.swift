@@ -8,7 +8,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Adapters in folders, biases of LoRA, and checks before tensors are read.
+/// Adapters in folders, files of other kinds, biases of LoRA, and checks before tensors are read.
 @Suite struct FolderTests {
   private static let linear = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
   private static let biased = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0"
@@ -111,6 +111,41 @@ import Testing
       let merge = try AdapterMerge([.init(path: folder, scale: 1)], into: model)
       // Both products are 0.5, alpha over rank is 2.
       #expect(relativeError(try weight(merge, model, name), base.map { $0 + 0.5 }) < 1e-6)
+    }
+  }
+
+  /// Files that users confuse with adapters, with what can be done.
+  @Test(
+    arguments: [
+      (
+        ["emb_params"], "a textual inversion, token embeddings for a text encoder",
+        "keep it as it is and use it beside the converted model"
+      ),
+      (
+        ["control_model.input_hint_block.0.weight", "control_model.time_embed.0.weight"],
+        "a ControlNet, an addition to a model",
+        "keep it as it is and use it beside the converted model"
+      ),
+      (
+        ["lllite_unet_input_blocks_4_1_x.down.0.weight"],
+        "a ControlNet-LLLite, an addition to a model",
+        "keep it as it is and use it beside the converted model"
+      ),
+      (
+        ["double_blocks.0.img_mlp.0.weight", "single_blocks.0.linear1.weight"],
+        "Flux, a diffusion transformer without a U-Net", "name a file of LoRA or another adapter"
+      ),
+    ] as [([String], String, String)])
+  func filesOfOtherKindsAreNamed(names: [String], kind: String, remedy: String) throws {
+    let model = try model()
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      try write(names.map { ($0, filled([1])) }, path)
+      let error = #expect(throws: AdapterError.self) {
+        try AdapterMerge([.init(path: path, scale: 1)], into: model, allowingUnused: true)
+      }
+      #expect(error?.description == "\(path): is \(kind), expected LoRA or another adapter")
+      #expect(error?.remedy == .act(remedy))
     }
   }
 

@@ -462,13 +462,20 @@ import Testing
       AdapterError.unsupported(path: "a", kind: "OFT", tensor: "x").remedy
         == .act("merge it with the program that made it, and read the merged model"))
     let elsewhere = Remedy.act("merge it into a model that it was made for")
-    for (fitting, lacks) in [(0, true), (3, false), (3, true)] {
+    let absent = AdapterError.Difference.absent(modules: ["x"])
+    let shape = AdapterError.Difference.shape(tensor: "x", found: [1], expected: "[2]")
+    for (fitting, difference, remedy) in [
+      (0, absent, elsewhere), (3, shape, elsewhere), (3, absent, .either([elsewhere, rest])),
+    ] {
       #expect(
         AdapterError.otherFamily(
           path: "a", families: ["x"], model: "m", title: "t", fitting: fitting, modules: 9,
-          lacksOthers: lacks
-        ).remedy == (fitting > 0 && lacks ? .either([elsewhere, rest]) : elsewhere))
+          difference: difference
+        ).remedy == remedy)
     }
+    #expect(
+      AdapterError.notAnAdapter(path: "a", kind: nil, tensors: ["x"]).remedy
+        == .act("name a file of LoRA or another adapter"))
     #expect(
       AdapterError.foreign(path: "a", kind: "x", model: "m", modules: []).remedy == elsewhere)
     #expect(

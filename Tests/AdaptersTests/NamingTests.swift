@@ -208,6 +208,65 @@ import Testing
     }
   }
 
+  /// The component is shown by a name alone, without a model.
+  @Test(arguments: cases) func namesShowTheirComponent(item: Case) throws {
+    // A single text encoder is the first one in files.
+    guard item.family != "sdxl-refiner-1.0" else { return }
+    for name in item.names {
+      try withTemporaryFolder { folder in
+        let path = folder + "/a.safetensors"
+        try writeSafetensors(
+          MemorySource(location: "test", tensors(name, Self.endings[0], width: 8)), to: path)
+        let facts = try AdapterDescription(at: path)
+        #expect(facts.components.map(\.name) == [item.component], "\(name)")
+      }
+    }
+  }
+
+  /// What training code added to names is removed, and said.
+  @Test func wrappersAreListedAsChanges() throws {
+    let model = try model("sd-v1-4")
+    let parts: [(String, StoredTensor)] = [
+      (".lora_A.weight", counting([2, 64])), (".lora_B.weight", counting([64, 2])),
+    ]
+    for (prefix, removed) in [
+      ("unet.", nil), ("base_model.model.unet.", "'base_model.model.' was"),
+      ("module.unet._orig_mod.", "'_orig_mod' and 'module' were"),
+      ("state_dict.unet.base_model.model.", "'base_model.model.' and 'state_dict.' were"),
+      ("lora_unet__fsdp_wrapped_module_", "'_fsdp_wrapped_module' was"),
+    ] as [(String, String?)] {
+      try withTemporaryFolder { folder in
+        let path = folder + "/a.safetensors"
+        let isFlat = prefix.hasPrefix("lora_unet_")
+        let module = isFlat ? Self.flat(Self.linear) : Self.linear
+        try writeSafetensors(
+          MemorySource(location: "test", parts.map { (prefix + module + $0.0, $0.1) }), to: path)
+        let merge = try AdapterMerge([.init(path: path, scale: 1)], into: model)
+        let changes = merge.accounts.flatMap(\.changes)
+        let lines = changes.map(\.text).filter { $0.contains(" removed ") }
+        #expect(
+          lines
+            == (removed.map {
+              ["changed: \($0) removed from tensor names of a.safetensors"]
+            } ?? []), "\(prefix)")
+        // Merging was asked for.
+        #expect(!changes.contains { $0.isUnexpected })
+      }
+    }
+    // Wrappers around the layers of an adapter.
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      try writeSafetensors(
+        MemorySource(
+          location: "test",
+          parts.map {
+            ("unet.\(Self.linear)" + $0.0.replacing(".weight", with: "._orig_mod.weight"), $0.1)
+          }), to: path)
+      let merge = try AdapterMerge([.init(path: path, scale: 1)], into: model)
+      #expect(merge.accounts.map(\.wrappers) == [["_orig_mod"]])
+    }
+  }
+
   // MARK: - Adapters of other models
 
   private func refusal(
@@ -232,13 +291,15 @@ import Testing
   @Test(arguments: [
     (
       "down_blocks.2.attentions.1.transformer_blocks.9.attn2.to_k", 1280, 2048,
-      "Stable Diffusion XL, "
+      "Stable Diffusion XL, ", true
     ),
     (
       "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", 640, 1024,
-      "Stable Diffusion 2.1 base, "
+      "Stable Diffusion 2.1 base, ", false
     ),
-  ]) func theFamilyIsNamed(module: String, rows: Int, columns: Int, family: String) throws {
+  ]) func theFamilyIsNamed(
+    module: String, rows: Int, columns: Int, family: String, isAbsent: Bool
+  ) throws {
     for name in ["unet." + module, "lora_unet_" + Self.flat(module)] {
       let sentence = try refusal(
         [
@@ -248,8 +309,40 @@ import Testing
       #expect(
         sentence.hasPrefix("a.safetensors: was made for \(family)")
           && sentence.hasSuffix(
-            "; sd-v1-4 (random) is Stable Diffusion 1.x of other sizes and fits 0 of 1 module"),
+            "; sd-v1-4 (random) is Stable Diffusion 1.x of other sizes and fits 0 of 1 module: "
+              + (isAbsent
+                ? "it lacks \(name)"
+                : "tensor '\(name).lora_up.weight' is [640, 2], expected [64, rank]")),
         "\(sentence)")
+    }
+  }
+
+  /// A child of Stable Diffusion 1 lacks blocks that the adapter changes.
+  @Test func absentModulesOfAChildAreNamed() throws {
+    let family = try #require(Family.named("bk-sdm-tiny"))
+    let child = try #require(try family.synthesize(seed: 1, kind: .f16))
+    let absent = (0..<2).map {
+      "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn\($0 + 1)_to_q"
+    }
+    let common = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    try withTemporaryFolder { folder in
+      let path = folder + "/a.safetensors"
+      let pairs = ([(common, 320)] + absent.map { ($0, 1280) }).flatMap { name, width in
+        tensors(name, Self.endings[0], width: width)
+      }
+      try writeSafetensors(MemorySource(location: "test", pairs), to: path)
+      let error = #expect(throws: AdapterError.self) {
+        try AdapterMerge([.init(path: path, scale: 1)], into: child)
+      }
+      let sentence = error?.description ?? ""
+      #expect(
+        sentence.hasPrefix("\(path): was made for Stable Diffusion 1.")
+          && sentence.hasSuffix(
+            " is BK-SDM Tiny and fits 1 of 3 modules: it lacks \(absent[0]) and \(absent[1])"),
+        "\(sentence)")
+      let merge = try AdapterMerge(
+        [.init(path: path, scale: 1)], into: child, allowingUnused: true)
+      #expect(merge.accounts.map(\.unused) == [absent])
     }
   }
 

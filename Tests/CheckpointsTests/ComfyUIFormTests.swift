@@ -171,7 +171,7 @@ struct ComfyUIFormTests {
     arguments: [
       (
         1000,
-        "F8_E4M3 with a number beyond 65504, and layers with such groups or scales are read as f16"
+        "F8_E4M3 with a number beyond 65504, and weights with such scales are read as f16"
       ),
       (.infinity, "NaN or infinite numbers"),
     ] as [(Float, String)])
@@ -201,7 +201,10 @@ struct ComfyUIFormTests {
       #"{"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 16}"#,
       "rotated groups of 16 weights, which do not divide rows of 2"
     ),
-    (#"{"format": "float8_e4m3fn"}"#, "i8 [2, 2], expected F8_E4M3 [out, in]"),
+    (
+      #"{"format": "float8_e4m3fn"}"#,
+      "i8 [2, 2], expected F8_E4M3 with an extent for the output channels beside 'a.weight_scale'"
+    ),
     (
       #"{"format": "float8_e5m2"}"#,
       "i8 [2, 2], expected F8_E5M2 with an extent for the output channels beside 'a.weight_scale'"
@@ -213,6 +216,36 @@ struct ComfyUIFormTests {
       scales: StoredTensor(shape: [2, 1], floats: [1, 1]))
     let error = #expect(throws: WeightError.self) { try joined(source) }
     #expect(error?.description.contains(found) == true, "\(error?.description ?? "")")
+  }
+
+  /// Rotated groups of float8 codes, and of a single scale, are rotated back.
+  @Test(arguments: [[], [2, 1]] as [Shape]) func rotatedFloat8BecomesFloat16(scale: Shape) throws {
+    // 0x38 is 1, 0x40 is 2 in float8_e4m3fn.
+    let codes = StoredTensor(
+      shape: [2, 4], encoding: .plain(.f8e4m3),
+      parts: [ByteSlice([0x38, 0x40, 0, 0, 0, 0, 0x40, 0] as [UInt8])])
+    let scales = StoredTensor(shape: scale, floats: [Float](repeating: 0.5, count: scale.count))
+    let source = layer(
+      #"{"format": "float8_e4m3fn", "convrot": true, "convrot_groupsize": 4}"#, codes: codes,
+      scales: scales)
+    let tensor = try joined(source).tensor("a.weight")
+    #expect(tensor.encoding == .plain(.f16))
+    var expected: [Float] = [0.5, 1, 0, 0, 0, 0, 1, 0]
+    var span = expected.mutableSpan
+    rotate(&span, groupSize: 4)
+    #expect(tensor.floats() == expected)
+  }
+
+  /// Rows of a convolution have no rotated groups.
+  @Test func rotatedConvolutionsAreRefused() throws {
+    let source = layer(
+      #"{"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 4}"#,
+      codes: codes([1, 2, 3, 4], [1, 1, 2, 2]), scales: StoredTensor(shape: [1, 1], floats: [1]))
+    let error = #expect(throws: WeightError.self) { try joined(source) }
+    #expect(
+      error?.description.hasSuffix(
+        "tensor 'a.comfy_quant': rotated groups of a weight [1, 1, 2, 2], expected [out, in]")
+        == true, "\(error?.description ?? "")")
   }
 
   /// No rotation is undone in float8_e5m2.

@@ -50,6 +50,26 @@ struct DiffusersPickleTests {
     }
   }
 
+  /// What a pickle holds beside the weights is listed, in folders and in single files.
+  @Test func otherMembersOfPicklesAreListed() throws {
+    try tiny { tiny in
+      let tensor = Pickle.tensor(Pickle.storage(count: 1), [1], [1])
+      let values = Pickle.dictionary([
+        ("state_dict", Pickle.dictionary([("conv_in.bias", tensor)])),
+        ("optimizer_states", Pickle.list([tensor])),
+      ])
+      let bytes = torchFile(values, storages: [("0", floatBytes([1]))])
+      try tiny.remove(TinyFolder.stem + ".safetensors")
+      try write(bytes, to: tiny.path + "/" + TinyFolder.stem + ".bin")
+      let line = "members of the pickle that are no tensors, numbers or texts: 'optimizer_states'"
+      let model = try tiny.read()
+      #expect(model["unet"]?.weights.names == ["conv_in.bias"])
+      #expect(model.changes.map(\.text).contains("left out: unet: " + line))
+      let archive = try Archives.open(tiny.path + "/" + TinyFolder.stem + ".bin")
+      #expect(archive.changes.map(\.text) == ["left out: " + line])
+    }
+  }
+
   @Test func variantsAndShardsOfPicklesAreFound() throws {
     try tiny { tiny in
       try tiny.remove(TinyFolder.stem + ".safetensors")

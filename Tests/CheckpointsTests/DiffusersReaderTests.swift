@@ -158,6 +158,75 @@ struct VariantTests {
     #expect(chosen.names == [Self.fp16] && chosen.variants == ["unet": "fp16"])
   }
 
+  private struct Line: Equatable {
+    let text: String
+    let isRequested: Bool
+    let remedy: Remedy?
+  }
+
+  /// Other variants may be other weights, so that leaving them out is a change that nobody asked for.
+  /// The same weights in another number type or format are no loss.
+  @Test func weightsThatAreNotReadAreListed() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      let shard = "diffusion_pytorch_model.non_ema-00001-of-00002.safetensors"
+      for file in [Self.fp16, Self.nonEMA, shard] { try tiny.weights(Self.half, "unet/" + file) }
+      try write(torchFile(Self.half), to: tiny.path + "/unet/diffusion_pytorch_model.bin")
+      try write("x", to: tiny.path + "/v1-5-pruned.ckpt")
+      try write("x", to: tiny.path + "/notes.txt")
+      func lines(_ variant: String?) throws -> [Line] {
+        try tiny.read(variant: variant).changes
+          .filter { $0.kind == .leftOut && !$0.summary.hasPrefix("components") }
+          .map { Line(text: $0.text, isRequested: $0.isRequested, remedy: $0.remedy) }
+      }
+      let place = "'unet/diffusion_pytorch_model"
+      let start = "left out: unet: other weights in its folder: \(place)"
+      let beside = Line(
+        text: "left out: weights beside the folders of the components: 'v1-5-pruned.ckpt'",
+        isRequested: true, remedy: nil)
+      #expect(
+        try lines(nil) == [
+          Line(
+            text: start + ".non_ema-00001-of-00002.safetensors', \(place).non_ema.safetensors'",
+            isRequested: false,
+            remedy: .choose(.variant, ["non_ema"], purpose: "to read them")),
+          Line(
+            text: start + ".bin', \(place).fp16.safetensors'", isRequested: true, remedy: nil),
+          beside,
+        ])
+      let chosen = try lines("non_ema")
+      #expect(chosen.count == 2 && chosen.allSatisfy(\.isRequested), "\(chosen)")
+    }
+  }
+
+  /// Neither weights that are not read nor files that belong to no component are files of the model.
+  @Test func theFilesThatAreReadAreKnown() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try tiny.weights(Self.half, "unet/" + Self.fp16)
+      try write("x", to: tiny.path + "/v1-5-pruned.ckpt")
+      let common = [
+        "model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json",
+        "text_encoder/model.safetensors", "tokenizer/merges.txt", "tokenizer/vocab.json",
+        "unet/config.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
+      ]
+      for (variant, file) in [
+        (nil, TinyFolder.stem + ".safetensors"), ("fp16", "unet/" + Self.fp16),
+      ]
+        as [(String?, String)]
+      {
+        let found = try tiny.read(variant: variant).inputFiles
+        #expect(found.sorted() == (common + [file]).sorted().map { "\(tiny.path)/\($0)" })
+      }
+      try tiny.write(#"{"_class_name": "AutoencoderKL"}"#, "vae/config.json")
+      #expect(
+        try Readers.all.read(tiny.path + "/vae").inputFiles == [
+          "\(tiny.path)/vae/config.json",
+          "\(tiny.path)/vae/diffusion_pytorch_model.safetensors",
+        ])
+    }
+  }
+
   @Test func theOnlyVariantIsReadAndRecorded() throws {
     let only = try names([Self.fp16], variant: nil, keepingPlain: false)
     #expect(only.names == [Self.fp16] && only.variants == ["unet": "fp16"])

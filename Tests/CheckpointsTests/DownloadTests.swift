@@ -140,12 +140,54 @@ struct DownloadTests {
     }
   }
 
-  @Test(arguments: ["vae/config.json", "tokenizer/merges.txt", Self.weights])
-  func pointersInPlaceOfFiles(file: String) throws {
+  @Test(arguments: [
+    ("vae/config.json", "JSON"), ("model_index.json", "JSON"), ("tokenizer/merges.txt", "text"),
+    (Self.weights, "weights"),
+  ])
+  func pointersInPlaceOfFiles(file: String, expected: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)
       try tiny.write("version https://git-lfs.github.com/spec/v1\n", file)
-      #expect(refusal(tiny.path, in: folder)?.remedy == .pullFromGitLFS)
+      #expect(
+        refusal(tiny.path, in: folder)
+          == Refusal(
+            text: "model/\(file): the file is a Git LFS pointer, not \(expected)",
+            remedy: .pullFromGitLFS))
+    }
+  }
+
+  /// What takes the place of a JSON text is named. A damaged JSON text keeps the place of its fault.
+  @Test(arguments: [
+    "model_index.json", "unet/config.json", "scheduler/scheduler_config.json", "decant.json",
+    "unet/diffusion_pytorch_model.safetensors.index.json",
+  ])
+  func otherFilesInPlaceOfJSON(file: String) throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      if file.hasSuffix("index.json"), file != "model_index.json" { try tiny.remove(Self.weights) }
+      let utf16: [UInt8] = [0x7b, 0, 0x7d, 0]
+      let wide = Refusal(
+        text: "model/\(file): the file is a text in UTF-16, not JSON in UTF-8",
+        remedy: .act("save it in UTF-8"))
+      func other(_ found: String) -> Refusal {
+        Refusal(text: "model/\(file): the file is \(found), not JSON", remedy: .downloadAgain)
+      }
+      for (bytes, expected) in [
+        (Array("<!DOCTYPE html>\n<html>".utf8), other("an HTML page")),
+        (Array("<?xml version=\"1.0\"?>".utf8), other("an XML text")),
+        ([0x89, 0x50, 0x4e, 0x47], other("a PNG image")), ([], other("an empty file")),
+        (utf16, wide), ([0xff, 0xfe] + utf16, wide),
+        ([0xfe, 0xff, 0, 0x7b, 0, 0x7d], wide),
+      ] as [([UInt8], Refusal)] {
+        try write(bytes, to: tiny.path + "/" + file)
+        #expect(refusal(tiny.path, in: folder) == expected)
+      }
+      for text in ["{", "no page"] {
+        try tiny.write(text, file)
+        let found = refusal(tiny.path, in: folder)
+        #expect(found?.text.hasPrefix("model/\(file): invalid JSON: ") == true)
+        #expect(found?.remedy == .downloadAgain)
+      }
     }
   }
 
@@ -227,6 +269,79 @@ struct DownloadTests {
                 "models--a--b/refs/main: leads to the snapshot '\(name)', which does not exist; "
                 + "found 0a1 and 0b2", remedy: .downloadAgain))
       }
+    }
+  }
+
+  /// The folder of the snapshots, and the cache, with and without a slash at the end.
+  @Test func theCacheOfOneModelIsRead() throws {
+    try withTemporaryFolder { folder in
+      let root = try cached(folder, commits: ["0a1", "0b2"], main: "0b2")
+      try write("", to: folder + "/version.txt")
+      for path in [root + "/snapshots", root + "/snapshots/", folder, folder + "/"] {
+        #expect(try Readers.all.read(path).location == "\(root)/snapshots/0b2")
+      }
+      // Snapshots of a repository without its other folders are of some other program.
+      try write("", to: folder + "/other/snapshots/0a1/a.txt")
+      #expect(
+        refusal(folder + "/other/snapshots", in: folder)?.text.hasPrefix(
+          "other/snapshots: a folder that holds 0a1, expected ") == true)
+    }
+  }
+
+  @Test func aCacheOfSeveralModelsIsRefused() throws {
+    try withTemporaryFolder { folder in
+      let cache = folder + "/hub"
+      for name in ["models--a--b", "models--c--d"] {
+        let root = try cached(folder, commits: ["0a1"], main: "0a1")
+        try FileManager.default.createDirectory(
+          atPath: cache, withIntermediateDirectories: true)
+        try FileManager.default.moveItem(atPath: root, toPath: "\(cache)/\(name)")
+      }
+      // A repository of data is no model.
+      try write("", to: cache + "/datasets--e--f/snapshots/0a1/a.txt")
+      try write("", to: cache + "/datasets--e--f/refs/main")
+      #expect(
+        refusal(cache, in: folder)
+          == Refusal(
+            text: "hub: a cache of several models, models--a--b and models--c--d",
+            remedy: .act("name one of them, such as \(cache)/models--a--b")))
+    }
+  }
+
+  /// huggingface_hub makes the link of a file last, or before the file has its name.
+  @Test func unfinishedDownloadsInACache() throws {
+    try withTemporaryFolder { folder in
+      let root = try cached(folder, commits: ["0a1"], main: "0a1")
+      let place = "models--a--b/snapshots/0a1/" + Self.weights
+      try remove(folder + "/" + place)
+      let absent = refusal(root, in: folder)
+      #expect(absent?.text.contains(": component 'unet' has no diffusion_pytorch_model") == true)
+      #expect(absent?.remedy == .downloadAgain)
+      try link(folder + "/" + place, to: "../../../blobs/f00")
+      #expect(
+        refusal(root, in: folder)
+          == Refusal(
+            text: "\(place): a symbolic link to '../../../blobs/f00', which does not exist",
+            remedy: .downloadAgain))
+      try write("x", to: root + "/blobs/f00.incomplete")
+      #expect(
+        refusal(root, in: folder)
+          == Refusal(
+            text: "\(place): the download is not finished, as the file 'f00.incomplete' shows",
+            remedy: .downloadAgain))
+      try remove("\(root)/snapshots/0a1/vae/config.json")
+      try remove("\(root)/snapshots/0a1/vae/diffusion_pytorch_model.safetensors")
+      try remove("\(root)/snapshots/0a1/vae")
+      #expect(refusal(root, in: folder)?.remedy == .downloadAgain)
+    }
+  }
+
+  /// Elsewhere, a component that is missing can come from another model.
+  @Test func aMissingWeightOfAFolderIsAdded() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try tiny.remove(Self.weights)
+      #expect(refusal(tiny.path, in: folder)?.remedy == .addComponents([.unet]))
     }
   }
 

@@ -27,6 +27,10 @@ struct ForeignModelTests {
         ("first_stage_model.decoder.conv_in.weight", [4, 16, 3, 3]),
       ], "Stable Diffusion 3"
     ),
+    (
+      [("joint_blocks.0.x_block.attn.qkv.weight", [2]), ("x_embedder.proj.weight", [2])],
+      "Stable Diffusion 3"
+    ),
     ([("double_blocks.0.img_attn.x", [2]), ("single_blocks.0.linear1.weight", [2])], "Flux"),
     (
       [("single_transformer_blocks.0.attn.x", [2]), ("context_embedder.weight", [2])], "Flux"
@@ -56,6 +60,16 @@ struct ForeignModelTests {
     ([("t5_yproj.weight", [2])], "Mochi"),
     ([("patch_embedding.weight", [2]), ("time_projection.1.weight", [2])], "Wan"),
     ([("head.modulation", [2])], "Wan"),
+    (
+      [
+        ("model.diffusion_model.blocks.0.self_attn.q.weight", [2]),
+        ("model.diffusion_model.blocks.0.ffn.0.weight", [2]),
+      ], "Wan"
+    ),
+    ([("patch_embedding.weight", [8, 16, 1, 2, 2]), ("text_embedding.0.weight", [2])], "Wan"),
+    (
+      [("condition_embedder.time_proj.weight", [2]), ("blocks.0.attn1.to_q.weight", [2])], "Wan"
+    ),
     ([("model.model.transformer.rotary_pos_emb.inv_freq", [2])], "Stable Audio"),
     ([("clip_txt_mapper.weight", [2])], "Stable Cascade"),
     ([("down_blocks.1.0.channelwise.0.weight", [2])], "Stable Cascade"),
@@ -93,6 +107,20 @@ struct ForeignModelTests {
       ], "a ControlNet"
     ),
     ([("controlnet_down_blocks.0.weight", [2])], "a ControlNet"),
+    (
+      [("controlnet_mid_block.weight", [2]), ("conv_in.weight", [8, 4, 3, 3])], "a ControlNet"
+    ),
+    (
+      [
+        ("control_model.time_embed.0.weight", [2]),
+        ("control_model.input_blocks.0.0.weight", [8, 4, 3, 3]),
+      ], "a ControlNet"
+    ),
+    ([("zero_convs.0.0.weight", [2]), ("time_embed.0.weight", [2])], "a ControlNet"),
+    (
+      [("controlnet_blocks.0.weight", [2]), ("transformer_blocks.0.attn.to_q.weight", [2])],
+      "a ControlNet"
+    ),
     ([("lllite_unet_input_blocks_4_1.down.0.weight", [2])], "a ControlNet-LLLite"),
     (
       [("image_proj.proj.weight", [2]), ("ip_adapter.1.to_k_ip.weight", [2])], "an IP-Adapter"
@@ -114,6 +142,10 @@ struct ForeignModelTests {
       [("encoder.layers.0.weight", [64, 3, 3, 3]), ("encoder.layers.1.conv.0.weight", [2])],
       "TAESD"
     ),
+    ([("3.conv.0.weight", [64, 64, 3, 3]), ("3.conv.0.bias", [64])], "TAESD"),
+    ([("1.conv.0.weight", [64, 64, 3, 3]), ("1.conv.0.bias", [64])], "TAESD"),
+    ([("decoder.layers.0.weight", [64, 4, 3, 3]), ("decoder.layers.0.bias", [64])], "TAESD"),
+    ([("encoder.layers.0.weight", [64, 3, 3, 3]), ("encoder.layers.0.bias", [64])], "TAESD"),
     ([("decoder.middle.0.residual.0.gamma", [2])], "a Wan or Qwen-Image VAE"),
     ([("decoder.norm_out.gamma", [2])], "a Wan or Qwen-Image VAE"),
     ([("per_channel_statistics.mean-of-means", [2])], "an LTX-Video VAE"),

@@ -90,10 +90,10 @@ struct LimitTests {
     let data = 32 << 20
     #expect(
       try ggufMessage(GGUFTests.small(tensors: 100_001, data: data))
-        == "the header has 100001 tensors, expected at most 100000")
+        == "the number of tensors is 100001, expected at most 100000")
     #expect(
       try ggufMessage(GGUFTests.small(values: 10_001, data: data))
-        == "the header has 10001 values, expected at most 10000")
+        == "the number of values is 10001, expected at most 10000")
   }
 
   /// A text of 150 MB in a file of zeros, which takes no space on the disk.

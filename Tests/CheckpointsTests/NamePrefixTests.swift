@@ -145,7 +145,34 @@ struct NamePrefixTests {
     let said = message {
       _ = try read(Self.ldm("student.").merging(Self.ldm("teacher.")) { first, _ in first })
     }
-    #expect(said.contains("without the tensors of a Stable Diffusion model"), "\(said)")
+    #expect(
+      said == "f: holds the tensors of component 'unet' twice, 7 below 'student.' and 7 below "
+        + "'teacher.'; expected one model")
+  }
+
+  /// A layer's bias below another prefix than its weight, which would be left out.
+  @Test func aComponentBelowTwoPrefixesIsNamed() throws {
+    var tensors = Self.ldm()
+    tensors["input_blocks.0.0.bias"] = [8]
+    let error = #expect(throws: SingleFileError.self) { try read(tensors) }
+    #expect(
+      error?.description
+        == "f: the tensors of component 'unet' are in two places, 7 below 'model.diffusion_model.' "
+        + "and 1 without a prefix, such as 'input_blocks.0.0.bias'; expected all below one prefix")
+    #expect(error?.remedy == .act("give all of its tensors the same prefix"))
+  }
+
+  /// Blocks below another prefix, without which there is no whole U-Net.
+  @Test func aComponentInHalvesIsNamed() {
+    let tensors = Self.ldm().map { name, shape in
+      (name.contains("output_blocks.") ? "module." + name : name, shape)
+    }
+    #expect(
+      message { _ = try read(Dictionary(uniqueKeysWithValues: tensors)) }
+        == "f: the tensors of component 'unet' are in two places, 5 below 'model.diffusion_model.' "
+        + "and 2 below 'module.model.diffusion_model.', such as "
+        + "'module.model.diffusion_model.output_blocks.0.0.in_layers.2.weight'; expected all below "
+        + "one prefix")
   }
 
   @Test(arguments: ["ema.", "ema_model.module.", "unet_ema.", "model_ema.diffusion_model."])

@@ -21,11 +21,13 @@ struct RemedyTests {
       DiffusersError.malformedProvenance(path: "m", member: "a", found: "b", expected: "c"),
       .act("delete the file if the model's history does not matter")
     ),
+    (DiffusersError.missingFolder(folder: "m", component: "scheduler"), .downloadAgain),
     (DiffusersError.missingShard(index: "m", shard: "s"), .downloadAgain),
     (DiffusersError.missingShardIndex(folder: "m", shard: "s", lookedFor: "i"), .downloadAgain),
     (DiffusersError.absentFromShard(index: "m", tensor: "w", shard: "s"), .downloadAgain),
     (DiffusersError.malformedEntry(path: "m", member: "a"), nil),
     (DiffusersError.quantized(path: "m", found: "a", expected: "b"), .readOriginal),
+    (QuantizedFormError.malformed(path: "m", member: "a"), .readOriginal),
     (QuantizedFormError.unread(path: "m", form: "a", tensor: "b"), .readOriginal),
     (
       DiffusersWriteError.notReplaceable(path: "m", found: "a file"),

@@ -187,8 +187,8 @@ struct SDNQTests {
   }
 
   private static let readable =
-    "expected 'sdnq' with a 'weights_dtype' that is an integer of up to 8, 16 or 32 bits or a float "
-    + "of up to 8, 16 or 32 bits, and scales that are numbers"
+    "expected 'sdnq' with an integer or a float of 2 to 8, 16 or 32 bits as 'weights_dtype', and "
+    + "scales that are not quantized"
 
   /// Other back ends, and their errors.
   @Test(arguments: [
@@ -196,7 +196,8 @@ struct SDNQTests {
     (#"{"quant_method": "gptq"}"#, "by GPTQ; \(readable)"),
     (#"{"quant_method": "torchao"}"#, "by torchao; \(readable)"),
     (#"{"quant_method": "other"}"#, "by 'other'; \(readable)"),
-    ("7", "by a number; \(readable)"),
+    ("7", "by an unknown method ('quantization_config' is a number); \(readable)"),
+    ("{}", "by an unknown method ('quant_method' is missing); \(readable)"),
   ]) func otherBackEndsAreRefused(config: String, sentence: String) throws {
     try withTemporaryFolder { folder in
       let tiny = try TinyFolder(in: folder)

@@ -127,7 +127,7 @@ struct ScaledFormTests {
         try self.archive(
           [("a.weight", counting([2]))], metadata: ["_quantization_metadata": "[]"])
       }.hasSuffix(
-        "tensor '_quantization_metadata': the header's text has no object 'layers'"))
+        "the metadata's '_quantization_metadata' is not a JSON text with an object 'layers'"))
   }
 
   @Test func describedLayersBeginAlike() throws {
@@ -149,8 +149,8 @@ struct ScaledFormTests {
         try self.archive(
           layer("x.a") + layer("y.b"), metadata: ["_quantization_metadata": layers])
       }.hasSuffix(
-        "tensor 'y.b.weight': the header describes layer 'b', and layers before it that begin with "
-          + "'x.' in the file"))
+        "tensor 'y.b.weight': is below the prefix 'y.', expected 'x.', as of the layers that the "
+          + "header describes before 'b'"))
   }
 
   /// The config of a component describes nothing, but the header of its file does.
@@ -164,7 +164,7 @@ struct ScaledFormTests {
           [("to_q.weight", codes(.f8e5m2, Self.wide, [2, 2])), ("to_q.weight_scale", one(1))]),
         metadata: ["_quantization_metadata": header],
         to: tiny.path + "/unet/" + "diffusion_pytorch_model.safetensors", replacing: true)
-      #expect(tiny.refusal().hasSuffix("(tensor 'to_q.comfy_quant'), which is not read"))
+      #expect(tiny.refusal().hasSuffix("(ConvRot) (tensor 'to_q.comfy_quant')"))
     }
   }
 
@@ -187,8 +187,8 @@ struct ScaledFormTests {
         == "tensor 'a.weight': two scales, 'a.scale_weight' and 'a.weight_scale', expected one")
     #expect(
       refusal([weight, ("a.weight_scale", counting([2, 2]))])
-        == "the weights are quantized by codes with a scale for each block (tensor "
-        + "'a.weight_scale'), which is not read")
+        == "the weights are in a quantized form that Decant does not read: codes with a scale for "
+        + "each block (tensor 'a.weight_scale')")
     // A header may claim any number of rows of no numbers.
     #expect(
       refusal([
@@ -201,7 +201,9 @@ struct ScaledFormTests {
       ("a.weight", codes(.f8e5m2, Self.wide, [2, 2])), ("a.scale_weight", one(60_000)),
     ]) { archive throws in
       let error = #expect(throws: WeightError.self) { try archive.weights.tensor("a.weight") }
-      #expect(error?.found == "multiplied by its scale, a number that F16 does not hold")
+      #expect(
+        error?.found
+          == "F8_E5M2 with a number beyond 65504, and weights with such scales are read as f16")
     }
   }
 
@@ -241,7 +243,7 @@ struct ScaledFormTests {
       try archive(names.map { ($0, counting([1])) })
     }
     #expect(
-      error?.description.contains(": the weights are quantized by \(form) (tensor 'a.") == true,
+      error?.description.contains(" does not read: \(form) (tensor 'a.") == true,
       "\(error?.description ?? "")")
     #expect(error?.remedy == .readOriginal)
   }
@@ -259,7 +261,8 @@ struct ScaledFormTests {
     }
     #expect(
       error?.description.hasSuffix(
-        ": the weights are quantized by \(form) (tensor 'a.comfy_quant'), which is not read")
+        ": the weights are in a quantized form that Decant does not read: \(form) (tensor "
+          + "'a.comfy_quant')")
         == true, "\(error?.description ?? "")")
   }
 
@@ -276,6 +279,32 @@ struct ScaledFormTests {
         tiny.refusal().hasPrefix(
           "model/unet/config.json: the weights are quantized by torchao; expected "),
         "\(tiny.refusal())")
+    }
+  }
+
+  /// The headers of shards describe layers, as the header of a single file does. Codes and scale may
+  /// be in two shards.
+  @Test func headersOfShardsAreRead() throws {
+    try withTemporaryFolder { folder in
+      let tiny = try TinyFolder(in: folder)
+      try tiny.remove(TinyFolder.stem + ".safetensors")
+      let shards = (1...2).map { "diffusion_pytorch_model-0000\($0)-of-00002.safetensors" }
+      let description = #"{"layers": {"a": {"format": "float8_e4m3fn"}}}"#
+      for (shard, tensor) in zip(
+        shards,
+        [("a.weight", codes(.f8e4m3, Self.narrow, [2, 2])), ("a.weight_scale", one(0.25))])
+      {
+        try writeSafetensors(
+          MemorySource(location: "test", [tensor]),
+          metadata: ["_quantization_metadata": description], to: tiny.path + "/unet/" + shard)
+      }
+      try tiny.write(
+        #"{"weight_map": {"a.weight": "\#(shards[0])", "a.weight_scale": "\#(shards[1])"}}"#,
+        TinyFolder.stem + ".safetensors.index.json")
+      let weights = try #require(try tiny.read()["unet"]).weights
+      #expect(weights.names == ["a.weight"])
+      #expect(weights.entry("a.weight")?.encoding == .float8)
+      #expect(try weights.tensor("a.weight").floats() == [0.25, 0.5, -0.125, 0])
     }
   }
 
@@ -300,8 +329,8 @@ struct ScaledFormTests {
         TinyFolder.stem + ".safetensors")
       #expect(
         tiny.refusal()
-          == "model/unet/diffusion_pytorch_model.safetensors: the weights are quantized by 4 bits "
-          + "of bitsandbytes (tensor 'a.weight.absmax'), which is not read")
+          == "model/unet/diffusion_pytorch_model.safetensors: the weights are in a quantized form "
+          + "that Decant does not read: 4 bits of bitsandbytes (tensor 'a.weight.absmax')")
     }
   }
 }

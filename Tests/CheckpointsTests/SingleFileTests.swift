@@ -371,7 +371,7 @@ struct SingleFileTests {
     }
     #expect(
       refused.hasPrefix(
-        "f: tensor '\(layer)q_proj.weight' is fp8, whose numbers share one scale, and '"),
+        "f: tensor '\(layer)q_proj.weight' is fp8, which has one scale; '"),
       "\(refused)")
     let odd = MemorySource(
       location: "f", [(prefix + "transformer.resblocks.0.attn.in_proj_weight", counted([5, 2]))])

@@ -77,8 +77,8 @@ import Testing
         ("unet", "unet: 4 input and 4 output channels, levels of "),
         (
           "vae",
-          "vae: 4 latent channels, sides 8 times smaller than the image's; it can replace the vae of a "
-            + "model"
+          "vae: 4 latent channels, latents of 1/8 of the image's width and height; it can replace the "
+            + "vae of a model"
         ),
         ("text_encoder", " tokens; it can replace the text_encoder of a model"),
       ] {
@@ -204,7 +204,7 @@ import Testing
       let both = try expectDecant(["inspect", "both.safetensors"], in: folder)
       #expect(
         both.output.contains(
-          "the file holds the U-Net's weights and a part of their moving average (EMA); these are the weights of the last training step"
+          "left out: unet: an incomplete moving average, which has 1 of "
         ), "\(both.output)")
     }
   }

@@ -71,8 +71,12 @@ import Testing
           stderr: "decant: " + sentence)
       }
       try expectDecant(["convert", "model", "-o", "a.safetensors", "--quiet"], in: folder)
-      try convert("a.safetensors", "a.safetensors: is a whole model, not an adapter")
-      try convert("model/unet", "model/unet: holds the component 'unet', not an adapter")
+      let other = "use it as the model, or name a file of LoRA or another adapter"
+      try convert("a.safetensors", "a.safetensors: is a whole model, not an adapter; \(other)")
+      try convert(
+        "model/unet",
+        "model/unet: holds the component 'unet', not an adapter; pass --unet to put it into the model"
+      )
       try convert(
         "a.safetensors:0,5",
         "adapter 'a.safetensors': the scale '0,5' is not a number; expected one such as 0.5")

@@ -78,7 +78,7 @@ import Testing
     ),
     (
       ["convert", "model", "-o", "a.decant", "--lora", "model", "--quiet"],
-      "model: is a whole model, not an adapter"
+      "model: is a whole model, not an adapter; use it as the model, or name a file of LoRA or another adapter"
     ),
     (
       ["inspect", "model", "--ema"],

@@ -22,13 +22,26 @@ final class FuzzRun {
       let trial = try Trial.run(program, arguments, in: folder)
       guard trial.outcome == .read else { throw Unprepared(arguments: arguments, trial: trial) }
     }
-    seeds = try reader.seeds.map { seed, _ in
-      switch seed {
-      case .fixture(let name): try Self.bytes(fixture(name))
-      case .made(let name): try Self.bytes(folder + "/" + name)
-      case .text(let text): Array(text.utf8)
-      }
+    seeds = try reader.seeds.map { seed, _ in try Self.contents(of: seed, in: folder) }
+    for (seed, path) in reader.files {
+      try Self.write(Self.contents(of: seed, in: folder), to: folder + "/" + path)
     }
+  }
+
+  private static func contents(of seed: Reader.Seed, in folder: String) throws -> [UInt8] {
+    switch seed {
+    case .fixture(let name): try bytes(fixture(name))
+    case .made(let name): try bytes(folder + "/" + name)
+    case .text(let text): Array(text.utf8)
+    case .bytes(let bytes): bytes
+    }
+  }
+
+  private static func write(_ bytes: [UInt8], to path: String) throws {
+    let place = URL(fileURLWithPath: path)
+    try FileManager.default.createDirectory(
+      at: place.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data(bytes).write(to: place)
   }
 
   private struct Unprepared: Error {
@@ -50,6 +63,15 @@ final class FuzzRun {
     let bytes =
       part.map { $0.replaced(mutator.mutate($0.bytes)) } ?? mutator.mutate(seeds[index])
     return (bytes, reader.seeds[index].path)
+  }
+
+  /// The outcome of the reader's command for each of its files that ``SmallFiles`` makes, unchanged.
+  func outcomesOfSmallFiles() throws -> [Trial.Outcome] {
+    try zip(reader.seeds, seeds).compactMap { seed, bytes in
+      guard case .bytes = seed.seed else { return nil }
+      try Self.write(bytes, to: folder + "/" + seed.path)
+      return try Trial.run(program, reader.command, in: folder).outcome
+    }
   }
 
   /// Runs the reader's command on an input.

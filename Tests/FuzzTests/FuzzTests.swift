@@ -49,6 +49,16 @@ import Testing
     }
   }
 
+  /// Variants of files that are refused unchanged would not reach what is behind the refusal.
+  @Test(arguments: [Reader.kQuants, .adapters, .inputs, .inputIDs])
+  func smallFilesAreRead(reader: Reader) throws {
+    let program = try #require(builtProgram, "the program was not built")
+    try withTemporaryFolder { folder in
+      let outcomes = try FuzzRun(reader, program: program, in: folder).outcomesOfSmallFiles()
+      #expect(!outcomes.isEmpty && outcomes.allSatisfy { $0 == .read }, "\(outcomes)")
+    }
+  }
+
   @Test func inputsAreReproducible() throws {
     let bytes = [UInt8]("{\"a\": 12, \"b\": [1, 2, 3]}".utf8)
     func inputs() -> [[UInt8]] {

@@ -2,11 +2,13 @@ import Testing
 
 /// A reader of files, with valid files to change and the command that reads them.
 struct Reader: Sendable, CustomTestStringConvertible {
-  /// The text of a file, or the path of a valid file in `Fixtures`, or in the folder of the run.
+  /// The text or the bytes of a file, or the path of a valid file in `Fixtures`, or in the folder of
+  /// the run.
   enum Seed: Sendable {
     case fixture(String)
     case made(String)
     case text(String)
+    case bytes([UInt8])
   }
 
   let name: String
@@ -16,13 +18,16 @@ struct Reader: Sendable, CustomTestStringConvertible {
   let command: [String]
   /// Commands that make files first, from `model`, a valid model.
   var preparations: [[String]] = []
+  /// Valid files that the command reads beside the changed one.
+  var files: [(seed: Seed, path: String)] = []
   /// The part of a file behind its checksums; `nil` where the whole file is changed.
   var part: (@Sendable ([UInt8]) -> Checksums.Part?)?
 
   var testDescription: String { name }
 
   static let all = [
-    safetensors, calibration, gguf, pickle, decant, shards, config, tokenizer, image, prompts,
+    safetensors, calibration, gguf, kQuants, pickle, decant, sdnq, shards, config, tokenizer, image,
+    prompts, adapters, adapterFacts, latents, inputs, inputIDs,
   ]
 
   private static func files(_ folder: String, _ names: [String], as path: String)
@@ -148,4 +153,70 @@ struct Reader: Sendable, CustomTestStringConvertible {
       "calibrate", "model", "-o", "out.calibration", "--force", "--prompts", "prompts.txt",
       "--prompt-limit", "1", "--steps", "1", "--size", "16x16",
     ])
+
+  /// LoRA in K-quants, whose numbers are read to be merged.
+  static let kQuants = Reader(
+    name: "k-quants", seeds: [(.bytes(SmallFiles.kQuants), "a.gguf")],
+    command: merging + ["--lora", "a.gguf"])
+
+  /// A folder with int4 and int8 weights in groups.
+  static let sdnq = Reader(
+    name: "sdnq",
+    seeds: ["sdnq/unet/config.json", "sdnq/unet/diffusion_pytorch_model.safetensors"]
+      .map { (.made($0), $0) },
+    command: inspection + ["sdnq"],
+    preparations: [
+      ["quantize", "model", "-o", "sdnq/", "--type", "int4-g32", "--for", "sdnq"]
+    ], part: Checksums.safetensorsHeader)
+
+  private static let merging = [
+    "convert", "model", "-o", "out.decant", "--force", "--allow-unused",
+  ]
+
+  private static let peft: [(seed: Seed, path: String)] = [
+    (.bytes(SmallFiles.peft), "peft/adapter_model.safetensors"),
+    (.text(SmallFiles.peftSettings), "peft/adapter_config.json"),
+  ]
+
+  /// Adapters that are merged: a file and a folder.
+  static let adapters = Reader(
+    name: "adapters", seeds: SmallFiles.adapters.map { (.bytes($0), "a.safetensors") } + peft,
+    command: merging + ["--lora", "a.safetensors", "--lora", "peft"],
+    files: [(.bytes(SmallFiles.adapters[0]), "a.safetensors")] + peft,
+    part: Checksums.safetensorsHeader)
+
+  /// The same files, of which only the facts are printed.
+  static let adapterFacts = Reader(
+    name: "adapter-facts", seeds: SmallFiles.adapters.map { (.bytes($0), "a.safetensors") },
+    command: inspection + ["a.safetensors"], part: Checksums.safetensorsHeader)
+
+  static let latents = Reader(
+    name: "latents", seeds: [(.made("made.safetensors"), "a.safetensors")],
+    command: generation + ["--latents", "a.safetensors"],
+    preparations: [generation + ["--save-latents", "made.safetensors"]],
+    part: Checksums.safetensorsHeader)
+
+  private static func forward(_ component: String) -> [String] {
+    [
+      "forward", "model", "--component", component, "--inputs", "a.safetensors", "-o",
+      "out.safetensors", "--force",
+    ]
+  }
+
+  static let inputs = Reader(
+    name: "inputs",
+    seeds: [
+      (
+        .bytes(
+          SmallFiles.safetensors([
+            ("sample", [1, 4, 2, 2]), ("timestep", [1]), ("encoder_hidden_states", [1, 77, 32]),
+          ])), "a.safetensors"
+      )
+    ], command: forward("unet"), part: Checksums.safetensorsHeader)
+
+  static let inputIDs = Reader(
+    name: "input-ids",
+    seeds: [
+      (.bytes(SmallFiles.safetensors([("input_ids", [1, 77])], kind: "I64")), "a.safetensors")
+    ], command: forward("text-encoder"), part: Checksums.safetensorsHeader)
 }

@@ -43,6 +43,8 @@ enum Tokens {
     // Names.
     "__metadata__", "dtype", "shape", "data_offsets", "F32", "F8_E4M3", "BOOL", "_class_name",
     "general.alignment", "model.diffusion_model.", "unet", "EulerDiscreteScheduler",
-    "v_prediction", "</w>", "<|endoftext|>", "#version: 0.2", "state_dict",
+    "v_prediction", "</w>", "<|endoftext|>", "#version: 0.2", "state_dict", "base_model.model.",
+    "lora_alpha", "use_dora", ".*", "(a|b)", "[", "sdnq", "uint4", "group_size",
+    "comfy.gguf.orig_shape.",
   ]
 }

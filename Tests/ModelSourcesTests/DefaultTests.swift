@@ -120,6 +120,84 @@ struct DefaultTests {
     }
   }
 
+  /// Files that Decant writes carry it.
+  @Test func evidenceComesBackFromItsJSON() throws {
+    var evidence = PredictionEvidence()
+    #expect(evidence.json == [:] && PredictionEvidence(json: [:]) == evidence)
+    evidence.chosen = .velocity
+    evidence.marker = "model.diffusion_model.v_pred"
+    evidence.stated = "epsilon"
+    evidence.step = 875_000
+    evidence.statistics = [
+      "a": .init(tensor: "m.a", deviation: 0.1), "b": .init(tensor: "m.b", deviation: 1.0 / 3),
+    ]
+    evidence.endsInNoise = true
+    let text = JSONValue.object(evidence.json).text()
+    let read = try JSONValue(parsing: text)
+    #expect(PredictionEvidence(json: try #require(read.object)) == evidence)
+    // Members of other kinds count as absent.
+    let foreign: JSONObject = [
+      "chosen": "x", "marker": 1, "stated": [:], "step": "y", "statistics": ["a": ["tensor": 2]],
+      "ends_in_noise": 3,
+    ]
+    #expect(PredictionEvidence(json: foreign) == PredictionEvidence())
+  }
+
+  /// Marks in a file say again what no input states, and nothing else.
+  @Test func defaultsComeBackFromTheirMarks() {
+    var whole = model([
+      component("text_encoder", isDerived: false), component("unet", ["cross_attention_dim": 64]),
+    ])
+    whole.files = [ModelSource.File(path: "notes", bytes: ByteSlice([UInt8]()))]
+    var evidence = PredictionEvidence()
+    evidence.marker = "v_pred"
+    whole.predictionEvidence = evidence
+    whole = whole.completedWithArchitectureDefaults()
+    let paths = whole.files.map(\.path)
+    let tokenizer = paths.filter { $0.hasPrefix("tokenizer/") }
+    #expect(!tokenizer.isEmpty && paths.count == tokenizer.count + 1)
+
+    let members = DefaultMarks.members(of: whole, holding: Array(tokenizer.prefix(1)))
+    #expect(
+      members == [
+        "defaults": .strings(["index", "scheduler"] + tokenizer.prefix(1)),
+        "evidence": ["marker": "v_pred"],
+      ])
+    let provenance = DefaultMarks.provenance(
+      ["tool": "t", "defaults": ["notes"], "derived": ["vae"]], marking: whole)
+    #expect(
+      provenance == [
+        "tool": "t", "derived": ["unet"],
+        "defaults": .strings(["index", "scheduler"] + paths.filter { $0 != "notes" }),
+        "evidence": ["marker": "v_pred"],
+      ])
+    #expect(DefaultMarks.removed(from: provenance) == ["tool": "t"])
+
+    let marks = DefaultMarks(among: provenance)
+    #expect(tokenizer.allSatisfy(marks.hasFile) && !marks.hasFile("notes"))
+    var read = model([
+      component("text_encoder", isDerived: false), component("unet", isDerived: false),
+    ])
+    read.scheduler = whole.scheduler
+    marks.restore(in: &read)
+    #expect(read.indexIsDefault && read.schedulerIsDefault)
+    #expect(read.predictionEvidence == evidence)
+    #expect(read.components.map(\.configIsDerived) == [false, true])
+    // A scheduler that is not there is no default.
+    read.scheduler = nil
+    marks.restore(in: &read)
+    #expect(!read.schedulerIsDefault)
+
+    // Members of other kinds count as absent, and what has no mark is stated.
+    for foreign: JSONObject in [[:], ["defaults": "index", "evidence": [], "derived": [1]]] {
+      read.scheduler = whole.scheduler
+      DefaultMarks(among: foreign).restore(in: &read)
+      #expect(!read.indexIsDefault && !read.schedulerIsDefault)
+    }
+    read.components[1].configIsDerived = false
+    #expect(DefaultMarks.provenance(["tool": "t"], marking: read) == ["tool": "t"])
+  }
+
   @Test func evidenceHasAnOrder() {
     var evidence = PredictionEvidence()
     func found(_ architecture: Architecture = .stableDiffusion2) -> [String] {

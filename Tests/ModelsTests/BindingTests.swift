@@ -57,6 +57,26 @@ import Testing
         """)
   }
 
+  /// Int8 weights whose scales are not in the file cannot be read.
+  @Test func integerCodesWithoutScalesAreNamed() throws {
+    var source = try MiniModel.source()
+    let unet = try #require(source["unet"])
+    source["unet"]?.weights = AlteredWeights(
+      base: unet.weights,
+      replaced: [
+        "conv_norm_out.bias": StoredTensor(
+          shape: [16], encoding: .plain(.i8),
+          parts: [ByteSlice([UInt8](repeating: 0, count: 16))])
+      ])
+    let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    #expect(
+      error.description == """
+        mini: tensors do not fit the configs: unet 1 of integer codes without scales
+          unet: unusable 'conv_norm_out.bias': weights cannot be of kind i8
+        """)
+    #expect(error.remedy == .readOriginal)
+  }
+
   @Test func aMessageStaysShortWhenEverythingIsMissing() throws {
     var source = try MiniModel.source()
     source["unet"]?.weights = MemorySource(location: "mini", [])
@@ -178,7 +198,7 @@ import Testing
       var source = try #require(try family.synthesize(seed: 0, kind: .f16))
       edit(&source)
       let error = try #require(throws: BindingError.self) { _ = try Model.bind(source) }
-      guard case .unknownFamily(_, name, let differences) = error else {
+      guard case .unknownFamily(_, name, let differences, _) = error else {
         Issue.record("\(error)")
         return []
       }
@@ -206,6 +226,70 @@ import Testing
       narrow == [
         "the unet's added embedding takes 2304 numbers, expected 2816"
       ])
+  }
+
+  /// Text encoders of another architecture than the U-Net's, and those in each other's place.
+  @Test func textEncodersThatTheUNetDoesNotTakeAreNamed() throws {
+    func source(_ name: String) throws -> ModelSource {
+      let family = try #require(Family.named(name))
+      return try #require(try family.synthesize(seed: 0, kind: .f16))
+    }
+    func refusal(_ source: ModelSource) throws -> BindingError {
+      try #require(throws: BindingError.self) { _ = try Model.bind(source) }
+    }
+    let (small, large) = (try source("sd-v1-4"), try source("sdxl-base-1.0"))
+    func renamed(_ part: ModelSource.Component?, _ name: String) throws -> ModelSource.Component {
+      let part = try #require(part)
+      return ModelSource.Component(
+        name: name, className: part.className, config: part.config, weights: part.weights)
+    }
+
+    var mixed = small
+    mixed["unet"] = large["unet"]
+    let unfit = try refusal(mixed)
+    #expect(
+      unfit.description
+        == "sd-v1-4 (random): the components do not make a model such as sdxl-base-1.0: the unet "
+        + "takes text of width 2048 and an added embedding of 2816 numbers and works with "
+        + "text_encoder and text_encoder_2; found text_encoder of width 768 (CLIP-L) alone")
+    #expect(
+      unfit.remedy
+        == .either([
+          .addComponents([.textEncoder2]), .act("use a unet of sd-v1, which takes such text"),
+        ]))
+
+    var second = small
+    second.components.append(try renamed(large["text_encoder_2"], "text_encoder_2"))
+    let unused = try refusal(second)
+    #expect(
+      unused.description
+        == "sd-v1-4 (random): the components do not make a model such as sd-v1-4: the unet takes "
+        + "text of width 768 and works with text_encoder; found text_encoder of width 768 (CLIP-L) "
+        + "and text_encoder_2 of width 1280 (CLIP-G)")
+    #expect(
+      unused.remedy
+        == .act(
+          "leave text_encoder_2 out, or use the unet of a model that has such text encoders"))
+
+    var swapped = large
+    swapped["text_encoder"] = try renamed(large["text_encoder_2"], "text_encoder")
+    swapped["text_encoder_2"] = try renamed(large["text_encoder"], "text_encoder_2")
+    #expect(
+      try refusal(swapped).description
+        == "sdxl-base-1.0 (random): the components do not make a model such as sdxl-base-1.0: the "
+        + "text encoders are swapped: found text_encoder of width 1280 (CLIP-G) and text_encoder_2 "
+        + "of width 768 (CLIP-L); expected text_encoder of width 768 and text_encoder_2 of width "
+        + "1280")
+
+    var twice = large
+    twice["text_encoder_2"] = try renamed(large["text_encoder"], "text_encoder_2")
+    #expect(
+      try refusal(twice).description
+        == "sdxl-base-1.0 (random): the components do not make a model such as sdxl-base-1.0: the "
+        + "unet takes text of width 2048, the text encoders give 1536: text_encoder of width 768 "
+        + "(CLIP-L) and text_encoder_2 of width 768 (CLIP-L); the unet's added embedding takes 2816 "
+        + "numbers, expected 1536, as text_encoder_2 has no projection")
+    #expect(try refusal(twice).remedy == nil)
   }
 
   @Test func integerCodesAreWeights() throws {

@@ -94,6 +94,29 @@ import Testing
     #expect(try Model.bind(source).family.name == "sd-v1-custom")
   }
 
+  /// Also of members that tensors do not show, such as the number of attention heads.
+  @Test func componentsOfPublishedModelsHavePublishedSizes() throws {
+    for family in Family.all {
+      for component in try family.synthesize(seed: 0, kind: .f16)?.components ?? [] {
+        #expect(component.hasPublishedSizes, "\(family.name) \(component.name)")
+      }
+    }
+    for component in try MiniModel.source().components {
+      #expect(!component.hasPublishedSizes, "\(component.name)")
+    }
+    let family = try #require(Family.named("sd-v1-4"))
+    let source = try #require(try family.synthesize(seed: 0, kind: .f16))
+    for (name, member, value) in [
+      ("unet", "attention_head_dim", 16), ("unet", "norm_num_groups", 16),
+      ("vae", "norm_num_groups", 16), ("text_encoder", "num_attention_heads", 8),
+      ("text_encoder", "num_hidden_layers", 11), ("text_encoder", "hidden_act", "gelu"),
+    ] as [(String, String, JSONValue)] {
+      var component = try #require(source[name])
+      component.config[member] = value
+      #expect(!component.hasPublishedSizes, "\(name) \(member)")
+    }
+  }
+
   @Test func anOpenFamilyCannotBeSynthesized() throws {
     let family = try #require(Family.named("sd-v1-custom"))
     #expect(try family.synthesize(seed: 0, kind: .f16) == nil)

@@ -126,6 +126,36 @@ import Testing
     }
   }
 
+  /// What no input of the model states is marked in the provenance, which other readers keep.
+  @Test func defaultsAreMarkedInTheProvenance() throws {
+    try withTemporaryFolder { folder in
+      let stated = try written(Samples.mixed, in: folder)
+      #expect(stated.manifest.provenance == Samples.mixed.provenance)
+      let plain = try stated.model()
+      #expect(!plain.indexIsDefault && !plain.schedulerIsDefault && !plain.configsAreDerived)
+      #expect(plain.files.allSatisfy { !$0.isDefault })
+
+      var model = Samples.mixed
+      (model.indexIsDefault, model.schedulerIsDefault) = (true, true)
+      model.predictionEvidence = PredictionEvidence()
+      model.components[1].configIsDerived = true
+      model.files[0] = ModelSource.File(
+        path: model.files[0].path, bytes: model.files[0].bytes, isDefault: true)
+      let reader = try written(model, in: folder)
+      #expect(
+        reader.manifest.provenance == [
+          "tool": "test", "derived": ["vae"],
+          "defaults": ["index", "scheduler", "tokenizer/merges.txt"], "evidence": [:],
+        ])
+      let copy = try reader.model()
+      #expect(copy.provenance == model.provenance)
+      #expect(copy.indexIsDefault && copy.schedulerIsDefault)
+      #expect(copy.predictionEvidence == PredictionEvidence())
+      #expect(copy.components.map(\.configIsDerived) == [false, true])
+      #expect(copy.files.map(\.isDefault) == [true, false])
+    }
+  }
+
   @Test func aModelWithoutSchedulerOrWeights() throws {
     try withTemporaryFolder { folder in
       var model = Samples.model([])

@@ -15,7 +15,6 @@ struct SchemeTests {
       ])
     for scheme in Schemes.all {
       #expect(Schemes.named(scheme.name)?.encoding == scheme.encoding)
-      #expect(!scheme.summary.isEmpty)
     }
     #expect(Schemes.named("int3") == nil)
     // ggml's names of the same encodings.

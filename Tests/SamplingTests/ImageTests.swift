@@ -250,6 +250,20 @@ struct GenerationParametersTests {
     #expect(read.negativePrompt == "c  Steps: 1, Seed: 2, Size: 3x4")
   }
 
+  /// A terminal would carry out the escape sequences of a prompt when a program prints it.
+  @Test("hold no control characters but tabs")
+  func controlCharacters() {
+    var parameters = Self.plain
+    parameters.prompt = "a\u{1b}[31m\tcat\u{0}\u{7f}\u{9b}, 猫 \u{202b}قط\u{202c}"
+    parameters.negativePrompt = "\u{8}b"
+    parameters.model = "\u{1b}m"
+    parameters.adapters = [.init(name: "\u{7}style", scale: 1)]
+    #expect(
+      parameters.text.hasPrefix(
+        "a[31m\tcat, 猫 \u{202b}قط\u{202c}\nNegative prompt: b\nSteps: 25, "))
+    #expect(parameters.text.hasSuffix("Model: m, LoRA: style 1, Version: Decant"))
+  }
+
   @Test("of another program are read as far as known")
   func foreign() throws {
     let text = """

@@ -172,10 +172,25 @@ struct PromptFileTests {
       let file = try ReplacingFile(path: path, replacing: false)
       try file.write([0x61, 0xff, 0x0a])
       try file.commit()
-      #expect(throws: PromptFileError.notUTF8(path: path)) { try [Prompt](path: path) }
+      #expect(throws: PromptFileError.text(path: path, .notUTF8)) { try [Prompt](path: path) }
       #expect(
-        PromptFileError.notUTF8(path: "p.txt").description
-          == "p.txt: the prompt file is not UTF-8 text")
+        PromptFileError.text(path: "p.txt", .notUTF8).description
+          == "p.txt: the prompt file is not UTF-8")
+    }
+  }
+
+  @Test("have a limit of combining marks in a row")
+  func combiningMarks() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/prompts.txt"
+      try write("a" + String(repeating: "\u{301}", count: 30) + "\n", to: path)
+      #expect(try [Prompt](path: path).count == 1)
+      try FileManager.default.removeItem(atPath: path)
+      try write("a" + String(repeating: "\u{301}", count: 31) + "\n", to: path)
+      let error = #expect(throws: PromptFileError.self) { try [Prompt](path: path) }
+      #expect(
+        error?.description
+          == "\(path): the prompt file is a text with more than 30 combining marks in a row")
     }
   }
 }

@@ -83,6 +83,16 @@ struct TokenizerTests {
     #expect(tokenizer.tokens("ab b ac") == [4, 3, 0, 6])
   }
 
+  @Test("reads files that begin with a byte order mark")
+  func byteOrderMarks() throws {
+    let tokenizer = try CLIPTokenizer(
+      files: [
+        Self.file("vocab.json", "\u{feff}" + Self.smallVocabulary),
+        Self.file("merges.txt", "\u{feff}" + Self.smallMerges),
+      ], location: "small")
+    #expect(tokenizer.tokens("ab b") == [4, 3])
+  }
+
   @Test(
     "refuses missing and inconsistent files",
     arguments: [
@@ -129,7 +139,37 @@ struct TokenizerTests {
           "vocab.json": smallVocabulary, "merges.txt": smallMerges,
           "special_tokens_map.json": #"{"pad_token": "!"}"#,
         ],
-        "model/tokenizer: the pad_token '!' is not in the vocabulary"
+        "model/tokenizer/special_tokens_map.json: the pad_token '!' is not in the vocabulary"
+      ),
+      (
+        [
+          "vocab.json": smallVocabulary, "merges.txt": smallMerges,
+          "tokenizer_config.json": #"{"pad_token": "!"}"#,
+        ],
+        "model/tokenizer/tokenizer_config.json: the pad_token '!' is not in the vocabulary"
+      ),
+      // The map replaces what the config says.
+      (
+        [
+          "vocab.json": smallVocabulary, "merges.txt": smallMerges,
+          "tokenizer_config.json": #"{"pad_token": "a"}"#,
+          "special_tokens_map.json": #"{"pad_token": [3]}"#,
+        ],
+        "model/tokenizer/special_tokens_map.json: pad_token is an array, expected a string or an "
+          + "object with 'content'"
+      ),
+      (
+        [
+          "vocab.json": smallVocabulary, "merges.txt": smallMerges,
+          "special_tokens_map.json": #"{"additional_special_tokens": ["<x>"]}"#,
+        ],
+        "model/tokenizer/special_tokens_map.json: the additional_special_tokens '<x>' is not in the "
+          + "vocabulary"
+      ),
+      // Empty lines count.
+      (
+        ["vocab.json": smallVocabulary, "merges.txt": "#version: 0.2\n\r\n\na b c\n"],
+        "model/tokenizer/merges.txt: line 4 is 'a b c', expected two tokens"
       ),
       (
         [
@@ -204,8 +244,7 @@ struct TokenizerTests {
     files["added_tokens.json"] = added(9999)
     #expect(
       message(files)
-        == "model/tokenizer/tokenizer_config.json: the number of added tokens is 10001, expected at "
-        + "most 10000")
+        == "model/tokenizer: the number of added tokens is 10001, expected at most 10000")
     files["added_tokens.json"] = nil
     files["special_tokens_map.json"] =
       #"{"extra_special_tokens": ["#
@@ -215,6 +254,7 @@ struct TokenizerTests {
     files["merges.txt"] = String(repeating: "a b</w>\n", count: (16 << 20) / 8 + 1)
     #expect(
       message(files)
-        == "model/tokenizer/merges.txt: the length is 16777224 bytes, expected at most 16777216 bytes")
+        == "model/tokenizer/merges.txt: the length is 16777224 bytes, expected at most 16777216 bytes"
+    )
   }
 }

@@ -24,6 +24,24 @@ struct StripValueTests {
     var testDescription: String { recipe.isEmpty ? drops.joined(separator: ", ") : recipe }
   }
 
+  /// What the tensors of a published U-Net do not show is known, also of its student.
+  @Test func theConfigOfAPublishedTeachersStudentIsNotAssumed() throws {
+    for (teacher, isDerived, expected) in [
+      (try stableDiffusion1(), true, false), (try stableDiffusion1(), false, false),
+      (try miniature(), true, true), (try miniature(), false, false),
+    ] {
+      let plan = try StripPlan(dropping: ["mid_block"], for: teacher)
+      let unet = ModelSource.Component(
+        name: "unet", className: "UNet2DConditionModel", config: teacher.json,
+        weights: MemorySource(location: "teacher", []), configIsDerived: isDerived)
+      let student = plan.student(of: unet)
+      #expect(student.configIsDerived == expected)
+      #expect(student.config == plan.student.json && student.config != teacher.json)
+      #expect(student.name == "unet" && student.className == unet.className)
+      #expect(student.weights.names == plan.weights(from: unet.weights).names)
+    }
+  }
+
   /// KOALA drops the middle of three layers of each up block.
   private static let koala = [
     "up_blocks.0.resnets.1": "up_blocks.0.resnets.2",

@@ -41,6 +41,9 @@ struct MessageFormattingTests {
     #expect(listed(["a"]) == "a")
     #expect(listed(["a", "b", "c"]) == "a, b and c")
     #expect(listed((0..<15).map(String.init)).hasSuffix("10, 11 and 3 more"))
+    #expect(listed(["a", "b", "c", "d"], limit: 2) == "a, b and 2 more")
+    #expect(alternatives(["a", "b", "c"], limit: 3) == "a, b or c")
+    #expect(alternatives(["a", "b", "c", "d"], limit: 3) == "a, b, c or 1 more")
   }
 
   @Test func hexadecimalDigitsFillTheWidth() {

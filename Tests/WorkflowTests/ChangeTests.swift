@@ -62,19 +62,63 @@ import Workflow
     }
   }
 
-  @Test func addedDefaultsAreOneLineAndStrictAcceptsThem() async throws {
+  /// The beginning of the line of configs whose members tensors do not show.
+  private static let assumedConfigs =
+    "assumed: members of configs that tensors do not show, because no published model has these sizes "
+
+  /// Strict jobs accept added defaults, and refuse what is assumed of a model of unlisted sizes. The
+  /// text encoders of the file have 512 embeddings, and its tokenizers 49,408 tokens.
+  @Test func whatTensorsOfUnlistedSizesDoNotShowIsAssumed() async throws {
     try await withTemporaryFolder { folder in
       let file = folder + "/a.safetensors"
       try writePlain(try narrow("sdxl-base-1.0"), to: file)
-      let written = try await convert(file, to: folder + "/b", isStrict: true)
-      #expect(kinds(written) == ["added"])
-      let line = try #require(written.listedChanges.first)
+      let written = try await convert(file, to: folder + "/b")
+      #expect(kinds(written) == ["added", "assumed", "added", "added"])
+      let texts = written.listedChanges.map(\.text)
+      let assumed = try #require(texts.first)
+      #expect(assumed.hasPrefix(Self.assumedConfigs + "(sdxl-custom): "), "\(assumed)")
+      for fact in ["attention_head_dim ", "num_attention_heads ", "scaling_factor 0.13025"] {
+        #expect(assumed.contains(fact), "\(assumed)")
+      }
       #expect(
-        line.text.hasPrefix(
-          "added: configs, scheduler and tokenizers, which the input does not state; no published model "
-            + "has these sizes (sdxl-custom)"))
-      // The output states them, so that its copy has no change.
-      #expect(kinds(try await convert(folder + "/b", to: folder + "/c")).isEmpty)
+        texts.dropFirst()
+          == [
+            "added: configs, scheduler and tokenizers of sdxl, which the input does not state",
+            "added: text_encoder: no tokenizer of 'text_encoder' was found, and CLIP's has 49408 "
+              + "tokens, but 'text_encoder' has 512 embeddings; the model cannot make images",
+            "added: text_encoder_2: no tokenizer of 'text_encoder_2' was found, and CLIP's has 49408 "
+              + "tokens, but 'text_encoder_2' has 512 embeddings; the model cannot make images",
+          ])
+      let error = await #expect(throws: JobError.self) {
+        try await convert(file, to: folder + "/strict", isStrict: true)
+      }
+      #expect(
+        error?.description
+          == "\(file): 1 change to the model was not requested: \(assumed)")
+      #expect(
+        error?.remedy
+          == .either([
+            .act("use the model's diffusers folder if there is one"), .leaveOut(.strict),
+          ]))
+      // The output states them, so that its copy adds nothing. The tokenizer is still not the encoder's.
+      let stated = try await convert(folder + "/b", to: folder + "/c")
+      #expect(
+        stated.listedChanges.map(\.text)
+          == ["text_encoder", "text_encoder_2"].map {
+            "assumed: \($0): the tokenizer belongs to it, which has token ID 49407, but '\($0)' has 512 "
+              + "embeddings; the model cannot make images"
+          })
+      let inspected = try await InspectJob(
+        model: folder + "/b", reading: InputOptions(), listsTensors: false, checks: false
+      ).run()
+      #expect(inspected.text.contains("assumed: text_encoder_2: the tokenizer belongs to it, "))
+      #expect(inspected.suggestions.contains(.act("use the tokenizer of this text encoder")))
+      // Single files and .decant files of Decant keep the marks.
+      for name in ["c.safetensors", "c.decant"] {
+        _ = try await convert(file, to: folder + "/" + name)
+        let copy = try await convert("\(folder)/\(name)", to: "\(folder)/of-\(name)/")
+        #expect(copy.listedChanges.map(\.text) == texts, "\(name)")
+      }
     }
   }
 
@@ -101,7 +145,10 @@ import Workflow
   @Test func typesThatStayAreListed() async throws {
     try await withTemporaryFolder { folder in
       let file = folder + "/m.safetensors"
-      try CheckpointWriter().write(try narrow("sdxl-base-1.0"), to: file)
+      var model = try narrow("sdxl-base-1.0")
+      // Its text encoders have fewer embeddings than CLIP's tokenizer has tokens.
+      model.files = []
+      try CheckpointWriter().write(model, to: file)
       let converted = try await convert(
         file, to: folder + "/a.decant", type: "f16", isStrict: true)
       let kept = "kept: vae: its number types, because it overflows in float16"
@@ -115,6 +162,69 @@ import Workflow
     }
   }
 
+  /// A change in JSON has the remedy that the text has, and a dry run lists what a real run would.
+  @Test func dryRunsListTheChangesWithTheirRemedies() async throws {
+    try await withTemporaryFolder { folder in
+      let file = folder + "/a.safetensors"
+      try writePlain(try Readers.all.read(tiny), with: Self.average, to: file)
+      func outcome(isDryRun: Bool) async throws -> QuantizeOutcome {
+        try await QuantizeJob(
+          model: file, reading: InputOptions(),
+          output: OutputRequest(path: folder + "/b.decant"), isDryRun: isDryRun,
+          request: QuantizationRequest(type: "int8", method: "round"), calibration: nil
+        ).run()
+      }
+      let planned = try await outcome(isDryRun: true)
+      let changes = planned.json["changes"]?.array ?? []
+      #expect(changes.map { $0["kind"] } == ["left_out", "added", "assumed", "added"])
+      #expect(
+        changes.last?["remedy"]
+          == ["action": "take the text encoder from its diffusers folder"])
+      guard case .planned(let plan) = planned else {
+        Issue.record("the dry run wrote a model")
+        return
+      }
+      #expect(plan.listedChanges.first?.text.hasPrefix("left out: unet: an incomplete") == true)
+      #expect(try await outcome(isDryRun: false).json["changes"] == planned.json["changes"])
+    }
+  }
+
+  /// An unknown prediction type or scheduler stays in the config, which is listed as an assumption.
+  @Test func unknownSchedulersAreAssumptions() async throws {
+    try await withTemporaryFolder { folder in
+      func model(_ edit: (inout ModelSource) -> Void, _ name: String) throws -> String {
+        var model = try Readers.all.read(miniature)
+        edit(&model)
+        try DiffusersFolderWriter().write(model, to: folder + "/" + name)
+        return folder + "/" + name
+      }
+      let flow = try model({ $0.scheduler?["prediction_type"] = "flow" }, "flow")
+      let written = try await convert(flow, to: folder + "/a")
+      #expect(
+        written.listedChanges.map(\.text) == [
+          "assumed: unet: predicts epsilon, because the scheduler's config has the unknown "
+            + "'prediction_type' \"flow\", which stays in it"
+        ])
+      #expect(try Readers.all.read(folder + "/a").scheduler?["prediction_type"] == "flow")
+      await #expect(throws: JobError.self) {
+        try await convert(flow, to: folder + "/b", isStrict: true)
+      }
+      let chosen = try await convert(
+        flow, InputOptions(prediction: "v_prediction"), to: folder + "/b", isStrict: true)
+      #expect(kinds(chosen) == ["changed"])
+
+      let other = try model({ $0.scheduler?["_class_name"] = "MyScheduler" }, "other")
+      #expect(
+        try await convert(other, to: folder + "/c").listedChanges.map(\.text) == [
+          "assumed: unet: was trained with the noise of Stable Diffusion; the scheduler's class "
+            + "'MyScheduler', which is unknown, stays in its config"
+        ])
+      // Decant does not have this class, but knows it.
+      let known = try model({ $0.scheduler?["_class_name"] = "UniPCMultistepScheduler" }, "known")
+      #expect(try await convert(known, to: folder + "/d", isStrict: true).listedChanges.isEmpty)
+    }
+  }
+
   // MARK: - Strict
 
   @Test func theMovingAverageIsNotDroppedStrictly() async throws {
@@ -124,6 +234,8 @@ import Workflow
       var layout = LayoutRequest()
       layout.isStrict = true
       let output = OutputRequest(path: folder + "/b.decant", layout: layout)
+      let all = try await convert(file, to: folder + "/all").listedChanges.map(\.text)
+      let assumed = try #require(all.filter { $0.hasPrefix(Self.assumedConfigs) }.last)
       let cut = Cut.drops(["mid_block"])
       let request = QuantizationRequest(type: "int8", method: "round")
       let jobs: [any Job] = [
@@ -144,17 +256,17 @@ import Workflow
         let error = await #expect(throws: JobError.self) { _ = try await job.run { _ in } }
         #expect(
           error?.description
-            == "\(file): 1 change to the model was not requested: left out: unet: an incomplete "
-            + "moving average, which has 1 of 208 tensors: 'model_ema.diffusion_modelout2bias'")
-        #expect(error?.remedy == .either([.leaveOut(.strict)]))
+            == "\(file): 2 changes to the model were not requested: left out: unet: an incomplete "
+            + "moving average, which has 1 of 208 tensors: 'model_ema.diffusion_modelout2bias'; "
+            + assumed)
         #expect(!FileManager.default.fileExists(atPath: output.path))
         #expect(!FileManager.default.fileExists(atPath: output.path + ".calibration"))
       }
       // Without the request, the list names it, and the provenance keeps it.
       let written = try await convert(file, to: folder + "/b.decant")
-      #expect(kinds(written) == ["left_out", "added"])
+      #expect(kinds(written) == ["left_out", "added", "assumed", "added"])
       let steps = try packed(folder + "/b.decant").provenance["steps"]?.array ?? []
-      #expect(steps.last?["changes"]?.array?.map { $0["kind"] } == ["left_out"])
+      #expect(steps.last?["changes"]?.array?.map { $0["kind"] } == ["left_out", "assumed"])
     }
   }
 
@@ -209,7 +321,8 @@ import Workflow
         #expect(try await isGuess(path), "\(name)")
         // A second copy says it again.
         let again = try await convert(path, to: folder + "/again.safetensors")
-        #expect(kinds(again).contains("assumed"), "\(name)")
+        #expect(
+          again.listedChanges.contains { $0.text.hasPrefix("assumed: unet: predicts ") }, "\(name)")
         #expect(try await isGuess(folder + "/again.safetensors"), "\(name)")
       }
       let guessed = try SafetensorsFile(path: folder + "/b.safetensors").metadata
@@ -218,8 +331,9 @@ import Workflow
 
       let chosen = folder + "/chosen.safetensors"
       let reading = InputOptions(prediction: "v_prediction")
-      let written = try await convert(file, reading, to: chosen, isStrict: true)
-      #expect(!kinds(written).contains("assumed"))
+      let written = try await convert(file, reading, to: chosen)
+      let assumptions = written.listedChanges.map(\.text).filter { $0.hasPrefix("assumed: ") }
+      #expect(assumptions.count == 1 && assumptions[0].hasPrefix(Self.assumedConfigs))
       #expect(try await !isGuess(chosen))
       let stated = try SafetensorsFile(path: chosen).metadata
       #expect(stated["modelspec.prediction_type"] == "v")
@@ -230,7 +344,8 @@ import Workflow
       #expect(
         error?.remedy
           == .either([
-            .choose(.prediction, purpose: "if it predicts another type"), .leaveOut(.strict),
+            .choose(.prediction, purpose: "if it predicts another type"),
+            .act("use the model's diffusers folder if there is one"), .leaveOut(.strict),
           ]))
       // The metadata's type follows the choice, not the file that was read.
       let epsilon = InputOptions(prediction: "epsilon")

@@ -69,6 +69,27 @@ import Workflow
     }
   }
 
+  /// The size of the output is compared with that of the files that were read.
+  @Test func otherWeightsInTheFolderAreNotCounted() async throws {
+    try await withTemporaryFolder { folder in
+      let model = folder + "/m"
+      try FileManager.default.copyItem(atPath: tiny, toPath: model)
+      func bytes() async throws -> Int {
+        try await ConvertJob(
+          model: model, reading: InputOptions(),
+          output: OutputRequest(path: folder + "/a.decant", replacing: true), type: nil
+        ).run().bytesOfInput
+      }
+      let alone = try await bytes()
+      #expect(try alone == contents(tiny).values.reduce(0) { $0 + $1.count })
+      for other in ["unet/diffusion_pytorch_model.fp16.safetensors", "whole.safetensors"] {
+        try FileManager.default.copyItem(
+          atPath: model + "/unet/diffusion_pytorch_model.safetensors", toPath: "\(model)/\(other)")
+      }
+      #expect(try await bytes() == alone)
+    }
+  }
+
   /// The variant of the input never names the output.
   @Test func aMissingVariantIsRefused() async throws {
     try await withTemporaryFolder { folder in

@@ -207,12 +207,11 @@ import Workflow
 
   // MARK: - Another U-Net
 
-  /// Writes the U-Net of the miniature of SDXL alone, without metadata.
-  private func unet(with markers: [String], to path: String) throws {
-    let model = try Readers.all.read(miniatureXL)
-    var alone = model
-    alone.components.removeAll { $0.name != "unet" }
-    try CheckpointWriter().write(alone, to: path + ".tmp.safetensors", replacing: true)
+  /// Writes the U-Net of the miniature of SDXL alone, or the whole model, without metadata.
+  private func unet(with markers: [String], whole: Bool = false, to path: String) throws {
+    var model = try Readers.all.read(miniatureXL)
+    if !whole { model.components.removeAll { $0.name != "unet" } }
+    try CheckpointWriter().write(model, to: path + ".tmp.safetensors", replacing: true)
     let file = try SafetensorsFile(path: path + ".tmp.safetensors")
     let tensors = try file.names.map { ($0, try file.tensor($0)) }
     try write(tensors + markers.map { ($0, StoredTensor(shape: [1], floats: [1])) }, to: path)
@@ -225,6 +224,53 @@ import Workflow
     reading.prediction = prediction
     return try await ConvertJob(model: base, reading: reading, output: output, type: nil).run()
       .listedChanges.map(\.text)
+  }
+
+  /// The scheduler that Decant assumed of a U-Net, and stored with it, replaces no stated one. What
+  /// showed the prediction type still does.
+  @Test func anAssumedSchedulerIsNotStated() async throws {
+    try await withTemporaryFolder { folder in
+      for ending in ["safetensors", "gguf", "decant"] {
+        let (marked, plain) = (
+          "\(folder)/\(ending)-v.safetensors", "\(folder)/\(ending)-e.safetensors"
+        )
+        // A .decant file holds a whole model.
+        let whole = ending == "decant"
+        try unet(with: ["v_pred", "ztsnr"], whole: whole, to: marked)
+        try unet(with: [], whole: whole, to: plain)
+        func copy(_ path: String, _ name: String) async throws -> String {
+          let copy = "\(folder)/\(name).\(ending)"
+          _ = try await ConvertJob(
+            model: path, reading: InputOptions(),
+            output: OutputRequest(path: copy, program: ending == "gguf" ? "comfyui" : nil),
+            type: nil
+          ).run()
+          let read = try whole ? packed(copy) : Readers.all.read(copy)
+          #expect(read.schedulerIsDefault && read.indexIsDefault)
+          return copy
+        }
+        let velocity = "\(folder)/velocity-\(ending)"
+        _ = try await exchanged(
+          try await copy(marked, "v2"), into: miniatureXL, to: OutputRequest(path: velocity))
+        let found = try Readers.all.read(velocity)
+        #expect(found.scheduler?["prediction_type"] == "v_prediction")
+        #expect(found.scheduler?["rescale_betas_zero_snr"] == true)
+        // All else in the scheduler's config is that of the model, not the architecture's.
+        #expect(
+          found.scheduler?["_class_name"]
+            == (try Readers.all.read(miniatureXL)).scheduler?["_class_name"])
+        let kept = try await exchanged(
+          try await copy(plain, "e2"), into: velocity,
+          to: OutputRequest(path: "\(folder)/kept-\(ending)"))
+        #expect(
+          kept.contains {
+            $0.hasPrefix("assumed: unet: predicts v_prediction (taken from the model whose U-Net")
+          }, "\(kept)")
+        #expect(
+          try Readers.all.read("\(folder)/kept-\(ending)").scheduler?["prediction_type"]
+            == "v_prediction")
+      }
+    }
   }
 
   @Test func thePredictionTypeComesWithTheUNet() async throws {

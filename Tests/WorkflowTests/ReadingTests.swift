@@ -97,8 +97,9 @@ import Workflow
         #expect(facts.text.contains("\nleft out: "), "\(facts.text)")
         #expect(facts.text.contains("'\(name)'"), "\(facts.text)")
         let kinds = facts.json["changes"]?.array?.map { $0["kind"] }
-        // A file without configs gets those of its architecture.
-        #expect(kinds == ["left_out", "added"], "\(name)")
+        // A file without configs gets those of its architecture, and CLIP's tokenizer. What tensors of
+        // such sizes do not show is assumed.
+        #expect(kinds == ["left_out", "added", "assumed", "added"], "\(name)")
       }
       let input = folder + "/scaled.safetensors"
       try write(source, to: input, adding: [(unet + "time_embed.0.weight_offset", one)])
@@ -110,9 +111,53 @@ import Workflow
       }
       #expect(
         error?.description == """
-          \(input): tensors do not fit the configs: unet 1 in an unknown storage form
+          \(input): tensors do not fit together: unet 1 in an unknown storage form
             unet: unknown storage form of layer 'time_embedding.linear_1': found \
           '\(unet)time_embed.0.weight_offset' [1] beside its weight
+          """)
+    }
+  }
+
+  /// A tensor that is missing is named as it would be in the file, with and without configs.
+  @Test func missingTensorsHaveTheNamesOfTheFile() async throws {
+    try await withTemporaryFolder { folder in
+      let whole = folder + "/whole.safetensors"
+      _ = try await ConvertJob(
+        model: miniature, reading: InputOptions(), output: OutputRequest(path: whole), type: nil
+      ).run()
+      let source = try SafetensorsFile(path: whole)
+      for (component, prefix, tensor) in [
+        ("vae", "first_stage_model.", "decoder.conv_out.bias"),
+        ("vae", "first_stage_model.", "encoder.mid.attn_1.k.bias"),
+        ("unet", "model.diffusion_model.", "out.2.bias"),
+      ] {
+        let name = prefix + tensor
+        let shape = try #require(source.entry(name)).shape
+        let others = ReducedSource(source, without: [name])
+        for (metadata, found) in [([:], "together"), (source.metadata, "the configs")] {
+          let path = folder + "/a.safetensors"
+          try writeSafetensors(others, metadata: metadata, to: path, replacing: true)
+          let error = #expect(throws: BindingError.self) {
+            try Model.bind(try Readers.all.read(path))
+          }
+          #expect(
+            error?.description == """
+              \(path): tensors do not fit \(found): \(component) 1 missing
+                \(component): missing '\(name)' \(shape)
+              """)
+        }
+      }
+      // Names without a prefix, and diffusers' names.
+      let vae = try #require(try Readers.all.read(miniature)["vae"])
+      let path = folder + "/vae.safetensors"
+      try writeSafetensors(
+        ReducedSource(vae.weights, without: ["decoder.conv_out.bias"]), to: path)
+      let read = try #require(try Readers.all.read(path)["vae"])
+      let error = #expect(throws: BindingError.self) { try read.check(in: path) }
+      #expect(
+        error?.description == """
+          \(path): tensors do not fit together: vae 1 missing
+            vae: missing 'decoder.conv_out.bias' [3]
           """)
     }
   }
@@ -165,11 +210,17 @@ import Workflow
       func changes(_ variant: String?) throws -> [String] {
         try Readers.all.read(model, options: ReadOptions(variant: variant)).changes.map(\.text)
       }
-      #expect(try changes(nil).isEmpty)
+      #expect(
+        try changes(nil) == [
+          "left out: unet: other weights in its folder: "
+            + "'unet/diffusion_pytorch_model.fp16.safetensors'"
+        ])
       #expect(
         try changes("fp16") == [
           "assumed: text_encoder: no variant 'fp16'; the plain weights were read: "
             + "'text_encoder/model.safetensors'",
+          "left out: unet: other weights in its folder: "
+            + "'unet/diffusion_pytorch_model.safetensors'",
           "assumed: vae: no variant 'fp16'; the plain weights were read: "
             + "'vae/diffusion_pytorch_model.safetensors'",
         ])

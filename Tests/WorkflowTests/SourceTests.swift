@@ -115,12 +115,12 @@ import Workflow
     let error = DiskSpaceError(path: "a", needed: 3_000_000_000, free: 2_000_000)
     #expect(
       "\(error)"
-        == "a: writing it takes at least 3.00 GB, and 2.00 MB are free in its file system")
+        == "a: writing it takes at least 3.00 GB, and 2.00 MB is free in its file system")
     let most = DiskSpaceError(
       path: "a", needed: 3_000_000_000, isMost: true, beside: "b", free: 2_000_000)
     #expect(
       "\(most)"
-        == "a: writing it, and beside it b, takes up to 3.00 GB, and 2.00 MB are free in its file "
+        == "a: writing it, and beside it b, takes up to 3.00 GB, and 2.00 MB is free in its file "
         + "system")
   }
 

@@ -155,6 +155,31 @@ import Workflow
     return path
   }
 
+  /// What lacks a U-Net has nothing to quantize, whatever the output is.
+  @Test(
+    arguments: [("vae", [Setting.unet, .textEncoder]), ("text_encoder", [Setting.unet, .vae])],
+    ["a.decant", "a.gguf"])
+  func aPartWithoutAUNetIsNamed(
+    part: (component: String, missing: [Setting]), name: String
+  ) async throws {
+    try await withTemporaryFolder { folder in
+      let place = miniature + "/" + part.component
+      let error = await #expect(throws: JobError.self) {
+        try await quantize(
+          place, to: folder + "/" + name, QuantizationRequest(type: "int8", method: "round"))
+      }
+      #expect(
+        error?.description
+          == "\(place): holds \(part.component) alone; the weights of a unet are quantized, and those "
+          + "of its text encoders with it")
+      #expect(
+        error?.remedy
+          == .either([
+            .addComponents(part.missing), .act("convert it to another number type instead"),
+          ]))
+    }
+  }
+
   @Test(arguments: ["int8", "fp8", "int8-convrot"])
   func aLayerWithAnOutlierIsNamed(type: String) async throws {
     try await withTemporaryFolder { folder in

@@ -13,4 +13,12 @@ struct ComfyUINaming: AdapterNaming {
     guard let index = ComponentName.textEncoders.firstIndex(of: component) else { return [] }
     return AdapterKeys.comfyUITextEncoders[index].map { $0 + module }
   }
+
+  func beginnings(of component: String) -> [String] {
+    if component == ComponentName.unet {
+      return [AdapterKeys.comfyUIUNet] + AdapterKeys.blocksOfLDM
+    }
+    let index = ComponentName.textEncoders.firstIndex(of: component)
+    return index.map { AdapterKeys.comfyUITextEncoders[$0] } ?? []
+  }
 }

@@ -16,4 +16,11 @@ struct KohyaNaming: AdapterNaming {
       $0 + flattened(module)
     }
   }
+
+  func beginnings(of component: String) -> [String] {
+    if component == ComponentName.unet { return [AdapterKeys.kohyaUNet] }
+    guard let index = ComponentName.textEncoders.firstIndex(of: component) else { return [] }
+    return [AdapterKeys.kohyaTextEncoders[index]]
+      + (index == 0 ? [AdapterKeys.kohyaTextEncoder] : [])
+  }
 }

@@ -20,4 +20,13 @@ struct OneTrainerNaming: AdapterNaming {
       ? own + AdapterKeys.oneTrainerTextEncoders[0] + [AdapterKeys.oneTrainerTextEncoder] : own
     return prefixes.map { $0 + module }
   }
+
+  func beginnings(of component: String) -> [String] {
+    if component == ComponentName.unet {
+      return [AdapterKeys.oneTrainerUNet.ldm, AdapterKeys.oneTrainerUNet.diffusers]
+    }
+    guard let index = ComponentName.textEncoders.firstIndex(of: component) else { return [] }
+    return AdapterKeys.oneTrainerTextEncoders[index]
+      + (index == 0 ? [AdapterKeys.oneTrainerTextEncoder] : [])
+  }
 }

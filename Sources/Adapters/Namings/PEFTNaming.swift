@@ -12,4 +12,14 @@ struct PEFTNaming: AdapterNaming {
     // A single text encoder is the first one in files, also where it is OpenCLIP's.
     return ["\(component).\(module)", "\(ComponentName.textEncoder).\(module)", module]
   }
+
+  func beginnings(of component: String) -> [String] {
+    let alone: [String] =
+      switch component {
+      case ComponentName.unet: AdapterKeys.blocks
+      case ComponentName.textEncoder: [AdapterKeys.textModel]
+      default: []
+      }
+    return ["\(component)."] + alone
+  }
 }

@@ -19,4 +19,7 @@ struct ProcessorNaming: AdapterNaming {
     }
     return AdapterKeys.textProcessed[name].map { ["\(component).\(part[..<dot]).\($0)"] } ?? []
   }
+
+  // The names begin as PEFT's do.
+  func beginnings(of component: String) -> [String] { [] }
 }

@@ -9,4 +9,8 @@ struct SimpleTunerNaming: AdapterNaming {
     guard component == ComponentName.unet else { return [] }
     return [AdapterKeys.simpleTunerUNet + flattened(module)]
   }
+
+  func beginnings(of component: String) -> [String] {
+    component == ComponentName.unet ? [AdapterKeys.simpleTunerUNet] : []
+  }
 }

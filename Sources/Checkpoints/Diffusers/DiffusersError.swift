@@ -11,9 +11,15 @@ package enum DiffusersError: RemediableError, Equatable {
   case missingSnapshot(branch: String, commit: String, found: [String])
   /// A cached repository without a branch `main`, and with no commit or several.
   case ambiguousSnapshot(folder: String, found: [String])
+  /// A cache of several models.
+  case severalRepositories(folder: String, found: [String])
   /// A folder without `model_index.json`; `found` lists its contents.
   case missingIndex(folder: String, found: [String])
   case notJSON(path: String, JSONError)
+  /// Something else in place of a JSON text, such as an HTML page.
+  case otherFile(path: String, found: String)
+  /// A JSON text in UTF-16.
+  case wideText(path: String)
   case notObject(path: String, found: String)
   case malformedEntry(path: String, member: String)
   case malformedProvenance(path: String, member: String, found: String, expected: String)
@@ -52,11 +58,17 @@ package enum DiffusersError: RemediableError, Equatable {
     case .ambiguousSnapshot(let folder, let found):
       return "\(folder): the cached repository has no refs/main and "
         + (found.isEmpty ? "no snapshot" : "several snapshots: \(listed(found))")
+    case .severalRepositories(let folder, let found):
+      return "\(folder): a cache of several models, \(listed(found))"
     case .missingIndex(let folder, let found):
       return "\(folder): no model_index.json, which a diffusers folder has; "
         + "the folder holds \(listed(found))"
     case .notJSON(let path, let error):
       return "\(path): invalid JSON: \(error)"
+    case .otherFile(let path, let found):
+      return "\(path): the file is \(found), not JSON"
+    case .wideText(let path):
+      return "\(path): the file is a text in UTF-16, not JSON in UTF-8"
     case .notObject(let path, let found):
       return "\(path): the file holds \(found), expected an object"
     case .malformedEntry(let path, let member):
@@ -115,14 +127,18 @@ package enum DiffusersError: RemediableError, Equatable {
     case .ambiguousSnapshot(let folder, let found):
       found.isEmpty
         ? .downloadAgain : .act("name one of them, such as \(folder)/snapshots/\(found[0])")
+    case .severalRepositories(let folder, let found):
+      .act("name one of them, such as \(folder)/\(found[0])")
     case .missingIndex(let folder, _):
       nameAModelFile(in: folder) ?? .act("name the folder of the whole pipeline")
     case .missingComponents(_, let missing, _): Self.adding(missing)
-    case .missingFolder(_, let component): Self.adding([component])
-    case .missingFile(_, let component, _, _): Self.adding([component])
+    // The links of a snapshot are made when their files are complete.
+    case .missingFolder(let folder, let component), .missingFile(let folder, let component, _, _):
+      HubCache.isInSnapshot(folder) ? .downloadAgain : Self.adding([component])
     case .malformedProvenance: .act("delete the file if the model's history does not matter")
     case .ambiguousVariant(_, _, let found): .choose(.variant, found)
-    case .notJSON, .missingShard, .missingShardIndex, .absentFromShard: .downloadAgain
+    case .notJSON, .otherFile, .missingShard, .missingShardIndex, .absentFromShard: .downloadAgain
+    case .wideText: .act("save it in UTF-8")
     case .averaged: .leaveOut(.ema)
     case .quantized: .readOriginal
     case .foreign(_, _, let kind): .act(kind.remedy)
@@ -130,9 +146,9 @@ package enum DiffusersError: RemediableError, Equatable {
     }
   }
 
-  /// The remedy that adds components; `nil` where one of them has no setting.
-  private static func adding(_ components: [String]) -> Remedy? {
+  /// The remedy that adds components. A scheduler and a tokenizer come with their model only.
+  private static func adding(_ components: [String]) -> Remedy {
     let settings = components.compactMap(ComponentName.setting)
-    return settings.count == components.count ? .addComponents(settings) : nil
+    return settings.count == components.count ? .addComponents(settings) : .downloadAgain
   }
 }

@@ -13,10 +13,10 @@ package struct DiffusersFolderReader: ModelReader {
 
   package var layout: String { DiffusersLayout.name }
 
-  /// A folder with an index, a config or a component's folder, or a cached repository.
+  /// A folder with an index, a config or a component's folder, a cached repository, or a cache.
   package func recognizes(_ path: String) -> Bool {
     let files = folderContents(path)
-    return HubCache.isRepository(path) || files.contains(DiffusersLayout.indexFile)
+    return HubCache.holdsRepositories(path) || files.contains(DiffusersLayout.indexFile)
       || files.contains(DiffusersLayout.configFile)
       || DiffusersLayout.components.contains { kind in
         files.contains(kind.name) && isFolder(path + "/" + kind.name)
@@ -27,8 +27,12 @@ package struct DiffusersFolderReader: ModelReader {
   ///   a file of weights.
   package func read(_ path: String, options: ReadOptions) throws -> ModelSource {
     var folder = folderPath(path)
-    if HubCache.isRepository(folder) { folder = try HubCache.snapshot(of: folder) }
-    let files = folderContents(folder)
+    var files = folderContents(folder)
+    // A model's folder may hold the cache that it was downloaded to.
+    if !files.contains(DiffusersLayout.indexFile), HubCache.holdsRepositories(folder) {
+      folder = try HubCache.snapshot(of: folder)
+      files = folderContents(folder)
+    }
     if options.ema { throw DiffusersError.averaged(folder: folder) }
     guard files.contains(DiffusersLayout.indexFile) else {
       if let part = try Self.part(folder, files: files, options: options) { return part }
@@ -53,6 +57,7 @@ package struct DiffusersFolderReader: ModelReader {
     var opened: [String: JSONValue] = [:]
     var variants = JSONObject()
     var changes: [ModelChange] = []
+    var inputFiles = ["\(folder)/\(DiffusersLayout.indexFile)"]
     for weight in weights {
       let read = try Self.unlessReplaced(weight.kind, options) {
         try Self.component(
@@ -62,7 +67,8 @@ package struct DiffusersFolderReader: ModelReader {
       components.append(read.component)
       changes += read.changes
       opened[weight.kind.name] = .array(
-        read.files.map { .string("\(weight.kind.name)/\($0)") })
+        read.weightFiles.map { .string("\(weight.kind.name)/\($0)") })
+      inputFiles += read.inputFiles
       if let variant = read.variant { variants[weight.kind.name] = .string(variant) }
     }
 
@@ -83,7 +89,16 @@ package struct DiffusersFolderReader: ModelReader {
           .leftOut, "\(names.count == 1 ? "a component" : "components") that Decant does not read",
           names: names, isRequested: isUsual))
     }
+    let beside = files.filter(isTensorFileName)
+    if !beside.isEmpty {
+      // Repositories hold the same model as a single file as well.
+      changes.append(
+        ModelChange(
+          .leftOut, "weights beside the folders of the components", names: beside,
+          isRequested: true))
+    }
     if files.contains(DiffusersLayout.provenanceFile) {
+      inputFiles.append("\(folder)/\(DiffusersLayout.provenanceFile)")
       for (name, value) in try Self.earlierProvenance(folder).members { provenance[name] = value }
     }
 
@@ -92,6 +107,8 @@ package struct DiffusersFolderReader: ModelReader {
       scheduler: try Self.scheduler(parts, folder: folder),
       files: try Self.tokenizerFiles(parts, folder: folder), provenance: provenance)
     model.changes = changes
+    if model.scheduler != nil { inputFiles.append("\(folder)/\(DiffusersLayout.schedulerFile)") }
+    model.inputFiles = inputFiles + model.files.map { "\(folder)/\($0.path)" }
     return model
   }
 
@@ -108,7 +125,10 @@ package struct DiffusersFolderReader: ModelReader {
   /// A component that was read, and from what.
   private struct Opened {
     let component: ModelSource.Component
-    let files: [String]
+    /// The names of the weight files.
+    let weightFiles: [String]
+    /// The paths of all files.
+    let inputFiles: [String]
     let variant: String?
     let changes: [ModelChange]
   }
@@ -118,17 +138,22 @@ package struct DiffusersFolderReader: ModelReader {
   ) throws -> Opened {
     let path = "\(weights.folder)/\(DiffusersLayout.configFile)"
     let written = try readObject(path)
-    // Pickles of other forms hold tensors of their own classes, which are no readable weights.
-    _ = try QuantizedForms.described(by: written, path: path)
+    // Pickles of other forms hold tensors of their own classes, which are no readable weights. So
+    // the config is checked before they are opened.
+    let described = try QuantizedForms.described(by: written, path: path)
     let choice = try weights.choose(variant)
     let opened = try weights.open(choice)
     let (config, restored, changes) = try QuantizedForms.restored(
-      written, opened.weights, of: weights.kind.name, path: path)
+      written, opened.weights, described: described, of: weights.kind.name, path: path)
     return Opened(
       component: ModelSource.Component(
         name: weights.kind.name, className: className, config: config, weights: restored),
-      files: opened.files, variant: choice.variant,
-      changes: weights.changes(reading: choice, for: variant) + opened.changes + changes)
+      weightFiles: opened.files,
+      inputFiles: [path, "\(weights.folder)/\(choice.file)"]
+        + (choice.isIndex ? opened.files.map { "\(weights.folder)/\($0)" } : []),
+      variant: choice.variant,
+      changes: weights.changes(reading: choice, for: variant) + opened.changes + changes
+        + weights.changesOfUnread(opened.files, for: variant))
   }
 
   /// Reads the folder of one component; `nil` where the folder is no component's.
@@ -159,13 +184,14 @@ package struct DiffusersFolderReader: ModelReader {
     }
     var provenance: JSONObject = [
       "source": .string(folder), "layout": .string(DiffusersLayout.name),
-      "weights": [kind.name: .strings(read.files)],
+      "weights": [kind.name: .strings(read.weightFiles)],
     ]
     if let variant = read.variant { provenance["variants"] = [kind.name: .string(variant)] }
     var model = ModelSource(
       location: folder, layout: DiffusersLayout.name, index: [:], components: [read.component],
       scheduler: nil, files: [], provenance: provenance)
     model.changes = read.changes
+    model.inputFiles = read.inputFiles
     return model
   }
 

@@ -196,7 +196,7 @@ package struct DiffusersFolderWriter: ModelWriter {
       members[name] = value.array == nil ? value : [nil, nil]
     }
     // Without a pipeline class, the index is that of the architecture's pipeline.
-    if members["_class_name"] == nil {
+    if members[ModelSource.pipelineClass] == nil {
       let architecture = Architectures.of(model.components)
       let unet = model[ComponentName.unet]?.config ?? [:]
       for (name, value) in architecture.index(forUNet: unet).members { members[name] = value }
@@ -216,8 +216,8 @@ package struct DiffusersFolderWriter: ModelWriter {
     if let scheduler = model.scheduler {
       let name = DiffusersLayout.scheduler
       let className =
-        model.index[name]?.array?.last?.string ?? scheduler["_class_name"]?.string
-        ?? Architectures.of(model.components).scheduler["_class_name"]?.string
+        model.index[name]?.array?.last?.string ?? scheduler[ModelSource.schedulerClass]?.string
+        ?? Architectures.of(model.components).scheduler[ModelSource.schedulerClass]?.string
       members[name] = ["diffusers", className.map { .string($0) } ?? .null]
     }
     for name in ComponentName.tokenizers

@@ -1,3 +1,4 @@
+import Formats
 private import Foundation
 import ModelSources
 import Support
@@ -142,31 +143,37 @@ struct DiffusersWeights {
   /// The weights of a component under the names of current versions.
   struct Opened {
     let weights: any WeightSource
-    /// The names of the files that were read.
+    /// The names of the weight files that were read.
     let files: [String]
-    /// What was changed in the names.
+    /// What the files' formats do not read, and what was changed in the names.
     let changes: [ModelChange]
   }
 
   /// Opens the weights of `choice`.
   func open(_ choice: Choice) throws -> Opened {
     let path = "\(folder)/\(choice.file)"
-    let base: any WeightSource
-    var names = [choice.file]
+    var base: any WeightSource
+    let files: [(name: String, archive: Archive)]
     if choice.isIndex {
       let shards = try ShardedSource(index: path)
       base = shards
-      names = shards.files
+      files = shards.files
     } else {
-      let file = try Self.open(path)
-      // The names that the header describes are those of the file.
-      base = try Self.described(file, path: path) ?? file
+      let archive = try Self.open(path)
+      base = archive.weights
+      files = [(choice.file, archive)]
+    }
+    // The names that a header describes are those of the files.
+    for file in files {
+      base = try DescribedSource(base, metadata: file.archive.metadata, path: path) ?? base
     }
     let wrappers = NameWrappers(base.names, around: kind.group)
     do {
       return Opened(
-        weights: try RenamedSource(base, rules: kind.rules, wrappers: wrappers), files: names,
-        changes: wrappers.changes(of: kind.name))
+        weights: try RenamedSource(base, rules: kind.rules, wrappers: wrappers),
+        files: files.map(\.name),
+        changes: files.flatMap(\.archive.changes).map { $0.of(kind.name) }
+          + wrappers.changes(of: kind.name))
     } catch {
       throw DiffusersError.collision(
         path: path, tensor: error.name, first: error.first, second: error.second)
@@ -175,12 +182,41 @@ struct DiffusersWeights {
 }
 
 extension DiffusersWeights {
-  /// The tensors of a file whose header describes its quantized layers; `nil` for other files.
-  private static func described(
-    _ file: any WeightSource, path: String
-  ) throws -> DescribedSource? {
-    guard let file = file as? SafetensorsFile else { return nil }
-    return try DescribedSource(file, metadata: file.metadataObject, path: path)
+  /// The weights in the folder that are not read: other variants, and pickles and shards beside other
+  /// files of the same weights. Another variant may be other weights, such as those without a moving
+  /// average, unless its name is that of a number type.
+  ///
+  /// - Parameters:
+  ///   - read: the names of the weight files that are read.
+  ///   - variant: the variant that was requested; `nil` for plain weights.
+  func changesOfUnread(_ read: [String], for variant: String?) -> [ModelChange] {
+    let unread = files.filter { isTensorFileName($0) && !read.contains($0) }
+    func isOther(_ file: String) -> Bool {
+      guard variant == nil, let own = self.variant(of: file) else { return false }
+      return !DiffusersKeys.numberTypeVariants.contains(own)
+    }
+    return [true, false].compactMap { isOtherVariant in
+      let names = unread.filter { isOther($0) == isOtherVariant }
+      guard !names.isEmpty else { return nil }
+      return ModelChange(
+        .leftOut, component: kind.name, "other weights in its folder",
+        names: names.map { "\(kind.name)/\($0)" }, isRequested: !isOtherVariant,
+        remedy: isOtherVariant
+          ? .choose(.variant, Set(names.compactMap(self.variant)).sorted(), purpose: "to read them")
+          : nil)
+    }
+  }
+
+  /// The variant of a weight file or a shard; `nil` for plain weights and other files.
+  private func variant(of file: String) -> String? {
+    let whole = file.split(separator: ".", omittingEmptySubsequences: false).map { part in
+      let words = part.split(separator: "-", omittingEmptySubsequences: false)
+      return Self.isShardNumber(part) ? words.dropLast(3).joined(separator: "-") : String(part)
+    }.joined(separator: ".")
+    let choice =
+      Self.choice(whole, stem: kind.stem)
+      ?? Self.choice(whole, stem: kind.pickleStem, isPickle: true)
+    return choice?.variant
   }
 
   /// What is said of the choice: another set of weights than the one that was requested.
@@ -198,24 +234,13 @@ extension DiffusersWeights {
   }
 
   /// Opens one weight file. Its contents decide the format; where they are of no format, its
-  /// extension does, as in diffusers.
+  /// extension does, as in diffusers. Quantized forms stay as they are stored, because the tensors of
+  /// one weight may be in several shards.
   ///
-  /// - Throws: ``LayoutError`` for a file that was not downloaded and for one of another kind, and
-  ///   the errors of the format's reader.
-  static func open(_ path: String) throws -> any WeightSource {
-    if let fault = LayoutError.downloadFault(of: path) { throw fault }
-    let format = Archives.format(of: path)
-    if format is TorchArchive { return try TorchFile(path: path) }
-    if format is SafetensorsArchive { return try SafetensorsFile(path: path) }
-    let isPickle = path.hasSuffix(".bin")
-    if let contents = try? ByteSlice.mapping(path),
-      contents.count == 0 || knownFileKind(contents) != nil
-    {
-      throw LayoutError.notRecognized(
-        path: path, found: fileKind(contents),
-        readable: [isPickle ? TorchArchive().kind : SafetensorsArchive().kind])
-    }
-    return isPickle ? try TorchFile(path: path) : try SafetensorsFile(path: path)
+  /// - Throws: the errors of ``Archives/stored(_:expecting:)``.
+  static func open(_ path: String) throws -> Archive {
+    try Archives.stored(
+      path, expecting: path.hasSuffix(".bin") ? TorchArchive() : SafetensorsArchive())
   }
 }
 
@@ -224,8 +249,8 @@ extension DiffusersWeights {
 struct ShardedSource: WeightSource {
   let location: String
   let names: [String]
-  /// The file names of the shards, sorted.
-  let files: [String]
+  /// The shards, sorted by file name.
+  let files: [(name: String, archive: Archive)]
   private let shards: [String: any WeightSource]
   private let owners: [String: String]
 
@@ -235,17 +260,18 @@ struct ShardedSource: WeightSource {
     location = path
     let map = try Self.weightMap(path)
     let folder = PathParts(path).folder
-    files = Set(map.values).sorted()
-
+    var files: [(name: String, archive: Archive)] = []
     var shards: [String: any WeightSource] = [:]
     var owners: [String: String] = [:]
     var names: [String] = []
-    for file in files {
+    for file in Set(map.values).sorted() {
       let place = folder + "/" + file
       guard FileManager.default.fileExists(atPath: place) else {
         throw DiffusersError.missingShard(index: path, shard: file)
       }
-      let shard = try DiffusersWeights.open(place)
+      let archive = try DiffusersWeights.open(place)
+      files.append((file, archive))
+      let shard = archive.weights
       for name in shard.names {
         if let other = owners.updateValue(file, forKey: name) {
           throw DiffusersError.repeatedTensor(index: path, tensor: name, shards: [other, file])
@@ -260,6 +286,7 @@ struct ShardedSource: WeightSource {
     for name in names where map[name] == nil {
       throw DiffusersError.absentFromIndex(index: path, tensor: name, shard: owners[name] ?? "")
     }
+    self.files = files
     self.shards = shards
     self.owners = owners
     self.names = names
@@ -309,6 +336,8 @@ func readObject(
     value = try JSONValue(
       parsing: bytes.withoutByteOrderMark.bytes, acceptingInfinity: acceptingInfinity)
   } catch {
+    if isUTF16(bytes) { throw .wideText(path: path) }
+    if let found = kindInPlaceOfText(bytes) { throw .otherFile(path: path, found: found) }
     throw .notJSON(path: path, error)
   }
   guard let object = value.object else { throw .notObject(path: path, found: value.kind) }

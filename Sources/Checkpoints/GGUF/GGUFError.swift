@@ -7,9 +7,8 @@ package enum GGUFError: RemediableError, Equatable {
   case version(path: String, found: String)
   /// The file ends before the bytes of something that it announces.
   case truncated(path: String, at: Int, reading: String)
-  /// More bytes, values or tensors than a header may have.
+  /// More bytes than a header may have.
   case headerTooLong(path: String, limit: Int, reading: String)
-  case tooMany(path: String, what: String, found: Int, limit: Int)
   case malformed(path: String, what: String, found: String, expected: String)
   case tensor(path: String, name: String, found: String, expected: String)
   /// A tensor that ends after the last byte of the file.
@@ -30,8 +29,6 @@ package enum GGUFError: RemediableError, Equatable {
       "\(path): ends at byte \(at), expected \(reading) there"
     case .headerTooLong(let path, let limit, let reading):
       "\(path): the header has more than \(limit) bytes, with \(reading)"
-    case .tooMany(let path, let what, let found, let limit):
-      "\(path): the header has \(found) \(what), expected at most \(limit)"
     case .malformed(let path, let what, let found, let expected):
       "\(path): \(what) is \(found), expected \(expected)"
     case .tensor(let path, let name, let found, let expected):

@@ -14,6 +14,10 @@ package struct ComfyUIForm: QuantizedFileForm {
   private static let float8 = "float8_e4m3fn"
   private static let wideFloat8 = "float8_e5m2"
 
+  private static let kinds: [String: ElementKind] = [
+    int8: .i8, float8: .f8e4m3, wideFloat8: .f8e5m2,
+  ]
+
   static let readable = "'format' '\(int8)', '\(float8)' or '\(wideFloat8)'"
 
   /// The encodings of layers that the form holds.
@@ -71,92 +75,33 @@ package struct ComfyUIForm: QuantizedFileForm {
     _ layer: String, _ weights: any WeightSource, path: String
   ) throws -> JoinedSource.Joint {
     let (weight, scale, description) = (layer + weight, layer + scale, layer + description)
-    func fault(_ tensor: String, _ found: String) -> WeightError {
-      WeightError(location: path, tensor: tensor, found: found)
-    }
-    func entry(_ name: String, _ isExpected: (TensorEntry) -> Bool, _ expected: String) throws
-      -> TensorEntry
-    {
-      guard let entry = weights.entry(name) else {
-        throw fault(name, "missing, expected \(expected) beside '\(shown(description))'")
-      }
-      guard isExpected(entry) else {
-        throw fault(name, "\(entry.encoding.name) \(entry.shape), expected \(expected)")
-      }
-      return entry
+    func fault(_ found: String) -> WeightError {
+      WeightError(location: path, tensor: description, found: found)
     }
     let text = try weights.tensor(description).parts[0]
-    let form = try Form(text, at: (path, description)) { fault(description, $0) }
-    if form.isWideFloat8 {
-      return try ScaledForm.joint(
-        weight, scale, [.f8e5m2], and: [description], in: weights, path: path)
-    }
-    let kind: ElementKind = form.isInt8 ? .i8 : .f8e4m3
-    let codes = try entry(
-      weight,
-      {
-        $0.encoding == .plain(kind) && $0.shape.count > 0
-          && (form.rotationSize == nil ? $0.shape.rank >= 2 : $0.shape.rank == 2)
-      }, "\(kind.rawValue) [out, in]")
-    let rows = codes.shape.rows
-    let scales = try entry(
-      scale, { ScaledForm.isScale($0, of: codes.shape) }, ScaledForm.scaleText(rows: rows))
-    if let size = form.rotationSize, codes.shape.rowLength % size != 0 {
-      throw fault(
-        description,
-        "rotated groups of \(size) weights, which do not divide rows of \(codes.shape.rowLength)")
-    }
-    let kept = form.encoding(of: codes.shape, scales: scales.shape.count)
-    return JoinedSource.Joint(
-      entry: TensorEntry(shape: codes.shape, encoding: kept ?? .plain(.f16)),
-      taken: [scale, description]
-    ) { base in
-      let codes = try base.tensor(weight)
-      var values = try base.tensor(scale).floats()
-      func layer(_ encoding: TensorEncoding) -> StoredTensor {
-        StoredTensor(
-          shape: codes.shape, encoding: encoding, parts: codes.parts + [ByteSlice(values)])
+    let form = try Form(text, at: (path, description), fault: fault)
+    if let size = form.rotationSize, let shape = weights.entry(weight)?.shape {
+      guard shape.rank == 2 else {
+        throw fault("rotated groups of a weight \(shape), expected [out, in]")
       }
-      if kept == .float8 { return layer(.float8) }
-      if values.count != rows { values = [Float](repeating: values[0], count: rows) }
-      if let kept { return layer(kept) }
-      var floats = form.isInt8 ? layer(.int8).floats() : float8Rows(codes, scales: values)
-      if let size = form.rotationSize {
-        var span = floats.mutableSpan
-        rotate(&span, groupSize: size)
+      guard shape.rowLength % size == 0 else {
+        throw fault(
+          "rotated groups of \(size) weights, which do not divide rows of \(shape.rowLength)")
       }
-      return try StoredTensor(shape: codes.shape, floats: floats).half(
-        named: weight, in: path, from: kind.rawValue,
-        because: "layers with such groups or scales are read as f16")
     }
-  }
-
-  /// The numbers of float8 codes with a scale for each row, which no encoding has.
-  private static func float8Rows(_ codes: StoredTensor, scales: [Float]) -> [Float] {
-    scales.enumerated().flatMap { row, scale in
-      let codes = codes.rows(row..<row + 1)
-      return StoredTensor(
-        shape: codes.shape, encoding: .float8, parts: codes.parts + [ByteSlice([scale])]
-      ).floats()
-    }
+    return try ScaledForm.joint(
+      weight, scale, [form.kind], rotation: form.rotationSize, and: [description], in: weights,
+      path: path)
   }
 }
 
 extension ComfyUIForm {
   /// What the JSON text of a `comfy_quant` tensor says.
   private struct Form {
-    let isInt8: Bool
-    let isWideFloat8: Bool
+    /// The kind of the codes.
+    let kind: ElementKind
     /// The weights in a rotated group; `nil` where the weights are not rotated.
     let rotationSize: Int?
-
-    /// The encoding that holds a layer with codes of that shape; `nil` where none does.
-    func encoding(of codes: Shape, scales: Int) -> TensorEncoding? {
-      guard isInt8 else { return rotationSize == nil && scales == 1 ? .float8 : nil }
-      guard let rotationSize else { return .int8 }
-      let own = CodeFormat.rotationSize(for: codes.rowLength)
-      return rotationSize == own ? .codes(.rotatedInt8) : nil
-    }
 
     init(
       _ bytes: ByteSlice, at place: (path: String, tensor: String), fault: (String) -> WeightError
@@ -169,18 +114,17 @@ extension ComfyUIForm {
         throw QuantizedFormError.unread(
           path: place.path, form: foreign.name, tensor: place.tensor)
       }
-      guard let name = format.string, [int8, float8, wideFloat8].contains(name) else {
+      guard let kind = format.string.flatMap({ ComfyUIForm.kinds[$0] }) else {
         throw fault("'format' \(shown(format.text())), expected \(readable)")
       }
-      isInt8 = name == int8
-      isWideFloat8 = name == wideFloat8
+      self.kind = kind
       // ComfyUI finds the settings here as well.
       let settings = object["params"]?.object
       guard object["convrot"] ?? settings?["convrot"] == true else {
         rotationSize = nil
         return
       }
-      guard !isWideFloat8 else {
+      guard kind != .f8e5m2 else {
         throw QuantizedFormError.unread(
           path: place.path, form: "\(wideFloat8) in rotated groups (ConvRot)", tensor: place.tensor)
       }

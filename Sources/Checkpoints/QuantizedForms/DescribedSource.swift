@@ -17,15 +17,13 @@ struct DescribedSource: WeightSource {
 
   /// `nil` where the header describes no layer.
   ///
-  /// - Throws: ``WeightError`` for a description that is not of that form, and for layers below
-  ///   different prefixes.
+  /// - Throws: ``QuantizedFormError`` for a description that is not of that form, and
+  ///   ``WeightError`` for layers below different prefixes.
   init?(_ base: any WeightSource, metadata: JSONObject, path: String) throws {
     guard let written = metadata[Self.member]?.string else { return nil }
     guard let value = try? JSONValue(parsing: written), let layers = value.object?["layers"]?.object
     else {
-      throw WeightError(
-        location: path, tensor: Self.member,
-        found: "the header's text has no object 'layers'")
+      throw QuantizedFormError.malformed(path: path, member: Self.member)
     }
     let prefix = try Self.prefix(of: layers.members.map(\.key), in: base, path: path)
     var descriptions: [String: StoredTensor] = [:]
@@ -75,8 +73,9 @@ struct DescribedSource: WeightSource {
         throw WeightError(
           location: path, tensor: own[0] + layer + ComfyUIForm.weight,
           found:
-            "the header describes layer '\(shown(layer))', and layers before it that begin with "
-            + "'\(shown(String(common?[0] ?? "")))' in the file")
+            "is below the prefix '\(shown(String(own[0])))', expected "
+            + "'\(shown(String(common?[0] ?? "")))', as of the layers that the header describes "
+            + "before '\(shown(layer))'")
       }
       common = fitting
     }

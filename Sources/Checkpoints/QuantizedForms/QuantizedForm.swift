@@ -65,12 +65,15 @@ enum QuantizedForms {
     return (restored, changes(from: weights, to: restored, component))
   }
 
+  /// A form that a component's config describes.
+  typealias Described = (form: any QuantizedForm, description: JSONObject)
+
   /// The form that a component's config describes; `nil` for one without a description.
   ///
   /// - Throws: ``DiffusersError/quantized(path:found:expected:)`` for a form that is not read.
   static func described(
     by config: JSONObject, path: String
-  ) throws(DiffusersError) -> (form: any QuantizedForm, description: JSONObject)? {
+  ) throws(DiffusersError) -> Described? {
     guard let written = config[DiffusersLayout.quantizationMember], !written.isNull else {
       return nil
     }
@@ -81,7 +84,11 @@ enum QuantizedForms {
         ForeignForms.form(method: method)?.name ?? "'\(shown(method))'"
       }
       throw .quantized(
-        path: path, found: name ?? written.kind,
+        path: path,
+        found: name
+          ?? (written.object == nil
+            ? "an unknown method ('\(DiffusersLayout.quantizationMember)' is \(written.kind))"
+            : "an unknown method ('quant_method' is missing)"),
         expected: all.map(\.readable).joined(separator: " or "))
     }
     return (form, description)
@@ -89,12 +96,16 @@ enum QuantizedForms {
 
   /// The config and weights of a component without quantized forms. Plain components do not change.
   ///
-  /// - Throws: the errors of ``described(by:path:)`` and ``restored(_:metadata:of:path:)``.
+  /// - Parameters:
+  ///   - described: what the config describes, see ``described(by:path:)``.
+  ///   - path: the path of the config.
+  /// - Throws: the errors of the form and of ``restored(_:metadata:of:path:)``.
   static func restored(
-    _ config: JSONObject, _ weights: any WeightSource, of component: String, path: String
+    _ config: JSONObject, _ weights: any WeightSource, described: Described?,
+    of component: String, path: String
   ) throws -> (config: JSONObject, weights: any WeightSource, changes: [ModelChange]) {
-    guard let (form, description) = try described(by: config, path: path) else {
-      // What the file's header describes is in the weights, since the file was opened.
+    guard let (form, description) = described else {
+      // What the files' headers describe is in the weights, since the files were opened.
       let (restored, changes) = try restored(
         weights, metadata: [:], of: component, path: weights.location)
       return (config, restored, changes)
@@ -170,11 +181,16 @@ extension QuantizedForms {
 package enum QuantizedFormError: RemediableError, Equatable {
   /// `tensor` shows the form.
   case unread(path: String, form: String, tensor: String)
+  /// The member of a file's metadata that describes its quantized layers describes none.
+  case malformed(path: String, member: String)
 
   package var description: String {
     switch self {
     case .unread(let path, let form, let tensor):
-      "\(path): the weights are quantized by \(form) (tensor '\(shown(tensor))'), which is not read"
+      "\(path): the weights are in a quantized form that Decant does not read: \(form) (tensor "
+        + "'\(shown(tensor))')"
+    case .malformed(let path, let member):
+      "\(path): the metadata's '\(member)' is not a JSON text with an object 'layers'"
     }
   }
 

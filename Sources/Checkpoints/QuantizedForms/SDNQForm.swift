@@ -16,7 +16,7 @@ struct SDNQForm: QuantizedForm {
   static let method = "sdnq"
   var method: String { Self.method }
   var readable: String {
-    "'\(method)' with a 'weights_dtype' that is \(SDNQType.readable), and scales that are numbers"
+    "'\(method)' with \(SDNQType.readable) as 'weights_dtype', and scales that are not quantized"
   }
 
   static let weightSuffix = ".weight"

@@ -16,7 +16,7 @@ struct SDNQType: Equatable {
   var isPacked: Bool { bits < 8 }
 
   /// The types that are read, for messages.
-  static let readable = "an integer of up to 8, 16 or 32 bits or a float of up to 8, 16 or 32 bits"
+  static let readable = "an integer or a float of 2 to 8, 16 or 32 bits"
 
   /// `nil` for an unknown type, and for packed types of more than 8 bits.
   init?(_ name: String) {

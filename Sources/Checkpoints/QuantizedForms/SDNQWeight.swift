@@ -183,8 +183,9 @@ struct SDNQWeight {
           shape: shape, encoding: encoding,
           parts: try base.tensor(name).parts + [ByteSlice(scales)])
       }
-      return try StoredTensor(shape: shape, floats: try floats(base)).multipliedOut(
-        as: .f16, name, path: base.location)
+      return try StoredTensor(shape: shape, floats: try floats(base)).narrowed(
+        to: .f16, named: name, in: base.location, from: type.storage.rawValue,
+        because: "weights of this form are read as f16")
     }
   }
 

@@ -64,25 +64,29 @@ struct ScaledForm: QuantizedFileForm {
   // MARK: - One weight
 
   /// Whether a tensor can be the scale of a weight of that shape.
-  static func isScale(_ entry: TensorEntry, of weight: Shape) -> Bool {
+  private static func isScale(_ entry: TensorEntry, of weight: Shape) -> Bool {
     numbers.contains { entry.encoding == .plain($0) }
       && (entry.shape.count == 1
         || entry.shape.count == weight.rows && entry.shape.rows == weight.rows)
   }
 
   /// The expectation of ``isScale(_:of:)`` in messages.
-  static func scaleText(rows: Int) -> String { "one number, or [\(rows), 1], as F32, F16 or BF16" }
+  private static func scaleText(rows: Int) -> String {
+    "one number, or [\(rows), 1], as F32, F16 or BF16"
+  }
 
   /// The tensor that codes and scale are joined to, in the encoding that holds it. Codes that no
   /// encoding holds become float16.
   ///
   /// - Parameters:
   ///   - kinds: the kinds that the weight may have.
+  ///   - rotation: the size of groups of a row that were rotated before they were scaled; `nil` for
+  ///     none.
   ///   - others: tensors beside the scale that no longer appear.
   /// - Throws: ``WeightError`` where weight and scale do not fit.
   static func joint(
-    _ weight: String, _ scale: String, _ kinds: [ElementKind], and others: [String] = [],
-    in weights: any WeightSource, path: String
+    _ weight: String, _ scale: String, _ kinds: [ElementKind], rotation: Int? = nil,
+    and others: [String] = [], in weights: any WeightSource, path: String
   ) throws -> JoinedSource.Joint {
     func fault(_ tensor: String, _ found: TensorEntry?, _ expected: String, beside other: String)
       -> WeightError
@@ -108,8 +112,10 @@ struct ScaledForm: QuantizedFileForm {
     let numbers = numbers.contains(kind) ? kind : .f16
     let encoding: TensorEncoding =
       switch kind {
-      case .f8e4m3 where isSingle: .float8
-      case .i8: .int8
+      case .f8e4m3 where isSingle && rotation == nil: .float8
+      case .i8 where rotation == nil: .int8
+      case .i8 where rotation == CodeFormat.rotationSize(for: codes.shape.rowLength):
+        .codes(.rotatedInt8)
       default: .plain(numbers)
       }
     return JoinedSource.Joint(
@@ -118,7 +124,9 @@ struct ScaledForm: QuantizedFileForm {
       let codes = try base.tensor(weight)
       var factors = try base.tensor(scale).floats()
       let shape = codes.shape
-      if encoding == .int8, isSingle { factors = [Float](repeating: factors[0], count: shape.rows) }
+      if encoding != .float8, isSingle {
+        factors = [Float](repeating: factors[0], count: shape.rows)
+      }
       if encoding.isQuantized {
         return StoredTensor(
           shape: shape, encoding: encoding, parts: codes.parts + [ByteSlice(factors)])
@@ -126,30 +134,15 @@ struct ScaledForm: QuantizedFileForm {
       var floats = codes.floats()
       let length = shape.rowLength
       for row in 0..<shape.rows {
-        let factor = isSingle ? factors[0] : factors[row]
-        for index in row * length..<(row + 1) * length { floats[index] *= factor }
+        for index in row * length..<(row + 1) * length { floats[index] *= factors[row] }
       }
-      return try StoredTensor(shape: shape, floats: floats).multipliedOut(
-        as: numbers, weight, path: path)
+      if let rotation {
+        var span = floats.mutableSpan
+        rotate(&span, groupSize: rotation)
+      }
+      return try StoredTensor(shape: shape, floats: floats).narrowed(
+        to: numbers, named: weight, in: path, from: kind.rawValue,
+        because: "weights with such scales are read as \(encoding.name)")
     }
-  }
-}
-
-extension StoredTensor {
-  /// The numbers of dequantized weights, rounded to `kind`.
-  ///
-  /// - Throws: ``WeightError`` for a number that `kind` does not hold.
-  func multipliedOut(
-    as kind: ElementKind, _ name: String, path: String
-  ) throws(WeightError) -> StoredTensor {
-    let tensor = converted(to: kind)
-    guard !tensor.hasNonfinite else {
-      throw WeightError(
-        location: path, tensor: name,
-        found: hasNonfinite
-          ? "multiplied by its scale, NaN or an infinite number"
-          : "multiplied by its scale, a number that \(kind.rawValue) does not hold")
-    }
-    return tensor
   }
 }

@@ -42,7 +42,7 @@ package enum SafetensorsError: RemediableError, Equatable {
     case .unreadable(let error):
       return error.description
     case .pointer(let path):
-      return "\(path): \(gitLFSPointer)"
+      return gitLFSPointer(path)
     case .tooShort(let path, let bytes):
       return
         "\(path): the file has \(bytes) bytes, expected at least the 8 bytes of a safetensors header's length"

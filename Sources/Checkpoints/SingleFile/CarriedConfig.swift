@@ -9,8 +9,8 @@ import Support
 ///                      "files": {"tokenizer/tokenizer_config.json": …}}
 ///
 /// What was assumed stays marked: `"derived": true` of a component whose config was derived from its
-/// tensors, and `"prediction"` where the prediction type is a guess. `"steps"` are those of the
-/// provenance that merged adapters.
+/// tensors, `"prediction"` where the prediction type is a guess, and the members of ``DefaultMarks``.
+/// `"steps"` are those of the provenance that merged adapters.
 struct CarriedConfig {
   static let key = "decant.config"
   /// Tokenizer files that are always stored.
@@ -26,6 +26,7 @@ struct CarriedConfig {
   let index: JSONObject
   let scheduler: JSONObject?
   private let prediction: JSONValue?
+  private let defaults: DefaultMarks
   private let steps: [JSONValue]
   private let components: JSONObject
   let files: [ModelSource.File]
@@ -50,11 +51,14 @@ struct CarriedConfig {
     self.components = components
     scheduler = object["scheduler"]?.object
     prediction = object[Prediction.fact]
+    let defaults = DefaultMarks(among: object)
+    self.defaults = defaults
     steps = object[ModelSource.stepsFact]?.array?.filter { $0.object != nil } ?? []
     files = (object["files"]?.object?.members ?? []).compactMap { name, value in
       // Only the paths that Decant writes are read, so no path leads elsewhere.
       guard let text = value.string, Self.isCarried(name) else { return nil }
-      return ModelSource.File(path: name, bytes: ByteSlice([UInt8](text.utf8)))
+      return ModelSource.File(
+        path: name, bytes: ByteSlice([UInt8](text.utf8)), isDefault: defaults.hasFile(name))
     }
   }
 
@@ -64,11 +68,13 @@ struct CarriedConfig {
       && (texts + vocabulary).contains(parts[1])
   }
 
-  func component(_ name: String) -> (className: String, config: JSONObject)? {
+  func component(
+    _ name: String
+  ) -> (className: String, config: JSONObject, isDerived: Bool)? {
     guard let found = components[name]?.object, let className = found["class"]?.string,
       let config = found["config"]?.object
     else { return nil }
-    return (className, config)
+    return (className, config, found[Self.derived]?.bool == true)
   }
 
   private static let derived = "derived"
@@ -76,10 +82,7 @@ struct CarriedConfig {
   /// Marks in the model what was assumed when the file was written, and adds the steps that merged
   /// adapters.
   func restoreNotes(of model: inout ModelSource) {
-    for index in model.components.indices {
-      let known = components[model.components[index].name]?.object
-      model.components[index].configIsDerived = known == nil || known?[Self.derived]?.bool == true
-    }
+    defaults.restore(in: &model)
     if Prediction(json: prediction) != nil { model.provenance[Prediction.fact] = prediction }
     if !steps.isEmpty { model.provenance[ModelSource.stepsFact] = .array(steps) }
   }
@@ -113,6 +116,8 @@ struct CarriedConfig {
     if let prediction = model.prediction, !prediction.isCertain {
       whole[Prediction.fact] = prediction.json
     }
+    let defaults = DefaultMarks.members(of: model, holding: files.map(\.0))
+    for (name, value) in defaults.members { whole[name] = value }
     let merges = model.mergeSteps
     if !merges.isEmpty { whole[ModelSource.stepsFact] = .array(merges) }
     return JSONValue.object(whole).text()

@@ -13,12 +13,16 @@ struct ComponentBuilder {
 
   private func component(
     _ name: String, _ className: String, _ config: JSONObject,
-    _ list: [(String, MappedSource.Origin)]
+    _ list: [(String, MappedSource.Origin)],
+    nameOfAbsent: @escaping @Sendable (String) -> String? = { _ in nil }
   ) throws(SingleFileError) -> ModelSource.Component {
     let known = carried?.component(name)
     return ModelSource.Component(
       name: name, className: known?.className ?? className, config: known?.config ?? config,
-      weights: try MappedSource(weights, location: path, list.map { (name: $0.0, origin: $0.1) }))
+      weights: try MappedSource(
+        weights, location: path, list.map { (name: $0.0, origin: $0.1) }, nameOfAbsent: nameOfAbsent
+      ),
+      configIsDerived: known?.isDerived ?? true)
   }
 
   private func tensor(_ origin: String) -> MappedSource.Origin {
@@ -55,7 +59,11 @@ struct ComponentBuilder {
     let list = group.origins.map { name, origin in
       (isLDM ? walk.pairs.diffusers(name) ?? name : name, tensor(origin))
     }
-    return try component(ComponentName.unet, "UNet2DConditionModel", config, list)
+    let pairs = isLDM ? walk.pairs : nil
+    let prefix = group.prefix
+    return try component(ComponentName.unet, "UNet2DConditionModel", config, list) { name in
+      prefix.map { $0 + (pairs?.other(name) ?? name) }
+    }
   }
 
   // MARK: - Autoencoder
@@ -70,23 +78,29 @@ struct ComponentBuilder {
       group.names, prefix: isLDM ? "encoder.down.0.block." : "encoder.down_blocks.0.resnets.")
     let pairs = AutoencoderNames.pairs(levels: levels, layers: layers)
     // Versions of LDM and of diffusers name the layers of attention differently.
-    let renamed: [(name: String, origin: String)] = group.origins.compactMap { name, origin in
+    let renamed: [(name: String, origin: String, flattens: Bool)] = group.origins.compactMap {
+      name, origin in
       let diffusers = isLDM ? pairs.diffusers(name) ?? name : name
-      guard case .named(let current, _) = KeyRule.apply(DiffusersKeys.autoencoder, to: diffusers)
+      guard
+        case .named(let current, let flattens) = KeyRule.apply(
+          DiffusersKeys.autoencoder, to: diffusers)
       else { return nil }
-      return (current, origin)
+      return (current, origin, flattens)
     }
     let origins = Dictionary(renamed.map { ($0.name, $0.origin) }) { first, _ in first }
     var config = try AutoencoderNames.config(path: path) { name in
       shape(origins[pairs.diffusers(name) ?? name])
     }
     for (name, value) in architecture.autoencoder.config.members { config[name] = value }
-    let list = renamed.map { name, origin in
+    let list = renamed.map { name, origin, flattens in
       let stored = shape(origin) ?? []
-      let plain = name.contains(".attentions.") ? KeyRule.flattened(stored, of: name) : stored
+      let plain = flattens ? KeyRule.flattened(stored, of: name) : stored
       return (name, MappedSource.Origin.tensor(origin, shape: plain))
     }
-    return try component(ComponentName.vae, "AutoencoderKL", config, list)
+    let prefix = group.prefix
+    return try component(ComponentName.vae, "AutoencoderKL", config, list) { name in
+      prefix.map { $0 + (isLDM ? pairs.other(name) ?? name : name) }
+    }
   }
 
   // MARK: - Text encoders

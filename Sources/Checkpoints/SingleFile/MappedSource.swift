@@ -22,13 +22,18 @@ struct MappedSource: WeightSource {
   let names: [String]
   private let base: any WeightSource
   private let origins: [String: (origin: Origin, entry: TensorEntry)]
+  private let nameOfAbsent: @Sendable (String) -> String?
 
+  /// - Parameter nameOfAbsent: the name in the base of a tensor that is not in `list`; `nil` where it
+  ///   is unknown.
   /// - Throws: ``SingleFileError`` for a duplicate name, or a tensor that cannot be computed so.
   init(
-    _ base: any WeightSource, location: String? = nil, _ list: [(name: String, origin: Origin)]
+    _ base: any WeightSource, location: String? = nil, _ list: [(name: String, origin: Origin)],
+    nameOfAbsent: @escaping @Sendable (String) -> String? = { _ in nil }
   ) throws(SingleFileError) {
     self.base = base
     self.location = location ?? base.location
+    self.nameOfAbsent = nameOfAbsent
     var origins: [String: (origin: Origin, entry: TensorEntry)] = [:]
     for (name, origin) in list {
       let entry = try Self.entry(of: origin, in: base, name: name)
@@ -85,16 +90,17 @@ struct MappedSource: WeightSource {
       guard let first = entries.first, Set(entries.map(\.encoding)).count == 1,
         Set(entries.map { $0.shape.extents.dropFirst() }).count == 1
       else {
-        throw .misshapen(
-          path: base.location, tensor: sources.first ?? name, found: entries.first?.shape ?? [],
-          expected:
-            "the element kind and row length of \(sources.dropFirst().joined(separator: ", "))")
+        let found = zip(sources, entries).map { "'\(shown($0))' is \($1.text)" }
+        throw .unsupported(
+          path: base.location,
+          found: "tensor \(listed(found)), expected one encoding and row length for "
+            + "'\(shown(name))', which holds them all")
       }
       if first.encoding.hasOneScale {
         throw .unsupported(
           path: base.location,
-          found: "tensor '\(shown(sources[0]))' is \(first.encoding.name), whose numbers share one "
-            + "scale, and '\(shown(name))' would need those of \(sources.count) tensors")
+          found: "tensor '\(shown(sources[0]))' is \(first.encoding.name), which has one scale; "
+            + "'\(shown(name))' would need \(sources.count), one for each tensor that it holds")
       }
       let rows = entries.reduce(0) { $0 + $1.shape.rows }
       return TensorEntry(
@@ -105,7 +111,10 @@ struct MappedSource: WeightSource {
   func entry(_ name: String) -> TensorEntry? { origins[name]?.entry }
 
   func storedName(_ name: String) -> String {
-    origins[name].map { base.storedName(Self.source(of: $0.origin)) } ?? name
+    guard let (origin, _) = origins[name] else {
+      return nameOfAbsent(name).map(base.storedName) ?? name
+    }
+    return base.storedName(Self.source(of: origin))
   }
 
   func tensor(_ name: String) throws -> StoredTensor {

@@ -20,7 +20,7 @@ enum PredictionMarkers {
     of model: ModelSource, _ architecture: Architecture
   ) throws(SingleFileError) -> MemorySource? {
     guard model[ComponentName.unet] != nil, let scheduler = model.scheduler else { return nil }
-    if let name = scheduler["_class_name"]?.string,
+    if let name = scheduler[ModelSource.schedulerClass]?.string,
       name.hasPrefix(SingleFileFacts.continuousSchedulers)
     {
       throw .unsupported(

@@ -6,6 +6,11 @@ package import Tensors
 package enum SingleFileError: RemediableError, Equatable {
   /// No tensor of the file has a name of a Stable Diffusion model.
   case notAModel(path: String, kind: String, survey: TensorSurvey)
+  /// The tensors of a component are below two prefixes. Each place states the prefix and the number of
+  /// tensors.
+  case divided(path: String, component: String, places: [String], example: String)
+  /// The file holds a component twice, below two prefixes.
+  case severalModels(path: String, component: String, places: [String])
   /// The file holds low-rank adapters.
   case adapter(path: String, examples: [String])
   /// No U-Net of diffusers has the blocks of this U-Net.
@@ -36,6 +41,13 @@ package enum SingleFileError: RemediableError, Equatable {
         + (survey.foreignKind.map { "of \($0.description)" }
           ?? "without the tensors of a Stable Diffusion model")
         + "; it holds \(survey.contents)"
+    case .divided(let path, let component, let places, let example):
+      "\(path): the tensors of component '\(component)' are in two places, "
+        + "\(places.joined(separator: " and ")), such as '\(shown(example))'; expected all below one "
+        + "prefix"
+    case .severalModels(let path, let component, let places):
+      "\(path): holds the tensors of component '\(component)' twice, "
+        + "\(places.joined(separator: " and ")); expected one model"
     case .adapter(let path, let examples):
       "\(path): holds low-rank adapters (\(listed(examples))), not a model"
     case .topology(let path, let part, let found, let expected):
@@ -68,6 +80,8 @@ package enum SingleFileError: RemediableError, Equatable {
 
   package var remedy: Remedy? {
     switch self {
+    case .divided: .act("give all of its tensors the same prefix")
+    case .severalModels: .act("save one of the models in a file of its own")
     case .adapter: .choose(.adapters, purpose: "to merge them into a model")
     case .noMovingAverage, .incompleteAverage: .leaveOut(.ema)
     case .averageAlone: .choose(.ema, purpose: "to read it")

@@ -55,7 +55,9 @@ package struct SingleFileReader: ModelReader {
     } catch {
       // Other models may use names of a Stable Diffusion model.
       let survey = TensorSurvey(archive.weights)
-      guard survey.foreignKind != nil else { throw error }
+      guard survey.foreignKind != nil else {
+        throw NamePlaces(archive.weights.names).fault(in: path) ?? error
+      }
       throw SingleFileError.notAModel(path: path, kind: archive.kind, survey: survey)
     }
 
@@ -76,7 +78,6 @@ package struct SingleFileReader: ModelReader {
     if let carried {
       carried.restoreNotes(of: &model)
     } else {
-      model.configsAreDerived = true
       model.predictionEvidence = try Self.predictionEvidence(archive, groups)
       model = model.completedWithArchitectureDefaults()
     }
@@ -100,9 +101,15 @@ package struct SingleFileReader: ModelReader {
     if !groups.unet.isEmpty, ForeignKind(archive.weights, onlyUNets: true) != nil {
       throw .notAModel(path: path, kind: archive.kind, survey: TensorSurvey(archive.weights))
     }
-    guard groups.isEmpty else { return }
+    guard groups.isEmpty else {
+      let fault = groups.leftOut.isEmpty ? nil : NamePlaces(names).faultOfLayers(in: path)
+      if let fault { throw fault }
+      return
+    }
     if groups.hasMovingAverage { throw .averageAlone(path: path) }
-    throw .notAModel(path: path, kind: archive.kind, survey: TensorSurvey(archive.weights))
+    let survey = TensorSurvey(archive.weights)
+    let fault = survey.foreignKind == nil ? NamePlaces(names).fault(in: path) : nil
+    throw fault ?? .notAModel(path: path, kind: archive.kind, survey: survey)
   }
 
   private static func provenance(_ archive: Archive) -> JSONObject {

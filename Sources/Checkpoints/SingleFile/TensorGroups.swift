@@ -18,6 +18,13 @@ struct TensorGroups {
     var names: [String] { origins.map(\.name) }
     var isEmpty: Bool { origins.isEmpty }
 
+    /// What precedes the names in the file; `nil` where training code put parts into them.
+    var prefix: String? {
+      origins.first.flatMap { name, origin in
+        origin.hasSuffix(name) ? String(origin.dropLast(name.count)) : nil
+      }
+    }
+
     func has(prefix: String) -> Bool { origins.contains { $0.name.hasPrefix(prefix) } }
   }
 
@@ -53,7 +60,7 @@ struct TensorGroups {
   /// - Parameter average: whether to take the moving average where a prefix marks one.
   init(_ weights: any WeightSource, average: Bool = false) {
     var entries = weights.names.map { (name: $0, origin: $0) }
-    let parts = SingleFileKeys.wrapperParts.filter { part in
+    let parts = WrapperKeys.parts.filter { part in
       entries.contains { $0.name.contains(part) }
     }
     if !parts.isEmpty {
@@ -194,15 +201,7 @@ struct TensorGroups {
   private mutating func note(
     _ prefix: String, of group: SingleFileKeys.Group?, isText: Bool
   ) {
-    let component: String? =
-      switch group {
-      case .unet: ComponentName.unet
-      case .vae: ComponentName.vae
-      case .text, .textXL: ComponentName.textEncoder
-      case .text2: ComponentName.textEncoder2
-      case nil: nil
-      }
-    note(prefix, component: component, isText: isText)
+    note(prefix, component: group?.component, isText: isText)
   }
 
   /// Notes a removed prefix. Those that transformers and OpenCLIP have themselves are not noted.

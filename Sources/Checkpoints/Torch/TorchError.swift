@@ -37,7 +37,7 @@ package enum TorchError: RemediableError, Equatable {
   package var description: String {
     switch self {
     case .unreadable(let error): error.description
-    case .pointer(let path): "\(path): \(gitLFSPointer)"
+    case .pointer(let path): gitLFSPointer(path)
     case .archive(let path, let fault): "\(path): \(fault)"
     case .packedModel(let path, let entry, _):
       "\(path): a ZIP archive with a model in it ('\(shown(entry))'), expected a file of torch.save"

@@ -112,9 +112,7 @@ struct TorchRecords {
     _ names: [String], path: String
   ) throws(TorchError) {
     let index = names.first { PathParts($0).name == DiffusersLayout.indexFile }
-    let file = names.first {
-      tensorFileExtensions.contains(PathParts($0).stemAndExtension.extension.lowercased())
-    }
+    let file = names.first(where: isTensorFileName)
     if let entry = index ?? file {
       throw .packedModel(path: path, entry: entry, isFolder: index != nil)
     }

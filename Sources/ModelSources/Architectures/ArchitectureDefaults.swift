@@ -30,6 +30,8 @@ extension ModelSource {
 
   /// The member of an index that names the pipeline's class.
   package static let pipelineClass = "_class_name"
+  /// The member of a scheduler config that names the scheduler's class.
+  package static let schedulerClass = "_class_name"
 
   /// The members of an index that depend on the U-Net and the architecture.
   package static let indexMembers =

@@ -16,7 +16,6 @@ package struct SteppedScheme: IntegerScheme {
   }
 
   package var encoding: TensorEncoding { base.encoding }
-  package var summary: String { base.summary }
 
   package func stored(
     _ rounded: RoundedWeights, shape: Shape

@@ -5,7 +5,6 @@ package import Tensors
 package struct Float8Scheme: Scheme {
   package let encoding = TensorEncoding.float8
   package let aliases = ["f8", "float8", "float8_e4m3fn", "fp8_e4m3fn", "f8_e4m3"]
-  package let summary = "float8_e4m3fn with a scale per tensor, 1 byte a weight"
 
   package static let all: [any Scheme] = [Float8Scheme()]
 

@@ -9,15 +9,13 @@ package import Tensors
 package struct KQuantScheme: Scheme {
   package let encoding: TensorEncoding
   package let aliases: [String]
-  package let summary: String
   package let fallback: (any Scheme)?
   package var usesMethod: Bool { false }
 
   private init(
-    _ format: CodeFormat, rate: String, fallback: any Scheme, aliases: [String] = []
+    _ format: CodeFormat, fallback: any Scheme, aliases: [String] = []
   ) {
     encoding = .codes(format)
-    summary = "ggml's Q\(format.bits)_K, \(rate) bits a weight"
     self.fallback = fallback
     self.aliases = aliases
   }
@@ -25,11 +23,11 @@ package struct KQuantScheme: Scheme {
   /// As in llama.cpp, rows that are not multiples of 256 get the type with the next more bits. Q5_1,
   /// the one after Q5_K, is not written.
   package static let all: [any Scheme] = [
-    KQuantScheme(.q6K, rate: "6.5625", fallback: SymmetricScheme.q80),
+    KQuantScheme(.q6K, fallback: SymmetricScheme.q80),
     KQuantScheme(
-      .kQuant(bits: 5), rate: "5.5", fallback: SymmetricScheme.q50, aliases: ["q5_k_m", "q5_k_s"]),
+      .kQuant(bits: 5), fallback: SymmetricScheme.q50, aliases: ["q5_k_m", "q5_k_s"]),
     KQuantScheme(
-      .kQuant(bits: 4), rate: "4.5", fallback: SymmetricScheme.q50, aliases: ["q4_k_m", "q4_k_s"]),
+      .kQuant(bits: 4), fallback: SymmetricScheme.q50, aliases: ["q4_k_m", "q4_k_s"]),
   ]
 
   /// - Precondition: rows are whole blocks.

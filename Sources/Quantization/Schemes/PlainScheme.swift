@@ -4,27 +4,19 @@ package import Tensors
 package struct PlainScheme: Scheme {
   package let encoding: TensorEncoding
   package let aliases: [String]
-  package let summary: String
   private let kind: ElementKind
 
-  static let single = PlainScheme(.f32, ["float32", "fp32"], "float32, 4 bytes a weight")
-  static let half = PlainScheme(
-    .f16, ["float16", "fp16", "half"], "float16, 2 bytes a weight; refuses weights beyond 65504")
+  static let single = PlainScheme(.f32, ["float32", "fp32"])
+  /// Refuses weights beyond 65504.
+  static let half = PlainScheme(.f16, ["float16", "fp16", "half"])
 
   package static let all: [any Scheme] = schemes
 
-  private static let schemes = [
-    single,
-    half,
-    PlainScheme(
-      .bf16, ["bfloat16"],
-      "bfloat16, 2 bytes a weight; the range of float32 with 8 bits of precision"),
-  ]
+  private static let schemes = [single, half, PlainScheme(.bf16, ["bfloat16"])]
 
-  init(_ kind: ElementKind, _ aliases: [String], _ summary: String) {
+  init(_ kind: ElementKind, _ aliases: [String]) {
     self.kind = kind
     self.aliases = aliases
-    self.summary = summary
     encoding = .plain(kind)
   }
 

@@ -6,7 +6,6 @@ package import Tensors
 package struct RotatedScheme: Scheme {
   package let encoding = TensorEncoding.codes(.rotatedInt8)
   package let aliases = ["convrot"]
-  package let summary = "int8 of rotated groups of 16 to 256 weights, 1 byte a weight"
 
   package static let all: [any Scheme] = [RotatedScheme()]
 

@@ -13,9 +13,6 @@ package protocol Scheme: Sendable {
   /// Other names of the scheme, in lowercase: those of PyTorch, and of ggml for equal encodings.
   var aliases: [String] { get }
 
-  /// What the scheme is, in one line for `--help`.
-  var summary: String { get }
-
   /// The encoding of the tensors that the scheme makes.
   var encoding: TensorEncoding { get }
 

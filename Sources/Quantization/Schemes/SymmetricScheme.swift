@@ -8,7 +8,6 @@ package import Tensors
 package struct SymmetricScheme: IntegerScheme {
   package let encoding: TensorEncoding
   package let aliases: [String]
-  package let summary: String
   package let grid: QuantizationGrid
 
   /// Int8 codes with a scale for each output channel.
@@ -38,13 +37,6 @@ package struct SymmetricScheme: IntegerScheme {
     encoding = .codes(format)
     grid = QuantizationGrid(format)
     self.aliases = aliases
-    if let groupSize {
-      let rate = Double(bits) + 16 / Double(groupSize)
-      summary =
-        "int\(bits) with a scale for every \(groupSize) weights of a row, \(rate) bits a weight"
-    } else {
-      summary = "int\(bits) with a scale per output channel, \(bits) bits a weight"
-    }
   }
 
   package func stored(

@@ -90,10 +90,21 @@ package struct GenerationParameters: Sendable, Equatable {
       members.insert(contentsOf: Self.members(of: batch), at: members.count - 1)
     }
     let line = members.map { "\($0): \(Self.quoted($1))" }.joined(separator: ", ")
-    return Self.onOneLine(prompt) + "\n"
+    let text =
+      Self.onOneLine(prompt) + "\n"
       + (negativePrompt.isEmpty
         ? "" : Self.negativePrefix + Self.onOneLine(negativePrompt) + "\n")
       + line
+    return Self.withoutControlCharacters(text)
+  }
+
+  /// The text without control characters other than line breaks and tabs. Programs print what they
+  /// read from an image, and a terminal would carry out escape sequences of a prompt or a file's name.
+  private static func withoutControlCharacters(_ text: String) -> String {
+    let kept = text.unicodeScalars.filter { scalar in
+      scalar.properties.generalCategory != .control || scalar == "\n" || scalar == "\t"
+    }
+    return String(String.UnicodeScalarView(kept))
   }
 
   /// A prompt with spaces for its line breaks, which mean the same to CLIP's tokenizer.

@@ -89,7 +89,7 @@ package enum Schedulers {
   /// Finds the scheduler of a config's class. If there are more, the one whose overrides match the
   /// config.
   package static func described(by config: JSONObject) throws(SchedulerError) -> SchedulerKind {
-    let className = config["_class_name"]?.string ?? ""
+    let className = config[ModelSource.schedulerClass]?.string ?? ""
     let kinds = all.filter { $0.className == className }
     guard let first = kinds.first else {
       throw .unknownClass(className, known: all.map(\.name))
@@ -98,6 +98,23 @@ package enum Schedulers {
       kind.overrides.members.allSatisfy { config[$0.key] == $0.value }
     } ?? first
   }
+
+  /// Whether the training noise of models with a scheduler of that diffusers class is known: that of
+  /// Stable Diffusion, or EDM's.
+  package static func knowsTrainingNoise(ofClass className: String) -> Bool {
+    all.contains { $0.className == className } || otherClasses.contains(className)
+      || SchedulerError.isContinuous(className)
+  }
+
+  /// Further classes of diffusers for models with the training noise of Stable Diffusion: diffusers
+  /// 0.42.1, `KarrasDiffusionSchedulers`, with variants of those and distilled models' classes.
+  private static let otherClasses: Set = [
+    "DDIMInverseScheduler", "DDIMParallelScheduler", "DDPMParallelScheduler", "DDPMScheduler",
+    "DEISMultistepScheduler", "DPMSolverMultistepInverseScheduler", "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "SASolverScheduler", "TCDScheduler",
+    "UniPCMultistepScheduler",
+  ]
 
   /// Makes a scheduler by name, or of the config's class if `name` is `nil`.
   ///
@@ -114,7 +131,7 @@ package enum Schedulers {
     if let name {
       kind = try named(name)
       // The training noise schedule cannot be overridden.
-      if let own = config["_class_name"]?.string, SchedulerError.isContinuous(own) {
+      if let own = config[ModelSource.schedulerClass]?.string, SchedulerError.isContinuous(own) {
         throw .unknownClass(own, known: all.map(\.name))
       }
       scheduler = try kind.scheduler(config: config, steps: steps)
@@ -158,7 +175,7 @@ package enum Schedulers {
     var config = config
     let keepsClass =
       name == nil
-      || (try? named(name ?? ""))?.className == config["_class_name"]?.string
+      || (try? named(name ?? ""))?.className == config[ModelSource.schedulerClass]?.string
     if keepsClass || config["steps_offset"] != nil { config["steps_offset"] = 1 }
     if keepsClass || config["clip_sample"] != nil { config["clip_sample"] = false }
     return config

@@ -13,6 +13,9 @@ package struct CLIPTokenizer: Sendable {
   package let endID: Int
   package let paddingID: Int
 
+  /// The largest of the IDs of the special tokens, which are the last ones of CLIP's vocabulary.
+  package var largestSpecialID: Int { max(beginID, endID, paddingID) }
+
   private let bytePairs: BytePairs
   private let addedTokens: AddedTokenMatcher
 

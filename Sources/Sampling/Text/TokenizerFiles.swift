@@ -36,6 +36,8 @@ struct TokenizerFiles {
     var listed = try readVocabulary()
     let config = try object("tokenizer_config.json") ?? JSONObject()
     var named = config
+    // The file that has each member of `named`, where it is not tokenizer_config.json.
+    var origins: [String: String] = [:]
     if let decoder = config["added_tokens_decoder"]?.object {
       listed = []
       for (key, json) in decoder.members {
@@ -51,13 +53,14 @@ struct TokenizerFiles {
     } else {
       for (key, value) in try object("special_tokens_map.json")?.members ?? [] {
         named[key] = value
+        origins[key] = "special_tokens_map.json"
       }
       for (content, json) in try object("added_tokens.json")?.members ?? [] {
         let id = try tokenID(json, of: content, in: "added_tokens.json")
         listed.append((AddedToken(content, isNormalized: true), id))
       }
     }
-    try resolve(named, listed: listed)
+    try resolve(named, origins: origins, listed: listed)
     // transformers writes an astronomically large number for "unknown". CLIP text encoders have 77
     // positions.
     if let length = config["model_max_length"]?.integer, length < 1 << 20 {
@@ -72,20 +75,27 @@ struct TokenizerFiles {
   // MARK: - Special tokens
 
   /// Finds the IDs of the special tokens and the tokens to match in the text.
+  ///
+  /// - Parameters:
+  ///   - named: the special tokens by their roles.
+  ///   - origins: the files that name them, by role; tokenizer_config.json for other roles.
   private mutating func resolve(
-    _ named: JSONObject, listed: [(token: AddedToken, id: Int32)]
+    _ named: JSONObject, origins: [String: String], listed: [(token: AddedToken, id: Int32)]
   ) throws(TokenizerError) {
+    func file(of role: String) -> String { origins[role] ?? "tokenizer_config.json" }
     // Of special tokens with the same content, the last one decides whether it is normalized.
     var known = listed
     let listedContents = Set(listed.map(\.token.content))
     func id(_ role: String, _ standard: String) throws(TokenizerError) -> Int32 {
       var token = AddedToken(standard)
+      var place = folderPath
       if let json = named[role], !json.isNull {
         guard let read = AddedToken(json, isSpecial: true) else {
           throw malformed(
-            "tokenizer_config.json", role, json.kind, "a string or an object with 'content'")
+            file(of: role), role, json.kind, "a string or an object with 'content'")
         }
         token = read
+        place = path(file(of: role))
       }
       if listedContents.contains(token.content),
         let entry = listed.last(where: { $0.token.content == token.content })
@@ -93,8 +103,7 @@ struct TokenizerFiles {
         return vocabulary[token.content] ?? entry.id
       }
       guard let id = vocabulary[token.content] else {
-        throw .specialTokenMissing(
-          path: "\(location)/\(folder)", role: role, token: token.content)
+        throw .specialTokenMissing(path: place, role: role, token: token.content)
       }
       known.removeAll { $0.token.content == token.content }
       known.append((token, id))
@@ -111,16 +120,17 @@ struct TokenizerFiles {
         if !contents.insert(token.content).inserted { continue }
         guard let id = vocabulary[token.content] else {
           throw .specialTokenMissing(
-            path: "\(location)/\(folder)", role: key, token: token.content)
+            path: path(file(of: key)), role: key, token: token.content)
         }
         known.append((token, id))
       }
     }
     // The tokenizers library prefers a token's ID in the vocabulary to the ID it was added with.
+    // They are those of several files.
     guard known.count <= Self.addedTokenLimit else {
-      throw malformed(
-        "tokenizer_config.json", "the number of added tokens", "\(known.count)",
-        "at most \(Self.addedTokenLimit)")
+      throw .malformed(
+        path: folderPath, what: "the number of added tokens", found: "\(known.count)",
+        expected: "at most \(Self.addedTokenLimit)")
     }
     addedTokens = known.map { ($0.token, vocabulary[$0.token.content] ?? $0.id) }
   }
@@ -203,11 +213,13 @@ struct TokenizerFiles {
         "merges.txt", "the length", "\(bytes.count) bytes", "at most \(Self.mergesLimit) bytes")
     }
     let text: String
-    do { text = try String(fileText: bytes.array) } catch {
+    do { text = try String(fileText: bytes.withoutByteOrderMark.array) } catch {
       throw malformed("merges.txt", "the text", "\(error)", "UTF-8")
     }
-    for (index, line) in text.split(whereSeparator: \.isNewline).enumerated() {
-      if index == 0, line.hasPrefix("#version") { continue }
+    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+      .enumerated()
+    {
+      if line.isEmpty || (merges.isEmpty && line.hasPrefix("#version")) { continue }
       let parts = line.split(separator: " ")
       guard parts.count == 2 else {
         throw malformed("merges.txt", "line \(index + 1)", "'\(shown(String(line)))'", "two tokens")
@@ -228,7 +240,9 @@ struct TokenizerFiles {
 
   // MARK: - Files
 
-  private func path(_ name: String) -> String { "\(location)/\(folder)/\(name)" }
+  private var folderPath: String { "\(location)/\(folder)" }
+
+  private func path(_ name: String) -> String { "\(folderPath)/\(name)" }
 
   private func file(_ name: String) -> ByteSlice? {
     files.first { $0.path == "\(folder)/\(name)" }?.bytes

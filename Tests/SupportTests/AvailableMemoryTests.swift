@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The memory that a process can get, from copies of the system's files.
-@Suite struct FreeMemoryTests {
+@Suite struct AvailableMemoryTests {
   private func free(_ files: [String: String]) throws -> Int? {
     try withTemporaryFolder { folder in
       for (name, text) in files {
@@ -13,15 +13,17 @@ import Testing
           atPath: PathParts(path).folder, withIntermediateDirectories: true)
         try text.write(toFile: path, atomically: true, encoding: .utf8)
       }
-      return freeMemory(root: folder)
+      return availableMemory(root: folder)
     }
   }
 
   private let machine = "MemTotal: 9000 kB\nMemAvailable: 4000 kB\nSwapFree: 500 kB\n"
 
   @Test func thisMachineHasMemory() throws {
-    let bytes = try #require(freeMemory())
+    let bytes = try #require(availableMemory())
     #expect(bytes > 1 << 20 && bytes < 1 << 50)
+    let peak = try #require(peakMemory())
+    #expect(peak > 1 << 20 && peak < 1 << 50)
   }
 
   @Test func withoutFilesNothingIsKnown() throws { #expect(try free([:]) == nil) }

@@ -4,7 +4,7 @@ private import Foundation
 /// of its own limits, whichever is the least. Memory that the system can reclaim, and swap space, count.
 ///
 /// - Returns: `nil` where nothing is known.
-package func freeMemory() -> Int? {
+package func availableMemory() -> Int? {
   let status = text("/proc/self/status")
   let limits = [(RLIMIT_AS, "VmSize"), (RLIMIT_DATA, "VmData")].compactMap { kind, name in
     var limit = rlimit()
@@ -13,13 +13,17 @@ package func freeMemory() -> Int? {
     else { return nil as Int? }
     return limit.rlim_cur > UInt(Int.max) ? nil : max(0, Int(limit.rlim_cur) - used)
   }
-  return (limits + [freeMemory(root: "")].compactMap { $0 }).min()
+  return (limits + [availableMemory(root: "")].compactMap { $0 }).min()
 }
+
+/// The peak resident memory of this process, in bytes, since it started or since its `clear_refs` was
+/// written; `nil` where it is unknown.
+package func peakMemory() -> Int? { kilobytes("VmHWM", in: text("/proc/self/status")) }
 
 /// The free bytes of the machine and of the control groups of this process.
 ///
 /// - Parameter root: a folder with a copy of the system's files; empty for the system's own.
-package func freeMemory(root: String) -> Int? {
+package func availableMemory(root: String) -> Int? {
   let memory = text(root + "/proc/meminfo")
   let swap = kilobytes("SwapFree", in: memory) ?? 0
   let machine = kilobytes("MemAvailable", in: memory).map { $0 + swap }
@@ -71,7 +75,8 @@ private func freeBytes(ofGroup folder: String, isFirst: Bool, swap: Int) -> [Int
   return [max(0, limit - used + reclaimable) + extra]
 }
 
-/// A number of kilobytes (of 1024 bytes) in a file of lines such as `MemAvailable: 17 kB`, in bytes.
+/// A number of kilobytes (of 1024 bytes) in a file of lines such as `MemAvailable: 17 kB`, in bytes; `nil`
+/// where the file has no such line.
 private func kilobytes(_ name: String, in text: String) -> Int? {
   let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
   return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first).flatMap { Int($0) }
