@@ -9,7 +9,7 @@ package enum CalibrationError: RemediableError, Equatable {
   case version(path: String, found: String)
   /// A member of a calibration or of another document beside it.
   case metadata(path: String, document: String, member: String, found: String, expected: String)
-  case malformedMetadata(path: String, error: JSONError)
+  case notJSON(path: String, document: String, error: JSONError)
   /// Of some calibrations that are merged, the sensitivities are not there.
   case missingSensitivities(path: String, present: String)
   /// Sensitivities that do not belong together.
@@ -49,8 +49,8 @@ package enum CalibrationError: RemediableError, Equatable {
       "\(path): calibration version \(found), expected \(CalibrationFile.version)"
     case .metadata(let path, let document, let member, let found, let expected):
       "\(path): '\(member)' of the \(document) is \(found), expected \(expected)"
-    case .malformedMetadata(let path, let error):
-      "\(path): the calibration's metadata is not JSON: \(error)"
+    case .notJSON(let path, let document, let error):
+      "\(path): the \(document) is not JSON: \(error)"
     case .missingSensitivities(let path, let present):
       "\(path) does not exist, but \(present) does; sensitivities are merged with their calibrations"
     case .otherSensitivities(let paths):

@@ -19,11 +19,11 @@ extension CalibrationFile {
         path: path,
         found: "a safetensors file without '\(Self.metadataKey)' in its metadata")
     }
+    let reader = MemberReader(path: path, name: Self.metadataKey)
     let value: JSONValue
     do { value = try JSONValue(parsing: text) } catch {
-      throw CalibrationError.malformedMetadata(path: path, error: error)
+      throw CalibrationError.notJSON(path: path, document: reader.document, error: error)
     }
-    let reader = MemberReader(path: path, name: Self.metadataKey)
     let object = try reader.object(value)
     // Files of version 1 have no recorded calls.
     let hasCalls = object["version"] != 1

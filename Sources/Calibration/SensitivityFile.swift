@@ -1,4 +1,3 @@
-private import Foundation
 internal import Support
 
 /// Sensitivities in a JSON file beside a calibration, so that they are measured once. The file can be
@@ -10,6 +9,8 @@ package struct SensitivityFile: Sendable, Equatable {
   private static let format = "decant-sensitivities"
   /// What follows the calibration's name.
   private static let ending = ".sensitivity.json"
+  /// The most bytes of a file: those of a thousand layers in a thousand calls.
+  private static let byteLimit = 32 << 20
 
   package let path: String
   /// The calibrated weights, and the sampling of the calls.
@@ -89,12 +90,16 @@ package struct SensitivityFile: Sendable, Equatable {
 extension SensitivityFile {
   /// - Throws: ``CalibrationError`` for a file of another form, or `FileError`.
   package init(path: String) throws {
-    let text = try String(decoding: Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self)
-    let value: JSONValue
-    do { value = try JSONValue(parsing: text) } catch {
-      throw CalibrationError.malformedMetadata(path: path, error: error)
-    }
     let reader = MemberReader(path: path, name: "the whole", document: "sensitivities")
+    guard let bytes = try bytesToEnd(ofFileOrPipe: path, limit: Self.byteLimit) else {
+      throw CalibrationError.metadata(
+        path: path, document: reader.document, member: reader.name,
+        found: "more than \(formatted(bytes: Self.byteLimit))", expected: "a smaller file")
+    }
+    let value: JSONValue
+    do { value = try JSONValue(parsing: ByteSlice(bytes).bytes) } catch {
+      throw CalibrationError.notJSON(path: path, document: reader.document, error: error)
+    }
     let object = try reader.members(
       try reader.object(value),
       ["format", "version", "model", "settings", "relative_step", "calls", "units"])
@@ -107,8 +112,11 @@ extension SensitivityFile {
     guard object["relative_step"] == .number(Sensitivities.relativeStep) else {
       throw reader.refuse("relative_step", object["relative_step"], "\(Sensitivities.relativeStep)")
     }
-    guard let calls = object["calls"]?.array, let units = object["units"]?.array else {
-      throw reader.refuse("calls", object["calls"], "an array, as of 'units'")
+    guard let calls = object["calls"]?.array else {
+      throw reader.refuse("calls", object["calls"], "an array")
+    }
+    guard let units = object["units"]?.array else {
+      throw reader.refuse("units", object["units"], "an array")
     }
     self.path = path
     model = try reader.model(object)
