@@ -38,11 +38,7 @@ import Workflow
   @Test func theStatisticsOfACalibrationAreUsed() async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/a.calibration"
-      _ = try await CalibrateJob(
-        task: .run(
-          model: tiny, reading: InputOptions(), settings: smallCalibration, resumes: false),
-        output: path, replacing: false
-      ).run()
+      _ = try await CalibrateJob(of: tiny, to: path).run()
       let request = QuantizationRequest(type: "int4-g32")
       let weighted = try await quantized(request, calibration: path)
       #expect(try await weighted != quantized(request))
