@@ -90,18 +90,16 @@ package struct SensitivityFile: Sendable, Equatable {
 extension SensitivityFile {
   /// - Throws: ``CalibrationError`` for a file of another form, or `FileError`.
   package init(path: String) throws {
-    let reader = MemberReader(path: path, name: "the whole", document: "sensitivities")
     guard let bytes = try bytesToEnd(ofFileOrPipe: path, limit: Self.byteLimit) else {
-      throw CalibrationError.metadata(
-        path: path, document: reader.document, member: reader.name,
-        found: "more than \(formatted(bytes: Self.byteLimit))", expected: "a smaller file")
+      throw CalibrationError.tooLarge(path: path, limit: Self.byteLimit)
     }
     let value: JSONValue
     do { value = try JSONValue(parsing: ByteSlice(bytes).bytes) } catch {
-      throw CalibrationError.notJSON(path: path, document: reader.document, error: error)
+      throw CalibrationError.notJSON(path: path, part: "file of sensitivities", error: error)
     }
+    let reader = MemberReader(path: path, document: "sensitivities")
     let object = try reader.members(
-      try reader.object(value),
+      value.object ?? [:],
       ["format", "version", "model", "settings", "relative_step", "calls", "units"])
     guard object["format"] == .string(Self.format) else {
       throw reader.refuse("format", object["format"], "'\(Self.format)'")
@@ -126,7 +124,7 @@ extension SensitivityFile {
         let name = "calls[\(index)]"
         return Sensitivities.Call(
           run: try reader.run(value, name, and: ["step"]),
-          step: try reader.integer(try reader.object(value), "step", of: name, from: 0))
+          step: try reader.integer(value.object ?? [:], "step", of: name, from: 0))
       },
       units: try units.enumerated().map { index, value in
         try reader.unit(value, "units[\(index)]", calls: calls.count)
@@ -143,7 +141,7 @@ extension MemberReader {
     _ value: JSONValue, _ name: String, calls: Int
   ) throws(CalibrationError) -> Sensitivities.Unit {
     let unit = try members(
-      try object(value), ["name", "modules", "weights", "errors"], of: name)
+      try object(value, name), ["name", "modules", "weights", "errors"], of: name)
     let modules = (unit["modules"]?.array ?? []).compactMap(\.string)
     guard !modules.isEmpty, modules.count == unit["modules"]?.array?.count else {
       throw refuse(full("modules", name), unit["modules"], "names of layers")
