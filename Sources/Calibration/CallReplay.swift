@@ -48,7 +48,7 @@ package struct CallReplay: Sendable {
   ///   - observer: observes the inputs and outputs of the U-Net's layers.
   package func predict(
     _ index: Int, input: Tensor? = nil, from state: UNetState? = nil,
-    recording: ((UNetState) -> Void)? = nil, observer: (any ActivationObserver)? = nil
+    recording: ((UNetState) throws -> Void)? = nil, observer: (any ActivationObserver)? = nil
   ) throws -> NoisePrediction {
     let call = calls[index]
     return try sampler.predict(
@@ -56,6 +56,32 @@ package struct CallReplay: Sendable {
       step: call.step, from: state, recording: recording,
       observer: observer.map(FixedObserver.init))
   }
+}
+
+extension CallReplay {
+  /// Evaluates one call up to a stage.
+  ///
+  /// - Parameters:
+  ///   - state: a state of this call to continue from.
+  ///   - stage: the index of the first stage that is not evaluated, at most the number of stages.
+  /// - Returns: the state before `stage`.
+  func advance(
+    _ index: Int, from state: UNetState?, to stage: Int, observer: any ActivationObserver
+  ) throws -> UNetState {
+    do {
+      _ = try predict(
+        index, from: state,
+        recording: { if $0.stage >= stage { throw ReachedState(state: $0) } }, observer: observer)
+    } catch let reached as ReachedState {
+      return reached.state
+    }
+    preconditionFailure("stage \(stage) was not reached")
+  }
+}
+
+/// Ends a call at a state.
+private struct ReachedState: Error {
+  let state: UNetState
 }
 
 /// Gives the same observer to each U-Net call.

@@ -10,8 +10,9 @@ internal import Tensors
 /// Rounds layers with the second moments of their inputs, which recorded calls give.
 ///
 /// The moments of all layers do not fit in memory (28 GB for SD 1), so layers are rounded group by
-/// group: for each group the original U-Net runs all calls again, and the moments of the group's
-/// layers are summed. Rounded layers go to a ``RoundingSpool``.
+/// group, in the order in which the U-Net runs them: for each group the original U-Net continues all
+/// calls where the group before ended, and the moments of the group's layers are summed. Rounded layers
+/// go to a ``RoundingSpool``.
 package struct MomentRounding: Sendable {
   private let sampler: Sampler
   private let calibration: CalibrationFile
@@ -39,9 +40,9 @@ package struct MomentRounding: Sendable {
     self.spool = spool
   }
 
-  /// The calls that are evaluated: at most 32, spread over the runs and their steps.
+  /// The calls that are evaluated: at most 128, spread over the runs and their steps.
   package static func calls(of calibration: CalibrationFile) -> [ReferenceCall] {
-    spread(32, over: calibration.calls.count).sorted().map { calibration.calls[$0] }
+    spread(128, over: calibration.calls.count).sorted().map { calibration.calls[$0] }
   }
 
   /// A layer to round.
@@ -55,16 +56,22 @@ package struct MomentRounding: Sendable {
   /// Layers that share an input, and bytes of its moments.
   private struct Input {
     var layers: [Layer]
+    /// The stage of the U-Net that runs the first of them; -1 before all stages.
+    let stage: Int
     let byteCount: Int
   }
 
   /// Bytes that the moments of one layer may take. The factor takes as many.
-  private var memoryOfLayer: Int { memory / 3 }
+  private var memoryOfLayer: Int { memory / 4 }
+  /// Bytes that the states of all calls may take. Where they are more, each group begins its calls
+  /// anew.
+  private var memoryOfStates: Int { memory / 4 }
 
   /// The layers that the plan rounds to integers and that are not in `done`, in groups whose moments
   /// fit.
   private func groups(without done: [String: RoundedLayers.Layer]) -> [[Input]] {
     let modules = Dictionary(uniqueKeysWithValues: component.modules.map { ($0.name, $0) })
+    let spec = UNetSpec(sampler.model.unet)
     var inputs: [Input] = []
     var places: [String: Int] = [:]
     for (index, entry) in plan.entries.enumerated() {
@@ -78,14 +85,18 @@ package struct MomentRounding: Sendable {
         places[module.inputName] = inputs.count
         inputs.append(
           Input(
-            layers: [layer],
+            layers: [layer], stage: UNetStage.index(of: module.name, in: spec) ?? -1,
             byteCount: LayerMoments.byteCount(of: module, memory: memoryOfLayer)))
       }
     }
+    // In the order of the stages; the layers of a stage keep theirs.
+    let ordered = inputs.enumerated().sorted {
+      ($0.element.stage, $0.offset) < ($1.element.stage, $1.offset)
+    }.map(\.element)
     var groups: [[Input]] = []
     var bytes = 0
-    for input in inputs {
-      if groups.isEmpty || bytes + input.byteCount > memory - memoryOfLayer {
+    for input in ordered {
+      if groups.isEmpty || bytes + input.byteCount > memory - memoryOfLayer - memoryOfStates {
         groups.append([])
         bytes = 0
       }
@@ -114,8 +125,11 @@ package struct MomentRounding: Sendable {
       progress(done, total)
     }
     let replay = try CallReplay(calls, calibration.settings, by: sampler)
-    for group in groups {
-      var moments = try moments(of: group, replay, progress: count)
+    var states: [Int: UNetState] = [:]
+    for (index, group) in groups.enumerated() {
+      let next = groups.indices.contains(index + 1) ? groups[index + 1].first?.stage : nil
+      var moments = try moments(
+        of: group, replay, continuing: &states, next: next, progress: count)
       for input in group {
         let blocks = try moments.removeValue(forKey: input.layers[0].module.name).map(feedback)
         for layer in input.layers {
@@ -129,17 +143,45 @@ package struct MomentRounding: Sendable {
     return RoundedLayers(finished)
   }
 
+  /// Sums the moments of a group.
+  ///
+  /// - Parameters:
+  ///   - states: those of the calls where the group before ended, by the index of the call. Replaced by
+  ///     those where this group ends, as far as they fit.
+  ///   - next: the first stage of the next group; `nil` for the last one.
   private func moments(
-    of group: [Input], _ replay: CallReplay, progress: () -> Void
+    of group: [Input], _ replay: CallReplay, continuing states: inout [Int: UNetState], next: Int?,
+    progress: () -> Void
   ) throws -> [String: LayerMoments] {
     let collector = MomentCollector(
       modules: group.map(\.layers[0].module), calls: calls.count, memory: memoryOfLayer)
+    // The next group may begin in the stage in which this one ends.
+    let end = (group.map(\.stage).max() ?? 0) + 1
+    let last = UNetStage.stages(of: UNetSpec(sampler.model.unet)).count
+    // What runs before all stages runs in every call, so that its layers would be summed twice.
+    let beginsBefore = group.contains { $0.stage < 0 }
+    let kept = next.flatMap { $0 < 0 || beginsBefore && $0 < end ? nil : min($0, last) }
+    var bytes = 0
     for index in calls.indices {
       let conditioning = replay.conditioning(of: index)
       collector.begin(
         call: index, branches: conditioning.unconditional == nil ? 1 : 2,
         guidanceScale: conditioning.guidanceScale)
-      _ = try replay.predict(index, observer: collector)
+      let start = states.removeValue(forKey: index)
+      if end > last {
+        _ = try replay.predict(index, from: start, observer: collector)
+      } else {
+        var state = start
+        if let kept, kept < end, kept > start?.stage ?? -1 {
+          state = try replay.advance(index, from: state, to: kept, observer: collector)
+        }
+        let middle = state
+        let ended = try replay.advance(index, from: state, to: end, observer: collector)
+        if let kept, let carried = kept < end ? middle : ended {
+          bytes += carried.byteCount
+          if bytes <= memoryOfStates { states[index] = carried }
+        }
+      }
       progress()
     }
     return collector.finish()

@@ -28,8 +28,8 @@ package struct SensitivityUnit: Sendable, Equatable {
 }
 
 extension SensitivityUnit {
-  /// The calls of a calibration in which units are measured: some steps of some runs of the smallest
-  /// images, both spread evenly.
+  /// The calls of a calibration in which units are measured: some steps of some runs, both spread
+  /// evenly. Layers are measured with images of all sizes, larger units with the smallest.
   ///
   /// - Parameters:
   ///   - runs: all runs of the calibration, also those of other shards, so that every shard chooses
@@ -41,8 +41,8 @@ extension SensitivityUnit {
   ) -> [Sensitivities.Call] {
     func area(_ run: CalibrationRun) -> Int { run.size.width * run.size.height }
     let least = runs.map(area).min()
-    let smallest = runs.filter { area($0) == least }.sorted()
-    let chosen = spread(byLayer ? 4 : 2, over: smallest.count).sorted().map { smallest[$0] }
+    let all = runs.filter { byLayer || area($0) == least }.sorted()
+    let chosen = spread(byLayer ? 4 : 2, over: all.count).sorted().map { all[$0] }
     let places = spread(byLayer ? 4 : 3, over: steps.count).sorted().map { steps.sorted()[$0] }
     return chosen.flatMap { run in places.map { Sensitivities.Call(run: run, step: $0) } }
   }

@@ -44,10 +44,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
   @OptionGroup var run: RunArguments<Self>
 
   @Option(
-    name: guidanceScaleNames, parsing: .unconditional,
-    help: ArgumentHelp(
-      "Classifier-free guidance scale; 1 turns guidance off (default: 7.5; 1 for turbo and 8.5 for "
-        + "LCM models).", valueName: "g"))
+    name: guidanceScaleNames, parsing: .unconditional, help: usualGuidanceHelp)
   var guidanceScale: Double?
 
   @Option(

@@ -15,6 +15,7 @@ extension Stage {
     case .calibrating(let images, let sizes):
       "calibrating with \(counted(images, "image")) of "
         + listed(sizes.map(\.description))
+    case .estimating: "timing a call of unet"
     case .measuringSensitivities(let units, let calls):
       "measuring the sensitivities of \(counted(units, "unit")) of unet in "
         + counted(calls, "recorded call")

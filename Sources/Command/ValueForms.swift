@@ -46,7 +46,7 @@ struct ValueForm: Sendable {
       "WIDTHxHEIGHT in pixels, multiples of 8, or several, separated by commas, such as "
         + "512x512,256x256"
     ) { ImageSizes(argument: $0) != nil },
-    "I/N": ValueForm("I/N, the I-th of N parts, such as 1/4") { Shard(argument: $0) != nil },
+    "I/N": ValueForm("I/N with I from 1 to N, such as 1/4") { Shard(argument: $0) != nil },
     "x,y": ValueForm("X,Y in pixels from the left and the top, 0 or more, such as 0,0") {
       PointArgument(argument: $0) != nil
     },

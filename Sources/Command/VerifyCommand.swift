@@ -32,10 +32,8 @@ struct VerifyCommand: JobCommand, RunCommand {
   @OptionGroup var images: PictureArguments
 
   @Option(
-    name: guidanceScaleNames, parsing: .unconditional,
-    help: ArgumentHelp(
-      "Classifier-free guidance scale; 1 turns guidance off.", valueName: "g"))
-  var guidanceScale: Double = VerificationRequest.standard.guidanceScale
+    name: guidanceScaleNames, parsing: .unconditional, help: usualGuidanceHelp)
+  var guidanceScale: Double?
 
   @Option(
     name: schedulerOptionNames, help: schedulerHelp(default: "the reference's own"),

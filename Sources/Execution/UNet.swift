@@ -107,7 +107,7 @@ package struct UNet: Sendable {
   package func callAsFunction(
     sample: Tensor, timesteps: [Float], encoderHiddenStates: Tensor,
     timestepCondition: Tensor? = nil, added: AddedConditioning? = nil,
-    from state: UNetState? = nil, recording: ((UNetState) -> Void)? = nil,
+    from state: UNetState? = nil, recording: ((UNetState) throws -> Void)? = nil,
     observer: (any ActivationObserver)? = nil
   ) throws -> Tensor {
     try checkInputs(sample, timesteps, encoderHiddenStates, timestepCondition, added)
@@ -117,11 +117,11 @@ package struct UNet: Sendable {
 
     var state = try state ?? start(sample, observer)
     while state.stage < stages.count {
-      recording?(state)
+      try recording?(state)
       try run(stages[state.stage], &state, text: text, time: time, observer)
       state.stage += 1
     }
-    recording?(state)
+    try recording?(state)
     let output = try convOut(convNormOut(state.x, silu: true), observer)
     observer.ran("conv_out", output)
     return output

@@ -62,14 +62,19 @@ package struct ModuleSpec: Hashable, Sendable {
 
   package var parameterCount: Int { tensors.reduce(0) { $0 + $1.shape.count } }
 
-  /// A name that layers with the same input share: the projections of self-attention to queries,
-  /// keys and values, and those of cross-attention to keys and values. Other layers have their own.
+  /// A name that layers with the same input share: the projections of a self-attention to queries,
+  /// keys and values, those of all cross-attentions to keys and values, which take the text, and those
+  /// of the time embedding in all resnets. Other layers have their own.
   package var inputName: String {
     let parts = name.split(separator: ".")
-    guard let last = parts.last, let attention = parts.dropLast().last else { return name }
-    let shared = attention == "attn1" ? ["to_q", "to_k", "to_v"] : ["to_k", "to_v"]
-    guard shared.contains(String(last)) else { return name }
-    return parts.dropLast().joined(separator: ".") + ".to_k"
+    guard let last = parts.last, let parent = parts.dropLast().last else { return name }
+    switch (parent, last) {
+    case ("attn1", "to_q"), ("attn1", "to_k"), ("attn1", "to_v"):
+      return parts.dropLast().joined(separator: ".") + ".to_q"
+    case ("attn2", "to_k"), ("attn2", "to_v"): return "encoder_hidden_states"
+    case (_, "time_emb_proj"): return "temb"
+    default: return name
+    }
   }
 }
 

@@ -139,7 +139,7 @@ package struct Sampler: Sendable {
   /// - Throws: `CancellationError`, or an error of the U-Net's inputs.
   package func predict(
     _ modelInput: Tensor, timestep: Float, conditioning: Conditioning, step: Int = 0,
-    from state: UNetState? = nil, recording: ((UNetState) -> Void)? = nil,
+    from state: UNetState? = nil, recording: ((UNetState) throws -> Void)? = nil,
     observer: (any SamplingObserver)? = nil
   ) throws -> NoisePrediction {
     let count = modelInput.shape[0]

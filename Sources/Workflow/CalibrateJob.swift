@@ -77,15 +77,19 @@ package struct CalibrateJob: Job {
     }
     let digest = SourceDigest(try ModelSource.reading(run.model, run.reading, events))
     try settings.readPrompts()
+    let bound = try Model.bind(digest.watched)
+    let all = try settings.runs(of: bound)
+    let plan = WorkPlan(
+      settings, runs: try run.shard?.part(of: all) ?? all, of: bound,
+      measures: run.measures.contains(.sensitivity), byLayer: settings.effort == .thorough)
     let file = try calibrated(
       digest, settings, shard: run.shard, to: output, replacing: replacing,
-      resuming: run.resumes, reusing: mayReuse,
+      resuming: run.resumes, reusing: mayReuse, plan: plan,
       remedy: .choose(.resume, purpose: "to continue from there"), events)
     var outcome = CalibrationOutcome(file: file)
     if run.measures.contains(.sensitivity) {
-      let model = try Model.bind(digest.watched)
       outcome.sensitivities = try sensitivities(
-        of: model, file, partOf: run.shard == nil ? nil : settings.runs(of: model),
+        of: bound, file, partOf: run.shard == nil ? nil : all,
         byLayer: settings.effort == .thorough, events)
     }
     return outcome

@@ -40,6 +40,7 @@ package struct Shard: Sendable, Equatable {
 ///   - shard: the part of the runs to perform; `nil` performs all.
 ///   - reusing: whether a finished calibration at `path` that would not change is returned as it
 ///     is.
+///   - plan: the calls of the job, which are said before the first.
 ///   - remedy: how a user continues after an interruption.
 ///   - checkSpace: called before a calibration is computed in place of one at `path` that cannot be
 ///     used again, to check the space that more than the calibration needs.
@@ -49,7 +50,7 @@ package struct Shard: Sendable, Equatable {
 func calibrated(
   _ digest: SourceDigest, _ request: CalibrationRequest, shard: Shard? = nil, to path: String,
   replacing: Bool,
-  resuming: Bool, reusing: Bool, remedy: Remedy, checkSpace: () throws -> Void = {},
+  resuming: Bool, reusing: Bool, plan: WorkPlan, remedy: Remedy, checkSpace: () throws -> Void = {},
   _ events: @escaping EventSink
 ) throws -> CalibrationFile {
   let model = try Model.bind(digest.watched)
@@ -91,6 +92,10 @@ func calibrated(
       try requireOwnSpace()
     }
   }
+  events(.stage(.estimating))
+  let sizes = subject.settings.sizes
+  let smallest = sizes.min { $0.width * $0.height < $1.width * $1.height } ?? sizes[0]
+  events(.note(try plan.text(for: model, request, size: smallest)))
   events(.stage(.calibrating(images: runs.count, sizes: subject.settings.sizes)))
   let start = ContinuousClock.now
   do {

@@ -42,6 +42,8 @@ package enum Stage: Hashable, Sendable {
   case computing(ForwardJob.Component)
   /// Statistics of activations are collected.
   case calibrating(images: Int, sizes: [ImageSize])
+  /// A call of the U-Net is timed, to estimate the job's time.
+  case estimating
   /// The units of the U-Net are rounded one after the other, in recorded calls.
   case measuringSensitivities(units: Int, calls: Int)
   /// A model is written to a path.

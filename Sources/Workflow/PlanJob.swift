@@ -17,7 +17,8 @@ package struct PlanJob: Job {
 
   /// - Parameters:
   ///   - sizes: bytes of whole outputs; empty for sizes that are spread over all that can be reached.
-  ///   - layout: the output; without a program, both kinds of `.decant` files.
+  ///   - layout: the output. A program that reads several layouts has a curve for each; without a
+  ///     program, both kinds of `.decant` files have one.
   ///   - chart: the SVG file to write; `nil` writes none.
   package init(
     model: String, reading: InputOptions, calibration: String, sizes: [Int],
@@ -64,20 +65,31 @@ package struct PlanJob: Job {
     let errors = try guidedErrors(of: bound, modules: unet.modules, file, events)
     let plan = SizeErrorPlan(
       model: source.location,
-      curves: try budgets.map { try curve($0.output, $0.budget, errors) }, chart: chart?.path)
+      curves: budgets.map { curve($0.output, $0.budget, errors) }, chart: chart?.path)
+    if let least = plan.curves.map(\.smallest).min(), plan.curves.allSatisfy(\.points.isEmpty) {
+      throw JobError(
+        "\(source.location): no output can be as small as \(formatted(bytes: sizes.max() ?? 0)); the "
+          + "smallest is \(formatted(bytes: least))", remedy: .act("plan for larger sizes"))
+    }
     if let chart { try plan.writeChart(to: chart.path, replacing: chart.replacing) }
     return plan
   }
 
   /// The outputs to plan for.
   private var layouts: [LayoutRequest] {
-    if layout.options.program != nil || layout.kind != nil { return [layout] }
-    return [LayoutRequest(), LayoutRequest(codes: false)]
+    if layout.kind != nil { return [layout] }
+    guard let program = layout.options.program else {
+      return [LayoutRequest(), LayoutRequest(codes: false)]
+    }
+    let writers = Layouts.writers.filter { $0.profiles.contains { $0.name == program } }
+    // Without one, the layout refuses the program.
+    return writers.isEmpty
+      ? [layout] : writers.map { LayoutRequest(kind: $0.name, program: program) }
   }
 
   private func curve(
     _ output: BudgetOutput, _ budget: Budget, _ errors: GuidedErrors
-  ) throws -> SizeErrorPlan.Curve {
+  ) -> SizeErrorPlan.Curve {
     let curve = budget.curve(errors)
     func point(_ allocation: Allocation, type: String?) -> SizeErrorPlan.Point {
       SizeErrorPlan.Point(
@@ -90,16 +102,9 @@ package struct PlanJob: Job {
       let count = 10
       wanted = (0..<count).map { least * pow(most / least, Double($0) / Double(count - 1)) }
     }
-    let points = try wanted.map { bytes in
-      // A size between the smallest and the next one is that of the smallest.
-      guard let allocation = curve.allocation(within: bytes * (1 + 1e-9)) else {
-        throw JobError(
-          "a \(output.writer.title(for: output.profile)) of "
-            + "\(formatted(bytes: Int(bytes + budget.fixedBytes))) is too small for the model; the "
-            + "smallest is \(formatted(bytes: Int(least + budget.fixedBytes)))",
-          remedy: .act("plan for larger sizes"))
-      }
-      return point(allocation, type: nil)
+    let points = wanted.compactMap { bytes in
+      // The smallest output has exactly the smallest of the wanted bytes.
+      curve.allocation(within: bytes * (1 + 1e-9)).map { point($0, type: nil) }
     }
     var fixed: [SizeErrorPlan.Point] = []
     if !output.isCoded {
@@ -109,6 +114,7 @@ package struct PlanJob: Job {
       }
     }
     return SizeErrorPlan.Curve(
+      smallest: Int((budget.fixedBytes + least).rounded()),
       title: output.writer.title(for: output.profile)
         + (output.writer.settings.contains(.coding) && !output.isCoded ? " without coding" : ""),
       layout: output.writer.name, program: output.profile.name, isCoded: output.isCoded,

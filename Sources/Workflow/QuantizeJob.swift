@@ -82,6 +82,11 @@ package struct QuantizationRequest: Sendable {
     return choices
   }
 
+  /// Whether the plan keeps the most sensitive layers.
+  var keepsSensitive: Bool {
+    target == nil && plan == nil && keptShare ?? SensitiveLayers.standardShare > 0
+  }
+
   /// Measures what rounding each layer does, where the plan keeps the most sensitive layers and a
   /// calibration allows it.
   ///
@@ -90,8 +95,8 @@ package struct QuantizationRequest: Sendable {
   mutating func measureErrors(
     of source: ModelSource, _ calibration: CalibrationFile?, _ events: EventSink
   ) throws {
-    guard target == nil, plan == nil, keptShare ?? SensitiveLayers.standardShare > 0,
-      try namedScheme(type).encoding.isQuantized, let calibration, calibration.allowsMeasurements,
+    guard keepsSensitive, try namedScheme(type).encoding.isQuantized, let calibration,
+      calibration.allowsMeasurements,
       let model = try? Model.bind(source), let unet = model[ComponentName.unet]
     else { return }
     errors = try guidedErrors(of: model, modules: unet.modules, calibration, events)

@@ -74,7 +74,7 @@ package struct ShrinkJob: Job {
     try output.checkLoadable(current, by: writer)
     let bound = try Model.bind(current)
     try calibrating.check(bound)
-    if let verification { try bound.check(verification.sampling) }
+    if let verification { try bound.check(verification.sampling(of: bound)) }
     var calibrating = calibrating
     try calibrating.readPrompts()
     var verification = verification
@@ -124,9 +124,14 @@ package struct ShrinkJob: Job {
     try checkSpace(calibrated: makesCalibration && !exists ? bound : nil)
     try verification?.checkMemory(for: bound)
     if let report { try verification?.checkSpace(forReport: report, of: bound) }
+    var plan = WorkPlan(
+      calibrating, runs: try calibrating.runs(of: bound), of: bound,
+      measures: request.keepsSensitive && expectedCalls >= CalibrationFile.measurableCalls,
+      rounds: planned.plan[ComponentName.unet]?.method.usesMoments == true)
+    try verification?.add(to: &plan, of: bound, calibration: cut == nil ? calibrating : nil)
     let file =
       try given
-      ?? calibrationFile(calibrated, calibrating, makesCalibration, events) {
+      ?? calibrationFile(calibrated, calibrating, makesCalibration, plan, events) {
         try checkSpace(calibrated: bound)
       }
     verification?.promptsExcluded = Set(file?.runs.map(\.prompt) ?? [])
@@ -292,7 +297,7 @@ package struct ShrinkJob: Job {
   /// - Parameter checkSpace: called before a new one is computed in place of another.
   private func calibrationFile(
     _ digest: SourceDigest, _ request: CalibrationRequest, _ makesCalibration: Bool,
-    _ events: @escaping EventSink,
+    _ plan: WorkPlan, _ events: @escaping EventSink,
     checkSpace: () throws -> Void
   ) throws -> CalibrationFile? {
     guard makesCalibration else { return nil }
@@ -300,7 +305,7 @@ package struct ShrinkJob: Job {
     events(.note("the calibration is kept as \(path); an interrupted calibration can be continued"))
     return try calibrated(
       digest, request, to: path, replacing: output.replacing, resuming: true, reusing: true,
-      remedy: .repeatCommand, checkSpace: checkSpace, events)
+      plan: plan, remedy: .repeatCommand, checkSpace: checkSpace, events)
   }
 }
 

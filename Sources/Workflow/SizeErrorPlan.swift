@@ -16,12 +16,14 @@ package struct SizeErrorPlan: JobOutcome {
 
   /// The points of one output.
   struct Curve: Sendable {
+    /// Bytes of the smallest output.
+    let smallest: Int
     /// `decant file without coding`.
     let title: String
     let layout: String
     let program: String
     let isCoded: Bool
-    /// Points with types that are chosen for each layer, the smallest first.
+    /// Points with types that are chosen for each layer; those that can be reached.
     let points: [Point]
     /// Points with one type for all layers.
     let types: [Point]
@@ -70,7 +72,8 @@ extension SizeErrorPlan.Curve {
   fileprivate var json: JSONValue {
     [
       "title": .string(title), "layout": .string(layout), "program": .string(program),
-      "coded": .bool(isCoded), "points": .array((points + types).map(\.json)),
+      "coded": .bool(isCoded), "smallest": .integer(smallest),
+      "points": .array((points + types).map(\.json)),
     ]
   }
 }

@@ -26,7 +26,8 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var pictures: Int?
   /// Decides on the sizes, where none is given, and on how many images and blocks are compared.
   package let effort: Effort
-  package var guidanceScale: Double
+  /// `nil` is the usual one of the model's family.
+  package var guidanceScale: Double?
   /// A scheduler's name; `nil` is the reference's own.
   package var scheduler: String?
   /// The sizes at which calls are compared; that of the images is the first. Empty for the effort's
@@ -59,7 +60,7 @@ package struct VerificationRequest: RunRequest, Sendable {
     VerificationRequest(
       promptsPath: nil, promptLimit: effort.prompts, limitsPromptFiles: false,
       promptsExcluded: [], steps: effort.steps, seeds: 1, pictures: nil, effort: effort,
-      guidanceScale: SamplingRequest.standardGuidanceScale, scheduler: nil, sizes: [],
+      guidanceScale: nil, scheduler: nil, sizes: [],
       hasBaselines: true, compute: .f32, referenceCompute: .f32)
   }
 
@@ -73,10 +74,14 @@ package struct VerificationRequest: RunRequest, Sendable {
   }
 
   /// A sampler's request with these settings, to check before any weights are read.
-  var sampling: SamplingRequest {
+  private func guidanceScale(for model: Model) -> Double {
+    guidanceScale ?? model.family.sampling.guidanceScale
+  }
+
+  func sampling(of model: Model) -> SamplingRequest {
     var sampling = SamplingRequest(prompt: "")
     sampling.steps = steps
-    sampling.guidanceScale = guidanceScale
+    sampling.guidanceScale = guidanceScale(for: model)
     sampling.scheduler = scheduler
     sampling.setSize(sizes.first)
     return sampling
@@ -102,12 +107,34 @@ package struct VerificationRequest: RunRequest, Sendable {
     promptLimit = max(1, try imageCount)
   }
 
+  /// Adds the calls of the verification to a plan: those of each compared model, and the images of the
+  /// reference and the candidate.
+  ///
+  /// - Parameter calibration: the calibration whose calls are used again; `nil` records the
+  ///   reference's calls.
+  func add(
+    to plan: inout WorkPlan, of model: Model, calibration: CalibrationRequest?
+  ) throws {
+    let models = hasBaselines ? 3 : 1
+    let sizes = sizes(for: model)
+    var calls: [(count: Int, size: ImageSize)] = [(2 * steps * (try imageCount), sizes[0])]
+    if let calibration {
+      let runs = try calibration.runs(of: model)
+      let recorded = try calibration.callCount(of: model) / max(1, runs.count)
+      calls += runs.map { (models * recorded, $0.size) }
+    } else {
+      let runs = try prompts.count * seeds
+      calls += sizes.map { ((1 + models) * steps * runs, $0) }
+    }
+    plan.add("verification", calls: calls)
+  }
+
   /// Refuses images that take more memory than the process can get.
   ///
   /// - Throws: ``MemoryError``, or an error of the prompts.
   func checkMemory(for reference: Model) throws {
     for (index, size) in sizes(for: reference).enumerated() {
-      var sampling = sampling
+      var sampling = sampling(of: reference)
       sampling.setSize(size)
       try reference.checkMemory(for: sampling, images: index == 0 ? 2 * (try imageCount) : 0)
     }
@@ -126,7 +153,7 @@ package struct VerificationRequest: RunRequest, Sendable {
     let sizes = sizes(for: reference)
     return VerificationSettings(
       prompts: try prompts, seeds: (0..<seeds).map { UInt64($0) }, images: try imageCount,
-      steps: steps, guidanceScale: guidanceScale, scheduler: scheduler, size: sizes[0],
+      steps: steps, guidanceScale: guidanceScale(for: reference), scheduler: scheduler, size: sizes[0],
       otherSizes: Array(sizes.dropFirst()), blockSteps: effort.blockSteps)
   }
 
@@ -236,7 +263,7 @@ func verify(
   let verifier = Verifier(
     settings: settings, thresholds: request.thresholds, tool: "decant \(toolVersion)",
     machine: "\(machineName()), \(counted(Threads.count, "thread"))")
-  try original.model.check(request.sampling)
+  try original.model.check(request.sampling(of: original.model))
   try request.checkMemory(for: original.model)
   let other = try subject(candidate, bytes: candidateBytes, request.compute)
   // The baselines read weights, so the models are compared first.

@@ -99,6 +99,10 @@ struct MomentTests {
     #expect(name(block + ".attn1.to_q") == name(block + ".attn1.to_v"))
     #expect(name(block + ".attn1.to_q") == name(block + ".attn1.to_k"))
     #expect(name(block + ".attn2.to_k") == name(block + ".attn2.to_v"))
+    #expect(
+      name(block + ".attn2.to_k") == name("mid_block.attentions.0.transformer_blocks.0.attn2.to_v"))
+    #expect(
+      name("down_blocks.0.resnets.0.time_emb_proj") == name("mid_block.resnets.1.time_emb_proj"))
     #expect(name(block + ".attn2.to_q") != name(block + ".attn2.to_k"))
     #expect(name(block + ".attn1.to_k") != name(block + ".attn2.to_k"))
     #expect(name(block + ".attn1.to_out.0") == block + ".attn1.to_out.0")

@@ -114,7 +114,7 @@ import Testing
   }
 
   private static let shares = "a percentage from 0 to 100, such as 3%"
-  private static let parts = "I/N, the I-th of N parts, such as 1/4"
+  private static let parts = "I/N with I from 1 to N, such as 1/4"
   private static let efforts = "Please provide one of 'quick', 'standard' or 'thorough'."
 
   @Test(arguments: [

@@ -1,5 +1,5 @@
 import ModelSources
-import Support
+package import Support
 import Tensors
 
 extension ImageSize {
@@ -11,7 +11,7 @@ extension ImageSize {
   fileprivate var doubled: ImageSize { ImageSize(width: 2 * width, height: 2 * height) }
 
   /// The size of the latent of an image, at least 1x1.
-  func latent(by factor: Int) -> ImageSize {
+  package func latent(by factor: Int) -> ImageSize {
     ImageSize(width: max(1, width / factor), height: max(1, height / factor))
   }
 }

@@ -151,19 +151,27 @@ struct BudgetOutput {
     writer.codedByteCount(of: tensor, options: layout.options) ?? tensor.byteCount
   }
 
+  /// The most weights of a layer for which packed types are tried in a coded output: codes of small
+  /// layers are coded badly, or not at all.
+  private static let fewWeights = 1 << 14
+
   /// The schemes that the output can hold a layer in.
   ///
   /// Coded outputs have integer codes with chosen steps; others every type that the program reads.
   func schemes(for layer: ModuleSpec, rest: any Scheme) -> [any Scheme] {
-    let all: [any Scheme] =
-      isCoded
-      ? SteppedScheme.bases.flatMap { base in
+    let shape = layer.weight.shape
+    var all: [any Scheme] = []
+    if isCoded {
+      all = SteppedScheme.bases.flatMap { base in
         SteppedScheme.steps.map { SteppedScheme(base, step: $0) }
       }
-      : Schemes.all.filter { $0.encoding.codeFormat?.isRotated == false }
+    }
+    if !isCoded || shape.count <= Self.fewWeights {
+      all += Schemes.all.filter { $0.encoding.codeFormat?.isRotated == false }
+    }
     return all.filter { scheme in
       profile.reads(
-        TensorEntry(shape: layer.weight.shape, encoding: scheme.encoding), of: layer.weight.name,
+        TensorEntry(shape: shape, encoding: scheme.encoding), of: layer.weight.name,
         in: ComponentName.unet)
     } + [rest]
   }

@@ -30,8 +30,9 @@ struct TargetOutcome: Sendable {
   var detail: (name: String, json: JSONValue, text: String) { ("budget", json, text) }
 
   var text: String {
+    let found = (attempts == 0 ? "about " : "") + target.text(figure)
     var lines = [
-      "\(target.noun): \(attempts == 0 ? "about " : "")\(target.text(figure)), at most \(target.text(target.figure)) was requested"
+      "\(target.noun): \(found), at most \(target.text(target.figure)) was requested"
     ]
     let percent = QuantizationTarget.error(0)
     let errors = [

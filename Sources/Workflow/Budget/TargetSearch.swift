@@ -22,6 +22,8 @@ struct TargetSearch {
 
   /// The largest figure that is aimed at, relative to the target.
   private static let aim = 0.997
+  /// The same of an error, which is corrected by a factor.
+  private static let errorAim = 0.97
   /// The most models that are made.
   private static let attempts = 5
 
@@ -55,9 +57,7 @@ struct TargetSearch {
     modules = unet.modules
     switch target {
     case .error where calls == 0, .error where bound == nil:
-      throw JobError(
-        "\(source.location): a target for the error needs a complete model and a calibration with "
-          + "recorded calls", remedy: .choose(.calibration))
+      throw Self.errorNeedsCalls(source)
     case .memory where bound == nil:
       throw JobError(
         "\(source.location): a target for the memory needs a complete model, and this is a part of one"
@@ -173,6 +173,7 @@ struct TargetSearch {
   ) throws -> Result<Output> {
     let errors = try guidedErrors(of: bound, modules: modules, calibration, events)
     if !errors.isMeasured {
+      if isError { throw Self.errorNeedsCalls(source) }
       events(
         .note(
           "the sensitivity of the layers is assumed, because there is no calibration with recorded "
@@ -183,7 +184,7 @@ struct TargetSearch {
     var limit = target.figure
     if case .size = target { limit *= Self.aim }
     if case .bits = target { limit *= Self.aim }
-    var found: [Double] = []
+    var last: (figure: Double, bytes: Double)?
     for attempt in 1...Self.attempts {
       let allocation = try allocation(errors, curve, limit)
       let model = try quantized(choosing(allocation))
@@ -196,15 +197,14 @@ struct TargetSearch {
         figure = Double(made.bytes)
       case .bits: figure = try budget.measuredBits(of: model.model)
       case .error:
-        figure = try calibration.flatMap { try error(of: model, $0, events) } ?? 0
+        figure = try calibration.flatMap { try error(of: model, $0, events) } ?? .infinity
       case .memory: figure = try self.figure(allocation)
       }
-      found.append(figure)
-      let isLargest = allocation.bytes >= curve.largest.bytes
-      let isLast = attempt == Self.attempts
-      if target.isNearlyReached(by: figure)
-        || target.isMet(by: figure) && (isLargest || isLast || attempt > 2 && isError)
-      {
+      // A target that is met, but not nearly, is accepted where another attempt would hardly change it.
+      let isFinal =
+        attempt == Self.attempts || allocation.bytes == last?.bytes
+        || allocation.bytes >= curve.largest.bytes || isError && attempt > 2
+      if target.isNearlyReached(by: figure) || target.isMet(by: figure) && isFinal {
         let whole = try output ?? written(model)
         let measured =
           isError ? figure : try calibration.flatMap { try error(of: model, $0, events) }
@@ -214,16 +214,29 @@ struct TargetSearch {
             target: target, figure: figure, predictedError: errors.predicted(allocation),
             measuredError: measured, attempts: attempt, plan: model.plan.json))
       }
-      switch target {
-      case .size, .bits: limit += Self.aim * target.figure - figure
-      case .error: limit *= 0.97 * target.figure / max(figure, target.figure / 10)
-      case .memory: limit -= figure - target.figure
-      }
+      last = (figure, allocation.bytes)
+      limit = corrected(limit, by: figure)
     }
     throw JobError(
-      "\(location): the \(target.noun) is \(target.text(found.last ?? 0)) after \(Self.attempts) "
+      "\(location): the \(target.noun) is \(target.text(last?.figure ?? 0)) after \(Self.attempts) "
         + "attempts, and must be at most \(target.text(target.figure))",
       remedy: .adjust(target.setting, .larger))
+  }
+
+  /// The limit for the next choice, after one of `limit` gave `figure`. Sizes differ from their estimates
+  /// by what does not depend on the choice, and errors by a factor.
+  private func corrected(_ limit: Double, by figure: Double) -> Double {
+    switch target {
+    case .size, .bits: limit + Self.aim * target.figure - figure
+    case .error: limit * Self.errorAim * target.figure / max(figure, target.figure / 10)
+    case .memory: limit - (figure - target.figure)
+    }
+  }
+
+  private static func errorNeedsCalls(_ model: ModelSource) -> JobError {
+    JobError(
+      "\(model.location): a target for the error needs a complete model and a calibration with "
+        + "recorded calls", remedy: .choose(.calibration))
   }
 
   private var isError: Bool { if case .error = target { true } else { false } }
