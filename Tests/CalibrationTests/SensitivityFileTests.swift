@@ -26,6 +26,12 @@ struct SensitivityFileTests {
     return SensitivityFile(sensitivities, beside: calibration)
   }
 
+  private static func members(_ path: String) throws -> JSONObject {
+    let text = String(decoding: try bytes(path), as: UTF8.self)
+    let value = try JSONValue(parsing: text)
+    return try #require(value.object)
+  }
+
   /// Every bit of the numbers is kept.
   @Test func isReadAsItIsWritten() throws {
     try withTemporaryFolder { folder in
@@ -46,8 +52,7 @@ struct SensitivityFileTests {
     try withTemporaryFolder { folder in
       let file = try Self.file(folder + "/c")
       try file.write()
-      let value = try JSONValue(parsing: try ByteSlice.mapping(file.path).bytes)
-      let object = try #require(value.object)
+      let object = try Self.members(file.path)
       #expect(
         object.keys
           == ["format", "version", "model", "settings", "relative_step", "calls", "units"])
@@ -84,8 +89,7 @@ struct SensitivityFileTests {
   ) throws -> String {
     let file = try file(folder + "/" + UUID().uuidString)
     try file.write()
-    let value = try JSONValue(parsing: try ByteSlice.mapping(file.path).bytes)
-    var object = try #require(value.object)
+    var object = try members(file.path)
     try change(&object)
     let text = JSONValue.object(object).text()
     return try refusal(of: text, in: folder)
