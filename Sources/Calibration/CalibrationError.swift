@@ -9,7 +9,10 @@ package enum CalibrationError: RemediableError, Equatable {
   case version(path: String, found: String)
   /// A member of a calibration or of another document beside it.
   case metadata(path: String, document: String, member: String, found: String, expected: String)
-  case malformedMetadata(path: String, error: JSONError)
+  /// `part` says what is not JSON: `calibration's metadata`.
+  case notJSON(path: String, part: String, error: JSONError)
+  /// Sensitivities of more bytes.
+  case tooLarge(path: String, limit: Int)
   /// Of some calibrations that are merged, the sensitivities are not there.
   case missingSensitivities(path: String, present: String)
   /// Sensitivities that do not belong together.
@@ -49,8 +52,10 @@ package enum CalibrationError: RemediableError, Equatable {
       "\(path): calibration version \(found), expected \(CalibrationFile.version)"
     case .metadata(let path, let document, let member, let found, let expected):
       "\(path): '\(member)' of the \(document) is \(found), expected \(expected)"
-    case .malformedMetadata(let path, let error):
-      "\(path): the calibration's metadata is not JSON: \(error)"
+    case .notJSON(let path, let part, let error):
+      "\(path): the \(part) is not JSON: \(error)"
+    case .tooLarge(let path, let limit):
+      "\(path): more than \(formatted(bytes: limit)), expected a file of sensitivities"
     case .missingSensitivities(let path, let present):
       "\(path) does not exist, but \(present) does; sensitivities are merged with their calibrations"
     case .otherSensitivities(let paths):

@@ -19,12 +19,12 @@ extension CalibrationFile {
         path: path,
         found: "a safetensors file without '\(Self.metadataKey)' in its metadata")
     }
+    let reader = MemberReader(path: path)
     let value: JSONValue
     do { value = try JSONValue(parsing: text) } catch {
-      throw CalibrationError.malformedMetadata(path: path, error: error)
+      throw CalibrationError.notJSON(path: path, part: "calibration's metadata", error: error)
     }
-    let reader = MemberReader(path: path, name: Self.metadataKey)
-    let object = try reader.object(value)
+    let object = try reader.object(value, Self.metadataKey)
     // Files of version 1 have no recorded calls.
     let hasCalls = object["version"] != 1
     if let version = object["version"], hasCalls, version != .integer(Self.version) {
@@ -136,9 +136,8 @@ extension MemberReader {
   func run(
     _ value: JSONValue, _ name: String, and others: [String] = [], ofSize size: ImageSize? = nil
   ) throws(CalibrationError) -> CalibrationRun {
-    guard let object = value.object else { throw refuse(name, value, "an object") }
     let run = try members(
-      object,
+      try object(value, name),
       ["prompt", "negative_prompt", "seed"] + (size == nil ? ["width", "height"] : []) + others,
       of: name)
     let seed = UInt64(try integer(run, "seed", of: name, from: 0))
@@ -157,8 +156,8 @@ extension MemberReader {
     }
     let calls = try values.enumerated().map { index, value in
       let name = "calls[\(index)]"
-      guard let object = value.object else { throw refuse(name, value, "an object") }
-      let call = try members(object, ["run", "step", "timestep"], of: name)
+      let call = try members(
+        try object(value, name), ["run", "step", "timestep"], of: name)
       let run = try integer(call, "run", of: name, from: 0)
       guard runs.indices.contains(run) else {
         throw refuse(name + ".run", call["run"], "the index of a run")

@@ -3,8 +3,6 @@ internal import Support
 /// Reads the members of a JSON document beside or in a calibration. Its errors name the wrong member.
 struct MemberReader {
   let path: String
-  /// The name of the whole value.
-  let name: String
   /// What the document is, in errors: `calibration`.
   var document = "calibration"
 
@@ -15,7 +13,7 @@ struct MemberReader {
       path: path, document: document, member: member, found: String(shown), expected: expected)
   }
 
-  func object(_ value: JSONValue) throws(CalibrationError) -> JSONObject {
+  func object(_ value: JSONValue, _ name: String) throws(CalibrationError) -> JSONObject {
     guard let object = value.object else { throw refuse(name, value, "an object") }
     return object
   }

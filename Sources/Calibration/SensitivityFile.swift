@@ -1,4 +1,3 @@
-private import Foundation
 internal import Support
 
 /// Sensitivities in a JSON file beside a calibration, so that they are measured once. The file can be
@@ -10,6 +9,8 @@ package struct SensitivityFile: Sendable, Equatable {
   private static let format = "decant-sensitivities"
   /// What follows the calibration's name.
   private static let ending = ".sensitivity.json"
+  /// The most bytes of a file: those of a thousand layers in a thousand calls.
+  private static let byteLimit = 32 << 20
 
   package let path: String
   /// The calibrated weights, and the sampling of the calls.
@@ -89,14 +90,16 @@ package struct SensitivityFile: Sendable, Equatable {
 extension SensitivityFile {
   /// - Throws: ``CalibrationError`` for a file of another form, or `FileError`.
   package init(path: String) throws {
-    let text = try String(decoding: Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self)
-    let value: JSONValue
-    do { value = try JSONValue(parsing: text) } catch {
-      throw CalibrationError.malformedMetadata(path: path, error: error)
+    guard let bytes = try bytesToEnd(ofFileOrPipe: path, limit: Self.byteLimit) else {
+      throw CalibrationError.tooLarge(path: path, limit: Self.byteLimit)
     }
-    let reader = MemberReader(path: path, name: "the whole", document: "sensitivities")
+    let value: JSONValue
+    do { value = try JSONValue(parsing: ByteSlice(bytes).bytes) } catch {
+      throw CalibrationError.notJSON(path: path, part: "file of sensitivities", error: error)
+    }
+    let reader = MemberReader(path: path, document: "sensitivities")
     let object = try reader.members(
-      try reader.object(value),
+      value.object ?? [:],
       ["format", "version", "model", "settings", "relative_step", "calls", "units"])
     guard object["format"] == .string(Self.format) else {
       throw reader.refuse("format", object["format"], "'\(Self.format)'")
@@ -107,8 +110,11 @@ extension SensitivityFile {
     guard object["relative_step"] == .number(Sensitivities.relativeStep) else {
       throw reader.refuse("relative_step", object["relative_step"], "\(Sensitivities.relativeStep)")
     }
-    guard let calls = object["calls"]?.array, let units = object["units"]?.array else {
-      throw reader.refuse("calls", object["calls"], "an array, as of 'units'")
+    guard let calls = object["calls"]?.array else {
+      throw reader.refuse("calls", object["calls"], "an array")
+    }
+    guard let units = object["units"]?.array else {
+      throw reader.refuse("units", object["units"], "an array")
     }
     self.path = path
     model = try reader.model(object)
@@ -118,7 +124,7 @@ extension SensitivityFile {
         let name = "calls[\(index)]"
         return Sensitivities.Call(
           run: try reader.run(value, name, and: ["step"]),
-          step: try reader.integer(try reader.object(value), "step", of: name, from: 0))
+          step: try reader.integer(value.object ?? [:], "step", of: name, from: 0))
       },
       units: try units.enumerated().map { index, value in
         try reader.unit(value, "units[\(index)]", calls: calls.count)
@@ -135,7 +141,7 @@ extension MemberReader {
     _ value: JSONValue, _ name: String, calls: Int
   ) throws(CalibrationError) -> Sensitivities.Unit {
     let unit = try members(
-      try object(value), ["name", "modules", "weights", "errors"], of: name)
+      try object(value, name), ["name", "modules", "weights", "errors"], of: name)
     let modules = (unit["modules"]?.array ?? []).compactMap(\.string)
     guard !modules.isEmpty, modules.count == unit["modules"]?.array?.count else {
       throw refuse(full("modules", name), unit["modules"], "names of layers")

@@ -92,7 +92,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
     }
     if minutes != nil, shard != nil {
       throw ValidationError(
-        "--minutes has no place beside --shard: the parts would not be those of one calibration; "
+        "--minutes cannot be given with --shard: the parts would not be those of one calibration; "
           + "leave it out.")
     }
     if merge.isEmpty { return }

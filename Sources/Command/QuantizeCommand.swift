@@ -161,8 +161,8 @@ struct QuantizationArguments: ParsableArguments {
 
   @OptionGroup var targets: TargetArguments
 
-  /// Refuses --convrot with a type whose weights are not rotated, and several settings that decide on
-  /// types. An unknown type is left to the job.
+  /// Refuses --convrot with a type whose weights are not rotated, --keep-sensitive where it has no
+  /// effect, and several settings that decide on types. An unknown type is left to the job.
   ///
   /// - Parameters:
   ///   - type: the value of --type; `nil` where it is not given.
@@ -179,6 +179,13 @@ struct QuantizationArguments: ParsableArguments {
           "\(listed(idle)) \(idle.count == 1 ? "contradicts" : "contradict") --plan, which has the type "
             + "of each layer; leave \(idle.count == 1 ? "it" : "them") out.")
       }
+    }
+    if keepSensitive != nil,
+      let option = (targets.given + (only.isEmpty ? [] : ["--only"])).first
+    {
+      throw ValidationError(
+        "--keep-sensitive has no effect with \(option), which decides on the types of the layers; "
+          + "leave it out.")
     }
     if convrot, targets.target != nil {
       throw ValidationError("--convrot needs --type, and no target.")

@@ -50,7 +50,8 @@ struct TargetArguments: ParsableArguments {
   /// Whether neither a target nor a plan is given.
   var isEmpty: Bool { given.isEmpty }
 
-  private var given: [String] { targets.map(\.option) + (plan == nil ? [] : ["--plan"]) }
+  /// Names of the options that are given.
+  var given: [String] { targets.map(\.option) + (plan == nil ? [] : ["--plan"]) }
 
   /// - Parameters:
   ///   - type: the value of --type; `nil` where it is not given.

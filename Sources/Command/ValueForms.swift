@@ -18,20 +18,23 @@ struct ValueForm: Sendable {
 
   /// The form of an option's values; `nil` for text.
   static func of(_ option: OptionTable.Entry) -> ValueForm? {
-    byOption[option.preferredName] ?? option.valueName.flatMap { byValueName[$0] }
+    guard let valueName = option.valueName else { return nil }
+    return byOption["\(option.preferredName) <\(valueName)>"] ?? byValueName[valueName]
   }
 
+  /// Forms of single options, by their names and those of their values.
   private static let byOption = [
-    "--size": ValueForm("WIDTHxHEIGHT in pixels, multiples of 8, such as 512x512") {
-      ImageSizes(argument: $0) != nil
+    "--size <WxH>": ValueForm("WIDTHxHEIGHT in pixels, multiples of 8, such as 512x512") {
+      ImageSize(argument: $0) != nil
     },
-    "--keep-sensitive": ValueForm("a percentage from 0 to 100, such as 3%") {
+    "--pictures <n>": ValueForm("a whole number, 0 or more") { Int($0) != nil },
+    "--minutes <n>": number,
+    "--measure <name>": ValueForm(
+      alternatives(CalibrateJob.Measurement.allCases.map(\.rawValue))
+    ) { Measurements(argument: $0) != nil },
+    "--keep-sensitive <percent>": ValueForm("a percentage from 0 to 100, such as 3%") {
       ShareArgument(argument: $0) != nil
     },
-    "--minutes": number,
-    "--shard": ValueForm("I/N with I from 1 to N, such as 1/4") { Shard(argument: $0) != nil },
-    "--measure": ValueForm("sensitivity") { Measurements(argument: $0) != nil },
-    "--pictures": ValueForm("a whole number, 0 or more") { Int($0) != nil },
   ]
 
   /// Forms by the name that a value has in the help.
@@ -39,6 +42,11 @@ struct ValueForm: Sendable {
     "WxH": ValueForm("WIDTHxHEIGHT in pixels, such as 1024x1024") {
       ImageSize(argument: $0) != nil
     },
+    "WxH[,WxH]": ValueForm(
+      "WIDTHxHEIGHT in pixels, multiples of 8, or several, separated by commas, such as "
+        + "512x512,256x256"
+    ) { ImageSizes(argument: $0) != nil },
+    "I/N": ValueForm("I/N with I from 1 to N, such as 1/4") { Shard(argument: $0) != nil },
     "x,y": ValueForm("X,Y in pixels from the left and the top, 0 or more, such as 0,0") {
       PointArgument(argument: $0) != nil
     },

@@ -44,9 +44,10 @@ package struct Shard: Sendable, Equatable {
 ///   - remedy: how a user continues after an interruption.
 ///   - checkSpace: called before a calibration is computed in place of one at `path` that cannot be
 ///     used again, to check the space that more than the calibration needs.
-/// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image,
-///   ``CalibrationError``, ``DiskSpaceError``, ``JobError`` or ``BindingError`` for a model that
-///   cannot run, or an error of the prompts, the sampler or the weights' source.
+/// - Throws: ``InterruptedCalibration`` when the task is cancelled after the first image, `FileError`
+///   for a finished calibration that is neither used nor replaced, ``CalibrationError``,
+///   ``DiskSpaceError``, ``JobError`` or ``BindingError`` for a model that cannot run, or an error of
+///   the prompts, the sampler or the weights' source.
 func calibrated(
   _ digest: SourceDigest, _ request: CalibrationRequest, shard: Shard? = nil, to path: String,
   replacing: Bool,
@@ -86,11 +87,9 @@ func calibrated(
       events(.note("\(path) is a calibration of this model with these settings and is used again"))
       return finished
     }
-    // Where it may not be replaced, the calibrator refuses it.
-    if replacing {
-      try checkSpace()
-      try requireOwnSpace()
-    }
+    guard replacing else { throw FileError(.exists, path) }
+    try checkSpace()
+    try requireOwnSpace()
   }
   events(.stage(.estimating))
   let sizes = subject.settings.sizes

@@ -272,7 +272,7 @@ func verify(
   try noteTruncation(of: settings.prompts.texts, by: original.model, events)
   let baselines = try request.baselines(of: reference).map { baseline in
     let request = QuantizationRequest(
-      type: baseline.scheme.name, method: RoundingMethods.nearest.name)
+      type: baseline.scheme.name, method: RoundingMethods.nearest.name, keptShare: 0)
     return Verifier.Subject(
       name: baseline.name, model: try Model.bind(try QuantizedModel(reference, request).model),
       arithmetic: other.arithmetic, roundsToHalf: baseline.roundsToHalf)

@@ -5,13 +5,13 @@ import Sampling
 import TestSupport
 import Testing
 
-/// Calibration of a narrow model of each kind of pipeline.
+/// Calibration, and a measurement with its calls, of a narrow model of each kind of pipeline.
 struct FamilyTests {
   @Test(arguments: [
     ("sd-v1-5-inpainting", 9, true), ("sd-v2-1", 4, true), ("lcm-dreamshaper-v7", 4, false),
     ("koala-700m", 4, true), ("sdxl-turbo", 4, true), ("sdxl-refiner-1.0", 4, true),
   ])
-  func collectsEveryModule(name: String, channels: Int, isGuided: Bool) throws {
+  func collectsEveryModuleAndMeasures(name: String, channels: Int, isGuided: Bool) throws {
     let tokenizer = try smallTokenizer()
     let family = try #require(Family.named(name))
     let model = try Model.bind(
@@ -31,6 +31,16 @@ struct FamilyTests {
       let first = try #require(file.statistics["conv_in"])
       #expect(first.channels == channels)
       #expect((first.meanSquares(of: .unconditional) != nil) == isGuided)
+
+      // Units of the first, a middle and the last stage, in the first recorded call.
+      let all = SensitivityUnit.units(of: model.unet.modules, byLayer: false)
+      let measurement = SensitivityMeasurement(
+        model, file, units: [all[0], all[all.count / 2], all[all.count - 1]],
+        calls: [file.calls[0]])
+      let sensitivities = try measurement.run(continuing: measurement.empty)
+      #expect(sensitivities.isComplete)
+      let errors = sensitivities.units.flatMap(\.errors)
+      #expect(errors.allSatisfy { $0 > 0 && $0.isFinite }, "\(errors)")
     }
   }
 }

@@ -370,6 +370,39 @@ import Testing
     }
   }
 
+  /// The most sensitive layers are kept by default, and none with a share of 0.
+  @Test func theShareOfKeptLayers() throws {
+    try withModel { folder in
+      func kept(_ options: [String]) throws -> Int {
+        let plan = try expectDecant(
+          ["quantize", "model", "--type", "int8", "--dry-run", "--quiet", "--json"] + options,
+          in: folder)
+        return plan.output.split(separator: "most sensitive layers").count - 1
+      }
+      let standard = try kept([])
+      #expect(standard > 0)
+      #expect(try kept(["--keep-sensitive", "3%"]) == standard)
+      #expect(try kept(["--keep-sensitive", "10"]) > standard)
+      #expect(try kept(["--keep-sensitive", "0"]) == 0)
+    }
+  }
+
+  /// Several sizes and parts of minutes, and a shard of the runs.
+  @Test func calibratesPartsOfSeveralSizes() throws {
+    try withModel { folder in
+      let calibrate = [
+        "calibrate", "model", "--steps", "1", "--prompt-limit", "3", "--size", "16x16,32x16",
+        "--quiet",
+      ]
+      let whole = try expectDecant(calibrate + ["-o", "c", "--minutes", "59.5"], in: folder)
+      #expect(whole.output.hasPrefix("c: 3 images, 1 step each, 16x16 or 32x16; "))
+      let part = try expectDecant(
+        calibrate + ["-o", "p", "--shard", "2/2", "--measure", "sensitivity"], in: folder)
+      #expect(part.output.hasPrefix("p: 1 image, 1 step each, 16x16 or 32x16; "))
+      #expect(try names(folder) == ["c", "model", "p", "p.sensitivity.json"])
+    }
+  }
+
   @Test func theVersion() throws {
     try withTemporaryFolder { folder in
       let ending = try expectDecant(["--version"], in: folder)

@@ -30,12 +30,13 @@ import Testing
 
     func run(
       _ unet: UNet, sample: Tensor? = nil, timesteps: [Float]? = nil, text: Tensor? = nil,
+      from state: UNetState? = nil, recording: ((UNetState) -> Void)? = nil,
       observer: (any ActivationObserver)? = nil
     ) throws -> Tensor {
       try unet(
         sample: sample ?? self.sample, timesteps: timesteps ?? self.timesteps,
         encoderHiddenStates: text ?? self.text, timestepCondition: condition, added: added,
-        observer: observer)
+        from: state, recording: recording, observer: observer)
     }
   }
 
@@ -82,6 +83,52 @@ import Testing
     let one = try inputs.run(unet, timesteps: [41])
     #expect(try inputs.run(unet, timesteps: [41, 41]) == one)
     #expect(try inputs.run(unet, timesteps: [41, 42]) != one)
+  }
+
+  /// A U-Net that continues from a recorded state has the same output, and runs the layers after it
+  /// only.
+  @Test(arguments: goldens)
+  func continuesFromEveryState(name: String) throws {
+    let golden = try Golden(name)
+    let unet = try unet(golden)
+    let inputs = try Inputs(golden)
+    var states: [UNetState] = []
+    let output = try inputs.run(unet, recording: { states.append($0) })
+    let stages = UNetStage.stages(of: unet.spec)
+    #expect(states.map(\.stage) == Array(0...stages.count))
+    let matrices = unet.spec.modules.filter(\.kind.isMatrix).map(\.name)
+    for state in states {
+      #expect(state.byteCount > 0)
+      let recorder = Recorder()
+      let again = try inputs.run(unet, from: state, observer: recorder)
+      #expect(again == output, "\(state.stage)")
+      // The layers of the time embedding and of added conditioning run in every call.
+      let expected = matrices.filter { module in
+        module != "conv_in"
+          && UNetStage.index(of: module, in: unet.spec).map { $0 >= state.stage } ?? true
+      }
+      #expect(Set(recorder.modules.keys) == Set(expected), "\(state.stage)")
+    }
+  }
+
+  /// A changed layer changes the outputs of calls that continue before it, and no others.
+  @Test func aStateServesAnotherUNet() throws {
+    let golden = try Golden("unet-sd1")
+    let original = try unet(golden)
+    let inputs = try Inputs(golden)
+    let changed = "mid_block.resnets.1.conv2.weight"
+    let other = try UNet(
+      config: UNetConfig(json: golden.config, location: golden.location),
+      weights: HalvedWeights(base: golden.weights, halved: changed))
+    var states: [UNetState] = []
+    let before = try inputs.run(original, recording: { states.append($0) })
+    let after = try inputs.run(other)
+    #expect(after != before)
+    let stage = try #require(UNetStage.index(of: changed, in: original.spec))
+    for state in states {
+      let found = try inputs.run(other, from: state)
+      #expect(found == (state.stage <= stage ? after : before), "\(state.stage)")
+    }
   }
 
   /// Every encoding gives the results of its widened weights.
@@ -195,6 +242,22 @@ import Testing
           textEmbeds: Tensor(zeros: [2, pooled]), timeIDs: Tensor(zeros: [2, ids])))
     }
     #expect(message == expected)
+  }
+}
+
+/// Weights of which one tensor is halved.
+private struct HalvedWeights: WeightSource {
+  let base: GoldenWeights
+  let halved: String
+
+  var location: String { base.location }
+  var names: [String] { base.names }
+  func entry(_ name: String) -> TensorEntry? { base.entry(name) }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    let tensor = try base.tensor(name)
+    guard name == halved else { return tensor }
+    return StoredTensor(shape: tensor.shape, floats: tensor.floats().map { $0 / 2 })
   }
 }
 

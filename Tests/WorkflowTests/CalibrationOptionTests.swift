@@ -13,10 +13,7 @@ import Workflow
   private func maxima(_ settings: CalibrationRequest) async throws -> [String: [UInt8]] {
     try await withTemporaryFolder { folder in
       let path = folder + "/a.calibration"
-      _ = try await CalibrateJob(
-        task: .run(model: tiny, reading: InputOptions(), settings: settings, resumes: false),
-        output: path, replacing: false
-      ).run()
+      _ = try await CalibrateJob(of: tiny, settings, to: path).run()
       let file = try SafetensorsFile(path: path)
       let names = file.names.filter { $0.hasSuffix(".maximum") }
       #expect(!names.isEmpty)
@@ -31,8 +28,9 @@ import Workflow
     #expect(again == standard)
     var settings = [CalibrationRequest](repeating: smallCalibration, count: 4)
     settings[0].seeds = 2
-    settings[1].steps = 2
-    settings[2].size = ImageSize(width: 32, height: 16)
+    let small = ImageSize(width: 16, height: 16)
+    settings[1].set(steps: 2, sizes: [small])
+    settings[2].set(steps: 1, sizes: [ImageSize(width: 32, height: 16)])
     settings[3].compute = try #require(Compute(name: "int8"))
     for (index, changed) in settings.enumerated() {
       let found = try await maxima(changed)
@@ -81,10 +79,7 @@ import Workflow
     var settings = smallCalibration
     settings.promptsPath = prompts
     settings.promptLimit = nil
-    _ = try await CalibrateJob(
-      task: .run(model: tiny, reading: InputOptions(), settings: settings, resumes: false),
-      output: path, replacing: false
-    ).run()
+    _ = try await CalibrateJob(of: tiny, settings, to: path).run()
     return path
   }
 }

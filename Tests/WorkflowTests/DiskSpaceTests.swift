@@ -63,10 +63,7 @@ import Workflow
           model: tiny, reading: InputOptions(), output: output, cut: .drops(["mid_block"])),
         quantize(output.path), shrink(output.path, method: "mse"),
         SynthesizeJob(family: "sd-v1-4", seed: 0, type: "f16", output: output),
-        CalibrateJob(
-          task: .run(
-            model: tiny, reading: InputOptions(), settings: smallCalibration, resumes: false),
-          output: output.path, replacing: false),
+        CalibrateJob(of: tiny, to: output.path),
       ]
       for job in jobs {
         let error = try await refusal(job, free: 1000)
@@ -80,10 +77,7 @@ import Workflow
   @Test func aCalibrationCountsItsPartialFile() async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/a.calibration"
-      let job = CalibrateJob(
-        task: .run(
-          model: tiny, reading: InputOptions(), settings: smallCalibration, resumes: false),
-        output: path, replacing: false)
+      let job = CalibrateJob(of: tiny, to: path)
       let error = try #require(try await refusal(job, free: 1000))
       #expect("\(error)".contains(": writing it, and beside it a.calibration.partial, takes "))
       _ = try await job.run()
@@ -252,10 +246,7 @@ import Workflow
         try (prompt + "\n").write(
           toFile: folder + "/\(prompt).txt", atomically: true, encoding: .utf8)
         parts.append(folder + "/" + prompt)
-        _ = try await CalibrateJob(
-          task: .run(model: tiny, reading: InputOptions(), settings: settings, resumes: false),
-          output: folder + "/" + prompt, replacing: false
-        ).run()
+        _ = try await CalibrateJob(of: tiny, settings, to: folder + "/" + prompt).run()
       }
       let merge = CalibrateJob(task: .merge(parts), output: folder + "/c", replacing: false)
       let error = try #require(try await refusal(merge, free: 1000))

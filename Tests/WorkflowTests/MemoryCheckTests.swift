@@ -43,7 +43,8 @@ import Workflow
     try await withTemporaryFolder { folder in
       let large = ImageSize(width: 8192, height: 8192)
       var (calibrating, verification) = (smallCalibration, smallVerification)
-      (calibrating.size, verification.size) = (large, large)
+      calibrating.set(steps: 1, sizes: [large])
+      verification.sizes = [large]
       let shrinks = [(calibrating, smallVerification), (smallCalibration, verification)].map {
         ShrinkJob(
           model: tiny, reading: InputOptions(), output: OutputRequest(path: folder + "/s.decant"),
@@ -55,9 +56,7 @@ import Workflow
         VerifyJob(
           reference: tiny, candidate: tiny, reading: InputOptions(), request: verification,
           report: nil, replacing: false),
-        CalibrateJob(
-          task: .run(model: tiny, reading: InputOptions(), settings: calibrating, resumes: false),
-          output: folder + "/c", replacing: false),
+        CalibrateJob(of: tiny, calibrating, to: folder + "/c"),
         BenchJob(
           models: [tiny], families: [], reading: InputOptions(), computes: [.f32], steps: 1,
           size: large, guidanceScale: 1, profiles: false, kernels: false),

@@ -30,6 +30,8 @@ import Workflow
       QuantizationRequest(type: "int4-g32", only: ["mid_block.*"]),
       QuantizationRequest(type: "int4-g32", assign: ["mid_block.*=int8"]),
       QuantizationRequest(type: "int4-g32", restType: "bf16"),
+      QuantizationRequest(type: "int4-g32", keptShare: 0),
+      QuantizationRequest(type: "int4-g32", keptShare: 0.2),
     ] {
       #expect(try await quantized(request) != standard, "\(request)")
     }
@@ -38,17 +40,70 @@ import Workflow
   @Test func theStatisticsOfACalibrationAreUsed() async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/a.calibration"
-      _ = try await CalibrateJob(
-        task: .run(
-          model: tiny, reading: InputOptions(), settings: smallCalibration, resumes: false),
-        output: path, replacing: false
-      ).run()
+      _ = try await CalibrateJob(of: tiny, to: path).run()
       let request = QuantizationRequest(type: "int4-g32")
       let weighted = try await quantized(request, calibration: path)
       #expect(try await weighted != quantized(request))
       // Round to nearest takes no statistics.
       let rounding = QuantizationRequest(type: "int4-g32", method: "round")
       #expect(try await quantized(rounding, calibration: path) == quantized(rounding))
+    }
+  }
+
+  /// With 16 recorded calls, layers are rounded with the moments of their inputs, and the most sensitive
+  /// ones are found by a measurement, which is kept beside the calibration.
+  @Test(arguments: [(2, 0.03, "gptq", true), (2, 0, "gptq", false), (1, 0.03, "mse", false)])
+  func enoughRecordedCallsAreMeasured(
+    prompts: Int, share: Double, method: String, measures: Bool
+  ) async throws {
+    try await withTemporaryFolder { folder in
+      let (calibration, path) = (folder + "/c", folder + "/a.decant")
+      var settings = smallCalibration
+      settings.promptLimit = prompts
+      settings.set(steps: 8, sizes: [ImageSize(width: 16, height: 16)])
+      _ = try await CalibrateJob(of: tiny, settings, to: calibration).run()
+      let log = EventLog()
+      let job = QuantizeJob(
+        model: tiny, reading: InputOptions(), output: OutputRequest(path: path), isDryRun: false,
+        request: QuantizationRequest(type: "int4-g32", keptShare: share), calibration: calibration)
+      _ = try await job.run(log.add)
+      let steps = try packed(path).provenance["steps"]?.array
+      #expect(steps?.first?["method"] == .string(method))
+      let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      #expect(names == ["a.decant", "c"] + (measures ? ["c.sensitivity.json"] : []))
+      let measured = log.stages.contains {
+        if case .measuringSensitivities = $0 { true } else { false }
+      }
+      #expect(measured == measures)
+    }
+  }
+
+  /// The baselines of a verification keep no layers: the one in int8 is the model that rounds all of
+  /// them to nearest.
+  @Test func baselinesRoundEveryLayer() async throws {
+    try await withTemporaryFolder { folder in
+      let path = folder + "/a.decant"
+      func errors(_ share: Double?) async throws -> [JSONValue?] {
+        _ = try await QuantizeJob(
+          model: tiny, reading: InputOptions(),
+          output: OutputRequest(path: path, replacing: true), isDryRun: false,
+          request: QuantizationRequest(type: "int8", method: "round", keptShare: share),
+          calibration: nil
+        ).run()
+        var request = smallVerification
+        request.hasBaselines = true
+        let outcome = try await VerifyJob(
+          reference: tiny, candidate: path, reading: InputOptions(), request: request,
+          report: nil, replacing: false
+        ).run()
+        let compared = try #require(outcome.json["compared"]?.array)
+        #expect(compared.map { $0["name"]?.string }.last == "int8 (round)")
+        return [compared.first?["errors"], compared.last?["errors"]]
+      }
+      let all = try await errors(0)
+      #expect(all[0] != nil && all[0] == all[1])
+      let kept = try await errors(nil)
+      #expect(kept[0] != kept[1] && kept[1] == all[1])
     }
   }
 

@@ -124,7 +124,7 @@ import Workflow
         ("pictures", { $0.pictures = 3 }),
         ("guidance scale", { $0.guidanceScale = 1 }),
         ("scheduler", { $0.scheduler = "euler" }),
-        ("size", { $0.size = ImageSize(width: 32, height: 16) }),
+        ("size", { $0.sizes = [ImageSize(width: 32, height: 16)] }),
         ("arithmetic", { $0.compute = int8 }),
         ("reference's arithmetic", { $0.referenceCompute = int8 }),
       ]

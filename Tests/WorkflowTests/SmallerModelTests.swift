@@ -16,8 +16,7 @@ import Workflow
   private static var verification: VerificationRequest {
     var request = VerificationRequest.standard
     request.promptLimit = 1
-    request.steps = 2
-    request.size = small
+    request.set(steps: 2, sizes: [small])
     request.hasBaselines = false
     return request
   }
@@ -134,10 +133,9 @@ import Workflow
   @Test func shrinkRunsEveryStepAndRecordsIt() async throws {
     try await withTemporaryFolder { folder in
       let path = folder + "/small.decant"
-      var calibrating = CalibrationRequest.standard
+      var calibrating = CalibrationRequest(.standard)
       calibrating.promptLimit = 1
-      calibrating.steps = 2
-      calibrating.size = Self.small
+      calibrating.set(steps: 2, sizes: [Self.small])
       let out = try await ShrinkJob(
         model: miniature, reading: InputOptions(), output: OutputRequest(path: path),
         cut: .recipe("bk-sdm-small"), quantization: QuantizationRequest(type: "int8"),
@@ -169,10 +167,9 @@ import Workflow
   @Test func unloadableModelsAreRefusedBeforeCalibration() async throws {
     try await withTemporaryFolder { folder in
       let output = OutputRequest(path: folder + "/small.gguf")
-      var calibrating = CalibrationRequest.standard
+      var calibrating = CalibrationRequest(.standard)
       calibrating.promptLimit = 1
-      calibrating.steps = 2
-      calibrating.size = Self.small
+      calibrating.set(steps: 2, sizes: [Self.small])
       let shrink = ShrinkJob(
         model: miniature, reading: InputOptions(), output: output, cut: .recipe("bk-sdm-small"),
         quantization: QuantizationRequest(type: "int8"), calibration: nil,

@@ -19,10 +19,9 @@ let tiny = fixture("golden/pipeline")
 
 /// One step of one small image.
 let smallCalibration: CalibrationRequest = {
-  var request = CalibrationRequest.standard
+  var request = CalibrationRequest(.standard)
   request.promptLimit = 1
-  request.steps = 1
-  request.size = ImageSize(width: 16, height: 16)
+  request.set(steps: 1, sizes: [ImageSize(width: 16, height: 16)])
   return request
 }()
 
@@ -30,11 +29,26 @@ let smallCalibration: CalibrationRequest = {
 let smallVerification: VerificationRequest = {
   var request = VerificationRequest.standard
   request.promptLimit = 1
-  request.steps = 2
-  request.size = ImageSize(width: 16, height: 16)
+  request.set(steps: 2, sizes: [ImageSize(width: 16, height: 16)])
   request.hasBaselines = false
   return request
 }()
+
+extension CalibrateJob {
+  /// A calibration of `model`.
+  init(
+    of model: String, _ settings: CalibrationRequest = smallCalibration, to output: String,
+    resumes: Bool = false, shard: Shard? = nil, measures: Set<Measurement> = [],
+    replacing: Bool = false
+  ) {
+    self.init(
+      task: .run(
+        Run(
+          model: model, reading: InputOptions(), settings: settings, resumes: resumes, shard: shard,
+          measures: measures)),
+      output: output, replacing: replacing)
+  }
+}
 
 extension Job {
   /// Runs the job. Its progress must never fall within a stage.

@@ -197,11 +197,7 @@ import Workflow
 
   private func calibration(in folder: String) async throws -> String {
     let path = folder + "/c"
-    _ = try await CalibrateJob(
-      task: .run(
-        model: miniature, reading: InputOptions(), settings: smallCalibration, resumes: false),
-      output: path, replacing: false
-    ).run()
+    _ = try await CalibrateJob(of: miniature, to: path).run()
     return path
   }
 
