@@ -69,6 +69,17 @@ package struct Calibrator: Sendable {
     return file
   }
 
+  /// Refuses an output that may not be replaced, and an interrupted calibration that is neither
+  /// continued nor replaced. Called before the runs, which can take hours.
+  package func checkPlaces() throws {
+    if !replacing, FileManager.default.fileExists(atPath: empty.path) {
+      throw FileError(.exists, empty.path)
+    }
+    if !replacing, !resuming, isFile(partialPath) {
+      throw CalibrationError.unfinished(path: partialPath, output: empty.path)
+    }
+  }
+
   /// Performs the runs that are not done yet, and writes the file.
   ///
   /// - Parameters:
@@ -83,10 +94,7 @@ package struct Calibrator: Sendable {
     while continues: () -> Bool = { true }
   ) throws -> CalibrationFile {
     if runs.isEmpty { throw CalibrationError.noRuns }
-    // Checked first, because the runs can take hours.
-    if !replacing, FileManager.default.fileExists(atPath: empty.path) {
-      throw FileError(.exists, empty.path)
-    }
+    try checkPlaces()
     var file = try start(runs)
     let counter = ProgressCounter(
       done: file.runs.count * subject.callsPerRun, total: runs.count * subject.callsPerRun,

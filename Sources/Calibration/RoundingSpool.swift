@@ -66,10 +66,31 @@ package struct RoundingSpool: Sendable {
       metadata: [Self.metadataKey: JSONValue.object(facts).text()], to: file, replacing: true)
   }
 
-  /// Removes the folder.
-  package func remove() { try? FileManager.default.removeItem(atPath: path) }
+  /// What is at the path that no spool made: a file of that name, or another file in the folder; `nil`
+  /// for nothing.
+  package var foreignContents: String? {
+    if isFile(path) { return "a file" }
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    return names.sorted().first { !Self.isOwn($0) }.map { "'\($0)'" }
+  }
 
-  private func file(of index: Int) -> String { path + "/\(index).safetensors" }
+  private static func isOwn(_ name: String) -> Bool {
+    name.hasSuffix(ending) && Int(name.dropLast(ending.count)) != nil || name.hasPrefix(".")
+  }
+
+  /// Removes the layers, and the folder where nothing else is in it.
+  package func remove() {
+    let files = FileManager.default
+    let names = (try? files.contentsOfDirectory(atPath: path)) ?? []
+    for name in names where Self.isOwn(name) { try? files.removeItem(atPath: path + "/" + name) }
+    if (try? files.contentsOfDirectory(atPath: path))?.isEmpty == true {
+      try? files.removeItem(atPath: path)
+    }
+  }
+
+  private static let ending = ".safetensors"
+
+  private func file(of index: Int) -> String { path + "/\(index)\(Self.ending)" }
 
   private func layer(at path: String, for entry: QuantizationPlan.Entry) -> RoundedLayers.Layer? {
     guard isFile(path), let file = try? SafetensorsFile(path: path),

@@ -7,7 +7,7 @@ struct VerifyCommand: JobCommand, RunCommand {
   static let standard = VerificationRequest.standard
   static let promptLimitDefault =
     "all of --prompts FILE, of Decant's own " + byEffort { $0.promptLimit ?? ownPromptCount }
-  static let stepsDefault = byEffort(\.steps)
+  static let stepsDefault = EffortArguments.stepsDefault
   static let sizeDefault = "by --effort: the model's own, or half of it where that is large"
 
   static let configuration = CommandConfiguration(

@@ -88,7 +88,7 @@ package struct CalibrateJob: Job {
       remedy: .choose(.resume, purpose: "to continue from there"), events)
     var outcome = CalibrationOutcome(file: file)
     if run.measures.contains(.sensitivity) {
-      outcome.sensitivities = try sensitivities(
+      outcome.sensitivities = try measuredSensitivities(
         of: bound, file, partOf: run.shard == nil ? nil : all,
         byLayer: settings.effort == .thorough, events)
     }

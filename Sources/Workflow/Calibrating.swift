@@ -19,11 +19,16 @@ package struct Shard: Sendable, Equatable {
     self.count = count
   }
 
-  /// Every `count`-th run.
+  /// Every `count`-th run of each size, so that every part has images of all sizes.
   ///
   /// - Throws: ``JobError`` when none is left for this part.
   func part(of runs: [CalibrationRun]) throws -> [CalibrationRun] {
-    let part = runs.enumerated().filter { $0.offset % count == index - 1 }.map(\.element)
+    var places: [ImageSize: Int] = [:]
+    let part = runs.filter { run in
+      let place = places[run.size, default: 0]
+      places[run.size] = place + 1
+      return place % count == index - 1
+    }
     if part.isEmpty {
       throw JobError(
         "shard \(index) of \(count) has no run: there are \(counted(runs.count, "run"))",
@@ -84,13 +89,19 @@ func calibrated(
     modules: unet.modules, replacing: replacing, resuming: resuming)
   if mayReuse {
     if let finished = calibrator.finished(runs, orFewer: request.limit != nil) {
-      events(.note("\(path) is a calibration of this model with these settings and is used again"))
+      let count =
+        finished.runs.count < runs.count
+        ? ", \(finished.runs.count) of \(runs.count) images," : ""
+      events(
+        .note(
+          "\(path) is a calibration of this model with these settings\(count) and is used again"))
       return finished
     }
     guard replacing else { throw FileError(.exists, path) }
     try checkSpace()
     try requireOwnSpace()
   }
+  try calibrator.checkPlaces()
   events(.stage(.estimating))
   let sizes = subject.settings.sizes
   let smallest = sizes.min { $0.width * $0.height < $1.width * $1.height } ?? sizes[0]

@@ -4,7 +4,7 @@ private import Kernels
 internal import Models
 internal import Quantization
 private import Sampling
-internal import Support
+package import Support
 
 /// Rounds the layers of a plan that need the second moments of their inputs, with the recorded calls
 /// of a calibration. An interrupted rounding continues with the layers in the spool.
@@ -15,24 +15,41 @@ func roundedLayers(
   _ calibration: CalibrationFile, memory: Int, spool: RoundingSpool, _ events: EventSink
 ) throws -> RoundedLayers {
   events(.stage(.rounding(calls: MomentRounding.calls(of: calibration).count)))
-  return try MomentRounding(
-    try Sampler(model), calibration, component, plan: plan, memory: memory, spool: spool
-  ).run { events(.progress(done: $0, total: $1)) }
+  do {
+    return try MomentRounding(
+      try Sampler(model), calibration, component, plan: plan, memory: memory, spool: spool
+    ).run { events(.progress(done: $0, total: $1)) }
+  } catch is CancellationError where isFolder(spool.path) {
+    throw InterruptedRounding(path: spool.path)
+  }
+}
+
+/// A rounding that was interrupted after its first layer.
+package struct InterruptedRounding: InterruptedJob {
+  let path: String
+
+  package var description: String { "\(path) keeps the rounded layers" }
+  package var remedy: Remedy? { .repeatCommand }
 }
 
 extension RoundingSpool {
   /// The folder of layers that are rounded before `output` is written.
   static func path(beside output: String) -> String {
-    let parts = PathParts(output)
-    return parts.sibling(parts.name + ".rounded")
+    siblingPath(of: output, ending: ".rounded")
   }
 
-  /// A spool for layers of this plan's method and this calibration.
-  init(_ plan: QuantizationPlan, _ calibration: CalibrationFile, memory: Int, path: String) {
+  /// A spool for layers of these weights, this plan's method and this calibration.
+  ///
+  /// - Parameter weights: the digest of the U-Net's weights.
+  /// - Throws: ``JobError`` where the path is taken by something else.
+  init(
+    _ plan: QuantizationPlan, _ calibration: CalibrationFile, weights: String, memory: Int,
+    path: String
+  ) throws {
     self.init(
       path: path,
       key: [
-        "version": .string(toolVersion), "method": .string(plan.method.name),
+        "version": .string(toolVersion), "weights": .string(weights), "method": .string(plan.method.name),
         "calibration": .object(calibration.provenance), "memory": .integer(memory),
         "calls": .array(
           MomentRounding.calls(of: calibration).map {
@@ -42,6 +59,11 @@ extension RoundingSpool {
             ]
           }),
       ])
+    if let found = foreignContents {
+      throw JobError(
+        "\(path) is needed for the rounded layers, and holds \(found)",
+        remedy: .act("remove it, or name another output"))
+    }
   }
 }
 

@@ -28,8 +28,8 @@ package struct QuantizationRequest: Sendable {
   package var target: QuantizationTarget?
   /// The path of a plan with the types of all layers.
   package var plan: String?
-  /// What rounding each layer does, where it is measured.
-  var errors: GuidedErrors?
+  /// What rounding each part of the U-Net does, where it is measured.
+  var sensitivities: Sensitivities?
   /// The types that a target or a plan chose, by component and module.
   var chosen: [String: [String: ChosenScheme]] = [:]
 
@@ -84,22 +84,27 @@ package struct QuantizationRequest: Sendable {
 
   /// Whether the plan keeps the most sensitive layers.
   var keepsSensitive: Bool {
-    target == nil && plan == nil && keptShare ?? SensitiveLayers.standardShare > 0
+    target == nil && plan == nil && only.isEmpty
+      && keptShare ?? SensitiveLayers.standardShare > 0
   }
 
   /// Measures what rounding each layer does, where the plan keeps the most sensitive layers and a
-  /// calibration allows it.
+  /// calibration has enough calls, or sensitivities beside it.
   ///
+  /// - Parameter byLayer: whether each layer is measured alone, and not whole resnets and transformer
+  ///   blocks.
   /// - Throws: ``InterruptedSensitivities`` or an error of the calibration's sensitivities, the sampler
   ///   or the weights.
   mutating func measureErrors(
-    of source: ModelSource, _ calibration: CalibrationFile?, _ events: EventSink
+    of source: ModelSource, _ calibration: CalibrationFile?, byLayer: Bool = false,
+    _ events: EventSink
   ) throws {
     guard keepsSensitive, try namedScheme(type).encoding.isQuantized, let calibration,
-      calibration.allowsMeasurements,
-      let model = try? Model.bind(source), let unet = model[ComponentName.unet]
+      calibration.allowsMeasurements || isFile(SensitivityFile.path(beside: calibration.path)),
+      let model = try? Model.bind(source)
     else { return }
-    errors = try guidedErrors(of: model, modules: unet.modules, calibration, events)
+    sensitivities =
+      try measuredSensitivities(of: model, calibration, byLayer: byLayer, events).sensitivities
   }
 
   /// The scheme of weights that are not quantized.
@@ -133,7 +138,7 @@ package struct QuantizationRequest: Sendable {
     if target == nil, plan == nil {
       choices.sensitive = SensitiveLayers(
         share: keptShare ?? SensitiveLayers.standardShare,
-        errors: errors ?? GuidedErrors(assuming: modules))
+        errors: sensitivities?.guidedErrors(of: modules) ?? GuidedErrors(assuming: modules))
     }
     choices.keep = keep.map(ModulePattern.init)
     choices.only = only.map(ModulePattern.init)

@@ -96,7 +96,10 @@ struct QuantizedModel {
       if let events, let spool, let bound, isUNet, plan.method.usesMoments, plan.quantizes,
         let calibration
       {
-        let folder = RoundingSpool(plan, calibration, memory: request.memoryLimit, path: spool)
+        let folder = try RoundingSpool(
+          plan, calibration,
+          weights: try SourceDigest(source).hexadecimal(of: [ComponentName.unet]),
+          memory: request.memoryLimit, path: spool)
         rounded = try roundedLayers(
           of: component, in: bound, plan, calibration, memory: request.memoryLimit,
           spool: folder, events)
@@ -137,6 +140,8 @@ struct QuantizedModel {
     ]
     if let target = request.target { facts["target"] = target.json }
     if let type = request.textEncoderType { facts["text_encoder_type"] = .string(type) }
+    // The second moments that fit in it decide on codes.
+    if spool != nil { facts["memory"] = .integer(request.memoryLimit) }
     facts["calibration"] = calibration.map { .object($0) } ?? .null
     let ledgers = ledgers
     return ProvenanceStep("quantize", facts) { ["ledger": Self.json(of: ledgers)] }

@@ -11,16 +11,17 @@ package import Support
 ///   - calibration: a calibration of the model, with recorded calls.
 ///   - all: the runs of which the calibration is a part; `nil` for a whole one.
 ///   - byLayer: whether each layer is measured alone, and not whole resnets and transformer blocks. A
-///     complete file of either kind is used.
+///     complete file of layers is used for both.
 /// - Throws: ``InterruptedSensitivities`` or an error of the file, the sampler or the weights.
-func sensitivities(
+func measuredSensitivities(
   of model: Model, _ calibration: CalibrationFile, partOf all: [CalibrationRun]? = nil,
   byLayer: Bool = false, _ events: EventSink
 ) throws -> SensitivityFile {
   let path = SensitivityFile.path(beside: calibration.path)
   let existing = isFile(path) ? try SensitivityFile(path: path) : nil
   if let existing, all == nil, existing.isOf(calibration), existing.sensitivities.isComplete,
-    !existing.sensitivities.calls.isEmpty
+    !existing.sensitivities.calls.isEmpty,
+    !byLayer || existing.sensitivities.units.allSatisfy({ $0.modules.count == 1 })
   {
     return existing
   }
@@ -55,17 +56,17 @@ func sensitivities(
   return file
 }
 
-/// The errors of rounding each layer: measured where a calibration has enough recorded calls, else
-/// assumed.
+/// The errors of rounding each layer: measured where a calibration has recorded calls, else assumed.
 ///
 /// - Parameter model: `nil` for a part of a model.
 func guidedErrors(
   of model: Model?, modules: [ModuleSpec], _ calibration: CalibrationFile?, _ events: EventSink
 ) throws -> GuidedErrors {
-  guard let model, let calibration, calibration.allowsMeasurements else {
+  guard let model, let calibration, !calibration.calls.isEmpty else {
     return GuidedErrors(assuming: modules)
   }
-  return try sensitivities(of: model, calibration, events).sensitivities.guidedErrors(of: modules)
+  return try measuredSensitivities(of: model, calibration, events).sensitivities
+    .guidedErrors(of: modules)
 }
 
 extension SensitivityFile {

@@ -126,7 +126,9 @@ package struct ShrinkJob: Job {
     if let report { try verification?.checkSpace(forReport: report, of: bound) }
     var plan = WorkPlan(
       calibrating, runs: try calibrating.runs(of: bound), of: bound,
-      measures: request.keepsSensitive && expectedCalls >= CalibrationFile.measurableCalls,
+      measures: request.target != nil
+        || request.keepsSensitive && expectedCalls >= CalibrationFile.measurableCalls,
+      byLayer: calibrating.effort == .thorough && request.target == nil,
       rounds: planned.plan[ComponentName.unet]?.method.usesMoments == true)
     try verification?.add(to: &plan, of: bound, calibration: cut == nil ? calibrating : nil)
     let file =
@@ -156,12 +158,14 @@ package struct ShrinkJob: Job {
         staged = found.output
         details.append(found.outcome.detail)
       } else {
-        try request.measureErrors(of: unquantized, file, events)
+        try request.measureErrors(
+          of: unquantized, file, byLayer: calibrating.effort == .thorough, events)
         model = try quantized(request, file, sparingOutliers: events)
       }
       let result = try write(
         model.model.recording(steps + [model.step], from: digest), staged: staged, by: writer,
-        verifying: verification, against: source, recorded: recorded, calibration: kept, events)
+        verifying: verification, against: source, recorded: recorded,
+        sensitivities: cut == nil ? request.sensitivities : nil, calibration: kept, events)
       model.removeSpool()
       var written = WrittenModel(
         before: source, after: model.model, output: output, by: writer)
@@ -182,13 +186,14 @@ package struct ShrinkJob: Job {
   ///   - earlier: the output where it is written and staged already; `nil` writes it.
   ///   - request: `nil` only writes.
   ///   - recorded: calls of the original; `nil` where the verification records them.
+  ///   - sensitivities: those of the original's layers, for the report.
   ///   - calibration: the calibration file that this job made.
   /// - Returns: the results of the verification.
   private func write(
     _ model: ModelSource, staged earlier: (outputs: StagedOutputs, place: String)?,
     by writer: any ModelWriter, verifying request: VerificationRequest?,
-    against source: ModelSource, recorded: RecordedCalls?, calibration: String?,
-    _ events: EventSink
+    against source: ModelSource, recorded: RecordedCalls?, sensitivities: Sensitivities?,
+    calibration: String?, _ events: EventSink
   ) throws -> VerificationReport? {
     guard let request else {
       if let earlier {
@@ -210,7 +215,7 @@ package struct ShrinkJob: Job {
     do {
       result = try verify(
         source, try written(at: place, besides: source, events), request, recorded: recorded,
-        candidateBytes: bytesOnDisk(place), command: command, events)
+        sensitivities: sensitivities, candidateBytes: bytesOnDisk(place), command: command, events)
       if writer.recordsParity { try record(result, at: place, of: staged, by: writer, events) }
       try Cancellation.check()
     } catch is CancellationError {

@@ -18,7 +18,8 @@ package struct VerificationRequest: RunRequest, Sendable {
   package let limitsPromptFiles: Bool
   /// Prompts to avoid: those that a calibration used.
   package var promptsExcluded: Set<String>
-  package var steps: Int
+  /// `nil` follows from the model and ``effort``.
+  package var steps: Int?
   /// Runs per prompt, with seeds 0, 1, ….
   package var seeds: Int
   /// The number of images of each model, of the first prompts; `nil` is one for each run where the
@@ -50,7 +51,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   package var maximumStepError: Double?
 
   package mutating func set(steps: Int?, sizes: [ImageSize]) {
-    self.steps = steps ?? self.steps
+    self.steps = steps
     self.sizes = sizes
   }
 
@@ -59,7 +60,7 @@ package struct VerificationRequest: RunRequest, Sendable {
   package static func standard(_ effort: Effort) -> VerificationRequest {
     VerificationRequest(
       promptsPath: nil, promptLimit: effort.prompts, limitsPromptFiles: false,
-      promptsExcluded: [], steps: effort.steps, seeds: 1, pictures: nil, effort: effort,
+      promptsExcluded: [], steps: nil, seeds: 1, pictures: nil, effort: effort,
       guidanceScale: nil, scheduler: nil, sizes: [],
       hasBaselines: true, compute: .f32, referenceCompute: .f32)
   }
@@ -73,14 +74,18 @@ package struct VerificationRequest: RunRequest, Sendable {
       maximumStepError: maximumStepError)
   }
 
-  /// A sampler's request with these settings, to check before any weights are read.
+  private func steps(for model: Model) -> Int {
+    steps ?? model.family.sampling.steps ?? effort.steps
+  }
+
   private func guidanceScale(for model: Model) -> Double {
     guidanceScale ?? model.family.sampling.guidanceScale
   }
 
+  /// A sampler's request with these settings, to check before any weights are read.
   func sampling(of model: Model) -> SamplingRequest {
     var sampling = SamplingRequest(prompt: "")
-    sampling.steps = steps
+    sampling.steps = steps(for: model)
     sampling.guidanceScale = guidanceScale(for: model)
     sampling.scheduler = scheduler
     sampling.setSize(sizes.first)
@@ -117,14 +122,16 @@ package struct VerificationRequest: RunRequest, Sendable {
   ) throws {
     let models = hasBaselines ? 3 : 1
     let sizes = sizes(for: model)
-    var calls: [(count: Int, size: ImageSize)] = [(2 * steps * (try imageCount), sizes[0])]
+    var calls: [(count: Int, size: ImageSize)] = [
+      (2 * steps(for: model) * (try imageCount), sizes[0])
+    ]
     if let calibration {
       let runs = try calibration.runs(of: model)
       let recorded = try calibration.callCount(of: model) / max(1, runs.count)
       calls += runs.map { (models * recorded, $0.size) }
     } else {
       let runs = try prompts.count * seeds
-      calls += sizes.map { ((1 + models) * steps * runs, $0) }
+      calls += sizes.map { ((1 + models) * steps(for: model) * runs / sizes.count, $0) }
     }
     plan.add("verification", calls: calls)
   }
@@ -153,7 +160,8 @@ package struct VerificationRequest: RunRequest, Sendable {
     let sizes = sizes(for: reference)
     return VerificationSettings(
       prompts: try prompts, seeds: (0..<seeds).map { UInt64($0) }, images: try imageCount,
-      steps: steps, guidanceScale: guidanceScale(for: reference), scheduler: scheduler, size: sizes[0],
+      steps: steps(for: reference), guidanceScale: guidanceScale(for: reference),
+      scheduler: scheduler, size: sizes[0],
       otherSizes: Array(sizes.dropFirst()), blockSteps: effort.blockSteps)
   }
 

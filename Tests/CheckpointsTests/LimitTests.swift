@@ -17,7 +17,7 @@ struct LimitTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func tensorsOfSafetensorsFiles() {
+  @Test(.timeLimit(.minutes(5))) func tensorsOfSafetensorsFiles() {
     let members = (0...100_000).map { "\"\($0)\":\(Self.empty)" }
     #expect(safetensorsMessage(Array(members.dropLast())) == "100000")
     #expect(
@@ -44,7 +44,7 @@ struct LimitTests {
   }
 
   /// Without the limit, the names of a few such tensors take minutes to compare.
-  @Test(.timeLimit(.minutes(1))) func combiningMarks() throws {
+  @Test(.timeLimit(.minutes(5))) func combiningMarks() throws {
     #expect(
       safetensorsMessage(["\"\(Self.marks)\":\(Self.empty)"])
         == "f: the header is invalid JSON: a string with more than 30 combining marks in a row (at byte 1)"
@@ -122,7 +122,7 @@ struct LimitTests {
 
   /// Elements that are not kept take no time each where they have a fixed size, and little where
   /// they have not.
-  @Test(.timeLimit(.minutes(1))) func arraysOfGGUFFiles() throws {
+  @Test(.timeLimit(.minutes(5))) func arraysOfGGUFFiles() throws {
     let count = 1_000_000
     for (type, width) in [(0, 1), (3, 2), (5, 4), (6, 4), (7, 1), (10, 8), (11, 8), (12, 8)] {
       let value = try metadata(
@@ -142,7 +142,7 @@ struct LimitTests {
   }
 
   /// Arrays of arrays keep 100,000 elements in all.
-  @Test(.timeLimit(.minutes(1))) func arraysInArrays() throws {
+  @Test(.timeLimit(.minutes(5))) func arraysInArrays() throws {
     let inner = Self.array(0, 64, [UInt8](repeating: 1, count: 64))
     let middle = Self.array(9, 64, (0..<64).flatMap { _ in inner })
     let outer = try metadata(Self.array(9, 64, (0..<64).flatMap { _ in middle }))

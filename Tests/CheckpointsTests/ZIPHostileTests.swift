@@ -158,7 +158,7 @@ struct ZIPHostileTests {
   }
 
   /// As many entries as a directory of 64 MiB holds, without their number.
-  @Test(.timeLimit(.minutes(1))) func theNumberOfEntriesIsLimited() {
+  @Test(.timeLimit(.minutes(5))) func theNumberOfEntriesIsLimited() {
     let entries = (0..<101_002).map { ZIPSample("m/\($0)", []) }
     #expect(
       torchRefusal(zip(entries, count: 1)).contains(

@@ -226,7 +226,7 @@ struct TokenizerTests {
   }
 
   /// Each added token is looked for at each place of a prompt.
-  @Test("limits the added tokens and the merges", .timeLimit(.minutes(1)))
+  @Test("limits the added tokens and the merges", .timeLimit(.minutes(5)))
   func limits() {
     func message(_ files: [String: String]) -> String {
       do throws(TokenizerError) {
