@@ -1,5 +1,6 @@
 package import Models
 package import Quantization
+private import Tensors
 
 /// How much the guided prediction suffers when one unit after another is rounded coarsely.
 ///
@@ -81,8 +82,9 @@ package struct Sensitivities: Sendable, Equatable {
     }
   }
 
-  /// The errors and sensitivities of layers. The layers of a unit share its error as the prior says
-  /// (`GuidedErrors.init(assuming:)`).
+  /// The errors and sensitivities of layers. The layers of a unit share one half of its error by their
+  /// weights and the other as the prior says (`GuidedErrors.init(assuming:)`): with the prior alone, a
+  /// budget would save bits wherever the prior is too low.
   ///
   /// - Parameter modules: the U-Net's layers.
   package func guidedErrors(of modules: [ModuleSpec]) -> GuidedErrors {
@@ -94,7 +96,9 @@ package struct Sensitivities: Sendable, Equatable {
       let layers = unit.modules.compactMap { specs[$0] }
       let total = layers.reduce(0) { $0 + prior.sensitivity(of: $1) }
       for layer in layers where total > 0 {
-        let share = prior.sensitivity(of: layer) / total
+        let share =
+          (prior.sensitivity(of: layer) / total
+            + Double(layer.weight.shape.count) / Double(max(1, unit.weightCount))) / 2
         sensitivities[layer.name] = share * value
         calls[layer.name] = unit.errors.map {
           share * $0 / (Self.relativeStep * Self.relativeStep)

@@ -35,7 +35,14 @@ func measuredSensitivities(
     of: model[ComponentName.unet]?.modules ?? [], byLayer: byLayer)
   let measurement = SensitivityMeasurement(model, calibration, units: units, calls: calls)
   var file = SensitivityFile(measurement.empty, beside: calibration)
-  if let existing, existing.matches(file) { file = existing }
+  if let existing, existing.matches(file) {
+    file = existing
+  } else if existing != nil {
+    events(
+      .note("\(path) is of another model, other settings or other calls, and is measured again"))
+  }
+  // Refused before the work where the folder cannot be written.
+  try file.write()
   events(.stage(.measuringSensitivities(units: units.count, calls: calls.count)))
   var lastWrite = ContinuousClock.now
   do {
