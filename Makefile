@@ -1,6 +1,6 @@
 # Decant. `make demo` and `make test` install missing system packages and need no Python. `make parity`
 # creates its own virtual environment for the cross-checks against diffusers, safetensors and numpy, and
-# `make consumers` one for the programs that load Decant's files.
+# `make consumers` one for the programs that load Decant's files. `make cluster` installs Slurm.
 
 SWIFT ?= swift
 CONFIG := -c release
@@ -11,18 +11,26 @@ VENV := .venv-parity
 CONSUMERS_VENV := .venv-consumers
 FORMATTED := Package.swift Sources Tests Formats
 
-.PHONY: all build demo test fuzz parity consumers bench format lint system clean
+.PHONY: all build demo test fuzz parity consumers cluster bench format lint system slurm clean
 
 all: build
+
+# The shell commands that install packages, with options of apt-get.
+install = echo "installing $(1)"; sudo=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
+  $$sudo apt-get update -qq && \
+  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) $(1)
 
 # System libraries: OpenBLAS (products), libpng (images), zlib (deflate), libcrypto (SHA-256).
 system:
 	@if ! pkg-config --exists openblas libpng zlib libcrypto 2>/dev/null; then \
-	  echo "installing libopenblas-dev libpng-dev libssl-dev zlib1g-dev pkg-config"; \
-	  sudo=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
-	  $$sudo apt-get update -qq && \
-	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-	    libopenblas-dev libpng-dev libssl-dev zlib1g-dev pkg-config; \
+	  $(call install,libopenblas-dev libpng-dev libssl-dev zlib1g-dev pkg-config); \
+	fi
+
+# Slurm, and munge for its messages. Daemons are in /usr/sbin, which not every user has in PATH.
+slurm: system
+	@PATH=$$PATH:/usr/sbin; \
+	if ! (for name in munged slurmctld slurmd sbatch; do command -v $$name || exit 1; done) >/dev/null; then \
+	  $(call install,slurm-wlm munge,--no-install-recommends); \
 	fi
 
 build: system
@@ -58,6 +66,11 @@ consumers: build $(CONSUMERS_VENV)/ready
 	$(CONSUMERS_VENV)/bin/python Tests/Consumers/run.py --decant $(DECANT) \
 	  $(if $(COMFYUI),--comfyui "$(COMFYUI)") $(if $(COMFYUI_GGUF),--comfyui-gguf "$(COMFYUI_GGUF)") \
 	  $(if $(SD_CLI),--sd-cli "$(SD_CLI)") $(if $(FAMILIES),--families "$(FAMILIES)")
+
+# Calibrates and quantizes a miniature model with the scripts of Tests/Cluster, on a Slurm that it starts
+# on this machine, and compares the results with those of one machine.
+cluster: build slurm
+	DECANT=$(DECANT) bash Tests/Cluster/run.sh
 
 # If the package index has no CPU build of torch, the default build is installed.
 $(VENV)/ready: Tests/Parity/requirements.txt

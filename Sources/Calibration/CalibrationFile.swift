@@ -116,7 +116,8 @@ extension CalibrationFile {
   ///
   /// - Parameters:
   ///   - path: the path that messages name for the result.
-  ///   - tool: the program that merges, with its version.
+  ///   - tool: the program that merges, with its version; it replaces the files' programs where these
+  ///     differ.
   /// - Throws: ``CalibrationError`` when there are fewer than two files, one is incomplete, they
   ///   differ in model, settings, bands or modules, or two of them share a run.
   package static func merging(
@@ -143,7 +144,7 @@ extension CalibrationFile {
     result.runs.sort()
     result.calls.sort()
     result.path = path
-    result.tool = tool
+    if files.contains(where: { $0.tool != result.tool }) { result.tool = tool }
     return result
   }
 

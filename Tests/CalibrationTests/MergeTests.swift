@@ -24,16 +24,25 @@ struct MergeTests {
       for (index, order) in [[0, 1, 2], [2, 0, 1], [1, 2, 0]].enumerated() {
         let path = folder + "/merged\(index)"
         let merged = try CalibrationFile.merging(
-          order.map { parts[$0] }, path: path, tool: "decant test")
+          order.map { parts[$0] }, path: path, tool: "x")
         try merged.write(replacing: false)
         #expect(try bytes(path) == bytes(folder + "/all"))
       }
       // In two steps.
       let pair = try CalibrationFile.merging([parts[2], parts[1]], path: "pair", tool: "x")
       let merged = try CalibrationFile.merging(
-        [pair, parts[0]], path: folder + "/steps", tool: "decant test")
+        [pair, parts[0]], path: folder + "/steps", tool: "x")
       try merged.write(replacing: false)
       #expect(try bytes(folder + "/steps") == bytes(folder + "/all"))
+    }
+  }
+
+  @Test func mergingFilesOfDifferentProgramsNamesItsOwn() throws {
+    try withTemporaryFolder { folder in
+      let a = try Self.file(folder + "/a", [runs[0]])
+      var b = try Self.file(folder + "/b", [runs[1]])
+      b.tool = "decant test (int8)"
+      #expect(try CalibrationFile.merging([a, b], path: "c", tool: "x").tool == "x")
     }
   }
 
