@@ -15,7 +15,7 @@ import Testing
     arguments: [
       ("generate", ["--size", "64"], "--size <WxH>", size),
       ("generate", ["--size", "0x0"], "--size <WxH>", size),
-      ("verify", ["--size", "5x"], "--size <WxH>", size),
+      ("verify", ["--size", "5x"], "--size <WxH[,WxH]>", size),
       ("generate", ["--size", "-64x64"], "--size <WxH>", size),
       (
         "generate", ["--original-size=64"], "--original-size <WxH>",

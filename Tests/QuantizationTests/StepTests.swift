@@ -9,7 +9,7 @@ import Testing
 
 /// Codes whose steps are given.
 struct StepTests {
-  private static let base: any IntegerScheme = SteppedScheme.bases[0]
+  private static let base = SteppedScheme.bases.first { $0.name == Schemes.int8.name }!
 
   private static func scheme(_ step: Double) -> SteppedScheme { SteppedScheme(base, step: step) }
 
