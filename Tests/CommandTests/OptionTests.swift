@@ -413,7 +413,7 @@ import Testing
   /// Limits that apply by default are in the help.
   @Test(arguments: [
     ("verify", "all of --prompts FILE, of Decant's own 2 with quick, 4 with standard, 16 with"),
-    ("verify", "(default: 6 with quick, 8 with standard, 20 with thorough)"),
+    ("verify", "(default: 6, 8 or 20 by --effort, 4 for turbo and LCM models)"),
     ("verify", "(default: 1 with quick, 2 with standard, 8 with thorough; one for each run of"),
     ("shrink", "2, 4 or 16 by --effort to calibrate, and the next ones to verify, of a file too"),
     ("calibrate", "40 prompts of Decant's own"),
