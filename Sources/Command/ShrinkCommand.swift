@@ -9,12 +9,8 @@ struct ShrinkCommand: WritingCommand, RunCommand {
   static let stepsDefault = EffortArguments.stepsDefault
   static let sizeDefault = EffortArguments.sizeDefault
   static let promptLimitDefault =
-    "\(EffortArguments.promptsDefault) to calibrate, and the next "
-    + "\(verificationPrompts) to verify, of a file too"
+    "\(EffortArguments.promptsDefault) to calibrate, and the next ones to verify, of a file too"
   static let runPurpose = " of the calibration"
-
-  private static let verificationPrompts =
-    VerificationRequest.standard.promptLimit ?? ownPromptCount
 
   static let configuration = CommandConfiguration(
     commandName: "shrink",
