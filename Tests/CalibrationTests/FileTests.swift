@@ -213,7 +213,8 @@ struct FileTests {
         + "after calls[0]"
     ),
     (
-      "calls", [], "tensor 'calls.0.input' belongs to no module of 'modules' and no call of 'calls'"
+      "calls", [],
+      "tensor 'calls.0.conditional' belongs to no module of 'modules' and no call of 'calls'"
     ),
     (
       "modules", ["conv_in", "block.linear", "more"],
@@ -312,7 +313,8 @@ struct FileTests {
         })
       #expect(
         Self.refusal(path)
-          == "\(path): tensor 'conv_in.histogram' is missing, but 'modules' lists its module")
+          == "\(path): tensor 'conv_in.histogram' is missing, but the metadata lists its "
+          + "module or call")
     }
     try withTemporaryFolder { folder in
       let path = try Self.changed(
@@ -356,8 +358,8 @@ struct FileTests {
         })
       #expect(
         Self.refusal(path)
-          == "\(path): tensor 'conv_in.maximum' holds \(shown), expected finite magnitudes of at "
-          + "least 0"
+          == "\(path): tensor 'conv_in.maximum' holds \(shown), expected finite numbers, and "
+          + "magnitudes of at least 0"
       )
     }
   }

@@ -43,7 +43,7 @@ import Testing
     ("quantize a -t q", ["q6_k", "q5_k", "q4_k"]),
     ("quantize a -t int5", ["int5", "int5-g32"]), ("quantize a -t int6", ["int6"]),
     ("quantize a -t int16", ["int16"]),
-    ("quantize a --rest-type b", ["bf16"]), ("quantize a --method ", ["round", "mse"]),
+    ("quantize a --rest-type b", ["bf16"]), ("quantize a --method ", ["round", "mse", "gptq"]),
     ("generate a --scheduler euler", ["euler", "euler-a"]), ("generate a --sampler dd", ["ddim"]),
     ("verify a b --scheduler pn", ["pndm"]), ("verify a b --effort th", ["thorough"]),
     ("strip a --recipe bk-sdm-v2", ["bk-sdm-v2-base", "bk-sdm-v2-small", "bk-sdm-v2-tiny"]),

@@ -253,7 +253,7 @@ import Testing
       let commands = lines.filter { $0.hasPrefix("    decant ") }
       let outputs = commands.compactMap { $0.split(separator: " ").dropFirst(4).first }
       #expect(outputs.count == commands.count && Set(outputs).count == outputs.count, "\(output)")
-      #expect(output.contains("13 of 13 forms fit in "), "\(output)")
+      #expect(output.contains("14 of 14 forms fit in "), "\(output)")
       // Each program has its own heading, with its forms below.
       let headings = lines.dropFirst().filter { !$0.hasPrefix("  ") }.map(String.init)
       #expect(
@@ -273,10 +273,10 @@ import Testing
     try withTemporaryFolder { folder in
       try FileManager.default.createSymbolicLink(
         atPath: folder + "/x", withDestinationPath: fixture("mini-sd"))
-      let output = try expectDecant(["inspect", "x", "--vram", "9.3MB", "--quiet"], in: folder)
+      let output = try expectDecant(["inspect", "x", "--vram", "9.4MB", "--quiet"], in: folder)
         .output
       for words in [
-        " forms fit in 9.30 MB for one image of 64x64;\n",
+        " forms fit in 9.40 MB for one image of 64x64;\n",
         "\n  int8, text encoders int8 ",
         "    decant quantize x -o x-int8-text-int8-sdnq/ --type int8 --text-encoder-type int8 --for sdnq\n",
         "\ntoo large ", "\ndiffusers, f16 ", "\nstable-diffusion.cpp, int8 ",

@@ -60,13 +60,13 @@ import Testing
       let native = try notes(["--for", "comfyui", "-o", "a.safetensors"])
       #expect(
         native == [
-          stay + "ComfyUI reads them as plain numbers: the U-Net takes 9.33 MB (11.0 MB in f16); "
-            + "in a GGUF file for ComfyUI-GGUF it takes 6.00 MB"
+          stay + "ComfyUI reads them as plain numbers: the U-Net takes 9.39 MB (11.0 MB in f16); "
+            + "in a GGUF file for ComfyUI-GGUF it takes 6.15 MB"
         ])
       let gguf = try notes(["-o", "a.gguf"])
       #expect(
         gguf == [
-          stay + "stable-diffusion.cpp reads them as plain numbers: the U-Net takes 9.36 MB "
+          stay + "stable-diffusion.cpp reads them as plain numbers: the U-Net takes 9.43 MB "
             + "(11.0 MB in f16)"
         ])
       // The last is the user's own choice of layers.
@@ -88,7 +88,7 @@ import Testing
       try expectDecant(
         ["convert", "a.decant", "-o", "a.gguf"], in: folder, exit: 2,
         stderr:
-          "decant: a.gguf: a GGUF file for stable-diffusion.cpp cannot hold int8 weights, such as tensor 'down_blocks.0.attentions.0.proj_in.weight' of component 'unet'; give the output the ending .decant, or choose --type f16, or quantize the original model with `decant quantize --type int8-g32`"
+          "decant: a.gguf: a GGUF file for stable-diffusion.cpp cannot hold int8 weights, such as tensor 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k.weight' of component 'unet'; give the output the ending .decant, or choose --type f16, or quantize the original model with `decant quantize --type int8-g32`"
       )
     }
   }

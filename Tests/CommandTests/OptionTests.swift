@@ -415,7 +415,7 @@ import Testing
     ("verify", "all of --prompts FILE, of Decant's own 2 with quick, 4 with standard, 16 with"),
     ("verify", "(default: 6 with quick, 8 with standard, 20 with thorough)"),
     ("verify", "(default: 1 with quick, 2 with standard, 8 with thorough; one for each run of"),
-    ("shrink", "4 to calibrate, and the next 4 to verify, of a file too"),
+    ("shrink", "2, 4 or 16 by --effort to calibrate, and the next ones to verify, of a file too"),
     ("calibrate", "40 prompts of Decant's own"),
     ("generate", "(default: 25)"), ("generate", "-1 picks a random one"),
     ("generate", "0.8; with --mask, 1"), ("bench", "(default: 4)"),

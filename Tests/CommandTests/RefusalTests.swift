@@ -102,7 +102,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--method", "luck"],
-      "rounding method 'luck' is unknown; expected round or mse"
+      "rounding method 'luck' is unknown; expected round, mse or gptq"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--assign", "conv_out"],

@@ -17,7 +17,7 @@ import Testing
     ),
     (
       ["calibrate", "model", "-o", "a", "--steps", "1", "--prompt-limit", "1", "--size", "16x16"],
-      ["reading model", "calibrating with 1 image of 16x16"]
+      ["reading model", "timing a call of unet", "calibrating with 1 image of 16x16"]
     ),
     (
       [
