@@ -19,7 +19,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
       same model and settings is used again.
 
       Example: decant calibrate sd-v1-5/ -o sd15.calibration --effort quick
-      Example: decant calibrate sd15/ -o 1.cal --measure sensitivity --shard 1/4
+      Example: decant calibrate sd-v1-5/ -o part1 --shard 1/4 --measure sensitivity
       Example: decant calibrate --merge a.calibration b.calibration -o c.calibration
       """)
 

@@ -11,7 +11,7 @@ struct PlanCommand: JobCommand {
       the recorded calls of the calibration. `decant quantize` takes the sizes as --target-size.
 
       Example: decant plan sd-v1-5/ --calibration sd-v1-5.calibration -o sizes.svg
-      Example: decant plan sd15/ --calibration a.calibration --sizes 400MB,500MB
+      Example: decant plan sd15/ --calibration c --sizes 400MB,500MB --for comfyui
       """)
 
   @Argument(help: modelHelp, completion: .file())

@@ -13,7 +13,7 @@ struct QuantizeCommand: WritingCommand {
 
       Example: decant quantize sd-v1-5/ --type int8 --for comfyui --dry-run
       Example: decant quantize sd15/ -o a.decant -t int8 --calibration a.calibration
-      Example: decant quantize sd15/ -o b.decant --target-size 500MB --calibration a
+      Example: decant quantize sd15/ -o b.decant --target-size 500MB --calibration c
       """)
 
   @Argument(help: modelHelp, completion: .file())

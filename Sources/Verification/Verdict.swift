@@ -40,7 +40,8 @@ package enum Verdict: String, CaseIterable, Sendable {
   /// What the verdict means for images, as a clause.
   package var meaning: String {
     switch self {
-    case .indistinguishable: "predictions are nearly the same; images can differ in details"
+    case .indistinguishable:
+      "predictions are nearly the same; images can differ in details"
     case .close: "images have the same content and quality, and differ in details"
     case .different: "images differ visibly"
     case .broken: "the noise prediction has little in common with the reference's"

@@ -19,16 +19,15 @@ package struct Shard: Sendable, Equatable {
     self.count = count
   }
 
-  /// Every `count`-th run of each size, so that every part has images of all sizes.
+  /// Every `count`-th run, of those of one size after the other, so that the parts have as many images
+  /// of each size, and none is empty while there are enough runs.
   ///
   /// - Throws: ``JobError`` when none is left for this part.
   func part(of runs: [CalibrationRun]) throws -> [CalibrationRun] {
-    var places: [ImageSize: Int] = [:]
-    let part = runs.filter { run in
-      let place = places[run.size, default: 0]
-      places[run.size] = place + 1
-      return place % count == index - 1
-    }
+    var sizes: [ImageSize] = []
+    for run in runs where !sizes.contains(run.size) { sizes.append(run.size) }
+    let sorted = sizes.flatMap { size in runs.filter { $0.size == size } }
+    let part = sorted.enumerated().filter { $0.offset % count == index - 1 }.map(\.element)
     if part.isEmpty {
       throw JobError(
         "shard \(index) of \(count) has no run: there are \(counted(runs.count, "run"))",

@@ -49,7 +49,8 @@ extension RoundingSpool {
     self.init(
       path: path,
       key: [
-        "version": .string(toolVersion), "weights": .string(weights), "method": .string(plan.method.name),
+        "version": .string(toolVersion), "weights": .string(weights),
+        "method": .string(plan.method.name),
         "calibration": .object(calibration.provenance), "memory": .integer(memory),
         "calls": .array(
           MomentRounding.calls(of: calibration).map {

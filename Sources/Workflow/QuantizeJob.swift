@@ -123,7 +123,7 @@ package struct QuantizationRequest: Sendable {
     if found.usesMoments, calls == 0 {
       throw JobError(
         "the rounding method \(found.name) needs a calibration with recorded calls",
-        remedy: .choose(.calibration, purpose: "with a file of recorded calls"))
+        remedy: .choose(.calibration, purpose: "with a file that holds them"))
     }
     return found
   }

@@ -39,7 +39,7 @@ func measuredSensitivities(
     file = existing
   } else if existing != nil {
     events(
-      .note("\(path) is of another model, other settings or other calls, and is measured again"))
+      .note("\(path) is of another model, other settings, calls or units, and is measured again"))
   }
   // Refused before the work where the folder cannot be written.
   try file.write()

@@ -313,8 +313,8 @@ struct FileTests {
         })
       #expect(
         Self.refusal(path)
-          == "\(path): tensor 'conv_in.histogram' is missing, but the metadata lists its module or call"
-      )
+          == "\(path): tensor 'conv_in.histogram' is missing, but the metadata lists its "
+          + "module or call")
     }
     try withTemporaryFolder { folder in
       let path = try Self.changed(
@@ -358,8 +358,8 @@ struct FileTests {
         })
       #expect(
         Self.refusal(path)
-          == "\(path): tensor 'conv_in.maximum' holds \(shown), expected finite numbers, and magnitudes "
-          + "of at least 0"
+          == "\(path): tensor 'conv_in.maximum' holds \(shown), expected finite numbers, and "
+          + "magnitudes of at least 0"
       )
     }
   }

@@ -43,10 +43,11 @@ struct SensitivityTests {
     #expect(!Sensitivities(calls: calls, units: [Self.unit("x", [1])]).isComplete)
   }
 
-  /// The layers of a unit share its error by their weights and by the prior, in total and in each call.
+  /// The layers of a unit share a half of its error by their weights and the other as the prior says, in
+  /// total and in each call.
   @Test func layersShareTheErrorOfTheirUnit() throws {
     let names = ["down_blocks.0.resnets.0.conv1", "down_blocks.0.resnets.0.conv2", "mid_block.x"]
-    let modules = names.map { module($0, .linear, [2, 5]) }
+    let modules = zip(names, [1, 3, 2]).map { module($0, .linear, [$1, 5]) }
     let sensitivities = Sensitivities(
       calls: [Self.call("a", 0), Self.call("b", 0)],
       units: [
@@ -60,9 +61,8 @@ struct SensitivityTests {
     let expected = sensitivities.values
     #expect(abs(found[0] + found[1] - expected[0]) < 1e-9 * expected[0])
     #expect(found[2] == 0 && found[0] > 0)
-    // Both have as many weights: one half of the error is shared equally, the other by the prior.
-    let (first, second) = (prior.sensitivity(of: modules[0]), prior.sensitivity(of: modules[1]))
-    let share = 0.25 + 0.5 * first / (first + second)
+    let assumed = modules.map { prior.sensitivity(of: $0) }
+    let share = (assumed[0] / (assumed[0] + assumed[1]) + 0.25) / 2
     #expect(abs(found[0] - share * expected[0]) < 1e-9 * expected[0])
     // The step at which it was measured gives the measured errors: 0.2 and 0.3.
     let square = Sensitivities.relativeStep * Sensitivities.relativeStep

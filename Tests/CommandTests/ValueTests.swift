@@ -5,6 +5,8 @@ import Testing
 /// Values of options: what is said of those of a wrong form, and which units are accepted.
 @Suite struct ValueTests {
   private static let size = "expected WIDTHxHEIGHT in pixels, multiples of 8, such as 512x512"
+  private static let sizes =
+    "expected WIDTHxHEIGHT in pixels, multiples of 8, or several, separated by commas, such as 512x512,256x256"
   private static let point =
     "expected X,Y in pixels from the left and the top, 0 or more, such as 0,0"
   private static let bytes =
@@ -15,7 +17,7 @@ import Testing
     arguments: [
       ("generate", ["--size", "64"], "--size <WxH>", size),
       ("generate", ["--size", "0x0"], "--size <WxH>", size),
-      ("verify", ["--size", "5x"], "--size <WxH[,WxH]>", size),
+      ("verify", ["--size", "5x"], "--size <WxH[,WxH]>", sizes),
       ("generate", ["--size", "-64x64"], "--size <WxH>", size),
       (
         "generate", ["--original-size=64"], "--original-size <WxH>",

@@ -9,7 +9,10 @@ import Testing
 
 /// Codes whose steps are given.
 struct StepTests {
-  private static let base = SteppedScheme.bases.first { $0.name == Schemes.int8.name }!
+  private static let base: any IntegerScheme = {
+    let found = SteppedScheme.bases.filter { $0.name == "int8" }
+    return found[0]
+  }()
 
   private static func scheme(_ step: Double) -> SteppedScheme { SteppedScheme(base, step: step) }
 

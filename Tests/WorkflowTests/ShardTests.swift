@@ -47,7 +47,7 @@ import Workflow
         ).run()
         // The larger image is not measured.
         #expect(
-          outcome.text.hasSuffix(" units in \(index == 2 ? 0 : 2) calls"), "\(outcome.text)")
+          outcome.text.hasSuffix(" units in \(index == 3 ? 0 : 2) calls"), "\(outcome.text)")
         parts.append(part)
       }
       _ = try await CalibrateJob(
@@ -185,7 +185,12 @@ import Workflow
       settings.guidanceScale = 2
       _ = try await CalibrateJob(of: tiny, settings, to: other, measures: [.sensitivity]).run()
       try Self.bytes(other + Self.ending).write(to: URL(fileURLWithPath: path + Self.ending))
-      _ = try await job.run()
+      let log = EventLog()
+      _ = try await job.run(log.add)
+      #expect(
+        log.notes.last
+          == "\(path)\(Self.ending) is of another model, other settings, calls or units, and is "
+          + "measured again")
       #expect(try Self.bytes(path + Self.ending) == measured)
       try Data("{}".utf8).write(to: URL(fileURLWithPath: path + Self.ending))
       let message = await Self.refusal(job)

@@ -8,8 +8,8 @@ import Workflow
 
 /// A quantized U-Net without the other components, and what is said of layers that stay as they are.
 @Suite struct UNetAloneTests {
-  private static let layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight"
-  private static let layerInComfyUI = "input_blocks.4.1.transformer_blocks.0.attn1.to_q."
+  private static let layer = "down_blocks.2.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+  private static let layerInComfyUI = "input_blocks.7.1.transformer_blocks.0.attn1.to_q."
 
   @discardableResult
   private func extract(
