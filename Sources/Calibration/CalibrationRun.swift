@@ -55,6 +55,22 @@ extension Prompt {
   }
 }
 
+extension [CalibrationRun] {
+  /// The runs whose calls are recorded: at most 16, as many of each size, spread evenly over the list.
+  /// More would cost memory, and every measurement evaluates all calls.
+  package var recorded: Set<CalibrationRun> {
+    let most = 16
+    let bySize = Dictionary(grouping: self, by: \.size)
+    var found: Set<CalibrationRun> = []
+    for runs in bySize.values {
+      for place in spread(Swift.max(1, most / bySize.count), over: runs.count) {
+        found.insert(runs[place])
+      }
+    }
+    return found
+  }
+}
+
 extension [Prompt] {
   /// Runs of all prompts, each with `count` consecutive seeds. The runs take turns with the sizes.
   ///

@@ -15,16 +15,20 @@ package struct SamplerSubject: CalibrationSubject {
 
   /// Indices of the steps of a run that are recorded.
   private let recordedSteps: Set<Int>
+  /// The runs whose calls are recorded; `nil` for all.
+  private let recordedRuns: Set<CalibrationRun>?
 
   /// - Parameters:
   ///   - request: the settings of all runs; prompts, seeds and sizes are those of each run.
   ///   - sizes: the sizes of the runs; empty for the model's own.
   ///   - recordedSteps: the number of steps of a run to record, spread evenly.
+  ///   - recordedRuns: the runs whose calls are recorded; `nil` for all.
   /// - Throws: `SchedulerError` for an unknown scheduler, or for a number of steps that the
   ///   scheduler does not support.
   package init(
     _ sampler: Sampler, _ request: SamplingRequest, sizes: [ImageSize] = [],
-    recordedSteps: Int = CalibrationSettings.standardRecordedSteps
+    recordedSteps: Int = CalibrationSettings.standardRecordedSteps,
+    recordedRuns: Set<CalibrationRun>? = nil
   ) throws {
     settings = CalibrationSettings(
       steps: request.steps, recordedSteps: recordedSteps,
@@ -34,6 +38,7 @@ package struct SamplerSubject: CalibrationSubject {
     // PNDM calls the U-Net more than once in some steps.
     callsPerRun = try sampler.scheduler(for: request).timesteps.count
     self.recordedSteps = spread(recordedSteps, over: callsPerRun)
+    self.recordedRuns = recordedRuns
     self.sampler = sampler
     self.request = request
   }
@@ -45,7 +50,9 @@ package struct SamplerSubject: CalibrationSubject {
     request.setPrompt(Prompt(run.prompt, negativePrompt: run.negativePrompt))
     request.seed = run.seed
     request.setSize(run.size)
-    let recorder = CallRecorder(collector, run: run, recording: recordedSteps)
+    let recorder = CallRecorder(
+      collector, run: run,
+      recording: recordedRuns?.contains(run) == false ? [] : recordedSteps)
     _ = try sampler.denoise(request, observer: recorder)
     return recorder.calls
   }

@@ -60,7 +60,7 @@ func calibrated(
 ) throws -> CalibrationFile {
   let model = try Model.bind(digest.watched)
   guard let unet = model[ComponentName.unet] else {
-    throw JobError("\(model.source.location): the model has no U-Net")
+    throw JobError.noUNet(model.source.location)
   }
   let files = FileManager.default
   let mayReuse = reusing && files.fileExists(atPath: path)
@@ -81,7 +81,7 @@ func calibrated(
   let unetDigest = try digest.hexadecimal(of: [ComponentName.unet])
   let subject = try SamplerSubject(
     Sampler(model, arithmetic: request.compute.arithmetic), request.sampling(of: model),
-    sizes: request.sizes(of: model))
+    sizes: request.sizes(of: model), recordedRuns: all.recorded)
   let calibrator = Calibrator(
     path: path, tool: request.compute.calibrationTool,
     model: CalibratedModel(digest: unetDigest), settings: subject.settings,

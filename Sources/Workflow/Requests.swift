@@ -100,7 +100,7 @@ package struct CalibrationRequest: RunRequest, Sendable {
 
   /// The number of calls that a calibration of a model records.
   func callCount(of model: Model) throws -> Int {
-    try runs(of: model).count
+    try runs(of: model).recorded.count
       * min(sampling(of: model).steps, CalibrationSettings.standardRecordedSteps)
   }
 

@@ -27,7 +27,9 @@ func measuredSensitivities(
   }
   let steps = Set(calibration.calls.map(\.step)).sorted()
   let chosen = Set(
-    SensitivityUnit.calls(of: all ?? calibration.runs, steps: steps, byLayer: byLayer))
+    SensitivityUnit.calls(
+      of: Array(all?.recorded ?? Set(calibration.calls.map(\.run))), steps: steps,
+      byLayer: byLayer))
   let calls = calibration.calls.filter {
     chosen.contains(Sensitivities.Call(run: $0.run, step: $0.step))
   }

@@ -126,7 +126,7 @@ package struct VerificationRequest: RunRequest, Sendable {
       (2 * steps(for: model) * (try imageCount), sizes[0])
     ]
     if let calibration {
-      let runs = try calibration.runs(of: model)
+      let runs = try calibration.runs(of: model).recorded
       let recorded = try calibration.callCount(of: model) / max(1, runs.count)
       calls += runs.map { (models * recorded, $0.size) }
     } else {

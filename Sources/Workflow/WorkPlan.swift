@@ -43,15 +43,16 @@ struct WorkPlan {
   ) {
     let steps = request.sampling(of: model).steps
     add("calibration", calls: runs.map { (steps, $0.size) })
+    let recordedRuns = Array(runs.recorded)
     let recorded = spread(CalibrationSettings.standardRecordedSteps, over: steps).sorted()
     if measures {
-      let calls = SensitivityUnit.calls(of: runs, steps: recorded, byLayer: byLayer)
+      let calls = SensitivityUnit.calls(of: recordedRuns, steps: recorded, byLayer: byLayer)
       let units = SensitivityUnit.units(
         of: model[ComponentName.unet]?.modules ?? [], byLayer: byLayer)
       // Half of the U-Net lies behind the average unit.
       add("sensitivities", calls: calls.map { (units.count, $0.run.size) }, share: 0.5)
     }
-    if rounds { add("rounding", calls: runs.map { (recorded.count, $0.size) }) }
+    if rounds { add("rounding", calls: recordedRuns.map { (recorded.count, $0.size) }) }
   }
 
   /// The plan in words: each part with its calls, and the time that they take.

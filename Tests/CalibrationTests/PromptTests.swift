@@ -1,6 +1,7 @@
 import Calibration
 import Formats
 import Sampling
+import Support
 import Testing
 
 struct PromptTests {
@@ -19,6 +20,17 @@ struct PromptTests {
     #expect(together[0].seed == hash & 0xffff_ffff)
     #expect(
       [Prompt("a", negativePrompt: "b")].runs(seeds: 1, sizes: [size])[0].seed != together[0].seed)
+  }
+
+  /// Of a long list the calls of 16 runs are recorded, as many of each size; of a short one all.
+  @Test func fewRunsOfALongListAreRecorded() {
+    let sizes = [size, ImageSize(width: 128, height: 128)]
+    let prompts = (0..<100).map { Prompt("prompt \($0)") }
+    let recorded = prompts.runs(seeds: 1, sizes: sizes).recorded
+    #expect(recorded.count == 16)
+    for size in sizes { #expect(recorded.count { $0.size == size } == 8) }
+    let short = Array(prompts.prefix(12)).runs(seeds: 1, sizes: sizes)
+    #expect(short.recorded == Set(short))
   }
 
   @Test func runsCompareByBytesAndSort() {
