@@ -16,7 +16,7 @@ package enum CalibrationError: RemediableError, Equatable {
   /// Of some calibrations that are merged, the sensitivities are not there.
   case missingSensitivities(path: String, present: String)
   /// Sensitivities that do not belong together.
-  case otherSensitivities(paths: [String])
+  case otherSensitivities(paths: [String], fault: String)
   case missingTensor(path: String, tensor: String)
   case unexpectedTensor(path: String, tensor: String)
   case tensor(path: String, tensor: String, found: TensorEntry, expected: String)
@@ -58,9 +58,8 @@ package enum CalibrationError: RemediableError, Equatable {
       "\(path): more than \(formatted(bytes: limit)), expected a file of sensitivities"
     case .missingSensitivities(let path, let present):
       "\(path) does not exist, but \(present) does; sensitivities are merged with their calibrations"
-    case .otherSensitivities(let paths):
-      "\(listed(paths)) cannot be joined: the model, the settings or the units differ, a call is in "
-        + "two of them, or one is not complete"
+    case .otherSensitivities(let paths, let fault):
+      "\(listed(paths)) cannot be joined: \(fault)"
     case .missingTensor(let path, let tensor):
       "\(path): tensor '\(tensor)' is missing, but the metadata lists its module or call"
     case .unexpectedTensor(let path, let tensor):

@@ -38,8 +38,8 @@ package struct SensitivityFile: Sendable, Equatable {
   /// Merges the files beside calibrations that are merged.
   ///
   /// - Returns: `nil` where no calibration has such a file.
-  /// - Throws: ``CalibrationError`` when one of several is absent, or when they differ in more than
-  ///   their calls.
+  /// - Throws: ``CalibrationError`` when some calibrations have such a file and others do not, or when
+  ///   the files differ in more than their calls.
   package static func merging(
     beside calibrations: [String], for merged: CalibrationFile
   ) throws -> SensitivityFile? {
@@ -49,11 +49,17 @@ package struct SensitivityFile: Sendable, Equatable {
       throw CalibrationError.missingSensitivities(path: absent, present: present)
     }
     let files = try paths.map(SensitivityFile.init)
-    for file in files where file.model != merged.model || file.settings != merged.settings {
-      throw CalibrationError.otherSensitivities(paths: [file.path, merged.path])
+    for file in files {
+      func refuse(_ fault: String) -> CalibrationError {
+        .otherSensitivities(paths: [file.path, merged.path], fault: fault)
+      }
+      if file.model != merged.model { throw refuse("the models differ") }
+      if file.settings != merged.settings { throw refuse("the settings differ") }
+      if !file.sensitivities.isComplete { throw refuse("\(file.path) is not complete") }
     }
     guard let all = Sensitivities.merging(files.map(\.sensitivities)) else {
-      throw CalibrationError.otherSensitivities(paths: paths)
+      throw CalibrationError.otherSensitivities(
+        paths: paths, fault: "their units differ, or two of them have the same call")
     }
     return SensitivityFile(all, beside: merged)
   }

@@ -25,7 +25,7 @@ struct ImageSizes: ExpressibleByArgument {
   }
 }
 
-/// A part of several, as `I/N`.
+/// A shard as `I/N`: the I-th of N parts, counted from 1.
 extension Shard: ExpressibleByArgument {
   package init?(argument: String) {
     let parts = argument.split(separator: "/", omittingEmptySubsequences: false)

@@ -68,8 +68,8 @@ struct CalibrateCommand: JobCommand, RunCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Generate only the I-th of N parts of the images, on one of several machines; --merge joins "
-        + "the files.", valueName: "I/N"))
+      "Generate only part I of N of the images, so that N machines share the work; --merge joins their "
+        + "files.", valueName: "I/N"))
   var shard: Shard?
 
   @Flag(help: "Continue an interrupted run of the same output.")

@@ -63,6 +63,10 @@ package struct JobError: RemediableError, Equatable {
       "\(noun) '\(shown(name))' is unknown\(didYouMean(similarNames(to: name, among: names)))"
         + "; expected \(alternatives(names))")
   }
+
+  static func noUNet(_ location: String) -> JobError {
+    JobError("\(location): the model has no U-Net")
+  }
 }
 
 /// An interruption of a job that leaves results behind. The description names them.

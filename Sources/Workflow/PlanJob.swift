@@ -42,7 +42,7 @@ package struct PlanJob: Job {
     let bound = try Model.bind(source)
     let file = try CalibrationFile.reading(calibration)
     guard let unet = bound[ComponentName.unet] else {
-      throw JobError("\(source.location): the model has no U-Net")
+      throw JobError.noUNet(source.location)
     }
     try file.check(against: unet.modules)
     if file.calls.isEmpty {

@@ -63,7 +63,7 @@ struct QuantizedModel {
   ) throws {
     let rest = try request.restScheme()
     guard let unet = all.first(where: { $0.name == ComponentName.unet }) else {
-      throw JobError("\(source.location): the model has no U-Net")
+      throw JobError.noUNet(source.location)
     }
     try calibration?.check(against: unet.modules)
     let components =

@@ -303,7 +303,7 @@ struct DownloadTests {
       #expect(
         refusal(cache, in: folder)
           == Refusal(
-            text: "hub: a cache of several models, models--a--b and models--c--d",
+            text: "hub: the cache has more than one model: models--a--b and models--c--d",
             remedy: .act("name one of them, such as \(cache)/models--a--b")))
     }
   }

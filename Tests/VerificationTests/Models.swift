@@ -12,10 +12,11 @@ func smallModel() throws -> Model {
   try Model.bind(try Readers.all.read(fixture("golden/pipeline")))
 }
 
-/// A source all of whose numbers are scaled.
-struct ScaledSource: WeightSource {
+/// A source whose numbers are changed, in float32.
+struct ChangedSource: WeightSource {
   let base: any WeightSource
-  let factor: Float
+  /// The factor of a number of a tensor, by the tensor's name and the number's index.
+  let factor: @Sendable (_ name: String, _ index: Int) -> Float
 
   var location: String { base.location }
   var names: [String] { base.names }
@@ -25,29 +26,7 @@ struct ScaledSource: WeightSource {
 
   func tensor(_ name: String) throws -> StoredTensor {
     let tensor = try base.tensor(name)
-    return StoredTensor(shape: tensor.shape, floats: tensor.floats().map { $0 * factor })
-  }
-}
-
-/// A source whose weights are scaled by `1 + share` and `1 - share` in turn.
-struct MovedSource: WeightSource {
-  let base: any WeightSource
-  let share: Float
-
-  var location: String { base.location }
-  var names: [String] { base.names }
-  func entry(_ name: String) -> TensorEntry? {
-    base.entry(name).map { TensorEntry(shape: $0.shape, encoding: .plain(.f32)) }
-  }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    let tensor = try base.tensor(name)
-    guard name.hasSuffix("weight") else {
-      return StoredTensor(shape: tensor.shape, floats: tensor.floats())
-    }
-    let values = tensor.floats().enumerated().map { index, value in
-      value * (1 + (index % 2 == 0 ? share : -share))
-    }
+    let values = tensor.floats().enumerated().map { $1 * factor(name, $0) }
     return StoredTensor(shape: tensor.shape, floats: values)
   }
 }
@@ -55,19 +34,22 @@ struct MovedSource: WeightSource {
 extension Model {
   /// The model with all numbers of the U-Net scaled.
   func scaled(by factor: Float) throws -> Model {
-    var source = source
-    if var found = source["unet"] {
-      found.weights = ScaledSource(base: found.weights, factor: factor)
-      source["unet"] = found
-    }
-    return try Model.bind(source)
+    try changing("unet") { _, _ in factor }
   }
 
-  /// The model with the weights of one component scaled as by ``MovedSource``.
+  /// The model with the weights of one component scaled by `1 + share` and `1 - share` in turn.
   func moved(_ component: String = "unet", by share: Float) throws -> Model {
+    try changing(component) { name, index in
+      name.hasSuffix("weight") ? 1 + (index % 2 == 0 ? share : -share) : 1
+    }
+  }
+
+  private func changing(
+    _ component: String, factor: @escaping @Sendable (String, Int) -> Float
+  ) throws -> Model {
     var source = source
     if var found = source[component] {
-      found.weights = MovedSource(base: found.weights, share: share)
+      found.weights = ChangedSource(base: found.weights, factor: factor)
       source[component] = found
     }
     return try Model.bind(source)

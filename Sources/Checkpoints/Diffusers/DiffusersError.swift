@@ -11,7 +11,7 @@ package enum DiffusersError: RemediableError, Equatable {
   case missingSnapshot(branch: String, commit: String, found: [String])
   /// A cached repository without a branch `main`, and with no commit or several.
   case ambiguousSnapshot(folder: String, found: [String])
-  /// A cache of several models.
+  /// A cache of the Hugging Face hub with more than one model.
   case severalRepositories(folder: String, found: [String])
   /// A folder without `model_index.json`; `found` lists its contents.
   case missingIndex(folder: String, found: [String])
@@ -59,7 +59,7 @@ package enum DiffusersError: RemediableError, Equatable {
       return "\(folder): the cached repository has no refs/main and "
         + (found.isEmpty ? "no snapshot" : "several snapshots: \(listed(found))")
     case .severalRepositories(let folder, let found):
-      return "\(folder): a cache of several models, \(listed(found))"
+      return "\(folder): the cache has more than one model: \(listed(found))"
     case .missingIndex(let folder, let found):
       return "\(folder): no model_index.json, which a diffusers folder has; "
         + "the folder holds \(listed(found))"

@@ -38,8 +38,8 @@ enum HubCache {
   /// the only one.
   ///
   /// - Precondition: the folder ``holdsRepositories(_:)``.
-  /// - Throws: ``DiffusersError`` for a repository without such a commit, and for a cache of several
-  ///   models.
+  /// - Throws: ``DiffusersError`` for a repository without such a commit, and for a cache with
+  ///   more than one model.
   static func snapshot(of folder: String) throws(DiffusersError) -> String {
     let repositories = repositories(at: folder)
     guard repositories.count == 1, let root = repositories.first else {

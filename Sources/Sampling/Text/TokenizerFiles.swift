@@ -126,7 +126,7 @@ struct TokenizerFiles {
       }
     }
     // The tokenizers library prefers a token's ID in the vocabulary to the ID it was added with.
-    // They are those of several files.
+    // They come from more than one file, so the folder is named.
     guard known.count <= Self.addedTokenLimit else {
       throw .malformed(
         path: folderPath, what: "the number of added tokens", found: "\(known.count)",

@@ -29,7 +29,7 @@ struct Budget {
     planned: ModelSource, for output: BudgetOutput, _ events: EventSink
   ) throws {
     guard let choices = try request.choices(of: unet, calls: 1) else {
-      throw JobError("\(model.location): the model has no U-Net")
+      throw JobError.noUNet(model.location)
     }
     layers = choices.undecided(of: unet.modules)
     if layers.isEmpty {

@@ -52,7 +52,7 @@ struct TargetSearch {
     bound = try? Model.bind(source)
     let components = try bound?.components ?? source.componentsWithModules()
     guard let unet = components.first(where: { $0.name == ComponentName.unet }) else {
-      throw JobError("\(source.location): the model has no U-Net")
+      throw JobError.noUNet(source.location)
     }
     modules = unet.modules
     switch target {
