@@ -66,12 +66,12 @@ package struct RoundingSpool: Sendable {
       metadata: [Self.metadataKey: JSONValue.object(facts).text()], to: file, replacing: true)
   }
 
-  /// What is at the path that no spool made: a file of that name, or another file in the folder; `nil`
+  /// What is at a path that no spool made: a file of that name, or another file in the folder; `nil`
   /// for nothing.
-  package var foreignContents: String? {
+  package static func foreignContents(at path: String) -> String? {
     if isFile(path) { return "a file" }
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    return names.sorted().first { !Self.isOwn($0) }.map { "'\($0)'" }
+    return names.sorted().first { !isOwn($0) }.map { "'\($0)'" }
   }
 
   private static func isOwn(_ name: String) -> Bool {

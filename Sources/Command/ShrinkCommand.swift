@@ -98,8 +98,7 @@ struct ShrinkCommand: WritingCommand, RunCommand {
     verification.pictures = images.pictures ?? verification.standardPictures
     thresholds.apply(to: &verification)
     verification.compute = compute.compute.value
-    var run = calibrating.applied(to: CalibrationRequest(effort.effort, isPart: true))
-    run.compute = compute.compute.value
+    let run = calibrating.applied(to: CalibrationRequest(effort.effort, isPart: true))
     return ShrinkJob(
       model: model, reading: read.value, output: layout.request(output.output, strict),
       cut: cut.value,

@@ -24,7 +24,8 @@ package struct QuantizationPlan: Sendable {
     /// Modules that get another scheme than ``scheme`` where no pattern decides. The first match
     /// wins.
     package var exceptions: [PlanException]
-    /// Which of the most sensitive layers are stored as ``rest``; `nil` for none.
+    /// Which of the most sensitive layers ``keepingSensitive(by:of:)`` stores as ``rest``; `nil` for
+    /// none.
     package var sensitive: SensitiveLayers?
     /// The schemes that a budget or a plan file chose, by the names of modules, where no pattern of
     /// the user decides.
@@ -110,7 +111,7 @@ package struct QuantizationPlan: Sendable {
       }
       return [weight] + (bias.map { [$0] } ?? [])
     }
-    self.entries = choices.keepingSensitive(entries, of: modules)
+    self.entries = entries
     method = choices.method
     findings = []
     places = Self.places(self.entries)

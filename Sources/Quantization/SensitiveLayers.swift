@@ -1,4 +1,4 @@
-internal import Models
+package import Models
 private import Tensors
 
 /// The layers whose rounding changes the prediction most, for each weight: they are kept as they are,
@@ -19,17 +19,20 @@ package struct SensitiveLayers: Sendable {
   }
 }
 
-extension QuantizationPlan.Choices {
-  /// The entries with those of the most sensitive layers stored as ``rest``. Layers that a pattern
-  /// chooses stay as they are.
-  func keepingSensitive(
-    _ entries: [QuantizationPlan.Entry], of modules: [ModuleSpec]
-  ) -> [QuantizationPlan.Entry] {
-    guard let sensitive, sensitive.share > 0, only.isEmpty else { return entries }
+extension QuantizationPlan {
+  /// The plan with the most sensitive layers stored as ``Choices/rest``. Layers that a pattern chooses
+  /// stay as they are.
+  ///
+  /// Layers that the output's program reads as plain numbers only must be so already: they do not count
+  /// in the share.
+  package func keepingSensitive(by choices: Choices, of modules: [ModuleSpec]) -> QuantizationPlan {
+    guard let sensitive = choices.sensitive, sensitive.share > 0, choices.only.isEmpty else {
+      return self
+    }
     let quantized = entries.indices.filter { index in
       let entry = entries[index]
       return entry.scheme.encoding.isQuantized && entry.pattern == nil
-        && chosen[entry.module] == nil
+        && choices.chosen[entry.module] == nil
     }
     var perWeight: [String: Double] = [:]
     for module in modules {
@@ -47,10 +50,10 @@ extension QuantizationPlan.Choices {
     for index in order where entries[index].shape.count <= budget {
       budget -= entries[index].shape.count
       let entry = entries[index]
-      result[index] = QuantizationPlan.Entry(
-        tensor: entry.tensor, module: entry.module, shape: entry.shape, scheme: rest,
+      result[index] = Entry(
+        tensor: entry.tensor, module: entry.module, shape: entry.shape, scheme: choices.rest,
         reason: "most sensitive layers")
     }
-    return result
+    return QuantizationPlan(entries: result, method: method, findings: findings)
   }
 }

@@ -16,6 +16,16 @@ package func availableMemory() -> Int? {
   return (limits + [availableMemory(root: "")].compactMap { $0 }).min()
 }
 
+/// The memory of the machine, or of the smallest control group of this process that limits it, in bytes:
+/// the same in every run, whatever else runs.
+///
+/// - Parameter root: a folder with a copy of the system's files; empty for the system's own.
+/// - Returns: `nil` where nothing is known.
+package func machineMemory(root: String = "") -> Int? {
+  let machine = kilobytes("MemTotal", in: text(root + "/proc/meminfo"))
+  return ([machine].compactMap { $0 } + groups(root: root).compactMap(\.limit)).min()
+}
+
 /// The peak resident memory of this process, in bytes, since it started or since its `clear_refs` was
 /// written; `nil` where it is unknown.
 package func peakMemory() -> Int? { kilobytes("VmHWM", in: text("/proc/self/status")) }
@@ -32,7 +42,12 @@ package func availableMemory(root: String) -> Int? {
 
 /// The free bytes of each control group that limits the memory of this process.
 private func freeBytesOfGroups(root: String, swap: Int) -> [Int] {
-  text(root + "/proc/self/cgroup").split(separator: "\n").flatMap { line -> [Int] in
+  groups(root: root).compactMap { $0.freeBytes(swap: swap) }
+}
+
+/// The control groups of this process that count memory.
+private func groups(root: String) -> [ControlGroup] {
+  text(root + "/proc/self/cgroup").split(separator: "\n").flatMap { line -> [ControlGroup] in
     // A line is NUMBER:CONTROLLERS:PATH; version 2 has no controllers.
     let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
     guard parts.count == 3 else { return [] }
@@ -41,38 +56,52 @@ private func freeBytesOfGroups(root: String, swap: Int) -> [Int] {
     guard isFirst || controllers.isEmpty else { return [] }
     let base = root + "/sys/fs/cgroup" + (isFirst ? "/memory" : "")
     var path = folderPath(String(parts[2]))
-    var free: [Int] = []
+    var found: [ControlGroup] = []
     // In a container, the path may not be visible; the limit is then that of a folder above.
     while true {
-      free += freeBytes(ofGroup: base + (path == "/" ? "" : path), isFirst: isFirst, swap: swap)
-      if path == "/" || path.isEmpty { return free }
+      found.append(ControlGroup(folder: base + (path == "/" ? "" : path), isFirst: isFirst))
+      if path == "/" || path.isEmpty { return found }
       path = PathParts(path).folder
     }
   }
 }
 
-private func freeBytes(ofGroup folder: String, isFirst: Bool, swap: Int) -> [Int] {
-  func number(_ name: String) -> Int? {
+/// A control group, by the folder of its files.
+private struct ControlGroup {
+  let folder: String
+  /// Whether the group is of version 1.
+  let isFirst: Bool
+
+  /// The most bytes of its processes; `nil` without a limit.
+  var limit: Int? {
+    // A group without a limit has "max", or in version 1 a number beyond all machines.
+    number(isFirst ? "memory.limit_in_bytes" : "memory.max").flatMap { $0 < 1 << 60 ? $0 : nil }
+  }
+
+  /// The free bytes of a group with a limit, with memory that the system can reclaim.
+  func freeBytes(swap: Int) -> Int? {
+    guard let limit, let used = number(isFirst ? "memory.usage_in_bytes" : "memory.current") else {
+      return nil
+    }
+    let names =
+      isFirst
+      ? ["total_active_file", "total_inactive_file"]
+      : ["active_file", "inactive_file", "slab_reclaimable"]
+    var reclaimable = 0
+    for line in text(folder + "/memory.stat").split(separator: "\n") {
+      let words = line.split(separator: " ")
+      if words.count == 2, names.contains(String(words[0])) { reclaimable += Int(words[1]) ?? 0 }
+    }
+    var extra = swap
+    if let most = number("memory.swap.max"), let held = number("memory.swap.current") {
+      extra = min(swap, max(0, most - held))
+    }
+    return max(0, limit - used + reclaimable) + extra
+  }
+
+  private func number(_ name: String) -> Int? {
     Int(text(folder + "/" + name).trimmingCharacters(in: .whitespacesAndNewlines))
   }
-  // A group without a limit has "max", or in version 1 a number beyond all machines.
-  guard let limit = number(isFirst ? "memory.limit_in_bytes" : "memory.max"), limit < 1 << 60,
-    let used = number(isFirst ? "memory.usage_in_bytes" : "memory.current")
-  else { return [] }
-  let names =
-    isFirst
-    ? ["total_active_file", "total_inactive_file"]
-    : ["active_file", "inactive_file", "slab_reclaimable"]
-  var reclaimable = 0
-  for line in text(folder + "/memory.stat").split(separator: "\n") {
-    let words = line.split(separator: " ")
-    if words.count == 2, names.contains(String(words[0])) { reclaimable += Int(words[1]) ?? 0 }
-  }
-  var extra = swap
-  if let most = number("memory.swap.max"), let held = number("memory.swap.current") {
-    extra = min(swap, max(0, most - held))
-  }
-  return [max(0, limit - used + reclaimable) + extra]
 }
 
 /// A number of kilobytes (of 1024 bytes) in a file of lines such as `MemAvailable: 17 kB`, in bytes; `nil`

@@ -127,14 +127,27 @@ package struct LayoutRequest: Sendable {
     do {
       return try fitted(writer, try writer.profile(options))
     } catch let error as PlanFitError {
-      let plain: Remedy =
-        isUNet ? .choose(.type, [Schemes.half.name]) : .leaveOut(.textEncoderType)
+      let others: Remedy =
+        isUNet
+        ? .choose(.type, try types(near: error.scheme, for: writer)) : .leaveOut(.textEncoderType)
       throw JobError(
         (output.map { "\($0): " } ?? "") + "\(error)",
-        remedy: remedy(for: writer, else: [plain]) { other, profile in
+        remedy: remedy(for: writer, else: [others]) { other, profile in
           (try? fitted(other, profile)) != nil && (isUNet || profile.refusal(model) == nil)
         })
     }
+  }
+
+  /// The quantized type of the fewest bits, but no fewer than those of `name`, that the program reads,
+  /// and the plain one.
+  private func types(near name: String, for writer: any ModelWriter) throws -> [String] {
+    let profile = try writer.profile(options)
+    func bits(_ scheme: any Scheme) -> Int { scheme.encoding.codeFormat?.bits ?? 0 }
+    let least = Schemes.named(name).map(bits) ?? 0
+    let near = Schemes.all.filter {
+      $0.encoding.isQuantized && bits($0) >= least && profile.accepted($0.encoding) == $0.encoding
+    }.min { bits($0) < bits($1) }
+    return (near.map { [$0.name] } ?? []) + [Schemes.half.name]
   }
 
   /// The plan of a component with the encodings that one program reads.

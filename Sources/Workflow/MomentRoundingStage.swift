@@ -1,10 +1,10 @@
 internal import Calibration
-private import Foundation
 private import Kernels
 internal import Models
 internal import Quantization
 private import Sampling
 package import Support
+private import Tensors
 
 /// Rounds the layers of a plan that need the second moments of their inputs, with the recorded calls
 /// of a calibration. An interrupted rounding continues with the layers in the spool.
@@ -41,11 +41,10 @@ extension RoundingSpool {
   /// A spool for layers of these weights, this plan's method and this calibration.
   ///
   /// - Parameter weights: the digest of the U-Net's weights.
-  /// - Throws: ``JobError`` where the path is taken by something else.
   init(
     _ plan: QuantizationPlan, _ calibration: CalibrationFile, weights: String, memory: Int,
     path: String
-  ) throws {
+  ) {
     self.init(
       path: path,
       key: [
@@ -60,7 +59,12 @@ extension RoundingSpool {
             ]
           }),
       ])
-    if let found = foreignContents {
+  }
+
+  /// - Throws: ``JobError`` where the folder beside `output` is taken by something else.
+  static func checkPlace(beside output: String) throws {
+    let path = path(beside: output)
+    if let found = foreignContents(at: path) {
       throw JobError(
         "\(path) is needed for the rounded layers, and holds \(found)",
         remedy: .act("remove it, or name another output"))
@@ -68,7 +72,26 @@ extension RoundingSpool {
   }
 }
 
+extension QuantizationPlan {
+  /// Bytes of the layers that are rounded before the output is written.
+  private var spooledBytes: Int {
+    guard method.usesMoments else { return 0 }
+    return entries.reduce(0) { sum, entry in
+      guard entry.scheme is any IntegerScheme else { return sum }
+      return sum + (entry.scheme.encoding.byteCount(for: entry.shape) ?? 0)
+    }
+  }
+
+  /// Bytes beside the output for layers that are rounded before it is written.
+  ///
+  /// - Throws: ``JobError`` where their folder is taken by something else.
+  func spooledBytes(beside output: String) throws -> Int {
+    if spooledBytes > 0 { try RoundingSpool.checkPlace(beside: output) }
+    return spooledBytes
+  }
+}
+
 extension QuantizationRequest {
   /// Bytes that a rounding method may take for what it measures.
-  var memoryLimit: Int { memory ?? Int(ProcessInfo.processInfo.physicalMemory / 4) }
+  var memoryLimit: Int { memory ?? (machineMemory() ?? 8 << 30) / 4 }
 }

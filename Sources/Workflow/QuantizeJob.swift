@@ -220,7 +220,8 @@ package struct QuantizeJob: Job {
         try layout.fitting($0, of: $1, in: source, by: writer, rest: $2, output: output?.path)
       }
     }
-    let planned = try quantized(source, request, sparingOutliers: nil).model
+    let plannedModel = try quantized(source, request, sparingOutliers: nil)
+    let planned = plannedModel.model
     try layout.checkChanges(of: planned, by: writer)
     var estimate: TargetOutcome?
     if request.target != nil {
@@ -237,7 +238,13 @@ package struct QuantizeJob: Job {
       let plan = try search.plan(file, events)
       (request, estimate) = (plan.request, plan.outcome)
     }
-    if let output, !isDryRun { try output.checkFreeSpace(for: planned, by: writer) }
+    if let output, !isDryRun {
+      let spooled =
+        try plannedModel.plan[ComponentName.unet]?.spooledBytes(beside: output.path) ?? 0
+      try requireSpace(
+        try output.leastBytes(of: planned, by: writer) + spooled, for: output.path,
+        beside: spooled > 0 ? "the rounded layers" : nil)
+    }
     if !isDryRun { try request.measureErrors(of: source, file, events) }
     // A dry run writes nothing that would hold the digest.
     let quantized = try quantized(

@@ -74,8 +74,12 @@ struct QuantizedModel {
         of: component,
         calls: bound == nil ? 0 : calibration?.calls.count ?? expectedCalls
       ).map { choices in
-        let plan = try QuantizationPlan(modules: component.modules, choices: choices)
-        return (component, choices, plan: try fit(plan, component.name, choices.rest))
+        func fitted(_ plan: QuantizationPlan) throws -> QuantizationPlan {
+          try fit(plan, component.name, choices.rest)
+        }
+        let plan = try fitted(QuantizationPlan(modules: component.modules, choices: choices))
+        let kept = plan.keepingSensitive(by: choices, of: component.modules)
+        return (component, choices, plan: try fitted(kept))
       }
     }
     var parts: [ModelPlan.Part] = []
@@ -96,7 +100,7 @@ struct QuantizedModel {
       if let events, let spool, let bound, isUNet, plan.method.usesMoments, plan.quantizes,
         let calibration
       {
-        let folder = try RoundingSpool(
+        let folder = RoundingSpool(
           plan, calibration,
           weights: try SourceDigest(source).hexadecimal(of: [ComponentName.unet]),
           memory: request.memoryLimit, path: spool)

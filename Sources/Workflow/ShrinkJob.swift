@@ -104,13 +104,15 @@ package struct ShrinkJob: Job {
     try output.layout.checkChanges(of: planned.model, by: writer)
     let makesCalibration = makesCalibration(for: planned.plan[ComponentName.unet])
     let storesResults = writer.recordsParity && verification != nil
+    let spooled = try planned.plan[ComponentName.unet]?.spooledBytes(beside: output.path) ?? 0
     func checkSpace(calibrated model: Model?) throws {
       let beside =
-        (model == nil ? [] : ["its calibration"])
+        (model == nil ? [] : ["its calibration"]) + (spooled > 0 ? ["the rounded layers"] : [])
         + (storesResults ? ["the copy that stores the verification's results"] : [])
       try requireSpace(
-        try leastBytes(
-          of: planned.model, by: writer, calibrated: model, copies: storesResults ? 2 : 1),
+        spooled
+          + (try leastBytes(
+            of: planned.model, by: writer, calibrated: model, copies: storesResults ? 2 : 1)),
         for: output.path, beside: beside.isEmpty ? nil : listed(beside))
     }
     let search = try request.target.map { _ in

@@ -159,7 +159,7 @@ import Testing
         ["shrink", "model", "-o", "d", "--for", "sdnq", "--convrot", "--quiet"], in: folder,
         exit: 2,
         stderr:
-          "decant: d: a diffusers folder for SDNQ cannot hold int8-convrot weights; choose --type f16"
+          "decant: d: a diffusers folder for SDNQ cannot hold int8-convrot weights; choose --type int8 or --type f16"
       )
     }
   }

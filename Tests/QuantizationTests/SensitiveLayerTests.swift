@@ -25,6 +25,7 @@ struct SensitiveLayerTests {
     choices.sensitive = SensitiveLayers(share: share, errors: errors(sensitivities))
     try change(&choices)
     let plan = try QuantizationPlan(modules: modules, choices: choices)
+      .keepingSensitive(by: choices, of: modules)
     let kept = plan.entries.filter { $0.reason == "most sensitive layers" }
     #expect(kept.allSatisfy { $0.scheme.name == choices.rest.name })
     return kept.map(\.module)
@@ -107,7 +108,9 @@ struct SensitiveLayerTests {
       $0.scheme = try #require(Schemes.named("bf16"))
     }
     #expect(found == [])
-    let plan = try QuantizationPlan(modules: Self.four, choices: try PlanTests.choices())
+    let choices = try PlanTests.choices()
+    let plan = try QuantizationPlan(modules: Self.four, choices: choices)
+      .keepingSensitive(by: choices, of: Self.four)
     let quantized = plan.entries.filter { $0.scheme.name == "int8" }
     #expect(quantized.map(\.module) == ["a", "b", "c", "d"])
   }
@@ -119,7 +122,7 @@ struct SensitiveLayerTests {
     let whole = try QuantizationPlan(modules: modules, choices: choices)
     choices.sensitive = SensitiveLayers(
       share: SensitiveLayers.standardShare, errors: GuidedErrors(assuming: modules))
-    let plan = try QuantizationPlan(modules: modules, choices: choices)
+    let plan = whole.keepingSensitive(by: choices, of: modules)
     func weights(_ plan: QuantizationPlan) -> Double {
       Double(
         plan.entries.filter { $0.scheme.encoding.isQuantized }.reduce(0) { $0 + $1.shape.count })

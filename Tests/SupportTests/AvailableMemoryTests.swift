@@ -6,6 +6,12 @@ import Testing
 /// The memory that a process can get, from copies of the system's files.
 @Suite struct AvailableMemoryTests {
   private func free(_ files: [String: String]) throws -> Int? {
+    try withCopies(files) { availableMemory(root: $0) }
+  }
+
+  private func withCopies<Value>(
+    _ files: [String: String], _ body: (String) throws -> Value
+  ) throws -> Value {
     try withTemporaryFolder { folder in
       for (name, text) in files {
         let path = folder + "/" + name
@@ -13,7 +19,7 @@ import Testing
           atPath: PathParts(path).folder, withIntermediateDirectories: true)
         try text.write(toFile: path, atomically: true, encoding: .utf8)
       }
-      return availableMemory(root: folder)
+      return try body(folder)
     }
   }
 
@@ -46,6 +52,18 @@ import Testing
     var swapping = files
     swapping["sys/fs/cgroup/a/memory.swap.max"] = "max\n"
     #expect(try free(swapping) == 1_000_123 + 500 * 1024)
+  }
+
+  /// The whole memory is that of the smallest group above, however much of it is used.
+  @Test func memoryOfGroups() throws {
+    let files = [
+      "proc/meminfo": machine, "proc/self/cgroup": "0::/a/b\n",
+      "sys/fs/cgroup/a/memory.max": "3000000\n", "sys/fs/cgroup/a/memory.current": "2000000\n",
+      "sys/fs/cgroup/a/b/memory.max": "max\n",
+    ]
+    #expect(try withCopies(files) { machineMemory(root: $0) } == 3_000_000)
+    #expect(try withCopies(["proc/meminfo": machine]) { machineMemory(root: $0) } == 9000 * 1024)
+    #expect(try withCopies([:]) { machineMemory(root: $0) } == nil)
   }
 
   /// In a container, the path of the group may not exist; the limit is at the top.

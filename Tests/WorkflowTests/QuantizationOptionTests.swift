@@ -107,6 +107,25 @@ import Workflow
     }
   }
 
+  /// The share that stays is of the weights that are quantized, without those that the program reads as
+  /// plain numbers only: ComfyUI reads linear layers alone in int8.
+  @Test func layersOfPlainNumbersDoNotCountAsKept() async throws {
+    func quantizedBytes(_ share: Double) async throws -> Double {
+      let outcome = try await QuantizeJob(
+        model: miniature, reading: InputOptions(), output: nil,
+        layout: LayoutRequest(kind: "checkpoint", program: "comfyui"), isDryRun: true,
+        request: QuantizationRequest(type: "int8", keptShare: share), calibration: nil
+      ).run()
+      let plan = try #require(outcome.json["plan"]?.array)
+      return plan.reduce(0) { sum, tensor in
+        tensor["scheme"] == "int8" ? sum + (tensor["bytes"]?.number ?? 0) : sum
+      }
+    }
+    let share = try await 1 - quantizedBytes(0.5) / quantizedBytes(0)
+    // Bytes of rows' scales are in it.
+    #expect(share > 0.48 && share < 0.51, "\(share)")
+  }
+
   @Test func aDryRunWritesNothing() async throws {
     try await withTemporaryFolder { folder in
       let out = try await QuantizeJob(

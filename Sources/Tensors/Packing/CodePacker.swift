@@ -15,9 +15,9 @@ package struct CodeRow {
 /// The storage of signed integer codes of one bit width in bytes.
 ///
 /// Codes are packed row by row, and every row begins at a byte of its own. A width may store the low
-/// bits of its codes in a part of their own: in a byte that
-/// holds the end of one code and the start of the next, an entropy coder finds no pattern. A bit width is one file with a type that conforms
-/// to this protocol, and one line in ``CodePackers/all``.
+/// bits of its codes in a part of their own: in a byte that holds the end of one code and the start of
+/// the next, an entropy coder finds no pattern. A bit width is one file with a type that conforms to
+/// this protocol, and one line in ``CodePackers/all``.
 package protocol CodePacker: Sendable {
   /// Bits of a code, at most 16. Codes are from `-(1 << (bits - 1))` to `(1 << (bits - 1)) - 1`.
   var bits: Int { get }
