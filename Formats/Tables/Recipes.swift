@@ -50,6 +50,17 @@ extension StripRecipe {
     "segmind-tiny-sd": "bk-sdm-tiny",
   ]
 
+  /// The repositories on huggingface.co that hold the trained weights of recipes, by the names and other
+  /// names of recipes. From the publications' model cards.
+  package static let repositories = [
+    "bk-sdm-base": "nota-ai/bk-sdm-base", "bk-sdm-small": "nota-ai/bk-sdm-small",
+    "bk-sdm-tiny": "nota-ai/bk-sdm-tiny", "bk-sdm-v2-base": "nota-ai/bk-sdm-v2-base",
+    "bk-sdm-v2-small": "nota-ai/bk-sdm-v2-small", "bk-sdm-v2-tiny": "nota-ai/bk-sdm-v2-tiny",
+    "segmind-small-sd": "segmind/small-sd", "segmind-tiny-sd": "segmind/tiny-sd",
+    "ssd-1b": "segmind/SSD-1B", "segmind-vega": "segmind/Segmind-Vega",
+    "koala-700m": "etri-vilab/koala-700m", "koala-1b": "etri-vilab/koala-1b",
+  ]
+
   private init(
     name: String, summary: String, levels: Int, drops: [String], keeps: [KeptBlocks] = [],
     source: String

@@ -11,10 +11,10 @@ package enum CalibrationError: RemediableError, Equatable {
   case metadata(path: String, document: String, member: String, found: String, expected: String)
   /// `part` says what is not JSON: `calibration's metadata`.
   case notJSON(path: String, part: String, error: JSONError)
-  /// Sensitivities of more bytes.
-  case tooLarge(path: String, limit: Int)
-  /// Of some calibrations that are merged, the sensitivities are not there.
-  case missingSensitivities(path: String, present: String)
+  /// Sensitivities or block scores of more bytes. `noun` is one of these.
+  case tooLarge(path: String, limit: Int, noun: String)
+  /// Of some calibrations that are merged, the sensitivities or block scores are not there.
+  case missingSensitivities(path: String, present: String, noun: String)
   /// Sensitivities that do not belong together.
   case otherSensitivities(paths: [String], fault: String)
   case missingTensor(path: String, tensor: String)
@@ -54,10 +54,10 @@ package enum CalibrationError: RemediableError, Equatable {
       "\(path): '\(member)' of the \(document) is \(found), expected \(expected)"
     case .notJSON(let path, let part, let error):
       "\(path): the \(part) is not JSON: \(error)"
-    case .tooLarge(let path, let limit):
-      "\(path): more than \(formatted(bytes: limit)), expected a file of sensitivities"
-    case .missingSensitivities(let path, let present):
-      "\(path) does not exist, but \(present) does; sensitivities are merged with their calibrations"
+    case .tooLarge(let path, let limit, let noun):
+      "\(path): more than \(formatted(bytes: limit)), expected a file of \(noun)"
+    case .missingSensitivities(let path, let present, let noun):
+      "\(path) does not exist, but \(present) does; \(noun) are merged with their calibrations"
     case .otherSensitivities(let paths, let fault):
       "\(listed(paths)) cannot be joined: \(fault)"
     case .missingTensor(let path, let tensor):

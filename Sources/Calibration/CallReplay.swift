@@ -1,5 +1,5 @@
 package import Execution
-internal import Models
+package import Models
 package import Sampling
 package import Tensors
 
@@ -31,6 +31,11 @@ package struct CallReplay: Sendable {
     calls = other.calls
     conditionings = other.conditionings
     self.sampler = sampler
+  }
+
+  /// The same calls and text states for the U-Net of another model.
+  package func replacingUNet(of model: Model) throws -> CallReplay {
+    CallReplay(self, by: try Sampler(sampler, unetOf: model))
   }
 
   /// The inputs of a call that are not recorded: the text states and the guidance.

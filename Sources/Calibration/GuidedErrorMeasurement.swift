@@ -24,7 +24,23 @@ package struct GuidedErrorMeasurement: Sendable {
   package func relativeError(
     of model: Model, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> Double {
-    let replay = try CallReplay(calls, calibration.settings, by: try Sampler(model))
+    try relativeError(
+      in: try CallReplay(calls, calibration.settings, by: try Sampler(model)), progress: progress)
+  }
+
+  /// The same for several models that differ in their U-Nets alone, whose text states are computed once.
+  ///
+  /// - Parameter base: replays the calls of this measurement with one of the models.
+  package func relativeError(
+    of model: Model, besides base: CallReplay,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws -> Double {
+    try relativeError(in: try base.replacingUNet(of: model), progress: progress)
+  }
+
+  private func relativeError(
+    in replay: CallReplay, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws -> Double {
     var sums: [Int: (error: Double, signal: Double)] = [:]
     for (index, call) in calls.enumerated() {
       let prediction = try replay.predict(index)

@@ -2,10 +2,18 @@ package import Models
 package import Quantization
 private import Tensors
 
-/// How much the guided prediction suffers when one unit after another is rounded coarsely.
+/// How much the guided prediction suffers when one unit after another is changed: rounded coarsely, or
+/// removed.
 ///
 /// Errors are squared relative errors of the guided prediction, on the inputs of recorded calls.
 package struct Sensitivities: Sendable, Equatable {
+  /// What is done to a unit.
+  package enum Change: Sendable {
+    /// The weights of its layers are rounded to steps of ``Sensitivities/relativeStep``.
+    case rounding
+    case removal
+  }
+
   /// The width of the steps to which weights were rounded, relative to the root mean square of a
   /// layer's weights. Fine enough that errors are proportional to the squared step.
   package static let relativeStep = 0.18
@@ -30,8 +38,9 @@ package struct Sensitivities: Sendable, Equatable {
   /// The errors of one unit.
   package struct Unit: Sendable, Equatable {
     package let name: String
-    /// The names of the layers.
+    /// The names of the layers that are rounded, or of the blocks that are removed.
     package let modules: [String]
+    /// The weights of the layers, or the parameters that are removed.
     package let weightCount: Int
     /// The squared relative error of the guided prediction in each call. Calls that are not measured
     /// yet are absent from the end.
@@ -56,16 +65,29 @@ package struct Sensitivities: Sendable, Equatable {
   }
 
   /// Sensitivities of units of which nothing is measured.
-  package init(calls: [Call], of units: [SensitivityUnit]) {
+  package init(calls: [Call], of units: [any MeasurableUnit]) {
     self.calls = calls
     self.units = units.map {
-      Unit(
-        name: $0.name, modules: $0.modules.map(\.name), weightCount: $0.weightCount, errors: [])
+      Unit(name: $0.name, modules: $0.moduleNames, weightCount: $0.weightCount, errors: [])
     }
   }
 
   /// Whether every unit is measured in every call.
   package var isComplete: Bool { units.allSatisfy { $0.errors.count == calls.count } }
+
+  /// The relative error of the guided prediction that each unit alone causes, as
+  /// ``GuidedErrorMeasurement`` measures it for calls of the same power: for each step the root of the
+  /// mean of squared errors over the step's calls; then the mean over steps.
+  package var relativeErrors: [Double] {
+    guard !calls.isEmpty, isComplete else { return [] }
+    let steps = Dictionary(grouping: calls.indices) { calls[$0].step }.sorted { $0.key < $1.key }
+    return units.map { unit in
+      let errors = steps.map { _, calls in
+        (calls.reduce(0) { $0 + unit.errors[$1] } / Double(calls.count)).squareRoot()
+      }
+      return errors.reduce(0, +) / Double(errors.count)
+    }
+  }
 
   /// The sensitivity of each unit: the mean over calls of its error, each divided by the mean error of
   /// all units in that call, for a step of the root mean square of the weights.

@@ -1,24 +1,22 @@
 internal import Execution
-internal import ModelSources
 package import Models
 internal import Sampling
-internal import Support
 internal import Tensors
 
-/// Measures sensitivities: rounds one unit of the U-Net after the other and evaluates recorded calls.
+/// Measures sensitivities: changes one unit of the U-Net after the other and evaluates recorded calls.
 ///
 /// The layers before the changed unit are not evaluated again: each call continues from the original's
 /// activations before the unit.
 package struct SensitivityMeasurement: Sendable {
   private let model: Model
   private let calibration: CalibrationFile
-  private let units: [SensitivityUnit]
+  private let units: [any MeasurableUnit]
   private let calls: [ReferenceCall]
 
   /// - Parameters:
   ///   - calls: the calls to evaluate, of the calibration.
   package init(
-    _ model: Model, _ calibration: CalibrationFile, units: [SensitivityUnit],
+    _ model: Model, _ calibration: CalibrationFile, units: [any MeasurableUnit],
     calls: [ReferenceCall]
   ) {
     self.model = model
@@ -49,11 +47,10 @@ package struct SensitivityMeasurement: Sendable {
     func report() { progress(result.units.reduce(0) { $0 + $1.errors.count }, total) }
     report()
     if result.isComplete { return result }
-    let sampler = try Sampler(model)
-    let replay = try CallReplay(calls, calibration.settings, by: sampler)
+    let replay = try CallReplay(calls, calibration.settings, by: try Sampler(model))
     let spec = UNetSpec(model.unet)
     let stages = units.map { unit in
-      unit.modules.compactMap { UNetStage.index(of: $0.name, in: spec) }.min()
+      unit.moduleNames.compactMap { UNetStage.index(of: $0, in: spec) }.min()
     }
     for index in calls.indices {
       let missing = units.indices.filter { result.units[$0].errors.count == index }
@@ -64,9 +61,8 @@ package struct SensitivityMeasurement: Sendable {
         if wanted.contains(state.stage) { states[state.stage] = state }
       }
       for unit in missing {
-        let rounded = CallReplay(
-          replay, by: try Sampler(sampler, unetOf: model.rounding(units[unit])))
-        let found = try rounded.predict(index, from: stages[unit].flatMap { states[$0] })
+        let changed = try replay.replacingUNet(of: units[unit].changing(model))
+        let found = try changed.predict(index, from: stages[unit].flatMap { states[$0] })
         result.units[unit].errors.append(found.guided.squaredError(from: expected.guided))
         report()
         try measured(result)
@@ -85,52 +81,5 @@ extension Tensor {
       signal += Double(expected) * Double(expected)
     }
     return signal > 0 ? error / signal : 0
-  }
-}
-
-extension Model {
-  /// The model with the weights of one unit of the U-Net rounded to steps of
-  /// ``Sensitivities/relativeStep``.
-  fileprivate func rounding(_ unit: SensitivityUnit) throws -> Model {
-    let names = Set(unit.modules.map(\.weight.name))
-    var source = source
-    for index in source.components.indices where source.components[index].name == ComponentName.unet
-    {
-      source.components[index].weights = CoarseSource(source.components[index].weights, names)
-    }
-    return try Model.bind(source)
-  }
-}
-
-/// Weights of which some are rounded to multiples of a step, relative to the root mean square of the
-/// tensor.
-private struct CoarseSource: WeightSource {
-  private let base: any WeightSource
-  private let rounded: Set<String>
-
-  init(_ base: any WeightSource, _ rounded: Set<String>) {
-    self.base = base
-    self.rounded = rounded
-  }
-
-  var location: String { base.location }
-  var names: [String] { base.names }
-
-  func entry(_ name: String) -> TensorEntry? {
-    guard let entry = base.entry(name), rounded.contains(name) else { return base.entry(name) }
-    return TensorEntry(shape: entry.shape, encoding: .plain(.f32))
-  }
-
-  func tensor(_ name: String) throws -> StoredTensor {
-    let tensor = try base.tensor(name)
-    guard rounded.contains(name) else { return tensor }
-    var values = tensor.floats()
-    let squares = values.reduce(0) { $0 + Double($1) * Double($1) }
-    let step = Float(
-      Sensitivities.relativeStep * (squares / Double(max(1, values.count))).squareRoot())
-    if step > 0 {
-      for index in values.indices { values[index] = (values[index] / step).rounded() * step }
-    }
-    return StoredTensor(shape: tensor.shape, floats: values, as: .f32)
   }
 }

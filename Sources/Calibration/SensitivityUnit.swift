@@ -1,7 +1,21 @@
+internal import ModelSources
 package import Models
 private import Quantization
 private import Support
-private import Tensors
+internal import Tensors
+
+/// A part of the U-Net whose change is measured alone.
+package protocol MeasurableUnit: Sendable {
+  var name: String { get }
+  /// The names of the layers or blocks that the change is made in.
+  var moduleNames: [String] { get }
+  /// The weights of these layers, or the parameters that a removal saves.
+  var weightCount: Int { get }
+
+  /// The model with the unit changed. The stages of its U-Net before the first one of ``moduleNames`` are
+  /// those of `model`.
+  func changing(_ model: Model) throws -> Model
+}
 
 /// A part of the U-Net whose rounding is measured alone: a resnet, a transformer block, or a layer.
 package struct SensitivityUnit: Sendable, Equatable {
@@ -24,6 +38,21 @@ package struct SensitivityUnit: Sendable, Equatable {
       members[name, default: []].append(module)
     }
     return names.map { SensitivityUnit(name: $0, modules: members[$0] ?? []) }
+  }
+}
+
+extension SensitivityUnit: MeasurableUnit {
+  package var moduleNames: [String] { modules.map(\.name) }
+
+  /// Rounds the weights of the layers to steps of ``Sensitivities/relativeStep``.
+  package func changing(_ model: Model) throws -> Model {
+    let names = Set(modules.map(\.weight.name))
+    var source = model.source
+    for index in source.components.indices where source.components[index].name == ComponentName.unet
+    {
+      source.components[index].weights = CoarseSource(source.components[index].weights, names)
+    }
+    return try Model.bind(source)
   }
 }
 
@@ -56,5 +85,38 @@ extension ModuleSpec {
       return block
     }
     return parts[...(place + 1)].joined(separator: ".")
+  }
+}
+
+/// Weights of which some are rounded to multiples of a step, relative to the root mean square of the
+/// tensor.
+private struct CoarseSource: WeightSource {
+  private let base: any WeightSource
+  private let rounded: Set<String>
+
+  init(_ base: any WeightSource, _ rounded: Set<String>) {
+    self.base = base
+    self.rounded = rounded
+  }
+
+  var location: String { base.location }
+  var names: [String] { base.names }
+
+  func entry(_ name: String) -> TensorEntry? {
+    guard let entry = base.entry(name), rounded.contains(name) else { return base.entry(name) }
+    return TensorEntry(shape: entry.shape, encoding: .plain(.f32))
+  }
+
+  func tensor(_ name: String) throws -> StoredTensor {
+    let tensor = try base.tensor(name)
+    guard rounded.contains(name) else { return tensor }
+    var values = tensor.floats()
+    let squares = values.reduce(0) { $0 + Double($1) * Double($1) }
+    let step = Float(
+      Sensitivities.relativeStep * (squares / Double(max(1, values.count))).squareRoot())
+    if step > 0 {
+      for index in values.indices { values[index] = (values[index] / step).rounded() * step }
+    }
+    return StoredTensor(shape: tensor.shape, floats: values, as: .f32)
   }
 }

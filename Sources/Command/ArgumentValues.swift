@@ -135,6 +135,21 @@ struct PercentArgument: ExpressibleByArgument {
   }
 }
 
+/// A number of parameters as `1.3B`, `1300M`, `1.3e9` or `1300000000`.
+struct ParameterCount: ExpressibleByArgument {
+  let count: Int
+
+  init?(argument: String) {
+    let units: [(String, Double)] = [("K", 1e3), ("M", 1e6), ("B", 1e9), ("", 1)]
+    let text = argument.uppercased()
+    guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
+      let number = Double(text.dropLast(unit.count)),
+      let count = Int(exactly: (number * factor).rounded()), count > 0
+    else { return nil }
+    self.count = count
+  }
+}
+
 /// A number of bits for a weight, above 0 and at most 32.
 struct BitsArgument: ExpressibleByArgument {
   let bits: Double

@@ -14,7 +14,7 @@ struct CalibrateCommand: JobCommand, RunCommand {
     commandName: "calibrate",
     abstract: "Generates images, and records what the U-Net and its layers receive and predict.",
     discussion: """
-      The result is for --calibration of quantize, plan and shrink. An interrupted run keeps its \
+      The result is for --calibration of quantize, plan, strip and shrink. An interrupted run keeps its \
       finished images beside the output, and --resume continues from them. A finished output of the \
       same model and settings is used again.
 
@@ -63,7 +63,8 @@ struct CalibrateCommand: JobCommand, RunCommand {
     help: ArgumentHelp(
       "Measure with the recorded calls, and keep the result beside the output: sensitivity, the "
         + "error that each resnet and transformer block adds when it is rounded (each layer with "
-        + "--effort thorough).", valueName: "name"))
+        + "--effort thorough); blocks, the error that each block adds when it is removed.",
+      valueName: "name"))
   var measure: [Measurements] = []
 
   @Option(

@@ -19,6 +19,10 @@ extension Stage {
     case .measuringSensitivities(let units, let calls):
       "measuring the sensitivities of \(counted(units, "unit")) of unet in "
         + counted(calls, "recorded call")
+    case .measuringBlocks(let units, let calls):
+      "measuring the scores of \(counted(units, "block")) of unet in "
+        + counted(calls, "recorded call")
+    case .choosingBlocks: "choosing blocks of unet to remove"
     case .writing(let path): "writing \(path)"
     case .measuringTypes: "measuring types for the layers of unet"
     case .measuringError(let calls):

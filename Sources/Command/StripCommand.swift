@@ -1,4 +1,5 @@
 internal import ArgumentParser
+private import Support
 internal import Workflow
 
 /// `decant strip`. Removes blocks of a U-Net.
@@ -6,9 +7,14 @@ struct StripCommand: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "strip",
     abstract:
-      "Removes U-Net blocks, by a recipe or by name, and accounts for every removed tensor.",
+      "Removes U-Net blocks, by measurement or by name, and accounts for every removed tensor.",
     discussion: """
-      Example: decant strip sd-v1-5/ -o small/ --recipe bk-sdm-small
+      --max-error, --to-size and --to-parameters choose the blocks that the model needs least: those \
+      whose removal changes the guided prediction least in the recorded calls of the calibration. \
+      --recipe removes the blocks that a published model lacks; without that model's training, images \
+      are ruined.
+
+      Example: decant strip sd-v1-5/ -o small/ --max-error 2% --calibration c
       Example: decant strip sd-v1-5/ -o a/ --drop mid_block down_blocks.1.resnets.1
       """)
 
@@ -17,6 +23,7 @@ struct StripCommand: WritingCommand {
 
   @OptionGroup var output: OutputArguments
 
+  @OptionGroup var limits: RemovalArguments
   @OptionGroup var cut: StripArguments
 
   @OptionGroup var layout: LayoutArguments
@@ -28,8 +35,22 @@ struct StripCommand: WritingCommand {
   func validate() throws { _ = try chosenCut() }
 
   private func chosenCut() throws -> Cut {
+    let given = limits.given + cut.given
+    if given.count > 1 {
+      throw ValidationError("Give one of \(listed(given)): each decides on the blocks to remove.")
+    }
+    if let limit = limits.limit {
+      guard limits.calibration != nil else {
+        throw ValidationError(
+          "\(given[0]) needs --calibration FILE, with which errors are measured; make it with `decant "
+            + "calibrate`.")
+      }
+      return .measured(limit)
+    }
     guard let cut = cut.value else {
-      throw ValidationError("Nothing to remove; give either --recipe NAME or --drop BLOCK.")
+      throw ValidationError(
+        "Nothing to remove; give --max-error 2% with --calibration FILE (recommended), or one of "
+          + "--to-size and --to-parameters with it, --recipe NAME and --drop BLOCK.")
     }
     return cut
   }
@@ -37,10 +58,53 @@ struct StripCommand: WritingCommand {
   func job() throws -> StripJob {
     return StripJob(
       model: model, reading: read.value, output: layout.request(output.output, strict),
-      cut: try chosenCut())
+      cut: try chosenCut(), calibration: limits.calibration)
   }
 
   func notes(after outcome: WrittenModel) -> [String] { cut.notes }
+}
+
+/// How far `strip` removes blocks by measurement.
+struct RemovalArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Remove as many parameters as possible while the error of the guided prediction is at most this "
+        + "percentage: 2% hardly shows, above 20% images suffer, above 30% they are ruined.",
+      valueName: "percent"))
+  var maxError: PercentArgument?
+
+  @Option(
+    help: ArgumentHelp(
+      "Remove blocks until at most this percentage of the U-Net's parameters is left, such as 50%.",
+      valueName: "percent"))
+  var toSize: PercentArgument?
+
+  @Option(
+    help: ArgumentHelp(
+      "Remove blocks until the U-Net has at most this many parameters, such as 1.3B.",
+      valueName: "count"))
+  var toParameters: ParameterCount?
+
+  @Option(
+    help: ArgumentHelp(
+      "The model's calibration, from `decant calibrate`, in whose recorded calls errors are measured. "
+        + "The scores of blocks are kept beside it.", valueName: "file"),
+    completion: .file())
+  var calibration: String?
+
+  private var limits: [(option: String, limit: RemovalLimit)] {
+    let all: [(String, RemovalLimit?)] = [
+      ("--max-error", maxError.map { .error($0.ratio) }),
+      ("--to-size", toSize.map { .share($0.ratio) }),
+      ("--to-parameters", toParameters.map { .parameters($0.count) }),
+    ]
+    return all.compactMap { option, limit in limit.map { (option, $0) } }
+  }
+
+  var limit: RemovalLimit? { limits.first?.limit }
+
+  /// Names of the options that are given and choose blocks.
+  var given: [String] { limits.map(\.option) }
 }
 
 /// Blocks of the U-Net to remove, for `strip` and `shrink`.
@@ -76,14 +140,22 @@ struct StripArguments: ParsableArguments {
     return recipe.map { Cut.recipe($0, keeping: keeping) } ?? (drop.isEmpty ? nil : .drops(drop))
   }
 
+  /// Names of the options that are given and choose blocks.
+  var given: [String] {
+    [("--recipe", recipe != nil), ("--drop", !drop.isEmpty)].filter(\.1).map(\.0)
+  }
+
   /// What a user should know about the model that was written.
   var notes: [String] {
-    recipe == nil
-      ? []
-      : [
-        "the remaining blocks were not trained for this; images will be noisy until the model is "
-          + "distilled or fine-tuned"
-      ]
+    guard let recipe else { return [] }
+    let warning =
+      "the remaining blocks were not trained to work without those of \(recipe): images are ruined "
+      + "until the model is distilled or fine-tuned"
+    guard let repository = repositoryName(ofRecipe: recipe) else { return [warning] }
+    return [
+      warning,
+      "the published model with these blocks is trained: \(repository) on huggingface.co",
+    ]
   }
 
   func validate() throws {

@@ -57,6 +57,9 @@ struct ValueForm: Sendable {
     "percent": ValueForm("a percentage above 0 and at most 100, such as 1%") {
       PercentArgument(argument: $0) != nil
     },
+    "count": ValueForm("a number of parameters, such as 1.3B, 1300M or 1.3e9") {
+      ParameterCount(argument: $0) != nil
+    },
     "size,…": ValueForm("sizes with units, separated by commas, such as 400MB,500MB") {
       ByteSizesArgument(argument: $0) != nil
     },

@@ -27,9 +27,9 @@ package enum UNetStage: Hashable, Sendable {
     return stages
   }
 
-  /// The index of the stage that runs a module, in ``stages(of:)``.
+  /// The index of the stage that runs a module, in ``stages(of:)``; of a block, its first stage.
   ///
-  /// - Parameter module: `down_blocks.0.resnets.1.conv1`.
+  /// - Parameter module: `down_blocks.0.resnets.1.conv1`, `mid_block`.
   /// - Returns: `nil` for modules that run before all stages; the number of stages for those that run
   ///   after all of them.
   package static func index(of module: String, in spec: UNetSpec) -> Int? {
@@ -37,19 +37,20 @@ package enum UNetStage: Hashable, Sendable {
     if module.hasPrefix("conv_norm_out") || module.hasPrefix("conv_out") { return stages.count }
     let parts = module.split(separator: ".")
     func number(_ place: Int) -> Int? { parts.indices.contains(place) ? Int(parts[place]) : nil }
+    let first = parts.count < 3 ? 0 : nil
     let stage: UNetStage?
     switch parts.first {
     case "down_blocks":
       stage = number(1).flatMap { block in
         parts.count > 2 && parts[2] == "downsamplers"
-          ? .downsampler(block: block) : number(3).map { .down(block: block, $0) }
+          ? .downsampler(block: block) : (number(3) ?? first).map { .down(block: block, $0) }
       }
     case "mid_block":
-      stage = number(2).map { .middle(parts[1] == "attentions" ? $0 + 1 : $0) }
+      stage = (number(2) ?? first).map { .middle(parts.contains("attentions") ? $0 + 1 : $0) }
     case "up_blocks":
       stage = number(1).flatMap { block in
         parts.count > 2 && parts[2] == "upsamplers"
-          ? .upsampler(block: block) : number(3).map { .up(block: block, $0) }
+          ? .upsampler(block: block) : (number(3) ?? first).map { .up(block: block, $0) }
       }
     default: stage = nil
     }

@@ -34,6 +34,12 @@ package struct StripPlan: Sendable {
   /// Other names of recipes, sorted.
   package static var recipeAliases: [String] { StripRecipe.aliases.keys.sorted() }
 
+  /// The repository on huggingface.co that holds the trained weights of a recipe's student; `nil` for an
+  /// unknown name.
+  package static func repository(ofRecipe name: String) -> String? {
+    StripRecipe.repositories.first { $0.key.lowercased() == name.lowercased() }?.value
+  }
+
   /// Plans a recipe of `Formats/recipes.md`.
   ///
   /// - Parameter keeping: transformer blocks to keep instead of the recipe's. The key is the number
@@ -162,6 +168,13 @@ package struct StripPlan: Sendable {
   /// The student's weights. Each tensor is read from `teacher` on access.
   package func weights(from teacher: any WeightSource) -> StrippedSource {
     StrippedSource(self, over: teacher)
+  }
+
+  /// The student's model, from that of the teacher: the U-Net is another one.
+  package func student(of model: ModelSource) -> ModelSource {
+    var copy = model
+    if let unet = model[ComponentName.unet] { copy[ComponentName.unet] = student(of: unet) }
+    return copy
   }
 
   /// The student as a component, from that of the teacher. A derived config of a published teacher is

@@ -13,7 +13,7 @@ package enum Setting: String, CaseIterable, Sendable {
   case calibration, type, textEncoderType, keep, only, assign
   case outputSize, targetBits, maxError, vram, plan
   // Stripping.
-  case recipe, drop
+  case recipe, drop, toSize, toParameters
   // Sampling and measuring.
   case prompts, seeds, size, scheduler, guidanceScale
   case originalSize, crop, targetSize, initImage, mask, strength, latents, saveLatents, grid

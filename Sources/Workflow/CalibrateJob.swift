@@ -41,7 +41,7 @@ package struct CalibrateJob: Job {
 
   /// What recorded calls measure.
   package enum Measurement: String, CaseIterable, Sendable {
-    case sensitivity
+    case sensitivity, blocks
   }
 
   private let task: Task
@@ -81,16 +81,20 @@ package struct CalibrateJob: Job {
     let all = try settings.runs(of: bound)
     let plan = WorkPlan(
       settings, runs: try run.shard?.part(of: all) ?? all, of: bound,
-      measures: run.measures.contains(.sensitivity), byLayer: settings.effort == .thorough)
+      measures: run.measures, byLayer: settings.effort == .thorough)
     let file = try calibrated(
       digest, settings, shard: run.shard, to: output, replacing: replacing,
       resuming: run.resumes, reusing: mayReuse, plan: plan,
       remedy: .choose(.resume, purpose: "to continue from there"), events)
     var outcome = CalibrationOutcome(file: file)
+    let whole = run.shard == nil ? nil : all
     if run.measures.contains(.sensitivity) {
-      outcome.sensitivities = try measuredSensitivities(
-        of: bound, file, partOf: run.shard == nil ? nil : all,
-        byLayer: settings.effort == .thorough, events)
+      outcome.measured.append(
+        try measuredSensitivities(
+          of: bound, file, partOf: whole, byLayer: settings.effort == .thorough, events))
+    }
+    if run.measures.contains(.blocks) {
+      outcome.measured.append(try measuredBlocks(of: bound, file, partOf: whole, events))
     }
     return outcome
   }
@@ -99,13 +103,13 @@ package struct CalibrateJob: Job {
     try refuseOverwriting(output, replacing: replacing, inputs: paths)
     let merged = try CalibrationFile.merging(
       paths.map(CalibrationFile.reading), path: output, tool: "decant \(toolVersion)")
-    let measured = try SensitivityFile.merging(beside: paths, for: merged)
+    let measured = try [Sensitivities.Change.rounding, .removal].compactMap {
+      try SensitivityFile.merging(beside: paths, to: $0, for: merged)
+    }
     try requireSpace(merged.leastBytes, for: output)
     try merged.write(replacing: replacing)
-    try measured?.write()
-    var outcome = CalibrationOutcome(file: merged)
-    outcome.sensitivities = measured
-    return outcome
+    for file in measured { try file.write() }
+    return CalibrationOutcome(file: merged, measured: measured)
   }
 }
 
@@ -133,30 +137,30 @@ extension CalibrationFile {
 /// The calibration file that a job wrote.
 package struct CalibrationOutcome: JobOutcome {
   let file: CalibrationFile
-  var sensitivities: SensitivityFile?
-
-  init(file: CalibrationFile) { self.file = file }
+  /// The files beside it that the job wrote or used again.
+  var measured: [SensitivityFile] = []
 
   package var json: JSONValue {
     var members: [(String, JSONValue)] = [
       ("output", .string(file.path)), ("calls", .integer(file.calls.count)),
     ]
-    if let sensitivities { members.append(("sensitivities", .string(sensitivities.path))) }
+    for file in measured {
+      members.append((file.change == .rounding ? "sensitivities" : "blocks", .string(file.path)))
+    }
     return .object(JSONObject(members).appending(file.provenance))
   }
 
   package var text: String {
     let sizes = alternatives(file.settings.sizes.map(\.description))
-    let lines = [
+    let line =
       "\(file.path): \(counted(file.runs.count, "image")), "
-        + "\(counted(file.settings.steps, "step")) each, \(sizes); "
-        + "statistics of \(counted(file.statistics.names.count, "layer")), "
-        + counted(file.calls.count, "recorded call"),
-      sensitivities.map {
-        "\($0.path): sensitivities of \(counted($0.sensitivities.units.count, "unit")) in "
-          + counted($0.sensitivities.calls.count, "call")
-      },
-    ]
-    return lines.compactMap { $0 }.joined(separator: "\n")
+      + "\(counted(file.settings.steps, "step")) each, \(sizes); "
+      + "statistics of \(counted(file.statistics.names.count, "layer")), "
+      + counted(file.calls.count, "recorded call")
+    let measured = measured.map {
+      "\($0.path): \($0.change.noun) of \(counted($0.sensitivities.units.count, "unit")) in "
+        + counted($0.sensitivities.calls.count, "call")
+    }
+    return ([line] + measured).joined(separator: "\n")
   }
 }

@@ -46,6 +46,10 @@ package enum Stage: Hashable, Sendable {
   case estimating
   /// The units of the U-Net are rounded one after the other, in recorded calls.
   case measuringSensitivities(units: Int, calls: Int)
+  /// The blocks that the U-Net can lose are removed one after the other, in recorded calls.
+  case measuringBlocks(units: Int, calls: Int)
+  /// Blocks to remove are chosen by the errors that sets of them cause.
+  case choosingBlocks
   /// A model is written to a path.
   case writing(String)
   /// The results of a verification are stored in the model at a path.

@@ -146,3 +146,9 @@ package let standardKeptShare = SensitiveLayers.standardShare
 
 /// The number of Decant's own prompts.
 package let ownPromptCount = CalibrationPrompts.all.count
+
+/// The repository on huggingface.co with the trained weights of the model that a recipe makes; `nil` for
+/// an unknown name.
+package func repositoryName(ofRecipe name: String) -> String? {
+  StripPlan.repository(ofRecipe: name)
+}

@@ -40,16 +40,10 @@ package struct PlanJob: Job {
     }
     let source = try ModelSource.reading(model, reading, changes: .noted, events)
     let bound = try Model.bind(source)
-    let file = try CalibrationFile.reading(calibration)
     guard let unet = bound[ComponentName.unet] else {
       throw JobError.noUNet(source.location)
     }
-    try file.check(against: unet.modules)
-    if file.calls.isEmpty {
-      throw JobError(
-        "\(calibration): the calibration has no recorded calls, with which errors are measured",
-        remedy: .recalibrate)
-    }
+    let file = try CalibrationFile.readingCalls(calibration, of: unet)
     let request = QuantizationRequest(type: nil)
     let outputs = try layouts.map { try BudgetOutput($0, $0.writer()) }
     var budgets: [(output: BudgetOutput, budget: Budget)] = []

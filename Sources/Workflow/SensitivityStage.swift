@@ -1,7 +1,8 @@
 internal import Calibration
 private import ModelSources
-internal import Models
+package import Models
 internal import Quantization
+private import Stripping
 package import Support
 
 /// The sensitivities of a model's layers: those beside its calibration. What they lack is measured and
@@ -17,11 +18,40 @@ func measuredSensitivities(
   of model: Model, _ calibration: CalibrationFile, partOf all: [CalibrationRun]? = nil,
   byLayer: Bool = false, _ events: EventSink
 ) throws -> SensitivityFile {
-  let path = SensitivityFile.path(beside: calibration.path)
-  let existing = isFile(path) ? try SensitivityFile(path: path) : nil
+  let modules = model[ComponentName.unet]?.modules ?? []
+  return try measured(
+    .rounding, of: SensitivityUnit.units(of: modules, byLayer: byLayer), in: model, calibration,
+    partOf: all, byLayer: byLayer,
+    isUsable: { !byLayer || $0.units.allSatisfy { $0.modules.count == 1 } }, events)
+}
+
+/// The scores of the blocks that a model's U-Net can lose: those beside its calibration. What they lack
+/// is measured and kept there.
+///
+/// - Parameters: those of ``measuredSensitivities(of:_:partOf:byLayer:_:)``.
+func measuredBlocks(
+  of model: Model, _ calibration: CalibrationFile, partOf all: [CalibrationRun]? = nil,
+  _ events: EventSink
+) throws -> SensitivityFile {
+  try measured(
+    .removal, of: StripUnit.all(of: model.unet), in: model, calibration, partOf: all,
+    byLayer: false, isUsable: { _ in true }, events)
+}
+
+/// The sensitivities of units to a change.
+///
+/// - Parameters:
+///   - byLayer: whether the calls are those for layers.
+///   - isUsable: whether a complete file of the calibration is used as it is.
+private func measured(
+  _ change: Sensitivities.Change, of units: [any MeasurableUnit], in model: Model,
+  _ calibration: CalibrationFile, partOf all: [CalibrationRun]?, byLayer: Bool,
+  isUsable: (Sensitivities) -> Bool, _ events: EventSink
+) throws -> SensitivityFile {
+  let path = SensitivityFile.path(beside: calibration.path, of: change)
+  let existing = isFile(path) ? try SensitivityFile(path: path, of: change) : nil
   if let existing, all == nil, existing.isOf(calibration), existing.sensitivities.isComplete,
-    !existing.sensitivities.calls.isEmpty,
-    !byLayer || existing.sensitivities.units.allSatisfy({ $0.modules.count == 1 })
+    !existing.sensitivities.calls.isEmpty, isUsable(existing.sensitivities)
   {
     return existing
   }
@@ -33,10 +63,8 @@ func measuredSensitivities(
   let calls = calibration.calls.filter {
     chosen.contains(Sensitivities.Call(run: $0.run, step: $0.step))
   }
-  let units = SensitivityUnit.units(
-    of: model[ComponentName.unet]?.modules ?? [], byLayer: byLayer)
   let measurement = SensitivityMeasurement(model, calibration, units: units, calls: calls)
-  var file = SensitivityFile(measurement.empty, beside: calibration)
+  var file = SensitivityFile(measurement.empty, to: change, beside: calibration)
   if let existing, existing.matches(file) {
     file = existing
   } else if existing != nil {
@@ -45,7 +73,11 @@ func measuredSensitivities(
   }
   // Refused before the work where the folder cannot be written.
   try file.write()
-  events(.stage(.measuringSensitivities(units: units.count, calls: calls.count)))
+  events(
+    .stage(
+      change == .rounding
+        ? .measuringSensitivities(units: units.count, calls: calls.count)
+        : .measuringBlocks(units: units.count, calls: calls.count)))
   var lastWrite = ContinuousClock.now
   do {
     file.sensitivities = try measurement.run(continuing: file.sensitivities) { measured in
@@ -59,10 +91,20 @@ func measuredSensitivities(
     }
   } catch is CancellationError {
     try file.write()
-    throw InterruptedSensitivities(path: path)
+    throw InterruptedSensitivities(path: path, change: change)
   }
   try file.write()
   return file
+}
+
+extension StripUnit: MeasurableUnit {
+  package var moduleNames: [String] { blocks }
+  package var weightCount: Int { parameters }
+
+  package func changing(_ model: Model) throws -> Model {
+    let plan = try StripPlan(dropping: drops, for: model.unet)
+    return try Model.bind(plan.student(of: model.source))
+  }
 }
 
 /// The errors of rounding each layer: measured where a calibration has recorded calls, else assumed.
@@ -87,10 +129,11 @@ extension SensitivityFile {
   }
 }
 
-/// A measurement of sensitivities that was interrupted.
+/// A measurement of sensitivities or of block scores that was interrupted.
 package struct InterruptedSensitivities: InterruptedJob {
   let path: String
+  let change: Sensitivities.Change
 
-  package var description: String { "\(path) keeps the measured sensitivities" }
+  package var description: String { "\(path) keeps the measured \(change.noun)" }
   package var remedy: Remedy? { .repeatCommand }
 }

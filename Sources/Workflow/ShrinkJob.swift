@@ -64,11 +64,11 @@ package struct ShrinkJob: Job {
     var steps: [ProvenanceStep] = []
     var details: [(name: String, json: JSONValue, text: String)] = []
     if let cut {
-      let stripped = try StrippedModel(current, cut)
+      let stripped = try StrippedModel(current, cut, for: output, by: writer, events)
       current = stripped.model
       calibrated = SourceDigest(current)
       steps.append(stripped.step)
-      details.append(stripped.detail)
+      details += stripped.details
     }
     // Every refusal comes before calibration, which may take hours.
     try output.checkLoadable(current, by: writer)
@@ -129,7 +129,8 @@ package struct ShrinkJob: Job {
     var plan = WorkPlan(
       calibrating, runs: try calibrating.runs(of: bound), of: bound,
       measures: request.target != nil
-        || request.keepsSensitive && expectedCalls >= CalibrationFile.measurableCalls,
+        || request.keepsSensitive && expectedCalls >= CalibrationFile.measurableCalls
+        ? [.sensitivity] : [],
       byLayer: calibrating.effort == .thorough && request.target == nil,
       rounds: planned.plan[ComponentName.unet]?.method.usesMoments == true)
     try verification?.add(to: &plan, of: bound, calibration: cut == nil ? calibrating : nil)

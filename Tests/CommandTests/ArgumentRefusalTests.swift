@@ -128,11 +128,11 @@ import Testing
     ),
     (
       ["calibrate", "model", "-o", "c", "--measure", "speed"],
-      "The value 'speed' is invalid for '--measure <name>': expected sensitivity"
+      "The value 'speed' is invalid for '--measure <name>': expected sensitivity or blocks"
     ),
     (
       ["calibrate", "model", "-o", "c", "--measure", "sensitivity,"],
-      "The value 'sensitivity,' is invalid for '--measure <name>': expected sensitivity"
+      "The value 'sensitivity,' is invalid for '--measure <name>': expected sensitivity or blocks"
     ),
     (
       ["quantize", "model", "-o", "a.decant", "--type", "int8", "--keep-sensitive", "101%"],

@@ -14,8 +14,10 @@ import Testing
 
   @Test func aRecipeNeedsTraining() throws {
     let note =
-      "note: the remaining blocks were not trained for this; images will be noisy until the model is "
-      + "distilled or fine-tuned\n"
+      "note: the remaining blocks were not trained to work without those of bk-sdm-small: images are "
+      + "ruined until the model is distilled or fine-tuned\n"
+      + "note: the published model with these blocks is trained: nota-ai/bk-sdm-small on "
+      + "huggingface.co\n"
     try withMiniature { folder in
       let strip = ["strip", "mini", "--recipe", "bk-sdm-small", "-o"]
       let ending = try expectDecant(strip + ["a.decant"], in: folder)

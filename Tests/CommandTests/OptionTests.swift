@@ -241,7 +241,8 @@ import Testing
       try expectDecant(
         ["strip", "model", "-o", "a"], in: folder, exit: 2,
         stderr: """
-          decant: Nothing to remove; give either --recipe NAME or --drop BLOCK.
+          decant: Nothing to remove; give --max-error 2% with --calibration FILE (recommended), or \
+          one of --to-size and --to-parameters with it, --recipe NAME and --drop BLOCK.
           Usage: decant strip [<options>] <model> --output <out>
             See 'decant strip --help' for more information.
           """)

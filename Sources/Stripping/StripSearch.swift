@@ -1,0 +1,230 @@
+package import Models
+internal import Tensors
+
+/// Chooses units of a U-Net to remove, by the errors that they cause.
+///
+/// Squared errors of several units add up roughly, so that units are removed in the order of the squared
+/// error that they add for each parameter that they save. The error of all removed units together is
+/// measured before each removal. A unit that adds more than it was predicted to goes back into the queue
+/// with the measured figure, and is removed where it is still the best one.
+package struct StripSearch: Sendable {
+  /// When the search ends.
+  package enum Limit: Sendable, Hashable {
+    /// At no more than this number of parameters.
+    case parameters(Int)
+    /// Where every further unit would raise the relative error above this.
+    case error(Double)
+
+    func isExceeded(by error: Double) -> Bool {
+      if case .error(let limit) = self { !(error <= limit) } else { false }
+    }
+
+    func isReached(by parameters: Int) -> Bool {
+      if case .parameters(let limit) = self { parameters <= limit } else { false }
+    }
+  }
+
+  /// A removal, or the return of a unit that was removed before.
+  package struct Step: Sendable, Equatable {
+    package let unit: String
+    package let isReturn: Bool
+    /// All dropped blocks after the step.
+    package let drops: [String]
+    /// The relative error of the guided prediction without them.
+    package let error: Double
+    /// The parameters that are left.
+    package let parameters: Int
+  }
+
+  /// A unit that is not removed yet.
+  private struct Entry {
+    let unit: StripUnit
+    /// The squared error that its removal adds: predicted, or measured.
+    var increase: Double
+    /// The parameters that its removal saves.
+    var saved: Int
+    /// The error with it, where it is measured after the last step.
+    var measured: (error: Double, plan: StripPlan)?
+
+    var ratio: Double { increase / Double(saved) }
+  }
+
+  private let teacher: UNetConfig
+  private let parameters: Int
+  private let units: [(unit: StripUnit, error: Double)]
+  private let accepts: @Sendable (StripPlan) -> Bool
+
+  /// - Parameters:
+  ///   - units: each with the relative error that its removal alone causes.
+  ///   - accepts: whether a plan's result can be used.
+  package init(
+    _ teacher: UNetConfig, units: [(unit: StripUnit, error: Double)],
+    accepts: @escaping @Sendable (StripPlan) -> Bool = { _ in true }
+  ) {
+    self.teacher = teacher
+    self.units = units
+    self.accepts = accepts
+    parameters = teacher.modules.tensors.reduce(0) { $0 + $1.shape.count }
+  }
+
+  /// The plan of some drops; `nil` where they are not possible or their result cannot be used.
+  private func plan(_ drops: [String]) -> StripPlan? {
+    guard let plan = try? StripPlan(dropping: drops, for: teacher), accepts(plan) else {
+      return nil
+    }
+    return plan
+  }
+
+  private func joined(_ drops: [String], _ unit: StripUnit) -> [String] {
+    Set(drops).union(unit.drops).sorted()
+  }
+
+  /// The fewest parameters that the removal of units leaves, the largest first.
+  package var leastParameters: Int {
+    var (drops, least) = ([String](), parameters)
+    for (unit, _) in units.sorted(by: { $0.unit.parameters > $1.unit.parameters }) {
+      let wanted = joined(drops, unit)
+      if let plan = plan(wanted), plan.ledger.student.parameters < least {
+        (drops, least) = (wanted, plan.ledger.student.parameters)
+      }
+    }
+    return least
+  }
+
+  /// Removes units until the limit, and returns what is not needed for it.
+  ///
+  /// - Parameters:
+  ///   - progress: called with what is done and the total.
+  ///   - measure: the relative error of the guided prediction without some blocks.
+  /// - Returns: the steps; the last one has the result. Where no further unit can be removed, it does not
+  ///   reach a limit of parameters.
+  /// - Throws: what `measure` throws.
+  package func run(
+    until limit: Limit, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in },
+    measure: ([String]) throws -> Double
+  ) throws -> [Step] {
+    var path: [Step] = []
+    var chosen: [StripUnit] = []
+    var drops: [String] = []
+    var (error, left) = (0.0, parameters)
+    // The error of a part is hardly larger than that of the whole.
+    var queue = units.filter { !limit.isExceeded(by: $0.error) }.map {
+      Entry(unit: $0.unit, increase: $0.error * $0.error, saved: $0.unit.parameters)
+    }
+    // Units that cannot be removed before another one is.
+    var deferred: [Entry] = []
+    let count = queue.count
+    func report() {
+      switch limit {
+      case .parameters(let limit):
+        progress(min(parameters - left, parameters - limit), parameters - limit)
+      case .error: progress(count - queue.count - deferred.count, count)
+      }
+    }
+    report()
+    while !limit.isReached(by: left), let place = queue.indexOfBest(by: Self.isBefore) {
+      var entry = queue.remove(at: place)
+      if let (found, plan) = entry.measured {
+        (error, left) = (found, plan.ledger.student.parameters)
+        drops = joined(drops, entry.unit)
+        chosen.append(entry.unit)
+        path.append(
+          Step(
+            unit: entry.unit.name, isReturn: false, drops: drops, error: error, parameters: left))
+        queue += deferred
+        deferred = []
+        for index in queue.indices { queue[index].measured = nil }
+        report()
+        continue
+      }
+      let wanted = joined(drops, entry.unit)
+      guard let plan = plan(wanted) else {
+        deferred.append(entry)
+        continue
+      }
+      entry.saved = left - plan.ledger.student.parameters
+      // A unit that is a part of removed ones saves nothing.
+      if entry.saved > 0 {
+        let found = try measure(wanted)
+        if found.isFinite, !limit.isExceeded(by: found) {
+          entry.increase = max(0, found * found - error * error)
+          entry.measured = (found, plan)
+          queue.append(entry)
+        }
+      }
+      report()
+    }
+    if case .parameters = limit {
+      path += try returns(of: chosen, error: error, until: limit, measure: measure)
+    }
+    return path
+  }
+
+  /// Returns units that are not needed for the limit, those that add the most parameters first.
+  private func returns(
+    of chosen: [StripUnit], error: Double, until limit: Limit,
+    measure: ([String]) throws -> Double
+  ) throws -> [Step] {
+    var path: [Step] = []
+    var (kept, error) = (chosen, error)
+    for unit in chosen.sorted(by: { $0.parameters > $1.parameters }) {
+      let rest = kept.filter { $0 != unit }
+      let step = try step(returning: unit, to: rest, where: limit.isReached, measure: measure)
+      guard let step, step.error < error else { continue }
+      (kept, error) = (rest, step.error)
+      path.append(step)
+    }
+    return path
+  }
+
+  /// Returns the units that were removed last until the error is at most `limit`.
+  ///
+  /// - Parameters:
+  ///   - path: what ``run(until:progress:measure:)`` returned.
+  ///   - measure: the relative error of the guided prediction without some blocks.
+  /// - Returns: the further steps. Without blocks to drop, the error is 0.
+  package func returning(
+    from path: [Step], to limit: Double, measure: ([String]) throws -> Double
+  ) throws -> [Step] {
+    var removed = path.filter { !$0.isReturn }.map(\.unit)
+    for step in path where step.isReturn { removed.removeAll { $0 == step.unit } }
+    var kept = removed.compactMap { name in units.first { $0.unit.name == name }?.unit }
+    var steps: [Step] = []
+    while let last = kept.popLast() {
+      let step = try step(returning: last, to: kept, measure: measure)
+      guard let step else { continue }
+      steps.append(step)
+      if step.error <= limit { break }
+    }
+    return steps
+  }
+
+  /// - Parameters:
+  ///   - rest: the units that stay removed. Without any, the error is 0.
+  ///   - isWanted: whether the step is measured, by the parameters that are left.
+  private func step(
+    returning unit: StripUnit, to rest: [StripUnit], where isWanted: (Int) -> Bool = { _ in true },
+    measure: ([String]) throws -> Double
+  ) throws -> Step? {
+    let drops = Set(rest.flatMap(\.drops)).sorted()
+    let plan = plan(drops)
+    if plan == nil, !drops.isEmpty { return nil }
+    let left = plan?.ledger.student.parameters ?? parameters
+    guard isWanted(left) else { return nil }
+    return Step(
+      unit: unit.name, isReturn: true, drops: drops,
+      error: drops.isEmpty ? 0 : try measure(drops), parameters: left)
+  }
+
+  /// The less error for a parameter first; of equal ones, the larger unit.
+  private static func isBefore(_ left: Entry, _ right: Entry) -> Bool {
+    (left.ratio, right.saved) < (right.ratio, left.saved)
+  }
+}
+
+extension Array {
+  /// The first index of an element that is before all others.
+  fileprivate func indexOfBest(by isBefore: (Element, Element) -> Bool) -> Int? {
+    indices.min { isBefore(self[$0], self[$1]) }
+  }
+}
