@@ -41,22 +41,16 @@ package struct GuidedErrorMeasurement: Sendable {
   private func relativeError(
     in replay: CallReplay, progress: (_ done: Int, _ total: Int) -> Void
   ) throws -> Double {
-    var sums: [Int: (error: Double, signal: Double)] = [:]
+    var sums: [Int: SquaredError] = [:]
     for (index, call) in calls.enumerated() {
-      let prediction = try replay.predict(index)
       let expected = call.guided(scale: calibration.settings.guidanceScale)
-      var (error, signal) = sums[call.step] ?? (0, 0)
-      for (found, wanted) in zip(prediction.guided.values, expected.values) {
-        error += (Double(found) - Double(wanted)) * (Double(found) - Double(wanted))
-        signal += Double(wanted) * Double(wanted)
-      }
-      sums[call.step] = (error, signal)
+      sums[call.step, default: SquaredError()] =
+        sums[call.step, default: SquaredError()]
+        + SquaredError(of: try replay.predict(index).guided, from: expected)
       progress(index + 1, calls.count)
     }
     // In the order of the steps, so that the sum is always the same.
-    let errors = sums.sorted { $0.key < $1.key }.map { _, sum in
-      sum.signal > 0 ? (sum.error / sum.signal).squareRoot() : 0
-    }
+    let errors = sums.sorted { $0.key < $1.key }.map(\.value.relative)
     return errors.isEmpty ? 0 : errors.reduce(0, +) / Double(errors.count)
   }
 }

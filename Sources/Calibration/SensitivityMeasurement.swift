@@ -63,23 +63,12 @@ package struct SensitivityMeasurement: Sendable {
       for unit in missing {
         let changed = try replay.replacingUNet(of: units[unit].changing(model))
         let found = try changed.predict(index, from: stages[unit].flatMap { states[$0] })
-        result.units[unit].errors.append(found.guided.squaredError(from: expected.guided))
+        let sum = SquaredError(of: found.guided, from: expected.guided)
+        result.units[unit].errors.append(sum.signal > 0 ? sum.error / sum.signal : 0)
         report()
         try measured(result)
       }
     }
     return result
-  }
-}
-
-extension Tensor {
-  /// The squared error relative to the squares of `expected`.
-  fileprivate func squaredError(from expected: Tensor) -> Double {
-    var (error, signal) = (0.0, 0.0)
-    for (found, expected) in zip(values, expected.values) {
-      error += (Double(found) - Double(expected)) * (Double(found) - Double(expected))
-      signal += Double(expected) * Double(expected)
-    }
-    return signal > 0 ? error / signal : 0
   }
 }

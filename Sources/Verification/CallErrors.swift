@@ -1,5 +1,4 @@
-internal import Calibration
-internal import Kernels
+package import Calibration
 package import Support
 internal import Tensors
 
@@ -52,27 +51,6 @@ package struct Predictions<Value: Sendable>: Sendable {
 
 extension Predictions: Equatable where Value: Equatable {}
 
-/// Sums of squares of one or more calls, in float64.
-package struct SquaredError: Sendable, Equatable {
-  /// Of the differences from the reference.
-  package var error: Double
-  /// Of the reference.
-  package var signal: Double
-
-  package init(error: Double, signal: Double) {
-    self.error = error
-    self.signal = signal
-  }
-
-  /// The root of the error over the signal: 0 where nothing differs, infinite where only the
-  /// reference is zero.
-  package var relative: Double { error == 0 ? 0 : (error / signal).squareRoot() }
-
-  static func + (a: SquaredError, b: SquaredError) -> SquaredError {
-    SquaredError(error: a.error + b.error, signal: a.signal + b.signal)
-  }
-}
-
 /// The errors of a model in one call, for the reference's inputs.
 package struct CallError: Sendable, Equatable {
   /// Index into the scheduler's timesteps.
@@ -91,19 +69,16 @@ package struct CallError: Sendable, Equatable {
   }
 
   init(_ call: ReferenceCall, _ found: Predictions<Tensor>, guidanceScale: Double) {
-    func error(_ found: Tensor, _ expected: Tensor) -> SquaredError {
-      let measures = ErrorMeasures(reference: expected.values, candidate: found.values)
-      return SquaredError(error: measures.error, signal: measures.signal)
-    }
     var unconditional: SquaredError?
     if let ours = found.unconditional, let theirs = call.unconditional {
-      unconditional = error(ours, theirs)
+      unconditional = SquaredError(of: ours, from: theirs)
     }
     self.init(
       step: call.step, timestep: Double(call.timestep), size: call.run.size,
       predictions: Predictions(
-        conditional: error(found.conditional, call.conditional), unconditional: unconditional,
-        guided: error(found.guided, call.guided(scale: guidanceScale))))
+        conditional: SquaredError(of: found.conditional, from: call.conditional),
+        unconditional: unconditional,
+        guided: SquaredError(of: found.guided, from: call.guided(scale: guidanceScale))))
   }
 }
 
@@ -133,7 +108,7 @@ package struct CallErrors: Sendable, Equatable {
       guard let guided = VerificationReport.Spread(calls.map(\.predictions.guided.relative))
       else { return nil }
       let unconditional = calls.compactMap(\.predictions.unconditional)
-      let zero = SquaredError(error: 0, signal: 0)
+      let zero = SquaredError()
       return Step(
         step: place.step, timestep: place.timestep,
         pooled: Predictions(

@@ -56,14 +56,18 @@ package struct GenerateJob: Job {
     try await checkSpace(for: sessions, samplings, paths)
     // The outputs appear together.
     let staged = StagedOutputs(replacing: replacing)
-    var rows: [[Image]] = []
+    var rows: [LabelledSheet.Row] = []
     var written: [String] = []
     for session in sessions {
-      var row: [Image] = []
+      var images: [Image] = []
+      var seconds = Double.infinity
       for (index, sampling) in samplings.enumerated() {
+        let start = ContinuousClock.now
         let generation = try await session.generate(
           sampling, index: index, of: samplings.count, events)
-        row += generation.images
+        images += generation.images
+        // The first prompt waits for the weights too.
+        seconds = min(seconds, (ContinuousClock.now - start).seconds / Double(request.count))
         guard models.count == 1 else { continue }
         if let latentsOutput {
           let latents = MemorySource(
@@ -78,12 +82,12 @@ package struct GenerateJob: Job {
           written.append(file)
         }
       }
-      rows.append(row)
+      rows.append(LabelledSheet.Row(label: label(of: session.path, seconds), images: images))
       // The next model needs the memory.
       await session.unload()
     }
-    if let grid, let columns = rows.first?.count {
-      let sheet = Image.contactSheet(rows.flatMap { $0 }, columns: columns)
+    if let grid {
+      let sheet = LabelledSheet(rows, notes: gridNotes).image
       try staged.write(grid) { try sheet.write(to: $0, replacing: false) }
       written.append(grid)
     }
@@ -100,11 +104,27 @@ package struct GenerateJob: Job {
     for session in sessions { sizes.append(try await session.imageSizes(of: samplings)) }
     let images = sizes.joined().reduce(0) { $0 + request.count * Image.mostBytes(ofPNG: $1) }
     if let first = paths.first { try requireSpace(images, for: first, isMost: true) }
-    if let grid, let rows = sizes.first?.count {
-      let all = Array(sizes.joined())
-      let size = Image.contactSheetSize(
-        all.flatMap { Array(repeating: $0, count: request.count) }, columns: rows * request.count)
+    if let grid {
+      let rows = sizes.map { $0.flatMap { Array(repeating: $0, count: request.count) } }
+      let size = LabelledSheet.size(rows: rows, notes: gridNotes)
       try requireSpace(Image.mostBytes(ofPNG: size), for: grid, isMost: true)
+    }
+  }
+
+  /// The line above a model's images: its name, the size of its files and the time of an image.
+  private func label(of path: String, _ seconds: Double) -> String {
+    "\(PathParts(path).name)   \(formatted(bytes: bytesOnDisk(path)))   "
+      + "\(formatted(seconds, digits: 2)) s an image"
+  }
+
+  /// The prompts of a grid's columns, with their seeds.
+  private var gridNotes: [String] {
+    let seeds = (request.count == 1 ? "seed " : "seeds from ") + "\(request.seed)"
+    if request.prompts.count == 1 { return ["\(request.prompts[0]) (\(seeds))"] }
+    return request.prompts.enumerated().map { index, prompt in
+      let first = index * request.count + 1
+      let columns = request.count == 1 ? "\(first)" : "\(first)-\(first + request.count - 1)"
+      return "\(columns): \(prompt)" + (index == 0 ? " (\(seeds))" : "")
     }
   }
 

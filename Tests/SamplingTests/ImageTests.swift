@@ -125,19 +125,48 @@ struct ImageTests {
     }
   }
 
-  @Test("are arranged on a contact sheet")
-  func contactSheet() {
-    let red = Image(width: 2, height: 2, red: 255, green: 0, blue: 0)
-    let blue = Image(width: 2, height: 2, red: 0, green: 0, blue: 255)
-    let sheet = Image.contactSheet([red, blue, red], columns: 2, margin: 1)
-    #expect(sheet.width == 7 && sheet.height == 7)
+  /// A row of text above each row of images, and wrapped lines below.
+  @Test("are arranged on a labelled sheet")
+  func labelledSheet() {
+    let red = Image(width: 40, height: 20, red: 255, green: 0, blue: 0)
+    let blue = Image(width: 30, height: 24, red: 0, green: 0, blue: 255)
+    let notes = ["1: a cat", String(repeating: "word ", count: 30)]
+    let rows = [
+      LabelledSheet.Row(label: "first \u{e9}", images: [red, blue]),
+      LabelledSheet.Row(label: String(repeating: "x", count: 500), images: [red]),
+    ]
+    let sheet = LabelledSheet(rows, notes: notes).image
+    let size = LabelledSheet.size(
+      rows: [
+        [ImageSize(width: 40, height: 20), ImageSize(width: 30, height: 24)],
+        [ImageSize(width: 40, height: 20)],
+      ], notes: notes)
+    #expect(sheet.width == size.width && sheet.height == size.height)
+    // Labels of 16 pixels, tiles of 24 with margins of 4, and 1 + 3 lines of 63 characters.
+    #expect(size.width == 512 && size.height == 2 * (16 + 24 + 8) + 4 * 16 + 8)
     func pixel(_ x: Int, _ y: Int) -> [UInt8] {
-      Array(sheet.pixels[(y * 7 + x) * 3..<(y * 7 + x) * 3 + 3])
+      Array(sheet.pixels[(y * sheet.width + x) * 3..<(y * sheet.width + x) * 3 + 3])
     }
-    #expect(pixel(0, 0) == [255, 255, 255] && pixel(3, 1) == [255, 255, 255])
-    #expect(pixel(1, 1) == [255, 0, 0] && pixel(2, 2) == [255, 0, 0])
-    #expect(pixel(4, 1) == [0, 0, 255] && pixel(1, 4) == [255, 0, 0])
-    #expect(pixel(4, 4) == [255, 255, 255])
+    #expect(pixel(4, 20) == [255, 0, 0] && pixel(43, 39) == [255, 0, 0])
+    #expect(pixel(48, 20) == [0, 0, 255] && pixel(77, 43) == [0, 0, 255])
+    #expect(pixel(78, 20) == [255, 255, 255] && pixel(4, 68) == [255, 0, 0])
+    func isInked(_ x: Range<Int>, _ y: Range<Int>) -> Bool {
+      x.contains { x in y.contains { y in pixel(x, y)[0] < 128 } }
+    }
+    // The seven characters of the first label, and nothing after them.
+    #expect((0..<7).filter { isInked(4 + 8 * $0..<12 + 8 * $0, 4..<20) } == [0, 1, 2, 3, 4, 6])
+    #expect(!isInked(60..<512, 4..<20))
+    // A label that is too long ends in dots.
+    #expect(!isInked(500..<508, 52..<60) && isInked(484..<508, 60..<68))
+  }
+
+  @Test("have glyphs for Latin letters, and a question mark for others")
+  func glyphs() {
+    func drawn(_ text: String) -> [UInt8] {
+      LabelledSheet([.init(label: text, images: [Self.small])], notes: []).image.pixels
+    }
+    #expect(drawn("a") != drawn("b") && drawn("\u{e4}") != drawn("a"))
+    #expect(drawn("\u{732b}") == drawn("?") && drawn("\u{e9}") != drawn("?"))
   }
 
   // MARK: - Refusals

@@ -137,7 +137,9 @@ import Testing
     let errors = ["down_blocks.0.attentions.1": 1e-3, "mid_block": 0.01, "down_blocks.3": 0.012]
     for limit in [StripSearch.Limit.error(0.011), .parameters(parameters - 1000)] {
       var reports: [(done: Int, total: Int)] = []
-      _ = try search(errors).run(until: limit, progress: { reports.append(($0, $1)) }) {
+      _ = try search(errors).run(until: limit) {
+        reports.append(($0, $1))
+      } measure: {
         try joint(errors, $0)
       }
       #expect(reports.map(\.done) == reports.map(\.done).sorted())
