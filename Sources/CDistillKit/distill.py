@@ -1,6 +1,6 @@
 """Trains a student U-Net to predict what its teacher predicts.
 
-    python distill.py                      # one GPU, or the CPU
+    python distill.py                      # one GPU, or the CPU where there is none
     accelerate launch distill.py           # several GPUs or machines, as `accelerate config` says
     python distill.py --steps 2000         # another value than that of settings.json
 
@@ -25,42 +25,44 @@ from PIL import Image
 
 from samples import Diffusion, Recorded, Text, Trajectories, pair, rows
 
-# Every setting, with the value that it has where neither settings.json nor an option gives one.
-DEFAULTS = {
-    "teacher": "teacher",  # diffusers folder
-    "student": "student",  # diffusers folder
-    "result": "result",  # the distilled student, a diffusers folder
-    "run": "run",  # folder for checkpoint, log and previews
-    "captions": "captions.txt",  # one on each line
-    "images": "",  # folder of images, each with its caption in a .txt file of its name
-    "latents": "",  # safetensors file with `latents`, scaled; captions in the .txt file beside it
-    "steps": 50000,
-    "batch": 256,  # samples of a step, all processes together
-    "micro_batch": 8,  # samples that a process evaluates at once
-    "rate": 5e-5,
-    "warm_up": 500,  # steps in which the rate rises
-    "decay": 0.3,  # share of the steps, the last ones, in which the rate falls to zero
-    "clip": 1.0,  # largest norm of the gradient
-    "average": 0.999,  # what the exported average of the weights keeps in a step
-    "output_weight": 4.0,
-    "feature_weight": 4.0,
-    "task_weight": 1.0,  # with images or latents
-    "unconditional": 0.25,  # share of the samples without a caption
-    "guidance_scale": 7.5,  # of the images that the teacher makes
-    "sampler_steps": 25,  # of the images that the teacher makes
-    "width": 0,  # pixels; 0: the teacher's own
-    "height": 0,
-    "precision": "auto",  # bf16, fp16 or no (float32); auto: bf16 or fp16 on CUDA devices
-    "type": "float16",  # of the exported weights
-    "gradient_checkpointing": False,
-    "stage_local": False,  # no gradient between stages: about a third of the memory
-    "checkpoint_every": 500,  # steps
-    "preview_every": 500,  # steps; 0: never
-    "export_every": 0,  # steps; 0: at the end only
-    "seed": 0,
+# The value that a setting has where neither settings.json nor an option gives one, and its meaning.
+SETTINGS = {
+    "teacher": ("teacher", "diffusers folder"),
+    "student": ("student", "diffusers folder"),
+    "result": ("result", "diffusers folder to write: the distilled student"),
+    "training": ("training", "folder for the checkpoint, the log and previews"),
+    "captions": ("captions.txt", "file with a caption on each line, for the teacher's images"),
+    "images": ("", "folder of images, each with its caption in a .txt file of its name"),
+    "latents": ("", "safetensors file with scaled `latents`; captions in the .txt file beside it"),
+    "steps": (50000, "steps of the whole training"),
+    "batch": (256, "samples of a step, of all processes together"),
+    "micro_batch": (8, "samples that a process evaluates at once"),
+    "rate": (5e-5, "learning rate"),
+    "warm_up": (500, "steps in which the rate rises"),
+    "decay": (0.3, "share of the steps, the last ones, in which the rate falls to zero"),
+    "clip": (1.0, "largest norm of the gradient"),
+    "average": (0.999, "what the average of the weights, which is exported, keeps in a step"),
+    "output_weight": (4.0, "weight of the prediction's error"),
+    "feature_weight": (4.0, "weight of the error of the stages' outputs"),
+    "task_weight": (1.0, "weight of the denoising error, with images or latents"),
+    "unconditional": (0.25, "share of the samples without a caption"),
+    "guidance_scale": (7.5, "guidance of the teacher's images"),
+    "sampler_steps": (25, "sampling steps of the teacher's images"),
+    "width": (0, "pixels; 0 is the teacher's own"),
+    "height": (0, "pixels; 0 is the teacher's own"),
+    "cpu": (False, "train on the CPU although there is a GPU"),
+    "precision": ("auto", "bf16, fp16 or no (float32); auto is bf16 or fp16 on CUDA devices"),
+    "type": ("float16", "number type of the result"),
+    "gradient_checkpointing": (False, "less memory, more time"),
+    "stage_local": (False, "no gradient from one stage to another: about a third of the memory"),
+    "checkpoint_every": (500, "steps from one checkpoint to the next"),
+    "preview_every": (500, "steps from one preview to the next; 0 makes none"),
+    "export_every": (0, "steps from one intermediate result to the next; 0 writes none"),
+    "seed": (0, "seed of the random numbers"),
 }
 PREVIEWS = 4  # captions
-PATHS = ("teacher", "student", "result", "run", "captions")  # relative to settings.json
+# Paths that are relative to the settings file, unless an option gives them.
+PATHS = ("teacher", "student", "result", "training", "captions", "images", "latents")
 
 
 def read_settings():
@@ -68,21 +70,22 @@ def read_settings():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     own = pathlib.Path(__file__).resolve().parent / "settings.json"
-    parser.add_argument("--settings", type=pathlib.Path, default=own)
-    for key, value in DEFAULTS.items():
+    parser.add_argument("--settings", type=pathlib.Path, default=own, help="JSON file of settings")
+    for key, (value, text) in SETTINGS.items():
         is_flag = isinstance(value, bool)
         how = {"action": argparse.BooleanOptionalAction} if is_flag else {"type": type(value)}
-        parser.add_argument(f"--{key.replace('_', '-')}", default=None, **how)
+        parser.add_argument(f"--{key.replace('_', '-')}", help=f"{text} ({value})", **how)
     options = vars(parser.parse_args())
     path = options.pop("settings")
     stored = json.loads(path.read_text(encoding="utf-8"))
-    if unknown := sorted(stored.keys() - DEFAULTS.keys()):
+    if unknown := sorted(stored.keys() - SETTINGS.keys()):
         raise SystemExit(f"{path}: unknown settings: {', '.join(unknown)}")
     given = {key: value for key, value in options.items() if value is not None}
+    values = {key: value for key, (value, _) in SETTINGS.items()} | stored
     folder = path.resolve().parent
     for key in PATHS:
-        stored[key] = str(folder / stored.get(key, DEFAULTS[key]))
-    return argparse.Namespace(**{**DEFAULTS, **stored, **given})
+        values[key] = values[key] and str(folder / values[key])
+    return argparse.Namespace(**values | given)
 
 
 def predict(unet, noisy, times, given):
@@ -169,12 +172,12 @@ class StageLocal(Features):
 
 class Training:
     def __init__(self, settings):
-        self.settings, self.step, self.run = settings, 0, pathlib.Path(settings.run)
-        precision = settings.precision
+        self.settings, self.step, self.run = settings, 0, pathlib.Path(settings.training)
+        cpu, precision = settings.cpu or not torch.accelerator.is_available(), settings.precision
         if precision == "auto":
-            cuda = torch.cuda.is_available()
+            cuda = torch.cuda.is_available() and not cpu
             precision = "no" if not cuda else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        self.accelerator = accelerator = Accelerator(mixed_precision=precision)
+        self.accelerator = accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
         self.device, self.main = accelerator.device, accelerator.is_main_process
         self.count = settings.batch // accelerator.num_processes
         if not self.count or settings.batch % accelerator.num_processes:

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 
 def read_captions(path):
-    lines = [line.strip() for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
-    captions = [line for line in lines if line and not line.startswith("#")]
+    lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    captions = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not captions:
         raise SystemExit(f"{path}: no captions")
     return captions
@@ -190,7 +190,7 @@ class Recorded:
         images = [p for p in sorted(pathlib.Path(settings.images).iterdir()) if p.suffix != ".txt"]
         self.items = [path for path in images if path.with_suffix(".txt").exists()]
         if not self.items:
-            raise SystemExit(f"{settings.images}: no image has its caption in a .txt file beside it")
+            raise SystemExit(f"{settings.images}: no image with a caption in a .txt file beside it")
         captions = [path.with_suffix(".txt").read_text(encoding="utf-8") for path in self.items]
         self.captions = [caption.strip() for caption in captions]
 
