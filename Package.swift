@@ -36,6 +36,9 @@ let package = Package(
   targets: [
     .target(name: "CKernels"),
     .target(name: "CVocabulary", exclude: ["clip-merges.txt", "LICENSE"]),
+    .target(
+      name: "CDistillKit",
+      exclude: ["distill.py", "samples.py", "requirements.txt", "README.md"]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(
@@ -82,7 +85,7 @@ let package = Package(
       on: [
         "Verification", "Calibration", "Stripping", "Quantization", "Packfiles", "Adapters",
         "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors",
-        "Support", "Formats",
+        "Support", "Formats", "CDistillKit",
       ]),
     .executableTarget(
       name: "Command",

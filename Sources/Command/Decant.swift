@@ -21,6 +21,7 @@ struct Decant: AsyncParsableCommand {
       ConvertCommand.self,
       ExtractCommand.self,
       StripCommand.self,
+      DistillCommand.self,
       CalibrateCommand.self,
       PlanCommand.self,
       QuantizeCommand.self,

@@ -170,13 +170,24 @@ func refuseSameOutputs(_ paths: [String]) throws {
 
 /// Refuses to write a report over a folder that holds other files.
 func refuseReport(_ path: String, replacing: Bool, inputs: [String]) throws {
+  try refuseFolder(
+    path, of: "report", names: VerificationReport.fileNames, replacing: replacing, inputs: inputs)
+}
+
+/// Refuses to write a folder of one kind over a folder that holds other files.
+///
+/// - Parameters:
+///   - kind: what messages call the folder: `report`.
+///   - names: what a folder of the kind holds.
+func refuseFolder(
+  _ path: String, of kind: String, names: some Sequence<String>, replacing: Bool, inputs: [String]
+) throws {
   try refuseOverwriting(path, replacing: replacing, inputs: inputs, nature: .folder) {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    let others = Set(names).subtracting(VerificationReport.fileNames).sorted()
-    if let other = others.first {
+    let found = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    if let other = Set(found).subtracting(names).min() {
       throw JobError(
-        "\(path): the folder holds '\(shown(other))', which does not belong to a report; only a "
-          + "report is replaced", remedy: .renameOutput)
+        "\(path): the folder holds '\(shown(other))', which does not belong to a \(kind); only a "
+          + "\(kind) is replaced", remedy: .renameOutput)
     }
   }
 }

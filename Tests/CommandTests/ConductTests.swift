@@ -5,7 +5,8 @@ import Testing
 /// Behaviour that all commands share.
 @Suite struct ConductTests {
   static let commands = [
-    "inspect", "convert", "extract", "strip", "calibrate", "plan", "quantize", "shrink", "verify",
+    "inspect", "convert", "extract", "strip", "distill", "calibrate", "plan", "quantize", "shrink",
+    "verify",
     "generate",
     "forward", "bench", "synthesize",
   ]
@@ -27,6 +28,7 @@ import Testing
     ["convert", "model", "-o", "a.decant"],
     ["extract", "model", "--component", "vae", "-o", "a.safetensors"],
     ["strip", "model", "-o", "a", "--drop", "mid_block"],
+    ["distill", "model", "model", "-o", "a", "--link"],
     ["calibrate", "model", "-o", "a", "--steps", "1", "--prompt-limit", "1", "--size", "16x16"],
     ["quantize", "model", "-o", "a.decant", "--type", "int8"],
     ["quantize", "model", "--type", "int4-g32", "--dry-run"],
