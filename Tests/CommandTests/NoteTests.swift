@@ -62,13 +62,13 @@ import Testing
       let native = try notes(["--for", "comfyui", "-o", "a.safetensors"])
       #expect(
         native == [
-          stay + "ComfyUI reads them as plain numbers: the U-Net takes 9.39 MB (11.0 MB in f16); "
+          stay + "ComfyUI reads them as plain numbers: the U-Net takes 9.37 MB (11.0 MB in f16); "
             + "in a GGUF file for ComfyUI-GGUF it takes 6.15 MB"
         ])
       let gguf = try notes(["-o", "a.gguf"])
       #expect(
         gguf == [
-          stay + "stable-diffusion.cpp reads them as plain numbers: the U-Net takes 9.43 MB "
+          stay + "stable-diffusion.cpp reads them as plain numbers: the U-Net takes 9.41 MB "
             + "(11.0 MB in f16)"
         ])
       // The last is the user's own choice of layers.
