@@ -137,8 +137,8 @@ let package = Package(
     tests(
       "Workflow",
       on: [
-        "Workflow", "Verification", "Packfiles", "Checkpoints", "Sampling", "Models",
-        "ModelSources", "Tensors", "Support",
+        "Workflow", "Verification", "Calibration", "Stripping", "Packfiles", "Checkpoints", "Sampling",
+        "Models", "ModelSources", "Tensors", "Support",
       ]),
     tests("Command", on: ["Command"]),
     tests("Fuzz", on: ["Command", "Packfiles", "Support"]),

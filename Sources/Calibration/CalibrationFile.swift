@@ -107,6 +107,26 @@ package struct CalibrationFile: Sendable, Equatable {
   }
 }
 
+extension CalibrationFile {
+  /// The calibration of a model that has some of the layers under other names. The runs and the recorded
+  /// calls stay those of the original.
+  ///
+  /// - Parameters:
+  ///   - layers: the layers of the model, in its order, with their names here. Layers that are not here are
+  ///     left out.
+  ///   - digest: the digest of the model's U-Net.
+  package func renamed(
+    _ layers: [(name: String, original: String)], digest: String
+  ) -> CalibrationFile {
+    var copy = self
+    copy.model.digest = digest
+    copy.statistics = ActivationStatistics(
+      layers.compactMap { layer in statistics[layer.original].map { (layer.name, $0) } },
+      bands: statistics.bands)
+    return copy
+  }
+}
+
 // MARK: - Merging
 
 extension CalibrationFile {

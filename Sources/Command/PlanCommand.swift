@@ -29,6 +29,13 @@ struct PlanCommand: JobCommand {
       valueName: "size,…"))
   var sizes: ByteSizesArgument?
 
+  @Flag(
+    help: """
+      Plan also for models without some blocks of the U-Net, which shows where removing blocks beats \
+      rounding. `decant shrink` takes --allow-strip too.
+      """)
+  var allowStrip = false
+
   @Option(
     name: .customLong("for"),
     help: ArgumentHelp(
@@ -60,7 +67,7 @@ struct PlanCommand: JobCommand {
   func job() -> PlanJob {
     PlanJob(
       model: model, reading: read.value, calibration: calibration, sizes: sizes?.bytes ?? [],
-      layout: LayoutRequest(kind: to, program: program),
+      layout: LayoutRequest(kind: to, program: program), allowsRemoval: allowStrip,
       chart: output.map { (path: $0, replacing: force) })
   }
 }

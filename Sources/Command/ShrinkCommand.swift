@@ -16,7 +16,7 @@ struct ShrinkCommand: WritingCommand, RunCommand {
     commandName: "shrink",
     abstract: "Strips, calibrates, quantizes, writes and verifies a model in one command.",
     discussion: """
-      Without --recipe and --drop, no block is removed. The verification evaluates the new model \
+      Without --recipe, --drop and --allow-strip, no block is removed. The verification evaluates the new model \
       on the recorded steps of the calibration, makes images with both models and gives a \
       verdict; exits with code 1 if a threshold is not met, which keeps the model.
 
@@ -47,6 +47,14 @@ struct ShrinkCommand: WritingCommand, RunCommand {
   var calibration: String?
 
   @OptionGroup var quantization: QuantizationArguments
+
+  @Flag(
+    help: """
+      With a target, remove blocks of the U-Net too, where the measured error is smaller than with fewer \
+      bits a weight (default: no block is removed).
+      """)
+  var allowStrip = false
+
   @OptionGroup var effort: EffortArguments
   @OptionGroup var calibrating: RunArguments<Self>
   @OptionGroup var images: PictureArguments
@@ -83,6 +91,16 @@ struct ShrinkCommand: WritingCommand, RunCommand {
         calibrating.given.filter { $0 != "--prompts" || skipsVerification },
         with: "--calibration, which is made already")
     }
+    if allowStrip {
+      if quantization.targets.target == nil {
+        throw ValidationError(
+          "--allow-strip needs a target: --target-size, --target-bits, --max-error or --vram.")
+      }
+      if let option = cut.given.first {
+        throw ValidationError(
+          "Give \(option) or --allow-strip, not both: each decides on the blocks to remove.")
+      }
+    }
     if skipsVerification {
       try refuse(
         thresholds.given + (images.pictures == nil ? [] : ["--pictures"])
@@ -106,7 +124,7 @@ struct ShrinkCommand: WritingCommand, RunCommand {
         type: type ?? (quantization.targets.isEmpty ? defaultShrunkType : nil)),
       calibration: calibration,
       calibrating: run, verification: skipsVerification ? nil : verification,
-      report: report.map(folderPath), command: Self.repeated)
+      report: report.map(folderPath), command: Self.repeated, allowsRemoval: allowStrip)
   }
 
   func check(_ outcome: ShrinkJob.Outcome) throws { try outcome.verification?.check() }

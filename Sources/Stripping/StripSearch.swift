@@ -169,51 +169,48 @@ package struct StripSearch: Sendable {
     var (kept, error) = (chosen, error)
     for unit in chosen.sorted(by: { $0.parameters > $1.parameters }) {
       let rest = kept.filter { $0 != unit }
-      let step = try step(returning: unit, to: rest, where: limit.isReached, measure: measure)
-      guard let step, step.error < error else { continue }
-      (kept, error) = (rest, step.error)
-      path.append(step)
+      let drops = Set(rest.flatMap(\.drops)).sorted()
+      guard let plan = plan(drops), limit.isReached(by: plan.ledger.student.parameters) else {
+        continue
+      }
+      let found = try measure(drops)
+      if found >= error { continue }
+      (kept, error) = (rest, found)
+      path.append(
+        Step(
+          unit: unit.name, isReturn: true, drops: drops, error: found,
+          parameters: plan.ledger.student.parameters))
     }
     return path
   }
 
-  /// Returns the units that were removed last until the error is at most `limit`.
+  /// Returns the units that were removed last until the error is at most `limit` in a second measurement,
+  /// which costs more. Removals whose error grows in it as much as that of the whole path are not measured.
   ///
   /// - Parameters:
-  ///   - path: what ``run(until:progress:measure:)`` returned.
-  ///   - measure: the relative error of the guided prediction without some blocks.
-  /// - Returns: the further steps. Without blocks to drop, the error is 0.
+  ///   - path: removals.
+  ///   - error: the second measurement of the whole path, above `limit`.
+  ///   - measure: the second measurement of some drops.
+  /// - Returns: the further steps; `nil` where even the first removal exceeds the limit.
   package func returning(
-    from path: [Step], to limit: Double, measure: ([String]) throws -> Double
-  ) throws -> [Step] {
-    var removed = path.filter { !$0.isReturn }.map(\.unit)
-    for step in path where step.isReturn { removed.removeAll { $0 == step.unit } }
-    var kept = removed.compactMap { name in units.first { $0.unit.name == name }?.unit }
-    var steps: [Step] = []
-    while let last = kept.popLast() {
-      let step = try step(returning: last, to: kept, measure: measure)
-      guard let step else { continue }
-      steps.append(step)
-      if step.error <= limit { break }
-    }
-    return steps
-  }
-
-  /// - Parameters:
-  ///   - rest: the units that stay removed. Without any, the error is 0.
-  ///   - isWanted: whether the step is measured, by the parameters that are left.
-  private func step(
-    returning unit: StripUnit, to rest: [StripUnit], where isWanted: (Int) -> Bool = { _ in true },
+    from path: [Step], measuring error: Double, to limit: Double,
     measure: ([String]) throws -> Double
-  ) throws -> Step? {
-    let drops = Set(rest.flatMap(\.drops)).sorted()
-    let plan = plan(drops)
-    if plan == nil, !drops.isEmpty { return nil }
-    let left = plan?.ledger.student.parameters ?? parameters
-    guard isWanted(left) else { return nil }
-    return Step(
-      unit: unit.name, isReturn: true, drops: drops,
-      error: drops.isEmpty ? 0 : try measure(drops), parameters: left)
+  ) rethrows -> [Step]? {
+    guard let last = path.last else { return nil }
+    var growth = last.error > 0 ? error / last.error : .infinity
+    for (index, step) in path.enumerated().dropLast().reversed() {
+      if index > 0, step.error * growth > limit { continue }
+      let found = try measure(step.drops)
+      if found <= limit {
+        return path[(index + 1)...].reversed().map {
+          Step(
+            unit: $0.unit, isReturn: true, drops: step.drops, error: found,
+            parameters: step.parameters)
+        }
+      }
+      if step.error > 0 { growth = max(growth, found / step.error) }
+    }
+    return nil
   }
 
   /// The less error for a parameter first; of equal ones, the larger unit.

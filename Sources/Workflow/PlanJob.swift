@@ -13,17 +13,21 @@ package struct PlanJob: Job {
   private let calibration: String
   private let sizes: [Int]
   private let layout: LayoutRequest
+  private let allowsRemoval: Bool
   private let chart: (path: String, replacing: Bool)?
 
   /// - Parameters:
   ///   - sizes: bytes of whole outputs; empty for sizes that are spread over all that can be reached.
   ///   - layout: the output. A program that reads several layouts has a curve for each; without a
   ///     program, both kinds of `.decant` files have one.
+  ///   - allowsRemoval: whether each output has a second curve, of models without some blocks.
   ///   - chart: the SVG file to write; `nil` writes none.
   package init(
     model: String, reading: InputOptions, calibration: String, sizes: [Int],
-    layout: LayoutRequest = LayoutRequest(), chart: (path: String, replacing: Bool)? = nil
+    layout: LayoutRequest = LayoutRequest(), allowsRemoval: Bool = false,
+    chart: (path: String, replacing: Bool)? = nil
   ) {
+    self.allowsRemoval = allowsRemoval
     self.model = model
     self.reading = reading
     self.calibration = calibration
@@ -40,10 +44,10 @@ package struct PlanJob: Job {
     }
     let source = try ModelSource.reading(model, reading, changes: .noted, events)
     let bound = try Model.bind(source)
+    let file = try CalibrationFile.readingCalls(calibration, of: bound)
     guard let unet = bound[ComponentName.unet] else {
       throw JobError.noUNet(source.location)
     }
-    let file = try CalibrationFile.readingCalls(calibration, of: unet)
     let request = QuantizationRequest(type: nil)
     let outputs = try layouts.map { try BudgetOutput($0, $0.writer()) }
     var budgets: [(output: BudgetOutput, budget: Budget)] = []
@@ -59,7 +63,17 @@ package struct PlanJob: Job {
     let errors = try guidedErrors(of: bound, modules: unet.modules, file, events)
     let plan = SizeErrorPlan(
       model: source.location,
-      curves: budgets.map { curve($0.output, $0.budget, errors) }, chart: chart?.path)
+      curves: try budgets.flatMap { output, budget -> [SizeErrorPlan.Curve] in
+        let whole = PlannedModelForm(budget, errors)
+        let cuts = try allowedCuts(of: bound, file, for: output, events).map { cut in
+          PlannedModelForm(
+            budget.removing(cut, from: unet.modules),
+            errors.renamed(cut.names(in: unet.modules)), cut)
+        }
+        let wanted = sizes(of: [whole] + cuts)
+        return [curve(output, [whole], wanted)]
+          + (cuts.isEmpty ? [] : [curve(output, [whole] + cuts, wanted)])
+      }, chart: chart?.path)
     if let least = plan.curves.map(\.smallest).min(), plan.curves.allSatisfy(\.points.isEmpty) {
       throw JobError(
         "\(source.location): no output can be as small as \(formatted(bytes: sizes.max() ?? 0)); the "
@@ -81,38 +95,88 @@ package struct PlanJob: Job {
       ? [layout] : writers.map { LayoutRequest(kind: $0.name, program: program) }
   }
 
+  /// Nested sets of blocks to remove, of which the program of an output loads the result.
+  private func allowedCuts(
+    of model: Model, _ file: CalibrationFile, for output: BudgetOutput,
+    _ events: @escaping EventSink
+  ) throws -> [RemovalCut] {
+    if !allowsRemoval { return [] }
+    let (writer, options, location) = (output.writer, output.layout.options, self.model)
+    return try MeasuredRemoval(
+      model, file,
+      isLoadable: {
+        (try? writer.checkLoadable($0, to: location, options: options)) != nil
+      }, events
+    ).cuts()
+  }
+
+  /// The bytes of the outputs to plan for.
+  private func sizes(of forms: [PlannedModelForm]) -> [Double] {
+    if !sizes.isEmpty { return sizes.map(Double.init) }
+    let least = forms.map(\.least).min() ?? 0
+    let most = forms.map(\.most).max() ?? 0
+    let count = 10
+    return (0..<count).map { least * pow(most / least, Double($0) / Double(count - 1)) }
+  }
+
+  /// - Parameters:
+  ///   - forms: the whole model, and those without blocks. Each point is of the one with the least error.
+  ///   - wanted: bytes of outputs.
   private func curve(
-    _ output: BudgetOutput, _ budget: Budget, _ errors: GuidedErrors
+    _ output: BudgetOutput, _ forms: [PlannedModelForm], _ wanted: [Double]
   ) -> SizeErrorPlan.Curve {
-    let curve = budget.curve(errors)
-    func point(_ allocation: Allocation, type: String?) -> SizeErrorPlan.Point {
-      SizeErrorPlan.Point(
-        type: type, bytes: Int((budget.fixedBytes + allocation.bytes).rounded()),
-        bits: budget.bits(allocation), error: errors.predicted(allocation) ?? 0)
-    }
-    let (least, most) = (curve.smallest.bytes, curve.largest.bytes)
-    var wanted = sizes.map { Double($0) - budget.fixedBytes }
-    if wanted.isEmpty {
-      let count = 10
-      wanted = (0..<count).map { least * pow(most / least, Double($0) / Double(count - 1)) }
-    }
     let points = wanted.compactMap { bytes in
-      // The smallest output has exactly the smallest of the wanted bytes.
-      curve.allocation(within: bytes * (1 + 1e-9)).map { point($0, type: nil) }
+      forms.compactMap { $0.point(within: bytes) }.min { $0.error < $1.error }
     }
     var fixed: [SizeErrorPlan.Point] = []
-    if !output.isCoded {
+    if !output.isCoded, forms.count == 1 {
       for scheme in Schemes.all {
-        guard let allocation = budget.options.allocation(of: scheme) else { continue }
-        fixed.append(point(allocation, type: scheme.name))
+        guard let allocation = forms[0].budget.options.allocation(of: scheme) else { continue }
+        fixed.append(forms[0].point(allocation, type: scheme.name))
       }
     }
     return SizeErrorPlan.Curve(
-      smallest: Int((budget.fixedBytes + least).rounded()),
+      smallest: Int((forms.map(\.least).min() ?? 0).rounded()),
       title: output.writer.title(for: output.profile)
-        + (output.writer.settings.contains(.coding) && !output.isCoded ? " without coding" : ""),
+        + (output.writer.settings.contains(.coding) && !output.isCoded ? " without coding" : "")
+        + (forms.count > 1 ? ", blocks removed" : ""),
       layout: output.writer.name, program: output.profile.name, isCoded: output.isCoded,
-      points: points, types: fixed)
+      removesBlocks: forms.count > 1, points: points, types: fixed)
+  }
+}
+
+/// A model, whole or without some blocks, whose layers can have many types.
+private struct PlannedModelForm {
+  let budget: Budget
+  private let errors: GuidedErrors
+  private let cut: RemovalCut?
+  private let curve: AllocationCurve
+
+  init(_ budget: Budget, _ errors: GuidedErrors, _ cut: RemovalCut? = nil) {
+    self.budget = budget
+    self.errors = errors
+    self.cut = cut
+    curve = budget.curve(errors)
+  }
+
+  /// Bytes of the smallest and of the largest output.
+  var least: Double { budget.fixedBytes + curve.smallest.bytes }
+  var most: Double { budget.fixedBytes + curve.largest.bytes }
+
+  func point(_ allocation: Allocation, type: String?) -> SizeErrorPlan.Point {
+    let rounding = errors.predicted(allocation) ?? 0
+    let removal = cut?.error ?? 0
+    return SizeErrorPlan.Point(
+      type: type, bytes: Int((budget.fixedBytes + allocation.bytes).rounded()),
+      bits: budget.bits(allocation),
+      error: (rounding * rounding + removal * removal).squareRoot(),
+      share: cut?.share)
+  }
+
+  /// The best choice of types; `nil` where no output is as small.
+  func point(within bytes: Double) -> SizeErrorPlan.Point? {
+    // The smallest output has exactly the smallest of the wanted bytes.
+    curve.allocation(within: bytes * (1 + 1e-9) - budget.fixedBytes).map { point($0, type: nil) }
   }
 }
 

@@ -23,6 +23,7 @@ package struct ShrinkJob: Job {
   private let verification: VerificationRequest?
   private let report: String?
   private let command: String?
+  private let allowsRemoval: Bool
 
   /// - Parameters:
   ///   - cut: the blocks to strip first; `nil` strips none.
@@ -30,11 +31,14 @@ package struct ShrinkJob: Job {
   ///   - verification: `nil` writes the model without a verification.
   ///   - report: the folder for the report; `nil` writes no report.
   ///   - command: the command line that repeats the job, for the report.
+  ///   - allowsRemoval: whether blocks are removed where the target is met better without them.
   package init(
     model: String, reading: InputOptions, output: OutputRequest, cut: Cut?,
     quantization: QuantizationRequest, calibration: String?, calibrating: CalibrationRequest,
-    verification: VerificationRequest?, report: String?, command: String? = nil
+    verification: VerificationRequest?, report: String?, command: String? = nil,
+    allowsRemoval: Bool = false
   ) {
+    self.allowsRemoval = allowsRemoval
     self.model = model
     self.reading = reading
     self.output = output
@@ -82,17 +86,19 @@ package struct ShrinkJob: Job {
     let unquantized = current
     var request = try quantization.readingPlan(for: unquantized)
     let given = try calibration.map(CalibrationFile.reading)
+    if allowsRemoval { try given?.requireCalls() }
     let expectedCalls = try given?.calls.count ?? calibrating.callCount(of: bound)
     func quantized(
       _ request: QuantizationRequest, _ calibration: CalibrationFile?,
-      sparingOutliers events: EventSink?
+      of stripped: ModelSource? = nil, sparingOutliers events: EventSink?
     ) throws -> QuantizedModel {
-      try QuantizedModel(
-        unquantized, request, calibration: calibration,
+      let unrounded = stripped ?? unquantized
+      return try QuantizedModel(
+        unrounded, request, calibration: calibration,
         expectedCalls: expectedCalls, sparingOutliers: events,
         spool: RoundingSpool.path(beside: output.path)
       ) {
-        try output.fitting($0, of: $1, in: unquantized, by: writer, rest: $2)
+        try output.fitting($0, of: $1, in: unrounded, by: writer, rest: $2)
       }
     }
     let planned = try quantized(request, nil, sparingOutliers: nil)
@@ -118,7 +124,8 @@ package struct ShrinkJob: Job {
     let search = try request.target.map { _ in
       try TargetSearch(
         unquantized, request, for: BudgetOutput(output.layout, writer), location: output.path,
-        calls: makesCalibration ? expectedCalls : given?.calls.count ?? 0, events
+        calls: makesCalibration ? expectedCalls : given?.calls.count ?? 0,
+        allowsRemoval: allowsRemoval, events
       ) { try quantized($0, nil, sparingOutliers: nil).model }
     }
     // Whether a calibration that exists can be used again, only its digest shows.
@@ -130,7 +137,7 @@ package struct ShrinkJob: Job {
       calibrating, runs: try calibrating.runs(of: bound), of: bound,
       measures: request.target != nil
         || request.keepsSensitive && expectedCalls >= CalibrationFile.measurableCalls
-        ? [.sensitivity] : [],
+        ? allowsRemoval ? [.sensitivity, .blocks] : [.sensitivity] : [],
       byLayer: calibrating.effort == .thorough && request.target == nil,
       rounds: planned.plan[ComponentName.unet]?.method.usesMoments == true)
     try verification?.add(to: &plan, of: bound, calibration: cut == nil ? calibrating : nil)
@@ -147,9 +154,21 @@ package struct ShrinkJob: Job {
     do {
       let model: QuantizedModel
       var staged: (outputs: StagedOutputs, place: String)?
-      if let search {
-        let found = try search.run(file, events) {
-          try quantized($0, file, sparingOutliers: events)
+      if var search {
+        var calibration = file
+        var stripped: ModelSource?
+        if allowsRemoval, let file,
+          let found = try withoutBlocks(
+            bound, search, file, by: writer, events,
+            planned: { try quantized($1, nil, of: $0, sparingOutliers: nil).model })
+        {
+          (search, calibration) = (found.search, found.calibration)
+          stripped = found.stripped.model
+          steps.append(found.stripped.step)
+          details += found.stripped.details
+        }
+        let found = try search.run(calibration, events) {
+          try quantized($0, calibration, of: stripped, sparingOutliers: events)
         } written: { model in
           let outputs = StagedOutputs(replacing: output.replacing)
           let place = try output.stage(
@@ -181,6 +200,36 @@ package struct ShrinkJob: Job {
     } catch is CancellationError where kept != nil {
       throw InterruptedShrink(path: output.path, isVerifying: false, calibration: kept)
     }
+  }
+
+  /// The model without the blocks without which the target is met best, and what quantizes it; `nil` for the
+  /// whole model.
+  ///
+  /// - Parameters:
+  ///   - search: that for the whole model.
+  ///   - planned: the model that a request makes of a model, without reading weights.
+  private func withoutBlocks(
+    _ model: Model, _ search: TargetSearch, _ file: CalibrationFile, by writer: any ModelWriter,
+    _ events: @escaping EventSink,
+    planned: @escaping (ModelSource, QuantizationRequest) throws -> ModelSource
+  ) throws -> (search: TargetSearch, stripped: StrippedModel, calibration: CalibrationFile)? {
+    let output = output
+    let removal = try MeasuredRemoval(
+      model, file, isLoadable: { (try? output.checkLoadable($0, by: writer)) != nil }, events)
+    let errors = try search.errors(file, events)
+    guard let (cut, found) = try search.removing(from: removal, errors, planned: planned) else {
+      return nil
+    }
+    let stripped = try StrippedModel(
+      model.source, cut.plan,
+      try removal.outcome(
+        dropping: cut.drops, leaving: cut.parameters,
+        error: try removal.error(dropping: cut.drops)), events)
+    return (
+      found, stripped,
+      try cut.calibration(
+        from: file, of: model[ComponentName.unet]?.modules ?? [], for: stripped.model)
+    )
   }
 
   /// Writes the model, verifies it, stores the results in it, and only then gives it its name.

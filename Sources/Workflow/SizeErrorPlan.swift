@@ -12,6 +12,8 @@ package struct SizeErrorPlan: JobOutcome {
     let bits: Double
     /// The relative error of the guided prediction with rounding to nearest.
     let error: Double
+    /// The share of the U-Net's parameters that are left, from 0 to 1; `nil` for the whole U-Net.
+    let share: Double?
   }
 
   /// The points of one output.
@@ -23,6 +25,8 @@ package struct SizeErrorPlan: JobOutcome {
     let layout: String
     let program: String
     let isCoded: Bool
+    /// Whether models without some blocks have points.
+    let removesBlocks: Bool
     /// Points with types that are chosen for each layer; those that can be reached.
     let points: [Point]
     /// Points with one type for all layers.
@@ -47,7 +51,8 @@ package struct SizeErrorPlan: JobOutcome {
     for curve in curves {
       for point in curve.points + curve.types {
         rows.append([
-          curve.title, point.type ?? "chosen", formatted(bytes: point.bytes),
+          curve.title, point.type ?? "chosen" + (point.share.map(Self.text(ofShare:)) ?? ""),
+          formatted(bytes: point.bytes),
           formatted(point.bits, digits: 3), QuantizationTarget.error(0).text(point.error),
         ])
       }
@@ -57,8 +62,24 @@ package struct SizeErrorPlan: JobOutcome {
       "errors: of the guided prediction, relative, for rounding to nearest; a rounding method with a "
         + "calibration has smaller ones",
     ]
+    lines += removals
     if let chart { lines.append("chart: \(chart)") }
     return lines.joined(separator: "\n")
+  }
+
+  private static func text(ofShare share: Double) -> String {
+    ", \(formatted(100 * share, digits: 3)) % of unet"
+  }
+
+  /// Where removing blocks beats rounding alone, for each output.
+  private var removals: [String] {
+    curves.filter(\.removesBlocks).map { curve in
+      let better = curve.points.filter { $0.share != nil }.map(\.bytes)
+      guard let most = better.max() else {
+        return "\(curve.title): the whole model has the smaller error at every size"
+      }
+      return "\(curve.title): the smaller error at sizes up to \(formatted(bytes: most))"
+    }
   }
 
   func writeChart(to path: String, replacing: Bool) throws {
@@ -72,7 +93,8 @@ extension SizeErrorPlan.Curve {
   fileprivate var json: JSONValue {
     [
       "title": .string(title), "layout": .string(layout), "program": .string(program),
-      "coded": .bool(isCoded), "smallest": .integer(smallest),
+      "coded": .bool(isCoded), "removes_blocks": .bool(removesBlocks),
+      "smallest": .integer(smallest),
       "points": .array((points + types).map(\.json)),
     ]
   }
@@ -82,7 +104,7 @@ extension SizeErrorPlan.Point {
   fileprivate var json: JSONValue {
     [
       "type": type.map { .string($0) } ?? .null, "bytes": .integer(bytes), "bits": .number(bits),
-      "predicted_error": .number(error),
+      "predicted_error": .number(error), "unet_share": .number(share ?? 1),
     ]
   }
 }

@@ -1,3 +1,4 @@
+internal import Calibration
 internal import ModelSources
 internal import Models
 internal import Stripping
@@ -77,13 +78,16 @@ struct StrippedModel {
       (try? output.checkLoadable($0, by: writer)) != nil
     }
     func measured(_ calibration: String, _ limit: RemovalLimit?) throws -> MeasuredRemoval {
-      try MeasuredRemoval(bound, calibration, limit, isLoadable: isLoadable, events)
+      try MeasuredRemoval(
+        bound, CalibrationFile.readingCalls(calibration, of: bound), limit,
+        isLoadable: isLoadable, events)
     }
     func checked(_ plan: StripPlan) throws -> StripPlan {
       try output.checkLoadable(plan.student(of: source), by: writer)
       return plan
     }
     let plan: StripPlan
+    let removal: RemovalOutcome?
     switch cut {
     case .recipe(let name, let keeping):
       plan = try checked(StripPlan(recipe: name, keeping: keeping, for: bound.unet))
@@ -115,9 +119,17 @@ struct StrippedModel {
         dropping: found.drops, leaving: found.parameters, error: found.error, path: found.path,
         limit: limit)
     }
+    try self.init(source, plan, removal, events)
+  }
+
+  /// - Throws: ``BindingError``.
+  init(
+    _ source: ModelSource, _ plan: StripPlan, _ removal: RemovalOutcome?, _ events: EventSink
+  ) throws {
     model = plan.student(of: source)
     _ = try Model.bind(model)
     ledger = plan.ledger
+    self.removal = removal
     if let warning = removal?.warning { events(.note(warning.text, remedy: warning.remedy)) }
   }
 

@@ -280,8 +280,10 @@ struct SensitivityFileTests {
           + "merged with their calibrations")
       // The first file is incomplete.
       try Self.file(b, complete("cat")).write()
-      let joined = "\(a).sensitivity.json and \(b).sensitivity.json cannot be joined: the model, "
-      #expect(try message().hasPrefix(joined))
+      #expect(
+        try message()
+          == "\(a).sensitivity.json and \(folder)/m cannot be joined: \(a).sensitivity.json is not "
+          + "complete")
       var whole = first
       whole.sensitivities = complete("dog")
       try whole.write()
@@ -294,8 +296,14 @@ struct SensitivityFileTests {
       try FileManager.default.removeItem(atPath: b)
       try Self.file(b, complete("cat"), settings: other).write()
       #expect(
-        try message().hasPrefix(
-          "\(b).sensitivity.json and \(folder)/m cannot be joined: the model, "))
+        try message()
+          == "\(b).sensitivity.json and \(folder)/m cannot be joined: the settings differ")
+      // A call twice.
+      try Self.file(b, complete("dog")).write()
+      #expect(
+        try message()
+          == "\(a).sensitivity.json and \(b).sensitivity.json cannot be joined: their units differ, or "
+          + "two of them have the same call")
     }
   }
 }

@@ -21,10 +21,23 @@ CUTS = {
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("model", ["sd1", "mini-sd"])
-@torch.no_grad()
 def test_stripped_model_is_the_same_in_diffusers(pipelines, tmp_path, model, cut):
     folder = FIXTURES / "mini-sd" if model == "mini-sd" else pipelines[model][1]
     run("strip", folder, "-o", tmp_path / "cut", *CUTS[cut])
+    check(tmp_path)
+
+
+@pytest.mark.parametrize("limit", [["--max-error", "3%"], ["--to-size", "60%"]])
+@pytest.mark.parametrize("model", ["mini-sd", "mini-sdxl"])
+def test_measured_selection_is_the_same_in_diffusers(tmp_path, model, limit):
+    run("calibrate", FIXTURES / model, "-o", tmp_path / "c", "--effort", "quick")
+    run("strip", FIXTURES / model, "-o", tmp_path / "cut", "--calibration", tmp_path / "c", *limit)
+    check(tmp_path)
+
+
+@torch.no_grad()
+def check(tmp_path):
+    """The U-Net of the folder `cut` loads in diffusers and gives the same numbers as in decant."""
     unet, report = UNet2DConditionModel.from_pretrained(
         tmp_path / "cut", subfolder="unet", output_loading_info=True, dtype=torch.float32)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -33,8 +46,16 @@ def test_stripped_model_is_the_same_in_diffusers(pipelines, tmp_path, model, cut
     width = unet.config.cross_attention_dim
     inputs = dict(sample=torch.randn(1, 4, 8, 8), timestep=torch.tensor(401),
                   encoder_hidden_states=torch.randn(1, 77, width))
+    added = {}
+    if unet.config.addition_embed_type == "text_time":
+        identifiers = 6 * unet.config.addition_time_embed_dim
+        pooled = unet.config.projection_class_embeddings_input_dim - identifiers
+        added = dict(text_embeds=torch.randn(1, pooled), time_ids=torch.rand(1, 6) * 64)
+    inputs |= added
     save_file(inputs, tmp_path / "in.safetensors")
     run("forward", tmp_path / "cut", "--component", "unet", "--inputs", tmp_path / "in.safetensors",
         "-o", tmp_path / "out.safetensors")
     found = load_file(tmp_path / "out.safetensors")["sample"]
-    assert relative_rms(found, unet(**inputs).sample) <= COMPONENT
+    expected = unet(inputs["sample"], inputs["timestep"], inputs["encoder_hidden_states"],
+                    added_cond_kwargs=added or None).sample
+    assert relative_rms(found, expected) <= COMPONENT

@@ -191,4 +191,13 @@ struct RecipeTests {
     let student = try StripPlan(recipe: "bk-sdm-base", for: try miniature()).student
     #expect(throws: StripError.self) { _ = try StripPlan(recipe: "bk-sdm-small", for: student) }
   }
+
+  @Test func everyRecipeHasAPublishedModel() {
+    let names = StripPlan.recipes.map(\.name) + StripPlan.recipeAliases
+    let repositories = names.compactMap(StripPlan.repository)
+    #expect(repositories.count == names.count)
+    #expect(Set(repositories).count == names.count && repositories.allSatisfy { $0.contains("/") })
+    #expect(StripPlan.repository(ofRecipe: "SSD-1B") == "segmind/SSD-1B")
+    #expect(StripPlan.repository(ofRecipe: "other") == nil)
+  }
 }

@@ -125,23 +125,31 @@ import Testing
     let search = try search(errors)
     let path = try search.run(until: .error(0.02)) { try joint(errors, $0) }
     #expect(path.count == 3)
-    let steps = try search.returning(from: path, to: 0.02) { 1.5 * (try joint(errors, $0)) }
+    // The error of all three is measured to be 1.5 times as large.
+    var measured: [[String]] = []
+    let found = try search.returning(from: path, measuring: 1.5 * path[2].error, to: 0.02) {
+      measured.append($0)
+      return 1.5 * (try joint(errors, $0))
+    }
+    let steps = try #require(found)
     #expect(steps.count == 1 && steps.allSatisfy(\.isReturn) && steps[0].unit == path[2].unit)
-    #expect(steps[0].drops == path[1].drops && steps[0].error <= 0.02)
-    let none = try search.returning(from: path, to: 0) { _ in 1 }
-    #expect(none.count == 3 && none.last?.drops == [] && none.last?.error == 0)
-    #expect(none.last?.parameters == parameters)
+    #expect(steps[0].drops == path[1].drops && steps[0].parameters == path[1].parameters)
+    #expect(steps[0].error == 1.5 * path[1].error && measured == [path[1].drops])
+    // Two are returned, and the second of them is not measured.
+    let most = search.returning(from: path, measuring: 9 * path[2].error, to: 0.02) { _ in 0.01 }
+    let two = try #require(most)
+    #expect(two.map(\.unit) == [path[2].unit, path[1].unit] && two[1].drops == path[0].drops)
+    let none = search.returning(from: path, measuring: 1, to: 0.001) { _ in 1 }
+    #expect(none == nil)
   }
 
   @Test func progressGrowsToTheEnd() throws {
     let errors = ["down_blocks.0.attentions.1": 1e-3, "mid_block": 0.01, "down_blocks.3": 0.012]
     for limit in [StripSearch.Limit.error(0.011), .parameters(parameters - 1000)] {
       var reports: [(done: Int, total: Int)] = []
-      _ = try search(errors).run(until: limit) {
-        reports.append(($0, $1))
-      } measure: {
-        try joint(errors, $0)
-      }
+      _ = try search(errors).run(
+        until: limit, progress: { reports.append(($0, $1)) },
+        measure: { try joint(errors, $0) })
       #expect(reports.map(\.done) == reports.map(\.done).sorted())
       #expect(reports.last?.done == reports.last?.total && reports.first?.done == 0)
     }

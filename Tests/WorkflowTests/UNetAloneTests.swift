@@ -91,7 +91,7 @@ import Workflow
   @Test(
     arguments: [
       ("int8", nil, "", [.choose(.program, ["comfyui"]), .choose(.type, ["f16"])]),
-      ("int4-g32", "comfyui", " for ComfyUI", [.choose(.type, ["f16"])]),
+      ("int4-g32", "comfyui", " for ComfyUI", [.choose(.type, ["int8", "f16"])]),
     ] as [(String, String?, String, [Remedy])])
   func otherTypesAreRefused(
     type: String, program: String?, title: String, remedies: [Remedy]

@@ -16,6 +16,16 @@ package struct GuidedErrors: Sendable {
     self.calls = calls
   }
 
+  /// The errors of layers under other names, without those that have none.
+  ///
+  /// - Parameter names: the names here, by the other ones.
+  package func renamed(_ names: [String: String]) -> GuidedErrors {
+    func renamed<Value>(_ values: [String: Value]) -> [String: Value] {
+      names.compactMapValues { values[$0] }
+    }
+    return GuidedErrors(sensitivities: renamed(sensitivities), calls: renamed(calls))
+  }
+
   /// Whether errors of calls were measured, so that ``predicted(_:)`` returns a number.
   package var isMeasured: Bool { !calls.isEmpty }
 

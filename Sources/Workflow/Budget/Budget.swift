@@ -1,21 +1,24 @@
 internal import ModelSources
 internal import Models
 internal import Quantization
+private import Stripping
 internal import Support
 internal import Tensors
 
 /// The layers of a U-Net whose types may be chosen, with the size and the error of each choice in one
 /// output, and the size of everything else in that output.
 struct Budget {
-  let layers: [ModuleSpec]
-  let options: [LayerOptions]
+  private(set) var layers: [ModuleSpec]
+  private(set) var options: [LayerOptions]
   /// Bytes of the output besides ``layers``. The text of headers and manifests is estimated.
-  let fixedBytes: Double
-  /// Weights of all convolutions and linear layers.
+  private(set) var fixedBytes: Double
+  /// Weights of all convolutions and linear layers, with those of removed blocks: a target for the bits of
+  /// a weight is one for the size of all.
   private let matrixWeights: Int
-  /// Bytes of the convolutions and linear layers besides ``layers``.
-  private let fixedMatrixBytes: Double
-  private let names: Set<String>
+  /// Bytes of the U-Net's tensors besides those of ``layers``, by their names.
+  private var fixedTensors: [String: Int]
+  /// The names of convolutions and linear layers among them.
+  private var fixedMatrices: Set<String>
   private let output: BudgetOutput
 
   /// Reads all weights of ``layers``, and of a coded output all others too.
@@ -61,7 +64,8 @@ struct Budget {
     }
     let matrices = unet.modules.filter(\.kind.isMatrix)
     let matrixNames = Set(matrices.map(\.weight.name))
-    var (fixed, fixedMatrix) = (0, 0)
+    var fixed = 0
+    var fixedTensors: [String: Int] = [:]
     for component in fitted.components {
       let isUNet = component.name == unet.name
       for name in component.weights.names {
@@ -74,16 +78,50 @@ struct Budget {
           ? output.codedByteCount(try component.weights.tensor(name))
           : output.profile.stored(entry).byteCount
         fixed += bytes
-        if isUNet, matrixNames.contains(name) { fixedMatrix += bytes }
+        if isUNet { fixedTensors[name] = bytes }
       }
     }
     self.options = options
-    names = named
+    self.fixedTensors = fixedTensors
+    fixedMatrices = matrixNames.subtracting(named)
     fixedBytes =
       Double(fixed + output.textBytes(of: fitted, records: planned[unet.name]?.weights.names.count))
-    fixedMatrixBytes = Double(fixedMatrix)
     matrixWeights = matrices.reduce(0) { $0 + $1.weight.shape.count }
     self.output = output
+  }
+
+  /// The budget of the model without removed blocks. The layers that are left have the sizes and errors of
+  /// the same layers here.
+  ///
+  /// - Parameter teacher: the modules of the U-Net before the removal.
+  func removing(_ cut: RemovalCut, from teacher: [ModuleSpec]) -> Budget {
+    let origins = cut.origins(in: teacher)
+    let known = Dictionary(uniqueKeysWithValues: options.map { ($0.name, $0) })
+    var copy = self
+    copy.layers = []
+    copy.options = []
+    for (module, name) in origins {
+      guard let layer = known[name] else { continue }
+      copy.layers.append(module)
+      copy.options.append(
+        LayerOptions(name: module.name, weightCount: layer.weightCount, options: layer.options))
+    }
+    copy.fixedTensors = [:]
+    for origin in cut.plan.origins {
+      if let bytes = fixedTensors[origin.teacher] { copy.fixedTensors[origin.tensor] = bytes }
+    }
+    copy.fixedMatrices = Set(
+      cut.plan.origins.filter { fixedMatrices.contains($0.teacher) }.map(\.tensor))
+    let removed = cut.plan.ledger.teacher.tensors - cut.plan.ledger.student.tensors
+    copy.fixedBytes -= Double(
+      fixedTensors.values.reduce(0, +) - copy.fixedTensors.values.reduce(0, +)
+        + output.textBytes(ofTensors: removed, records: removed))
+    return copy
+  }
+
+  /// Bytes of the convolutions and linear layers besides ``layers``.
+  private var fixedMatrixBytes: Double {
+    Double(fixedMatrices.reduce(0) { $0 + (fixedTensors[$1] ?? 0) })
   }
 
   /// Stored bits of a weight of all convolutions and linear layers.
@@ -102,6 +140,7 @@ struct Budget {
   func measuredBits(of model: ModelSource) throws -> Double {
     guard let unet = output.profile.fitted(model)[ComponentName.unet] else { return 0 }
     var bytes = 0
+    let names = Set(layers.map(\.weight.name))
     for name in unet.weights.names where names.contains(name) {
       try Cancellation.check()
       bytes += output.codedByteCount(try unet.weights.tensor(name))
@@ -189,8 +228,16 @@ struct BudgetOutput {
   fileprivate func textBytes(of model: ModelSource, records: Int?) -> Int {
     let files = model.files.reduce(0) { $0 + $1.bytes.count }
     let tensors = model.components.reduce(0) { $0 + $1.weights.names.count }
-    // Measured on models of two sizes. Text compresses to less than a half.
-    return isCoded || writer.recordsParity
-      ? 200 * tensors + 380 * (records ?? 0) + files / 2 : 110 * tensors + files
+    return textBytes(ofTensors: tensors, records: records ?? 0) + (isCompressed ? files / 2 : files)
+  }
+
+  /// Text compresses to less than a half.
+  private var isCompressed: Bool { isCoded || writer.recordsParity }
+
+  /// About the bytes of the text about tensors, measured on models of two sizes.
+  ///
+  /// - Parameter records: the tensors of which a ledger has a record.
+  fileprivate func textBytes(ofTensors tensors: Int, records: Int) -> Int {
+    isCompressed ? 200 * tensors + 380 * records : 110 * tensors
   }
 }

@@ -8,17 +8,21 @@ internal import Support
 /// it.
 struct TargetSearch {
   private let target: QuantizationTarget
-  private let budget: Budget
+  private var budget: Budget
   private let output: BudgetOutput
   /// The model before it is quantized.
-  private let source: ModelSource
+  private var source: ModelSource
   private let request: QuantizationRequest
   /// `nil` for a part of a model.
-  private let bound: Model?
-  private let modules: [ModuleSpec]
+  private var bound: Model?
+  private var modules: [ModuleSpec]
   private let location: String
   /// The model that a request makes, without reading weights.
-  private let planned: (QuantizationRequest) throws -> ModelSource
+  private var planned: (QuantizationRequest) throws -> ModelSource
+  /// The relative error of the blocks that are removed from the model.
+  private var removalError = 0.0
+  /// The errors of rounding the layers of a model without some blocks; `nil` where they are measured.
+  private var knownErrors: GuidedErrors?
 
   /// The largest figure that is aimed at, relative to the target.
   private static let aim = 0.997
@@ -33,11 +37,12 @@ struct TargetSearch {
   ///   - source: the model before it is quantized.
   ///   - location: the output's path, for messages.
   ///   - calls: the number of recorded calls that are at hand, or will be.
+  ///   - allowsRemoval: whether blocks may be removed, so that smaller figures can be reached.
   ///   - planned: the model that a request makes, without reading weights.
   /// - Throws: ``JobError`` for a target that cannot be reached.
   init(
     _ source: ModelSource, _ request: QuantizationRequest, for output: BudgetOutput,
-    location: String, calls: Int, _ events: EventSink,
+    location: String, calls: Int, allowsRemoval: Bool = false, _ events: EventSink,
     planned: @escaping (QuantizationRequest) throws -> ModelSource
   ) throws {
     guard let target = request.target else {
@@ -74,7 +79,61 @@ struct TargetSearch {
     let curve = budget.curve(GuidedErrors(assuming: modules))
     if isError { return }
     let (least, most) = (try figure(curve.smallest), try figure(curve.largest))
+    if allowsRemoval, !target.isMet(by: least) { return }
     try refuse(below: least, above: most)
+  }
+
+  /// The errors of rounding each layer: measured where a calibration has recorded calls, else assumed.
+  func errors(
+    _ calibration: CalibrationFile?, _ events: EventSink
+  ) throws -> GuidedErrors {
+    try knownErrors ?? guidedErrors(of: bound, modules: modules, calibration, events)
+  }
+
+  /// The search for the model without some blocks.
+  ///
+  /// - Parameters:
+  ///   - errors: those of rounding the layers of the whole model.
+  ///   - student: the model without the blocks.
+  ///   - planned: the model that a request makes of it, without reading weights.
+  func removing(
+    _ cut: RemovalCut, _ errors: GuidedErrors, student: ModelSource,
+    planned: @escaping (QuantizationRequest) throws -> ModelSource
+  ) throws -> TargetSearch {
+    var copy = self
+    copy.budget = budget.removing(cut, from: modules)
+    copy.knownErrors = errors.renamed(cut.names(in: modules))
+    copy.removalError = cut.error
+    copy.modules = cut.modules
+    copy.source = student
+    copy.bound = try Model.bind(student)
+    copy.planned = planned
+    return copy
+  }
+
+  /// What is predicted of the best choice of types.
+  struct Prediction {
+    /// The relative error of the guided prediction, with that of removed blocks.
+    let error: Double
+    /// Bytes of the output.
+    let bytes: Double
+  }
+
+  /// - Returns: `nil` where no choice meets the target.
+  func prediction(_ errors: GuidedErrors) throws -> Prediction? {
+    let curve = budget.curve(errors)
+    if isError, predicted(curve.largest, errors) > target.figure { return nil }
+    let allocation = try allocation(errors, curve, target.figure)
+    let error = predicted(allocation, errors)
+    guard target.isMet(by: isError ? error : try figure(allocation)) else { return nil }
+    return Prediction(error: error, bytes: budget.fixedBytes + allocation.bytes)
+  }
+
+  /// The predicted relative error of an allocation. Squared errors of rounding and of removed blocks add
+  /// up.
+  private func predicted(_ allocation: Allocation, _ errors: GuidedErrors) -> Double {
+    let rounding = errors.predicted(allocation) ?? 0
+    return (rounding * rounding + removalError * removalError).squareRoot()
   }
 
   /// - Parameters:
@@ -127,14 +186,14 @@ struct TargetSearch {
   func plan(
     _ calibration: CalibrationFile?, _ events: EventSink
   ) throws -> (request: QuantizationRequest, outcome: TargetOutcome) {
-    let errors = try guidedErrors(of: bound, modules: modules, calibration, events)
+    let errors = try errors(calibration, events)
     let allocation = try allocation(errors, budget.curve(errors), target.figure)
-    let error = errors.predicted(allocation)
+    let error = predicted(allocation, errors)
     return (
       choosing(allocation),
       TargetOutcome(
-        target: target, figure: isError ? error ?? 0 : try figure(allocation),
-        predictedError: error, measuredError: nil, attempts: 0)
+        target: target, figure: isError ? error : try figure(allocation),
+        predictedError: errors.isMeasured ? error : nil, measuredError: nil, attempts: 0)
     )
   }
 
@@ -148,7 +207,7 @@ struct TargetSearch {
     case .bits:
       return curve.allocation(within: budget.layerBytes(bits: limit)) ?? curve.smallest
     case .error:
-      let error = { errors.predicted($0) ?? 0 }
+      let error = { predicted($0, errors) }
       guard let found = curve.smallest(where: { error($0) <= limit }) else {
         try refuse(below: error(curve.largest), above: nil)
         return curve.largest
@@ -171,7 +230,7 @@ struct TargetSearch {
     quantized: (QuantizationRequest) throws -> QuantizedModel,
     written: (QuantizedModel) throws -> (output: Output, bytes: Int)
   ) throws -> Result<Output> {
-    let errors = try guidedErrors(of: bound, modules: modules, calibration, events)
+    let errors = try errors(calibration, events)
     if !errors.isMeasured {
       if isError { throw Self.errorNeedsCalls(source) }
       events(
@@ -211,7 +270,8 @@ struct TargetSearch {
         return Result(
           model: model, output: whole.output,
           outcome: TargetOutcome(
-            target: target, figure: figure, predictedError: errors.predicted(allocation),
+            target: target, figure: figure,
+            predictedError: errors.isMeasured ? predicted(allocation, errors) : nil,
             measuredError: measured, attempts: attempt, plan: model.plan.json))
       }
       last = (figure, allocation.bytes)
@@ -233,13 +293,21 @@ struct TargetSearch {
     }
   }
 
+  /// The error for a target that is not met without any blocks that can be removed.
+  var unreachable: JobError {
+    JobError(
+      "\(location): the \(target.noun) cannot be \(target.text(target.figure)) or less, with any choice of "
+        + "types and without any blocks that can be removed",
+      remedy: .adjust(target.setting, .larger))
+  }
+
   private static func errorNeedsCalls(_ model: ModelSource) -> JobError {
     JobError(
       "\(model.location): a target for the error needs a complete model and a calibration with "
         + "recorded calls", remedy: .choose(.calibration))
   }
 
-  private var isError: Bool { if case .error = target { true } else { false } }
+  var isError: Bool { if case .error = target { true } else { false } }
 
   /// The measured relative error of the guided prediction; `nil` for a part of a model, and for a
   /// calibration without recorded calls.

@@ -121,14 +121,21 @@ extension CalibrationFile {
   /// - Parameter model: the model that the calibration must fit.
   /// - Throws: ``JobError`` without recorded calls, or as ``reading(_:)`` and
   ///   ``check(against:)``.
-  static func readingCalls(_ path: String, of unet: Model.Component) throws -> CalibrationFile {
+  static func readingCalls(_ path: String, of model: Model) throws -> CalibrationFile {
+    guard let unet = model[ComponentName.unet] else {
+      throw JobError.noUNet(model.source.location)
+    }
     let file = try reading(path)
     try file.check(against: unet.modules)
-    if file.calls.isEmpty {
-      throw JobError(
-        "\(path): the calibration has no recorded calls, with which errors are measured",
-        remedy: .recalibrate)
-    }
+    try file.requireCalls()
     return file
+  }
+
+  /// - Throws: ``JobError`` without recorded calls.
+  func requireCalls() throws {
+    guard calls.isEmpty else { return }
+    throw JobError(
+      "\(path): the calibration has no recorded calls, with which errors are measured",
+      remedy: .recalibrate)
   }
 }

@@ -53,27 +53,23 @@ struct MeasuredRemoval {
   /// Refuses a limit that cannot be reached, and measures the scores of all units.
   ///
   /// - Parameters:
-  ///   - calibration: the path of a calibration of the model.
+  ///   - calibration: a calibration of the model with recorded calls.
   ///   - limit: how far blocks will be removed; `nil` where they are chosen already.
   ///   - isLoadable: whether the output's program loads a model.
-  /// - Throws: ``JobError``, ``CalibrationError``, or as `JointErrors.init`.
+  /// - Throws: ``JobError``, or as `JointErrors.init`.
   init(
-    _ model: Model, _ calibration: String, _ limit: RemovalLimit?,
+    _ model: Model, _ calibration: CalibrationFile, _ limit: RemovalLimit? = nil,
     isLoadable: @escaping @Sendable (ModelSource) -> Bool, _ events: @escaping EventSink
   ) throws {
-    guard let unet = model[ComponentName.unet] else {
-      throw JobError.noUNet(model.source.location)
-    }
-    let file = try CalibrationFile.readingCalls(calibration, of: unet)
     let source = model.source
     accepts = { isLoadable($0.student(of: source)) }
     units = StripUnit.all(of: model.unet)
-    parameters = unet.weights.parameterCount
+    parameters = model.weights(of: ComponentName.unet).parameterCount
     self.model = model
     self.events = events
-    calls = file.calls.count
+    calls = calibration.calls.count
     if let limit { try Self.check(limit, model, parameters, units, accepts) }
-    joint = try JointErrors(of: model, file, events)
+    joint = try JointErrors(of: model, calibration, events)
   }
 
   private static func check(
@@ -141,10 +137,14 @@ struct MeasuredRemoval {
     }
     var error = try error(dropping: last.drops)
     if case .error(let most) = limit, error > most {
-      path += try search.returning(from: path, to: most) { try self.error(dropping: $0) }
-      error = path.last?.error ?? 0
+      let further = try search.returning(from: path, measuring: error, to: most) {
+        try self.error(dropping: $0)
+      }
+      guard let further, let end = further.last else { throw refuse(error) }
+      path += further
+      error = end.error
     }
-    guard let end = path.last, !end.drops.isEmpty else { throw refuse(error) }
+    let end = path.last ?? last
     return Selection(path: path, drops: end.drops, parameters: end.parameters, error: error)
   }
 

@@ -75,17 +75,22 @@ struct RemovalOutcome {
   private var text: String {
     var lines: [String] = []
     if !path.isEmpty {
-      lines.append("removed one after the other, with errors in \(counted(pathCalls, "call")):")
+      lines.append(
+        "removed one after the other, with errors in \(pathCalls) of \(counted(calls, "recorded call")):"
+      )
       lines.append(
         table(
           [["  block", "parameters left", "share", "error"]]
-            + path.map {
+            + path.filter { !$0.isReturn }.map {
               [
-                "  " + ($0.isReturn ? "kept after all: " : "") + $0.unit,
-                formatted(count: $0.parameters), percent($0.parameters, of: before),
+                "  " + $0.unit, formatted(count: $0.parameters), percent($0.parameters, of: before),
                 Self.text($0.error),
               ]
             }, rightAligned: [1, 2, 3]))
+      let returned = path.filter(\.isReturn).map(\.unit)
+      if !returned.isEmpty {
+        lines.append("kept after all, which lowers the error: \(listed(returned))")
+      }
     }
     lines.append(
       "guided prediction: error \(Self.text(error)) in \(counted(calls, "recorded call"))")
