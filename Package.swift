@@ -137,7 +137,8 @@ let package = Package(
     tests(
       "Workflow",
       on: [
-        "Workflow", "Verification", "Calibration", "Stripping", "Packfiles", "Checkpoints", "Sampling",
+        "Workflow", "Verification", "Calibration", "Stripping", "Packfiles", "Checkpoints",
+        "Sampling",
         "Models", "ModelSources", "Tensors", "Support",
       ]),
     tests("Command", on: ["Command"]),
