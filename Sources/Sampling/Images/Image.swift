@@ -1,4 +1,3 @@
-package import Support
 package import Tensors
 
 /// An RGB image with 8 bits per channel.
