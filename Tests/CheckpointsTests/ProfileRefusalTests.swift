@@ -11,12 +11,14 @@ struct ProfileRefusalTests {
   /// - Parameters:
   ///   - layers: `layers_per_block`.
   ///   - depths: `transformer_layers_per_block`.
+  ///   - reverse: `reverse_transformer_layers_per_block`.
   ///   - attentions: whether each level has attentions.
   ///   - mid: `mid_block_type`.
   private func model(
     layers: JSONValue, depths: JSONValue = 1, attentions: [Bool] = [true, true, true, false],
     mid: JSONValue = "UNetMidBlock2DCrossAttn", isXL: Bool = false, textWidth: Int = 768,
-    channels: Int = 4, prediction: String = "epsilon", hasText: Bool = true
+    channels: Int = 4, prediction: String = "epsilon", hasText: Bool = true,
+    reverse: JSONValue? = nil
   ) -> ModelSource {
     let types = attentions.map { $0 ? "CrossAttnDownBlock2D" : "DownBlock2D" }
     var unet: JSONObject = [
@@ -26,6 +28,7 @@ struct ProfileRefusalTests {
       "mid_block_type": mid, "cross_attention_dim": .integer(textWidth),
       "in_channels": .integer(channels),
     ]
+    if let reverse { unet["reverse_transformer_layers_per_block"] = reverse }
     if isXL { unet["addition_embed_type"] = "text_time" }
     let components = [("unet", unet)] + (hasText ? [("text_encoder", [:] as JSONObject)] : [])
     return ModelSource(
@@ -38,11 +41,11 @@ struct ProfileRefusalTests {
 
   private func xl(
     _ depths: JSONValue, layers: JSONValue = 2, mid: JSONValue = "UNetMidBlock2DCrossAttn",
-    hasText: Bool = true
+    hasText: Bool = true, reverse: JSONValue? = nil
   ) -> ModelSource {
     model(
       layers: layers, depths: depths, attentions: [false, true, true], mid: mid, isXL: true,
-      hasText: hasText)
+      hasText: hasText, reverse: reverse)
   }
 
   private func profile(_ program: String, _ writer: any ModelWriter) throws -> any OutputProfile {
@@ -56,7 +59,8 @@ struct ProfileRefusalTests {
     let loaded = [
       model(layers: 2), model(layers: [2, 2, 2, 2]),
       model(layers: 1, attentions: [true, true, true], mid: .null),
-      xl([1, 2, 10]), xl([1, 2, 4], mid: "UNetMidBlock2D"), xl([1, 1, 2], mid: "UNetMidBlock2D"),
+      xl([1, 2, 10]), xl([1, 1, 2], mid: "UNetMidBlock2D"),
+      xl([1, 2, 4], mid: "UNetMidBlock2D", reverse: [[4, 4, 10], [2, 1, 1], 1]),
     ]
     #expect(loaded.map(cpp.refusal) == loaded.map { _ in nil })
   }
@@ -88,6 +92,18 @@ struct ProfileRefusalTests {
         == "SDXL's U-Net without its text encoders")
   }
 
+  /// Attentions of the up blocks that have lost transformer blocks.
+  @Test func stableDiffusionCppLoadsNoOtherUpBlocks() throws {
+    let cpp = try profile("sdcpp", GGUFWriter())
+    #expect(
+      cpp.refusal(model(layers: 2, reverse: [1, [0, 1, 1], 1, 1]))
+        == "a U-Net with transformer depths [[1, 1], [1, 1], [1, 1], [0, 0]], 1 in the mid block and "
+        + "[[0, 0, 0], [0, 1, 1], [1, 1, 1], [1, 1, 1]] in the up blocks; it loads complete U-Nets of "
+        + "Stable Diffusion 1 and 2 and those of BK-SDM Tiny")
+    let refusal = cpp.refusal(xl([1, 2, 10], reverse: [9, 2, 1]))
+    #expect(refusal?.contains("and [[9, 9, 9], [2, 2, 2], [0, 0, 0]] in the up blocks; ") == true)
+  }
+
   /// Of models that it loads, and not of the first text encoder or of a U-Net alone.
   @Test func itsFaultWithSingleFilesOfSDXLIsNoted() throws {
     let single = try profile("checkpoint", CheckpointWriter())
@@ -116,6 +132,12 @@ struct ProfileRefusalTests {
     let gguf = try profile("comfyui", GGUFWriter())
     let velocity = "v_prediction"
     let cases: [(model: ModelSource, refusal: String?)] = [
+      // An identity is only in the way of an upsampler.
+      (model(layers: 2, reverse: [1, [0, 1, 1], 1, [1, 1, 0]]), nil),
+      (
+        model(layers: 2, reverse: [1, [1, 1, 0], 1, 1]),
+        "a U-Net with an upsampler after an attention without transformer blocks"
+      ),
       (model(layers: 1), nil), (xl([1, 2, 10]), nil), (xl([1, 2, 10], hasText: false), nil),
       (xl([1, 2, 4], mid: "UNetMidBlock2D"), nil), (xl([1, 1, 2]), nil),
       (xl([0, 2, 5], layers: 1, mid: .null), nil), (xl([0, 2, 6], layers: 1, mid: .null), nil),

@@ -89,16 +89,26 @@ import Workflow
     }
   }
 
-  /// stable-diffusion.cpp reads none of the models without a mid block.
-  @Test func theProgramLoadsTheResult() async throws {
+  /// stable-diffusion.cpp has the shapes of the U-Nets that it loads in its source. ComfyUI loads SDXL's by
+  /// the depths of their down blocks.
+  @Test func onlyWhatTheProgramLoadsIsRemoved() async throws {
     try await withTemporaryFolder { folder in
       let calibration = folder + "/c"
       try await Self.calibrate(miniatureXL, calibration)
+      let cpp = await #expect(throws: JobError.self) {
+        _ = try await Self.strip(
+          .error(0.1), to: OutputRequest(path: folder + "/a.gguf", program: "sdcpp"),
+          calibration: calibration, of: miniatureXL
+        ).run()
+      }
+      #expect(cpp?.description.hasSuffix("no block that can be removed for this output") == true)
+      #expect(!FileManager.default.fileExists(atPath: calibration + ".blocks.json"))
       let output = OutputRequest(path: folder + "/a.gguf", program: "comfyui")
       let outcome = try await Self.strip(
         .error(0.1), to: output, calibration: calibration, of: miniatureXL
       ).run()
-      #expect(try Self.path(outcome).count > 1)
+      let names = try Self.path(outcome).compactMap { $0["unit"]?.string }
+      #expect(names.count > 1 && !names.contains { $0.contains("down_blocks") }, "\(names)")
       #expect(FileManager.default.fileExists(atPath: output.path))
     }
   }

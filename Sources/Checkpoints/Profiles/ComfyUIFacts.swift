@@ -20,6 +20,10 @@ enum ComfyUIFacts {
   /// All loaders recognize models in the same way: `supported_models.py` and `model_detection.py`
   /// in the folder `comfy` of ComfyUI 0.33.0.
   static func refusal(of unet: ModelSource.Component, in model: ModelSource) -> String? {
+    // It numbers the parts of a block by the transformer blocks that it finds.
+    if unet.upsamplesAfterIdentity {
+      return "a U-Net with an upsampler after an attention without transformer blocks"
+    }
     guard Architectures.of(model.components).hasAddedEmbedding else { return nil }
     return Checkpoints.refusal(of: Array(unet.transformerDepths.down.joined()), known: known)
   }

@@ -24,7 +24,12 @@ struct StableDiffusionCppProfile: OutputProfile {
   /// Transformer depths of the U-Nets with an added embedding, and of the others.
   private static let knownXL: [(model: String, depths: TransformerDepths)] = [
     ("SDXL", TransformerDepths(down: [[0, 0], [2, 2], [10, 10]], mid: .depth(10))),
-    ("SSD-1B", TransformerDepths(down: [[0, 0], [2, 2], [4, 4]], mid: .withoutAttention)),
+    (
+      "SSD-1B",
+      TransformerDepths(
+        down: [[0, 0], [2, 2], [4, 4]], mid: .withoutAttention,
+        up: [[4, 4, 10], [2, 1, 1], [0, 0, 0]])
+    ),
     ("Vega", TransformerDepths(down: [[0, 0], [1, 1], [2, 2]], mid: .withoutAttention)),
   ]
   private static let known: [(model: String, depths: TransformerDepths)] = [

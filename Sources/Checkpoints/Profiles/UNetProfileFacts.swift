@@ -12,6 +12,19 @@ struct TransformerDepths: Equatable, CustomStringConvertible {
   /// Transformer blocks after each resnet of each down level; 0 after a resnet without attention.
   let down: [[Int]]
   let mid: Mid
+  /// The same of the up levels, from the deepest level outwards.
+  let up: [[Int]]
+
+  /// - Parameter up: `nil` where each up level has one resnet more than its down level, with the same depth.
+  init(down: [[Int]], mid: Mid, up: [[Int]]? = nil) {
+    self.down = down
+    self.mid = mid
+    self.up = up ?? Self.mirror(of: down)
+  }
+
+  private static func mirror(of down: [[Int]]) -> [[Int]] {
+    down.reversed().map { $0 + ($0.first.map { [$0] } ?? []) }
+  }
 
   var description: String {
     let midText =
@@ -20,7 +33,8 @@ struct TransformerDepths: Equatable, CustomStringConvertible {
       case .withoutAttention: "a mid block without attention"
       case .depth(let depth): "\(depth) in the mid block"
       }
-    return "\(down) and \(midText)"
+    return up == Self.mirror(of: down)
+      ? "\(down) and \(midText)" : "\(down), \(midText) and \(up) in the up blocks"
   }
 }
 
@@ -50,10 +64,27 @@ extension ModelSource.Component {
         has && level < entries.count ? depth(entries[level], layer) : 0
       }
     }
-    guard let mid = topology.mid else { return TransformerDepths(down: down, mid: .absent) }
+    let reversed = config["reverse_transformer_layers_per_block"]?.array ?? entries.reversed()
+    let up = topology.up.enumerated().map { level, layers in
+      layers.attentions.enumerated().map { layer, has in
+        has && level < reversed.count ? depth(reversed[level], layer) : 0
+      }
+    }
+    guard let mid = topology.mid else {
+      return TransformerDepths(down: down, mid: .absent, up: up)
+    }
     return TransformerDepths(
       down: down,
-      mid: mid.hasAttention ? .depth(entries.last.map { depth($0, 0) } ?? 0) : .withoutAttention)
+      mid: mid.hasAttention ? .depth(entries.last.map { depth($0, 0) } ?? 0) : .withoutAttention,
+      up: up)
+  }
+
+  /// Whether an upsampler follows an attention without transformer blocks, which stays as an identity where
+  /// its level has other attentions.
+  var upsamplesAfterIdentity: Bool {
+    zip(UNetTopology(config: config).up, transformerDepths.up).contains { level, depths in
+      level.hasResampler && level.attentions.last == true && depths.last == 0
+    }
   }
 
   /// Whether the U-Net has the guidance embedding of latent consistency models, which the LDM layout
