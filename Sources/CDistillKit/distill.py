@@ -407,9 +407,17 @@ class Training:
         new = pathlib.Path(f"{folder}.new")
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(self.settings.student, new, ignore=shutil.ignore_patterns("unet"))
-        unet = UNet2DConditionModel.from_config(self.student.config)
+        config = {k: v for k, v in self.student.config.items() if k != "_name_or_path"}
+        unet = UNet2DConditionModel.from_config(config)
         self.put(self.averages, unet)
         unet.to(getattr(torch, self.settings.type)).save_pretrained(new / "unet")
+        for path in (new / "unet").iterdir():
+            path.chmod(0o644)
+        history = new / "decant.json"  # what Decant did to the student
+        if history.exists():
+            value = json.loads(history.read_text(encoding="utf-8"))
+            value["steps"].append({"step": "distill", "training_steps": self.step})
+            history.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
         self.say(f"wrote {folder}")
