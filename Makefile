@@ -82,17 +82,19 @@ $(VENV)/ready $(CONSUMERS_VENV)/ready:
 	  $(@D)/bin/python -m pip install --quiet --requirement $(@D)/any-build.txt)
 	touch $@
 
-# Shrinks the bundled miniature model. Writes three models, two reports, and a grid of the images
-# of all four models.
+# Shrinks the bundled miniature model in four ways. Writes the models, a report, and a grid of the
+# images of all models.
 MINI := Fixtures/mini-sd
-PROMPTS := --prompts $(MINI)/calibration.txt
+CALIBRATED := --calibration demo/mini.calibration
 demo: build
 	rm -rf demo && mkdir demo
-	$(DECANT) shrink $(MINI) -o demo/small-int8.decant --recipe bk-sdm-small --type int8 \
-	  $(PROMPTS) --report demo/report
-	$(DECANT) shrink $(MINI) -o demo/int8.decant --type int8 $(PROMPTS) --report demo/report-int8
-	$(DECANT) strip $(MINI) -o demo/small.decant --recipe bk-sdm-small
-	$(DECANT) generate $(MINI) demo/int8.decant demo/small.decant demo/small-int8.decant \
+	$(DECANT) calibrate $(MINI) -o demo/mini.calibration --prompts $(MINI)/calibration.txt
+	$(DECANT) shrink $(MINI) -o demo/int8.decant --type int8 $(CALIBRATED) --report demo/report
+	$(DECANT) quantize $(MINI) -o demo/4.5-bits.decant --target-bits 4.5 $(CALIBRATED)
+	$(DECANT) strip $(MINI) -o demo/stripped.decant --max-error 3% $(CALIBRATED)
+	$(DECANT) quantize $(MINI)-small -o demo/distilled-int8.decant --type int8
+	$(DECANT) generate $(MINI) demo/int8.decant demo/4.5-bits.decant demo/stripped.decant \
+	  demo/distilled-int8.decant \
 	  -p "a red circle on a blue background" \
 	  -p "a large yellow star on a black background" \
 	  -p "a small green heart at the top on a white background" \

@@ -62,7 +62,7 @@ package struct PlanJob: Job {
     }
     let errors = try guidedErrors(of: bound, modules: unet.modules, file, events)
     let plan = SizeErrorPlan(
-      model: source.location,
+      model: source.location, sizes: sizes,
       curves: try budgets.flatMap { output, budget -> [SizeErrorPlan.Curve] in
         let whole = PlannedModelForm(budget, errors)
         let cuts = try allowedCuts(of: bound, file, for: output, events).map { cut in

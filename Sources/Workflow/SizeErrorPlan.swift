@@ -34,6 +34,8 @@ package struct SizeErrorPlan: JobOutcome {
   }
 
   let model: String
+  /// The wanted sizes in bytes; empty where they follow from the outputs.
+  let sizes: [Int]
   let curves: [Curve]
   /// The path of the chart that was written.
   let chart: String?
@@ -53,7 +55,7 @@ package struct SizeErrorPlan: JobOutcome {
         rows.append([
           curve.title, point.type ?? "chosen" + (point.share.map(Self.text(ofShare:)) ?? ""),
           formatted(bytes: point.bytes),
-          formatted(point.bits, digits: 3), QuantizationTarget.error(0).text(point.error),
+          formatted(point.bits, digits: 3), Self.text(ofError: point.error),
         ])
       }
     }
@@ -62,13 +64,29 @@ package struct SizeErrorPlan: JobOutcome {
       "errors: of the guided prediction, relative, for rounding to nearest; a rounding method with a "
         + "calibration has smaller ones",
     ]
-    lines += removals
+    lines += removals + unreachable
     if let chart { lines.append("chart: \(chart)") }
     return lines.joined(separator: "\n")
   }
 
   private static func text(ofShare share: Double) -> String {
     ", \(formatted(100 * share, digits: 3)) % of unet"
+  }
+
+  private static func text(ofError error: Double) -> String {
+    // Even fp16 arithmetic has larger errors.
+    error > 0 && error < 1e-5 ? "below 0.001 %" : QuantizationTarget.error(0).text(error)
+  }
+
+  /// The wanted sizes that an output cannot have.
+  private var unreachable: [String] {
+    curves.compactMap { curve in
+      let small = sizes.filter { $0 < curve.smallest }.sorted().map(formatted(bytes:))
+      return small.isEmpty
+        ? nil
+        : "\(curve.title): \(listed(small)) cannot be reached; the smallest is "
+          + formatted(bytes: curve.smallest)
+    }
   }
 
   /// Where removing blocks beats rounding alone, for each output.

@@ -241,6 +241,8 @@ import Workflow
       let svg = try String(contentsOfFile: chart, encoding: .utf8)
       #expect(svg.hasPrefix("<svg ") && svg.hasSuffix("</svg>\n"))
       #expect(svg.components(separatedBy: "<polyline ").count == 3 && svg.contains(">int4-g32<"))
+      // Errors below 0.01 % are drawn at the bottom.
+      #expect(svg.contains(">0.01 %<") && !svg.contains(">0.001 %<") && !svg.contains("nan"))
       #expect(outcome.text.contains("chart: \(chart)"))
 
       let sized = try await PlanJob(
@@ -255,6 +257,8 @@ import Workflow
       #expect(curves.map { $0["layout"]?.string } == ["checkpoint", "gguf"])
       let reached = curves[0]["points"]?.array?.filter { $0["type"]?.isNull == true }
       #expect(reached?.isEmpty == true)
+      #expect(
+        sized.text.contains("4.00 MB and 5.00 MB cannot be reached; the smallest is "))
       let error = await #expect(throws: JobError.self) {
         _ = try await PlanJob(
           model: miniature, reading: InputOptions(), calibration: calibration, sizes: [1_000_000]
