@@ -1,3 +1,4 @@
+import Calibration
 import Support
 import Tensors
 import Testing
