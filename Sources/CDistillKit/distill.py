@@ -354,7 +354,8 @@ class Training:
         fits = all(state["settings"][key] == getattr(self.settings, key) for key in keys)
         files = sorted(folder.glob("process-*.pt"))
         if fits and len(files) == self.accelerator.num_processes:
-            own = torch.load(files[0].with_name(f"process-{self.accelerator.process_index}.pt"))
+            path = folder / f"process-{self.accelerator.process_index}.pt"
+            own = torch.load(path, map_location="cpu")
             self.generator.set_state(own["random"])
             self.source.load_state(own["samples"])
         self.say(f"continues from step {self.step} in {folder}")
