@@ -7,7 +7,7 @@ import Testing
   static let commands = [
     "inspect", "convert", "extract", "strip", "calibrate", "plan", "quantize", "shrink", "verify",
     "generate",
-    "forward", "bench", "synthesize",
+    "forward", "bench", "serve", "synthesize",
   ]
 
   @Test(arguments: commands)
