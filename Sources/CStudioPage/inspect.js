@@ -15,8 +15,8 @@ async function showModel(name) {
   output.replaceChildren(
     factList(facts, description),
     ...(description.changes || []).map((change) => make("p", { class: "note" }, change.text || change.kind || "")),
-    make("h3", {}, "Components"), componentTable(description.components),
-    ...(unet ? [make("h3", {}, "U-Net"), unetDrawing(unet, strippedBlocks(steps), ledgerOf(steps))] : []),
+    make("h2", {}, "Components"), componentTable(description.components),
+    ...(unet ? [make("h2", {}, "U-Net"), unetDrawing(unet, strippedBlocks(steps), ledgerOf(steps))] : []),
     ...verificationParts(description.verification), ...originParts(description.provenance));
 }
 
@@ -112,7 +112,7 @@ function verificationParts(record) {
   const facts = [["Verdict", record.verdict], ["Reference", record.reference?.name ?? record.reference]];
   if (guided) facts.push(["Error of the guided prediction, mean", percent(guided.mean)], ["At the worst step", percent(guided.worst)]);
   const items = facts.filter(([, value]) => typeof value === "string");
-  return [make("h3", {}, "Verification"),
+  return [make("h2", {}, "Verification"),
     make("dl", { class: "facts" }, ...items.map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, value)))),
     make("details", {}, make("summary", {}, "All figures"),
       make("pre", { tabindex: "0", role: "region", "aria-label": "Figures of the verification" }, JSON.stringify(record, null, 2)))];
@@ -125,5 +125,5 @@ function originParts(provenance) {
     const { ledger, removed, renamed, ...rest } = step;
     return rest;
   }) };
-  return [make("h3", {}, "Origin"), make("pre", { tabindex: "0", role: "region", "aria-label": "Origin" }, JSON.stringify(brief, null, 2))];
+  return [make("h2", {}, "Origin"), make("pre", { tabindex: "0", role: "region", "aria-label": "Origin" }, JSON.stringify(brief, null, 2))];
 }

@@ -84,7 +84,14 @@ async function followEvents(id, handle, signal) {
 
 /** Adds a job and follows it: `view` gets its states, steps, images and end. */
 async function runJob(path, settings, view) {
-  const job = await callJSON("POST", path, settings);
+  setRunning(true);
+  let job;
+  try {
+    job = await callJSON("POST", path, settings);
+  } catch (error) {
+    setRunning(false);
+    throw error;
+  }
   await followJob(job, view);
 }
 

@@ -26,7 +26,6 @@ def wait_until_idle(page):
 def test_an_image_is_generated(page, server):
     page.get_by_label("Negative prompt").fill("green")
     generate(page, steps=5, seed=7, count=2)
-    expect(page.locator("#progress")).to_be_visible()
     wait_until_idle(page)
     figures = page.locator("#generate-output figure")
     expect(figures).to_have_count(2)
@@ -62,6 +61,7 @@ def test_a_preview_appears_and_a_job_is_cancelled(page):
 
 
 def test_a_refusal_is_shown_at_its_field(page):
+    page.refusals.append(422)
     generate(page, width=65)
     expect(page.locator("#problem")).to_have_text("width is 65, expected a multiple of 8 from 8 to 1024")
     expect(page.locator("#width")).to_be_focused()
