@@ -1,6 +1,7 @@
 # Decant. `make demo` and `make test` install missing system packages and need no Python. `make parity`
-# creates its own virtual environment for the cross-checks against diffusers, safetensors and numpy, and
-# `make consumers` one for the programs that load Decant's files. `make cluster` installs Slurm.
+# creates its own virtual environment for the cross-checks against diffusers, safetensors and numpy,
+# `make consumers` one for the programs that load Decant's files, and `make test-browser` one for the
+# browser and the clients of the server. `make cluster` installs Slurm.
 
 SWIFT ?= swift
 CONFIG := -c release
@@ -9,9 +10,11 @@ DECANT := $(BUILD)/decant
 PYTHON ?= python3
 VENV := .venv-parity
 CONSUMERS_VENV := .venv-consumers
+BROWSER_VENV := .venv-browser
 FORMATTED := Package.swift Sources Tests Formats
 
-.PHONY: all build demo test fuzz parity consumers cluster bench format lint system slurm clean
+.PHONY: all build demo test test-browser load fuzz parity consumers cluster bench format lint system slurm \
+  chromium clean
 
 all: build
 
@@ -33,6 +36,12 @@ slurm: system
 	  $(call install,slurm-wlm munge,--no-install-recommends); \
 	fi
 
+# The browser of the system; Playwright's own cannot be downloaded everywhere.
+chromium:
+	@if ! (command -v chromium || command -v chromium-browser || command -v google-chrome) >/dev/null; then \
+	  $(call install,chromium,--no-install-recommends); \
+	fi
+
 build: system
 	$(SWIFT) build $(CONFIG) --product decant
 
@@ -45,6 +54,15 @@ format:
 test: system lint
 	$(SWIFT) build $(CONFIG) --build-tests
 	$(SWIFT) test $(CONFIG) --skip-build
+
+# Drives the page of `decant serve` in a real browser, checks it with axe, and calls the APIs with clients
+# of other authors. Screenshots are in .build/screenshots.
+test-browser: build chromium $(BROWSER_VENV)/ready
+	DECANT=$(abspath $(DECANT)) $(BROWSER_VENV)/bin/python -m pytest -q Tests/Browser
+
+# 64 clients for a minute, with good, bad and aborted requests; prints figures.
+load: build $(BROWSER_VENV)/ready
+	DECANT=$(abspath $(DECANT)) $(BROWSER_VENV)/bin/python Tests/Browser/load.py
 
 # Reads damaged and hostile files with every reader, or with one, and fails for each input that ends
 # in a crash, takes too long or too much memory, or prints control characters. It saves these inputs in
@@ -75,7 +93,8 @@ cluster: build slurm
 # If the package index has no CPU build of torch, the default build is installed.
 $(VENV)/ready: Tests/Parity/requirements.txt
 $(CONSUMERS_VENV)/ready: Tests/Consumers/requirements.txt
-$(VENV)/ready $(CONSUMERS_VENV)/ready:
+$(BROWSER_VENV)/ready: Tests/Browser/requirements.txt
+$(VENV)/ready $(CONSUMERS_VENV)/ready $(BROWSER_VENV)/ready:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --requirement $< || \
 	  (sed 's/+cpu//' $< > $(@D)/any-build.txt && \
@@ -115,4 +134,4 @@ bench: build $(VENV)/ready
 	  $(if $(SD_CLI),--sd-cli $(SD_CLI))
 
 clean:
-	rm -rf .build $(VENV) $(CONSUMERS_VENV) demo
+	rm -rf .build $(VENV) $(CONSUMERS_VENV) $(BROWSER_VENV) demo

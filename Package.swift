@@ -27,11 +27,20 @@ func tests(_ name: String, on dependencies: [Target.Dependency]) -> Target {
     name: name + "Tests", dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
 }
 
+/// Sockets for the server, which a build without the trait `Server` does not fetch.
+let sockets = Target.Dependency.product(
+  name: "FlyingSocks", package: "FlyingFox", condition: .when(traits: ["Server"]))
+
 let package = Package(
   name: "decant",
   products: [.executable(name: "decant", targets: ["Command"])],
+  traits: [
+    .trait(name: "Server", description: "The web page and the HTTP APIs: `decant serve`."),
+    .default(enabledTraits: ["Server"]),
+  ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
   ],
   targets: [
     .target(name: "CKernels"),
@@ -39,6 +48,12 @@ let package = Package(
     .target(
       name: "CDistillKit",
       exclude: ["distill.py", "samples.py", "requirements.txt", "README.md"]),
+    .target(
+      name: "CStudioPage",
+      exclude: [
+        "page.html", "style.css", "parts.js", "session.js", "generate.js", "compare.js",
+        "inspect.js", "bench.js", "start.js",
+      ]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(
@@ -87,10 +102,17 @@ let package = Package(
         "Checkpoints", "Sampling", "Execution", "Models", "Kernels", "ModelSources", "Tensors",
         "Support", "Formats", "CDistillKit",
       ]),
+    library(
+      "Studio",
+      on: ["Workflow", "Verification", "Sampling", "Tensors", "Support", "CStudioPage"]),
+    library(
+      "StudioServer",
+      on: ["Studio", "Support", sockets]),
     .executableTarget(
       name: "Command",
       dependencies: [
-        "Workflow", "Support", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "StudioServer", "Studio", "Workflow", "Support",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe),
     .target(
@@ -141,6 +163,9 @@ let package = Package(
         "Sampling",
         "Models", "ModelSources", "Tensors", "Support",
       ]),
+    tests(
+      "Studio",
+      on: ["Studio", "Workflow", "Sampling", "Tensors", "Support"]),
     tests("Command", on: ["Command"]),
     tests("Fuzz", on: ["Command", "Packfiles", "Support"]),
   ]

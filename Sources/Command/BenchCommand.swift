@@ -102,6 +102,6 @@ struct BenchCommand: JobCommand {
 }
 
 /// The members of lists like `a,b`.
-private func commaSeparated(_ lists: [String]) -> [String] {
+func commaSeparated(_ lists: [String]) -> [String] {
   lists.flatMap { $0.split(separator: ",").map(String.init) }
 }

@@ -30,6 +30,7 @@ struct Decant: AsyncParsableCommand {
       GenerateCommand.self,
       ForwardCommand.self,
       BenchCommand.self,
+      ServeCommand.self,
       SynthesizeCommand.self,
     ])
 }

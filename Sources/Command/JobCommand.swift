@@ -67,7 +67,9 @@ extension JobCommand {
     }
     try check(outcome)
   }
+}
 
+extension ParsableCommand {
   /// The options of those names that are given, as words of a command line.
   static func given(_ names: [String]) -> [String] {
     guard let table = OptionTable(of: Self.self) else { return [] }
@@ -85,7 +87,7 @@ extension JobCommand {
   }
 
   /// The command's name, and each option that is given or has a default.
-  private static var settings: [String] {
+  static var settings: [String] {
     guard let table = OptionTable(of: Self.self) else { return [] }
     let given = given(table)
     let options = table.entries.flatMap { entry in

@@ -262,7 +262,7 @@ package struct Sampler: Sendable {
 
 extension Tensor {
   /// A range of the first axis.
-  func entries(_ range: Range<Int>) -> Tensor {
+  package func entries(_ range: Range<Int>) -> Tensor {
     if range == 0..<shape[0] { return self }
     let size = shape.rowLength
     return Tensor(

@@ -30,6 +30,11 @@ package func machineMemory(root: String = "") -> Int? {
 /// written; `nil` where it is unknown.
 package func peakMemory() -> Int? { kilobytes("VmHWM", in: text("/proc/self/status")) }
 
+/// Sets the peak resident memory of this process to its present memory.
+package func resetPeakMemory() {
+  try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
+}
+
 /// The free bytes of the machine and of the control groups of this process.
 ///
 /// - Parameter root: a folder with a copy of the system's files; empty for the system's own.

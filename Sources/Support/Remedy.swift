@@ -17,6 +17,8 @@ package enum Setting: String, CaseIterable, Sendable {
   // Sampling and measuring.
   case prompts, seeds, size, scheduler, guidanceScale
   case originalSize, crop, targetSize, initImage, mask, strength, latents, saveLatents, grid
+  // Serving.
+  case token, port
 }
 
 /// What a user can do about an error.

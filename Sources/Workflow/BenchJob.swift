@@ -41,6 +41,7 @@ package struct BenchJob: Job {
   private let profiles: Bool
   private let kernels: Bool
   private let childArguments: (@Sendable (Measurement) -> [String])?
+  private let isolates: Bool
 
   /// - Parameters:
   ///   - families: names of families to measure with random weights.
@@ -49,11 +50,14 @@ package struct BenchJob: Job {
   ///   - kernels: whether to time single operations too.
   ///   - childArguments: arguments with which this program does one measurement and prints its
   ///     JSON; `nil` does all measurements in this process.
+  ///   - isolates: whether a single measurement has a child process too, because this process holds
+  ///     models already.
   package init(
     models: [String], families: [String], reading: InputOptions, computes: [Compute], steps: Int,
     size: ImageSize?, guidanceScale: Double, profiles: Bool, kernels: Bool,
-    childArguments: (@Sendable (Measurement) -> [String])? = nil
+    childArguments: (@Sendable (Measurement) -> [String])? = nil, isolates: Bool = false
   ) {
+    self.isolates = isolates
     let subjects = models.map(Measurement.Subject.model) + families.map(Measurement.Subject.family)
     measurements = subjects.flatMap { subject in
       computes.map { Measurement(subject: subject, compute: $0) }
@@ -86,7 +90,7 @@ package struct BenchJob: Job {
       codingRows = try CodingBench.run()
     }
     for measurement in measurements {
-      if let childArguments, measurements.count > 1 || kernels {
+      if let childArguments, measurements.count > 1 || kernels || isolates {
         events(.stage(.measuring(model: measurement.name, compute: measurement.compute)))
         rows.append(try await child(childArguments(measurement), of: measurement.name))
       } else {
@@ -183,11 +187,6 @@ private final class StepClock: SamplingObserver {
       (used[used.count - 1].processor - used[0].processor) / steps
     )
   }
-}
-
-/// Sets the peak resident memory of the process to its present memory.
-private func resetPeakMemory() {
-  try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
 }
 
 extension Profile.Findings {

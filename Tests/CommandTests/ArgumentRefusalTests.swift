@@ -95,7 +95,7 @@ import Testing
     (["nothing"], "Unexpected argument 'nothing'"),
     (
       ["help", "nothing"],
-      "Unexpected argument 'nothing'; expected inspect, convert, extract, strip, calibrate, plan, quantize, shrink, verify, generate, forward, bench or synthesize."
+      "Unexpected argument 'nothing'; expected inspect, convert, extract, strip, calibrate, plan, quantize, shrink, verify, generate, forward, bench, serve or synthesize."
     ),
     (["help", "convrt"], "Unexpected argument 'convrt'; did you mean convert?"),
     (["convrt", "model", "-o", "a"], "Unexpected argument 'convrt'; did you mean convert?"),

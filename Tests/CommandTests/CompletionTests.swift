@@ -48,6 +48,7 @@ import Testing
     ("verify a b --scheduler pn", ["pndm"]), ("verify a b --effort th", ["thorough"]),
     ("strip a --recipe bk-sdm-v2", ["bk-sdm-v2-base", "bk-sdm-v2-small", "bk-sdm-v2-tiny"]),
     ("synthesize --family koala", ["koala-700m", "koala-1b"]),
+    ("serve --family koala", ["koala-700m", "koala-1b"]), ("serve a --compute i", ["int8"]),
     ("bench --family koala", ["koala-700m", "koala-1b"]), ("convert a --to g", ["gguf"]),
     ("convert a --for com", ["comfyui"]), ("convert a --numbering ", ["dense", "gap"]),
     ("forward a --component text", ["text-encoder", "text-encoder-2"]),

@@ -8,7 +8,7 @@ import Testing
     "inspect", "convert", "extract", "strip", "distill", "calibrate", "plan", "quantize", "shrink",
     "verify",
     "generate",
-    "forward", "bench", "synthesize",
+    "forward", "bench", "serve", "synthesize",
   ]
 
   @Test(arguments: commands)

@@ -8,7 +8,7 @@ package enum PNGError: Error, Equatable, CustomStringConvertible {
   /// A chunk extends past the end of the file, or its checksum is wrong.
   case damaged(location: String, chunk: String, offset: Int)
   /// More pixels than ``Image/pixelLimit``.
-  case tooLarge(location: String, width: Int, height: Int)
+  case tooLarge(location: String, width: Int, height: Int, limit: Int = Image.pixelLimit)
   /// An error message of libpng.
   case refused(location: String, message: String)
 
@@ -18,8 +18,8 @@ package enum PNGError: Error, Equatable, CustomStringConvertible {
       "\(location) is not a PNG file: it does not begin with the PNG signature"
     case .damaged(let location, let chunk, let offset):
       "\(location): PNG chunk '\(shown(chunk))' at byte \(offset) is truncated or damaged"
-    case .tooLarge(let location, let width, let height):
-      "\(location): the image has \(width)x\(height) pixels; expected at most \(Image.pixelLimit)"
+    case .tooLarge(let location, let width, let height, let limit):
+      "\(location): the image has \(width)x\(height) pixels; expected at most \(limit)"
     case .refused(let location, let message): "\(location): libpng: \(shown(message))"
     }
   }
@@ -61,8 +61,10 @@ extension Image {
   /// Decodes a PNG of any color type and depth as 8-bit RGB. The alpha channel is dropped without
   /// blending, as PIL's `convert("RGB")` does.
   ///
-  /// Memory is bounded by ``pixelLimit``.
-  package init(png bytes: [UInt8], location: String) throws(PNGError) {
+  /// - Parameter limit: the most pixels, which bounds the memory.
+  package init(
+    png bytes: [UInt8], location: String, limit: Int = Self.pixelLimit
+  ) throws(PNGError) {
     _ = try PNGChunks.texts(bytes, location: location)
     // libpng keeps the address between the two calls.
     self = try unsafe bytes.span.bytes.withUnsafeBytes { (raw) throws(PNGError) in
@@ -74,8 +76,8 @@ extension Image {
         unsafe png_image_begin_read_from_memory(&image, base, raw.count) != 0
       else { throw unsafe .refused(location: location, message: message(of: image)) }
       let (width, height) = unsafe (Int(image.width), Int(image.height))
-      guard width * height <= Self.pixelLimit else {
-        throw .tooLarge(location: location, width: width, height: height)
+      guard width * height <= limit else {
+        throw .tooLarge(location: location, width: width, height: height, limit: limit)
       }
       // Treat 16-bit levels as sRGB like 8-bit ones, unless the file states a gamma.
       unsafe image.flags |= UInt32(PNG_IMAGE_FLAG_16BIT_sRGB)

@@ -1,6 +1,6 @@
 private import Checkpoints
 private import ModelSources
-internal import Sampling
+package import Sampling
 package import Support
 private import Tensors
 
@@ -25,6 +25,10 @@ package struct GenerateRequest: Sendable {
   package var maskPath: String?
   /// The strength of image-to-image, 0 to 1; `nil` is diffusers' default: 0.8, and 1 with a mask.
   package var strength: Double?
+  /// An image to start from that is in memory. ``initImagePath`` takes precedence.
+  package var initImage: Image?
+  /// The mask of ``initImage``, white where it is inpainted.
+  package var mask: Image?
   package var originalSize: ImageSize?
   package var targetSize: ImageSize?
   package var crop: Crop?
@@ -46,7 +50,7 @@ package struct GenerateRequest: Sendable {
   ///   or ``SchedulerError`` for an unknown scheduler.
   func check() throws {
     if prompts.isEmpty { throw GenerateError.noPrompt }
-    if initImagePath == nil {
+    if initImagePath == nil, initImage == nil {
       if let maskPath { throw GenerateError.maskAlone(path: maskPath) }
       if let strength { throw GenerateError.strengthAlone(strength) }
     }
@@ -93,7 +97,13 @@ package struct GenerateRequest: Sendable {
 
   private var initialImage: InitialImage? {
     get throws {
-      guard let initImagePath else { return nil }
+      guard let initImagePath else {
+        return initImage.map { image in
+          InitialImage(
+            image: image,
+            strength: strength ?? InitialImage.standardStrength(hasMask: mask != nil), mask: mask)
+        }
+      }
       func image(_ path: String) throws -> Image {
         try Image(png: ByteSlice.mapping(path).array, location: path)
       }

@@ -9,6 +9,12 @@ package struct Generation: Sendable {
   package let latents: Tensor
   /// The settings of each image, as they are stored in its file.
   package let parameters: [GenerationParameters]
+
+  package init(images: [Image], latents: Tensor, parameters: [GenerationParameters]) {
+    self.images = images
+    self.latents = latents
+    self.parameters = parameters
+  }
 }
 
 /// Images of two models for the same prompt and seed, and how they differ.
@@ -18,7 +24,7 @@ package struct ComparedImages: Sendable {
   package let comparison: ImageComparison
 
   /// - Precondition: both images have the same size.
-  init(reference: Image, candidate: Image) {
+  package init(reference: Image, candidate: Image) {
     self.reference = reference
     self.candidate = candidate
     comparison = ImageComparison(reference: reference, candidate: candidate)

@@ -1,9 +1,10 @@
 internal import ModelSources
 internal import Models
-internal import Sampling
-internal import Support
+private import Packfiles
+package import Sampling
+package import Support
 private import Synchronization
-private import Tensors
+package import Tensors
 
 /// A model that is loaded once and serves many requests.
 ///
@@ -13,14 +14,18 @@ private import Tensors
 /// at once while it waits for the requests before it, and within one layer of the model while it
 /// runs. The session serves the requests after it.
 package final class ModelSession: Sendable {
+  /// The path of the model, or the name of its family.
   package let path: String
   private let reading: InputOptions
+  private let isSynthetic: Bool
   private let compute: Compute
   private let requests = RequestQueue()
   private let queue: ComputeQueue
   private let loaded = Mutex(Loaded())
   /// The files of the model, which are mapped as long as it is loaded.
   private let files = MappedFiles()
+  /// The map from latents to colors, once a request has reported latents.
+  private let latentPreview = Mutex<LatentPreview?>(nil)
 
   /// What the session keeps between requests.
   private struct Loaded {
@@ -33,6 +38,18 @@ package final class ModelSession: Sendable {
   package init(path: String, reading: InputOptions, settings: ComputeSettings) {
     self.path = path
     self.reading = reading
+    isSynthetic = false
+    compute = settings.compute
+    queue = ComputeQueue(threads: settings.threads)
+  }
+
+  /// A session of a family's full-size model with random weights.
+  ///
+  /// - Parameter family: the family's name; an unknown one is refused when the model is first needed.
+  package init(family: String, settings: ComputeSettings) {
+    path = family
+    reading = InputOptions()
+    isSynthetic = true
     compute = settings.compute
     queue = ComputeQueue(threads: settings.threads)
   }
@@ -51,6 +68,26 @@ package final class ModelSession: Sendable {
         source: source, finding: Inspection.Finding(source), check: nil,
         listsTensors: listsTensors)
     }
+  }
+
+  /// Facts about the model that a user chooses settings by. Reads no weights.
+  package func facts(_ events: @escaping EventSink = { _ in }) async throws -> ModelFacts {
+    try await serve { loaded in
+      try ModelFacts(
+        self.model(&loaded, events), name: PathParts(self.path).name,
+        fileBytes: self.isSynthetic ? nil : bytesOnDisk(self.path))
+    }
+  }
+
+  /// The results of a verification that the model's file has; `nil` where it has none.
+  package var verification: JSONObject? {
+    isSynthetic ? nil : (try? PackfileReader(path: path))?.parity
+  }
+
+  /// A small picture of the first entry of unfinished latents, [count, channels, h, w]: a pixel for each
+  /// place. `nil` until a request reports latents.
+  package func preview(of latents: Tensor) -> Image? {
+    latentPreview.withLock { $0?.images(of: latents).first }
   }
 
   /// Generates the images of each prompt.
@@ -150,7 +187,10 @@ package final class ModelSession: Sendable {
   private func source(_ loaded: inout Loaded, _ events: EventSink) throws -> ModelSource {
     if let source = loaded.source { return source }
     events(.stage(.reading([path])))
-    let source = try ModelSource.reading(path, reading, events)
+    let source =
+      isSynthetic
+      ? try syntheticModel(family: path, seed: 0, type: defaultRandomType)
+      : try ModelSource.reading(path, reading, events)
     loaded.source = source
     return source
   }
@@ -197,6 +237,10 @@ package final class ModelSession: Sendable {
     let name = PathParts(path).name
     events(.stage(.generating(model: name, prompt: index, of: count)))
     let observer = reportsLatents ? StepLatents() : nil
+    if reportsLatents, latentPreview.withLock({ $0 == nil }) {
+      let preview = try sampler.latentPreview()
+      latentPreview.withLock { $0 = preview }
+    }
     var steps = 0
     let latents = try sampler.denoise(sampling, observer: observer) { done, total in
       steps = total
@@ -216,6 +260,10 @@ package final class ModelSession: Sendable {
     }
     let images = try sampler.decode(latents) { done, total in
       events(.progress(done: steps + done, total: steps + total))
+    }
+    if reportsLatents, let image = images.first {
+      let first = latents.entries(0..<1)
+      latentPreview.withLock { $0?.add(first, decodedTo: image) }
     }
     let parameters = try images.indices.map { image in
       try sampler.parameters(for: sampling, image: image, modelName: name)
