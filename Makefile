@@ -123,7 +123,9 @@ demo: build
 	  -p "a pink square at the bottom on a gray background" \
 	  -p "a blue heart next to a red star on a white background" \
 	  --guidance-scale 4 --seed 7 --grid demo/grid.png
-	@echo "look at demo/grid.png and demo/report/index.html"
+	@echo "look at demo/grid.png and demo/report/index.html; or run"
+	@echo "  $(DECANT) serve $(MINI) demo/*.decant"
+	@echo "and open http://127.0.0.1:7860 to make and compare images"
 
 # Compares kernels, steps and conversions with torch, OpenVINO (if its wheel installs), cp, and
 # stable-diffusion.cpp (if SD_CLI is the path of its program). Takes an hour on an idle machine and 25 GB
