@@ -27,9 +27,8 @@ func tests(_ name: String, on dependencies: [Target.Dependency]) -> Target {
     name: name + "Tests", dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
 }
 
-/// Sockets for the server, which a build without the trait `Server` does not fetch.
-let sockets = Target.Dependency.product(
-  name: "FlyingSocks", package: "FlyingFox", condition: .when(traits: ["Server"]))
+/// Holds where the server is built.
+let server = TargetDependencyCondition.when(traits: ["Server"])
 
 let package = Package(
   name: "decant",
@@ -107,7 +106,10 @@ let package = Package(
       on: ["Workflow", "Verification", "Sampling", "Tensors", "Support", "CStudioPage"]),
     library(
       "StudioServer",
-      on: ["Studio", "Support", sockets]),
+      on: [
+        "Studio", "Support",
+        .product(name: "FlyingSocks", package: "FlyingFox", condition: server),
+      ]),
     .executableTarget(
       name: "Command",
       dependencies: [
@@ -121,6 +123,7 @@ let package = Package(
       path: "Tests/TestSupport",
       swiftSettings: strict),
     tests("RepositoryRules", on: []),
+<<<<<<< ours
     tests("Support", on: ["Support"]),
     tests("Tensors", on: ["Tensors", "Support"]),
     tests("ModelSources", on: ["ModelSources", "Tensors", "Support"]),
@@ -168,5 +171,10 @@ let package = Package(
       on: ["Studio", "Workflow", "Sampling", "Tensors", "Support"]),
     tests("Command", on: ["Command"]),
     tests("Fuzz", on: ["Command", "Packfiles", "Support"]),
+=======
+    tests("Studio", on: ["Studio", "Workflow", "Sampling", "Tensors", "Support"]),
+    .testTarget(name: "WorkflowTests", dependencies: ["Workflow", "Verification", "Packfiles", "Checkpoints", "Sampling", "Models", "ModelSources", "Tensors", "Support", "TestSupport"], path: "Tests/WorkflowTests", sources: ["Support.swift", "SessionFactsTests.swift"], swiftSettings: strict),
+    .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Tensors", "Support", "TestSupport"], path: "Tests/SamplingTests", sources: ["LatentPreviewTests.swift"], swiftSettings: strict),
+>>>>>>> theirs
   ]
 )
