@@ -123,7 +123,6 @@ let package = Package(
       path: "Tests/TestSupport",
       swiftSettings: strict),
     tests("RepositoryRules", on: []),
-<<<<<<< ours
     tests("Support", on: ["Support"]),
     tests("Tensors", on: ["Tensors", "Support"]),
     tests("ModelSources", on: ["ModelSources", "Tensors", "Support"]),
@@ -171,10 +170,5 @@ let package = Package(
       on: ["Studio", "Workflow", "Sampling", "Tensors", "Support"]),
     tests("Command", on: ["Command"]),
     tests("Fuzz", on: ["Command", "Packfiles", "Support"]),
-=======
-    tests("Studio", on: ["Studio", "Workflow", "Sampling", "Tensors", "Support"]),
-    .testTarget(name: "WorkflowTests", dependencies: ["Workflow", "Verification", "Packfiles", "Checkpoints", "Sampling", "Models", "ModelSources", "Tensors", "Support", "TestSupport"], path: "Tests/WorkflowTests", sources: ["Support.swift", "SessionFactsTests.swift"], swiftSettings: strict),
-    .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Tensors", "Support", "TestSupport"], path: "Tests/SamplingTests", sources: ["LatentPreviewTests.swift"], swiftSettings: strict),
->>>>>>> theirs
   ]
 )
