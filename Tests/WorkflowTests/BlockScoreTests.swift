@@ -1,4 +1,5 @@
 import Calibration
+import Checkpoints
 import Foundation
 import ModelSources
 import Models
