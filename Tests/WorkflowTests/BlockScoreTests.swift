@@ -7,6 +7,7 @@ import Sampling
 import Stripping
 import Support
 import Synchronization
+import Tensors
 import TestSupport
 import Testing
 import Workflow
