@@ -299,6 +299,7 @@ struct SensitivityFileTests {
         try message()
           == "\(b).sensitivity.json and \(folder)/m cannot be joined: the settings differ")
       // A call twice.
+      try FileManager.default.removeItem(atPath: b)
       try Self.file(b, complete("dog")).write()
       #expect(
         try message()
