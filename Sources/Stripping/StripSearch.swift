@@ -185,32 +185,29 @@ package struct StripSearch: Sendable {
   }
 
   /// Returns the units that were removed last until the error is at most `limit` in a second measurement,
-  /// which costs more. Removals whose error grows in it as much as that of the whole path are not measured.
+  /// which costs more. The number of units is bisected, because errors grow from removal to removal.
   ///
   /// - Parameters:
-  ///   - path: removals.
-  ///   - error: the second measurement of the whole path, above `limit`.
+  ///   - path: removals. The second measurement of all is above `limit`.
   ///   - measure: the second measurement of some drops.
   /// - Returns: the further steps; `nil` where even the first removal exceeds the limit.
   package func returning(
-    from path: [Step], measuring error: Double, to limit: Double,
-    measure: ([String]) throws -> Double
+    from path: [Step], to limit: Double, measure: ([String]) throws -> Double
   ) rethrows -> [Step]? {
-    guard let last = path.last else { return nil }
-    var growth = last.error > 0 ? error / last.error : .infinity
-    for (index, step) in path.enumerated().dropLast().reversed() {
-      if index > 0, step.error * growth > limit { continue }
-      let found = try measure(step.drops)
-      if found <= limit {
-        return path[(index + 1)...].reversed().map {
-          Step(
-            unit: $0.unit, isReturn: true, drops: step.drops, error: found,
-            parameters: step.parameters)
-        }
-      }
-      if step.error > 0 { growth = max(growth, found / step.error) }
+    // The error holds after the removal at `low`, and not after the one at `high`.
+    var (low, high) = (-1, path.count - 1)
+    var error = 0.0
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      let found = try measure(path[middle].drops)
+      if found <= limit { (low, error) = (middle, found) } else { high = middle }
     }
-    return nil
+    guard path.indices.contains(low) else { return nil }
+    return path[(low + 1)...].reversed().map {
+      Step(
+        unit: $0.unit, isReturn: true, drops: path[low].drops, error: error,
+        parameters: path[low].parameters)
+    }
   }
 
   /// The less error for a parameter first; of equal ones, the larger unit.

@@ -127,19 +127,19 @@ import Testing
     #expect(path.count == 3)
     // The error of all three is measured to be 1.5 times as large.
     var measured: [[String]] = []
-    let found = try search.returning(from: path, measuring: 1.5 * path[2].error, to: 0.02) {
+    let found = try search.returning(from: path, to: 0.02) {
       measured.append($0)
       return 1.5 * (try joint(errors, $0))
     }
     let steps = try #require(found)
     #expect(steps.count == 1 && steps.allSatisfy(\.isReturn) && steps[0].unit == path[2].unit)
     #expect(steps[0].drops == path[1].drops && steps[0].parameters == path[1].parameters)
-    #expect(steps[0].error == 1.5 * path[1].error && measured == [path[1].drops])
-    // Two are returned, and the second of them is not measured.
-    let most = search.returning(from: path, measuring: 9 * path[2].error, to: 0.02) { _ in 0.01 }
+    #expect(steps[0].error == 1.5 * path[1].error && measured == [path[0].drops, path[1].drops])
+    let most = search.returning(from: path, to: 0.02) { $0 == path[0].drops ? 0.01 : 1 }
     let two = try #require(most)
     #expect(two.map(\.unit) == [path[2].unit, path[1].unit] && two[1].drops == path[0].drops)
-    let none = search.returning(from: path, measuring: 1, to: 0.001) { _ in 1 }
+    #expect(two.allSatisfy { $0.error == 0.01 && $0.parameters == path[0].parameters })
+    let none = search.returning(from: path, to: 0.001) { _ in 1 }
     #expect(none == nil)
   }
 

@@ -137,7 +137,7 @@ struct MeasuredRemoval {
     }
     var error = try error(dropping: last.drops)
     if case .error(let most) = limit, error > most {
-      let further = try search.returning(from: path, measuring: error, to: most) {
+      let further = try search.returning(from: path, to: most) {
         try self.error(dropping: $0)
       }
       guard let further, let end = further.last else { throw refuse(error) }
