@@ -27,9 +27,8 @@ func tests(_ name: String, on dependencies: [Target.Dependency]) -> Target {
     name: name + "Tests", dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
 }
 
-/// Sockets for the server, which a build without the trait `Server` does not fetch.
-let sockets = Target.Dependency.product(
-  name: "FlyingSocks", package: "FlyingFox", condition: .when(traits: ["Server"]))
+/// Holds where the server is built.
+let server = TargetDependencyCondition.when(traits: ["Server"])
 
 let package = Package(
   name: "decant",
@@ -104,7 +103,10 @@ let package = Package(
       on: ["Workflow", "Verification", "Sampling", "Tensors", "Support", "CStudioPage"]),
     library(
       "StudioServer",
-      on: ["Studio", "Support", sockets]),
+      on: [
+        "Studio", "Support",
+        .product(name: "FlyingSocks", package: "FlyingFox", condition: server),
+      ]),
     .executableTarget(
       name: "Command",
       dependencies: [

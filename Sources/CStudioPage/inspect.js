@@ -24,7 +24,7 @@ function factList(facts, description) {
   const items = [
     ["Family", facts.family_title], ["Layout", description.layout], ["File", bytesText(facts.file_bytes)],
     ["U-Net parameters", countText(facts.unet_parameters)], ["Image size", facts.width + "×" + facts.height],
-    ["Predicts", description.prediction_type], ["Scheduler", description.scheduler || "none"],
+    ["Predicts", description.prediction_type], ["Scheduler", (description.scheduler || "none").replace(/Scheduler$/, "")],
   ];
   return make("dl", { class: "facts" }, ...items.map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, String(value)))));
 }

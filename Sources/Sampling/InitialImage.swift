@@ -148,7 +148,7 @@ extension InitialState {
 
 extension Image {
   /// The image as a tensor [1, 3, H, W] from -1 to 1.
-  fileprivate var normalized: Tensor {
+  var normalized: Tensor {
     let area = width * height
     var values = [Float](repeating: 0, count: 3 * area)
     for place in 0..<area {

@@ -45,6 +45,11 @@ extension InputOptions {
 enum Layouts {
   static let readers: [any ModelReader] = [PackfileModelReader()] + Readers.all
   static var writers: [any ModelWriter] { [PackfileWriter()] + Writers.all }
+
+  /// The results of a verification that the file at `path` holds; `nil` where it holds none.
+  static func verification(in path: String) -> JSONObject? {
+    (try? PackfileReader(path: path))?.parity
+  }
 }
 
 extension ModelSource {

@@ -275,7 +275,7 @@ struct ModuleRulesTests {
         String(match.3).replacing(#/package: "[^"]*"/#, with: "")
           .matches(of: #/"(\w+)"/#).map { String($0.1) })
       let imported = Set(
-        try Repository.files(folder).flatMap { try $0.captures(#"(?m)^(?:\w+ )?import (\w+)$"#) })
+        try Repository.files(folder).flatMap { try $0.captures(#"(?m)^ *(?:\w+ )?import (\w+)$"#) })
       seen += 1
       // Tests run the program; they do not import it.
       let unused = stated.subtracting(imported).subtracting(["Command"])

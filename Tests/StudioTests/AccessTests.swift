@@ -1,5 +1,6 @@
 import Foundation
 import Studio
+import Support
 import Testing
 
 /// Who may call the server.

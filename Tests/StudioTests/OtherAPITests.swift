@@ -2,7 +2,9 @@ import Foundation
 import Sampling
 import Studio
 import Support
+import Synchronization
 import Testing
+import Workflow
 
 /// The APIs of A1111 and OpenAI, and the document that describes all routes.
 @Suite struct OtherAPITests {
@@ -25,7 +27,7 @@ import Testing
     let (status, value) = try await service.json("POST", "/sdapi/v1/txt2img", json: body)
     #expect(status == .ok)
     let object = try #require(value.object)
-    let images = try #require(object["images"]?.array?.compactMap(\.string))
+    let images = (object["images"]?.array ?? []).compactMap(\.string)
     let first = try #require(Data(base64Encoded: images[0]))
     #expect(try Image(png: [UInt8](first), location: "answer").pixels[0] == 17)
     #expect(images.count == 2)
@@ -34,7 +36,8 @@ import Testing
     let info = try #require(try JSONValue(parsing: text).object)
     #expect(info["all_seeds"]?.array == [7, 8])
     #expect(info["infotexts"]?.array?.count == 2)
-    let request = try #require(service.generators[1].requests.withLock { $0.first })
+    let requests = service.generators[1].requests.withLock { $0 }
+    let request = try #require(requests.first)
     #expect(request.scheduler == "dpm++2m-karras" && request.steps == 4)
     #expect(service.generators[0].requests.withLock { $0.isEmpty })
   }
@@ -51,7 +54,8 @@ import Testing
     #expect(status == .ok, "\(value.text())")
     #expect(value.object?["images"]?.array == [])
     #expect(value.object?["parameters"]?.object?["init_images"]?.isNull == true)
-    let request = try #require(service.generators[0].requests.withLock { $0.first })
+    let requests = service.generators[0].requests.withLock { $0 }
+    let request = try #require(requests.first)
     #expect(request.initImage?.pixels[0] == 3 && request.mask?.pixels[0] == 0)
     #expect(request.strength == 0.4)
   }
@@ -125,7 +129,8 @@ import Testing
     #expect(running["progress"]?.number == 0.25)
     let state = try #require(running["state"]?.object)
     #expect(state["sampling_step"]?.integer == 1 && state["sampling_steps"]?.integer == 3)
-    let image = try #require(running["current_image"]?.string.flatMap { Data(base64Encoded: $0) })
+    let text = try #require(running["current_image"]?.string)
+    let image = try #require(Data(base64Encoded: text))
     #expect(try Image(png: [UInt8](image), location: "answer").width == 2)
     let without = try await service.json("GET", "/sdapi/v1/progress?skip_current_image=true").value
     #expect(without.object?["current_image"]?.isNull == true)
@@ -149,7 +154,8 @@ import Testing
       ])
     #expect(status == .ok)
     let data = try #require(value.object?["data"]?.array)
-    let png = try #require(data[1].object?["b64_json"]?.string.flatMap { Data(base64Encoded: $0) })
+    let text = try #require(data[1].object?["b64_json"]?.string)
+    let png = try #require(Data(base64Encoded: text))
     let image = try Image(png: [UInt8](png), location: "answer")
     #expect(image.width == 256 && image.pixels[0] == 16)
     #expect((value.object?["created"]?.integer ?? 0) > 1_700_000_000)

@@ -2,6 +2,7 @@ import Foundation
 import Sampling
 import Studio
 import Support
+import Synchronization
 import Testing
 import Workflow
 
@@ -81,7 +82,8 @@ import Workflow
   @Test func defaultsAreTheModels() async throws {
     let service = try Service()
     let job = try await service.finished(["prompt": "a cat"])
-    let request = try #require(service.generators[0].requests.withLock { $0.first })
+    let requests = service.generators[0].requests.withLock { $0 }
+    let request = try #require(requests.first)
     #expect(request.steps == 3 && request.guidanceScale == 7.5 && request.scheduler == "euler")
     #expect(request.width == 16 && request.height == 16 && request.negativePrompt == nil)
     #expect(request.seed <= UInt64(UInt32.max))
@@ -95,7 +97,7 @@ import Workflow
     let job = try await service.finished([
       "prompt": "a cat", "models": ["full", "small"], "seed": 100, "count": 2,
     ])
-    let results = try #require(job["results"]?.array?.compactMap(\.object))
+    let results = (job["results"]?.array ?? []).compactMap(\.object)
     #expect(results.map { $0["model"]?.string } == ["full", "small"])
     let first = try #require(results[0]["images"]?.array?.first?.object)
     #expect(first["comparison"] == nil)
@@ -128,7 +130,8 @@ import Workflow
       "prompt": "a cat", "init_image": .string("data:image/png;base64," + text),
       "mask": .string(Data(try mask.png()).base64EncodedString()), "strength": 0.5,
     ])
-    let request = try #require(service.generators[0].requests.withLock { $0.first })
+    let requests = service.generators[0].requests.withLock { $0 }
+    let request = try #require(requests.first)
     #expect(request.initImage == image && request.mask == mask && request.strength == 0.5)
   }
 

@@ -1,11 +1,13 @@
+private import Execution
+private import Kernels
 private import Models
 package import Tensors
 
 /// A linear map from latents to colors, for small pictures of unfinished latents. Decoding them with the
 /// VAE takes as long as several steps.
 ///
-/// The map is fitted by least squares to pairs of latents and images that the model's own VAE decoded.
-/// It therefore exists for every VAE, and more pairs make it better.
+/// The map is fitted by least squares to pairs of latents and images of the model's own VAE. It
+/// therefore exists for every VAE, and more pairs make it better.
 package struct LatentPreview: Sendable {
   private let channels: Int
   /// Sums of products of the inputs, [channels + 1, channels + 1] by rows. The last input is 1.
@@ -31,7 +33,8 @@ package struct LatentPreview: Sendable {
   /// - Parameters:
   ///   - latents: [1, channels, h, w], as the sampler has them.
   ///   - image: what the VAE decodes them to. Its sides are multiples of `h` and `w`.
-  package mutating func add(_ latents: Tensor, decodedTo image: Image) {
+  ///   - weight: how much each place counts.
+  package mutating func add(_ latents: Tensor, decodedTo image: Image, weight: Double = 1) {
     let (rows, columns) = (latents.shape[2], latents.shape[3])
     precondition(
       latents.shape[0] == 1 && latents.shape[1] == channels && image.height % rows == 0
@@ -44,8 +47,8 @@ package struct LatentPreview: Sendable {
         guard input.allSatisfy(\.isFinite) else { continue }
         let color = image.meanColor(row, column, of: rows, columns)
         for i in 0..<count {
-          for j in 0..<count { inputs[i * count + j] += input[i] * input[j] }
-          for c in 0..<3 { outputs[i * 3 + c] += input[i] * color[c] }
+          for j in 0..<count { inputs[i * count + j] += weight * input[i] * input[j] }
+          for c in 0..<3 { outputs[i * 3 + c] += weight * input[i] * color[c] }
         }
       }
     }
@@ -126,25 +129,32 @@ extension Image {
 }
 
 extension Sampler {
-  /// A preview that is fitted to what the VAE makes of squares of random latents, in an image of 16 x 16
+  /// A preview that is fitted to what the VAE makes of squares of random colors, in an image of 16 x 16
   /// latent pixels.
   ///
-  /// - Throws: `CancellationError`, or an error of the decoder.
+  /// - Throws: `CancellationError`, or an error of the encoder.
   package func latentPreview() throws -> LatentPreview {
-    let (side, square) = (16, 4)
-    let channels = model.vae.latentChannels
+    let (squares, square) = (4, 4 * model.vae.downsamplingFactor)
     var generator = TorchGenerator(seed: 0)
-    let colors = generator.randn([channels, side / square, side / square]).values
-    var latents = Tensor(zeros: [1, channels, side, side])
-    for channel in 0..<channels {
-      for place in 0..<side * side {
-        let (row, column) = (place / side / square, place % side / square)
-        latents.values[channel * side * side + place] =
-          colors[(channel * (side / square) + row) * (side / square) + column]
+    let colors = generator.randn(count: squares * squares * 3).map { level in
+      UInt8(max(0, min(255, 127.5 + 80 * level)))
+    }
+    var image = Image(
+      width: squares * square, height: squares * square, red: 0, green: 0, blue: 0)
+    for y in 0..<image.height {
+      for x in 0..<image.width {
+        for channel in 0..<3 {
+          image.pixels[(y * image.width + x) * 3 + channel] =
+            colors[(y / square * squares + x / square) * 3 + channel]
+        }
       }
     }
-    var preview = LatentPreview(channels: channels)
-    preview.add(latents, decodedTo: try decode(latents)[0])
+    let encoder = try encoder()
+    let encoded = try interruptible { try encoder.encode(image.normalized) }
+    var preview = LatentPreview(channels: model.vae.latentChannels)
+    // Images that are decoded later tell more about the next one than squares do.
+    preview.add(
+      scaled(Float(model.vae.scalingFactor), encoded.mean), decodedTo: image, weight: 0.02)
     return preview
   }
 }

@@ -89,7 +89,13 @@ enum OpenAPI {
     case .none: return (.noContent, nil)
     case .png: return (.ok, content("image/png", ["type": "string", "format": "binary"]))
     case .html: return (.ok, content("text/html", text))
-    case .events: return (.ok, content("text/event-stream", text))
+    case .events:
+      // The schema is that of one event.
+      let event: JSONValue = [
+        "type": "object", "properties": ["event": text, "data": text],
+        "required": ["event", "data"],
+      ]
+      return (.ok, content("text/event-stream", event))
     }
   }
 }

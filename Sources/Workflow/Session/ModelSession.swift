@@ -1,6 +1,5 @@
 internal import ModelSources
 internal import Models
-private import Packfiles
 package import Sampling
 package import Support
 private import Synchronization
@@ -81,7 +80,7 @@ package final class ModelSession: Sendable {
 
   /// The results of a verification that the model's file has; `nil` where it has none.
   package var verification: JSONObject? {
-    isSynthetic ? nil : (try? PackfileReader(path: path))?.parity
+    isSynthetic ? nil : Layouts.verification(in: path)
   }
 
   /// A small picture of the first entry of unfinished latents, [count, channels, h, w]: a pixel for each
