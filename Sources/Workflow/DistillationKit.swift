@@ -81,7 +81,7 @@ extension DistillationKit {
   /// Settings of the training for a teacher, by the size of its U-Net.
   ///
   /// Those of models of full size are of BK-SDM (arXiv 2305.15798, section 4.1), but for the samples
-  /// that a process evaluates at once, which fit into 24 GB. Those of small ones were measured on a
+  /// that a process evaluates at once, which are an estimate for 24 GB. Those of small ones were measured on a
   /// miniature of 5.5 million parameters.
   static func settings(for teacher: Model) -> JSONObject {
     let parameters = teacher.weights(of: ComponentName.unet).parameterCount
