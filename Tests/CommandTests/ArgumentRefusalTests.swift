@@ -82,7 +82,7 @@ import Testing
     ),
     (
       ["quantize", "model", "-o", "a", "--type", "int8", "--compute", "int8"],
-      "Unknown option '--compute'. It is an option of calibrate, shrink, verify, generate, forward and bench."
+      "Unknown option '--compute'. It is an option of calibrate, shrink, verify, generate, forward, bench and serve."
     ),
     (
       ["forward", "model", "--component", "ear", "--inputs", "a", "-o", "b"],
@@ -95,7 +95,7 @@ import Testing
     (["nothing"], "Unexpected argument 'nothing'"),
     (
       ["help", "nothing"],
-      "Unexpected argument 'nothing'; expected inspect, convert, extract, strip, calibrate, plan, quantize, shrink, verify, generate, forward, bench, serve or synthesize."
+      "Unexpected argument 'nothing'; expected inspect, convert, extract, strip, distill, calibrate, plan, quantize, shrink, verify, generate, forward, bench, serve or synthesize."
     ),
     (["help", "convrt"], "Unexpected argument 'convrt'; did you mean convert?"),
     (["convrt", "model", "-o", "a"], "Unexpected argument 'convrt'; did you mean convert?"),
