@@ -104,11 +104,11 @@ import Testing
 
   @Test func aFollowedJobGoesOnUntilTheFollowerGoes() async throws {
     var limits = StudioLimits()
-    limits.abandonment = .milliseconds(60)
+    limits.abandonment = .seconds(2)
     let service = try Service([FakeGenerator(gate: Gate())], limits: limits)
     let id = try await add(service)
     let follower = Task { try await service.events(id) }
-    try await Task.sleep(for: .milliseconds(400))
+    try await Task.sleep(for: .seconds(3))
     #expect(try await state(service, id) == "running")
     follower.cancel()
     _ = try? await follower.value
