@@ -113,7 +113,10 @@ import Workflow
       (request.prompts, request.steps, request.width, request.height) = (["a", "b"], 1, 16, 16)
       let path = folder + "/a.png"
       let image = Image.mostBytes(ofPNG: ImageSize(width: 16, height: 16))
-      let sheet = Image.mostBytes(ofPNG: ImageSize(width: 44, height: 24))
+      let size = ImageSize(width: 16, height: 16)
+      // A note of each prompt.
+      let sheet = Image.mostBytes(
+        ofPNG: LabelledSheet.size(rows: [[size, size]], notes: ["1", "2"]))
       for (output, grid, needed) in [(path, nil, 2 * image), (nil, path, sheet)]
         as [(String?, String?, Int)]
       {

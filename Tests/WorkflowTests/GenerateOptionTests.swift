@@ -108,11 +108,11 @@ import Workflow
         let grid = try Image(png: ByteSlice.mapping(path).array, location: path)
         return [grid.width, grid.height]
       }
-      // Images of 16 pixels with margins of 4.
+      // Images of 16 pixels with margins of 4, a label above each row, and the prompt below.
       let single = try await size(models: [tiny], count: 1)
-      let row = try await size(models: [tiny], count: 2)
+      let row = try await size(models: [tiny], count: 26)
       let column = try await size(models: [tiny, miniature], count: 1)
-      #expect([single, row, column] == [[24, 24], [44, 24], [24, 44]])
+      #expect([single, row, column] == [[512, 64], [524, 64], [512, 104]])
     }
   }
 
