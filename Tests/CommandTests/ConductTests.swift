@@ -325,7 +325,7 @@ import Testing
       let note =
         "note: in.png is 796x268, and sides must be multiples of 8; it is resized to 792x264, as diffusers does; pass --size for another size\n"
       #expect(ending.errors.contains(note), "\(ending.errors)")
-      let told = try expectDecant(begin + ["-o", "b.png", "-W", "40"], in: folder)
+      let told = try expectDecant(begin + ["-o", "b.png", "-W", "40", "-H", "24"], in: folder)
       #expect(!told.errors.contains("note:"), "\(told.errors)")
     }
   }
