@@ -62,6 +62,23 @@ import Workflow
     }
   }
 
+  @Test func whatNoCutReachesIsRefused() async throws {
+    try await withTemporaryFolder { folder in
+      let calibration = try await Self.calibrated(in: folder)
+      let path = folder + "/a.decant"
+      let error = await #expect(throws: JobError.self) {
+        _ = try await Self.shrink(
+          .size(2_000_000), to: path, calibration: calibration, allowsRemoval: true
+        ).run()
+      }
+      let start =
+        "\(path): the size of the output cannot be 2.00 MB or less; the smallest that can be reached is "
+      #expect(error?.description.hasPrefix(start) == true, "\(error?.description ?? "")")
+      #expect(error?.remedy == .adjust(.outputSize, .larger))
+      #expect(!FileManager.default.fileExists(atPath: path))
+    }
+  }
+
   /// The smallest output within an error has no more bytes than the one of the whole model.
   @Test func anErrorTakesTheSmallestOutput() async throws {
     try await withTemporaryFolder { folder in
