@@ -44,7 +44,7 @@ SETTINGS = {
     "average": (0.999, "what the average of the weights, which is exported, keeps in a step"),
     "output_weight": (4.0, "weight of the prediction's error"),
     "feature_weight": (4.0, "weight of the error of the stages' outputs"),
-    "task_weight": (1.0, "weight of the denoising error, with images or latents"),
+    "task_weight": (1.0, "weight of the error from the true noise, with images or latents"),
     "unconditional": (0.25, "share of the samples without a caption"),
     "guidance_scale": (7.5, "guidance of the teacher's images"),
     "sampler_steps": (25, "sampling steps of the teacher's images"),
@@ -85,6 +85,8 @@ def read_settings():
     folder = path.resolve().parent
     for key in PATHS:
         values[key] = values[key] and str(folder / values[key])
+        if given.get(key):
+            given[key] = str(pathlib.Path(given[key]))  # without a slash at its end
     return argparse.Namespace(**values | given)
 
 
@@ -313,6 +315,9 @@ class Training:
     def save(self):
         """Replaces the checkpoint. Each process has its samples and random numbers in it."""
         accelerator, new = self.accelerator, self.run / "checkpoint.new"
+        if self.main:
+            shutil.rmtree(new, ignore_errors=True)  # of a run with other processes
+        accelerator.wait_for_everyone()
         new.mkdir(parents=True, exist_ok=True)
         own = {"samples": self.source.state, "random": self.generator.get_state()}
         torch.save(own, new / f"process-{accelerator.process_index}.pt")
@@ -358,6 +363,8 @@ class Training:
             own = torch.load(path, map_location="cpu")
             self.generator.set_state(own["random"])
             self.source.load_state(own["samples"])
+        else:
+            self.say("the samples begin anew, because settings or the number of processes differ")
         self.say(f"continues from step {self.step} in {folder}")
 
     def open_log(self):
@@ -425,6 +432,9 @@ class Training:
 
     def train(self):
         settings = self.settings
+        is_new = not any((self.run / name).exists() for name in ("checkpoint", "checkpoint.old"))
+        if is_new and pathlib.Path(settings.result).exists():
+            raise SystemExit(f"{settings.result} exists already; name another --result")
         self.run.mkdir(parents=True, exist_ok=True)
         self.restore()
         log = self.open_log() if self.main else None

@@ -13,6 +13,9 @@ package struct SensitivityMeasurement: Sendable {
   private let units: [any MeasurableUnit]
   private let calls: [ReferenceCall]
 
+  /// The squared error of a prediction that is not finite.
+  private static let overflow = 1e100
+
   /// - Parameters:
   ///   - calls: the calls to evaluate, of the calibration.
   package init(
@@ -64,7 +67,9 @@ package struct SensitivityMeasurement: Sendable {
         let changed = try replay.replacingUNet(of: units[unit].changing(model))
         let found = try changed.predict(index, from: stages[unit].flatMap { states[$0] })
         let sum = SquaredError(of: found.guided, from: expected.guided)
-        result.units[unit].errors.append(sum.signal > 0 ? sum.error / sum.signal : 0)
+        let error = sum.signal > 0 ? sum.error / sum.signal : 0
+        // JSON has no infinity.
+        result.units[unit].errors.append(error.isFinite ? error : Self.overflow)
         report()
         try measured(result)
       }

@@ -51,7 +51,7 @@ struct ShrinkCommand: WritingCommand, RunCommand {
   @Flag(
     help: """
       With a target, remove blocks of the U-Net too, where the measured error is smaller than with fewer \
-      bits a weight (default: no block is removed).
+      bits a weight (default: no block is removed). The weights of --target-bits are those of the original.
       """)
   var allowStrip = false
 
@@ -131,5 +131,5 @@ struct ShrinkCommand: WritingCommand, RunCommand {
 
   func written(by outcome: ShrinkOutcome) -> WrittenModel? { outcome.written }
 
-  func notes(after outcome: ShrinkOutcome) -> [String] { cut.notes }
+  func notes(after outcome: ShrinkOutcome) -> [String] { cut.notes() }
 }

@@ -61,7 +61,9 @@ struct StripCommand: WritingCommand {
       cut: try chosenCut(), calibration: limits.calibration)
   }
 
-  func notes(after outcome: WrittenModel) -> [String] { cut.notes }
+  func notes(after outcome: WrittenModel) -> [String] {
+    cut.notes(isMeasured: limits.calibration != nil)
+  }
 }
 
 /// How far `strip` removes blocks by measurement.
@@ -146,16 +148,17 @@ struct StripArguments: ParsableArguments {
   }
 
   /// What a user should know about the model that was written.
-  var notes: [String] {
+  ///
+  /// - Parameter isMeasured: whether the error is stated already, with its consequence.
+  func notes(isMeasured: Bool = false) -> [String] {
     guard let recipe else { return [] }
     let warning =
       "the remaining blocks were not trained to work without those of \(recipe): images are ruined "
       + "until the model is distilled or fine-tuned"
-    guard let repository = repositoryName(ofRecipe: recipe) else { return [warning] }
-    return [
-      warning,
-      "the published model with these blocks is trained: \(repository) on huggingface.co",
-    ]
+    let published = repositoryName(ofRecipe: recipe).map {
+      "the published model with these blocks is trained: \($0) on huggingface.co"
+    }
+    return (isMeasured ? [] : [warning]) + [published].compactMap { $0 }
   }
 
   func validate() throws {

@@ -174,7 +174,7 @@ package struct StripSearch: Sendable {
         continue
       }
       let found = try measure(drops)
-      if found >= error { continue }
+      guard found < error else { continue }
       (kept, error) = (rest, found)
       path.append(
         Step(

@@ -102,12 +102,14 @@ package struct PlanJob: Job {
   ) throws -> [RemovalCut] {
     if !allowsRemoval { return [] }
     let (writer, options, location) = (output.writer, output.layout.options, self.model)
-    return try MeasuredRemoval(
-      model, file,
-      isLoadable: {
-        (try? writer.checkLoadable($0, to: location, options: options)) != nil
-      }, events
-    ).cuts()
+    let isLoadable = { @Sendable (model: ModelSource) in
+      (try? writer.checkLoadable(model, to: location, options: options)) != nil
+    }
+    do { try MeasuredRemoval.check(model, isLoadable: isLoadable) } catch let error as JobError {
+      events(.note("\(writer.title(for: output.profile)): \(error)"))
+      return []
+    }
+    return try MeasuredRemoval(model, file, isLoadable: isLoadable, events).cuts()
   }
 
   /// The bytes of the outputs to plan for.

@@ -86,7 +86,12 @@ package struct ShrinkJob: Job {
     let unquantized = current
     var request = try quantization.readingPlan(for: unquantized)
     let given = try calibration.map(CalibrationFile.reading)
-    if allowsRemoval { try given?.requireCalls() }
+    if allowsRemoval {
+      try quantization.checkAllowsRemoval()
+      let output = output
+      try MeasuredRemoval.check(bound) { (try? output.checkLoadable($0, by: writer)) != nil }
+      try given?.requireCalls()
+    }
     let expectedCalls = try given?.calls.count ?? calibrating.callCount(of: bound)
     func quantized(
       _ request: QuantizationRequest, _ calibration: CalibrationFile?,
@@ -224,7 +229,7 @@ package struct ShrinkJob: Job {
       model.source, cut.plan,
       try removal.outcome(
         dropping: cut.drops, leaving: cut.parameters,
-        error: try removal.error(dropping: cut.drops)), events)
+        error: try removal.error(dropping: cut.drops), path: cut.path), events)
     return (
       found, stripped,
       try cut.calibration(
@@ -363,6 +368,16 @@ package struct ShrinkJob: Job {
     return try calibrated(
       digest, request, to: path, replacing: output.replacing, resuming: true, reusing: true,
       plan: plan, remedy: .repeatCommand, checkSpace: checkSpace, events)
+  }
+}
+
+extension QuantizationRequest {
+  /// - Throws: ``JobError`` for patterns, which name blocks by numbers that a removal changes.
+  fileprivate func checkAllowsRemoval() throws {
+    if keep.isEmpty, only.isEmpty, assign.isEmpty { return }
+    throw JobError(
+      "patterns of layers do not go with the removal of blocks, which changes the numbers of the others",
+      remedy: .leaveOut(.keep, and: [.only, .assign]))
   }
 }
 

@@ -77,6 +77,10 @@ import Workflow
       for (limit, most) in [
         (RemovalLimit.share(0.75), 4_142_907), (.parameters(3_000_000), 3_000_000),
       ] {
+        let stated: JSONValue =
+          if case .share(let share) = limit { ["size": .number(share)] } else {
+            ["parameters": .integer(most)]
+          }
         let output = OutputRequest(path: folder + "/\(most)")
         let outcome = try await Self.strip(limit, to: output, calibration: calibration).run()
         let unet = try #require(outcome.parts.first { $0.name == "unet" })
@@ -84,7 +88,7 @@ import Workflow
         let errors = try Self.path(outcome).compactMap { $0["error"]?.number }
         #expect(errors.allSatisfy { $0 < 0.2 }, "\(errors)")
         let provenance = try Readers.all.read(output.path).provenance["steps"]?.array?.last
-        #expect(provenance?["measured"]?["limit"] != nil || provenance == nil)
+        #expect(provenance?["measured"]?["limit"] == stated)
       }
     }
   }

@@ -36,7 +36,7 @@ struct TargetOutcome: Sendable {
     ]
     let percent = QuantizationTarget.error(0)
     let errors = [
-      predictedError.map { "predicted \(percent.text($0)) for rounding to nearest" },
+      predictedError.map { "predicted \(percent.text($0)) with rounding to nearest" },
       measuredError.map { "measured \(percent.text($0))" },
     ].compactMap { $0 }
     if !errors.isEmpty { lines.append("guided prediction: error \(listed(errors))") }

@@ -72,8 +72,20 @@ struct MeasuredRemoval {
     joint = try JointErrors(of: model, calibration, events)
   }
 
+  /// Reads no weights.
+  ///
+  /// - Parameter isLoadable: whether the output's program loads a model.
+  /// - Throws: ``JobError`` for a U-Net of which no block can be removed.
+  static func check(_ model: Model, isLoadable: @escaping @Sendable (ModelSource) -> Bool) throws {
+    let source = model.source
+    try check(
+      nil, model, model.weights(of: ComponentName.unet).parameterCount,
+      StripUnit.all(of: model.unet)
+    ) { isLoadable($0.student(of: source)) }
+  }
+
   private static func check(
-    _ limit: RemovalLimit, _ model: Model, _ parameters: Int, _ units: [StripUnit],
+    _ limit: RemovalLimit?, _ model: Model, _ parameters: Int, _ units: [StripUnit],
     _ accepts: @escaping @Sendable (StripPlan) -> Bool
   ) throws {
     let location = model.source.location
@@ -84,6 +96,7 @@ struct MeasuredRemoval {
         "\(location): the U-Net has no block that can be removed for this output",
         remedy: .choose(.program, purpose: "for another one"))
     }
+    guard let limit else { return }
     guard let wanted = limit.parameters(of: parameters) else { return }
     let found = "\(formatted(count: parameters)) parameters"
     if wanted >= parameters {
@@ -120,14 +133,8 @@ struct MeasuredRemoval {
       case .share, .parameters: .parameters(limit.parameters(of: parameters) ?? 0)
       }
     var path = try self.path(search, until: bound)
-    func refuse(_ smallest: Double) -> JobError {
-      let percent = QuantizationTarget.error(0)
-      return JobError(
-        "\(model.source.location): the removal of any block causes an error above "
-          + "\(percent.text(limit.figure)); the smallest is \(percent.text(smallest))",
-        remedy: .adjust(limit.setting, .larger))
-    }
-    guard let last = path.last else { throw refuse(scored.map(\.error).min() ?? 0) }
+    let percent = QuantizationTarget.error(0)
+    guard let last = path.last else { throw refusal(limit, scored) }
     if let wanted = limit.parameters(of: parameters), last.parameters > wanted {
       throw JobError(
         "\(model.source.location): after \(counted(path.count, "removal")), "
@@ -136,16 +143,39 @@ struct MeasuredRemoval {
         remedy: .adjust(limit.setting, .larger))
     }
     var error = try error(dropping: last.drops)
-    if case .error(let most) = limit, error > most {
+    if case .error(let most) = limit, !(error <= most) {
       let further = try search.returning(from: path, to: most) {
         try self.error(dropping: $0)
       }
-      guard let further, let end = further.last else { throw refuse(error) }
+      guard let further, let end = further.last else {
+        throw JobError(
+          "\(model.source.location): in all \(calls) recorded calls, every removal causes an error above "
+            + "\(percent.text(most)); that of all chosen ones is \(percent.text(error))",
+          remedy: .adjust(limit.setting, .larger))
+      }
       path += further
       error = end.error
     }
     let end = path.last ?? last
     return Selection(path: path, drops: end.drops, parameters: end.parameters, error: error)
+  }
+
+  /// The refusal of a limit within which no block can be removed.
+  private func refusal(
+    _ limit: RemovalLimit, _ scored: [(unit: StripUnit, error: Double)]
+  ) -> JobError {
+    let allowed = scored.filter { score in
+      (try? StripPlan(dropping: score.unit.drops, for: model.unet)).map(accepts) == true
+    }
+    guard case .error(let most) = limit, let least = allowed.map(\.error).min() else {
+      return JobError(
+        "\(model.source.location): no block that has a score can be removed for this output")
+    }
+    let percent = QuantizationTarget.error(0)
+    return JobError(
+      "\(model.source.location): the removal of any block causes an error above "
+        + "\(percent.text(most)); the smallest is \(percent.text(least))",
+      remedy: .adjust(limit.setting, .larger))
   }
 
   /// The path of a search, whose measurements are kept.
@@ -200,8 +230,6 @@ extension RemovalLimit {
     }
   }
 
-  /// The error of a limit of the error; 0 for others.
-  fileprivate var figure: Double { if case .error(let error) = self { error } else { 0 } }
 }
 
 /// `37.5 %`

@@ -10,6 +10,8 @@ struct RemovalCut {
   let plan: StripPlan
   /// The relative error of the guided prediction.
   let error: Double
+  /// The removals that lead to it.
+  let path: [StripSearch.Step]
 
   /// The dropped blocks.
   var drops: [String] { plan.ledger.drops }
@@ -56,8 +58,11 @@ extension MeasuredRemoval {
   /// Nested sets of blocks to remove, from the smallest to the largest, with their errors in some recorded
   /// calls.
   func cuts() throws -> [RemovalCut] {
-    try path(until: Self.mostError).map {
-      RemovalCut(plan: try StripPlan(dropping: $0.drops, for: model.unet), error: $0.error)
+    let path = try path(until: Self.mostError)
+    return try path.enumerated().map { index, step in
+      RemovalCut(
+        plan: try StripPlan(dropping: step.drops, for: model.unet), error: step.error,
+        path: Array(path[...index]))
     }
   }
 }

@@ -28,9 +28,9 @@ struct RemovalOutcome {
   var warning: (text: String, remedy: Remedy?)? {
     if error <= Self.harmful { return nil }
     let consequence =
-      error > Self.ruinous
-      ? "images will be ruined until the model is trained further"
-      : "images will differ, and some will no longer show their prompts"
+      error <= Self.ruinous
+      ? "images will differ, and some will no longer show their prompts"
+      : "images will be ruined until the model is trained further"
     return (
       "the error of the guided prediction is \(Self.text(error)): \(consequence)",
       limit.map { .adjust($0.setting, $0.isOfError ? .smaller : .larger) }
