@@ -77,8 +77,8 @@ import Testing
     let task = Task {
       try await ComputeQueue().run {
         started.continuation.yield()
-        // A minute, unless the task is cancelled.
-        for _ in 0..<60_000 {
+        // Ten minutes, unless the task is cancelled: other tests may keep it waiting.
+        for _ in 0..<600_000 {
           try Task.checkCancellation()
           usleep(1000)
         }
