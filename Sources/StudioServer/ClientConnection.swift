@@ -8,6 +8,7 @@
   /// A connection of a client: its requests, one after another.
   struct ClientConnection: Sendable {
     private let socket: AsyncSocket
+    private let pool: SocketPool<ePoll>
     private let service: StudioService
     private let bodyLimit: Int
 
@@ -19,8 +20,11 @@
     /// The most bytes that are received while an answer is made: those of the next request.
     private static let aheadLimit = 65_536
 
-    init(_ socket: AsyncSocket, service: StudioService, bodyLimit: Int) {
+    init(
+      _ socket: AsyncSocket, of pool: SocketPool<ePoll>, service: StudioService, bodyLimit: Int
+    ) {
       self.socket = socket
+      self.pool = pool
       self.service = service
       self.bodyLimit = bodyLimit
     }
@@ -41,6 +45,7 @@
       } catch {
         // The client went away, took too long, or the server stops.
       }
+      await pool.settle()
       try? socket.close()
     }
 

@@ -25,42 +25,52 @@
     ///
     /// - Parameter started: called with the port once clients can connect.
     /// - Throws: ``ServerError`` where the address cannot be used, or `CancellationError`.
-    package func run(started: @Sendable (_ port: Int) -> Void) async throws {
-      let pool = SocketPool.make()
+    package func run(started: @escaping @Sendable (_ port: Int) -> Void) async throws {
+      let pool: SocketPool<ePoll> = .ePoll()
       try await pool.prepare()
       let socket = try listeningSocket()
       defer { try? socket.close() }
       let listener = try AsyncSocket(socket: socket, pool: pool)
-      let count = ConnectionCount()
       do {
-        try await withThrowingDiscardingTaskGroup { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
           group.addTask { try await pool.run() }
-          started(Self.port(of: socket) ?? settings.port)
-          while true {
-            let connection: AsyncSocket
-            do {
-              connection = try await listener.accept()
-            } catch let error as CancellationError {
-              throw error
-            } catch {
-              // Too many files are open, or a client went away before it was accepted.
-              try await Task.sleep(for: .milliseconds(50))
-              continue
-            }
-            let isBusy = count.added() > Self.connectionLimit
-            let client = ClientConnection(
-              connection, service: service, bodyLimit: settings.limits.bodyBytes)
-            group.addTask {
-              await client.serve(isBusy: isBusy)
-              count.remove()
-            }
+          group.addTask {
+            started(Self.port(of: socket) ?? settings.port)
+            try await accept(listener, pool)
           }
+          defer { group.cancelAll() }
+          try await group.next()
         }
       } catch {
         await service.close()
         // Sockets and the waiting for them fail in several ways when their task is cancelled.
         try Cancellation.check()
         throw error
+      }
+    }
+
+    /// Serves each client until the task is cancelled.
+    private func accept(_ listener: AsyncSocket, _ pool: SocketPool<ePoll>) async throws {
+      let count = ConnectionCount()
+      try await withThrowingDiscardingTaskGroup { group in
+        while true {
+          let connection: AsyncSocket
+          do {
+            connection = try await listener.accept()
+          } catch {
+            try Cancellation.check()
+            // Too many files are open, or a client went away before it was accepted.
+            try await Task.sleep(for: .milliseconds(50))
+            continue
+          }
+          let isBusy = count.added() > Self.connectionLimit
+          let client = ClientConnection(
+            connection, of: pool, service: service, bodyLimit: settings.limits.bodyBytes)
+          group.addTask {
+            await client.serve(isBusy: isBusy)
+            count.remove()
+          }
+        }
       }
     }
 
@@ -104,6 +114,14 @@
       case .unix, nil: nil
       }
     }
+  }
+
+  extension SocketPool {
+    /// Waits until the pool has forgotten the sockets that nothing waits for any more.
+    ///
+    /// The pool lets a task go on before it stops watching the task's socket. A socket that is closed in
+    /// between stays in the pool's list, and a new socket with its number would not be watched.
+    func settle() {}
   }
 
   /// The number of open connections.

@@ -6,6 +6,10 @@ import Workflow
 ///
 /// Functions return at once. Those who follow a job get its events; who does not read them gets the
 /// newest ones.
+///
+/// Events are sent while the state is locked, so that their order is that of the changes. Sending one
+/// takes the lock of the task that receives it, and cancelling a task holds that lock while its handlers
+/// run. Handlers of cancellations therefore lock the state in tasks of their own.
 final class JobQueue: Sendable {
   private struct State {
     var jobs: [String: StudioJob] = [:]
@@ -141,7 +145,7 @@ final class JobQueue: Sendable {
     }
     guard let number else { return nil }
     if number > 0 {
-      continuation.onTermination = { [weak self] _ in self?.unfollow(id, number) }
+      continuation.onTermination = { [weak self] _ in Task { self?.unfollow(id, number) } }
     }
     return stream
   }
@@ -154,7 +158,7 @@ final class JobQueue: Sendable {
     await withTaskCancellationHandler {
       if let events = events(of: id) { for await _ in events {} }
     } onCancel: {
-      cancel(id)
+      Task { self.cancel(id) }
     }
     guard let job = job(id), job.state == .done else {
       throw job(id)?.failure ?? RequestError(.conflict, "the job was cancelled")
@@ -260,8 +264,6 @@ final class JobQueue: Sendable {
     state.jobs[id] = job
     let data = job.json(position: 0)
     for follower in followers {
-      // It would take the lock that is held here.
-      follower.onTermination = nil
       follower.yield(ServerSentEvent("end", data))
       follower.finish()
     }
