@@ -32,7 +32,7 @@ import Workflow
     try await withTemporaryFolder { folder in
       let calibration = try await Self.calibrated(in: folder)
       let path = folder + "/a.decant"
-      let most = 3_000_000
+      let most = 4_500_000
       await #expect(throws: JobError.self) {
         _ = try await Self.shrink(
           .size(most), to: path, calibration: calibration, allowsRemoval: false
@@ -59,6 +59,23 @@ import Workflow
       // Sensitivities and scores are those of the original.
       let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
       #expect(names == ["a.decant", "c", "c.blocks.json", "c.sensitivity.json"])
+    }
+  }
+
+  @Test func whatNoCutReachesIsRefused() async throws {
+    try await withTemporaryFolder { folder in
+      let calibration = try await Self.calibrated(in: folder)
+      let path = folder + "/a.decant"
+      let error = await #expect(throws: JobError.self) {
+        _ = try await Self.shrink(
+          .size(2_000_000), to: path, calibration: calibration, allowsRemoval: true
+        ).run()
+      }
+      let start =
+        "\(path): the size of the output cannot be 2.00 MB or less; the smallest that can be reached is "
+      #expect(error?.description.hasPrefix(start) == true, "\(error?.description ?? "")")
+      #expect(error?.remedy == .adjust(.outputSize, .larger))
+      #expect(!FileManager.default.fileExists(atPath: path))
     }
   }
 
@@ -99,7 +116,7 @@ import Workflow
         let plain = try #require(whole["points"]?.array).filter { $0["type"]?.isNull == true }
         let points = try #require(cut["points"]?.array)
         #expect(points.count == 10 && plain.count < 10)
-        #expect(plain.allSatisfy { $0["unet_share"] == 1 })
+        #expect(plain.allSatisfy { $0["unet_share"]?.number == 1 })
         // At the same size, the error is at most that of the whole model.
         for (point, other) in zip(points.reversed(), plain.reversed()) {
           let error = try #require(point["predicted_error"]?.number)

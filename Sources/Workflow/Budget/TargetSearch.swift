@@ -129,6 +129,12 @@ struct TargetSearch {
     return Prediction(error: error, bytes: budget.fixedBytes + allocation.bytes)
   }
 
+  /// The smallest figure that a choice is predicted to reach.
+  func leastFigure(_ errors: GuidedErrors) throws -> Double {
+    let curve = budget.curve(errors)
+    return isError ? predicted(curve.largest, errors) : try figure(curve.smallest)
+  }
+
   /// The predicted relative error of an allocation. Squared errors of rounding and of removed blocks add
   /// up.
   private func predicted(_ allocation: Allocation, _ errors: GuidedErrors) -> Double {
@@ -136,10 +142,12 @@ struct TargetSearch {
     return (rounding * rounding + removalError * removalError).squareRoot()
   }
 
+  /// Refuses a target that is smaller, or larger, than what can be reached.
+  ///
   /// - Parameters:
   ///   - least: the smallest figure that a choice reaches.
   ///   - most: the largest one.
-  private func refuse(below least: Double, above most: Double?) throws {
+  func refuse(below least: Double, above most: Double? = nil) throws {
     if !target.isMet(by: least) {
       throw JobError(
         "\(location): the \(target.noun) cannot be \(target.text(target.figure)) or less; the smallest "
@@ -209,7 +217,7 @@ struct TargetSearch {
     case .error:
       let error = { predicted($0, errors) }
       guard let found = curve.smallest(where: { error($0) <= limit }) else {
-        try refuse(below: error(curve.largest), above: nil)
+        try refuse(below: error(curve.largest))
         return curve.largest
       }
       return found
@@ -291,14 +299,6 @@ struct TargetSearch {
     case .error: limit * Self.errorAim * target.figure / max(figure, target.figure / 10)
     case .memory: limit - (figure - target.figure)
     }
-  }
-
-  /// The error for a target that is not met without any blocks that can be removed.
-  var unreachable: JobError {
-    JobError(
-      "\(location): the \(target.noun) cannot be \(target.text(target.figure)) or less, with any choice of "
-        + "types and without any blocks that can be removed",
-      remedy: .adjust(target.setting, .larger))
   }
 
   private static func errorNeedsCalls(_ model: ModelSource) -> JobError {

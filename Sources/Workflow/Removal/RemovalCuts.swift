@@ -81,15 +81,18 @@ extension TargetSearch {
     }
     let whole = try prediction(errors)
     var best = whole
+    var least = try leastFigure(errors)
     var found: (cut: RemovalCut, search: TargetSearch)?
     for cut in try removal.cuts() {
       let student = cut.plan.student(of: removal.model.source)
       let search = try removing(cut, errors, student: student) { try planned(student, $0) }
-      guard let prediction = try search.prediction(search.errors(nil, { _ in })) else { continue }
+      let remaining = try search.errors(nil) { _ in }
+      least = min(least, try search.leastFigure(remaining))
+      guard let prediction = try search.prediction(remaining) else { continue }
       if let best, !isBetter(prediction, best) { continue }
       (best, found) = (prediction, (cut, search))
     }
-    if best == nil { throw unreachable }
+    if best == nil { try refuse(below: least) }
     return found
   }
 }
