@@ -94,7 +94,7 @@ struct MeasuredRemoval {
     if least == parameters {
       throw JobError(
         "\(location): the U-Net has no block that can be removed for this output",
-        remedy: .choose(.program, purpose: "for another one"))
+        remedy: .choose(.program, purpose: "with another program"))
     }
     guard let limit else { return }
     guard let wanted = limit.parameters(of: parameters) else { return }
