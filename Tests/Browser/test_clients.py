@@ -131,15 +131,21 @@ def test_bad_requests_are_refused(server, request_text, status):
     assert call(server, "GET", "/api/server")[0] == 200
 
 
+def received(client):
+    """What the server sends until it closes the connection."""
+    answers = b""
+    while part := client.recv(65_536):
+        answers += part
+    return answers
+
+
 def test_requests_follow_on_one_connection(server):
     host, port = server.url.removeprefix("http://").split(":")
     one = b"GET /sdapi/v1/samplers HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"HEAD /api/server HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=20) as client:
         client.sendall(one + one + last)
-        answers = b""
-        while part := client.recv(65_536):
-            answers += part
+        answers = received(client)
     assert answers.count(b"HTTP/1.1 200 OK") == 3 and answers.endswith(b"connection: close\r\n\r\n")
 
 
@@ -152,7 +158,7 @@ def test_chunks_and_expectations_are_understood(server):
         assert client.recv(4096).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
         for byte in b"3\r\n{\"a\r\n6\r\n\": 1}\n\r\n0\r\n\r\n":
             client.sendall(bytes([byte]))
-        answer = client.recv(65_536)
+        answer = received(client)
     assert b"prompt is missing" in answer
 
 
