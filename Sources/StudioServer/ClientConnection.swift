@@ -11,6 +11,7 @@
     private let pool: SocketPool<ePoll>
     private let service: StudioService
     private let bodyLimit: Int
+    private let deadline = Deadline()
 
     /// How long a client may take to begin a request, and to finish its head.
     private static let headTime = Duration.seconds(30)
@@ -39,11 +40,18 @@
     ///
     /// - Parameter isBusy: whether there are too many connections; one request is then refused.
     func serve(isBusy: Bool) async {
-      let received = Received()
-      do {
-        while try await answerRequest(received, isBusy: isBusy) {}
-      } catch {
-        // The client went away, took too long, or the server stops.
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask {
+          let received = Received()
+          do {
+            while try await answerRequest(received, isBusy: isBusy) {}
+          } catch {
+            // The client went away, took too long, or the server stops.
+          }
+        }
+        group.addTask { await deadline.wait() }
+        await group.next()
+        group.cancelAll()
       }
       await pool.settle()
       try? socket.close()
@@ -72,7 +80,7 @@
     // MARK: - Receiving
 
     private func readHead(_ received: Received) async throws -> RequestHead? {
-      try await within(Self.headTime) {
+      try await deadline.within(Self.headTime) {
         var searched = 0
         while true {
           let head = try received.bytes.withLock { bytes throws(RequestError) in
@@ -87,7 +95,7 @@
     private func readBody(_ head: RequestHead, _ received: Received) async throws -> [UInt8] {
       if head.body == .none { return [] }
       if head.expectsContinue { try await write([UInt8]("HTTP/1.1 100 Continue\r\n\r\n".utf8)) }
-      return try await within(Self.bodyTime) {
+      return try await deadline.within(Self.bodyTime) {
         var chunked = ChunkedBody(limit: bodyLimit)
         while true {
           let body = try received.bytes.withLock { bytes throws(RequestError) -> [UInt8]? in
@@ -130,8 +138,7 @@
             try await receive(received)
           }
           // A client that sends so much ahead is not watched. The group cancels this.
-          try await Task.sleep(for: .seconds(86_400))
-          return false
+          while true { try await Task.sleep(for: .seconds(1)) }
         }
         defer { group.cancelAll() }
         return try await group.next() ?? false
@@ -160,26 +167,33 @@
       let part = 65_536
       for start in stride(from: 0, to: bytes.count, by: part) {
         let data = Data(bytes[start..<min(start + part, bytes.count)])
-        try await within(Self.writeTime) { try await socket.write(data) }
+        try await deadline.within(Self.writeTime) { try await socket.write(data) }
       }
     }
   }
 
-  /// Runs `body` for at most that time.
+  /// The time until which a connection must have done what it does now.
   ///
-  /// - Throws: the error of `body`, or `CancellationError` after that time.
-  private func within<Result: Sendable>(
-    _ time: Duration, _ body: @escaping @Sendable () async throws -> Result
-  ) async throws -> Result {
-    try await withThrowingTaskGroup(of: Result?.self) { group in
-      group.addTask { try await body() }
-      group.addTask {
-        try await Task.sleep(for: time)
-        return nil
+  /// One task for each connection looks at it every second. A sleeping task that is cancelled holds its
+  /// memory until it would have woken, so a task for each part of a request would hold much of it.
+  private final class Deadline: Sendable {
+    private let instant = Mutex<ContinuousClock.Instant?>(nil)
+
+    /// Runs `body`, for at most that time if ``wait()`` is waited for.
+    func within<Result: Sendable>(
+      _ time: Duration, _ body: () async throws -> Result
+    ) async throws -> Result {
+      instant.withLock { $0 = .now + time }
+      defer { instant.withLock { $0 = nil } }
+      return try await body()
+    }
+
+    /// Returns when a time has passed, or when the task is cancelled.
+    func wait() async {
+      while !Cancellation.isRequested {
+        try? await Task.sleep(for: .seconds(1))
+        if instant.withLock({ $0.map { $0 <= .now } ?? false }) { return }
       }
-      defer { group.cancelAll() }
-      guard case let result?? = try await group.next() else { throw CancellationError() }
-      return result
     }
   }
 #endif

@@ -135,8 +135,9 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     arguments = parser.parse_args()
     server = Server([arguments.model])
-    # The memory of a server that has worked once: the model is read, and the history is full.
-    load(server, arguments.clients, max(5, arguments.seconds // 3))
+    # The memory of a server that has worked for as long: the model is read, and the history is full.
+    load(server, arguments.clients, arguments.seconds)
+    time.sleep(3)
     before = server.memory()
     counts, wrong = load(server, arguments.clients, arguments.seconds)
     time.sleep(3)
