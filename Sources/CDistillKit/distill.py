@@ -15,6 +15,7 @@ import json
 import math
 import pathlib
 import shutil
+import sys
 import time
 
 import numpy as np
@@ -87,7 +88,17 @@ def read_settings():
         values[key] = values[key] and str(folder / values[key])
         if given.get(key):
             given[key] = str(pathlib.Path(given[key]))  # without a slash at its end
-    return argparse.Namespace(**values | given)
+    settings = argparse.Namespace(**values | given)
+    for key in ("steps", "batch", "micro_batch", "sampler_steps"):
+        if getattr(settings, key) < 1:
+            raise SystemExit(f"{key} is {getattr(settings, key)}, expected 1 or more")
+    if not 0 < settings.rate < 1:
+        raise SystemExit(f"rate is {settings.rate}, expected more than 0 and less than 1")
+    for key in set(PATHS) - {"result", "training"}:
+        value = getattr(settings, key)
+        if value and not pathlib.Path(value).exists():
+            raise SystemExit(f"{key}: {value} does not exist")
+    return settings
 
 
 def predict(unet, noisy, times, given):
@@ -440,6 +451,8 @@ class Training:
         log = self.open_log() if self.main else None
         count = sum(weight.numel() for weight in self.weights)
         self.say(f"{count:,} parameters; features of stages {', '.join(self.matched)}")
+        if self.step >= settings.steps:
+            self.say(f"the training has its {settings.steps} steps already")
         while self.step < settings.steps:
             row = self.update()
             is_last = self.step == settings.steps
@@ -468,4 +481,8 @@ class Training:
 
 
 if __name__ == "__main__":
-    Training(read_settings()).train()
+    try:
+        Training(read_settings()).train()
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue from the last checkpoint")
+        sys.exit(130)

@@ -119,9 +119,17 @@ package enum CalibrationError: RemediableError, Equatable {
       ])
     case .unusablePartial, .otherCalibration, .otherRun:
       .choose(.replace, purpose: "to start again")
+    // Files of sensitivities and scores, which can be measured again.
+    case .tooLarge: Self.measureAgain
+    case .notJSON(_, let part, _) where part.hasPrefix("file of "): Self.measureAgain
+    case .metadata(_, let document, _, _, _) where document != MemberReader.calibration:
+      Self.measureAgain
     default: nil
     }
   }
+
+  private static let measureAgain = Remedy.act(
+    "mend the file, or delete it so that it is measured again")
 
   private static func difference(missing: [String], unexpected: [String]) -> String {
     func list(_ names: [String]) -> String {

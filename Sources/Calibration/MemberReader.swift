@@ -4,7 +4,9 @@ internal import Support
 struct MemberReader {
   let path: String
   /// What the document is, in errors: `calibration`.
-  var document = "calibration"
+  var document = MemberReader.calibration
+
+  static let calibration = "calibration"
 
   func refuse(_ member: String, _ found: JSONValue?, _ expected: String) -> CalibrationError {
     let text = found.map { $0.text() } ?? "absent"

@@ -3,7 +3,8 @@ internal import Tensors
 
 /// Chooses units of a U-Net to remove, by the errors that they cause.
 ///
-/// Squared errors of several units add up roughly, so that units are removed in the order of the squared
+/// The squared error of units that are removed together is about the sum of their own, so that units are
+/// removed in the order of the squared
 /// error that they add for each parameter that they save. The error of all removed units together is
 /// measured before each removal. A unit that adds more than it was predicted to goes back into the queue
 /// with the measured figure, and is removed where it is still the best one.

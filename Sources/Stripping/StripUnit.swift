@@ -5,8 +5,8 @@ package struct StripUnit: Sendable, Hashable {
   /// The requested blocks, by their names in diffusers: `down_blocks.1.resnets.1`. Blocks that can only
   /// be removed together are joined by a comma and a space.
   package let name: String
-  /// The blocks to drop. Those of mirrored levels are among them, so that the drops of several units can
-  /// be joined: each unit then loses what it loses alone.
+  /// The blocks to drop, with those of mirrored levels. Units can be dropped together: each then loses
+  /// what it loses alone.
   package let drops: [String]
   /// The removed blocks of the teacher, in its order, with attentions that become identities.
   package let blocks: [String]

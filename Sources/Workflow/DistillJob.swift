@@ -44,6 +44,13 @@ package struct DistillJob: Job {
     try teacher.checkTeaches()
     try student.check(against: teacher)
     try requireSpace(models.reduce(0) { $0 + $1.copiedBytes }, for: output)
+    if student.part.parameters >= teacher.part.parameters {
+      events(
+        .note(
+          "the student's U-Net has \(formatted(count: student.part.parameters)) parameters, as many as the "
+            + "teacher's \(formatted(count: teacher.part.parameters)) or more; the teacher is named first"
+        ))
+    }
     if captions.count < Self.fewCaptions {
       events(
         .note(

@@ -102,14 +102,16 @@ package struct PlanJob: Job {
   ) throws -> [RemovalCut] {
     if !allowsRemoval { return [] }
     let (writer, options, location) = (output.writer, output.layout.options, self.model)
-    let isLoadable = { @Sendable (model: ModelSource) in
-      (try? writer.checkLoadable(model, to: location, options: options)) != nil
+    let checkLoadable = { @Sendable (model: ModelSource) throws in
+      try writer.checkLoadable(model, to: location, options: options)
     }
-    do { try MeasuredRemoval.check(model, isLoadable: isLoadable) } catch let error as JobError {
-      events(.note("\(writer.title(for: output.profile)): \(error)"))
+    do {
+      try MeasuredRemoval.check(model, checkLoadable: checkLoadable)
+    } catch let error as any RemediableError {
+      events(.note("no block can be removed for a \(writer.title(for: output.profile)): \(error)"))
       return []
     }
-    return try MeasuredRemoval(model, file, isLoadable: isLoadable, events).cuts()
+    return try MeasuredRemoval(model, file, checkLoadable: checkLoadable, events).cuts()
   }
 
   /// The bytes of the outputs to plan for.

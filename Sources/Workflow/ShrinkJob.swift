@@ -89,7 +89,7 @@ package struct ShrinkJob: Job {
     if allowsRemoval {
       try quantization.checkAllowsRemoval()
       let output = output
-      try MeasuredRemoval.check(bound) { (try? output.checkLoadable($0, by: writer)) != nil }
+      try MeasuredRemoval.check(bound) { try output.checkLoadable($0, by: writer) }
       try given?.requireCalls()
     }
     let expectedCalls = try given?.calls.count ?? calibrating.callCount(of: bound)
@@ -220,7 +220,7 @@ package struct ShrinkJob: Job {
   ) throws -> (search: TargetSearch, stripped: StrippedModel, calibration: CalibrationFile)? {
     let output = output
     let removal = try MeasuredRemoval(
-      model, file, isLoadable: { (try? output.checkLoadable($0, by: writer)) != nil }, events)
+      model, file, checkLoadable: { try output.checkLoadable($0, by: writer) }, events)
     let errors = try search.errors(file, events)
     guard let (cut, found) = try search.removing(from: removal, errors, planned: planned) else {
       return nil

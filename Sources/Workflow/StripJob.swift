@@ -74,13 +74,13 @@ struct StrippedModel {
     by writer: any ModelWriter, _ events: @escaping EventSink
   ) throws {
     let bound = try Model.bind(source)
-    let isLoadable: @Sendable (ModelSource) -> Bool = {
-      (try? output.checkLoadable($0, by: writer)) != nil
+    let checkLoadable: @Sendable (ModelSource) throws -> Void = {
+      try output.checkLoadable($0, by: writer)
     }
     func measured(_ calibration: String, _ limit: RemovalLimit?) throws -> MeasuredRemoval {
       try MeasuredRemoval(
         bound, CalibrationFile.readingCalls(calibration, of: bound), limit,
-        isLoadable: isLoadable, events)
+        checkLoadable: checkLoadable, events)
     }
     func checked(_ plan: StripPlan) throws -> StripPlan {
       try output.checkLoadable(plan.student(of: source), by: writer)

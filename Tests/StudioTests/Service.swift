@@ -9,7 +9,7 @@ import Workflow
 
 /// A generator without a model: gray images whose level is the seed, after steps that report latents.
 final class FakeGenerator: ImageGenerator {
-  /// What the generator was asked for, in order.
+  /// The requests that the generator got, in their order.
   let requests = Mutex<[GenerateRequest]>([])
   let unloads = Mutex(0)
   private let level: Int

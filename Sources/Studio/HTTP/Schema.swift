@@ -9,7 +9,7 @@ indirect enum Schema: Sendable {
   case number(ClosedRange<Double>)
   /// A text of at most so many Unicode scalars.
   case string(most: Int = .max)
-  /// One of several values.
+  /// A value of a list.
   case values([JSONValue])
   case array(of: Schema, ClosedRange<Int> = 0...Int.max)
   /// Members by name. An open object may have further members, which have no effect.

@@ -55,46 +55,51 @@ struct MeasuredRemoval {
   /// - Parameters:
   ///   - calibration: a calibration of the model with recorded calls.
   ///   - limit: how far blocks will be removed; `nil` where they are chosen already.
-  ///   - isLoadable: whether the output's program loads a model.
+  ///   - checkLoadable: throws where the output's program does not load a model.
   /// - Throws: ``JobError``, or as `JointErrors.init`.
   init(
     _ model: Model, _ calibration: CalibrationFile, _ limit: RemovalLimit? = nil,
-    isLoadable: @escaping @Sendable (ModelSource) -> Bool, _ events: @escaping EventSink
+    checkLoadable: @escaping @Sendable (ModelSource) throws -> Void,
+    _ events: @escaping EventSink
   ) throws {
     let source = model.source
-    accepts = { isLoadable($0.student(of: source)) }
+    accepts = { (try? checkLoadable($0.student(of: source))) != nil }
     units = StripUnit.all(of: model.unet)
     parameters = model.weights(of: ComponentName.unet).parameterCount
     self.model = model
     self.events = events
     calls = calibration.calls.count
-    if let limit { try Self.check(limit, model, parameters, units, accepts) }
+    if let limit { try Self.check(limit, model, parameters, units, checkLoadable) }
     joint = try JointErrors(of: model, calibration, events)
   }
 
   /// Reads no weights.
   ///
-  /// - Parameter isLoadable: whether the output's program loads a model.
+  /// - Parameter checkLoadable: throws where the output's program does not load a model.
   /// - Throws: ``JobError`` for a U-Net of which no block can be removed.
-  static func check(_ model: Model, isLoadable: @escaping @Sendable (ModelSource) -> Bool) throws {
-    let source = model.source
+  static func check(
+    _ model: Model, checkLoadable: @escaping @Sendable (ModelSource) throws -> Void
+  ) throws {
     try check(
       nil, model, model.weights(of: ComponentName.unet).parameterCount,
-      StripUnit.all(of: model.unet)
-    ) { isLoadable($0.student(of: source)) }
+      StripUnit.all(of: model.unet), checkLoadable)
   }
 
   private static func check(
     _ limit: RemovalLimit?, _ model: Model, _ parameters: Int, _ units: [StripUnit],
-    _ accepts: @escaping @Sendable (StripPlan) -> Bool
+    _ checkLoadable: @escaping @Sendable (ModelSource) throws -> Void
   ) throws {
-    let location = model.source.location
-    let search = StripSearch(model.unet, units: units.map { ($0, 0) }, accepts: accepts)
+    let (source, location) = (model.source, model.source.location)
+    let search = StripSearch(
+      model.unet, units: units.map { ($0, 0) },
+      accepts: { (try? checkLoadable($0.student(of: source))) != nil })
     let least = search.leastParameters
     if least == parameters {
-      throw JobError(
-        "\(location): the U-Net has no block that can be removed for this output",
-        remedy: .choose(.program, purpose: "with another program"))
+      // The program's reason is the same for all units, or near it.
+      for unit in units {
+        try checkLoadable(StripPlan(dropping: unit.drops, for: model.unet).student(of: source))
+      }
+      throw JobError("\(location): the U-Net has no block that can be removed")
     }
     guard let limit else { return }
     guard let wanted = limit.parameters(of: parameters) else { return }
