@@ -50,6 +50,10 @@ struct MeasuredRemoval {
   private let calls: Int
   private let events: EventSink
 
+  /// Calibrations with fewer prompts have a note. Measured on a miniature: with 2 prompts an error of 1.8 %
+  /// was 4 to 4.8 % for others, with 12 prompts one of 1.2 % was 1.4 %.
+  private static let fewPrompts = 4
+
   /// Refuses a limit that cannot be reached, and measures the scores of all units.
   ///
   /// - Parameters:
@@ -70,6 +74,14 @@ struct MeasuredRemoval {
     self.events = events
     calls = calibration.calls.count
     if let limit { try Self.check(limit, model, parameters, units, checkLoadable) }
+    let prompts = Set(calibration.runs.map(\.prompt)).count
+    if prompts < Self.fewPrompts {
+      events(
+        .note(
+          "\(calibration.path) has \(counted(prompts, "prompt")): the error for other prompts can be two "
+            + "to three times as large as the one that is stated",
+          remedy: .choose(.calibration, purpose: "with more prompts")))
+    }
     joint = try JointErrors(of: model, calibration, events)
   }
 
